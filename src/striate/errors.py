@@ -1,0 +1,43 @@
+"""The errors that a person can cause or mend. Each message says what was wrong, what was got, what to do."""
+
+from __future__ import annotations
+
+
+class StriateError(Exception):
+    """The work failed; the command line prints the message alone and exits with `exit_status`."""
+
+    exit_status = 1
+
+
+class UsageError(StriateError, ValueError):
+    """An argument is wrong: a name that does not exist, a number out of range, a shape that does not fit."""
+
+    exit_status = 2
+
+
+class PatternError(UsageError):
+    """A layer pattern cannot be read.
+
+    `pattern` is the text, `position` the zero-based index of the character that does not fit.
+    """
+
+    def __init__(self, message: str, pattern: str, position: int) -> None:
+        self.pattern = pattern
+        self.position = position
+        super().__init__(f"{message}\n  {pattern}\n  {' ' * position}^")
+
+
+class DataError(StriateError, ValueError):
+    """Images, labels or masks cannot be used as they are."""
+
+
+class RunError(StriateError):
+    """A run folder is missing something, or something in it was altered."""
+
+
+class TrainingError(StriateError):
+    """Training cannot go on: a loss that is not finite, a disk that is full."""
+
+
+class GeometryError(StriateError, ValueError):
+    """A module cannot be traced, or a request does not fit its geometry."""

@@ -1,0 +1,86 @@
+"""The import contract of the design: every room imports only what lies below it."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "striate"
+
+BASE = {"errors"}
+FOUND = {"errors", "findings", "figures"}
+ANALYSIS = FOUND | {"geometry", "inference"}
+MAY_IMPORT: dict[str, set[str]] = {
+    "errors": set(),
+    "findings": BASE,
+    "figures": {"findings"},
+    "ops": BASE,
+    "nn": BASE,
+    "geometry": FOUND,
+    "models": {"errors", "nn"},
+    "inference": {"errors", "geometry"},
+    "data": FOUND,
+    "training": {"errors", "data"},
+    "evaluation": FOUND,
+    "runs": FOUND | {"models", "data", "training", "evaluation", "geometry"},
+    "attribution": ANALYSIS,
+    "units": ANALYSIS,
+    "robustness": ANALYSIS,
+    "diagnostics": ANALYSIS,
+    "report": FOUND,
+    "lectures": FOUND | {"ops", "nn", "geometry", "models", "data"},
+}
+TOP = {"studio", "cli", "__init__", "__main__"}  # may import everything
+NO_TORCH = {"errors", "findings", "figures", "report"}
+
+
+def room(path: Path) -> str:
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> set[str]:
+    """Full names of the modules that a file imports, at any depth in the file, TYPE_CHECKING blocks included."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: write absolute imports"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+FILES = sorted(SOURCE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_room_imports_only_what_lies_below(path: Path) -> None:
+    here = room(path)
+    if here in TOP:
+        return
+    assert here in MAY_IMPORT, f"{here} is a new room: give it a line in the table"
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] != "striate" or len(parts) == 1:
+            continue
+        assert parts[1] == here or parts[1] in MAY_IMPORT[here], f"{here} must not import {name}"
+
+
+@pytest.mark.parametrize("path", [f for f in FILES if room(f) in NO_TORCH], ids=lambda p: p.stem)
+def test_report_and_findings_never_import_torch(path: Path) -> None:
+    assert not any(name.split(".")[0] in {"torch", "torchvision", "timm"} for name in imports(path))
+
+
+def test_help_does_not_import_torch() -> None:
+    code = (
+        "import sys; from striate.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit as stop: assert not stop.code, stop.code\n"
+        "heavy = {'torch', 'timm', 'torchvision', 'matplotlib', 'sklearn', 'numpy', 'scipy'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
