@@ -1,0 +1,53 @@
+"""How cells, percentages and statuses read, on the page and in the terminal alike."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from striate.findings import Status, Table
+
+WORDS: dict[Status, str] = {
+    "good": "Good",
+    "note": "Note",
+    "warning": "Take care",
+    "problem": "Problem",
+}
+NARROW = "\u202f"  # a narrow space on which no line breaks
+NUMBERLIKE = re.compile(r"[<>≤≥~±+−-]?\d[\d.,eE+]*([–-][<>]?\d[\d.,]*)?\s?%?")
+
+
+def cell(table: Table, row: int, column: int) -> str:
+    """The cell as a person reads it; a number that is not one is a dash."""
+    value = table.rows[row][column]
+    if isinstance(value, float) and math.isnan(value):
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return table.text(row, column)
+
+
+def numeric(table: Table, column: int) -> bool:
+    """Whether a column is read as numbers: numbers, or behind the first column texts such as
+    `97.2–99.4 %`.
+    """
+    cells = [row[column] for row in table.rows if row[column] is not None]
+    return bool(cells) and all(
+        (isinstance(value, (int, float)) and not isinstance(value, bool))
+        or (column > 0 and isinstance(value, str) and NUMBERLIKE.fullmatch(value) is not None)
+        for value in cells
+    )
+
+
+def percent(fraction: float) -> str:
+    """`98.6 %`; 100 % and 0 % only where it is exactly that."""
+    if fraction in (0, 1):
+        return f"{100 * fraction:.0f}{NARROW}%"
+    shown = min(max(fraction, 0.0005), 0.9994)
+    sign = {-1: ">", 0: "", 1: "<"}[(shown > fraction) - (shown < fraction)]
+    return f"{sign}{100 * shown:.1f}{NARROW}%"
+
+
+def tie(text: str) -> str:
+    """The text with percent signs tied to their numbers, so that no line begins with one."""
+    return re.sub(r"(?<=\d) ?%", f"{NARROW}%", text)
