@@ -1,0 +1,60 @@
+"""Sources, splits, decoding and preparation of images.
+
+The public names are imported when first used: describing a folder does not wait for torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+# Public name -> the file that it lives in.
+_FILES = {
+    "SOURCES": "sources",
+    "Damage": "source",
+    "Duplicate": "source",
+    "Entry": "sources",
+    "Preparation": "preparation",
+    "Source": "source",
+    "Split": "source",
+    "SplitDataset": "memory",
+    "choose_preparation": "choosing",
+    "decoded_bytes": "memory",
+    "load_memory": "memory",
+    "open_source": "sources",
+    "read_image": "reading",
+}
+
+__all__ = [
+    "SOURCES",
+    "Damage",
+    "Duplicate",
+    "Entry",
+    "Preparation",
+    "Source",
+    "Split",
+    "SplitDataset",
+    "choose_preparation",
+    "decoded_bytes",
+    "load_memory",
+    "open_source",
+    "read_image",
+]
+
+if TYPE_CHECKING:
+    from striate.data.choosing import choose_preparation
+    from striate.data.memory import SplitDataset, decoded_bytes, load_memory
+    from striate.data.preparation import Preparation
+    from striate.data.reading import read_image
+    from striate.data.source import Damage, Duplicate, Source, Split
+    from striate.data.sources import SOURCES, Entry, open_source
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _FILES:
+        raise AttributeError(f"module 'striate.data' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"striate.data.{_FILES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -1,0 +1,100 @@
+"""Arrangement: images with labels put into splits, duplicates found, the whole fingerprinted."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from striate.data.source import SPLITS, Duplicate
+from striate.data.splitting import LEFT_OUT, TEST, TRAIN, VAL, assign, fractions
+
+FREE = -2  # in `given`: the source does not say where this image belongs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrangement:
+    """part: (N,) int8, TRAIN, VAL, TEST, or LEFT_OUT for a copy of an image that is held out.
+
+    val, test: the shares that were drawn; 0 where the source has that split itself.
+    """
+
+    part: np.ndarray
+    duplicates: tuple[Duplicate, ...]
+    fingerprint: str
+    val: float
+    test: float
+
+
+def arrange(
+    contents: Sequence[bytes],
+    labels: np.ndarray,
+    *,
+    keys: Sequence[str],
+    classes: Sequence[str],
+    seed: int,
+    val: float | None = None,
+    test: float | None = None,
+    given: np.ndarray | None = None,
+) -> Arrangement:
+    """Put N images into splits.
+
+    given: (N,) int8, the split that the source itself says, FREE where it says none. A test or
+    validation split that is given is used as it is; copies of its images are taken out of the
+    other splits, test before validation.
+    """
+    part = np.full(len(labels), FREE, dtype=np.int8) if given is None else given.copy()
+    groups = _groups(contents)
+    for held in (TEST, VAL):
+        if not (part == held).any():
+            continue
+        for group in groups:
+            if (part[group] == held).any():
+                part[group[(part[group] != held)]] = LEFT_OUT
+    dropped = part == LEFT_OUT
+    pool = np.flatnonzero(((part == FREE) | (part == TRAIN)) & ~dropped)
+    has_val, has_test = bool((part == VAL).any()), bool((part == TEST).any())
+    val, test = fractions(len(pool), 0.0 if has_val else val, 0.0 if has_test else test)
+    chosen = [contents[i] for i in pool.tolist()]
+    part[pool] = assign(chosen, labels[pool], seed=seed, val=val, test=test)
+    part[dropped] = LEFT_OUT
+    names = np.array([*SPLITS, "left out"])
+    before = part if given is None else np.where(dropped, given, part)
+    duplicates = tuple(
+        Duplicate(
+            keys=tuple(keys[i] for i in group),
+            classes=tuple(classes[labels[i]] for i in group),
+            splits=tuple(names[before[group]].tolist()),
+            dropped=tuple(keys[i] for i in group if dropped[i]),
+        )
+        for group in groups
+    )
+    return Arrangement(
+        part=part,
+        duplicates=duplicates,
+        fingerprint=_fingerprint(contents, labels, part, classes),
+        val=val,
+        test=test,
+    )
+
+
+def _groups(contents: Sequence[bytes]) -> list[np.ndarray]:
+    """Indices of equal contents, for those that occur more than once."""
+    where: dict[bytes, list[int]] = {}
+    for i, content in enumerate(contents):
+        where.setdefault(content, []).append(i)
+    return [np.array(group) for group in where.values() if len(group) > 1]
+
+
+def _fingerprint(
+    contents: Sequence[bytes], labels: np.ndarray, part: np.ndarray, classes: Sequence[str]
+) -> str:
+    names = [name.encode("utf-8", "surrogateescape") for name in classes]
+    lines = [
+        b"%s %d %s\n" % (content.hex().encode(), where, names[label])
+        for content, where, label in zip(contents, part.tolist(), labels.tolist(), strict=True)
+        if where != LEFT_OUT
+    ]
+    return hashlib.sha256(b"".join(sorted(lines))).hexdigest()

@@ -1,0 +1,171 @@
+"""The choice of a preparation from what the data look like, with its reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from striate.data.pool import ordered
+from striate.data.preparation import Fit, Interpolation, Preparation
+from striate.data.prepared import prepared
+from striate.data.source import Source, Split
+from striate.errors import DataError
+
+SIDES = (32, 48, 64, 96, 128, 160, 192, 224)
+NATIVE = 96  # pixels; images that all have one size up to this are taken as they are
+SAMPLE = 200  # images for mean and standard deviation where they must be decoded
+LADDER = (255, 1023, 4095, 16383, 65535)  # full scale of 8, 10, 12, 14 and 16 bits
+
+
+def choose_preparation(
+    source: Source,
+    *,
+    size: int | tuple[int, int] | None = None,
+    channels: int | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    fit: Fit | None = None,
+    interpolation: Interpolation | None = None,
+    crop_fraction: float | None = None,
+) -> Preparation:
+    """Choose how images are prepared by looking at the training split; what is given is kept.
+
+    size: pixels a side, or (height, width). `why` of the result has a sentence for each choice.
+    Raises DataError if there is nothing to train on.
+    """
+    split = source.train
+    if len(split) == 0:
+        raise DataError(f"{source.name} has no training images; make val and test smaller")
+    why: list[str] = []
+    height, width = _size(split, size, why)
+    sample = _sample(split)
+    channels = channels if channels is not None else _channels(split, sample, why)
+    fit = fit if fit is not None else _fit(split, height, width, why)
+    black, white = _levels(split, why)
+    draft = Preparation(
+        channels=channels,
+        height=height,
+        width=width,
+        fit=fit,
+        interpolation=interpolation or "bilinear",
+        crop_fraction=1.0 if crop_fraction is None else crop_fraction,
+        white=white,
+        black=black,
+    )
+    if mean is None or std is None:
+        found_mean, found_std = _statistics(split, sample, draft, why)
+        mean, std = mean or found_mean, std or found_std
+    return Preparation.from_dict(
+        {**draft.to_dict(), "mean": list(mean), "std": list(std), "why": why}
+    )
+
+
+def _sample(split: Split) -> np.ndarray:
+    most = len(split) if split.array is not None else SAMPLE
+    return np.unique(np.linspace(0, len(split) - 1, min(len(split), most)).astype(np.int64))
+
+
+def _size(split: Split, size: int | tuple[int, int] | None, why: list[str]) -> tuple[int, int]:
+    if size is not None:
+        return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+    height, width = (int(v) for v in split.sizes[0])
+    if (split.sizes == split.sizes[0]).all() and max(height, width) <= NATIVE:
+        why.append(f"All images are {height} x {width} pixels, so they enter as they are.")
+        return height, width
+    middle = float(np.median(split.sizes.min(axis=1)))
+    side = max([s for s in SIDES if s <= middle], default=SIDES[0])
+    why.append(
+        f"The shorter side is {middle:,.0f} pixels in the middle of the images, so they enter at "
+        f"{side} x {side}; larger costs time with the square of the side."
+    )
+    return side, side
+
+
+def _channels(split: Split, sample: np.ndarray, why: list[str]) -> int:
+    if (split.channels == 1).all():
+        why.append("All images are grey: one channel.")
+        return 1
+    if split.array is None and all(ordered(lambda i: _grey(split.image(int(i))), sample[:50])):
+        why.append("The images are stored in colour but hold only greys: one channel.")
+        return 1
+    if (split.channels == 1).any():
+        share = float((split.channels == 1).mean())
+        why.append(
+            f"{share:.0%} of the images are grey, the others colour: three channels for all."
+        )
+    else:
+        why.append("The images are in colour: three channels.")
+    return 3
+
+
+def _grey(pixels: np.ndarray) -> bool:
+    return pixels.shape[-1] == 1 or bool((pixels == pixels[..., :1]).all())
+
+
+def _fit(split: Split, height: int, width: int, why: list[str]) -> Fit:
+    lost = {
+        fit: np.array(
+            [
+                Preparation(channels=1, height=height, width=width, fit=fit).lost_fraction(h, w)
+                for h, w in np.unique(split.sizes, axis=0)
+            ]
+        )
+        for fit in ("crop", "squash")
+    }
+    counts = np.unique(split.sizes, axis=0, return_counts=True)[1]
+    cut, squeeze = (float(np.average(lost[fit], weights=counts)) for fit in ("crop", "squash"))
+    if squeeze == 0:
+        return "squash"
+    if cut <= 0.1:
+        why.append(f"A crop to the middle loses only {cut:.0%} of the area: crop.")
+        return "crop"
+    if squeeze <= 0.5:
+        why.append(
+            f"A crop would lose {cut:.0%} of the area, so images are squashed to the shape instead "
+            f"(one axis by {squeeze:.0%} more than the other)."
+        )
+        return "squash"
+    why.append(
+        f"A crop would lose {cut:.0%} of the area and squashing would distort by {squeeze:.0%}, "
+        "so bars are added."
+    )
+    return "pad"
+
+
+def _levels(split: Split, why: list[str]) -> tuple[float, float]:
+    if not split.deep.any():
+        return 0, 65535
+    low, high = float(split.low[split.deep].min()), float(split.high[split.deep].max())
+    black = min(low, 0.0)
+    steps = [level for level in LADDER if level >= high]
+    whole = high == int(high) and steps
+    # A scale that the data fill by less than half would waste grey levels of the 8 bits.
+    white = float(steps[0]) if whole and high > steps[0] / 2 else high
+    if white <= black:
+        white = black + 1
+    why.append(
+        f"Images deeper than 8 bits reach from {low:g} to {high:g} in training; "
+        f"{black:g} becomes black and {white:g} white in every image."
+    )
+    return black, white
+
+
+def _statistics(
+    split: Split, sample: np.ndarray, draft: Preparation, why: list[str]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    if draft.fit == "pad":  # the bars are to take the mean, not to make it
+        draft = replace(draft, fit="squash")
+    counts = np.zeros((draft.channels, 256), dtype=np.int64)
+    for part in prepared(split, draft, sample):
+        for channel in range(draft.channels):
+            counts[channel] += np.bincount(part[:, channel].reshape(-1), minlength=256)
+    levels = np.arange(256) / 255
+    total = counts.sum(axis=1)
+    mean = counts @ levels / total
+    std = np.sqrt(np.maximum(counts @ levels**2 / total - mean**2, 0))
+    seen = "all" if len(sample) == len(split) else f"{len(sample)} of {len(split):,}"
+    why.append(f"Mean and standard deviation are those of {seen} training images.")
+    # An image set of one value has no spread; a grey level is the least that can be told apart.
+    return tuple(mean.round(5).tolist()), tuple(np.maximum(std, 1 / 255).round(5).tolist())

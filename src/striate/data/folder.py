@@ -1,0 +1,122 @@
+"""A folder of image files as a source."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from striate.data.arrangement import FREE, arrange
+from striate.data.layout import lay_out
+from striate.data.naming import in_order
+from striate.data.pool import ordered
+from striate.data.reading import read_image
+from striate.data.records import Progress, Record, scan
+from striate.data.source import SPLITS, FileSplit, Source
+from striate.data.splitting import TEST, TRAIN, VAL
+from striate.errors import DataError
+
+PHOTOGRAPH = 64  # pixels; a smaller colour image is rather an icon or a benchmark's thumbnail
+SAMPLE = 24  # images looked at to tell photographs from drawings
+
+
+def open_folder(
+    root: Path,
+    *,
+    seed: int = 0,
+    val: float | None = None,
+    test: float | None = None,
+    progress: Progress | None = None,
+) -> Source:
+    """Open the images below `root`; each is decoded once to find damage, and none is kept.
+
+    Raises DataError with one sentence if there are no images, no classes, only one class, or only
+    damaged images.
+    """
+    layout = lay_out(root)
+    records, damaged = scan(root, layout.keys, progress=progress)
+    kept = [i for i, record in enumerate(records) if record is not None]
+    if not kept:
+        raise DataError(
+            f"all {len(records)} images in {root} are damaged, the first, "
+            f"{damaged[0].path}: {damaged[0].reason}"
+        )
+    good = [record for record in records if record is not None]
+    keys = [layout.keys[i] for i in kept]
+    classes = in_order(layout.classes[i] for i in kept)
+    if len(classes) < 2:
+        raise DataError(
+            f"{root} holds one class, {classes[0]!r}; at least two are needed, "
+            "each in a folder of its own"
+        )
+    index = {name: i for i, name in enumerate(classes)}
+    labels = np.array([index[layout.classes[i]] for i in kept], dtype=np.int64)
+    codes: dict[str | None, int] = {None: FREE, **{name: i for i, name in enumerate(SPLITS)}}
+    given = np.array([codes[layout.given[i]] for i in kept], dtype=np.int8)
+    plan = arrange(
+        [record.content for record in good],
+        labels,
+        keys=keys,
+        classes=classes,
+        seed=seed,
+        val=val,
+        test=test,
+        given=given,
+    )
+    parts = [
+        _split(root, good, keys, labels, np.flatnonzero(plan.part == code))
+        for code in range(len(SPLITS))
+    ]
+    return Source(
+        name=root.resolve().name or str(root),
+        classes=classes,
+        where=str(root),
+        fingerprint=plan.fingerprint,
+        damaged=(*layout.damaged, *damaged),
+        duplicates=plan.duplicates,
+        outside=tuple(layout.outside),
+        empty=(*layout.empty, *in_order(set(layout.classes) - set(classes))),
+        several_pages=tuple(k for k, r in zip(keys, good, strict=True) if r.several_pages),
+        blank=tuple(k for k, r in zip(keys, good, strict=True) if r.blank),
+        notes=tuple(layout.notes),
+        photographs=_photographs(parts[TRAIN]),
+        train=parts[TRAIN],
+        val=parts[VAL],
+        test=parts[TEST],
+    )
+
+
+def _split(
+    root: Path, records: Sequence[Record], keys: Sequence[str], labels: np.ndarray, at: np.ndarray
+) -> FileSplit:
+    mine = [records[i] for i in at]
+    return FileSplit(
+        root=root,
+        labels=labels[at],
+        keys=tuple(keys[i] for i in at),
+        sizes=np.array([(r.height, r.width) for r in mine], dtype=np.int64).reshape(-1, 2),
+        channels=np.array([r.channels for r in mine], dtype=np.int8),
+        low=np.array([r.low for r in mine], dtype=np.float64),
+        high=np.array([r.high for r in mine], dtype=np.float64),
+        deep=np.array([r.deep for r in mine], dtype=bool),
+        formats=np.array([r.format for r in mine], dtype="<U5"),
+    )
+
+
+def _photographs(split: FileSplit) -> bool:
+    """Whether most images are colour pictures, larger than 64 pixels, without flat areas."""
+    large = (split.sizes.min(axis=1) > PHOTOGRAPH) & (split.channels == 3) & ~split.deep
+    if len(split) == 0 or large.mean() < 0.5:
+        return False
+    at = np.flatnonzero(large)
+    at = at[np.linspace(0, len(at) - 1, min(len(at), SAMPLE)).astype(int)]
+    natural = ordered(lambda i: _natural(read_image(split.path(int(i)))), at)
+    return float(np.mean(list(natural))) > 0.5
+
+
+def _natural(pixels: np.ndarray) -> bool:
+    pixels = pixels[:: max(1, len(pixels) // 256)]
+    colour = np.ptp(pixels.astype(np.int16), axis=-1).mean() > 3
+    flat = (pixels[:, 1:] == pixels[:, :-1]).all(axis=-1).mean()
+    return bool(colour and flat < 0.7)

@@ -1,0 +1,66 @@
+"""Splits as tensors: all at once in memory, or image by image for worker processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from striate.data.preparation import Preparation
+from striate.data.prepared import prepared
+from striate.data.source import Source, Split
+from striate.errors import DataError
+
+
+def decoded_bytes(source: Source, preparation: Preparation) -> int:
+    """Memory in bytes that all prepared images of a source take as uint8."""
+    return len(source) * preparation.channels * preparation.height * preparation.width
+
+
+def load_memory(
+    split: Split,
+    preparation: Preparation,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Prepare a whole split: images (N, C, H, W) uint8 and labels (N,) int64.
+
+    Beyond the result a few images at a time are held. Raises DataError if an image has become
+    unreadable since the source was opened, or if the memory does not suffice.
+    """
+    shape = (len(split), preparation.channels, *preparation.size)
+    try:
+        images = torch.empty(shape, dtype=torch.uint8)
+    except RuntimeError as error:
+        raise DataError(
+            f"{len(split):,} images of {preparation.height} x {preparation.width} pixels need "
+            f"{np.prod(shape, dtype=np.float64) / 2**30:,.1f} GiB of memory, more than there is; "
+            "choose a smaller size"
+        ) from error
+    done = 0
+    for chunk in prepared(split, preparation):
+        images[done : done + len(chunk)] = torch.from_numpy(chunk)
+        done += len(chunk)
+        if progress is not None:
+            progress(done, len(split))
+    return images, torch.from_numpy(split.labels.copy())
+
+
+class SplitDataset(Dataset[tuple[torch.Tensor, int]]):
+    """A split for torch's DataLoader: image (C, H, W) uint8 and label, decoded when asked for.
+
+    Holds names, not pixels, unless the split lies in memory anyway; safe in worker processes.
+    """
+
+    def __init__(self, split: Split, preparation: Preparation) -> None:
+        self.split = split
+        self.preparation = preparation
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        pixels = self.preparation.apply(self.split.image(index))
+        return torch.from_numpy(pixels), int(self.split.labels[index])

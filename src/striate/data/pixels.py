@@ -1,0 +1,71 @@
+"""What every decoder does: refuse bombs, lay transparency on white, turn upright."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from striate.errors import DataError
+
+MAX_PIXELS = 100_000_000  # 300 MB as RGB; a 30,000 x 30,000 image has 900 million
+
+# EXIF orientation -> (transpose, flip vertically, flip horizontally). Exif 2.32, tag 0x0112.
+_ORIENT = {
+    2: (False, False, True),
+    3: (False, True, True),
+    4: (False, True, False),
+    5: (True, False, False),
+    6: (True, False, True),
+    7: (True, True, True),
+    8: (True, True, False),
+}
+
+
+def refuse_bomb(height: int, width: int, max_pixels: int) -> None:
+    """Raise DataError if a header promises more pixels than allowed, before anything is decoded."""
+    if height < 1 or width < 1:
+        raise DataError(f"its header says {width} x {height} pixels")
+    if height * width > max_pixels:
+        raise DataError(
+            f"it is {width} x {height} = {height * width / 1e6:,.0f} million pixels, more than the "
+            f"{max_pixels / 1e6:,.0f} million allowed; make it smaller or cut it into parts"
+        )
+
+
+def flatten_alpha(pixels: np.ndarray, *, keep: bool, premultiplied: bool = False) -> np.ndarray:
+    """Lay unsigned (H, W, C), the last of 2 or 4 channels alpha, on white; RGBA if `keep`."""
+    channels = pixels.shape[-1]
+    if channels in (1, 3):
+        return pixels
+    if keep:
+        return pixels if channels == 4 else pixels[..., [0, 0, 0, 1]]
+    white = int(np.iinfo(pixels.dtype).max)
+    colour, opacity = pixels[..., :-1].astype(np.uint64), pixels[..., -1:].astype(np.uint64)
+    if premultiplied:
+        laid = np.minimum(colour + (white - opacity), white)
+    else:
+        laid = (colour * opacity + white * (white - opacity) + white // 2) // white
+    return laid.astype(pixels.dtype)
+
+
+def finite(values: np.ndarray) -> np.ndarray:
+    """Values as float32. Raises DataError if one is NaN or infinite."""
+    with np.errstate(
+        over="ignore"
+    ):  # a float64 too large for float32 becomes infinite, and is refused
+        values = values.astype(np.float32)
+    wrong = int(values.size - np.isfinite(values).sum())
+    if wrong:
+        raise DataError(
+            f"{wrong:,} of its {values.size:,} values are NaN or infinite; replace them by numbers"
+        )
+    return values
+
+
+def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """(H, W, C) turned as its EXIF orientation asks; one outside 2..8 changes nothing."""
+    if orientation in _ORIENT:
+        transpose, vertical, horizontal = _ORIENT[orientation]
+        if transpose:
+            pixels = pixels.swapaxes(0, 1)
+        pixels = pixels[:: -1 if vertical else 1, :: -1 if horizontal else 1]
+    return np.ascontiguousarray(pixels)

@@ -1,0 +1,207 @@
+"""Preparation: from an image of any size and depth to what the network sees."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+from PIL import Image
+
+from striate.data.pixels import flatten_alpha
+from striate.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+Fit = Literal["squash", "crop", "pad"]
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box"]
+FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+    "box": Image.Resampling.BOX,
+}
+MOST_SIDE = 8192
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preparation:
+    """How every image is brought to the network's size, depth and scale: the same in training,
+    evaluation and prediction. Saved with the run.
+
+    channels: 1 (grey) or 3 (RGB); images are converted. height, width: pixels.
+    fit: what happens to another aspect ratio. "squash" stretches each axis on its own, "crop" cuts
+        the longer axis off on both sides, "pad" adds bars in the mean colour.
+    interpolation: of the resize, always antialiased (except "nearest").
+    crop_fraction: the part of the side that "crop" keeps in any case, 1.0 all of it.
+    mean, std: a value a channel, of images in [0, 1].
+    white, black: the values of images deeper than 8 bits that become 255 and 0; decided once.
+    why: the reasons for the choices, one sentence each; not compared.
+    """
+
+    channels: int
+    height: int
+    width: int
+    fit: Fit = "squash"
+    interpolation: Interpolation = "bilinear"
+    crop_fraction: float = 1.0
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    white: float = 65535
+    black: float = 0
+    why: tuple[str, ...] = field(default=(), compare=False)
+
+    def __post_init__(self) -> None:
+        if self.channels not in (1, 3):
+            raise UsageError(f"channels must be 1 (grey) or 3 (RGB), got {self.channels!r}")
+        for name in ("height", "width"):
+            side = getattr(self, name)
+            if isinstance(side, np.integer):
+                object.__setattr__(self, name, int(side))
+            if not isinstance(side, (int, np.integer)) or not 1 <= side <= MOST_SIDE:
+                raise UsageError(f"{name} must be 1 to {MOST_SIDE} pixels, got {side!r}")
+        for name, kind in (("fit", Fit), ("interpolation", Interpolation)):
+            if getattr(self, name) not in get_args(kind):
+                allowed = ", ".join(get_args(kind))
+                raise UsageError(f"{name} must be one of {allowed}, got {getattr(self, name)!r}")
+        if not 0 < self.crop_fraction <= 1:
+            raise UsageError(f"crop_fraction must be above 0, at most 1, got {self.crop_fraction}")
+        for name, default in (("mean", 0.0), ("std", 1.0)):
+            values = tuple(float(v) for v in getattr(self, name)) or (default,) * self.channels
+            if len(values) != self.channels or not all(map(math.isfinite, values)):
+                raise UsageError(
+                    f"{name} must be {self.channels} numbers, one a channel, got {values}"
+                )
+            object.__setattr__(self, name, values)
+        if min(self.std) <= 0:
+            raise UsageError(f"std must be above 0, got {self.std}")
+        if not self.white > self.black:
+            raise UsageError(f"white must be above black, got {self.white} and {self.black}")
+        object.__setattr__(self, "why", tuple(self.why))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return self.height, self.width
+
+    def to_dict(self) -> dict[str, Any]:
+        """Numbers, strings and lists, as TOML and JSON have them."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> Preparation:
+        """What `to_dict` gave. Raises UsageError on a missing, unknown or wrong entry."""
+        known = {f.name for f in fields(cls)}
+        if unknown := sorted(set(raw) - known):
+            raise UsageError(f"unknown entries in a preparation: {', '.join(unknown)}")
+        if missing := sorted({"channels", "height", "width"} - set(raw)):
+            raise UsageError(f"a preparation lacks {', '.join(missing)}")
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
+        return cls(**values)
+
+    def apply(self, image: np.ndarray) -> np.ndarray:
+        """Prepare an image (H, W, C), C 1, 3 or 4, or (H, W): (channels, height, width) uint8.
+
+        uint8 is taken as it is; deeper images are scaled from black..white to 0..255.
+        Raises DataError for another shape or depth.
+        """
+        pixels = self._eight_bits(_three_axes(image))
+        pixels = flatten_alpha(pixels, keep=False)
+        if pixels.shape[-1] == 3 and self.channels == 1:
+            pixels = np.asarray(Image.fromarray(pixels).convert("L"))[..., None]
+        pixels = self._resized(pixels)
+        if pixels.shape[-1] == 1 and self.channels == 3:
+            pixels = np.repeat(pixels, 3, axis=-1)
+        return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+    def box(self, height: int, width: int) -> tuple[float, float, float, float]:
+        """The part of an image that is kept: left, upper, right, lower in its own pixels."""
+        if self.fit != "crop":
+            return 0.0, 0.0, float(width), float(height)
+        scale = min(height / self.height, width / self.width) * self.crop_fraction
+        kept_height, kept_width = self.height * scale, self.width * scale
+        left, upper = (width - kept_width) / 2, (height - kept_height) / 2
+        return left, upper, left + kept_width, upper + kept_height
+
+    def lost_fraction(self, height: int, width: int) -> float:
+        """What an image of this size loses, from 0 (nothing) to 1.
+
+        "crop": the share of the area that is cut off. "squash": 1 - the squeeze, the ratio of the
+        smaller to the larger scale of the axes; 0.5 means that a circle becomes twice as long as
+        wide. "pad": nothing.
+        """
+        if self.fit == "crop":
+            left, upper, right, lower = self.box(height, width)
+            return 1 - (right - left) * (lower - upper) / (height * width)
+        if self.fit == "squash":
+            scales = self.height / height, self.width / width
+            return 1 - min(scales) / max(scales)
+        return 0.0
+
+    def normalise(self, batch: torch.Tensor, *, dtype: torch.dtype | None = None) -> torch.Tensor:
+        """uint8 (N, C, H, W) -> (value / 255 - mean) / std, on the batch's device, as `dtype`.
+
+        Computed in float32 and then rounded to `dtype` (float32 if None); channels-last stays.
+        """
+        shape = (1, self.channels, 1, 1)
+        values = batch.float()
+        scale = values.new_tensor([1 / (255 * s) for s in self.std]).view(shape)
+        shift = values.new_tensor([-m / s for m, s in zip(self.mean, self.std, strict=True)]).view(
+            shape
+        )
+        values = values * scale + shift
+        return values if dtype is None else values.to(dtype)
+
+    def restore(self, batch: torch.Tensor) -> torch.Tensor:
+        """The inverse of `normalise`: uint8 (N, C, H, W), rounded and clipped to 0..255."""
+        shape = (1, self.channels, 1, 1)
+        values = batch.detach().float()
+        std, mean = values.new_tensor(self.std), values.new_tensor(self.mean)
+        values = (values * std.view(shape) + mean.view(shape)) * 255
+        return values.round().clamp(0, 255).byte()
+
+    def _eight_bits(self, pixels: np.ndarray) -> np.ndarray:
+        if pixels.dtype == np.uint8:
+            return pixels
+        if pixels.dtype == np.bool_:
+            return pixels.astype(np.uint8) * 255
+        if pixels.dtype.kind not in "uif":
+            raise DataError(f"an image must hold numbers, got {pixels.dtype}")
+        scale = 255 / (self.white - self.black)
+        scaled = (pixels.astype(np.float32) - np.float32(self.black)) * np.float32(scale)
+        return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
+
+    def _resized(self, pixels: np.ndarray) -> np.ndarray:
+        height, width = pixels.shape[:2]
+        if (height, width) == self.size and (self.fit != "crop" or self.crop_fraction == 1):
+            return pixels
+        image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+        method = FILTERS[self.interpolation]
+        if self.fit == "pad":
+            scale = min(self.height / height, self.width / width)
+            inner = (max(1, round(width * scale)), max(1, round(height * scale)))
+            part = np.asarray(image.resize(inner, method))
+            part = part.reshape(inner[1], inner[0], -1)
+            bars = np.rint(np.array(self.mean) * 255).clip(0, 255).astype(np.uint8)
+            if part.shape[-1] != self.channels:
+                part = np.repeat(part, self.channels, axis=-1)
+            page = np.empty((*self.size, self.channels), dtype=np.uint8)
+            page[:] = bars
+            top, left = (self.height - inner[1]) // 2, (self.width - inner[0]) // 2
+            page[top : top + inner[1], left : left + inner[0]] = part
+            return page
+        resized = image.resize((self.width, self.height), method, box=self.box(height, width))
+        return np.asarray(resized).reshape(self.height, self.width, -1)
+
+
+def _three_axes(image: np.ndarray) -> np.ndarray:
+    pixels = image[..., None] if image.ndim == 2 else image
+    if pixels.ndim != 3 or pixels.shape[-1] not in (1, 3, 4) or 0 in pixels.shape:
+        raise DataError(
+            f"an image must be (height, width, channels) with 1, 3 or 4 channels, got {image.shape}"
+        )
+    return pixels

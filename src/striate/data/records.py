@@ -1,0 +1,109 @@
+"""Records: what is known of each image of a source before it is split."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from striate.data.pool import ordered
+from striate.data.reading import decode
+from striate.data.source import Damage
+from striate.errors import DataError
+
+Progress = Callable[[int, int], None]
+READ_WHOLE = 256 * 2**20  # bytes; a larger file is hashed in pieces and decoded from the disk
+LOSSLESS = frozenset({"PNG", "BMP", "GIF", "PNM", "TIFF"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One readable image file.
+
+    content: 16 bytes that are equal for equal images. Files without loss are hashed by their
+    pixels, so that a copy saved again as PNG, BMP or TIFF is found; JPEG and WebP by their bytes,
+    because their pixels may differ by a value from one decoder's version to the next and a split
+    must not.
+    """
+
+    content: bytes
+    height: int
+    width: int
+    channels: int
+    deep: bool
+    low: float
+    high: float
+    format: str
+    several_pages: bool
+    blank: bool
+
+
+def digest(data: bytes | np.ndarray, *more: bytes) -> bytes:
+    """BLAKE2b of 16 bytes over some data."""
+    state = hashlib.blake2b(data, digest_size=16)  # type: ignore[arg-type]
+    for part in more:
+        state.update(part)
+    return state.digest()
+
+
+def inspect(path: Path) -> Record | str:
+    """Read and decode one file: its record, or in words why it cannot be used."""
+    try:
+        small = path.stat().st_size <= READ_WHOLE
+        file: bytes | Path = path.read_bytes() if small else path
+        image = decode(file, draft=True)
+        pixels = image.pixels
+        if image.format in LOSSLESS:
+            content = digest(pixels, repr((pixels.shape, pixels.dtype.str)).encode())
+        else:
+            content = digest(file) if isinstance(file, bytes) else _digest_file(file)
+    except DataError as error:
+        return str(error)
+    except (OSError, ValueError, MemoryError) as error:
+        return f"it cannot be read ({getattr(error, 'strerror', None) or error})"
+    low, high = float(pixels.min()), float(pixels.max())
+    deep = pixels.dtype != np.uint8
+    return Record(
+        content=content,
+        height=image.size[0],
+        width=image.size[1],
+        channels=pixels.shape[-1],
+        deep=deep,
+        low=low if deep else 0.0,
+        high=high if deep else 255.0,
+        format=image.format,
+        several_pages=image.several_pages,
+        blank=low == high,
+    )
+
+
+def _digest_file(path: Path) -> bytes:
+    state = hashlib.blake2b(digest_size=16)
+    with path.open("rb") as stream:
+        while piece := stream.read(2**22):
+            state.update(piece)
+    return state.digest()
+
+
+def scan(
+    root: Path, keys: Sequence[str], *, progress: Progress | None = None
+) -> tuple[list[Record | None], list[Damage]]:
+    """Inspect every file on threads: a record or None for each, and the damage.
+
+    Each file is read once and nothing decoded is kept.
+    """
+    records: list[Record | None] = []
+    damaged: list[Damage] = []
+    results = ordered(lambda key: inspect(root / key), keys)
+    for done, (key, result) in enumerate(zip(keys, results, strict=True), 1):
+        if isinstance(result, str):
+            damaged.append(Damage(path=key, reason=result))
+            records.append(None)
+        else:
+            records.append(result)
+        if progress is not None:
+            progress(done, len(keys))
+    return records, damaged
