@@ -12,6 +12,7 @@ from scipy.special import ndtr, ndtri
 
 RESAMPLES = 1000
 LEVEL = 0.95
+FINEST = 0.005  # the outermost level asked of the draws: further out, a bound is one draw's whim
 CHUNK = (
     1 << 21
 )  # indices drawn at once; 8 MB, so that memory stays flat however many images there are
@@ -100,7 +101,8 @@ def _accelerated(
         shifted = bias + z
         # Beyond the pole of the formula the correction has no meaning: stop short of it.
         level = ndtr(bias + shifted / np.maximum(1 - acceleration * shifted, 0.25))
-        rank = np.clip(np.rint(level * (some - 1)), 0, some - 1).astype(np.int64)
+        level = np.clip(level, FINEST, 1 - FINEST)
+        rank = np.rint(level * (some - 1)).astype(np.int64)
         bounds.append(np.take_along_axis(ordered, rank[None], axis=0)[0])
     low, high = (np.where(np.isnan(value), np.nan, bound) for bound in bounds)
     return np.minimum(low, value), np.maximum(high, value)

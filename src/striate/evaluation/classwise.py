@@ -176,9 +176,9 @@ def _judge(
         verdict = f"Every image of all {len(present)} classes is right."
     else:
         verdict = (
-            f"Weakest is “{names[weakest]}”: {_found(recall.value[weakest])}, and "
-            f"{_trusted(precision.value[weakest])}; best is “{names[best]}” "
-            f"with an F1 of {percent(float(f1.value[best]))}."
+            f"Weakest is “{names[weakest]}”: {percent(float(recall.value[weakest]))} of its images "
+            f"are found, and {_trusted(names[weakest], precision.value[weakest])}; best is "
+            f"“{names[best]}” with an F1 of {percent(float(f1.value[best]))}."
         )
     weak = [c for c in present if recall.value[c] < WEAK]
     few = [c for c in present if support[c] < FEW]
@@ -209,14 +209,10 @@ def _judge(
     return verdict, status, " ".join(advice)
 
 
-def _found(recall: float) -> str:
-    return f"{percent(float(recall))} of its images are found"
-
-
-def _trusted(precision: float) -> str:
+def _trusted(name: str, precision: float) -> str:
     if np.isnan(precision):
-        return "no image is called so"
-    return f"{percent(float(precision))} of those called so are"
+        return "nothing is ever called so"
+    return f"“{name}” is right {percent(float(precision))} of the times it is said"
 
 
 def _names(names: tuple[str, ...], some: list[int]) -> str:

@@ -63,7 +63,7 @@ def confusion(probabilities: ArrayLike, labels: ArrayLike, classes: Sequence[str
     figure = _matrix(counts, scores.classes) if k <= READABLE else _image(counts)
     return Finding(
         name="confusion",
-        title="What it takes for what",
+        title="What it confuses with what",
         verdict=verdict,
         status="note" if total else "good",
         tables=(

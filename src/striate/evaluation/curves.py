@@ -52,7 +52,7 @@ def training_curves(rows: Sequence[Mapping[str, Any]]) -> Finding:
             tuple(_cell(name, float(series[name][i])) for name in shown) for i in range(len(rows))
         ),
         formats=tuple(COLUMNS[name][1] for name in shown),
-        caption="One row an epoch, as in metrics.csv.",
+        caption="Every epoch, as in metrics.csv.",
     )
     figures = [_plot(series, "loss", "lower is better")]
     if not (np.isnan(series["train_accuracy"]) & np.isnan(series["val_accuracy"])).all():
@@ -141,8 +141,8 @@ def _judge(series: Mapping[str, np.ndarray]) -> tuple[str, Status, str, str]:
     gain = 1 - float(watched[-quarter:].min()) / float(watched[:-quarter].min())
     if gain > IMPROVING:
         return (
-            f"Still improving when it stopped: {fell}, {percent(gain)} of it lower in the last "
-            f"{f'{quarter} epochs' if quarter > 1 else 'epoch'} than ever before.",
+            f"Still improving when it stopped: {fell}; the last "
+            f"{f'{quarter} epochs' if quarter > 1 else 'epoch'} alone took {percent(gain)} off it.",
             "note",
             "More epochs would probably help.",
             "still improving",

@@ -48,12 +48,18 @@ def as_seen(
         raise DataError(
             f"as_seen: keys must be as many as the originals, got {len(keys)} for {count}"
         )
+    columns: tuple[str, ...] = ("file", "original", "enters as", "cut away", "squeezed by")
+    meaning = "Sizes in pixels, width × height; cut away: share of the original's area."
+    if squeezes is None:
+        columns = columns[:-1]
+    else:
+        meaning += " Squeezed by: how much more one side shrinks than the other."
     figures, rows = [], []
     for i in range(count):
         before, after = as_image(originals[i]), as_image(seen[i])
         key = str(keys[i]) if keys is not None else f"image {i}"
         sizes = f"{before.width} × {before.height}", f"{after.width} × {after.height}"
-        rows.append((key, *sizes, float(lost[i]), float(squeeze[i])))
+        rows.append((key, *sizes, float(lost[i]), float(squeeze[i]))[: len(columns)])
         if i >= limit:
             continue
         content, media = beside(before, after)
@@ -66,8 +72,7 @@ def as_seen(
                 alt=f"Left: {key} as it is, {sizes[0]}. Right: what the network sees, {sizes[1]}",
             )
         )
-    size = rows[0][2]
-    verdict, status, advice = _judge(lost, squeeze, size)
+    verdict, status, advice = _judge(lost, squeeze, sizes[1])
     return Finding(
         name="as-seen",
         title="Exactly what the network sees",
@@ -76,13 +81,10 @@ def as_seen(
         advice=advice,
         tables=(
             Table(
-                columns=("file", "original", "enters as", "cut away", "squeezed by"),
+                columns=columns,
                 rows=tuple(rows),
-                formats=("", "", "", ".1%", ".2f"),
-                caption=(
-                    "Sizes in pixels, width × height; squeezed by: how much more one side shrinks "
-                    "than the other."
-                ),
+                formats=("", "", "", ".1%", ".2f")[: len(columns)],
+                caption=meaning,
             ),
         ),
         figures=tuple(figures),

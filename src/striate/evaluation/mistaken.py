@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from striate.errors import DataError
-from striate.evaluation.bootstrap import percent
 from striate.evaluation.pictures import thumbnail
 from striate.evaluation.scores import ArrayLike, Scores
 from striate.findings import Figure, Finding, Status, Table
@@ -45,12 +44,12 @@ def mistakes(
         image = images(i) if callable(images) else images[i]
         content, media = thumbnail(image)
         true, said = scores.classes[scores.labels[i]], scores.classes[scores.predicted[i]]
-        sure = percent(float(scores.confidence[i]))
+        sure = f"{np.floor(100 * scores.confidence[i]):.0f} %"  # never rounded up to a certainty
         figures.append(
             Figure(
                 content=content,
                 media=media,
-                caption=f"{true} → {said} {sure}",
+                caption=f"{true} → {said}, {sure}",
                 alt=f"Mistake {rank}: a {true}, taken for {said} with {sure}",
             )
         )
@@ -84,7 +83,7 @@ def mistakes(
                 ),
                 rows=tuple(rows),
                 formats=("", "", "", "", ".1%", ".1%"),
-                caption="In the order of the pictures.",
+                caption="These mistakes, in the order of the pictures.",
             ),
         )
         if rows
@@ -99,12 +98,12 @@ def _judge(wrong: int, sure: int, n: int) -> tuple[str, Status, str]:
         return f"There is none: all {n:,} held-out images are right.", "good", ""
     verdict = f"Wrong on {wrong:,} of {n:,} held-out images; "
     verdict += (
-        f"on {sure:,} of them it was more than {percent(SURE)} sure."
+        f"on {sure:,} of them it was more than {100 * SURE:.0f} % sure."
         if sure
-        else f"it was never more than {percent(SURE)} sure of a mistake."
+        else f"it was never more than {100 * SURE:.0f} % sure of a mistake."
     )
     if not sure:
-        return verdict, "good", ""
+        return verdict, "note", ""
     status: Status = "warning" if sure >= 5 and sure > wrong / 2 else "note"
     return (
         verdict,

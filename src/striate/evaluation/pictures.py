@@ -61,19 +61,20 @@ def encode(image: Image.Image, *, exact: bool) -> tuple[bytes, Media]:
     return buffer.getvalue(), "image/webp"
 
 
-def thumbnail(image: Any, side: int = 192) -> tuple[bytes, Media]:
-    """A picture of at most `side` pixels on each side, and its media type."""
+def thumbnail(image: Any) -> tuple[bytes, Media]:
+    """A picture of at most 192 pixels a side, 128 if every pixel counts, and its media type."""
     picture = as_image(image)
-    return encode(fit(picture, side, side), exact=max(picture.size) <= SMALL)
+    exact = max(picture.size) <= SMALL
+    side = 128 if exact else 192
+    return encode(fit(picture, side, side), exact=exact)
 
 
-def beside(left: Any, right: Any, *, height: int = 200, gap: int = 16) -> tuple[bytes, Media]:
-    """Two images next to each other on a transparent ground, each as large as height (and 1.6 of
-    it wide) admits.
-    """
+def beside(left: Any, right: Any, *, gap: int = 16) -> tuple[bytes, Media]:
+    """Two images next to each other on a transparent ground, and the picture's media type."""
     first, second = as_image(left), as_image(right)
     exact = max(*first.size, *second.size) <= SMALL
-    a, b = (fit(image, int(1.6 * height), height).convert("RGBA") for image in (first, second))
+    height = 128 if exact else 192
+    a, b = (fit(image, height * 3 // 2, height).convert("RGBA") for image in (first, second))
     tall = max(a.height, b.height)
     both = Image.new("RGBA", (a.width + gap + b.width, tall), (0, 0, 0, 0))
     both.paste(a, (0, (tall - a.height) // 2))

@@ -156,6 +156,13 @@ def _rows(scores: Scores) -> list[tuple[str | float, ...]]:
     return rows
 
 
+def _wilson(rate: np.ndarray, n: np.ndarray, z: float = 1.96) -> tuple[np.ndarray, np.ndarray]:
+    """Wilson's score interval (1927): three images right of three do not make a certainty."""
+    centre = (rate + z**2 / (2 * n)) / (1 + z**2 / n)
+    reach = z / (1 + z**2 / n) * np.sqrt(rate * (1 - rate) / n + (z / (2 * n)) ** 2)
+    return centre - reach, centre + reach
+
+
 def _diagram(scores: Scores) -> Figure:
     """Reliability diagram above, number of images a bin below, on one confidence axis."""
     bins = _bins(scores.confidence)
@@ -167,25 +174,17 @@ def _diagram(scores: Scores) -> Figure:
         figure = new_figure(5.2, 4.6)
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
         top.plot([0, 1], [0, 1], color="#8c959f", linewidth=1, linestyle=(0, (4, 3)))
-        top.annotate("says what it does", (0.04, 0.075), color="#6e7781", rotation=33, fontsize=8)
-        # Standard error of a bin's accuracy: a point of three images should not look like one of
-        # three hundred.
-        shaky = np.sqrt(np.maximum(right * (1 - right), 0.25 / counts[filled]) / counts[filled])
-        top.errorbar(
-            says,
-            right,
-            yerr=[np.minimum(1.96 * shaky, right), np.minimum(1.96 * shaky, 1 - right)],
-            fmt="none",
-            ecolor=BLUE,
-            elinewidth=1.2,
-            alpha=0.6,
-        )
+        low, high = _wilson(right, counts[filled])
+        top.vlines(says, low, high, color=BLUE, linewidth=3, alpha=0.3)
         top.plot(says, right, color=BLUE, linewidth=1.4, marker="o", markersize=5)
         top.set(ylabel="is right", xlim=(0, 1), ylim=(0, 1.03), title="Reliability")
         centres = (filled + 0.5) / BINS
         bottom.bar(centres, counts[filled], width=0.9 / BINS, color=VERMILLION, alpha=0.85)
-        bottom.set(xlabel="says (confidence)", ylabel="images", yscale="log")
+        bottom.set(xlabel="says (its confidence)", ylabel="images", yscale="log")
         bottom.set_ylim(0.5, max(10, counts.max() * 6))
+        bottom.yaxis.set_ticks([])
+        bottom.yaxis.set_ticks([], minor=True)
+        bottom.spines["left"].set_visible(False)
         for x, count in zip(centres, counts[filled], strict=True):
             bottom.annotate(
                 f"{count:,}",

@@ -11,6 +11,9 @@ SVG = "{http://www.w3.org/2000/svg}"
 XLINK_HREF = "{http://www.w3.org/1999/xlink}href"
 DROPPED = {"script", "foreignObject", "metadata", "iframe", "object", "embed", "a"}
 EMBEDDED = re.compile(r"data:image/(png|jpeg|webp|gif);base64,", re.IGNORECASE)
+# Figures are drawn for a light page; these two of its colours the page's style lightens when it is
+# dark.
+THEMED = {"#0072b2": "var(--blue, #0072b2)", "#d55e00": "var(--vermillion, #d55e00)"}
 URL = re.compile(r"url\(\s*['\"]?(?P<target>[^)'\"]*)['\"]?\s*\)", re.IGNORECASE)
 POINTS = {"pt": 96 / 72, "px": 1.0, "": 1.0, "in": 96.0, "cm": 96 / 2.54, "mm": 96 / 25.4}
 
@@ -62,6 +65,8 @@ def _clean(element: ElementTree.Element, prefix: str) -> None:
             value = " ".join(f"{prefix}-{target}" for target in value.split())
         else:
             value = _local(value, prefix)
+            if plain == "style":
+                value = re.sub(r"#[0-9a-fA-F]{6}\b", _themed, value)
         element.set(plain, value)
     for child in list(element):
         tag = child.tag if isinstance(child.tag, str) else ""
@@ -87,6 +92,10 @@ def _local(value: str, prefix: str) -> str:
         return f"url(#{prefix}-{target[1:]})" if target.startswith("#") else "none"
 
     return URL.sub(replace, value)
+
+
+def _themed(match: re.Match[str]) -> str:
+    return THEMED.get(match[0].lower(), match[0])
 
 
 def _pixels(length: str) -> float:

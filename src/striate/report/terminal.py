@@ -13,7 +13,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from striate.findings import SUFFIX, Finding, Status, Table
-from striate.report.wording import WORDS, cell, numeric
+from striate.report.wording import WORDS, cell, numeric, printable
 
 MARKS: dict[Status, tuple[str, str, str]] = {  # mark, mark in ASCII, colour
     "good": ("✔", "[ok]", "green"),
@@ -51,12 +51,12 @@ class TerminalFinding:
         yield Text.assemble(
             (plain if options.ascii_only else mark, f"bold {colour}"),
             " ",
-            (finding.title, "bold"),
+            (printable(finding.title), "bold"),
             (f"  {WORDS[finding.status]}", colour),
         )
-        yield Padding(Text(finding.verdict), (0, 0, 0, 2))
+        yield Padding(_text(finding.verdict), (0, 0, 0, 2))
         if finding.advice:
-            yield Padding(Text(finding.advice, style="dim"), (0, 0, 0, 2))
+            yield Padding(_text(finding.advice, style="dim"), (0, 0, 0, 2))
         for table in finding.tables:
             yield Padding(self._table(table, options), (1, 0, 0, 2))
             if self.rows is not None and len(table.rows) > self.rows:
@@ -64,9 +64,9 @@ class TerminalFinding:
                     Text(f"… {len(table.rows) - self.rows:,} more rows", style="dim"), (0, 0, 0, 2)
                 )
             if table.caption:
-                yield Padding(Text(table.caption, style="dim italic"), (0, 0, 0, 2))
+                yield Padding(_text(table.caption, style="dim italic"), (0, 0, 0, 2))
         for line in self._files():
-            yield Padding(Text(line, style="dim", overflow="fold"), (0, 0, 0, 2))
+            yield Padding(_text(line, style="dim"), (0, 0, 0, 2))
 
     def _table(self, table: Table, options: ConsoleOptions) -> RichTable:
         shown = RichTable(
@@ -77,11 +77,11 @@ class TerminalFinding:
         )
         for c, name in enumerate(table.columns):
             shown.add_column(
-                Text(name), justify="right" if numeric(table, c) else "left", overflow="fold"
+                _text(name), justify="right" if numeric(table, c) else "left", overflow="fold"
             )
         count = len(table.rows) if self.rows is None else min(self.rows, len(table.rows))
         for r in range(count):
-            shown.add_row(*(Text(cell(table, r, c)) for c in range(len(table.columns))))
+            shown.add_row(*(_text(cell(table, r, c)) for c in range(len(table.columns))))
         return shown
 
     def _files(self) -> Iterator[str]:
@@ -95,3 +95,10 @@ class TerminalFinding:
             yield from (f"figure: {self.folder / name}" for name in names)
         else:
             yield f"{len(names)} figures: {self.folder / names[0]} … {names[-1]}"
+
+
+def _text(text: str, style: str = "") -> Text:
+    """Plain text, whatever brackets or control codes it holds; too long a word is folded, never
+    cut.
+    """
+    return Text(printable(text), style=style, overflow="fold")

@@ -10,47 +10,57 @@ from PIL import Image
 
 from striate.findings import Figure
 
-SMALLEST = 96  # pixels on the longer side, below which a picture shows nothing
+SMALLEST = 96  # pixels of the longer side, below which a picture shows nothing
 
 
-def lighten(figures: Sequence[Figure], budget: int) -> list[Figure]:
-    """The figures with their pictures' bytes within `budget` in sum, if that can be done; SVGs
+def lighten(figures: Sequence[Figure], excess: int) -> list[Figure]:
+    """The figures, `excess` bytes of page lighter if their pictures can be so much smaller; SVGs
     stay as they are.
 
-    First the heaviest become WebP, then the heaviest are halved in size, one after another.
+    The heaviest picture becomes WebP first, then the next; when all are, the heaviest is halved in
+    size, and so on.
     """
     out = list(figures)
-    for shrink in (False, True):
-        while _bytes(out) > budget:
-            index = _heaviest(out, shrink)
-            if index is None:
+    for halve in (False, True):
+        while excess > 0:
+            able = [i for i, figure in enumerate(out) if _can_shrink(figure, halve)]
+            if not able:
                 break
-            out[index] = _smaller(out[index], shrink)
+            index = max(able, key=lambda i: len(out[i].content))
+            smaller = _again(out[index], halve)
+            excess -= _on_page(out[index]) - _on_page(smaller)
+            out[index] = smaller
     return out
 
 
-def _bytes(figures: Sequence[Figure]) -> int:
-    return sum(len(f.content) for f in figures if f.media != "image/svg+xml")
+def leave_out(figures: Sequence[Figure], excess: int) -> list[Figure]:
+    """The figures, the heaviest without content, until the page is `excess` bytes lighter."""
+    out = list(figures)
+    for index in sorted(range(len(out)), key=lambda i: -len(out[i].content)):
+        if excess <= 0:
+            break
+        excess -= _on_page(out[index])
+        out[index] = replace(out[index], content=b"")
+    return out
 
 
-def _heaviest(figures: Sequence[Figure], shrink: bool) -> int | None:
-    def can(figure: Figure) -> bool:
-        if figure.media == "image/svg+xml":
-            return False
-        if not shrink:
-            return figure.media == "image/png"
-        with Image.open(io.BytesIO(figure.content)) as picture:
-            return max(picture.size) >= 2 * SMALLEST
-
-    able = [i for i, figure in enumerate(figures) if can(figure)]
-    return max(able, key=lambda i: len(figures[i].content), default=None)
+def _on_page(figure: Figure) -> int:
+    """Bytes that a figure takes on the page; base64 writes three as four."""
+    size = len(figure.content)
+    return size if figure.media == "image/svg+xml" else size * 4 // 3
 
 
-def _smaller(figure: Figure, shrink: bool) -> Figure:
+def _can_shrink(figure: Figure, halve: bool) -> bool:
+    if figure.media == "image/svg+xml" or not halve:
+        return figure.media == "image/png"
     with Image.open(io.BytesIO(figure.content)) as picture:
-        picture.load()
-        image = picture if picture.mode in ("RGB", "RGBA") else picture.convert("RGBA")
-    if shrink:
+        return max(picture.size) >= 2 * SMALLEST
+
+
+def _again(figure: Figure, halve: bool) -> Figure:
+    with Image.open(io.BytesIO(figure.content)) as picture:
+        image = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+    if halve:
         size = (max(1, image.width // 2), max(1, image.height // 2))
         image = image.resize(size, Image.Resampling.LANCZOS)
     buffer = io.BytesIO()

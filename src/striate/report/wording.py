@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 
 from striate.findings import Status, Table
 
@@ -14,7 +15,8 @@ WORDS: dict[Status, str] = {
     "problem": "Problem",
 }
 NARROW = "\u202f"  # a narrow space on which no line breaks
-NUMBERLIKE = re.compile(r"[<>≤≥~±+−-]?\d[\d.,eE+]*([–-][<>]?\d[\d.,]*)?\s?%?")
+PART = r"[<>≤≥~±+−-]{0,2}\d[\d,]*(\.\d+)?(e[+-]?\d+)?"
+NUMBERLIKE = re.compile(rf"(?=.*[.%–]){PART}(–{PART})?\s?%?")
 
 
 def cell(table: Table, row: int, column: int) -> str:
@@ -51,3 +53,10 @@ def percent(fraction: float) -> str:
 def tie(text: str) -> str:
     """The text with percent signs tied to their numbers, so that no line begins with one."""
     return re.sub(r"(?<=\d) ?%", f"{NARROW}%", text)
+
+
+def printable(text: str) -> str:
+    """The text without what steers a terminal or cannot be encoded, as a file name may contain."""
+    return "".join(
+        "\ufffd" if unicodedata.category(c) in ("Cc", "Cs") and c != "\n" else c for c in text
+    )
