@@ -18,8 +18,11 @@ _FILES = {
     "Source": "source",
     "Split": "source",
     "SplitDataset": "memory",
+    "check": "checks",
     "choose_preparation": "choosing",
     "decoded_bytes": "memory",
+    "describe": "description",
+    "list_sources": "sources",
     "load_memory": "memory",
     "open_source": "sources",
     "read_image": "reading",
@@ -34,20 +37,25 @@ __all__ = [
     "Source",
     "Split",
     "SplitDataset",
+    "check",
     "choose_preparation",
     "decoded_bytes",
+    "describe",
+    "list_sources",
     "load_memory",
     "open_source",
     "read_image",
 ]
 
 if TYPE_CHECKING:
+    from striate.data.checks import check
     from striate.data.choosing import choose_preparation
+    from striate.data.description import describe
     from striate.data.memory import SplitDataset, decoded_bytes, load_memory
     from striate.data.preparation import Preparation
     from striate.data.reading import read_image
     from striate.data.source import Damage, Duplicate, Source, Split
-    from striate.data.sources import SOURCES, Entry, open_source
+    from striate.data.sources import SOURCES, Entry, list_sources, open_source
 
 
 def __getattr__(name: str) -> Any:

@@ -43,7 +43,13 @@ def choose_preparation(
     sample = _sample(split)
     channels = channels if channels is not None else _channels(split, sample, why)
     fit = fit if fit is not None else _fit(split, height, width, why)
-    black, white = _levels(split, why)
+    black, white = levels(split)
+    if split.deep.any():
+        low, high = split.low[split.deep].min(), split.high[split.deep].max()
+        why.append(
+            f"Images deeper than 8 bits reach from {low:g} to {high:g} in training; "
+            f"{black:g} becomes black and {white:g} white in every image."
+        )
     draft = Preparation(
         channels=channels,
         height=height,
@@ -134,7 +140,12 @@ def _fit(split: Split, height: int, width: int, why: list[str]) -> Fit:
     return "pad"
 
 
-def _levels(split: Split, why: list[str]) -> tuple[float, float]:
+def levels(split: Split) -> tuple[float, float]:
+    """The values (black, white) between which a split's images deeper than 8 bits are shown.
+
+    White is the full scale of 8, 10, 12, 14 or 16 bits that holds the largest value, or that value
+    itself where it fills less than half of it or is no whole number.
+    """
     if not split.deep.any():
         return 0, 65535
     low, high = float(split.low[split.deep].min()), float(split.high[split.deep].max())
@@ -145,10 +156,6 @@ def _levels(split: Split, why: list[str]) -> tuple[float, float]:
     white = float(steps[0]) if whole and high > steps[0] / 2 else high
     if white <= black:
         white = black + 1
-    why.append(
-        f"Images deeper than 8 bits reach from {low:g} to {high:g} in training; "
-        f"{black:g} becomes black and {white:g} white in every image."
-    )
     return black, white
 
 

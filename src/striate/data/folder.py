@@ -79,6 +79,11 @@ def open_folder(
         empty=(*layout.empty, *in_order(set(layout.classes) - set(classes))),
         several_pages=tuple(k for k, r in zip(keys, good, strict=True) if r.several_pages),
         blank=tuple(k for k, r in zip(keys, good, strict=True) if r.blank),
+        missized=tuple(
+            key
+            for key, r in zip(keys, good, strict=True)
+            if {r.height, r.width} != set(layout.sizes.get(key, (r.height, r.width)))
+        ),
         notes=tuple(layout.notes),
         photographs=_photographs(parts[TRAIN]),
         train=parts[TRAIN],

@@ -20,16 +20,18 @@ LABEL = (
     "label", "class", "category", "target", "class_name", "label_name", "category_name", "labels",
     "species", "breed", "diagnosis", "y",
 )  # fmt: skip
+WIDTH, HEIGHT = ("width", "image_width", "w"), ("height", "image_height", "h")
 SPLIT = ("split", "subset", "set", "partition", "dataset")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One image: the file as the table names it, its class, and its split if the table says so."""
+    """One image: the file as the table names it, its class, and split and size if it says so."""
 
     file: str
     label: str
     split: str | None
+    size: tuple[int, int] | None  # height, width
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +65,9 @@ def read_labels(path: Path, *, required: bool = True) -> Labels | None:
     header = [_plain(name) for name in lines[0]]
     file, label = _column(header, FILE), _column(header, LABEL)
     split = _column(header, SPLIT)
+    height, width = _column(header, HEIGHT), _column(header, WIDTH)
     if file is not None and label is None:
-        rest = [i for i in range(len(header)) if i not in (file, split)]
+        rest = [i for i in range(len(header)) if i not in (file, split, height, width)]
         label = rest[0] if len(rest) == 1 else None
     if label is None and not required:
         return None
@@ -81,7 +84,14 @@ def read_labels(path: Path, *, required: bool = True) -> Labels | None:
         if not name or not kind:
             unlabelled += 1
             continue
-        rows.append(Row(file=name, label=kind, split=_split(path, number, _cell(line, split))))
+        rows.append(
+            Row(
+                file=name,
+                label=kind,
+                split=_split(path, number, _cell(line, split)),
+                size=_size(_cell(line, height), _cell(line, width)),
+            )
+        )
     note = f"{path.name}: column {lines[0][file].strip()} names the file, "
     note += f"column {lines[0][label].strip()} its class"
     if split is not None:
@@ -101,6 +111,10 @@ def _column(header: Sequence[str], names: Sequence[str]) -> int | None:
 
 def _cell(line: Sequence[str], column: int | None) -> str:
     return line[column].strip() if column is not None and column < len(line) else ""
+
+
+def _size(height: str, width: str) -> tuple[int, int] | None:
+    return (int(height), int(width)) if height.isdecimal() and width.isdecimal() else None
 
 
 def _split(path: Path, number: int, value: str) -> str | None:

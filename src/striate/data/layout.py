@@ -18,7 +18,7 @@ from striate.errors import DataError
 class Layout:
     """keys[i] (relative to the root) has class classes[i] and split given[i], or None.
 
-    outside, empty, damaged and notes are what Source says of them.
+    sizes are the (height, width) that a table states. The rest is what Source says of them.
     """
 
     keys: list[str] = field(default_factory=list)
@@ -26,6 +26,7 @@ class Layout:
     given: list[str | None] = field(default_factory=list)
     outside: list[str] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
+    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
     damaged: list[Damage] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -158,6 +159,8 @@ def _add_table(
                 Damage(path=row.file, reason=f"{path.name} lists it, but {found}")
             )
             continue
+        if row.size is not None:
+            layout.sizes["/".join(found)] = row.size
         previous = chosen.setdefault(found, (row.label, row.split))
         if previous[0] != row.label:
             clashing.setdefault(found, {previous[0]}).add(row.label)

@@ -217,5 +217,5 @@ def _reason(error: Exception) -> str:
     if any(
         word in low for word in ("truncated", "too small", "unexpected end", "eof", "not enough")
     ):
-        return f"it is cut short ({text}); copy it again from where it came"
+        return "it is cut short; copy it again from where it came"
     return f"it is broken ({text}); copy it again from where it came"

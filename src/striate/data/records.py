@@ -61,7 +61,7 @@ def inspect(path: Path) -> Record | str:
         else:
             content = digest(file) if isinstance(file, bytes) else _digest_file(file)
     except DataError as error:
-        return str(error)
+        return str(error).split("; ")[0]  # what to do with it is said once, by the check
     except (OSError, ValueError, MemoryError) as error:
         return f"it cannot be read ({getattr(error, 'strerror', None) or error})"
     low, high = float(pixels.min()), float(pixels.max())

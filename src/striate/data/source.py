@@ -153,6 +153,7 @@ class Source:
     empty: class folders without a usable image.
     several_pages: files of which only the first page or frame is used.
     blank: images of a single value.
+    missized: images of another size than the table of labels states.
     notes: what was assumed while opening, one sentence each.
     photographs: natural colour pictures larger than about 64 pixels.
     horizontal_flip: whether a mirrored image keeps its label; None where that is unknown.
@@ -171,6 +172,7 @@ class Source:
     empty: tuple[str, ...] = ()
     several_pages: tuple[str, ...] = ()
     blank: tuple[str, ...] = ()
+    missized: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     photographs: bool = False
     horizontal_flip: bool | None = None

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from striate.data.digits import open_digits
+from striate.data.fashion import open_fashion
 from striate.data.folder import open_folder
+from striate.data.lines import open_lines
 from striate.data.records import Progress
 from striate.data.source import Source
 from striate.errors import DataError, UsageError
+from striate.findings import Finding, Table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +29,14 @@ class Entry:
 SOURCES: dict[str, Entry] = {
     "digits": Entry(
         open=open_digits, about="1,797 handwritten digits, 8 x 8 grey, that scikit-learn carries"
+    ),
+    "lines": Entry(
+        open=open_lines,
+        about="vertical against horizontal lines, 64 x 64 grey, as many as you like (seed 003)",
+        generated=True,
+    ),
+    "fashion-mnist": Entry(
+        open=open_fashion, about="60,000 + 10,000 pictures of clothes, 28 x 28 grey, ten classes"
     ),
 }
 
@@ -75,3 +86,18 @@ def _unknown(data: str | Path) -> str:
 
 def _file(path: Path) -> str:
     return f"{path} is a file; give the folder that holds the images, each class in its own folder"
+
+
+def list_sources() -> Finding:
+    """The table of sources as a Finding."""
+    rows = [(name, entry.about) for name, entry in SOURCES.items()]
+    rows.append(
+        ("a path", "a folder with a folder a class, with train/, val/, test/, or a labels.csv")
+    )
+    return Finding(
+        name="sources",
+        title="Sources of images",
+        verdict=f"{len(SOURCES)} named sources, or a folder of your own.",
+        tables=(Table(columns=("source", "what it is"), rows=tuple(rows)),),
+        data={"sources": {name: entry.about for name, entry in SOURCES.items()}},
+    )

@@ -1,0 +1,152 @@
+"""What the data look like: counts, sizes and kinds, with a chart and a sheet of examples."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+
+from striate.data.sheet import contact_sheet
+from striate.data.source import SPLITS, Source
+from striate.figures import BLUE, GREEN, ORANGE, new_figure, render, style
+from striate.findings import Cell, Figure, Finding, Table
+
+BARS = 40  # classes in the chart; of more, the largest and the smallest
+
+
+def describe(source: Source, *, figures: bool = True) -> Finding:
+    """Classes, counts a split, sizes, aspect ratios, formats and damage of a source.
+
+    figures: also draw the class counts and a sheet of example images, which decodes some.
+    """
+    table = source.counts()
+    splits = [split for split in source.splits.values() if len(split)]
+    sizes = np.concatenate([s.sizes for s in splits])
+    formats = Counter(np.concatenate([s.formats for s in splits]).tolist())
+    channels = Counter(np.concatenate([s.channels for s in splits]).tolist())
+    deep = int(sum(s.deep.sum() for s in splits))
+    per_split = dict(zip(SPLITS, table.sum(axis=0).tolist(), strict=True))
+    parts = ", ".join(f"{n:,} {name}" for name, n in per_split.items())
+    colour = "grey" if set(channels) == {1} else "colour" if set(channels) == {3} else "mixed"
+    verdict = (
+        f"{len(source):,} {colour} images in {len(source.classes)} classes ({parts}), "
+        f"{_size_words(sizes)}."
+    )
+    rows: list[tuple[Cell, ...]] = [
+        (name, *counts, sum(counts))
+        for name, counts in zip(source.classes, table.tolist(), strict=True)
+    ]
+    pictures: list[Figure] = []
+    if figures:
+        pictures = [_bars(source, table), contact_sheet(source)]
+    facts = _facts(source, sizes, formats, channels, deep)
+    return Finding(
+        name="data",
+        title="What the data look like",
+        verdict=verdict,
+        tables=(
+            Table(columns=("", "value"), rows=facts, caption="The images"),
+            Table(
+                columns=("class", *SPLITS, "all"),
+                rows=tuple(rows),
+                formats=("", ",", ",", ",", ","),
+                caption="Images a class and split",
+            ),
+        ),
+        figures=tuple(pictures),
+        data={
+            "name": source.name,
+            "where": source.where,
+            "fingerprint": source.fingerprint,
+            "classes": list(source.classes),
+            "counts": {split: table[:, i].tolist() for i, split in enumerate(SPLITS)},
+            "sizes": _numbers(sizes),
+            "formats": dict(formats),
+            "channels": {str(k): v for k, v in channels.items()},
+            "deeper_than_8_bits": deep,
+            "photographs": source.photographs,
+            "damaged": [{"path": d.path, "reason": d.reason} for d in source.damaged],
+            "duplicates": len(source.duplicates),
+        },
+    )
+
+
+def _numbers(sizes: np.ndarray) -> dict[str, dict[str, float]]:
+    columns = {
+        "height": sizes[:, 0],
+        "width": sizes[:, 1],
+        "aspect ratio": sizes[:, 1] / sizes[:, 0],
+    }
+    return {
+        name: {
+            "least": float(v.min()),
+            "median": float(np.median(v)),
+            "most": float(v.max()),
+        }
+        for name, v in columns.items()
+    }
+
+
+def _size_words(sizes: np.ndarray) -> str:
+    if (sizes == sizes[0]).all():
+        return f"all of {sizes[0, 1]} x {sizes[0, 0]} pixels"
+    small, large = sizes[sizes.prod(axis=1).argmin()], sizes[sizes.prod(axis=1).argmax()]
+    return f"from {small[1]} x {small[0]} to {large[1]} x {large[0]} pixels"
+
+
+def _facts(
+    source: Source,
+    sizes: np.ndarray,
+    formats: Counter[str],
+    channels: Counter[int],
+    deep: int,
+) -> tuple[tuple[Cell, ...], ...]:
+    kinds = {1: "grey", 3: "colour"}
+    rows: list[tuple[Cell, ...]] = [("from", source.where)]
+    for name, v in _numbers(sizes).items():
+        spec = ".2f" if name == "aspect ratio" else ",.0f"
+        if v["least"] == v["most"]:
+            rows.append((name, format(v["least"], spec)))
+        else:
+            least, median, most = (format(v[k], spec) for k in ("least", "median", "most"))
+            rows.append((name, f"{least} to {most}, {median} in the middle"))
+    rows.append(("format", ", ".join(f"{name} {n:,}" for name, n in formats.most_common())))
+    rows.append(("colour", ", ".join(f"{kinds[c]} {n:,}" for c, n in channels.most_common())))
+    if deep:
+        rows.append(("deeper than 8 bits", f"{deep:,}"))
+    rows.append(("files left out as damaged", f"{len(source.damaged):,}"))
+    rows.append(("fingerprint", source.fingerprint[:16]))
+    return tuple(rows)
+
+
+def _bars(source: Source, table: np.ndarray) -> Figure:
+    totals = table.sum(axis=1)
+    order = np.arange(len(totals))
+    caption = "Images a class, by split."
+    if len(order) > BARS:
+        ranked = np.argsort(-totals, kind="stable")
+        order = np.concatenate([ranked[: BARS // 2], ranked[-BARS // 2 :]])
+        caption = f"Images in the {BARS // 2} largest and {BARS // 2} smallest classes, by split."
+    names = [source.classes[i] for i in order]
+    with style():
+        figure = new_figure(6.4, 0.9 + 0.24 * len(order))
+        axes = figure.add_subplot()
+        left = np.zeros(len(order))
+        for column, (split, colour) in enumerate(zip(SPLITS, (BLUE, ORANGE, GREEN), strict=True)):
+            axes.barh(range(len(order)), table[order, column], left=left, color=colour, label=split)
+            left += table[order, column]
+        axes.set_yticks(range(len(order)), [_short(name) for name in names])
+        axes.invert_yaxis()
+        axes.set_xlabel("images")
+        axes.margins(y=0.01)
+        figure.legend(loc="outside upper right", ncols=3)
+        return render(
+            figure,
+            caption=caption,
+            alt=f"Bars: from {totals.min():,} to {totals.max():,} images a class.",
+        )
+
+
+def _short(name: str, most: int = 28) -> str:
+    # A dollar sign would begin a formula in matplotlib.
+    return (name if len(name) <= most else name[: most - 1] + "…").replace("$", r"\$")

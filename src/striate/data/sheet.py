@@ -1,0 +1,99 @@
+"""The contact sheet: some images of each class, side by side."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from striate.data.choosing import levels
+from striate.data.pool import ordered
+from striate.data.preparation import Preparation
+from striate.data.source import Source, Split
+from striate.errors import DataError
+from striate.figures import INK
+from striate.findings import Figure
+
+ROWS, COLUMNS = 12, 8
+TILE, GAP, TEXT = 72, 4, 150  # pixels, at most for tile and text
+
+
+def contact_sheet(source: Source) -> Figure:
+    """A few images of each class as WebP, each whole, at the same levels for deep images."""
+    chosen = _rows(len(source.classes))
+    black, white = levels(source.train)
+    # Tiny images are enlarged by a whole number, so that each pixel is seen as it is.
+    largest = int(source.train.sizes.max(initial=1))
+    tiny = largest <= TILE
+    side = TILE // largest * largest if tiny else TILE
+    font = _font()
+    names = [_fitting(source.classes[label], font) for label in chosen]
+    text = int(max(font.getlength(name) for name in names)) + 20
+    tile = Preparation(
+        channels=3,
+        height=side,
+        width=side,
+        fit="pad",
+        interpolation="nearest" if tiny else "bilinear",
+        mean=(1.0, 1.0, 1.0),
+        black=black,
+        white=white,
+    )
+    step = side + GAP
+    page = Image.new("RGB", (text + COLUMNS * step - GAP, len(chosen) * step - GAP), "white")
+    draw = ImageDraw.Draw(page)
+    tiles: list[tuple[Split, int, tuple[int, int]]] = []
+    for row, label in enumerate(chosen):
+        top = row * step
+        draw.text((text - 10, top + side // 2), names[row], fill=INK, font=font, anchor="rm")
+        for column, (split, index) in enumerate(_examples(source, label)):
+            tiles.append((split, index, (text + column * step, top)))
+    for place, pixels in ordered(lambda t: (t[2], _tile(t[0], t[1], tile)), tiles):
+        if pixels is not None:
+            page.paste(Image.fromarray(pixels), place)
+    buffer = io.BytesIO()
+    page.save(buffer, "WEBP", quality=85, lossless=tiny)
+    which = "each class" if len(chosen) == len(source.classes) else f"{len(chosen)} classes"
+    return Figure(
+        content=buffer.getvalue(),
+        media="image/webp",
+        caption=f"Images of {which}, as they are, before they are prepared.",
+        alt=f"A sheet of example images of {which}, a class a row.",
+    )
+
+
+def _rows(classes: int) -> list[int]:
+    return np.unique(np.linspace(0, classes - 1, min(classes, ROWS)).round().astype(int)).tolist()
+
+
+def _examples(source: Source, label: int) -> list[tuple[Split, int]]:
+    mine = [
+        (split, int(i))
+        for split in source.splits.values()
+        for i in np.flatnonzero(split.labels == label)[: 50 * COLUMNS]
+    ]
+    at = np.unique(np.linspace(0, len(mine) - 1, min(len(mine), COLUMNS)).astype(int))
+    return [mine[i] for i in at]
+
+
+def _tile(split: Split, index: int, preparation: Preparation) -> np.ndarray | None:
+    try:
+        return preparation.apply(split.image(index)).transpose(1, 2, 0)
+    except DataError:  # the file has gone since the source was opened; a gap shows it
+        return None
+
+
+def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    # Matplotlib's font has Latin, Greek, Cyrillic and more; Pillow's own has Latin alone.
+    from matplotlib import get_data_path
+
+    return ImageFont.truetype(f"{get_data_path()}/fonts/ttf/DejaVuSans.ttf", 13)
+
+
+def _fitting(name: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    if font.getlength(name) <= TEXT:
+        return name
+    while name and font.getlength(name + "…") > TEXT:
+        name = name[:-1]
+    return name + "…"
