@@ -1,0 +1,25 @@
+"""Networks by name: the architectures of the lectures, layer patterns, and timm's."""
+
+from __future__ import annotations
+
+from striate.models.building import build, is_pattern
+from striate.models.finetuning import head, layer_groups
+from striate.models.preparation import Preparation, imagenet_classes, preparation
+from striate.models.weights import Loaded, load_torchvision, load_weights
+from striate.models.zoo import MODELS, Entry, names
+
+__all__ = [
+    "MODELS",
+    "Entry",
+    "Loaded",
+    "Preparation",
+    "build",
+    "head",
+    "imagenet_classes",
+    "is_pattern",
+    "layer_groups",
+    "load_torchvision",
+    "load_weights",
+    "names",
+    "preparation",
+]

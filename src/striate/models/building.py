@@ -1,0 +1,132 @@
+"""From a spec, a string that names a model, to a network."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from striate.errors import UsageError
+from striate.models import hub, pattern
+from striate.models.fitting import check_fits
+from striate.models.weights import load_weights
+from striate.models.zoo import MODELS, find
+
+PATTERN_SIZE = (32, 32)  # the images of seed 000's toy ConvNet
+
+
+def is_pattern(spec: str) -> bool:
+    """True where `spec` is a layer pattern, not a name: it has brackets or arrows, or begins with a
+    layer.
+    """
+    if re.search(r"[\[\]*→]|->", spec):
+        return True
+    first = re.match(r"\s*([A-Za-z]+)", spec)
+    return first is not None and first[1].lower() in (*pattern.LAYERS, "input")
+
+
+def build(
+    spec: str,
+    *,
+    in_channels: int = 3,
+    num_classes: int,
+    size: int | tuple[int, int] | None = None,
+    pretrained: bool = False,
+    weights: str | Path | None = None,
+    **options: Any,
+) -> nn.Module:
+    """The network that `spec` names: (N, in_channels, H, W) -> (N, num_classes) logits.
+
+    spec: a name of `names()`, a layer pattern such as `[[conv32-relu]*2-pool]*2-[fc128-relu]-fc`
+        (its grammar is in `striate.models.pattern`), or `timm/NAME`.
+    size: of the images, (height, width) or one number for both; None: the size that the
+        architecture was drawn for, and 32 for patterns. Up to 64 pixels the architectures of 224
+        begin with a stem for small images.
+    pretrained: start from published weights: packaged for `efficientnet-lite0`, from the hub for
+    `timm/NAME`.
+    weights: start from the tensors in this file; a head for other classes is left out, with a
+    warning.
+    options: the architecture's own, such as small_stem, dropout, aux, hidden.
+    Raises UsageError for what does not exist or does not fit, PatternError at a wrong character of
+    a pattern.
+    """
+    if not isinstance(spec, str) or not spec.strip():
+        raise UsageError(f"a model is named by a string such as 'resnet18', got {spec!r}")
+    spec = spec.strip()
+    for what, number in (("in_channels", in_channels), ("num_classes", num_classes)):
+        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            raise UsageError(f"{what} must be a whole number of at least 1, got {number!r}")
+    pixels = None if size is None else _size(size)
+    if pretrained and weights is not None:
+        raise UsageError("give pretrained or weights, not both: each fills the whole network")
+    network = _network(spec, in_channels, num_classes, pixels, pretrained, options)
+    if pixels is not None:
+        check_fits(spec, network, in_channels, pixels)
+    if weights is not None:
+        report = load_weights(network, weights, skip_head=True)
+        if report.skipped:
+            warnings.warn(
+                f"{Path(weights).name} was trained on other classes: {', '.join(report.skipped)} "
+                "start anew",
+                stacklevel=2,
+            )
+    return network
+
+
+def _network(
+    spec: str,
+    in_channels: int,
+    num_classes: int,
+    size: tuple[int, int] | None,
+    pretrained: bool,
+    options: dict[str, Any],
+) -> nn.Module:
+    if spec.startswith(hub.PREFIX):
+        return hub.build(
+            spec.removeprefix(hub.PREFIX),
+            in_channels=in_channels,
+            num_classes=num_classes,
+            size=size,
+            pretrained=pretrained,
+            **options,
+        )
+    if is_pattern(spec):
+        if pretrained:
+            raise UsageError("a layer pattern has no published weights; leave out pretrained")
+        if options:
+            raise UsageError(f"a layer pattern takes no options, got {', '.join(options)}")
+        return pattern.build(
+            spec, in_channels=in_channels, num_classes=num_classes, size=size or PATTERN_SIZE
+        )
+    name, entry = find(spec)
+    unknown = [option for option in options if option not in entry.options]
+    if unknown:
+        raise UsageError(
+            f"{name} has no option {unknown[0]!r}; it has {', '.join(entry.options) or 'none'}"
+        )
+    if pretrained and not entry.pretrained:
+        ready = ", ".join(n for n, e in MODELS.items() if e.pretrained)
+        raise UsageError(
+            f"no weights of {name} come with the installation; use {ready}, timm/NAME, or "
+            "weights=FILE"
+        )
+    if pretrained:
+        options = {**options, "pretrained": True}
+    return entry.build(
+        in_channels=in_channels, num_classes=num_classes, size=size or entry.size, **options
+    )
+
+
+def _size(size: int | tuple[int, int]) -> tuple[int, int]:
+    sides = (size, size) if isinstance(size, int) else tuple(size)
+    if len(sides) != 2 or any(
+        isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in sides
+    ):
+        raise UsageError(
+            f"size is (height, width) in pixels, each at least 1, or one number for both, got "
+            f"{size!r}"
+        )
+    return sides

@@ -1,0 +1,42 @@
+"""Starting weights for every architecture, written once."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from torch import nn
+
+from striate.models.finetuning import head
+
+Nonlinearity = Literal["linear", "sigmoid", "tanh", "relu", "leaky_relu"]
+Weighted = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+
+
+def start_layer(layer: nn.Module, nonlinearity: Nonlinearity = "relu") -> None:
+    """Draw the weights of one layer so that its output varies as much as its input did; zero its
+    bias.
+
+    Normal with variance gain^2 / fan_in, gain^2 = 2 for ReLU because half of the values are cut
+    off.
+    nonlinearity: what follows the layer, a name that `torch.nn.init.calculate_gain` knows ("linear"
+    for logits).
+    Source: He et al., "Delving deep into rectifiers" (2015), equation 10.
+    """
+    assert isinstance(layer, Weighted)
+    fan_in = layer.weight[0].numel()
+    nn.init.normal_(layer.weight, std=nn.init.calculate_gain(nonlinearity) / math.sqrt(fan_in))
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+
+
+def initialise(module: nn.Module, nonlinearity: Nonlinearity = "relu") -> None:
+    """Draw the weights of every convolution and linear layer of `module` by `start_layer`; the
+    head's are linear.
+
+    Batch norm keeps torch's start: scale 1, shift 0.
+    """
+    last = {id(m) for m in head(module).modules()} if any(True for _ in module.parameters()) else ()
+    for layer in module.modules():
+        if isinstance(layer, Weighted):
+            start_layer(layer, "linear" if id(layer) in last else nonlinearity)

@@ -1,0 +1,49 @@
+"""The layer pattern: a convolutional network in one line of text.
+
+Seed 000 writes a network as `INPUT -> [[CONV -> RELU]*N -> POOL]*M -> [FC -> RELU]*K -> FC`. With
+numbers in place of N, M and K that is a network, and so is the shorter
+`[[conv32-relu]*2-pool]*3-[fc256-relu]*1-fc`. Upper and lower case, `->` and `-`, and white space
+between the parts make no difference.
+
+    pattern   = ["INPUT" "-"] sequence
+    sequence  = item {"-" item}
+    item      = layer | "[" sequence "]" ["*" count]
+    layer     = conv | pool | "gap" | "gmp" | fc | "flatten" | "bn" | "ln" | "dropout" [share] |
+    activation conv      = "conv" [channels] {"k" kernel | "s" stride | "p" padding | "same" |
+    "valid"
+                                   | "g" groups | "d" dilation | "x" growth}
+    pool      = ("pool" | "maxpool" | "avgpool") [kernel] {"k" kernel | "s" stride | "p" padding}
+    fc        = "fc" [units] {"x" growth}
+    activation = "relu" | "tanh" | "sigmoid" | "gelu" | "silu" | "leakyrelu" [slope]
+
+conv      kernel 3, stride 1 and padding "same" (with stride s, a side of n pixels gives ceil(n /
+s)). "valid" is no
+          padding. `conv64k5s2` is 64 maps, kernel 5, stride 2. Without channels: 32.
+pool      max pooling with kernel 2; the stride is the kernel unless given: `pool3s2`. `avgpool`
+takes the mean. gap, gmp  global average and global max pooling: one value a map.
+fc        fully connected; what comes in is flattened. Without units: 128.
+bn, ln    batch norm, and layer norm over all channels and pixels of one image.
+dropout   `dropout0.2` sets each value to zero with probability 0.2; without a share, 0.5.
+x         growth: `[conv32x2-relu-pool]*3` has 32, 64 and 128 maps. The width is multiplied from one
+repetition of the
+          outermost group with a star to the next: `[[conv32x2-relu]*2-pool]*2` has 32, 32, 64 and
+          64.
+
+The last fc, or the last conv where gap or gmp closes the pattern, is written without a number and
+gets the number of
+classes: the pattern ends in one score for each class, and no activation follows.
+
+    >>> network = build("[[conv8-relu]*2-pool]*2-[fc32-relu]-fc", in_channels=1, num_classes=10,
+    size=(28, 28)) >>> [name for name, _ in network.named_children()]  # doctest:
+    +NORMALIZE_WHITESPACE ['conv1', 'relu1', 'conv2', 'relu2', 'pool1', 'conv3', 'relu3', 'conv4',
+    'relu4', 'pool2',
+     'flatten', 'fc1', 'relu5', 'fc2']
+"""
+
+from __future__ import annotations
+
+from striate.models.pattern.builder import build
+from striate.models.pattern.parser import LAYERS, parse
+from striate.models.pattern.syntax import Group
+
+__all__ = ["LAYERS", "Group", "build", "parse"]

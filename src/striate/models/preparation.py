@@ -1,0 +1,81 @@
+"""How an image is prepared for weights that exist already, and the classes that those weights
+know.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from striate.models import hub, lite0
+from striate.models.zoo import find
+
+# of ImageNet's red, green and blue over [0, 1], as every torchvision model uses them
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+CROPPED = 0.875  # 224 of 256 pixels, since AlexNet
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preparation:
+    """Scale the shorter side to size / crop_fraction, cut out the central `size`, subtract `mean`,
+    divide by `std`.
+
+    size: (height, width) in pixels. mean, std: a channel each, for values over [0, 1].
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    size: tuple[int, int]
+    interpolation: str
+    crop_fraction: float
+
+
+def preparation(spec: str) -> Preparation:
+    """What the published weights of `spec` were trained on; for architectures without any,
+    torchvision's of that name.
+
+    Raises UsageError for an unknown name.
+    """
+    if spec.startswith(hub.PREFIX):
+        name = spec.removeprefix(hub.PREFIX)
+        if name != lite0.ARCHITECTURE:
+            return _of_timm(name)
+        spec = "efficientnet-lite0"
+    name, entry = find(spec)
+    if name == "efficientnet-lite0":
+        return Preparation(
+            mean=(127 / 255,) * 3,
+            std=(128 / 255,) * 3,
+            size=entry.size,
+            interpolation="bicubic",
+            crop_fraction=CROPPED,
+        )
+    return Preparation(
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        size=entry.size,
+        interpolation="bilinear",
+        crop_fraction=CROPPED if entry.size == (224, 224) else 1.0,
+    )
+
+
+def _of_timm(name: str) -> Preparation:
+    known = hub.configuration(name)
+    return Preparation(
+        mean=tuple(known["mean"]),
+        std=tuple(known["std"]),
+        size=tuple(known["input_size"][1:]),
+        interpolation=known["interpolation"],
+        crop_fraction=known["crop_pct"],
+    )
+
+
+def imagenet_classes() -> tuple[str, ...]:
+    """The 1000 classes of ImageNet in the order of every published head: "tench", ..., "toilet
+    tissue".
+    """
+    from timm.data import ImageNetInfo  # takes seconds
+
+    return tuple(
+        text.partition(",")[0] for text in ImageNetInfo("imagenet-1k").label_descriptions()
+    )

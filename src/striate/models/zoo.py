@@ -1,0 +1,165 @@
+"""The table of architectures: every name that `build` knows besides layer patterns and timm's."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from torch import nn
+
+from striate.errors import UsageError
+from striate.models import (
+    alexnet,
+    compact,
+    densenet,
+    googlenet,
+    lenet5,
+    lite0,
+    mlp,
+    nin,
+    resnet,
+    vgg,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One architecture.
+
+    build: called with in_channels, num_classes, size = (height, width) and the architecture's own
+    options. size, channels: of the images it was drawn for.
+    pretrained: whether weights for photographs come with the installation.
+    """
+
+    build: Callable[..., nn.Module]
+    description: str
+    paper: str
+    size: tuple[int, int] = (224, 224)
+    channels: int = 3
+    pretrained: bool = False
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The names of the architecture's own options."""
+        shared = {"in_channels", "num_classes", "size"}
+        bound = self.build.keywords if isinstance(self.build, partial) else {}
+        return tuple(
+            p for p in inspect.signature(self.build).parameters if p not in shared | bound.keys()
+        )
+
+
+_LENET = "LeCun et al., Gradient-based learning applied to document recognition, 1998"
+_ALEXNET = "Krizhevsky et al., ImageNet classification with deep convolutional networks, 2012"
+_VGG = (
+    "Simonyan, Zisserman, Very deep convolutional networks for large-scale image recognition, 2015"
+)
+_RESNET = "He, Zhang, Ren, Sun, Deep residual learning for image recognition, 2016"
+_DENSENET = "Huang et al., Densely connected convolutional networks, 2017"
+
+# compact.py, the default for small images, has its line at the top of the table.
+MODELS: dict[str, Entry] = {
+    "compact": Entry(
+        build=compact.Compact,
+        description="our own default for small images: a stem and stages of two convolutions",
+        paper="this project",
+        size=(28, 28),
+        channels=1,
+    ),
+    "mlp": Entry(
+        build=mlp.build,
+        description="fully connected layers alone: no notion of neighbouring pixels",
+        paper="Rumelhart et al., Learning representations by back-propagating errors, 1986",
+        size=(28, 28),
+        channels=1,
+    ),
+    "lenet5": Entry(
+        build=lenet5.build,
+        description="two convolutions, three fully connected layers, sigmoid, mean pooling",
+        paper=_LENET,
+        size=(28, 28),
+        channels=1,
+    ),
+    "lenet5-tanh": Entry(
+        build=partial(lenet5.build, form="tanh"),
+        description="LeNet-5 with tanh and max pooling",
+        paper=_LENET,
+        size=(32, 32),
+        channels=1,
+    ),
+    "alexnet": Entry(
+        build=alexnet.build,
+        description="five convolutions and three large fully connected layers",
+        paper=_ALEXNET,
+    ),
+    "vgg11": Entry(build=vgg.vgg11, description="8 convolutions of 3 x 3 pixels", paper=_VGG),
+    "vgg13": Entry(build=vgg.vgg13, description="10 convolutions of 3 x 3 pixels", paper=_VGG),
+    "vgg16": Entry(build=vgg.vgg16, description="13 convolutions of 3 x 3 pixels", paper=_VGG),
+    "vgg19": Entry(build=vgg.vgg19, description="16 convolutions of 3 x 3 pixels", paper=_VGG),
+    "vgg11-bn": Entry(build=vgg.vgg11_bn, description="VGG-11 with batch norm", paper=_VGG),
+    "vgg13-bn": Entry(build=vgg.vgg13_bn, description="VGG-13 with batch norm", paper=_VGG),
+    "vgg16-bn": Entry(build=vgg.vgg16_bn, description="VGG-16 with batch norm", paper=_VGG),
+    "vgg19-bn": Entry(build=vgg.vgg19_bn, description="VGG-19 with batch norm", paper=_VGG),
+    "nin": Entry(
+        build=nin.build,
+        description="a small network at every pixel, no fully connected layer at the end",
+        paper="Lin, Chen, Yan, Network in network, 2013",
+    ),
+    "googlenet": Entry(
+        build=googlenet.build,
+        description="nine Inception blocks: four filter sizes side by side",
+        paper="Szegedy et al., Going deeper with convolutions, 2015",
+    ),
+    "resnet18": Entry(build=resnet.resnet18, description="8 residual blocks", paper=_RESNET),
+    "resnet34": Entry(build=resnet.resnet34, description="16 residual blocks", paper=_RESNET),
+    "resnet50": Entry(build=resnet.resnet50, description="16 bottleneck blocks", paper=_RESNET),
+    "resnet101": Entry(build=resnet.resnet101, description="33 bottleneck blocks", paper=_RESNET),
+    "resnet152": Entry(build=resnet.resnet152, description="50 bottleneck blocks", paper=_RESNET),
+    "densenet121": Entry(
+        build=densenet.densenet121,
+        description="four dense blocks, 58 layers in them",
+        paper=_DENSENET,
+    ),
+    "densenet169": Entry(
+        build=densenet.densenet169,
+        description="four dense blocks, 82 layers in them",
+        paper=_DENSENET,
+    ),
+    "densenet201": Entry(
+        build=densenet.densenet201,
+        description="four dense blocks, 98 layers in them",
+        paper=_DENSENET,
+    ),
+    "efficientnet-lite0": Entry(
+        build=lite0.build,
+        description="small and quick, comes with ImageNet weights: the default for photographs",
+        paper="Tan, Le, EfficientNet: rethinking model scaling, 2019",
+        pretrained=True,
+    ),
+}
+
+
+def names() -> tuple[str, ...]:
+    """The names of all architectures, in the order of the table."""
+    return tuple(MODELS)
+
+
+def find(name: str) -> tuple[str, Entry]:
+    """The table's spelling of `name` and its entry; case and `_` for `-` make no difference.
+
+    Raises UsageError with the nearest names.
+    """
+    plain = name.strip().lower().replace("_", "-")
+    if plain in MODELS:
+        return plain, MODELS[plain]
+    squeezed = {known.replace("-", ""): known for known in MODELS}
+    close = difflib.get_close_matches(plain.replace("-", ""), squeezed, n=3, cutoff=0.6)
+    hint = (
+        f"did you mean {', '.join(squeezed[c] for c in close)}?"
+        if close
+        else f"there are {', '.join(MODELS)}, timm/NAME and layer patterns such as "
+        "[conv32-relu-pool]*2-fc"
+    )
+    raise UsageError(f"there is no model {name!r}; {hint}")
