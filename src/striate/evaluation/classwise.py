@@ -13,6 +13,7 @@ from torchmetrics.functional.classification import (
 )
 
 from striate.evaluation.bootstrap import Interval, bootstrap, percent, proportion
+from striate.evaluation.names import any_script, listed, quoted, short
 from striate.evaluation.scores import ArrayLike, Scores
 from striate.figures import BLUE, new_figure, render, style
 from striate.findings import Figure, Finding, Status, Table
@@ -164,7 +165,7 @@ def _judge(
     if len(present) == 1:
         only = present[0]
         return (
-            f"Only “{names[only]}” occurs among the held-out images; "
+            f"Only {quoted(names[only])} occurs among the held-out images; "
             f"{percent(float(recall.value[only]))} "
             "of it is found, which says nothing of the other classes.",
             "warning",
@@ -176,30 +177,30 @@ def _judge(
         verdict = f"Every image of all {len(present)} classes is right."
     else:
         verdict = (
-            f"Weakest is “{names[weakest]}”: {percent(float(recall.value[weakest]))} of its images "
-            f"are found, and {_trusted(names[weakest], precision.value[weakest])}; best is "
-            f"“{names[best]}” with an F1 of {percent(float(f1.value[best]))}."
+            f"Weakest is {quoted(names[weakest])}: {percent(float(recall.value[weakest]))} of its "
+            "images "
+            f"are found, and {_trusted(precision.value[weakest])}; best is "
+            f"{quoted(names[best])} with an F1 of {percent(float(f1.value[best]))}."
         )
     weak = [c for c in present if recall.value[c] < WEAK]
     few = [c for c in present if support[c] < FEW]
     advice = []
     if weak:
         advice.append(
-            f"Add images of {_names(names, weak)}, or look at what "
+            f"Add images of {listed([names[c] for c in weak])}, or look at what "
             f"{'they are' if len(weak) > 1 else 'it is'} "
             "confused with."
         )
     if few:
         advice.append(
-            f"{_names(names, few)} "
+            f"{listed([names[c] for c in few])} "
             f"{'have' if len(few) > 1 else 'has'} fewer than {FEW} held-out images: see the "
             "intervals, not the values."
         )
     if absent:
         advice.append(
-            f"No held-out image shows {', '.join(f'“{a}”' for a in absent[:3])}"
-            f"{f' and {len(absent) - 3:,} more' if len(absent) > 3 else ''}: nothing is known "
-            "about them."
+            f"No held-out image shows {listed(absent)}: nothing is known about "
+            f"{'them' if len(absent) > 1 else 'it'}."
         )
     status: Status = "good"
     if few or absent:
@@ -209,27 +210,22 @@ def _judge(
     return verdict, status, " ".join(advice)
 
 
-def _trusted(name: str, precision: float) -> str:
+def _trusted(precision: float) -> str:
     if np.isnan(precision):
         return "nothing is ever called so"
-    return f"“{name}” is right {percent(float(precision))} of the times it is said"
-
-
-def _names(names: tuple[str, ...], some: list[int]) -> str:
-    shown = ", ".join(f"“{names[c]}”" for c in some[:3])
-    return f"{shown} and {len(some) - 3:,} more" if len(some) > 3 else shown
+    return f"{percent(float(precision))} of what is called so is right"
 
 
 def _dots(names: tuple[str, ...], shown: list[int], f1: Interval, total: int) -> Figure:
     """F1 of each class with its interval, weakest on top."""
-    with style():
+    with style(), any_script():
         figure = new_figure(6.4, 0.9 + 0.24 * max(len(shown), 2))
         ax = figure.subplots()
         y = np.arange(len(shown))
         value, low, high = (part[shown] for part in f1)
         ax.hlines(y, low, high, color=BLUE, linewidth=5, alpha=0.3)
         ax.plot(value, y, "o", color=BLUE, markersize=6)
-        ax.set_yticks(y, [_short(names[c]) for c in shown], parse_math=False)
+        ax.set_yticks(y, [short(names[c], 22) for c in shown], parse_math=False)
         ax.set_ylim(len(shown) - 0.4, -0.6)
         ax.set_xlim(min(0.9, float(low.min()) - 0.02) if len(shown) else 0, 1.005)
         ax.xaxis.set_major_formatter(lambda v, _: f"{100 * v:.0f} %")
@@ -246,7 +242,3 @@ def _dots(names: tuple[str, ...], shown: list[int], f1: Interval, total: int) ->
             alt=f"F1 of {which}: "
             + ", ".join(f"{names[c]} {percent(float(f1.value[c]))}" for c in shown[:10]),
         )
-
-
-def _short(name: str, limit: int = 22) -> str:
-    return name if len(name) <= limit else name[: limit - 1] + "…"

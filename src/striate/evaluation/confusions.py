@@ -10,11 +10,13 @@ from matplotlib.patches import Rectangle
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from striate.evaluation.bootstrap import percent
+from striate.evaluation.names import any_script, quoted, short
 from striate.evaluation.scores import ArrayLike, Scores
 from striate.figures import BLUE, INK, VERMILLION, new_figure, render, style
 from striate.findings import Figure, Finding, Table
 
 READABLE = 30  # classes up to which every cell gets its number
+CELLS = 120  # rows of the picture for more classes
 LISTED = 15  # confusions in the table
 
 
@@ -46,19 +48,23 @@ def confusion(probabilities: ArrayLike, labels: ArrayLike, classes: Sequence[str
     )
     if not total:
         verdict = f"No class is taken for another in {len(scores):,} held-out images."
+    elif wrong.max() == 1:
+        verdict = (
+            f"Its {total:,} mistake{'s are' if total > 1 else ' is'} scattered: "
+            "no class was taken for the same other one twice."
+        )
     else:
         a, b = pairs[0]
         both = int(wrong[a, b] + wrong[b, a])
         verdict = (
-            f"The commonest mistake is “{scores.classes[a]}” taken for “{scores.classes[b]}”: "
+            f"The commonest mistake is {quoted(scores.classes[a])} taken for "
+            f"{quoted(scores.classes[b])}: "
             f"{int(wrong[a, b]):,} of {int(support[a]):,} such images "
             f"({percent(wrong[a, b] / support[a])})"
         )
         verdict += (
             f"; the two of them, either way, make up {percent(both / total)} of all {total:,} "
             "mistakes."
-            if both > 1
-            else f", one of {total:,} mistake{'s' * (total > 1)} in all."
         )
     figure = _matrix(counts, scores.classes) if k <= READABLE else _image(counts)
     return Finding(
@@ -115,8 +121,8 @@ def _opacity(counts: np.ndarray) -> np.ndarray:
 def _matrix(counts: np.ndarray, names: tuple[str, ...]) -> Figure:
     k = len(names)
     alpha = _opacity(counts)
-    with style():
-        side = 1.6 + 0.42 * max(k, 5) if k <= 12 else 2.0 + 0.34 * k
+    with style(), any_script():
+        side = 1.6 + 0.42 * max(k, 5) if k <= 12 else 2.2 + 0.26 * k
         figure = new_figure(side + 0.5, side)
         ax = figure.subplots()
         cells, colours = [], []
@@ -139,11 +145,11 @@ def _matrix(counts: np.ndarray, names: tuple[str, ...]) -> Figure:
             PatchCollection(cells, facecolors=colours, edgecolors="none"), autolim=False
         )
         ax.set(xlim=(-0.5, k - 0.5), ylim=(k - 0.5, -0.5), aspect="equal")
-        short = [_short(name) for name in names]
+        shown = [short(name) for name in names]
         ax.set_xticks(
-            range(k), short, rotation=90 if max(map(len, short)) > 3 else 0, parse_math=False
+            range(k), shown, rotation=90 if max(map(len, shown)) > 3 else 0, parse_math=False
         )
-        ax.set_yticks(range(k), short, parse_math=False)
+        ax.set_yticks(range(k), shown, parse_math=False)
         ax.set(xlabel="predicted", ylabel="true")
         ax.tick_params(length=0)
         for spine in ax.spines.values():
@@ -161,24 +167,32 @@ def _matrix(counts: np.ndarray, names: tuple[str, ...]) -> Figure:
 
 
 def _image(counts: np.ndarray) -> Figure:
-    """Too many classes for numbers: one pixel, or more, a cell."""
+    """Too many classes for numbers: a cell is a block of neighbouring classes, as many as fit
+    the eye.
+    """
     k = len(counts)
-    alpha = _opacity(counts)
-    pixels = np.zeros((k, k, 4))
-    hits = np.eye(k, dtype=bool)
+    block = -(-k // CELLS)
+    edges = np.arange(0, k, block)
+    coarse = np.add.reduceat(np.add.reduceat(counts, edges, axis=0), edges, axis=1)
+    pixels = np.zeros((*coarse.shape, 4))
+    hits = np.eye(len(coarse), dtype=bool)
     for where, colour in ((hits, BLUE), (~hits, VERMILLION)):
         pixels[where, :3] = _with_alpha(colour, 1)[:3]
-    pixels[..., 3] = np.where(counts > 0, np.maximum(alpha, 0.35), 0)
+    pixels[..., 3] = _opacity(coarse)
+    each = "class" if block == 1 else f"block of {block} neighbouring classes"
     with style():
         figure = new_figure(6.2, 5.8)
         ax = figure.subplots()
-        ax.imshow(pixels, interpolation="none")
+        end = len(coarse) * block - 0.5
+        ax.imshow(pixels, interpolation="none", extent=(-0.5, end, end, -0.5))
         ax.set(xlabel="predicted class, by number", ylabel="true class, by number")
         return render(
             figure,
             caption=(
-                f"{k} classes, in the order of the per-class table: blue on the diagonal is right, "
-                "orange off it is wrong."
+                f"{k:,} classes in the order of the per-class table, a row and a column for each "
+                f"{each}. "
+                "Blue on the diagonal, orange off it; stronger colour, larger share of the row "
+                "(off the diagonal on a scale of its own)."
             ),
             alt=_describe(counts),
         )
@@ -196,7 +210,3 @@ def _describe(counts: np.ndarray) -> str:
 def _with_alpha(colour: str, alpha: float) -> tuple[float, float, float, float]:
     r, g, b = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
     return r, g, b, float(alpha)
-
-
-def _short(name: str, limit: int = 16) -> str:
-    return name if len(name) <= limit else name[: limit - 1] + "…"

@@ -187,7 +187,7 @@ def _diagram(scores: Scores) -> Figure:
         bottom.spines["left"].set_visible(False)
         for x, count in zip(centres, counts[filled], strict=True):
             bottom.annotate(
-                f"{count:,}",
+                f"{count:,}" if count < 10_000 else f"{count / 1000:.0f}k",
                 (x, count),
                 xytext=(0, 2),
                 textcoords="offset points",

@@ -85,7 +85,7 @@ class Scores:
                 f"got {y.dtype} from {y.min()} to {y.max()}"
             )
         return cls(
-            probabilities=np.clip(p, 0, BELOW_ONE),
+            probabilities=np.minimum(p, BELOW_ONE),
             labels=y.astype(np.int64),
             classes=tuple(map(str, classes)),
         )

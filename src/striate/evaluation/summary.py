@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
-from torchmetrics.functional.classification import multiclass_accuracy
 
 from striate.evaluation.bootstrap import Interval, bootstrap, percent, proportion
+from striate.evaluation.names import quoted
 from striate.evaluation.reliability import BINS, calibration_error
 from striate.evaluation.scores import ArrayLike, Scores
 from striate.findings import Finding, Status, Table
@@ -33,16 +32,9 @@ def headline(
     """
     scores = Scores.of(probabilities, labels, classes)
     n, k = len(scores), len(scores.classes)
-    p, predicted, y = scores.tensors
+    of_truth = scores.probabilities[np.arange(n), scores.labels]
     accuracy = proportion(_mean(scores.correct, seed), n)
-    accuracy = accuracy._replace(
-        value=np.asarray(float(multiclass_accuracy(predicted, y, k, average="micro")))
-    )
-    surprise = -np.log(np.maximum(scores.probabilities[np.arange(n), scores.labels], SMALLEST))
-    likelihood = _mean(surprise, seed)
-    likelihood = likelihood._replace(
-        value=np.asarray(float(torch.nn.functional.nll_loss(p.clamp_min(SMALLEST).log(), y)))
-    )
+    likelihood = _mean(-np.log(np.maximum(of_truth, SMALLEST)), seed)
     ece = calibration_error(scores, seed=seed)
 
     guess = int(np.bincount(scores.labels, minlength=k).argmax())
@@ -53,13 +45,7 @@ def headline(
     ]
     data = {"images": n, "classes": k, "accuracy": _json(accuracy), "baseline": baseline}
     if k >= TOP_MEANS_SOMETHING:
-        ranked = (
-            scores.probabilities > scores.probabilities[np.arange(n), scores.labels][:, None]
-        ).sum(axis=1)
-        top = proportion(_mean(ranked < TOP, seed), n)
-        top = top._replace(
-            value=np.asarray(float(multiclass_accuracy(p, y, k, top_k=TOP, average="micro")))
-        )
+        top = proportion(_mean(_rank(scores, of_truth) < TOP, seed), n)
         common = float(np.sort(prior)[-TOP:].sum())
         rows.append((f"top-{TOP} accuracy", float(top.value), top.text(), percent(common)))
         data["top5"] = _json(top)
@@ -81,7 +67,7 @@ def headline(
         "low": float(accuracy.low),
         "high": float(accuracy.high),
         "baseline": baseline,
-        "baseline_label": f"always guessing “{scores.classes[guess]}”",
+        "baseline_label": f"always guessing {quoted(scores.classes[guess])}",
     }
     status, advice = _judge(accuracy, baseline, n)
     return Finding(
@@ -116,6 +102,14 @@ def headline(
 def _mean(values: np.ndarray, seed: int) -> Interval:
     values = values.astype(np.float64)
     return bootstrap(lambda index: values[index].mean(axis=1), len(values), seed=seed)
+
+
+def _rank(scores: Scores, of_truth: np.ndarray) -> np.ndarray:
+    """How many classes come before the true one (N,); among equals the first does, as in argmax."""
+    before = np.arange(len(scores.classes)) < scores.labels[:, None]
+    ahead = scores.probabilities > of_truth[:, None]
+    ahead |= before & (scores.probabilities == of_truth[:, None])
+    return ahead.sum(axis=1)
 
 
 def _json(interval: Interval) -> dict[str, float]:

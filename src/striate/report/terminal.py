@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
 from striate.findings import SUFFIX, Finding, Status, Table
-from striate.report.wording import WORDS, cell, numeric, printable
+from striate.report.wording import WORDS, cell, numeric, printable, within
 
 MARKS: dict[Status, tuple[str, str, str]] = {  # mark, mark in ASCII, colour
     "good": ("✔", "[ok]", "green"),
@@ -22,6 +23,9 @@ MARKS: dict[Status, tuple[str, str, str]] = {  # mark, mark in ASCII, colour
     "problem": ("✖", "[x]", "red"),
 }
 ROWS = 20
+INDENT = 2
+GAP = 2  # between columns
+FOLDED = 12  # a text column is not narrower, if its texts are longer
 
 
 def terminal(
@@ -48,41 +52,33 @@ class TerminalFinding:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         finding = self.finding
         mark, plain, colour = MARKS[finding.status]
+
+        def line(text: str, style: str = "") -> Padding:
+            return Padding(_text(text, options, style), (0, 0, 0, INDENT))
+
         yield Text.assemble(
             (plain if options.ascii_only else mark, f"bold {colour}"),
             " ",
-            (printable(finding.title), "bold"),
+            _text(finding.title, options, "bold"),
             (f"  {WORDS[finding.status]}", colour),
         )
-        yield Padding(_text(finding.verdict), (0, 0, 0, 2))
+        yield line(finding.verdict)
         if finding.advice:
-            yield Padding(_text(finding.advice, style="dim"), (0, 0, 0, 2))
+            yield line(f"→ {finding.advice}")
         for table in finding.tables:
-            yield Padding(self._table(table, options), (1, 0, 0, 2))
+            count = len(table.rows) if self.rows is None else min(self.rows, len(table.rows))
+            columns = [Column.of(table, c, count, options) for c in range(len(table.columns))]
+            fitting = fit(columns, options.max_width - INDENT)
+            yield Padding(_grid(fitting, options), (1, 0, 0, INDENT))
+            if len(fitting) < len(columns):
+                rest = ", ".join(table.columns[len(fitting) :])
+                yield line(f"… more columns in a wider window: {rest}", "dim")
             if self.rows is not None and len(table.rows) > self.rows:
-                yield Padding(
-                    Text(f"… {len(table.rows) - self.rows:,} more rows", style="dim"), (0, 0, 0, 2)
-                )
+                yield line(f"… {len(table.rows) - self.rows:,} more rows", "dim")
             if table.caption:
-                yield Padding(_text(table.caption, style="dim italic"), (0, 0, 0, 2))
-        for line in self._files():
-            yield Padding(_text(line, style="dim"), (0, 0, 0, 2))
-
-    def _table(self, table: Table, options: ConsoleOptions) -> RichTable:
-        shown = RichTable(
-            box=box.ASCII2 if options.ascii_only else box.SIMPLE_HEAD,
-            pad_edge=False,
-            show_edge=False,
-            header_style="bold",
-        )
-        for c, name in enumerate(table.columns):
-            shown.add_column(
-                _text(name), justify="right" if numeric(table, c) else "left", overflow="fold"
-            )
-        count = len(table.rows) if self.rows is None else min(self.rows, len(table.rows))
-        for r in range(count):
-            shown.add_row(*(_text(cell(table, r, c)) for c in range(len(table.columns))))
-        return shown
+                yield line(table.caption, "dim italic")
+        for file in self._files():
+            yield line(file, "dim")
 
     def _files(self) -> Iterator[str]:
         names = [
@@ -97,8 +93,68 @@ class TerminalFinding:
             yield f"{len(names)} figures: {self.folder / names[0]} … {names[-1]}"
 
 
-def _text(text: str, style: str = "") -> Text:
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A table's column as text; `least` and `most` are the narrowest and widest that it may be
+    drawn.
+    """
+
+    name: str
+    cells: tuple[str, ...]
+    number: bool
+    least: int
+    most: int
+
+    @classmethod
+    def of(cls, table: Table, column: int, count: int, options: ConsoleOptions) -> Column:
+        """Column `column` of the first `count` rows; numbers are never broken in two."""
+        name = _text(table.columns[column], options).plain
+        cells = tuple(_text(cell(table, r, column), options).plain for r in range(count))
+        word = max(map(cell_len, name.split()), default=0)
+        longest = max(map(cell_len, cells), default=0)
+        number = numeric(table, column)
+        most = max(word, longest)
+        least = most if number else max(word, min(longest, FOLDED))
+        return cls(name=name, cells=cells, number=number, least=least, most=most)
+
+
+def fit(columns: Sequence[Column], room: int) -> list[Column]:
+    """The columns that fit into `room` characters, from the left, the texts among them as wide
+    as there is room.
+    """
+    fitting = list(columns)
+    while len(fitting) > 1 and sum(c.least for c in fitting) + GAP * (len(fitting) - 1) > room:
+        fitting.pop()
+    spare = room - sum(c.least for c in fitting) - GAP * (len(fitting) - 1)
+    for i, column in enumerate(fitting):
+        wider = max(0, min(column.most - column.least, spare))
+        spare -= wider
+        fitting[i] = replace(column, most=column.least + wider)
+    return fitting
+
+
+def _grid(columns: Sequence[Column], options: ConsoleOptions) -> RichTable:
+    shown = RichTable(
+        box=box.ASCII2 if options.ascii_only else box.SIMPLE_HEAD,
+        pad_edge=False,
+        show_edge=False,
+        collapse_padding=True,
+        header_style="bold",
+    )
+    for column in columns:
+        shown.add_column(
+            Text(column.name),
+            justify="right" if column.number else "left",
+            overflow="fold",
+            width=column.most,
+        )
+    for row in zip(*(column.cells for column in columns), strict=True):
+        shown.add_row(*map(Text, row))
+    return shown
+
+
+def _text(text: str, options: ConsoleOptions, style: str = "") -> Text:
     """Plain text, whatever brackets or control codes it holds; too long a word is folded, never
     cut.
     """
-    return Text(printable(text), style=style, overflow="fold")
+    return Text(within(printable(text), options.encoding), style=style, overflow="fold")

@@ -15,6 +15,9 @@ WORDS: dict[Status, str] = {
     "problem": "Problem",
 }
 NARROW = "\u202f"  # a narrow space on which no line breaks
+PLAIN = str.maketrans(
+    {"–": "-", "−": "-", "→": "->", "×": "x", "…": "...", "“": '"', "”": '"', "’": "'", NARROW: " "}
+)
 PART = r"[<>≤≥~±+−-]{0,2}\d[\d,]*(\.\d+)?(e[+-]?\d+)?"
 NUMBERLIKE = re.compile(rf"(?=.*[.%–]){PART}(–{PART})?\s?%?")
 
@@ -26,7 +29,8 @@ def cell(table: Table, row: int, column: int) -> str:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return table.text(row, column)
+    # A number's percent sign stands apart, as in the sentences around it.
+    return re.sub(r"(?<=\d)%$", " %", table.text(row, column))
 
 
 def numeric(table: Table, column: int) -> bool:
@@ -60,3 +64,12 @@ def printable(text: str) -> str:
     return "".join(
         "\ufffd" if unicodedata.category(c) in ("Cc", "Cs") and c != "\n" else c for c in text
     )
+
+
+def within(text: str, encoding: str) -> str:
+    """The text in an encoding that may lack our signs, such as a Windows console's."""
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return text.translate(PLAIN).encode(encoding, "replace").decode(encoding)
+    return text

@@ -1,0 +1,33 @@
+"""Class names as they are written in sentences and on axes."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+
+def short(name: str, limit: int = 16) -> str:
+    """The name, cut to `limit` characters with an ellipsis."""
+    return name if len(name) <= limit else f"{name[: limit - 1]}…"
+
+
+def quoted(name: str) -> str:
+    """A name inside a sentence."""
+    return f"“{short(name, 40)}”"
+
+
+def listed(names: Sequence[str], limit: int = 3) -> str:
+    """`“a”, “b” and 4 more`."""
+    text = ", ".join(quoted(name) for name in names[:limit])
+    return f"{text} and {len(names) - limit:,} more" if len(names) > limit else text
+
+
+@contextmanager
+def any_script() -> Iterator[None]:
+    """Silence matplotlib about characters that its own font lacks: in SVG the reader's fonts
+    draw the text.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        yield
