@@ -1,0 +1,183 @@
+"""Analysis: from a tape to a Geometry. Each call meets its rule; names, costs and liveness are settled."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from torch import nn
+from torch.utils import _pytree as pytree
+
+from striate.geometry.costs import multiply_adds
+from striate.geometry.geometry import Geometry
+from striate.geometry.layout import image, plain
+from striate.geometry.record import Record, Value, Visit
+from striate.geometry.rules import decide
+from striate.geometry.rules.site import Operand, Site
+from striate.geometry.tape import Tape, facts
+
+# Operations that only rename, cut or lay out entries: no layers of their own.
+BOOKKEEPING = frozenset(
+    {"view", "_unsafe_view", "reshape", "_reshape_alias", "t", "transpose", "permute", "unsqueeze", "squeeze",
+     "expand", "slice", "select", "split", "split_with_sizes", "unsafe_split", "unsafe_split_with_sizes", "chunk",
+     "unbind", "detach", "alias", "lift_fresh", "lift_fresh_copy", "clone", "_to_copy", "contiguous", "empty",
+     "zeros", "ones", "full", "arange", "empty_like", "zeros_like", "ones_like", "full_like", "scalar_tensor",
+     "linspace", "eye", "copy", "unflatten", "flatten", "slice_scatter", "select_scatter", "as_strided",
+     "repeat", "fill", "zero", "uniform", "bernoulli"}
+)  # fmt: skip
+
+
+def analyse(
+    tape: Tape, module: nn.Module, inputs: int, outputs: list[int | None], tree: pytree.TreeSpec
+) -> Geometry:
+    """Apply the rules to every call of the tape that a result or a cost depends on."""
+    slots, calls = tape.slots, tape.calls
+    first = slots[0]
+    axes = max(len(first.shape) - 2, 0)
+    batch = first.shape[0] if first.shape else 1
+    used = _used(tape, outputs)
+
+    none: tuple[None, ...] = (None,) * axes
+    shapes = [s.shape for s in slots]
+    operands: list[Operand | None] = [None] * len(slots)
+    varies = [False] * len(slots)
+    weights: list[frozenset[str]] = [frozenset()] * len(slots)
+    numbers: dict[int, int] = {}  # slot -> index of its value
+    values: list[Value] = []
+    records: list[Record] = []
+    claimed: set[str] = set()
+    sizes = {n: t.numel() for kind, n, t in tape.names.values() if kind == "parameter"}
+
+    def keep(slot: int, source: Any, producer: int | None) -> int:
+        operand, s = operands[slot], slots[slot]
+        assert operand is not None
+        numbers[slot] = len(values)
+        values.append(
+            Value(len(values), s.shape, s.dtype, operand.layout, operand.extents, source, s.name,
+                  producer, varies[slot], s.data)
+        )  # fmt: skip
+        return numbers[slot]
+
+    def ensure_source(slot: int) -> None:
+        if slot in numbers or slots[slot].call is not None:
+            return
+        s = slots[slot]
+        if s.source == "input":
+            same = s.shape[2:] == first.shape[2:] and s.shape[:1] == first.shape[:1]
+            layout = image(s.shape) if same else plain(s.shape)
+            extents: tuple[int | None, ...] = (
+                tuple(s.shape[2:]) if same and len(s.shape) > 1 else none
+            )
+            varies[slot] = True
+        else:
+            layout, extents = plain(s.shape), none
+            if s.source == "parameter":
+                weights[slot] = frozenset((s.name,))
+        operands[slot] = Operand(s.shape, layout, extents)
+        keep(slot, s.source, None)
+
+    for slot in range(inputs):
+        ensure_source(slot)
+    for number, call in enumerate(calls):
+        known = facts(call.target)
+        wanted = [s for s in call.outputs if s in used]
+        if not wanted:
+            if call.state or known.name in BOOKKEEPING or not call.inputs:
+                continue
+            wanted = call.outputs[:1]
+        if not wanted:
+            continue
+        for slot in call.inputs:
+            ensure_source(slot)
+        took = [o for o in (operands[slot] for slot in call.inputs) if o is not None]
+        if len(took) < len(call.inputs):
+            continue
+        moves = any(varies[slot] for slot in call.inputs)
+        mine = (
+            frozenset().union(*[weights[slot] for slot in call.inputs])
+            if call.inputs
+            else frozenset()
+        )
+        macs = multiply_adds(known.name, call, shapes)
+        for slot in wanted:
+            s = slots[slot]
+            site = Site(
+                known.name, call.target.tags, call.args, call.kwargs, took, s.shape, s.which, axes,
+                batch, tape.visits[call.invocation].instance_norm, s.dtype,
+            )  # fmt: skip
+            result = decide(site)
+            operands[slot] = Operand(s.shape, result.layout, result.extents)
+            varies[slot] = moves
+            params = 0
+            if moves:
+                new = mine - claimed
+                claimed |= new
+                params = sum(sizes[n] for n in new)
+            else:
+                weights[slot] = mine
+            index = len(records)
+            output = keep(slot, "record", index)
+            records.append(
+                Record(
+                    index, "", known.name, str(call.target), number, s.which, call.args,
+                    tuple(call.kwargs.items()), tuple([numbers[i] for i in call.inputs]), output,
+                    call.invocation, result.plan, params, macs, slot in used,
+                )
+            )  # fmt: skip
+    for leaf in outputs:
+        if leaf is not None:
+            ensure_source(leaf)
+    names = _names(tape, records, values)
+    records = [_renamed(r, n) for r, n in zip(records, names, strict=True)]
+    total = sum(p.numel() for p in module.parameters())
+    return Geometry(
+        values=tuple(values),
+        records=tuple(records),
+        visits=tuple([Visit(v.path, v.kind, v.parent, v.number) for v in tape.visits]),
+        inputs=tuple([numbers[i] for i in range(inputs)]),
+        outputs=tuple([None if leaf is None else numbers[leaf] for leaf in outputs]),
+        tree=tree,
+        axes=axes,
+        batch=batch,
+        kind=type(module).__name__,
+        training=module.training,
+        total_params=total,
+        unused_params=tuple(sorted(set(sizes) - claimed)),
+    )
+
+
+def _used(tape: Tape, outputs: list[int | None]) -> set[int]:
+    """The slots that a result of the network depends on."""
+    used = {leaf for leaf in outputs if leaf is not None}
+    for call in reversed(tape.calls):
+        if any(s in used for s in call.outputs):
+            used.update(call.inputs)
+    return used
+
+
+def _renamed(record: Record, name: str) -> Record:
+    fields = {f: getattr(record, f) for f in record.__slots__}
+    return Record(**{**fields, "name": name})
+
+
+def _names(tape: Tape, records: list[Record], values: list[Value]) -> list[str]:
+    """Unique names: a submodule's path where it runs one operation, else path and operation, numbered."""
+    counted = Counter(
+        r.visit for r in records if r.op not in BOOKKEEPING and values[r.output].varies
+    )
+    taken: Counter[str] = Counter()
+    found = []
+    for r in records:
+        visit = tape.visits[r.visit]
+        alone = (
+            counted[r.visit] == 1
+            and not visit.children
+            and r.op not in BOOKKEEPING
+            and values[r.output].varies
+            and visit.path
+        )
+        op = r.op.strip("_")
+        name = visit.path if alone else f"{visit.path}.{op}" if visit.path else op
+        taken[name] += 1
+        found.append(name if taken[name] == 1 else f"{name}#{taken[name]}")
+    return found

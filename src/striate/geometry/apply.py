@@ -1,0 +1,138 @@
+"""apply: compute one box of one record, or replay a whole network from its records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from striate.errors import GeometryError, UsageError
+from striate.geometry.box import Box, contains
+from striate.geometry.geometry import Geometry
+from striate.geometry.layout import BATCH
+from striate.geometry.plan import Step, cut, target
+from striate.geometry.record import Record, Value
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """A tensor that holds `box` of some value, for any number of images."""
+
+    tensor: Tensor
+    box: Box
+
+
+def apply(
+    geometry: Geometry, record: Record, crops: Sequence[Crop], box: Box, *, batch: int | None = None
+) -> Tensor:
+    """Compute `box` of a record's output from crops of its inputs.
+
+    crops: one an input, in the record's order, each covering at least what its link pulls from `box`; parameters and
+    values without axes are passed whole (`Weights` finds them). True padding enters only at true borders.
+    batch: images at once; taken from the crops if not given. Raises GeometryError if a crop is too small.
+    """
+    values = [geometry.values[i] for i in record.inputs]
+    out = geometry.values[record.output]
+    device = crops[0].tensor.device if crops else torch.device("cpu")
+    if batch is None:
+        batch = _batch(geometry, values, crops)
+    tensors, needs = [], []
+    for value, link, crop in zip(values, record.links, crops, strict=True):
+        need = link.pull(box)
+        if not contains(crop.box, need):
+            raise GeometryError(
+                f"{record.name} needs {need} of its input for {box}, but the crop holds {crop.box}; "
+                "pass what Link.pull gives"
+            )
+        tensors.append(cut(crop.tensor, value.layout, crop.box, need, batch))
+        needs.append(need)
+    step = Step(record, tuple(tensors), tuple(needs), tuple(values), out, box, batch, device)
+    return record.plan.run(step)
+
+
+def _batch(geometry: Geometry, values: Sequence[Value], crops: Sequence[Crop]) -> int:
+    """The number of images, from the first crop whose value holds the batch."""
+    for value, crop in zip(values, crops, strict=True):
+        for place, dim in enumerate(value.layout):
+            if BATCH in dim:
+                rest = 1
+                for atom in dim:
+                    if atom > 0:
+                        rest *= atom
+                    elif atom < BATCH:
+                        side = crop.box[-2 - atom]
+                        assert side is not None
+                        rest *= side[1] - side[0]
+                if rest:
+                    return crop.tensor.shape[place] // rest
+    return geometry.batch
+
+
+class Weights:
+    """Finds the tensors of a module that a geometry's values name."""
+
+    def __init__(self, geometry: Geometry, module: nn.Module) -> None:
+        self.geometry = geometry
+        self.named: dict[str, Tensor] = {
+            **dict(module.named_buffers(remove_duplicate=False)),
+            **dict(module.named_parameters(remove_duplicate=False)),
+        }
+        self.module = module
+        self.device = next((t.device for t in self.named.values()), torch.device("cpu"))
+
+    def __getitem__(self, index: int) -> Tensor:
+        """The tensor of a value whose source is a parameter, a buffer or a constant."""
+        value = self.geometry.values[index]
+        found = self.named.get(value.name)
+        if found is None and value.data is not None:
+            found = torch.tensor(value.data, dtype=value.dtype, device=self.device).reshape(
+                value.shape
+            )
+        if found is None and value.source == "constant":
+            owner: Any = self.module
+            for part in value.name.split("."):
+                owner = getattr(owner, part, None)
+            found = owner if isinstance(owner, Tensor) else None
+        if found is None or tuple(found.shape) != value.shape:
+            raise GeometryError(
+                f"the module has no tensor {value.name!r} of shape {value.shape}; "
+                "trace the module that is run"
+            )
+        return found
+
+
+def replay(
+    geometry: Geometry, module: nn.Module, *inputs: Tensor, keep: bool = False
+) -> Any | Mapping[int, Tensor]:
+    """Run a whole network record by record; equal to `module(*inputs)` in evaluation mode.
+
+    keep: return every value by its index instead of the outputs.
+    """
+    if len(inputs) != len(geometry.inputs):
+        raise UsageError(f"the network takes {len(geometry.inputs)} inputs, got {len(inputs)}")
+    weights = Weights(geometry, module)
+    done: dict[int, Tensor] = dict(zip(geometry.inputs, inputs, strict=True))
+    batch = inputs[0].shape[0]
+    for record in geometry.records:
+        if not record.live:
+            continue
+        crops = []
+        for i in record.inputs:
+            if i not in done:
+                done[i] = weights[i].detach()
+            crops.append(Crop(done[i], geometry.values[i].full))
+        done[record.output] = apply(
+            geometry, record, crops, geometry.values[record.output].full, batch=batch
+        )
+    if keep:
+        return done
+    for leaf in geometry.outputs:
+        if leaf is not None and leaf not in done:
+            done[leaf] = weights[leaf].detach()
+    return geometry.unflatten([None if i is None else done[i] for i in geometry.outputs])
+
+
+__all__ = ["Crop", "Weights", "apply", "replay", "target"]

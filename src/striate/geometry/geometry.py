@@ -1,0 +1,199 @@
+"""Geometry: the traced network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from torch.utils import _pytree as pytree
+
+from striate.errors import UsageError
+from striate.geometry.box import Box, hull, is_empty
+from striate.geometry.record import Axis, Record, Value, Visit
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One operation as a reader meets it.
+
+    name: unique; the submodule's path where it runs one operation, else path and operation: `layer1.0.relu#2`.
+    op: `convolution`, `native_batch_norm`, `relu`, ...
+    out_shape: as traced, batch first.
+    params: parameters that this layer is the first to use; macs: multiply-adds, None if unknown.
+    receptive_field: one Axis a spatial axis of the input, None where it sees everything along that axis.
+    window: kernel size along each spatial axis, None where that axis is not swept by a kernel.
+    module: path of the submodule that ran it, and kind its class.
+    inputs: names of the layers (or inputs) whose values it reads.
+    record: index of the record.
+    """
+
+    name: str
+    op: str
+    out_shape: tuple[int, ...]
+    params: int
+    macs: int | None
+    receptive_field: tuple[Axis | None, ...]
+    window: tuple[int | None, ...]
+    stride: tuple[int | None, ...]
+    module: str
+    kind: str
+    inputs: tuple[str, ...]
+    activation_bytes: int
+    record: int
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """A traced network: values and the records that make them, in the order they run. Holds no tensors.
+
+    inputs: indices of the values that are the network's inputs.
+    outputs: indices of the values that it returns, None for a returned thing that is no tensor; `tree` rebuilds the
+        tuple, list or dict that the module returned.
+    total_params: parameters of the module, each counted once, used or not.
+    axes: how many spatial axes the input has; batch: its batch size as traced.
+    """
+
+    values: tuple[Value, ...]
+    records: tuple[Record, ...]
+    visits: tuple[Visit, ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[int | None, ...]
+    tree: pytree.TreeSpec = field(repr=False)
+    axes: int
+    batch: int
+    kind: str
+    training: bool
+    total_params: int
+    unused_params: tuple[str, ...]
+
+    @cached_property
+    def layers(self) -> tuple[Layer, ...]:
+        """The operations that compute something from the input, in the order they run."""
+        from striate.geometry.layers import layers
+
+        return layers(self)
+
+    def __iter__(self) -> Iterator[Layer]:
+        return iter(self.layers)
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    @cached_property
+    def by_name(self) -> dict[str, Record]:
+        """Records by their unique names."""
+        return {r.name: r for r in self.records}
+
+    def record(self, name: str) -> Record:
+        """The record of a name; the name of a submodule stands for the last operation that it runs.
+
+        Raises UsageError for a name that does not exist.
+        """
+        found = self.by_name.get(name)
+        if found is not None:
+            return found
+        inside = [
+            r for r in self.records
+            if self.visits[r.visit].path == name or self.visits[r.visit].path.startswith(f"{name}.")
+        ]  # fmt: skip
+        if not inside:
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, [layer.name for layer in self.layers], 3, 0.3)
+            hint = f"; near it: {', '.join(near)}" if near else ""
+            raise UsageError(
+                f"no layer is called {name!r}{hint}; `for layer in geometry` lists all"
+            )
+        return inside[-1]
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of the first input as traced."""
+        return self.values[self.inputs[0]].shape
+
+    @property
+    def image(self) -> tuple[int, ...]:
+        """Spatial size of the first input, in pixels."""
+        return self.input_shape[len(self.input_shape) - self.axes :]
+
+    @property
+    def total_macs(self) -> int | None:
+        """Multiply-adds of one forward pass as traced; None if an operation's are unknown."""
+        counts = [r.macs for r in self.first_of_calls]
+        return None if any(c is None for c in counts) else sum(c for c in counts if c is not None)
+
+    @property
+    def known_macs(self) -> int:
+        """Multiply-adds of the operations that can be counted."""
+        return sum(r.macs or 0 for r in self.first_of_calls)
+
+    @cached_property
+    def first_of_calls(self) -> tuple[Record, ...]:
+        """One record a call."""
+        seen: set[int] = set()
+        found = []
+        for r in self.records:
+            if r.call not in seen:
+                seen.add(r.call)
+                found.append(r)
+        return tuple(found)
+
+    @property
+    def total_activation_bytes(self) -> int:
+        """Bytes of all values that layers make, were none of them freed."""
+        return sum(layer.activation_bytes for layer in self.layers)
+
+    @cached_property
+    def consumers(self) -> tuple[tuple[int, ...], ...]:
+        """For each value the indices of the records that read it."""
+        found: list[list[int]] = [[] for _ in self.values]
+        for r in self.records:
+            for v in dict.fromkeys(r.inputs):
+                found[v].append(r.index)
+        return tuple(tuple(f) for f in found)
+
+    def unflatten(self, leaves: Sequence[Any]) -> Any:
+        """What the module returns, from one entry for each of `outputs`."""
+        return pytree.tree_unflatten(list(leaves), self.tree)
+
+    def pull(self, value: int, box: Box) -> dict[int, Box]:
+        """For each value that `box` of `value` depends on, the box that is needed of it.
+
+        Walks the records backwards; boxes of values that are read more than once are joined.
+        """
+        needed: dict[int, Box] = {value: box}
+        for record in reversed(self.records):
+            wanted = needed.get(record.output)
+            if wanted is None:
+                continue
+            for v, link in zip(record.inputs, record.links, strict=True):
+                got = link.pull(wanted)
+                if not is_empty(got) or v not in needed:
+                    needed[v] = hull(needed[v], got) if v in needed else got
+        return needed
+
+    def push(self, box: Box, value: int | None = None) -> dict[int, Box]:
+        """For each value that a change inside `box` of `value` (the first input) can reach, the box it can change."""
+        value = self.inputs[0] if value is None else value
+        changed: dict[int, Box] = {value: box}
+        for record in self.records:
+            out: Box | None = None
+            extents = self.values[record.output].extents
+            for v, link in zip(record.inputs, record.links, strict=True):
+                if v in changed:
+                    got = link.push(changed[v], extents)
+                    if not is_empty(got) and not is_empty(changed[v]):
+                        out = got if out is None else hull(out, got)
+            if out is not None:
+                changed[record.output] = out
+        return changed
+
+
+def axis_names(n: int) -> tuple[str, ...]:
+    """What the spatial axes are called in tables."""
+    return {0: (), 1: ("x",), 2: ("y", "x"), 3: ("z", "y", "x")}.get(n, tuple(map(str, range(n))))
+
+
+__all__ = ["Axis", "Geometry", "Layer", "axis_names"]

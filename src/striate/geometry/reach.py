@@ -1,0 +1,187 @@
+"""Reach: the receptive field of every value along each axis, composed record by record (seed 003).
+
+Along one axis the receptive field of output position o is an interval of pixels whose ends are periodic up to a slope:
+`lo[o mod P] + S * (o div P)` to `hi[...] + ...`. A network without up-sampling has P = 1: the classic size, stride and
+start. The interval is not clipped at the border, so a start inside padding is negative.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from math import gcd, lcm
+from typing import TYPE_CHECKING
+
+from striate.geometry.record import Axis
+from striate.geometry.relation import All, Pattern, Relation, Same
+
+if TYPE_CHECKING:
+    from striate.geometry.geometry import Geometry
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Pixels `lo[p] + step * m` to `hi[p] + step * m` (included) for output p + period * m; lo > hi: none."""
+
+    period: int
+    step: int
+    lo: tuple[int, ...]
+    hi: tuple[int, ...]
+
+    def at(self, o: int) -> tuple[int, int]:
+        """The first and last pixel of output position o."""
+        m, p = divmod(o, self.period)
+        return self.lo[p] + self.step * m, self.hi[p] + self.step * m
+
+    def axis(self) -> Axis:
+        """As the public contract states it."""
+        sizes = [h - low + 1 for low, h in zip(self.lo, self.hi, strict=True)]
+        stride = Fraction(self.step, self.period)
+        return Axis(
+            max(0, *sizes) if len(sizes) > 1 else max(0, sizes[0]),
+            int(stride) if stride.denominator == 1 else stride,
+            self.lo[0],
+            tuple(zip(self.lo, self.hi, strict=True)) if self.period > 1 else (),
+        )
+
+
+PIXEL = Reach(1, 1, (0,), (0,))
+# Along one axis: a Reach, "all" (sees everything), or None (sees nothing of the input).
+Seen = Reach | str | None
+EVERYTHING = "all"
+
+
+@lru_cache(maxsize=65536)
+def through(relation: Relation, inner: Reach) -> Seen:
+    """The reach of an output that reads a value of reach `inner` through `relation`."""
+    if isinstance(relation, Same):
+        return inner
+    pattern = relation.pattern()
+    if pattern is None:
+        return _listed(relation, inner)
+    if pattern.period == 1 and inner.period == 1:
+        s = inner.step
+        return Reach(
+            1,
+            s * pattern.step,
+            (inner.lo[0] + s * pattern.lo[0],),
+            (inner.hi[0] + s * pattern.hi[0],),
+        )
+    return _composed(pattern, inner)
+
+
+def _composed(pattern: Pattern, inner: Reach) -> Reach:
+    turns = inner.period // gcd(inner.period, pattern.step)
+    period = pattern.period * turns
+    lo, hi = [], []
+    for o in range(period):
+        m, q = divmod(o, pattern.period)
+        first, last = pattern.lo[q] + pattern.step * m, pattern.hi[q] + pattern.step * m
+        if first > last:
+            a, b = inner.at(first)[0], inner.at(last)[1]
+            lo.append(a)
+            hi.append(min(b, a - 1))
+            continue
+        span = min(last - first + 1, 2 * inner.period)
+        ends = [inner.at(first + j) for j in range(span)] + [
+            inner.at(last - j) for j in range(min(span, inner.period))
+        ]
+        ends = [e for e in ends if e[0] <= e[1]]
+        if not ends:
+            a = inner.at(first)[0]
+            lo.append(a)
+            hi.append(a - 1)
+            continue
+        lo.append(min(e[0] for e in ends))
+        hi.append(max(e[1] for e in ends))
+    step = inner.step * pattern.step * turns // inner.period
+    return _shortest(Reach(period, step, tuple(lo), tuple(hi)))
+
+
+def _shortest(reach: Reach) -> Reach:
+    """The same with the smallest period."""
+    n = reach.period
+    for d in range(1, n):
+        if n % d or (reach.step * d) % n:
+            continue
+        slope = reach.step * d // n
+        if all(
+            reach.lo[(p + d) % n] + reach.step * ((p + d) // n) - reach.lo[p] == slope
+            and reach.hi[(p + d) % n] + reach.step * ((p + d) // n) - reach.hi[p] == slope
+            for p in range(n)
+        ):
+            return Reach(d, slope, reach.lo[:d], reach.hi[:d])
+    return reach
+
+
+def _listed(relation: Relation, inner: Reach) -> Seen:
+    """A relation without a pattern, position by position."""
+    if isinstance(relation, All) or relation.n_out == 0:
+        return EVERYTHING
+    lo, hi = [], []
+    for o in range(relation.n_out):
+        ends = [inner.at(i) for i in relation.index(o)]
+        lo.append(min((e[0] for e in ends), default=0))
+        hi.append(max((e[1] for e in ends), default=-1))
+    step = inner.step * relation.n_in // inner.period
+    return _shortest(Reach(relation.n_out, max(step, 1), tuple(lo), tuple(hi)))
+
+
+@lru_cache(maxsize=65536)
+def union(a: Reach, b: Reach) -> Seen:
+    """The smallest reach that holds both."""
+    if a == b:
+        return a
+    if a.period == b.period == 1 and a.step == b.step:
+        return Reach(1, a.step, (min(a.lo[0], b.lo[0]),), (max(a.hi[0], b.hi[0]),))
+    if a.step * b.period != b.step * a.period:
+        return EVERYTHING
+    period = lcm(a.period, b.period)
+    lo, hi = [], []
+    for o in range(period):
+        ends = [e for e in (a.at(o), b.at(o)) if e[0] <= e[1]]
+        lo.append(min(e[0] for e in ends) if ends else a.at(o)[0])
+        hi.append(max(e[1] for e in ends) if ends else a.at(o)[0] - 1)
+    return _shortest(Reach(period, a.step * (period // a.period), tuple(lo), tuple(hi)))
+
+
+def receptive_fields(geometry: Geometry) -> list[tuple[Axis | None, ...]]:
+    """For each value one Axis a spatial axis, None where it sees everything along that axis."""
+    axes = geometry.axes
+    seen: list[tuple[Seen, ...]] = []
+    for value in geometry.values:
+        if value.source == "input":
+            seen.append(tuple([EVERYTHING if n is None else PIXEL for n in value.extents]))
+            continue
+        if value.producer is None or not value.varies:
+            seen.append((None,) * axes)
+            continue
+        record = geometry.records[value.producer]
+        found: list[Seen] = [None] * axes
+        for i, link in zip(record.inputs, record.links, strict=True):
+            if not geometry.values[i].varies:
+                continue
+            for k, relation in enumerate(link.relations):
+                inner, have = seen[i][k], found[k]
+                if inner is None or have == EVERYTHING:
+                    continue
+                if isinstance(inner, str) or relation is None or isinstance(relation, All):
+                    found[k] = EVERYTHING
+                    continue
+                new = through(relation, inner)
+                if isinstance(new, str) or have is None:
+                    found[k] = new
+                else:
+                    assert isinstance(have, Reach)
+                    assert isinstance(new, Reach)
+                    found[k] = union(have, new)
+        seen.append(tuple(found))
+    cache: dict[Seen, Axis | None] = {}
+
+    def axis(s: Seen) -> Axis | None:
+        if s not in cache:
+            cache[s] = s.axis() if isinstance(s, Reach) else None
+        return cache[s]
+
+    return [tuple([axis(s) for s in one]) for one in seen]

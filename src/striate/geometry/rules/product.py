@@ -1,0 +1,80 @@
+"""Matrix products: rows keep their positions, the contracted dimension is needed in full."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from striate.geometry.layout import Dim, plain
+from striate.geometry.plan import Plan, Result, Step
+from striate.geometry.record import Link
+from striate.geometry.relation import Relation
+from striate.geometry.rules.site import (
+    Operand,
+    Site,
+    atom_dim,
+    everything,
+    extents_of,
+    kind_of,
+    same,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Product(Plan):
+    """A matrix product, as it was called."""
+
+    def run(self, step: Step) -> Tensor:
+        return step.call(step.tensors)
+
+
+def product(site: Site) -> Result | None:
+    """mm, addmm, bmm, baddbmm: (..., rows, inner) by (..., inner, columns)."""
+    first = 1 if site.op in ("addmm", "baddbmm") else 0
+    a, b = site.operand(first), site.operand(first + 1)
+    if a is None or b is None:
+        return None
+    layout: list[Dim] = list(plain(site.shape))
+    last = len(site.shape) - 1
+    used: set[int] = set()
+    for d in range(last + 1):
+        sources = (b,) if d == last else (a,) if d == last - 1 else (a, b)
+        for o in sources:
+            tracked = {atom for atom in o.layout[d] if atom < 0}
+            if tracked and not tracked & used:
+                layout[d] = o.layout[d]
+                used |= tracked
+                break
+    extents = extents_of(tuple(layout), a.extents, b.extents)
+    links = []
+    for o in site.operands:
+        if o is a:
+            links.append(_link(o, layout, extents, inner=last))
+        elif o is b:
+            links.append(_link(o, layout, extents, inner=last - 1))
+        elif any(n is not None for n in o.extents):
+            return None
+        else:
+            links.append(Link((None,) * site.axes))
+    return Result(
+        tuple(layout),
+        extents,
+        Product(tuple(links), kind_of(links, any(n is not None for n in extents))),
+    )
+
+
+def _link(o: Operand, layout: list[Dim], extents: tuple[int | None, ...], inner: int) -> Link:
+    relations: list[Relation | None] = []
+    for k, n in enumerate(o.extents):
+        if n is None:
+            relations.append(None)
+            continue
+        place = atom_dim(o.layout, k)
+        assert place is not None
+        fits = place != inner and layout[place] == o.layout[place]
+        relations.append(same(n) if fits else everything(n, extents[k]))
+    return Link(tuple(relations))
+
+
+RULES = dict.fromkeys(("mm", "addmm", "bmm", "baddbmm"), product)

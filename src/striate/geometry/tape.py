@@ -1,0 +1,443 @@
+"""The tape: one forward pass on meta tensors, written down ATen call by ATen call in single-assignment form.
+
+Parameters and inputs are replaced by meta tensors where a call takes them, so no weight is copied, moved or changed and
+no arithmetic runs. A tensor that the forward pass makes itself on a real device out of numbers alone (an index table,
+a drop rate) stays real: it is small, and models branch on it.
+
+In-place calls and views are resolved to values: every tensor is an `Entry` that knows its value, and a view also
+knows the tensor it looks at. Writing through a view makes a new value for each tensor up to the base (by the scatter
+that inverts the view); other views of that base are read again from it when they are next used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._ops import OpOverload
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from striate.geometry.record import Ref
+
+META = torch.device("meta")
+LITERAL = 4096  # the most numbers of a nameless constant that a value keeps
+
+# Operations whose result depends on the data, so that a pass without data cannot go on.
+DATA_DEPENDENT = frozenset(
+    {"_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero", "_unique2", "unique_dim",
+     "unique_consecutive", "bincount", "repeat_interleave", "nms"}
+)  # fmt: skip
+
+
+class DataDependentError(Exception):
+    """A call needs data that a meta tensor does not hold; `args[0]` is the operation."""
+
+
+@dataclass(slots=True)
+class Slot:
+    """A value on the tape: what it is, and the call (None for a source) that makes it."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    call: int | None
+    which: int = 0
+    source: str = ""  # "input", "parameter", "buffer", "constant" for values without a call
+    name: str = ""
+    data: Any = None
+
+
+@dataclass(slots=True)
+class Call:
+    """One operation on values: `args` and `kwargs` hold `Ref(position)` into `inputs` where tensors stood."""
+
+    target: OpOverload
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    inputs: tuple[int, ...]
+    outputs: list[int]
+    invocation: int
+    state: bool = (
+        False  # writes to a parameter or a buffer: bookkeeping of the module, not of the result
+    )
+
+
+@dataclass(slots=True)
+class Visit:
+    """One run of one submodule."""
+
+    path: str
+    kind: str
+    parent: int | None
+    number: int  # 1 for the first run of this path, 2 for the second
+    instance_norm: bool = False
+    children: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """What the tape knows of one tensor object."""
+
+    value: int
+    clock: int
+    tensor: Tensor  # keeps the object alive, so that its id stays its own
+    meta: Tensor | None  # the stand-in of a real tensor in calls, None while it stays real
+    real: bool = False  # made by this pass on a real device
+    foreign: bool = False  # existed before this pass
+    parent: Entry | None = None
+    via: tuple[OpOverload, tuple[Any, ...], dict[str, Any], int] | None = None
+    root: Entry = field(init=False)
+    version: int = 0  # of a root: how often anything in its storage was written
+
+    def __post_init__(self) -> None:
+        self.root = self if self.parent is None else self.parent.root
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What an operation's schema says, looked up once."""
+
+    name: str
+    view: bool
+    writes: tuple[int | str, ...]
+    functional: OpOverload
+    returns_written: bool
+
+
+_FACTS: dict[OpOverload, Facts] = {}
+
+
+def facts(target: OpOverload) -> Facts:
+    """What the schema says of views and writes; the functional twin of an in-place operation."""
+    known = _FACTS.get(target)
+    if known is not None:
+        return known
+    schema = target._schema
+    name = schema.name.split("::")[1]
+    writes: list[int | str] = []
+    for position, argument in enumerate(schema.arguments):
+        if argument.alias_info is not None and argument.alias_info.is_write:
+            writes.append(argument.name if argument.kwarg_only else position)
+    aliased = [r.alias_info for r in schema.returns if r.alias_info is not None]
+    functional = target
+    if writes and name.endswith("_") and not name.endswith("__"):
+        packet = getattr(torch.ops.aten, name[:-1], None)
+        overload = target._overloadname
+        if packet is not None and overload in packet.overloads():
+            functional = getattr(packet, overload)
+    known = Facts(
+        name=name,
+        view=bool(aliased) and not any(a.is_write for a in aliased) and not writes,
+        writes=tuple(writes),
+        functional=functional,
+        returns_written=any(a.is_write for a in aliased),
+    )
+    _FACTS[target] = known
+    return known
+
+
+def _batch_norm(args: Sequence[Any]) -> tuple[Tensor, Tensor, Tensor]:
+    """The result of native_batch_norm on meta tensors; torch's own meta kernel takes 0.5 ms a call."""
+    x = args[0]
+    size = x.shape[1] if args[5] else 0
+    return torch.empty_like(x), x.new_empty((size,)), x.new_empty((size,))
+
+
+FAST: dict[OpOverload, Callable[[Sequence[Any]], Any]] = {
+    torch.ops.aten.native_batch_norm.default: _batch_norm,
+}
+
+FACTORIES: dict[str, OpOverload] = {
+    "new_empty": torch.ops.aten.empty.memory_format,
+    "new_empty_strided": torch.ops.aten.empty.memory_format,
+    "new_zeros": torch.ops.aten.zeros.default,
+    "new_ones": torch.ops.aten.ones.default,
+    "new_full": torch.ops.aten.full.default,
+}
+
+
+class Tape(TorchDispatchMode):
+    """Records the calls made under it. `names` maps the id of a module's tensor to (source, qualified name, tensor)."""
+
+    def __init__(self, names: dict[int, tuple[str, str, Tensor]]) -> None:
+        super().__init__()
+        self.names = names
+        self.slots: list[Slot] = []
+        self.calls: list[Call] = []
+        self.visits: list[Visit] = [Visit("", "", None, 1)]
+        self.stack: list[int] = [0]
+        self.entries: dict[int, Entry] = {}
+        self.named: dict[str, int] = {}
+
+    # Values
+
+    def source(self, tensor: Tensor, source: str, name: str, data: Any = None) -> Entry:
+        """Take in a tensor that no call made; two tensors of one name share one value."""
+        meta = tensor if tensor.device == META else torch.empty_like(tensor, device=META)
+        value = self.named.get(name)
+        if value is None:
+            value = len(self.slots)
+            self.slots.append(Slot(tuple(tensor.shape), tensor.dtype, None, 0, source, name, data))
+            self.named[name] = value
+        entry = Entry(value, 0, tensor, meta, foreign=True)
+        self.entries[id(tensor)] = entry
+        return entry
+
+    def entry(self, tensor: Tensor) -> Entry:
+        """What is known of a tensor; one that was never seen is a parameter, a buffer or a constant."""
+        known = self.entries.get(id(tensor))
+        if known is not None:
+            return known
+        source, name, _ = self.names.get(id(tensor), ("constant", "", tensor))
+        data = None
+        if source == "constant" and tensor.device != META and tensor.numel() <= LITERAL:
+            data = tuple(tensor.reshape(-1).tolist())
+        if not name:
+            name = f"constant {len(self.slots)}"
+        return self.source(tensor, source, name, data)
+
+    def fresh(self, tensor: Tensor) -> None:
+        """Take in numbers that the forward pass wrote down itself: `torch.tensor([...])`."""
+        data = tuple(tensor.reshape(-1).tolist()) if tensor.numel() <= LITERAL else None
+        entry = self.source(tensor, "constant", f"constant {len(self.slots)}", data)
+        if tensor.device != META:
+            entry.meta, entry.real, entry.foreign = None, True, False
+
+    def read(self, entry: Entry) -> int:
+        """The value of a tensor now; a view of something written since is taken again."""
+        if entry.clock != entry.root.version and entry.parent is not None:
+            assert entry.via is not None
+            target, args, kwargs, which = entry.via
+            parent = self.read(entry.parent)
+            old = self.slots[entry.value]
+            call = self.emit(target, args, kwargs, (parent,))
+            entry.value = self.add(call, old.shape, old.dtype, which)
+            entry.clock = entry.root.version
+        return entry.value
+
+    def write(self, entry: Entry, value: int) -> None:
+        """Give a tensor a new value, and with it every tensor that it is a view of."""
+        chain = [entry]
+        while chain[-1].parent is not None:
+            chain.append(chain[-1].parent)
+        for link in reversed(chain[1:]):
+            self.read(link)
+        root = chain[-1]
+        root.version += 1
+        entry.value, entry.clock = value, root.version
+        for child, parent in pairwise(chain):
+            parent.value = self.scatter(parent, child)
+            parent.clock = root.version
+
+    def scatter(self, parent: Entry, child: Entry) -> int:
+        """The value of `parent` after its view `child` was written: the view's inverse."""
+        assert child.via is not None
+        target, args, _, which = child.via
+        slot, part = self.slots[parent.value], self.slots[child.value]
+        name, rest = facts(target).name, args[1:]
+        aten = torch.ops.aten
+        sources: tuple[int, ...] = (child.value,)
+        new_args: tuple[Any, ...]
+        if name == "slice":
+            new, new_args = aten.slice_scatter.default, (Ref(0), Ref(1), *rest)
+            sources = (parent.value, child.value)
+        elif name == "select":
+            new, new_args = aten.select_scatter.default, (Ref(0), Ref(1), *rest)
+            sources = (parent.value, child.value)
+        elif name in ("split", "split_with_sizes", "unbind", "chunk"):
+            dim = _split_dim(name, rest)
+            sources = (parent.value, child.value)
+            if name == "unbind":
+                new, new_args = aten.select_scatter.default, (Ref(0), Ref(1), dim, which)
+            else:
+                start = _split_start(rest[0], which)
+                stop = start + part.shape[dim]
+                new, new_args = aten.slice_scatter.default, (Ref(0), Ref(1), dim, start, stop)
+        elif name == "permute":
+            order = [d % len(slot.shape) for d in rest[0]]
+            inverse = [order.index(d) for d in range(len(order))]
+            new, new_args = aten.permute.default, (Ref(0), tuple(inverse))
+        elif name in ("transpose", "t"):
+            new, new_args = target, (Ref(0), *rest)
+        elif name == "expand" or _numel(slot.shape) != _numel(part.shape):
+            new, new_args = (
+                target,
+                (Ref(0), Ref(1), *rest),
+            )  # no inverse: needs and changes everything
+            sources = (parent.value, child.value)
+        else:
+            new, new_args = aten.view.default, (Ref(0), slot.shape)
+        call = self.emit(new, new_args, {}, sources)
+        return self.add(call, slot.shape, slot.dtype, 0)
+
+    def emit(
+        self,
+        target: OpOverload,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        inputs: tuple[int, ...],
+    ) -> int:
+        self.calls.append(Call(target, args, kwargs, inputs, [], self.stack[-1]))
+        return len(self.calls) - 1
+
+    def add(self, call: int, shape: tuple[int, ...], dtype: torch.dtype, which: int) -> int:
+        value = len(self.slots)
+        self.slots.append(Slot(shape, dtype, call, which))
+        self.calls[call].outputs.append(value)
+        return value
+
+    # Calls
+
+    def __torch_dispatch__(
+        self,
+        func: OpOverload,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        known = facts(func)
+        if known.name.startswith("lift") and id(args[0]) not in self.entries:
+            self.fresh(args[0])
+        taken: list[Entry] = []
+        template = tuple([self._template(a, taken) for a in args])
+        named = {k: self._template(v, taken) for k, v in kwargs.items()} if kwargs else kwargs
+        stays_real = bool(taken) and all(e.real for e in taken)
+
+        if known.name in DATA_DEPENDENT and not stays_real:
+            if known.name == "_local_scalar_dense" and len(taken) == 1:
+                entry = taken[0]  # a model may read its own parameter: its value is known
+                if entry.foreign and entry.root.version == 0 and entry.tensor.device != META:
+                    return func(entry.tensor)
+            raise DataDependentError(known.name)
+        if known.name == "as_strided_" and tuple(args[1]) == tuple(args[0].shape):
+            return args[0]  # strides of axes of one position: the same values
+
+        if taken and not stays_real:
+            run_args = tuple([self._run(a) for a in args])
+            run_kwargs = {k: self._run(v) for k, v in kwargs.items()} if kwargs else kwargs
+            if run_kwargs.get("device") is not None:
+                run_kwargs = {**run_kwargs, "device": META}
+        else:
+            run_args, run_kwargs = args, kwargs
+        inputs = tuple([self.read(e) for e in taken])
+        fast = FAST.get(func)
+        out = fast(run_args) if fast is not None and not kwargs else func(*run_args, **run_kwargs)
+
+        if known.writes:
+            return self._written(func, known, args, kwargs, template, named, inputs, out)
+        factory = FACTORIES.get(known.name)
+        if factory is not None and isinstance(out, Tensor):  # only the kind of number is borrowed
+            func, inputs, taken = factory, (), []
+            template = template[1:]
+            named = {"dtype": out.dtype, "device": META}
+            if known.name == "new_empty_strided":
+                template = template[:1]
+        call = self.emit(func, template, named, inputs)
+        parent = taken[0] if known.view and taken else None
+        if isinstance(out, Tensor):
+            self._made(call, out, 0, parent, template, named)
+        elif isinstance(out, (tuple, list)):
+            for which, item in enumerate(out):
+                if isinstance(item, Tensor):
+                    self._made(call, item, which, parent, template, named)
+        return out
+
+    def _template(self, value: Any, taken: list[Entry]) -> Any:
+        if isinstance(value, Tensor):
+            taken.append(self.entries.get(id(value)) or self.entry(value))
+            return Ref(len(taken) - 1)
+        if isinstance(value, (list, tuple)):
+            return tuple([self._template(v, taken) for v in value])
+        return value
+
+    def _run(self, value: Any) -> Any:
+        if isinstance(value, Tensor):
+            entry = self.entries[id(value)]
+            if entry.meta is None:
+                entry.meta = torch.empty_like(value, device=META)
+            return entry.meta
+        if isinstance(value, (list, tuple)):
+            return [self._run(v) for v in value]
+        return value
+
+    def _made(
+        self,
+        call: int,
+        tensor: Tensor,
+        which: int,
+        parent: Entry | None,
+        template: tuple[Any, ...],
+        named: dict[str, Any],
+    ) -> None:
+        value = self.add(call, tuple(tensor.shape), tensor.dtype, which)
+        real = tensor.device != META
+        if parent is None:
+            entry = Entry(value, 0, tensor, None if real else tensor, real=real)
+        else:
+            target = self.calls[call].target
+            via = (target, template, named, which)
+            clock = parent.root.version
+            entry = Entry(
+                value, clock, tensor, None if real else tensor, real=real, parent=parent, via=via
+            )
+        self.entries[id(tensor)] = entry
+
+    def _written(
+        self,
+        func: OpOverload,
+        known: Facts,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        template: tuple[Any, ...],
+        named: dict[str, Any],
+        inputs: tuple[int, ...],
+        out: Any,
+    ) -> Any:
+        call = self.emit(known.functional, template, named, inputs)
+        first = None
+        for which, place in enumerate(known.writes):
+            tensor = kwargs.get(place) if isinstance(place, str) else args[place]
+            for item in tensor if isinstance(tensor, (list, tuple)) else (tensor,):
+                if item is None:
+                    continue
+                entry = self.entries[id(item)]
+                old = self.slots[entry.value]
+                value = self.add(call, tuple(item.shape), old.dtype, which)
+                if (
+                    entry.foreign and self.slots[entry.value].source in ("parameter", "buffer")
+                ) or (old.call is not None and self.calls[old.call].state):
+                    self.calls[call].state = True
+                self.write(entry, value)
+                first = item if first is None else first
+        if known.returns_written:
+            if isinstance(out, (tuple, list)):
+                written = [kwargs.get(p) if isinstance(p, str) else args[p] for p in known.writes]
+                return type(out)(written) if len(out) == len(written) else out
+            return first
+        if isinstance(out, Tensor):
+            self._made(call, out, len(known.writes), None, template, named)
+        elif isinstance(out, (tuple, list)):
+            for which, item in enumerate(out):
+                if isinstance(item, Tensor):
+                    self._made(call, item, which + len(known.writes), None, template, named)
+        return out
+
+
+def _numel(shape: tuple[int, ...]) -> int:
+    count = 1
+    for size in shape:
+        count *= size
+    return count
+
+
+def _split_dim(name: str, rest: tuple[Any, ...]) -> int:
+    place = 0 if name == "unbind" else 1
+    return rest[place] if len(rest) > place else 0
+
+
+def _split_start(sizes: int | Sequence[int], which: int) -> int:
+    return which * sizes if isinstance(sizes, int) else sum(sizes[:which])

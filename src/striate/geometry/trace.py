@@ -1,0 +1,252 @@
+"""trace: from a module and the shape of its input to its Geometry."""
+
+from __future__ import annotations
+
+import random
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules import module as torch_module
+from torch.utils import _pytree as pytree
+
+from striate.errors import GeometryError, UsageError
+from striate.geometry.analysis import analyse
+from striate.geometry.geometry import Geometry
+from striate.geometry.tape import META, DataDependentError, Tape, Visit
+
+Shape = Sequence[int]
+Inputs = Shape | Tensor | Sequence[Any] | Mapping[str, Any]
+
+
+def trace(module: nn.Module, inputs: Inputs) -> Geometry:
+    """Run `module` once on tensors without data and write down its geometry.
+
+    inputs: the shape (N, C, *spatial) of its input, or an example tensor (only its shape and kind are used), or a
+    sequence of those for a module with several inputs, or a dict of those by name. Nothing of the module changes:
+    not its parameters, buffers, mode, hooks or attributes, and no random number is drawn.
+
+    Raises UsageError if `module` is none or `inputs` is no shape; GeometryError if the module refuses the shape, or
+    what it does depends on the data.
+
+    >>> geometry = trace(nn.Conv2d(3, 8, 5, stride=2), (1, 3, 33, 33))
+    >>> next(iter(geometry)).receptive_field
+    (Axis(size=5, stride=2, start=0), Axis(size=5, stride=2, start=0))
+    """
+    if not isinstance(module, nn.Module):
+        raise UsageError(
+            f"trace takes a torch.nn.Module, got {type(module).__name__}; wrap a function in a module's forward"
+        )
+    args, kwargs = _inputs(module, inputs)
+    names = _tensors(module)
+    tape = Tape(names)
+    for place, tensor in enumerate([*args, *kwargs.values()]):
+        tape.source(tensor, "input", f"input {place}" if place else "input")
+    paths = _Paths(module, tape)
+    with _untouched(module), _plain_rnns(module), torch.no_grad(), paths.watch(), tape:
+        try:
+            result = module(*args, **kwargs)
+        except DataDependentError as stop:
+            raise GeometryError(
+                f"{paths.where()} decides by the data ({stop.args[0]}), which a trace without data cannot follow; "
+                "trace the parts before and after it, or give that step a fixed size"
+            ) from stop
+        except Exception as error:
+            raise _refused(error, paths.where(), args) from error
+    leaves, tree = pytree.tree_flatten(result)
+    outputs: list[int | None] = [
+        tape.read(tape.entry(leaf)) if isinstance(leaf, Tensor) else None for leaf in leaves
+    ]
+    return analyse(tape, module, len(args) + len(kwargs), outputs, tree)
+
+
+def _inputs(module: nn.Module, inputs: Inputs) -> tuple[list[Tensor], dict[str, Tensor]]:
+    dtype = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
+
+    def one(item: Any) -> Tensor:
+        if isinstance(item, Tensor):
+            return torch.empty(item.shape, dtype=item.dtype, device=META)
+        if (
+            isinstance(item, Sequence)
+            and not isinstance(item, str)
+            and item
+            and all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in item)
+        ):
+            return torch.empty(tuple(item), dtype=dtype, device=META)
+        raise UsageError(
+            f"an input is a shape of positive integers such as (1, 3, 224, 224), or a tensor; got {item!r}"
+        )
+
+    if isinstance(inputs, Mapping):
+        return [], {k: one(v) for k, v in inputs.items()}
+    several = (
+        isinstance(inputs, (list, tuple))
+        and not isinstance(inputs, torch.Size)
+        and len(inputs) > 0
+        and any(isinstance(i, (Tensor, list, tuple)) for i in inputs)
+    )
+    if several:
+        assert isinstance(inputs, (list, tuple))
+        return [one(i) for i in inputs], {}
+    return [one(inputs)], {}
+
+
+def _tensors(module: nn.Module) -> dict[int, tuple[str, str, Tensor]]:
+    """The tensors that a module holds, by id: what they are and their qualified name."""
+    found: dict[int, tuple[str, str, Tensor]] = {}
+    for path, sub in module.named_modules():
+        prefix = f"{path}." if path else ""
+        for name, tensor in sub.__dict__.items():
+            if isinstance(tensor, Tensor):
+                found.setdefault(id(tensor), ("constant", prefix + name, tensor))
+        for name, buffer in sub._buffers.items():
+            if buffer is not None:
+                found[id(buffer)] = ("buffer", prefix + name, buffer)
+        for name, parameter in sub._parameters.items():
+            if parameter is not None and found.get(id(parameter), ("",))[0] != "parameter":
+                found[id(parameter)] = ("parameter", prefix + name, parameter)
+    return found
+
+
+class _Paths:
+    """Follows which submodule runs, by torch's hooks for all modules, in this thread and for these modules only."""
+
+    def __init__(self, module: nn.Module, tape: Tape) -> None:
+        self.tape = tape
+        self.module = module
+        self.names: dict[int, list[str]] = {}
+        for path, sub in module.named_modules(remove_duplicate=False):
+            self.names.setdefault(id(sub), []).append(path)
+        self.counts: dict[str, int] = {}
+        self.running: list[int] = []
+        self.thread = threading.get_ident()
+
+    def _path(self, module: nn.Module) -> str | None:
+        known = self.names.get(id(module))
+        if known is None:
+            return None
+        if len(known) == 1:
+            return known[0]
+        here = self.tape.visits[self.tape.stack[-1]].path
+        for path in known:
+            if path.rpartition(".")[0] == here:
+                return path
+        return known[0]
+
+    def enter(self, module: nn.Module, args: Any) -> None:
+        if threading.get_ident() != self.thread:
+            return
+        path = self._path(module)
+        if path is None:
+            return
+        tape = self.tape
+        number = self.counts.get(path, 0) + 1
+        self.counts[path] = number
+        if not self.running and module is self.module:
+            tape.visits[0].kind = type(module).__name__
+        else:
+            parent = tape.stack[-1]
+            tape.visits[parent].children += 1
+            norm = isinstance(module, nn.modules.instancenorm._InstanceNorm)
+            tape.visits.append(Visit(path, type(module).__name__, parent, number, norm))
+            tape.stack.append(len(tape.visits) - 1)
+        self.running.append(id(module))
+
+    def leave(self, module: nn.Module, args: Any, result: Any) -> None:
+        if threading.get_ident() != self.thread or id(module) not in self.running:
+            return
+        while self.running:  # a module whose forward raised and was caught has not left by itself
+            last = self.running.pop()
+            if self.running:
+                self.tape.stack.pop()
+            if last == id(module):
+                return
+
+    @contextmanager
+    def watch(self) -> Iterator[None]:
+        before = torch_module.register_module_forward_pre_hook(self.enter)
+        after = torch_module.register_module_forward_hook(self.leave)
+        try:
+            yield
+        finally:
+            before.remove()
+            after.remove()
+
+    def where(self) -> str:
+        visit = self.tape.visits[self.tape.stack[-1]]
+        kind = visit.kind or type(self.module).__name__
+        return f"{visit.path} ({kind})" if visit.path else kind
+
+
+def _refused(error: Exception, where: str, args: list[Tensor]) -> GeometryError:
+    text = " ".join(str(error).split()) or type(error).__name__
+    if "meta" in text.lower() and isinstance(error, (RuntimeError, NotImplementedError, TypeError)):
+        return GeometryError(
+            f"{where} needs the data itself, which a trace without data does not have ({text}); "
+            "trace the parts before and after it, or replace that step"
+        )
+    shape = " and ".join("x".join(map(str, a.shape)) for a in args)
+    return GeometryError(
+        f"{where} refuses an input of {shape}: {text}; give the input shape that the network was made for"
+    )
+
+
+@contextmanager
+def _untouched(module: nn.Module) -> Iterator[None]:
+    """Put back whatever a forward pass leaves behind: attributes, containers of submodules, random states."""
+    saved = []
+    for sub in module.modules():
+        state = sub.__dict__
+        inner = [
+            (value, value.copy())
+            for value in state.values()
+            if isinstance(value, (dict, list, set)) and value
+        ]
+        saved.append((state, state.copy(), inner))
+    cpu, python = torch.get_rng_state(), random.getstate()
+    numpy = sys.modules.get("numpy")
+    numpy_state = numpy.random.get_state() if numpy is not None else None
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
+    try:
+        yield
+    finally:
+        for state, before, inner in saved:
+            for value, copy in inner:
+                if isinstance(value, list):
+                    if len(value) != len(copy) or any(
+                        a is not b for a, b in zip(value, copy, strict=True)
+                    ):
+                        value[:] = copy
+                elif isinstance(value, set):
+                    if value != copy:
+                        value.clear()
+                        value.update(copy)
+                elif isinstance(copy, dict) and (
+                    list(value) != list(copy) or any(value[k] is not copy[k] for k in copy)
+                ):
+                    value.clear()
+                    value.update(copy)
+            if len(state) != len(before) or any(
+                state.get(k, state) is not v for k, v in before.items()
+            ):
+                state.clear()
+                state.update(before)
+        torch.set_rng_state(cpu)
+        random.setstate(python)
+        if numpy is not None:
+            numpy.random.set_state(numpy_state)
+        if cuda is not None:
+            torch.cuda.set_rng_state_all(cuda)
+
+
+@contextmanager
+def _plain_rnns(module: nn.Module) -> Iterator[None]:
+    """Recurrent layers compare the devices of their weights and input themselves: give them weights on meta.
+
+    `_untouched` puts the weights back.
+    """
+    yield
