@@ -98,16 +98,14 @@ def reshape(
     queue = [(a, n) for a, n in queue if a != 1]
     result: list[Dim] = []
     for size in shape:
-        dim: list[int] = []
+        held: list[int] = []
         have = 1
         while queue:
             atom, n = queue[-1]
-            if (
-                n == 1
-            ):  # a tracked atom of one position belongs to the first dimension that can hold it
-                if have == size and dim:
+            if n == 1:  # a tracked atom of one position belongs where it can first be held
+                if have == size and held:
                     break
-                dim.append(atom)
+                held.append(atom)
                 queue.pop()
                 if size == 1:
                     break
@@ -115,7 +113,7 @@ def reshape(
             if have == size:
                 break
             if size % (have * n) == 0:
-                dim.append(atom)
+                held.append(atom)
                 have *= n
                 queue.pop()
                 continue
@@ -124,12 +122,12 @@ def reshape(
             part = size // have
             if n % part:
                 return None
-            dim.append(part)
+            held.append(part)
             have = size
             queue[-1] = (n // part, n // part)
         if have != size:
             return None
-        result.append(tuple(dim) if dim else (1,))
+        result.append(tuple(held) if held else (1,))
     while queue:  # what is left has one position each
         atom, n = queue.pop()
         if n != 1 or not result:

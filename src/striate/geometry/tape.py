@@ -29,7 +29,7 @@ LITERAL = 4096  # the most numbers of a nameless constant that a value keeps
 # Operations whose result depends on the data, so that a pass without data cannot go on.
 DATA_DEPENDENT = frozenset(
     {"_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero", "_unique2", "unique_dim",
-     "unique_consecutive", "bincount", "repeat_interleave", "nms"}
+     "unique_consecutive", "bincount", "nms"}
 )  # fmt: skip
 
 
@@ -407,9 +407,8 @@ class Tape(TorchDispatchMode):
                 entry = self.entries[id(item)]
                 old = self.slots[entry.value]
                 value = self.add(call, tuple(item.shape), old.dtype, which)
-                if (
-                    entry.foreign and self.slots[entry.value].source in ("parameter", "buffer")
-                ) or (old.call is not None and self.calls[old.call].state):
+                mine = entry.foreign and old.source in ("parameter", "buffer")
+                if mine or (old.call is not None and self.calls[old.call].state):
                     self.calls[call].state = True
                 self.write(entry, value)
                 first = item if first is None else first
