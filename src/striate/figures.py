@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from striate.findings import Figure
 
@@ -28,7 +28,7 @@ def style() -> Iterator[None]:
     import matplotlib
     from cycler import cycler
 
-    settings = {
+    settings: dict[Any, Any] = {
         "axes.edgecolor": INK,
         "axes.labelcolor": INK,
         "axes.titlecolor": INK,

@@ -1,0 +1,37 @@
+"""The command line: arguments to the same public functions."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and exit: 0 done, 1 the work failed, 2 the arguments were wrong."""
+    from striate.cli.app import app
+    from striate.errors import StriateError
+
+    try:
+        app(args=list(arguments) if arguments is not None else None, prog_name="striate")
+    except StriateError as error:
+        print(f"striate: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_status) from None
+    except KeyboardInterrupt:
+        print("striate: interrupted", file=sys.stderr)
+        raise SystemExit(130) from None
+    except BrokenPipeError:  # the reader, such as `head`, has what it wanted
+        sys.stderr.close()
+        raise SystemExit(0) from None
+    except MemoryError:
+        print(
+            "striate: not enough memory; use smaller images (--size) or batches (--set batch=N)",
+            file=sys.stderr,
+        )
+        raise SystemExit(1) from None
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        print(
+            f"striate: {error.strerror or error}{where}; check the disk and its permissions",
+            file=sys.stderr,
+        )
+        raise SystemExit(1) from None

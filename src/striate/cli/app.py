@@ -1,0 +1,201 @@
+"""The commands and their arguments. What they call is imported when they run, so that `--help` is instant."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="striate",
+    help="Train a convolutional network on your images, see what it sees, prove where it breaks.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+class Format(str, Enum):
+    """How results are printed."""
+
+    table = "table"
+    json = "json"
+    csv = "csv"
+
+
+Formats = Annotated[
+    Format,
+    typer.Option(
+        "--format", help="How results are printed; json and csv go to standard output alone."
+    ),
+]
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and stop."""
+    if wanted:
+        from striate import __version__
+
+        print(f"striate {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=show_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Train a convolutional network on your images, see what it sees, prove where it breaks."""
+
+
+@app.command()
+def train(
+    data: Annotated[
+        str,
+        typer.Argument(
+            help="A source (see `striate data`) or a folder with one folder of images a class."
+        ),
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(help="A name (see `striate models`), a layer pattern, or timm/NAME."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The run's folder; a number is added when it is taken.")
+    ] = None,
+    epochs: Annotated[float | None, typer.Option(help="Passes over the training images.")] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(help="Time instead of epochs, such as 90s or 5m; the schedule fits it."),
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Side of the images as the network sees them, in pixels.")
+    ] = None,
+    pretrained: Annotated[
+        bool | None,
+        typer.Option(
+            "--pretrained/--from-scratch", help="Start from ImageNet weights, or from nothing."
+        ),
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Start from this file (.safetensors, or .pth without code).")
+    ] = None,
+    seed: Annotated[
+        int,
+        typer.Option(help="Decides the split, the first weights, the order and the augmentation."),
+    ] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Any other setting of the recipe; may be given again.",
+        ),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on with the newest run of that name that was stopped."),
+    ] = False,
+) -> None:
+    """Train a network on images, evaluate it and write a report."""
+    from striate.cli.training import train_command
+
+    train_command(
+        data,
+        out=out,
+        resume=resume,
+        settings=settings or [],
+        model=model,
+        epochs=epochs,
+        budget=budget,
+        size=size,
+        pretrained=pretrained,
+        weights=str(weights) if weights else None,
+        seed=seed,
+        device=device,
+        precision=precision,
+    )
+
+
+@app.command()
+def predict(
+    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH...", help="Images, folders, or patterns such as 'photos/*.jpg'."
+        ),
+    ],
+    top: Annotated[int, typer.Option(help="How many classes to name.")] = 3,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    format: Formats = Format.table,
+) -> None:
+    """Name the classes of images, with probabilities."""
+    from striate.cli.predicting import predict_command
+
+    predict_command(run, paths, top=top, device=device, format=format.value)
+
+
+@app.command()
+def report(run: Annotated[Path, typer.Argument(help="A run's folder.")]) -> None:
+    """Write the run's report again from its findings."""
+    from striate.cli.training import report_command
+
+    report_command(run)
+
+
+@app.command()
+def data(
+    data: Annotated[
+        str | None, typer.Argument(help="A source or a folder; leave it out to list the sources.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Decides the split.")] = 0,
+    format: Formats = Format.table,
+) -> None:
+    """List the sources, or describe one: classes, counts, sizes, damage."""
+    from striate.cli.describing import data_command
+
+    data_command(data, seed=seed, format=format.value)
+
+
+@app.command()
+def models(
+    pattern: Annotated[
+        str | None, typer.Argument(help="Only names that contain this; timm/ lists timm's.")
+    ] = None,
+    format: Formats = Format.table,
+) -> None:
+    """List the models with their parameters and multiply-adds."""
+    from striate.cli.describing import models_command
+
+    models_command(pattern, format=format.value)
+
+
+@app.command()
+def summary(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="SPEC|RUN",
+            help="A model's name, a layer pattern, timm/NAME, or a run's folder.",
+        ),
+    ],
+    input: Annotated[
+        str | None,
+        typer.Option("--input", metavar="CxHxW", help="Shape of one image, such as 3x224x224."),
+    ] = None,
+    classes: Annotated[int | None, typer.Option(help="Number of classes.")] = None,
+    depth: Annotated[int | None, typer.Option(help="Levels of modules to show.")] = None,
+    format: Formats = Format.table,
+) -> None:
+    """Layer by layer: output size, window, receptive field, parameters, multiply-adds."""
+    from striate.cli.describing import summary_command
+
+    summary_command(target, input=input, classes=classes, depth=depth, format=format.value)

@@ -1,0 +1,99 @@
+"""`striate predict`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from striate.cli.console import err, out, print_csv
+from striate.runs import Prediction, load, predict
+
+AT_ONCE = 200  # rows of one table; longer lists are several, so that the first appears early
+
+
+def row(prediction: Prediction, top: int) -> dict[str, Any]:
+    """A prediction as one flat row."""
+    flat: dict[str, Any] = {"path": prediction.path, "error": prediction.error or ""}
+    for i in range(top):
+        name, probability = prediction.top[i] if i < len(prediction.top) else ("", None)
+        flat[f"class_{i + 1}"] = name
+        flat[f"probability_{i + 1}"] = "" if probability is None else round(probability, 6)
+    return flat
+
+
+def predict_command(path: Path, paths: list[str], *, top: int, device: str, format: str) -> None:
+    """Print a row a file; exit status 1 when a file could not be read."""
+    run = load(path)
+    failed = total = 0
+
+    def watched() -> Iterator[Prediction]:
+        nonlocal failed, total
+        for prediction in predict(run, paths, top=top, device=device):
+            total += 1
+            failed += prediction.error is not None
+            yield prediction
+
+    shown = min(top, len(run.classes))
+    if format == "json":
+        print_json(watched())
+    elif format == "csv":
+        print_csv(row(p, shown) for p in watched())
+    else:
+        print_tables(watched(), shown)
+    if failed:
+        err.print(
+            f"striate: {failed} of {total} files could not be read; the rows say why",
+            soft_wrap=True,
+        )
+        raise SystemExit(1)
+
+
+def print_json(predictions: Iterator[Prediction]) -> None:
+    """One JSON array, an item at a time."""
+    print("[", end="")
+    for i, p in enumerate(predictions):
+        item = {
+            "path": p.path,
+            "error": p.error,
+            "top": [
+                {"class": name, "probability": round(probability, 6)} for name, probability in p.top
+            ],
+        }
+        print(",\n " if i else "\n ", json.dumps(item), sep="", end="")
+    print("\n]")
+
+
+def print_tables(predictions: Iterator[Prediction], top: int) -> None:
+    """Tables of at most AT_ONCE rows."""
+    batch: list[Prediction] = []
+    for p in predictions:
+        batch.append(p)
+        if len(batch) == AT_ONCE:
+            out.print(table_of(batch, top))
+            batch = []
+    if batch:
+        out.print(table_of(batch, top))
+
+
+def table_of(batch: list[Prediction], top: int) -> Table:
+    """A table with the file, its classes and their probabilities."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("file", overflow="fold")
+    for i in range(top):
+        table.add_column("class" if i == 0 else "")
+        table.add_column("", justify="right")
+    for p in batch:
+        if p.error:
+            table.add_row(escape(p.path), f"[red]not read: {escape(p.error)}[/red]")
+            continue
+        cells = []
+        for i, (name, probability) in enumerate(p.top):
+            mark = "bold" if i == 0 else "dim"
+            cells += [f"[{mark}]{escape(name)}[/{mark}]", f"[{mark}]{probability:.1%}[/{mark}]"]
+        table.add_row(escape(p.path), *cells)
+    return table

@@ -1,0 +1,138 @@
+"""`striate train` and `striate report`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn
+
+from striate.cli.console import err, out
+from striate.errors import UsageError
+from striate.findings import Finding
+from striate.report.terminal import terminal
+from striate.runs import Listener, load, train
+from striate.runs.evaluate import report_run
+from striate.training import Recipe, parse_seconds
+from striate.training.loop import EpochRecord, Moment
+
+
+EPOCH_LINES = 15  # at most about so many lines of epochs stay on the screen
+SHOWN = (
+    "optimizer", "lr", "batch", "epochs", "budget", "shift", "flip", "scale", "rotate", "erase", "mixup",
+    "layer_decay", "head_epochs", "seed",
+)  # fmt: skip
+
+
+class Terminal(Listener):
+    """One live line on standard error; what is decided or found stays above it."""
+
+    def __init__(self) -> None:
+        self.progress = Progress(
+            TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[words]}"), console=err,
+            transient=True,
+        )  # fmt: skip
+        self.task = self.progress.add_task("starting", total=None, words="")
+        self.epochs = 1.0
+
+    def say(self, text: str) -> None:
+        """See Listener."""
+        err.print(escape(text), soft_wrap=True)
+
+    def decided(self, recipe: Recipe, why: Sequence[str]) -> None:
+        """See Listener."""
+        for line in why:
+            if " = " not in line or line.startswith("model"):
+                err.print(escape(line), soft_wrap=True)
+        words = "  ".join(f"{k} {v}" for k, v in recipe.to_dict().items() if k in SHOWN and v)
+        err.print(escape(f"{words}  (--set KEY=VALUE changes any)"), style="dim", soft_wrap=True)
+
+    def stage(self, text: str) -> None:
+        """See Listener."""
+        self.progress.reset(self.task, total=None, description=text, words="")
+
+    def count(self, done: int, total: int) -> None:
+        """See Listener."""
+        self.progress.update(self.task, completed=done, total=total, words=f"{done:,} of {total:,}")
+
+    def finding(self, finding: Finding) -> None:
+        """See Listener."""
+        if finding.status != "good" or finding.name == "headline":
+            err.print(terminal(finding))
+
+    def step(self, moment: Moment) -> None:
+        """See Listener."""
+        self.epochs = moment.total / moment.steps_per_epoch
+        epoch = (moment.step - 1) / moment.steps_per_epoch + 1
+        words = (
+            f"epoch {int(epoch)} of {self.epochs:.3g}   loss {moment.loss:.3f}   "
+            f"accuracy {moment.accuracy:.1%}   {moment.images_per_second:,.0f} images/s   {clock(moment.seconds_left)} left"
+        )
+        self.progress.update(self.task, completed=moment.step, total=moment.total, words=words)
+
+    def epoch(self, record: EpochRecord) -> None:
+        """See Listener."""
+        every = max(1, round(self.epochs / EPOCH_LINES))
+        if record.epoch % every and record.epoch < self.epochs - 1e-3:
+            return
+        val = "" if record.val_accuracy is None else f"   validation {record.val_accuracy:.2%}"
+        err.print(
+            f"epoch {record.epoch:>5g}   loss {record.train_loss:.3f}   "
+            f"training {record.train_accuracy:.2%}{val}   "
+            f"{record.images_per_second:,.0f} images/s   {clock(record.seconds)}",
+            soft_wrap=True,
+        )
+
+
+def clock(seconds: float) -> str:
+    """Seconds as 48 s, 3:07 or 1:02:03."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def parse_settings(pairs: Sequence[str]) -> dict[str, str]:
+    """`key=value` texts as a mapping. Raises UsageError."""
+    settings = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise UsageError(
+                f"--set takes KEY=VALUE, got {pair!r}; write for example --set lr=0.01"
+            )
+        settings[key.strip().replace("-", "_")] = value.strip()
+    return settings
+
+
+def train_command(
+    data: str, *, out: Path | None, resume: bool, settings: Sequence[str], budget: str | None, epochs: float | None,
+    **options: Any,
+) -> None:  # fmt: skip
+    """Train, and say where the run and its report are."""
+    if budget is not None and epochs is not None:
+        raise UsageError("--epochs and --budget are two ways to say how long; give one of them")
+    merged = {
+        **options,
+        "epochs": epochs,
+        "budget": parse_seconds(budget) if budget is not None else None,
+    }
+    for key, value in parse_settings(settings).items():
+        if merged.get(key) not in (None, "auto", 0):
+            raise UsageError(f"{key} was given twice: as --{key} and as --set {key}; give it once")
+        merged[key] = value
+    listener = Terminal()
+    with listener.progress:
+        run = train(data, out=out, resume=resume, listener=listener, **merged)
+    print(run.path / "report.html")
+
+
+def report_command(path: Path) -> None:
+    """Write the report again."""
+    run = load(path)
+    report_run(run)
+    out.print(str(run.path / "report.html"), soft_wrap=True)

@@ -1,0 +1,10 @@
+"""Runs: make one, open one, evaluate and use it."""
+
+from __future__ import annotations
+
+from striate.runs.listener import Listener
+from striate.runs.predict import Prediction, predict
+from striate.runs.run import Run, load
+from striate.runs.train import train
+
+__all__ = ["Listener", "Prediction", "Run", "load", "predict", "train"]

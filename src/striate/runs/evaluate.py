@@ -1,0 +1,138 @@
+"""Evaluate: everything that a run's report says, found once after training and stored in the run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from striate import evaluation
+from striate.data import Source, Split, SplitDataset, check, describe
+from striate.data.batches import DiskImages, OrderedBatches
+from striate.errors import StriateError
+from striate.findings import Finding
+from striate.geometry import trace
+from striate.report import write_report
+from striate.runs.listener import Listener
+from striate.runs.run import Run
+from striate.training.loop import predict_logits
+from striate.training.machine import choose_precision
+
+SHOWN = 6  # images in the section on what enters the network
+BATCH = 256
+
+
+def evaluate_run(
+    run: Run,
+    source: Source,
+    listener: Listener,
+    *,
+    device: torch.device | None = None,
+    why: Sequence[str] = (),
+) -> None:
+    """Evaluate `run` on its held-out images, store the findings and write the report.
+
+    Uses the test split, or the validation split where there is no test split.
+    """
+    listener.stage("evaluating")
+    split = source.test if len(source.test) else source.val
+    run.add(describe(source))
+    run.add(check(source))
+    if len(split):
+        logits = split_logits(run, split, device or torch.device("cpu"))
+        probabilities = torch.softmax(logits / run.temperature, 1).numpy()
+        labels, classes = split.labels, run.classes
+        headline = run.add(
+            evaluation.headline(probabilities, labels, classes, seed=run.recipe.seed)
+        )
+        run.info["results"] = {
+            "split": "test" if len(source.test) else "val",
+            "images": len(split),
+            "accuracy": float((probabilities.argmax(1) == labels).mean()),
+        }
+        run.add(evaluation.per_class(probabilities, labels, classes, seed=run.recipe.seed))
+        run.add(evaluation.confusion(probabilities, labels, classes))
+        run.add(evaluation.calibration(probabilities, labels, classes, seed=run.recipe.seed))
+        run.add(
+            evaluation.mistakes(
+                probabilities,
+                labels,
+                classes,
+                lambda i: run.preparation.apply(split.image(i)),
+                split.keys,
+            )
+        )
+        run.add(seen(run, split))
+    if run.metrics:
+        run.add(evaluation.training_curves(run.metrics))
+    shape = (1, run.preparation.channels, run.preparation.height, run.preparation.width)
+    try:
+        trace(run.model, shape)  # TODO summary
+    except StriateError as error:
+        listener.say(f"no layer table: {error}")
+    facts = {
+        **run.info.get("training", {}),
+        "data": run.info["data"]["where"],
+        "fingerprint": source.fingerprint,
+    }
+    run.add(
+        evaluation.recipe(
+            run.info["recipe"], run.info["versions"], facts=facts | {"decided": list(why)}
+        )
+    )
+    if len(split):
+        listener.finding(headline)
+
+
+def split_logits(run: Run, split: Split, device: torch.device) -> torch.Tensor:
+    """Logits (N, classes) float32 of a split, images prepared as in training."""
+    images = DiskImages(
+        SplitDataset(split, run.preparation), torch.from_numpy(split.labels), workers=0
+    )
+    batches = OrderedBatches(images=images, preparation=run.preparation, batch=BATCH, device=device)
+    return logits_of_batches(run, batches, device)
+
+
+def logits_of_batches(run: Run, batches: OrderedBatches, device: torch.device) -> torch.Tensor:
+    """Logits of normalised batches, in the precision and with the mirror images that the recipe says."""
+    model = run.model.to(device)
+    dtype = choose_precision(run.recipe.precision, device)
+    try:
+        return predict_logits(model, batches, dtype=dtype, flip=bool(run.recipe.flip_test))
+    finally:
+        model.cpu()
+
+
+def seen(run: Run, split: Split) -> Finding:
+    """What the network sees of a few images, one a class as far as they go."""
+    first = [int(np.flatnonzero(split.labels == c)[0]) for c in np.unique(split.labels)[:SHOWN]]
+    originals = [split.image(i) for i in first]
+    sizes = [image.shape[:2] for image in originals]
+    squashed = run.preparation.fit == "squash"
+    return evaluation.as_seen(
+        originals,
+        np.stack([run.preparation.apply(image) for image in originals]),
+        [0.0 if squashed else run.preparation.lost_fraction(*size) for size in sizes],
+        [split.keys[i] for i in first],
+        squeezes=[1 - run.preparation.lost_fraction(*size) for size in sizes] if squashed else None,
+    )
+
+
+def report_run(run: Run) -> None:
+    """Write `report.html` from the run's findings. Raises RunError."""
+    recipe, data = run.recipe, run.info["data"]
+    results = run.info.get("results", {})
+    write_report(
+        run.path / "report.html",
+        list(run.findings()),
+        title=f"{recipe.model} on {recipe.data}",
+        subtitle=f"{run.path.name}: {len(run.classes)} classes, {data['train']:,} training images",
+        facts={
+            "tested on": f"{results.get('images', 0):,} images",
+            "trained for": f"{run.info.get('training', {}).get('seconds', 0):.0f} s",
+            "image size": f"{run.preparation.height} × {run.preparation.width}",
+            "seed": str(recipe.seed),
+        },
+        generated=f"{run.info['created']} by Striate {run.info['versions']['striate']}",
+    )

@@ -1,0 +1,41 @@
+"""Small facts that a run writes down."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import io
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from importlib import metadata
+from pathlib import Path
+
+from striate import __version__
+from striate.training.checkpoint import write_atomically
+from striate.training.loop import EpochRecord
+
+
+def now() -> str:
+    """The local time with its offset, to the second (ISO 8601)."""
+    return datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, Striate and what computes for it."""
+    packages = ("torch", "torchvision", "timm", "numpy", "pillow")
+    return {
+        "striate": __version__,
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in packages},
+    }
+
+
+def write_metrics(path: Path, history: Sequence[EpochRecord]) -> None:
+    """Write all epochs to `path`, atomically: a run that was resumed has each epoch once."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [f.name for f in fields(EpochRecord)], lineterminator="\n")
+    writer.writeheader()
+    for row in history:
+        writer.writerow({k: "" if v is None else v for k, v in asdict(row).items()})
+    write_atomically(path, text.getvalue().encode())

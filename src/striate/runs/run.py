@@ -1,0 +1,231 @@
+"""Run: a folder that holds a trained network and everything that is needed to use it as it was trained."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from striate.data import Preparation
+from striate.errors import RunError, UsageError
+from striate.findings import Finding
+from striate.models import build
+from striate.training import Recipe
+from striate.training.checkpoint import write_atomically
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+FORMAT = 1  # of run.toml; a later, incompatible one gets another number
+
+
+class Run:
+    """A run folder: `run.toml`, `model.safetensors`, `metrics.csv`, `findings/`, `report.html`.
+
+    path: the folder. info: the contents of `run.toml`. Make one with `striate.train` or `striate.load`.
+    """
+
+    def __init__(self, path: Path, info: dict[str, Any]) -> None:
+        self.path = path
+        self.info = info
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r}, model={self.recipe.model!r}, classes={len(self.classes)})"
+
+    @classmethod
+    def load(cls, path: str | Path) -> Run:
+        """Open a run folder. Raises RunError when it is none, or something in it is missing or of a later format."""
+        path = Path(path)
+        file = path / "run.toml"
+        if not path.is_dir():
+            raise RunError(
+                f"there is no run at {path}; give the folder that `striate train` made, such as runs/digits-1"
+            )
+        if not file.is_file():
+            raise RunError(
+                f"{path} is not a run: it has no run.toml; give the folder that `striate train` made"
+            )
+        try:
+            info = tomllib.loads(file.read_text(encoding="utf-8"))
+            number = info["format"]
+            if number != FORMAT:
+                raise RunError(
+                    f"{path} has format {number}, and this Striate reads format {FORMAT}; update Striate"
+                )
+            run = cls(path, info)
+            _ = run.recipe, run.preparation, run.classes
+        except (ValueError, KeyError, TypeError) as error:
+            raise RunError(
+                f"{file} was altered and cannot be read ({error}); restore it or train again"
+            ) from error
+        return run
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """How it was trained, with every open setting decided."""
+        return Recipe.from_dict(self.info["recipe"])
+
+    @cached_property
+    def preparation(self) -> Preparation:
+        """How an image becomes the network's input."""
+        return Preparation.from_dict(self.info["preparation"])
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, in the order of the logits."""
+        return tuple(self.info["classes"])
+
+    @property
+    def finished(self) -> bool:
+        """Whether training went to its end."""
+        return bool(self.info.get("finished"))
+
+    @property
+    def temperature(self) -> float:
+        """What logits are divided by before the softmax; 1 unless a calibration was stored."""
+        return float(self.info.get("temperature", 1.0))
+
+    def empty_model(self) -> nn.Module:
+        """The network with fresh weights."""
+        return build(
+            str(self.recipe.model),
+            in_channels=self.preparation.channels,
+            num_classes=len(self.classes),
+            size=(self.preparation.height, self.preparation.width),
+            **({"width": self.recipe.width} if self.recipe.width else {}),
+        )
+
+    @cached_property
+    def model(self) -> nn.Module:
+        """The trained network, in evaluation form on the CPU. Raises RunError when the weights are missing or altered."""
+        from safetensors.torch import load
+
+        file = self.path / "model.safetensors"
+        try:
+            data = file.read_bytes()
+        except OSError as error:
+            raise RunError(
+                f"cannot read the weights {file}: {error.strerror}; restore the file or train again"
+            ) from error
+        if hashlib.sha256(data).hexdigest() != self.info.get("model_sha256"):
+            raise RunError(f"{file} is not the file that training wrote; restore it or train again")
+        model = self.empty_model()
+        try:
+            model.load_state_dict(load(data))
+        except (RuntimeError, ValueError) as error:
+            raise RunError(
+                f"the weights {file} do not fit the model {self.recipe.model}; train again"
+            ) from error
+        return model.eval().to(memory_format=torch.channels_last)
+
+    def save_weights(self, state: dict[str, torch.Tensor]) -> None:
+        """Write `model.safetensors` and note its digest in `info`, atomically."""
+        from safetensors.torch import save
+
+        data = save({name: value.detach().cpu().contiguous() for name, value in state.items()})
+        write_atomically(self.path / "model.safetensors", data)
+        self.info["model_sha256"] = hashlib.sha256(data).hexdigest()
+
+    def save_info(self) -> None:
+        """Write `run.toml`, atomically."""
+        import tomli_w
+
+        write_atomically(self.path / "run.toml", tomli_w.dumps(self.info).encode())
+
+    @property
+    def metrics(self) -> list[dict[str, Any]]:
+        """The rows of `metrics.csv`: one an epoch."""
+        import csv
+
+        try:
+            with open(self.path / "metrics.csv", newline="", encoding="utf-8") as file:
+                rows = list(csv.DictReader(file))
+        except OSError:
+            return []
+        return [{k: float(v) if v else None for k, v in row.items()} for row in rows]
+
+    def findings(self) -> Iterator[Finding]:
+        """What analyses have found so far, in the order of the report."""
+        order = {name: i for i, name in enumerate(REPORT_ORDER)}
+        files = sorted(
+            (self.path / "findings").glob("*.json"), key=lambda f: (order.get(f.stem, 99), f.stem)
+        )
+        for file in files:
+            yield Finding.load(file)
+
+    def add(self, finding: Finding) -> Finding:
+        """Store a finding in the run. Raises RunError when the folder cannot be written."""
+        try:
+            finding.save(self.path / "findings")
+        except OSError as error:
+            raise RunError(
+                f"cannot write into {self.path}: {error.strerror}; free some space or its permissions"
+            ) from error
+        return finding
+
+
+REPORT_ORDER = (
+    "headline", "data", "data-check", "as-seen", "training-curves", "confusion", "mistakes", "per-class", "calibration",
+    "layers", "recipe",
+)  # fmt: skip
+
+
+def load(path: str | Path) -> Run:
+    """Open a run folder. Raises RunError when it is none, or something in it is missing or altered."""
+    run = Run.load(path)
+    _ = run.model
+    return run
+
+
+def new_folder(wanted: Path, *, numbered: bool) -> Path:
+    """Make and return `wanted`, or the first of `wanted-1`, `wanted-2`, ... that is free. Never an existing folder.
+
+    numbered: begin with `wanted-1` instead of `wanted`. Raises RunError when it cannot be made.
+    """
+    number = 1 if numbered else 0
+    while True:
+        path = wanted.with_name(f"{wanted.name}-{number}") if number else wanted
+        try:
+            path.mkdir(parents=True)
+            return path
+        except FileExistsError:
+            if path.is_dir() and not any(path.iterdir()) and not number:
+                return path
+            number += 1 if number else 2
+        except OSError as error:
+            raise RunError(
+                f"cannot make the folder {path}: {error.strerror}; choose another with --out"
+            ) from error
+
+
+def latest_unfinished(wanted: Path) -> Run:
+    """The newest run called `wanted` or `wanted-N` that has a checkpoint. Raises RunError."""
+    candidates = [wanted, *sorted(wanted.parent.glob(f"{wanted.name}-*"))]
+    open_runs = [p for p in candidates if (p / "checkpoint" / "last.pt").is_file()]
+    if not open_runs:
+        raise RunError(
+            f"nothing to resume: no run {wanted} with a checkpoint; train without --resume"
+        )
+    newest = max(open_runs, key=lambda p: (p / "checkpoint" / "last.pt").stat().st_mtime)
+    return Run.load(newest)
+
+
+def resolve_class(name: str, classes: tuple[str, ...]) -> int:
+    """Index of a class given by name or number. Raises UsageError with the nearest name."""
+    import difflib
+
+    if name in classes:
+        return classes.index(name)
+    if name.isdecimal() and int(name) < len(classes):
+        return int(name)
+    near = difflib.get_close_matches(name, classes, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"classes are {', '.join(classes[:20])}"
+    raise UsageError(f"there is no class {name!r}; {hint}")

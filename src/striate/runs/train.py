@@ -1,0 +1,372 @@
+"""Train: from a source and a recipe to a finished run. It brings data, models, training and evaluation together."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from striate.data import (
+    Preparation,
+    Source,
+    SplitDataset,
+    check,
+    choose_preparation,
+    decoded_bytes,
+    load_memory,
+    open_source,
+)
+from striate.data.augment import Augmentation
+from striate.data.batches import DiskImages, Images, MemoryImages, OrderedBatches, TrainingBatches
+from striate.errors import RunError, UsageError
+from striate.memory import keep_large_buffers
+from striate.models import build, head, layer_groups
+from striate.models import preparation as preparation_of
+from striate.runs.evaluate import evaluate_run, report_run
+from striate.runs.listener import Listener
+from striate.runs.record import now, versions, write_metrics
+from striate.runs.run import FORMAT, Run, latest_unfinished, new_folder
+from striate.training.averaging import WeightAverage
+from striate.training.checkpoint import load_checkpoint, save_checkpoint
+from striate.training.choose import Facts, choose, choose_model
+from striate.training.loop import EpochRecord, Training, fit, predict_logits
+from striate.training.machine import (
+    available_memory,
+    choose_device,
+    choose_precision,
+)
+from striate.training.optimizers import make_optimizer
+from striate.training.recipe import Recipe
+from striate.training.schedule import Pace
+
+EVALUATION_BATCH = 512
+
+
+def train(
+    data: str | Path,
+    *,
+    out: str | Path | None = None,
+    resume: bool = False,
+    listener: Listener | None = None,
+    **settings: Any,
+) -> Run:
+    """Train a network on `data` and return its run.
+
+    data: the name of a source or a folder of images. out: the run's folder; by default `runs/NAME-1`, `runs/NAME-2`, ...
+    resume: go on with the newest run of that name that was stopped. settings: any setting of `Recipe`; what is left open
+    is decided by the data. Raises a StriateError that says what to do; nothing is written before the data was checked.
+    """
+    started = time.monotonic()
+    listener = listener or Listener()
+    keep_large_buffers()
+    recipe = Recipe.from_dict(
+        {"data": str(data), **{k: v for k, v in settings.items() if v is not None}}
+    )
+    wanted = Path(out) if out else Path("runs") / source_name(recipe.data)
+    device = choose_device(recipe.device)
+    if resume:
+        run = latest_unfinished(wanted)
+        plan = plan_again(run, listener)
+    else:
+        plan = plan_from(recipe, device, listener)
+        info = first_info(plan)
+        run = Run(new_folder(wanted, numbered=out is None), info)
+        run.save_info()
+    listener.say(f"run: {run.path}")
+    finished = train_run(run, plan, device, started, listener, resume=resume)
+    run.info["finished"] = finished
+    evaluate_run(run, plan.source, listener, device=device, why=plan.why)
+    run.save_info()
+    report_run(run)
+    if finished:
+        remove_checkpoint(run)
+    else:
+        listener.say(
+            f"stopped before its end; striate train {recipe.data} --out {run.path} --resume goes on"
+        )
+    return run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A recipe with every setting decided, the opened data, and the reasons for the decisions."""
+
+    recipe: Recipe
+    source: Source
+    preparation: Preparation
+    why: list[str]
+
+
+def source_name(data: str) -> str:
+    """What a run is called after: the source's name, or the folder's."""
+    name = Path(data).expanduser().resolve().name if any(c in data for c in "/\\.~") else data
+    return name or "run"
+
+
+def open_data(recipe: Recipe, listener: Listener) -> Source:
+    """The recipe's source, checked. Raises DataError or UsageError."""
+    listener.stage("reading images")
+    source = open_source(
+        recipe.data,
+        seed=recipe.seed,
+        val=recipe.val,
+        test=recipe.test,
+        count=recipe.count,
+        progress=listener.count,
+    )
+    listener.finding(check(source))
+    return source
+
+
+def plan_from(recipe: Recipe, device: torch.device, listener: Listener) -> Plan:
+    """Open and check the data, and decide everything that the recipe leaves open."""
+    source = open_data(recipe, listener)
+    largest = int(source.train.sizes.max())
+    spec, pretrained, reason = choose_model(
+        recipe, photographs=source.photographs, size=recipe.size or largest
+    )
+    why = [f"model = {spec}: {reason}"] if recipe.model is None else []
+    known = preparation_of(spec) if pretrained else None
+    preparation = choose_preparation(
+        source,
+        size=recipe.size or (known.size if known else None),
+        channels=recipe.channels or (3 if known else None),
+        mean=known.mean if known else None,
+        std=known.std if known else None,
+        fit=recipe.fit,
+        interpolation=known.interpolation if known else None,
+    )
+    require_memory(preparation, device)
+    facts = Facts(
+        images=min(len(source.train), recipe.limit or len(source.train)),
+        height=preparation.height,
+        width=preparation.width,
+        channels=preparation.channels,
+        classes=len(source.classes),
+        photographs=source.photographs,
+        flip=source.horizontal_flip,
+        gpu=device.type == "cuda",
+    )
+    chosen, more = choose(recipe.replace(model=spec, pretrained=pretrained), facts)
+    listener.decided(chosen, [*why, *preparation.why, *more])
+    return Plan(
+        recipe=chosen, source=source, preparation=preparation, why=[*why, *preparation.why, *more]
+    )
+
+
+def plan_again(run: Run, listener: Listener) -> Plan:
+    """The plan of a run that was stopped. Raises RunError when its data changed."""
+    if run.finished:
+        raise RunError(f"{run.path} is finished; train a new run instead of resuming this one")
+    source = open_data(run.recipe, listener)
+    if source.fingerprint != run.info["data"]["fingerprint"]:
+        raise RunError(
+            f"the images of {run.recipe.data} changed since {run.path} began; train a new run"
+        )
+    return Plan(recipe=run.recipe, source=source, preparation=run.preparation, why=[])
+
+
+def first_info(plan: Plan) -> dict[str, Any]:
+    """What `run.toml` says before the first step."""
+    source = plan.source
+    return {
+        "format": FORMAT,
+        "created": now(),
+        "finished": False,
+        "classes": list(source.classes),
+        "recipe": plan.recipe.to_dict(),
+        "preparation": plan.preparation.to_dict(),
+        "data": {
+            "where": source.where,
+            "fingerprint": source.fingerprint,
+            **{name: len(split) for name, split in source.splits.items()},
+        },
+        "versions": versions(),
+    }
+
+
+def require_memory(preparation: Preparation, device: torch.device) -> None:
+    """Raise UsageError when a few images of this size, with the maps of a small network, exceed the memory."""
+    least = 8 * 64 * preparation.height * preparation.width * 4
+    have = available_memory() if device.type == "cpu" else torch.cuda.mem_get_info(device)[0]
+    if least > have:
+        raise UsageError(
+            f"images of {preparation.height} x {preparation.width} pixels need about {least / 2**30:.0f} GiB to train on "
+            f"and {have / 2**30:.0f} GiB are free; choose a smaller --size"
+        )
+
+
+def images_of(plan: Plan, split_name: str, device: torch.device, listener: Listener) -> Images:
+    """A split's prepared images: in memory when they fit into a quarter of what is free, else decoded by workers."""
+    split = plan.source.splits[split_name]
+    recipe = plan.recipe
+    if split_name == "train" and recipe.limit and recipe.limit < len(split):
+        split = split.take(
+            torch.randperm(len(split), generator=seeded(recipe.seed))[: recipe.limit].numpy()
+        )
+    if decoded_bytes(plan.source, plan.preparation) <= available_memory() // 4:
+        images, labels = load_memory(split, plan.preparation, progress=listener.count)
+        return MemoryImages(images.to(device), labels)
+    workers = (
+        recipe.workers if recipe.workers is not None else max(1, (torch.get_num_threads() + 1) // 2)
+    )
+    return DiskImages(
+        SplitDataset(split, plan.preparation), torch.from_numpy(split.labels), workers
+    )
+
+
+def seeded(seed: int) -> torch.Generator:
+    """A generator of its own."""
+    return torch.Generator().manual_seed(seed)
+
+
+def make_model(plan: Plan, device: torch.device) -> nn.Module:
+    """The network with its first weights: drawn from the recipe's seed, or pretrained."""
+    recipe, preparation = plan.recipe, plan.preparation
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        model = build(
+            str(recipe.model),
+            in_channels=preparation.channels,
+            num_classes=len(plan.source.classes),
+            size=(preparation.height, preparation.width),
+            pretrained=bool(recipe.pretrained),
+            weights=recipe.weights,
+            **({"width": recipe.width} if recipe.width else {}),
+        )
+    return model.to(device, memory_format=torch.channels_last)
+
+
+def make_training(
+    plan: Plan, model: nn.Module, device: torch.device, total: int, head_steps: int
+) -> Training:
+    """The state that the loop changes."""
+    recipe = plan.recipe
+    assert (
+        recipe.average is not None
+        and recipe.warmup is not None
+        and recipe.label_smoothing is not None
+    )
+    return Training(
+        model=model,
+        optimizers=make_optimizer(recipe, layer_groups(model)),
+        average=WeightAverage(model, recipe.average),
+        pace=Pace(total),
+        warmup=recipe.warmup,
+        label_smoothing=recipe.label_smoothing,
+        dtype=choose_precision(recipe.precision, device),
+        device=device,
+        head=head(model) if head_steps else None,
+        head_steps=head_steps,
+        fine_tuning=bool(recipe.pretrained or recipe.weights),
+    )
+
+
+def train_run(
+    run: Run, plan: Plan, device: torch.device, started: float, listener: Listener, *, resume: bool
+) -> bool:
+    """The training itself; leaves weights, metrics and, if stopped, a checkpoint in the run. Returns whether it ended."""
+    recipe = plan.recipe
+    listener.stage("preparing images")
+    training_images = images_of(plan, "train", device, listener)
+    validation = images_of(plan, "val", device, listener) if len(plan.source.val) else None
+    batches = TrainingBatches(
+        images=training_images,
+        preparation=plan.preparation,
+        augmentation=augmentation_of(recipe),
+        classes=len(plan.source.classes),
+        batch=int(recipe.batch or 1),
+        seed=recipe.seed,
+        device=device,
+    )
+    torch.manual_seed(recipe.seed)
+    model = make_model(plan, device)
+    total = max(1, round((recipe.epochs or 1) * batches.steps_per_epoch))
+    head_steps = round((recipe.head_epochs or 0) * batches.steps_per_epoch)
+    training = make_training(plan, model, device, total, min(head_steps, total // 4))
+    listener.stage("measuring")
+    per_step = seconds_per_step(plan, batches, device)
+    if resume:
+        training.load_state_dict(load_checkpoint(run.path / "checkpoint"))
+    elif recipe.budget is not None:
+        training.deadline = started + recipe.budget
+        training.pace.replan((training.deadline - time.monotonic()) * 0.95, per_step)
+        training.head_steps = min(head_steps, training.pace.total // 4)
+    pace = training.pace
+    listener.say(
+        f"{pace.total - pace.step:,} steps of {recipe.batch} images, "
+        f"{(pace.total - pace.step) / batches.steps_per_epoch:.1f} epochs: about "
+        f"{(pace.total - pace.step) * per_step:.0f} s on {device.type} in {str(training.dtype).removeprefix('torch.')}"
+    )
+
+    def evaluate(network: nn.Module) -> tuple[float, float]:
+        assert validation is not None
+        ordered = OrderedBatches(
+            images=validation, preparation=plan.preparation, batch=EVALUATION_BATCH, device=device
+        )
+        logits = predict_logits(network, ordered, dtype=training.dtype)
+        loss = nn.functional.cross_entropy(logits, validation.labels)
+        return float(loss), float((logits.argmax(1) == validation.labels).float().mean())
+
+    def on_epoch(history: list[EpochRecord]) -> None:
+        write_metrics(run.path / "metrics.csv", history)
+        listener.epoch(history[-1])
+
+    listener.stage("training")
+    ended = fit(
+        training,
+        batches,
+        evaluate=evaluate if validation is not None else None,
+        on_step=listener.step,
+        on_epoch=on_epoch,
+        save=lambda state: save_checkpoint(run.path / "checkpoint", state),
+        save_every=recipe.checkpoint_seconds,
+    )
+    listener.stage("saving")
+    with training.average.applied() as averaged:
+        run.save_weights(averaged.state_dict())
+    if recipe.budget is not None:  # a budget is a length in another unit: note the length itself
+        run.info["recipe"]["epochs"] = training.pace.step / batches.steps_per_epoch
+    run.info["training"] = {
+        "steps": training.pace.step,
+        "seconds": round(training.seconds, 2),
+        "device": device.type,
+        "precision": str(training.dtype).removeprefix("torch."),
+        "threads": torch.get_num_threads(),
+    }
+    run.save_info()
+    return ended
+
+
+def augmentation_of(recipe: Recipe) -> Augmentation:
+    """The recipe's augmentation."""
+    return Augmentation(
+        shift=recipe.shift or 0,
+        flip=bool(recipe.flip),
+        scale=recipe.scale or 1.0,
+        rotate=recipe.rotate or 0.0,
+        erase=recipe.erase or 0.0,
+        mixup=recipe.mixup or 0.0,
+    )
+
+
+def seconds_per_step(plan: Plan, batches: TrainingBatches, device: torch.device) -> float:
+    """How long a step takes, measured on a copy that is thrown away; the random state is as before afterwards."""
+    cuda = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=cuda):
+        trial = make_training(plan, make_model(plan, device), device, 4, 0)
+        times: list[float] = []
+        fit(trial, batches, on_step=lambda moment: times.append(time.monotonic()))
+    return (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else 0.01
+
+
+def remove_checkpoint(run: Run) -> None:
+    """A finished run needs no checkpoint."""
+    folder = run.path / "checkpoint"
+    (folder / "last.pt").unlink(missing_ok=True)
+    if folder.is_dir():
+        folder.rmdir()

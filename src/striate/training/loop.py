@@ -1,0 +1,325 @@
+"""The training loop. It receives a model and batches, and builds neither."""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from striate.training.averaging import WeightAverage
+from striate.training.divergence import explain_divergence
+from striate.training.machine import micro_batch
+from striate.training.optimizers import Optimizers
+from striate.training.schedule import Pace, learning_rate_factor
+
+CHECK_EVERY = 10  # steps between two looks at the loss: a look makes a GPU wait
+
+
+class Batches(Protocol):
+    """What the loop trains on; see `striate.data.batches.TrainingBatches`."""
+
+    steps_per_epoch: int
+
+    def from_step(self, step: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Batches x (N, C, H, W), labels (N,) or (N, classes), from `step` on, without end."""
+        ...
+
+
+@dataclass
+class EpochRecord:
+    """One row of metrics.csv."""
+
+    epoch: float
+    step: int
+    seconds: float
+    lr: float
+    train_loss: float
+    train_accuracy: float
+    val_loss: float | None
+    val_accuracy: float | None
+    images_per_second: float
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What a progress display is told after each step."""
+
+    step: int
+    total: int
+    steps_per_epoch: int
+    loss: float
+    accuracy: float
+    images_per_second: float
+    seconds_left: float
+
+
+@dataclass(kw_only=True)
+class Training:
+    """A training under way: everything that changes from step to step.
+
+    model and optimizers are changed in place. `loss_smoothing` is label smoothing; `dtype` is the type that layers
+    compute in; `warmup` and `pace` are the schedule; `deadline` (time.monotonic seconds) makes the schedule fit a time.
+    """
+
+    model: nn.Module
+    optimizers: Optimizers
+    average: WeightAverage
+    pace: Pace
+    warmup: float
+    label_smoothing: float
+    dtype: torch.dtype
+    device: torch.device
+    head: nn.Module | None = None  # for the first `head_steps` steps only this part learns
+    head_steps: int = 0
+    fine_tuning: bool = False  # batch norm keeps the statistics of the images it was trained on
+    deadline: float | None = None
+    history: list[EpochRecord] | None = None
+    seconds: float = 0.0  # spent in steps, all attempts together
+
+    def enter_step(self) -> None:
+        """Put the model into the form that the present step trains."""
+        self.model.train()
+        if self.fine_tuning:
+            for module in self.model.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+        if self.head is not None:
+            only_head = self.pace.step < self.head_steps
+            self.model.requires_grad_(not only_head)
+            self.head.requires_grad_(True)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All of it, as tensors, numbers and lists; the CPU's random state included (dropout draws from it)."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizers": self.optimizers.state_dict(),
+            "average": self.average.state,
+            "pace": asdict(self.pace),
+            "history": [asdict(row) for row in self.history or []],
+            "seconds": self.seconds,
+            "rng": torch.get_rng_state(),
+            "rng_cuda": torch.cuda.get_rng_state(self.device)
+            if self.device.type == "cuda"
+            else None,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from where `state_dict` was taken."""
+        self.model.load_state_dict(state["model"])
+        self.optimizers.load_state_dict(state["optimizers"])
+        self.average.state = {k: v.to(self.device) for k, v in state["average"].items()}
+        self.pace = Pace(**state["pace"])
+        self.history = [EpochRecord(**row) for row in state["history"]]
+        self.seconds = state["seconds"]
+        torch.set_rng_state(state["rng"])
+        if state["rng_cuda"] is not None and self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["rng_cuda"], self.device)
+
+
+def fit(
+    training: Training,
+    batches: Batches,
+    *,
+    evaluate: Callable[[nn.Module], tuple[float, float]] | None = None,
+    on_step: Callable[[Moment], None] = lambda moment: None,
+    on_epoch: Callable[[list[EpochRecord]], None] = lambda history: None,
+    save: Callable[[dict[str, Any]], None] = lambda state: None,
+    save_every: float = 60.0,
+) -> bool:
+    """Train until the pace is done; returns False when a first Ctrl-C ended it before.
+
+    evaluate(model) gives (loss, accuracy) on the validation images, with averaged weights, after each epoch.
+    save(state) is called after each epoch and every `save_every` seconds. Raises TrainingError when the loss is no longer
+    finite or far above its start, with the layer.
+    """
+    t, pace = training, training.pace
+    history = t.history = t.history if t.history is not None else []
+    started, last_save = time.monotonic() - t.seconds, time.monotonic()
+    meter, watch = Meter(), LossWatch()
+    epoch_started, epoch_first = time.monotonic(), pace.step
+    t.enter_step()
+    with interruptible() as stop:
+        stream = batches.from_step(pace.step)
+        while not pace.done and not stop:
+            if pace.step == t.head_steps:
+                t.enter_step()
+            x, target = next(stream)
+            factor = learning_rate_factor(pace.progress, t.warmup)
+            loss, right = gradient(t, x, target)
+            meter.add(loss, right, len(x))
+            looked = pace.step % CHECK_EVERY == 0 or t.device.type == "cpu"
+            if looked and watch.diverged(float(loss)):
+                raise explain_divergence(
+                    t.model, x, pace.step, float(loss), t.optimizers.peaks[0][-1]
+                )
+            t.optimizers.step(factor)
+            t.optimizers.zero_grad()
+            pace.advance()
+            t.average.update(pace.step)
+            t.seconds = time.monotonic() - started
+            if looked:
+                on_step(meter.moment(pace, batches.steps_per_epoch))
+            epoch_ends = pace.step % batches.steps_per_epoch == 0 or pace.done or bool(stop)
+            if epoch_ends:
+                rate = meter.images_per_second()
+                val_loss, val_accuracy = None, None
+                if evaluate is not None:
+                    with t.average.applied() as model:
+                        val_loss, val_accuracy = evaluate(model)
+                    t.enter_step()
+                history.append(
+                    EpochRecord(
+                        epoch=round(pace.step / batches.steps_per_epoch, 3),
+                        step=pace.step,
+                        seconds=round(t.seconds, 2),
+                        lr=t.optimizers.peaks[0][-1] * factor,
+                        train_loss=meter.mean_loss(),
+                        train_accuracy=meter.accuracy(),
+                        val_loss=val_loss,
+                        val_accuracy=val_accuracy,
+                        images_per_second=round(rate, 1),
+                    )
+                )
+                on_epoch(history)
+                now = time.monotonic()
+                if t.deadline is not None and not pace.done:
+                    pace.replan(t.deadline - now, (now - epoch_started) / (pace.step - epoch_first))
+                epoch_started, epoch_first = now, pace.step
+                meter = Meter()
+            if epoch_ends or time.monotonic() - last_save > save_every:
+                save(t.state_dict())
+                last_save = time.monotonic()
+    return pace.done
+
+
+def gradient(
+    t: Training, x: torch.Tensor, target: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Add the gradient of the mean loss over the batch, a few images at a time; returns (mean loss, number right)."""
+    losses, rights = [], []
+    size = micro_batch(len(x), x.shape[-2], x.shape[-1], x.device)
+    for part, wanted in zip(x.split(size), target.split(size), strict=True):
+        part = part.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(t.device.type, t.dtype, enabled=t.dtype != torch.float32):
+            logits = logits_of(t.model(part))
+        loss = F.cross_entropy(logits.float(), wanted, label_smoothing=t.label_smoothing)
+        (loss * (len(part) / len(x))).backward()
+        losses.append(loss.detach() * (len(part) / len(x)))
+        truth = wanted if wanted.ndim == 1 else wanted.argmax(1)
+        rights.append((logits.detach().argmax(1) == truth).sum())
+    return torch.stack(losses).sum(), torch.stack(rights).sum()
+
+
+def logits_of(output: Any) -> torch.Tensor:
+    """The logits of a model's output: the tensor itself, or the first of a tuple (GoogLeNet's and others' extra heads)."""
+    return output if isinstance(output, torch.Tensor) else output[0]
+
+
+@torch.inference_mode()
+def predict_logits(
+    model: nn.Module, batches: Iterable[torch.Tensor], *, dtype: torch.dtype, flip: bool = False
+) -> torch.Tensor:
+    """Logits (N, classes) float32 on the CPU for batches x (n, C, H, W); with `flip`, the mean with the mirrored image's."""
+    was_training = model.training
+    model.eval()
+    rows = []
+    try:
+        for x in batches:
+            size = micro_batch(len(x), x.shape[-2], x.shape[-1], x.device)
+            for part in x.split(size):
+                part = part.contiguous(memory_format=torch.channels_last)
+                with torch.autocast(x.device.type, dtype, enabled=dtype != torch.float32):
+                    logits = logits_of(model(part)).float()
+                    if flip:
+                        logits = (logits + logits_of(model(part.flip(-1))).float()) / 2
+                rows.append(logits.cpu())
+    finally:
+        model.train(was_training)
+    return torch.cat(rows)
+
+
+class Meter:
+    """Means since it was made."""
+
+    def __init__(self) -> None:
+        self.start = time.monotonic()
+        self.loss: list[torch.Tensor] = []
+        self.right: list[torch.Tensor] = []
+        self.images = 0
+
+    def add(self, loss: torch.Tensor, right: torch.Tensor, images: int) -> None:
+        """Count one step."""
+        self.loss.append(loss)
+        self.right.append(right)
+        self.images += images
+
+    def mean_loss(self) -> float:
+        """Mean of the steps' losses."""
+        return float(torch.stack(self.loss).mean())
+
+    def accuracy(self) -> float:
+        """Share of augmented training images that were right when they were seen."""
+        return float(torch.stack(self.right).sum()) / max(self.images, 1)
+
+    def images_per_second(self) -> float:
+        """Images a second of wall-clock time."""
+        return self.images / max(time.monotonic() - self.start, 1e-9)
+
+    def moment(self, pace: Pace, steps_per_epoch: int) -> Moment:
+        """The last steps in numbers."""
+        recent = self.loss[-20:]
+        per_step = (time.monotonic() - self.start) / len(self.loss)
+        return Moment(
+            step=pace.step,
+            total=pace.total,
+            steps_per_epoch=steps_per_epoch,
+            loss=float(torch.stack(recent).mean()),
+            accuracy=self.accuracy(),
+            images_per_second=self.images_per_second(),
+            seconds_left=(pace.total - pace.step) * per_step,
+        )
+
+
+class LossWatch:
+    """Tells a loss that has left for good from one that is only high."""
+
+    def __init__(self) -> None:
+        self.first: float | None = None
+        self.high = 0
+
+    def diverged(self, loss: float) -> bool:
+        """Whether the loss is not finite, or was above three times its start (plus 5) for twenty looks in a row."""
+        if not math.isfinite(loss):
+            return True
+        self.first = loss if self.first is None else self.first
+        self.high = self.high + 1 if loss > 3 * self.first + 5 else 0
+        return self.high >= 20
+
+
+@contextmanager
+def interruptible() -> Iterator[list[int]]:
+    """A list that the first Ctrl-C fills, so that the loop can end in order; the second Ctrl-C interrupts at once."""
+    stop: list[int] = []
+
+    def on_signal(number: int, frame: Any) -> None:
+        if stop:
+            raise KeyboardInterrupt
+        stop.append(number)
+
+    try:
+        before = signal.signal(signal.SIGINT, on_signal)
+    except ValueError:  # not in the main thread: nobody can press Ctrl-C here
+        yield stop
+        return
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)

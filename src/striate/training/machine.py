@@ -1,0 +1,68 @@
+"""What the machine does well: device, precision, how many images at a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from striate.errors import UsageError
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` is the GPU where there is one. Raises UsageError for a device that is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UsageError(
+            f"device {name} was asked for, but torch {torch.__version__} sees no GPU; use --device cpu"
+        )
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UsageError(
+            f"device {name} does not exist; this machine has {torch.cuda.device_count()} GPU(s)"
+        )
+    return device
+
+
+def fast_bf16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 in hardware: AVX512-BF16 or AMX on a CPU, Ampere or later on a GPU."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device)[0] >= 8
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def choose_precision(name: str, device: torch.device) -> torch.dtype:
+    """The type that layers compute in: `auto` is bfloat16 where it is fast, else float32."""
+    if name == "auto":
+        return torch.bfloat16 if fast_bf16(device) else torch.float32
+    return {"bf16": torch.bfloat16, "fp32": torch.float32}[name]
+
+
+def micro_batch(batch: int, height: int, width: int, device: torch.device) -> int:
+    """Images that go through the network at a time: few enough for a CPU's caches, all of them on a GPU."""
+    if device.type != "cpu":
+        return batch
+    most = max(8, 128 * 32 * 32 // (height * width))
+    parts = -(-batch // most)
+    return -(-batch // parts)
+
+
+def available_memory() -> int:
+    """Bytes that this process may still take: the machine's, or its control group's if that is less."""
+    free = 8 << 30
+    try:
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                free = int(line.split()[1]) * 1024
+        limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
+        used = Path("/sys/fs/cgroup/memory.current").read_text(encoding="ascii").strip()
+        if limit != "max":
+            free = min(free, int(limit) - int(used))
+    except (OSError, ValueError, IndexError):
+        pass  # not Linux, or no control group: keep what is known
+    return max(free, 0)
