@@ -28,13 +28,16 @@ def open_folder(
     val: float | None = None,
     test: float | None = None,
     progress: Progress | None = None,
+    table: str | None = None,
 ) -> Source:
     """Open the images below `root`; each is decoded once to find damage, and none is kept.
+
+    table: the name of a CSV file in `root` that says the classes.
 
     Raises DataError with one sentence if there are no images, no classes, only one class, or only
     damaged images.
     """
-    layout = lay_out(root)
+    layout = lay_out(root, table=table)
     records, damaged = scan(root, layout.keys, progress=progress)
     kept = [i for i, record in enumerate(records) if record is not None]
     if not kept:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from striate.data.labels import read_labels
 from striate.data.naming import SPLIT_NAMES
-from striate.data.source import Damage
+from striate.data.source import SPLITS, Damage
 from striate.data.tree import TABLES, Parts, Tree, grow
 from striate.errors import DataError
 
@@ -37,8 +37,10 @@ class Layout:
         self.given.append(split)
 
 
-def lay_out(root: Path) -> Layout:
+def lay_out(root: Path, *, table: str | None = None) -> Layout:
     """Find classes and splits below `root`: a table of labels, split folders, or class folders.
+
+    table: the name of a CSV file in `root` that is to be used, whatever else there is.
 
     Raises DataError with one sentence if there are no images, or none that has a class.
     """
@@ -46,7 +48,7 @@ def lay_out(root: Path) -> Layout:
     if not tree.images:
         raise DataError(_nothing(root, tree))
     base = _descend(tree.images)
-    layout = _tabled(root, tree, base)
+    layout = _tabled(root, tree, base, table)
     if layout is None:
         layout = _foldered(root, tree, base)
     if tree.unsupported:
@@ -94,7 +96,7 @@ def _split_folders(
             "name the images to learn from train/CLASS/"
         )
     depth = len(base)
-    for top, split in splits.items():
+    for top, split in sorted(splits.items(), key=lambda item: SPLITS.index(item[1])):
         mine = [
             p for p in tree.images if p[:depth] == base and len(p) > depth + 1 and p[depth] == top
         ]
@@ -112,21 +114,24 @@ def _split_folders(
     layout.outside += [key for key in map("/".join, tree.images) if key not in inside]
 
 
-def _tabled(root: Path, tree: Tree, base: Parts) -> Layout | None:
+def _tabled(root: Path, tree: Tree, base: Parts, table: str | None) -> Layout | None:
     """The layout that a metadata.csv or labels.csv describes; None if there is none with labels."""
     here = [t for t in tree.tables if t[:-1] in ((), base)]
     tables: list[tuple[Parts, str | None]] = []
-    if here:
+    if table is not None:
+        tables = [((table,), None)]
+    elif here:
         # The shallowest, and metadata.csv before labels.csv.
         here.sort(key=lambda t: (len(t), TABLES.index(t[-1].lower())))
         tables = [(here[0], None)]
     else:
-        for table in tree.tables:
-            if table[:-2] in ((), base) and table[-2].casefold() in SPLIT_NAMES:
-                tables.append((table, SPLIT_NAMES[table[-2].casefold()]))
+        for parts in tree.tables:
+            if parts[:-2] in ((), base) and parts[-2].casefold() in SPLIT_NAMES:
+                tables.append((parts, SPLIT_NAMES[parts[-2].casefold()]))
     layout = Layout()
-    for table, split in tables:
-        if not _add_table(root, tree, table, split, layout, must=not _has_classes(tree, base)):
+    must = table is not None or not _has_classes(tree, base)
+    for parts, split in tables:
+        if not _add_table(root, tree, parts, split, layout, must=must):
             return None
     if not tables:
         return None

@@ -11,10 +11,13 @@ from striate.data.digits import open_digits
 from striate.data.fashion import open_fashion
 from striate.data.folder import open_folder
 from striate.data.lines import open_lines
+from striate.data.reading import SUFFIXES
 from striate.data.records import Progress
 from striate.data.source import Source
 from striate.errors import DataError, UsageError
 from striate.findings import Finding, Table
+
+ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +54,7 @@ def open_source(
     size: int | None = None,
     progress: Progress | None = None,
 ) -> Source:
-    """Open a named source or a folder of images, split into train, validation and test.
+    """Open a named source, a folder of images or a table of labels, split into train, validation and test.
 
     seed: decides the split, and the images of a generated source.
     val, test: shares of the images; None chooses, a split that the source has itself is kept.
@@ -70,6 +73,10 @@ def open_source(
         raise UsageError("count and size are for generated sources; leave them out for a folder")
     if not path.exists():
         raise UsageError(_unknown(data))
+    if path.suffix.lower() in {".csv", ".tsv"} and path.is_file():
+        return open_folder(
+            path.parent, seed=seed, val=val, test=test, progress=progress, table=path.name
+        )
     if path.is_file():
         raise DataError(_file(path))
     return open_folder(path, seed=seed, val=val, test=test, progress=progress)
@@ -85,6 +92,11 @@ def _unknown(data: str | Path) -> str:
 
 
 def _file(path: Path) -> str:
+    name = path.name.lower()
+    if any(name.endswith(suffix) for suffix in SUFFIXES):
+        return f"{path} is an image; give the folder that holds the classes, or use striate predict"
+    if any(name.endswith(suffix) for suffix in ARCHIVES):
+        return f"{path} is an archive; unpack it and give the folder"
     return f"{path} is a file; give the folder that holds the images, each class in its own folder"
 
 

@@ -48,14 +48,17 @@ def assign(
     """Give each image to TRAIN, VAL or TEST: (N,) int8.
 
     Content and seed give an image a number u, uniform in [0, 1). Test takes u < test, validation
-    u >= 1 - val. A class whose count strays from its share by more than a quarter (and more than
-    one image) is corrected at the boundary, in the order of u. So
+    u >= 1 - val. A class whose count strays from its share by more than a half (and more than one
+    image), which happens in small classes, is corrected at the boundary, in the order of u. So
 
     - equal contents always go together, whatever their labels;
     - a class of two distinct images or more has one in train and one in test, of three or more
       one in each part (where val and test are not 0);
-    - every class's part lies within a quarter, or one image, of its share;
-    - a further image moves at most one other over each boundary of its class, and mostly none;
+    - every class's part lies within a half, or one image, of its share, and in a class of n
+      images typically within sqrt(1 / (share n)) of it;
+    - a further image moves at most one other over each boundary of its class, and in a class of
+      200 or more none: no rule that depends on content alone could both hold every share exactly
+      and never move another image;
     - changing `val` moves nothing into or out of test.
 
     An image that carries several labels goes by u alone and does not count for its classes.
@@ -88,8 +91,8 @@ def _class_parts(place: np.ndarray, val: float, test: float) -> np.ndarray:
 
 
 def _near(count: int, share: float) -> int:
-    """`count`, moved as little as needed to lie within a quarter, or one, of `share`."""
-    slack = max(1.0, share / 4)
+    """`count`, moved as little as needed to lie within a half, or one, of `share`."""
+    slack = max(1.0, share / 2)
     return min(max(count, math.ceil(share - slack)), math.floor(share + slack))
 
 
