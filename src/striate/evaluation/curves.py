@@ -54,9 +54,11 @@ def training_curves(rows: Sequence[Mapping[str, Any]]) -> Finding:
         formats=tuple(COLUMNS[name][1] for name in shown),
         caption="Every epoch, as in metrics.csv.",
     )
-    figures = [_plot(series, "loss", "lower is better")]
-    if not (np.isnan(series["train_accuracy"]) & np.isnan(series["val_accuracy"])).all():
-        figures.append(_plot(series, "accuracy", "higher is better"))
+    figures = [
+        _plot(series, what, hint)
+        for what, hint in (("loss", "lower is better"), ("accuracy", "higher is better"))
+        if np.isfinite([series[f"train_{what}"], series[f"val_{what}"]]).any()
+    ]
     return Finding(
         name="training-curves",
         title="How training went",

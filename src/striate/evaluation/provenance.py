@@ -57,7 +57,8 @@ def _flatten(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Cell]:
         elif value is None or isinstance(value, (bool, int, float, str)):
             flat[name] = value
         elif isinstance(value, (list, tuple)):
-            flat[name] = ", ".join(map(str, value))
+            items = [str(item) for item in value]
+            flat[name] = ("; " if any("," in item for item in items) else ", ").join(items)
         else:
             flat[name] = str(value)
     return flat

@@ -102,9 +102,8 @@ def calibration(
             word = "Over-confident in places and under-confident in others"
         verdict = f"{'' if serious else 'Slightly '}{word if serious else word.lower()}: {said}."
         advice = (
-            "Before you act on a probability, divide the logits by one temperature fitted on the "
-            "validation images "
-            "(Guo et al. 2017)."
+            "Do not act on a probability alone; a temperature fitted on more validation images "
+            "(Guo et al. 2017) would put it right."
             if serious
             else ""
         )
