@@ -62,6 +62,8 @@ def open_source(
     progress: called with (files done, files in all) while a folder is read.
     Raises UsageError for an unknown name or wrong number, DataError if the images cannot be used.
     """
+    if seed < 0:
+        raise UsageError(f"seed must be 0 or more, got {seed}")
     if isinstance(data, str) and data in SOURCES:
         entry = SOURCES[data]
         more = {k: v for k, v in (("count", count), ("size", size)) if v is not None}
