@@ -123,4 +123,4 @@ def test_a_thousand_classes_show_the_weakest_thirty() -> None:
     predicted = np.where(rng.random(3000) < 0.8, y, rng.integers(1000, size=3000))
     finding = per_class(from_predictions(predicted, 1000), y, [f"c{i}" for i in range(1000)])
     assert len(finding.tables[0].rows) == 1000
-    assert "the 30 weakest of 1000 classes" in finding.figures[0].caption
+    assert "the 30 weakest of 1,000 classes" in finding.figures[0].caption

@@ -234,7 +234,7 @@ def _dots(names: tuple[str, ...], shown: list[int], f1: Interval, total: int) ->
         ax.spines["left"].set_visible(False)
         ax.set_xlabel("F1")
         which = (
-            f"the {len(shown)} weakest of {total} classes" if total > len(shown) else "each class"
+            f"the {len(shown)} weakest of {total:,} classes" if total > len(shown) else "each class"
         )
         return render(
             figure,

@@ -175,7 +175,9 @@ def _diagram(scores: Scores) -> Figure:
         top.plot([0, 1], [0, 1], color="#8c959f", linewidth=1, linestyle=(0, (4, 3)))
         low, high = _wilson(right, counts[filled])
         top.vlines(says, low, high, color=BLUE, linewidth=3, alpha=0.3)
-        top.plot(says, right, color=BLUE, linewidth=1.4, marker="o", markersize=5)
+        # No line from bin to bin: through bins of one image it would draw mountains out of chance.
+        sizes = 14 + 90 * counts[filled] / counts.max()
+        top.scatter(says, right, s=sizes, color=BLUE, linewidths=0, zorder=3, clip_on=False)
         top.set(ylabel="is right", xlim=(0, 1), ylim=(0, 1.03), title="Reliability")
         centres = (filled + 0.5) / BINS
         bottom.bar(centres, counts[filled], width=0.9 / BINS, color=VERMILLION, alpha=0.85)
@@ -199,7 +201,7 @@ def _diagram(scores: Scores) -> Figure:
             figure,
             caption=(
                 "Points on the dashed line are right as often as they claim; below it the network "
-                "is over-confident. "
+                "is over-confident. Larger points hold more images. "
                 "Bars: 95 % range of each bin; lower panel: how many images it holds (log scale)."
             ),
             alt=(

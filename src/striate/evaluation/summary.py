@@ -86,7 +86,7 @@ def headline(
                 rows=tuple(rows),
                 formats=("", ".1%", "", ""),
                 caption=(
-                    f"Measured on {n:,} held-out images of {k} classes; intervals from 1,000 "
+                    f"Measured on {n:,} held-out images of {k:,} classes; intervals from 1,000 "
                     "bootstrap resamples. "
                     "“Without looking” is the score of the best answer that ignores the image. "
                     "Negative log-likelihood in nats, smaller is better; calibration error over "

@@ -113,8 +113,8 @@ class Column:
         word = max(map(cell_len, name.split()), default=0)
         longest = max(map(cell_len, cells), default=0)
         number = numeric(table, column)
-        most = max(word, longest)
-        least = most if number else max(word, min(longest, FOLDED))
+        least = max(word, longest if number else min(longest, FOLDED))
+        most = max(cell_len(name), longest)
         return cls(name=name, cells=cells, number=number, least=least, most=most)
 
 
