@@ -64,7 +64,6 @@ def inspect(path: Path) -> Record | str:
         return str(error).split("; ")[0]  # what to do with it is said once, by the check
     except (OSError, ValueError, MemoryError) as error:
         return f"it cannot be read ({getattr(error, 'strerror', None) or error})"
-    low, high = float(pixels.min()), float(pixels.max())
     deep = pixels.dtype != np.uint8
     return Record(
         content=content,
@@ -72,12 +71,18 @@ def inspect(path: Path) -> Record | str:
         width=image.size[1],
         channels=pixels.shape[-1],
         deep=deep,
-        low=low if deep else 0.0,
-        high=high if deep else 255.0,
+        low=float(pixels.min()) if deep else 0.0,
+        high=float(pixels.max()) if deep else 255.0,
         format=image.format,
         several_pages=image.several_pages,
-        blank=low == high,
+        blank=_blank(pixels),
     )
+
+
+def _blank(pixels: np.ndarray) -> bool:
+    # Nearly every image is settled by its first row.
+    first = pixels[0, 0]
+    return bool((pixels[0] == first).all()) and bool((pixels == first).all())
 
 
 def _digest_file(path: Path) -> bytes:

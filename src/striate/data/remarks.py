@@ -92,8 +92,8 @@ def _files(source: Source) -> Iterator[Remark]:
         source.blank,
         "blank",
         "note",
-        "image holds a single value throughout",
-        "images hold a single value throughout",
+        "image is of a single colour throughout",
+        "images are of a single colour throughout",
         "Look at them; they can teach nothing.",
     )
     yield from _listed(

@@ -152,7 +152,7 @@ class Source:
     outside: images that belong to no class or split, left out.
     empty: class folders without a usable image.
     several_pages: files of which only the first page or frame is used.
-    blank: images of a single value.
+    blank: images of a single colour.
     missized: images of another size than the table of labels states.
     notes: what was assumed while opening, one sentence each.
     photographs: natural colour pictures larger than about 64 pixels.
