@@ -135,5 +135,6 @@ def test_a_file_that_is_gone_leaves_a_gap(fill: Fill) -> None:
 def test_without_figures_nothing_is_decoded(fill: Fill, monkeypatch: pytest.MonkeyPatch) -> None:
     source = open_source(fill("a", "b"))
     for split in source.splits.values():
-        monkeypatch.setattr(type(split), "image", lambda *_: pytest.fail("decoded"))
+        for name in ("image", "prepare"):
+            monkeypatch.setattr(type(split), name, lambda *_: pytest.fail("decoded"))
     assert describe(source, figures=False).figures == ()

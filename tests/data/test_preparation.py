@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from PIL import Image
 from skimage import data as pictures
 from torchvision.transforms.v2 import InterpolationMode
 
-from striate.data import Preparation
+from striate.data import Preparation, read_image
 from striate.errors import DataError, UsageError
 
 if sys.version_info >= (3, 11):
@@ -186,6 +187,41 @@ def test_what_an_image_of_300_by_400_loses(fit: str, fraction: float, lost: floa
     preparation = Preparation(channels=3, height=64, width=64, fit=fit, crop_fraction=fraction)
     assert preparation.lost_fraction(400, 300) == pytest.approx(lost)
     assert preparation.lost_fraction(300, 400) == pytest.approx(lost)
+
+
+@pytest.mark.parametrize(
+    ("size", "more", "factor"),
+    [
+        ((3000, 4000), {}, 4),  # 3000 / 224 = 13.4: a quarter leaves 3.3 pixels for one
+        ((3000, 4000), {"fit": "crop", "crop_fraction": 0.5}, 2),
+        ((3000, 4000), {"fit": "pad"}, 8),  # 4000 / 224 = 17.9
+        ((3000, 4000), {"interpolation": "nearest"}, 1),
+        ((896, 896), {}, 2),
+        ((895, 2000), {}, 1),
+        ((100, 100), {}, 1),
+    ],
+)
+def test_how_far_a_jpeg_may_shrink_while_it_is_decoded(
+    size: tuple[int, int], more: dict[str, object], factor: int
+) -> None:
+    assert Preparation(channels=3, height=224, width=224, **more).shrink(*size) == factor  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("fit", ["squash", "crop", "pad"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_file_reads_as_the_whole_image_does(tmp_path: Path, fit: str, orientation: int) -> None:
+    photo = Image.fromarray(pictures.astronaut()[:400]).resize((1536, 1200))
+    exif = Image.Exif()
+    exif[274] = orientation
+    photo.save(tmp_path / "photo.jpg", quality=90, exif=exif)
+    preparation = Preparation(channels=3, height=128, width=160, fit=fit)  # type: ignore[arg-type]
+    found = preparation.read(tmp_path / "photo.jpg")
+    whole = preparation.apply(read_image(tmp_path / "photo.jpg"))
+    assert preparation.shrink(*read_image(tmp_path / "photo.jpg").shape[:2]) > 1
+    assert np.abs(found.astype(int) - whole).mean() < 1
+    photo.save(tmp_path / "photo.png")
+    lossless = preparation.apply(read_image(tmp_path / "photo.png"))
+    np.testing.assert_array_equal(preparation.read(tmp_path / "photo.png"), lossless)
 
 
 # The scale

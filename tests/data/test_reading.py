@@ -238,12 +238,15 @@ def test_a_file_cut_short_is_refused(tmp_path: Path, kind: str, share: float) ->
         read(tmp_path, raw[: int(share * len(raw))])
 
 
-def test_a_jpeg_cut_short_is_found_in_a_draft_too() -> None:
+def test_a_jpeg_cut_short_is_found_at_an_eighth_too() -> None:
+    def eighth(height: int, width: int) -> int:
+        return 8
+
     raw = saved(Image.fromarray(pictures.astronaut()), "JPEG")
-    assert decode(raw, draft=True).size == (512, 512)
-    assert decode(raw, draft=True).pixels.shape == (64, 64, 3)
+    assert decode(raw, shrink=eighth).size == (512, 512)
+    assert decode(raw, shrink=eighth).pixels.shape == (64, 64, 3)
     with pytest.raises(DataError, match="cut short"):
-        decode(raw[: len(raw) * 3 // 4], draft=True)
+        decode(raw[: len(raw) * 3 // 4], shrink=eighth)
 
 
 @pytest.mark.parametrize(

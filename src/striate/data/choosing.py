@@ -93,7 +93,7 @@ def _channels(split: Split, sample: np.ndarray, why: list[str]) -> int:
     if (split.channels == 1).all():
         why.append("All images are grey: one channel.")
         return 1
-    if split.array is None and all(ordered(lambda i: _grey(split.image(int(i))), sample[:50])):
+    if split.array is None and _all_grey(split, sample[:50]):
         why.append("The images are stored in colour but hold only greys: one channel.")
         return 1
     if (split.channels == 1).any():
@@ -106,8 +106,10 @@ def _channels(split: Split, sample: np.ndarray, why: list[str]) -> int:
     return 3
 
 
-def _grey(pixels: np.ndarray) -> bool:
-    return pixels.shape[-1] == 1 or bool((pixels == pixels[..., :1]).all())
+def _all_grey(split: Split, at: np.ndarray) -> bool:
+    small = Preparation(channels=3, height=64, width=64)
+    images = ordered(lambda i: split.prepare(int(i), small), at)
+    return all(bool((image == image[:1]).all()) for image in images)
 
 
 def _fit(split: Split, height: int, width: int, why: list[str]) -> Fit:

@@ -11,7 +11,7 @@ from striate.data.arrangement import FREE, arrange
 from striate.data.layout import lay_out
 from striate.data.naming import in_order
 from striate.data.pool import ordered
-from striate.data.reading import read_image
+from striate.data.preparation import Preparation
 from striate.data.records import Progress, Record, scan
 from striate.data.source import SPLITS, FileSplit, Source
 from striate.data.splitting import TEST, TRAIN, VAL
@@ -119,12 +119,12 @@ def _photographs(split: FileSplit) -> bool:
         return False
     at = np.flatnonzero(large)
     at = at[np.linspace(0, len(at) - 1, min(len(at), SAMPLE)).astype(int)]
-    natural = ordered(lambda i: _natural(read_image(split.path(int(i)))), at)
+    small = Preparation(channels=3, height=128, width=128)
+    natural = ordered(lambda i: _natural(split.prepare(int(i), small)), at)
     return float(np.mean(list(natural))) > 0.5
 
 
-def _natural(pixels: np.ndarray) -> bool:
-    pixels = pixels[:: max(1, len(pixels) // 256)]
-    colour = np.ptp(pixels.astype(np.int16), axis=-1).mean() > 3
-    flat = (pixels[:, 1:] == pixels[:, :-1]).all(axis=-1).mean()
-    return bool(colour and flat < 0.7)
+def _natural(image: np.ndarray) -> bool:
+    colourful = np.ptp(image.astype(np.int16), axis=0).mean() > 3
+    flat = (image[:, :, 1:] == image[:, :, :-1]).all(axis=0).mean()
+    return bool(colourful and flat < 0.7)

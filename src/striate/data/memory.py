@@ -62,5 +62,5 @@ class SplitDataset(Dataset[tuple[torch.Tensor, int]]):
         return len(self.split)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        pixels = self.preparation.apply(self.split.image(index))
+        pixels = self.split.prepare(index, self.preparation)
         return torch.from_numpy(pixels), int(self.split.labels[index])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -11,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from striate.data.pixels import flatten_alpha
+from striate.data.reading import read_image
 from striate.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -118,14 +120,38 @@ class Preparation:
             pixels = np.repeat(pixels, 3, axis=-1)
         return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
+    def read(self, path: str | os.PathLike[str]) -> np.ndarray:
+        """Read and prepare an image file: (channels, height, width) uint8. Raises DataError.
+
+        The way in which training, evaluation and prediction take a file: a JPEG that is far
+        larger than needed is decoded at a half, a quarter or an eighth of its size, which is
+        several times faster and differs from `apply(read_image(path))` by less than a grey level
+        on average.
+        """
+        return self.apply(read_image(path, shrink=self.shrink))
+
+    def shrink(self, height: int, width: int) -> int:
+        """How many times smaller (1, 2, 4 or 8) an image may be decoded before it is resized.
+
+        Twice the pixels that are needed remain along each axis, so that the resize still decides
+        what is seen.
+        """
+        if self.interpolation == "nearest":
+            return 1
+        left, upper, right, lower = self.box(height, width)
+        down, across = (lower - upper) / self.height, (right - left) / self.width
+        spare = max(down, across) if self.fit == "pad" else min(down, across)
+        return max((f for f in (2, 4, 8) if spare >= 2 * f), default=1)
+
     def box(self, height: int, width: int) -> tuple[float, float, float, float]:
         """The part of an image that is kept: left, upper, right, lower in its own pixels."""
         if self.fit != "crop":
             return 0.0, 0.0, float(width), float(height)
         scale = min(height / self.height, width / self.width) * self.crop_fraction
-        kept_height, kept_width = self.height * scale, self.width * scale
+        # Rounding must not put an edge outside the image.
+        kept_height, kept_width = min(self.height * scale, height), min(self.width * scale, width)
         left, upper = (width - kept_width) / 2, (height - kept_height) / 2
-        return left, upper, left + kept_width, upper + kept_height
+        return left, upper, min(left + kept_width, width), min(upper + kept_height, height)
 
     def lost_fraction(self, height: int, width: int) -> float:
         """What an image of this size loses, from 0 (nothing) to 1.

@@ -28,7 +28,7 @@ def prepared(
         for start in range(0, len(at), most):
             yield array[at[start : start + most]].transpose(0, 3, 1, 2)
         return
-    images = ordered(lambda i: preparation.apply(split.image(int(i))), at)
+    images = ordered(lambda i: split.prepare(int(i), preparation), at)
     for start in range(0, len(at), most):
         chunk = np.empty((min(most, len(at) - start), *shape), dtype=np.uint8)
         for row in chunk:

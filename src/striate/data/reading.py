@@ -37,6 +37,8 @@ UNSUPPORTED = frozenset((
 ))
 # fmt: on
 
+Shrink = Callable[[int, int], int]  # height, width of the picture -> 1, 2, 4 or 8
+
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # Opened directly: Image.open would warn of a large picture before it can be refused.
 _PLUGINS: dict[str, Callable[[io.BytesIO], Any]] = {
@@ -60,28 +62,35 @@ class Decoded:
 
 
 def read_image(
-    path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS, alpha: bool = False
+    path: str | os.PathLike[str],
+    *,
+    max_pixels: int = MAX_PIXELS,
+    alpha: bool = False,
+    shrink: Shrink | None = None,
 ) -> np.ndarray:
     """Read an image file: (H, W, C), C 1 (grey) or 3 (RGB); uint8, or uint16 or float32 if deeper.
 
     Transparent pixels are laid on white, as on a page; `alpha=True` keeps RGB and alpha instead.
     EXIF orientation is applied, palettes and CMYK become RGB, of several pages the first is read.
+    shrink: given height and width, how many times smaller (1, 2, 4 or 8) a JPEG may be decoded:
+        all of the file is read, at a fraction of the work.
     Raises DataError with one sentence if the file is missing, cut short, no image, or larger than
     `max_pixels`.
     """
     try:
-        return decode(Path(path), max_pixels=max_pixels, alpha=alpha).pixels
+        return decode(Path(path), max_pixels=max_pixels, alpha=alpha, shrink=shrink).pixels
     except DataError as error:
         raise DataError(f"cannot read {os.fspath(path)}: {error}") from error
 
 
 def decode(
-    file: bytes | Path, *, max_pixels: int = MAX_PIXELS, alpha: bool = False, draft: bool = False
+    file: bytes | Path,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    alpha: bool = False,
+    shrink: Shrink | None = None,
 ) -> Decoded:
-    """Decode a file or its bytes as `read_image` does; its DataError holds the bare reason.
-
-    draft: decode a JPEG at an eighth of its size: all of the file is read, at less work.
-    """
+    """Decode a file or its bytes as `read_image` does; its DataError holds the bare reason."""
     try:
         if isinstance(file, Path):
             with file.open("rb") as stream:
@@ -96,7 +105,7 @@ def decode(
             else:
                 data = file.read_bytes() if isinstance(file, Path) else file
                 pixels, size, orientation, several = _read_pillow(
-                    data, kind, max_pixels=max_pixels, alpha=alpha, draft=draft
+                    data, kind, max_pixels=max_pixels, alpha=alpha, shrink=shrink
                 )
     except DataError:
         raise
@@ -152,7 +161,7 @@ def identify(head: bytes) -> str:
 
 
 def _read_pillow(
-    data: bytes, kind: str, *, max_pixels: int, alpha: bool, draft: bool
+    data: bytes, kind: str, *, max_pixels: int, alpha: bool, shrink: Shrink | None
 ) -> tuple[np.ndarray, tuple[int, int], int, bool]:
     with _PLUGINS[kind](io.BytesIO(data)) as image:
         width, height = image.size
@@ -162,8 +171,9 @@ def _read_pillow(
         if kind == "PNG" and data[24] == 16 and image.mode != "I;16":
             # Pillow keeps only the upper 8 of 16 bits in colour.
             return _deep_png(data, alpha), (height, width), orientation, several
-        if draft and kind == "JPEG":
-            image.draft(None, (1, 1))
+        if shrink is not None and kind == "JPEG":
+            factor = shrink(width, height) if orientation > 4 else shrink(height, width)
+            image.draft(None, (max(1, width // factor), max(1, height // factor)))
         image.load()
         return _pixels(image, alpha), (height, width), orientation, several
 

@@ -54,7 +54,7 @@ def inspect(path: Path) -> Record | str:
     try:
         small = path.stat().st_size <= READ_WHOLE
         file: bytes | Path = path.read_bytes() if small else path
-        image = decode(file, draft=True)
+        image = decode(file, shrink=lambda height, width: 8)
         pixels = image.pixels
         if image.format in LOSSLESS:
             content = digest(pixels, repr((pixels.shape, pixels.dtype.str)).encode())

@@ -79,7 +79,7 @@ def _examples(source: Source, label: int) -> list[tuple[Split, int]]:
 
 def _tile(split: Split, index: int, preparation: Preparation) -> np.ndarray | None:
     try:
-        return preparation.apply(split.image(index)).transpose(1, 2, 0)
+        return split.prepare(index, preparation).transpose(1, 2, 0)
     except DataError:  # the file has gone since the source was opened; a gap shows it
         return None
 

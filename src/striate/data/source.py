@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from striate.data.preparation import Preparation
 from striate.data.reading import read_image
 
 SPLITS = ("train", "val", "test")
@@ -78,6 +79,10 @@ class Split(ABC):
     def image(self, index: int) -> np.ndarray:
         """Image `index`: (H, W, C), C 1 or 3; uint8, or uint16 or float32 from a deeper file."""
 
+    def prepare(self, index: int, preparation: Preparation) -> np.ndarray:
+        """Image `index` as the network sees it: (channels, height, width) uint8."""
+        return preparation.apply(self.image(index))
+
     def take(self: _S, indices: Sequence[int] | np.ndarray) -> _S:
         """The split that holds only `indices`, in that order."""
         at = np.asarray(indices, dtype=np.int64).reshape(-1)
@@ -136,6 +141,9 @@ class FileSplit(Split):
 
     def image(self, index: int) -> np.ndarray:
         return read_image(self.path(index))
+
+    def prepare(self, index: int, preparation: Preparation) -> np.ndarray:
+        return preparation.read(self.path(index))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
