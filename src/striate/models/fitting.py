@@ -82,7 +82,7 @@ def check_fits(name: str, network: nn.Module, in_channels: int, size: tuple[int,
     found = misfit(network, in_channels, size)
     if found is None:
         return
-    least = smallest_side(network, in_channels, max(size))
+    least = smallest_side(network, in_channels, min(size))
     advice = f"give images of at least {least} x {least} pixels" if least else "give larger images"
     came = " x ".join(map(str, found.size))
     raise UsageError(

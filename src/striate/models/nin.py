@@ -11,6 +11,8 @@ from striate.models.initialise import initialise
 from striate.models.stem import is_small
 from striate.nn import NiNBlock
 
+LEAST = 67  # pixels, of which the first block of 224 leaves 15, 7, 3 and 1
+
 
 def build(
     *,
@@ -25,7 +27,7 @@ def build(
     small_stem: the first block uses 5 x 5 kernels of stride 1, as the paper does for CIFAR-10, in
     place of 11 x 11, stride 4; None decides by `size`.
     """
-    small = is_small(size) if small_stem is None else small_stem
+    small = is_small(size) or min(size) < LEAST if small_stem is None else small_stem
     first = (
         NiNBlock(in_channels, 96, 5, padding=2)
         if small

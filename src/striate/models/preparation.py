@@ -7,11 +7,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from striate.models import hub, lite0
+from striate.models.building import PATTERN_SIZE, is_pattern
 from striate.models.zoo import find
 
 # of ImageNet's red, green and blue over [0, 1], as every torchvision model uses them
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+# The four classes that share a first name with another.
+_TOLD_APART = {134: "crane (bird)", 517: "crane (machine)"}
+_TOLD_APART |= {638: "maillot (tights)", 639: "maillot (tank suit)"}
 CROPPED = 0.875  # 224 of 256 pixels, since AlexNet
 
 
@@ -41,6 +45,8 @@ def preparation(spec: str) -> Preparation:
         if name != lite0.ARCHITECTURE:
             return _of_timm(name)
         spec = "efficientnet-lite0"
+    if is_pattern(spec):
+        return _untrained(PATTERN_SIZE)
     name, entry = find(spec)
     if name == "efficientnet-lite0":
         return Preparation(
@@ -50,12 +56,16 @@ def preparation(spec: str) -> Preparation:
             interpolation="bicubic",
             crop_fraction=CROPPED,
         )
+    return _untrained(entry.size)
+
+
+def _untrained(size: tuple[int, int]) -> Preparation:
     return Preparation(
         mean=IMAGENET_MEAN,
         std=IMAGENET_STD,
-        size=entry.size,
+        size=size,
         interpolation="bilinear",
-        crop_fraction=CROPPED if entry.size == (224, 224) else 1.0,
+        crop_fraction=CROPPED if size == (224, 224) else 1.0,
     )
 
 
@@ -71,11 +81,10 @@ def _of_timm(name: str) -> Preparation:
 
 
 def imagenet_classes() -> tuple[str, ...]:
-    """The 1000 classes of ImageNet in the order of every published head: "tench", ..., "toilet
-    tissue".
+    """The 1000 classes of ImageNet in the order of every published head, no two alike: "tench",
+    "goldfish", ..., "toilet tissue".
     """
     from timm.data import ImageNetInfo  # takes seconds
 
-    return tuple(
-        text.partition(",")[0] for text in ImageNetInfo("imagenet-1k").label_descriptions()
-    )
+    words = [text.partition(",")[0] for text in ImageNetInfo("imagenet-1k").label_descriptions()]
+    return tuple(_TOLD_APART.get(i, word) for i, word in enumerate(words))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,9 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
             f"weights are read from .safetensors, .pth, .pt and .bin files, got {path.name}"
         )
     try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an unusual pickle is refused or harmless
+            stored = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UsageError(
             f"{path} holds more than tensors, or is damaged, and is not opened because it could "

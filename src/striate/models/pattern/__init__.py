@@ -33,11 +33,12 @@ The last fc, or the last conv where gap or gmp closes the pattern, is written wi
 gets the number of
 classes: the pattern ends in one score for each class, and no activation follows.
 
-    >>> network = build("[[conv8-relu]*2-pool]*2-[fc32-relu]-fc", in_channels=1, num_classes=10,
-    size=(28, 28)) >>> [name for name, _ in network.named_children()]  # doctest:
-    +NORMALIZE_WHITESPACE ['conv1', 'relu1', 'conv2', 'relu2', 'pool1', 'conv3', 'relu3', 'conv4',
-    'relu4', 'pool2',
-     'flatten', 'fc1', 'relu5', 'fc2']
+    >>> spec = "[[conv8-relu]*2-pool]*2-[fc32-relu]-fc"
+    >>> network = build(spec, in_channels=1, num_classes=10, size=(28, 28))
+    >>> print(*[name for name, _ in network.named_children()][:6])
+    conv1 relu1 conv2 relu2 pool1 conv3
+    >>> print(*[name for name, _ in network.named_children()][-4:])
+    flatten fc1 relu5 fc2
 """
 
 from __future__ import annotations

@@ -127,13 +127,11 @@ class _Site:
         if count > MOST_WEIGHTS:
             raise self.fail(
                 f"this layer alone would have {count:,} weights, at most {MOST_WEIGHTS:,} are "
-                "built; "
-                f"use fewer channels, or pool more before it",
+                f"built; use fewer channels, or pool more before it",
                 layer,
             )
 
     def conv(self, layer: Conv) -> None:
-        self.map_size(layer, "conv")
         out = cast(int, layer.channels)
         for what, channels in (("input", self.channels), ("output", out)):
             if channels % layer.groups:
@@ -143,21 +141,15 @@ class _Site:
                     layer,
                 )
         reach = layer.dilation * (layer.kernel - 1) + 1
-        padding: int | str
-        if layer.padding == "same" and reach % 2:
-            padding = reach // 2
-        elif layer.padding == "same":
-            if layer.stride > 1:
-                raise self.fail(
-                    f"padding 'same' of an even window ({reach} pixels) needs stride 1, got stride "
-                    f"{layer.stride}; use an odd kernel, or say the padding: p{reach // 2 - 1}",
-                    layer,
-                )
-            padding = "same"
-        else:
-            padding = 0 if layer.padding == "valid" else cast(int, layer.padding)
-        if isinstance(padding, int):
-            self.shrink(layer, "conv", reach, layer.stride, padding)
+        padding = reach // 2 if layer.padding == "same" else 0
+        if isinstance(layer.padding, int):
+            padding = layer.padding
+        if layer.padding == "same" and reach % 2 == 0:  # one zero more behind than before
+            self.put("pad", nn.ZeroPad2d((padding - 1, padding, padding - 1, padding)))
+            height, width = self.map_size(layer, "conv")
+            self.size = (height + reach - 1, width + reach - 1)
+            padding = 0
+        self.shrink(layer, "conv", reach, layer.stride, padding)
         self.check_weights(layer, out * self.channels // layer.groups * layer.kernel**2)
         self.start("linear")
         module = nn.Conv2d(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -48,6 +49,7 @@ LAYERS = (
     "flatten",
     *ACTIVATIONS,
 )
+_GLUED = re.compile(r"(conv|maxpool|avgpool|pool|fc)((?:same|valid|[kspgdx])+)")
 MOST_REPEATS = 1000
 DEEPEST = 20
 LONGEST_NUMBER = 9  # characters
@@ -164,8 +166,17 @@ class _Parser:
                 slope = self.number("the slope below zero")[0]
             return Activation(position=at, kind=name, slope=slope)
         if name not in _READ:
-            raise self.unknown(token)
+            name = self.split(token)
         return _READ[name](self, at)
+
+    def split(self, token: Token) -> str:
+        """The layer in a word such as `convsame` or `avgpoolk`; what follows is put back."""
+        found = _GLUED.fullmatch(token.text)
+        if found is None:
+            raise self.unknown(token)
+        rest = Token("word", found[2], token.position + found.start(2))
+        self.tokens.insert(self.at, rest)
+        return found[1]
 
     def unknown(self, token: Token) -> PatternError:
         if token.text == "input":
