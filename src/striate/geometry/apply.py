@@ -15,6 +15,7 @@ from striate.geometry.geometry import Geometry
 from striate.geometry.layout import BATCH
 from striate.geometry.plan import Step, cut, target
 from striate.geometry.record import Record, Value
+from striate.geometry.rules.site import Whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,11 @@ def apply(
     device = crops[0].tensor.device if crops else torch.device("cpu")
     if batch is None:
         batch = _batch(geometry, values, crops)
+    if isinstance(record.plan, Whole) and record.plan.mixes_batch and batch != geometry.batch:
+        raise GeometryError(
+            f"{record.name} ({record.op}) mixes the images of a batch, so it runs only on {geometry.batch} at a time, "
+            f"got {batch}; trace the module with a batch of {batch}"
+        )
     tensors, needs = [], []
     for value, link, crop in zip(values, record.links, crops, strict=True):
         need = link.pull(box)

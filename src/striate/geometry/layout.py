@@ -15,6 +15,7 @@ Each axis appears at most once. A value that lost an axis does not have its atom
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 Dim = tuple[int, ...]
 Layout = tuple[Dim, ...]
@@ -88,14 +89,29 @@ def sizes(dim: Dim, extents: Sequence[int | None], batch: int) -> list[int]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Reshaped:
+    """A layout after a reshape; `split` and `merged` hold, for the axes that changed grain, the factor.
+
+    An axis of n positions split into (n / r, r) keeps its atom in the outer part, on a grid r times coarser; the inner
+    r are entries like channels. An axis of n positions merged with r entries after it is an axis of n * r positions.
+    """
+
+    layout: Layout
+    extents: tuple[int | None, ...]
+    split: dict[int, int]
+    merged: dict[int, int]
+
+
 def reshape(
     layout: Layout, extents: Sequence[int | None], batch: int, shape: Sequence[int]
-) -> Layout | None:
-    """The layout after a view or reshape to `shape`, or None if an axis or the batch would be cut in two."""
+) -> Reshaped | None:
+    """The layout after a view or reshape to `shape`, or None if the batch or an axis would be cut unevenly."""
     queue: list[tuple[int, int]] = []  # (atom, size), next one last
     for dim in reversed(layout):
         queue += list(zip(reversed(dim), reversed(sizes(dim, extents, batch)), strict=True))
     queue = [(a, n) for a, n in queue if a != 1]
+    split: dict[int, int] = {}
     result: list[Dim] = []
     for size in shape:
         held: list[int] = []
@@ -112,19 +128,21 @@ def reshape(
                 continue
             if have == size:
                 break
+            queue.pop()
             if size % (have * n) == 0:
                 held.append(atom)
                 have *= n
-                queue.pop()
                 continue
-            if size % have or atom < 0:
-                return None
             part = size // have
-            if n % part:
+            if size % have or n % part or atom == BATCH:
                 return None
-            held.append(part)
+            held.append(part if atom > 0 else atom)
+            if atom < BATCH:
+                if axis_of(atom) in split:
+                    return None
+                split[axis_of(atom)] = n // part
             have = size
-            queue[-1] = (n // part, n // part)
+            queue.append((n // part, n // part))
         if have != size:
             return None
         result.append(tuple(held) if held else (1,))
@@ -133,7 +151,20 @@ def reshape(
         if n != 1 or not result:
             return None
         result[-1] = (*result[-1], atom) if result[-1] != (1,) else (atom,)
-    return tuple(_joined(dim) for dim in result)
+    grown = [None if n is None else n // split.get(k, 1) for k, n in enumerate(extents)]
+    merged: dict[int, int] = {}
+    dims = []
+    for dim in result:
+        kept: list[int] = []
+        for atom in _joined(dim):
+            k = axis_of(kept[-1]) if kept and kept[-1] < BATCH else -1
+            if atom > 1 and k >= 0 and k not in split and (grown[k] or 0) > 1:
+                merged[k] = atom
+                continue
+            kept.append(atom)
+        dims.append(tuple(kept) or (1,))
+    found = tuple([n if n is None else n * merged.get(k, 1) for k, n in enumerate(grown)])
+    return Reshaped(tuple(dims), found, split, merged)
 
 
 def _joined(dim: Dim) -> Dim:

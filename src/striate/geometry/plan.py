@@ -13,7 +13,7 @@ from torch import Tensor
 from striate.errors import GeometryError
 from striate.geometry.box import Box
 from striate.geometry.layout import BATCH, Dim, Layout, axis_of, sizes
-from striate.geometry.relation import Interval
+from striate.geometry.relation import All, Interval
 
 if TYPE_CHECKING:
     from striate.geometry.record import Link, Record, Value
@@ -34,12 +34,22 @@ class Step:
     batch: int
     device: torch.device
 
-    def size(self, dim: Dim) -> int:
-        """The size of an output dimension for this batch and box."""
+    def size(self, dim: Dim, box: Box | None = None) -> int:
+        """The size of an output dimension for this batch and the wanted box, or another."""
         product = 1
-        for n in sizes(dim, [None if s is None else s[1] - s[0] for s in self.box], self.batch):
+        box = self.box if box is None else box
+        for n in sizes(dim, [None if s is None else s[1] - s[0] for s in box], self.batch):
             product *= n
         return product
+
+    def trim(self, tensor: Tensor) -> Tensor:
+        """The wanted box of an output whose mixed axes were computed in full."""
+        link = self.record.links[0]
+        have = tuple([
+            (0, relation.n_in) if isinstance(relation, All) and side is not None else side
+            for relation, side in zip(link.relations, self.box, strict=True)
+        ])  # fmt: skip
+        return cut(tensor, self.out.layout, have, self.box, self.batch)
 
     def call(self, tensors: Sequence[Tensor], args: tuple[Any, ...] | None = None) -> Tensor:
         """Run the record's own ATen call on these tensors, with other arguments if given."""

@@ -201,7 +201,8 @@ class Tape(TorchDispatchMode):
 
     def fresh(self, tensor: Tensor) -> None:
         """Take in numbers that the forward pass wrote down itself: `torch.tensor([...])`."""
-        data = tuple(tensor.reshape(-1).tolist()) if tensor.numel() <= LITERAL else None
+        known = tensor.device != META and tensor.numel() <= LITERAL
+        data = tuple(tensor.reshape(-1).tolist()) if known else None
         entry = self.source(tensor, "constant", f"constant {len(self.slots)}", data)
         if tensor.device != META:
             entry.meta, entry.real, entry.foreign = None, True, False

@@ -47,9 +47,11 @@ def trace(module: nn.Module, inputs: Inputs) -> Geometry:
     for place, tensor in enumerate([*args, *kwargs.values()]):
         tape.source(tensor, "input", f"input {place}" if place else "input")
     paths = _Paths(module, tape)
-    with _untouched(module), _plain_rnns(module), torch.no_grad(), paths.watch(), tape:
+    with _untouched(module), torch.no_grad(), paths.watch():
+        _rnn_weights(module, names)
         try:
-            result = module(*args, **kwargs)
+            with tape:
+                result = module(*args, **kwargs)
         except DataDependentError as stop:
             raise GeometryError(
                 f"{paths.where()} decides by the data ({stop.args[0]}), which a trace without data cannot follow; "
@@ -243,10 +245,18 @@ def _untouched(module: nn.Module) -> Iterator[None]:
             torch.cuda.set_rng_state_all(cuda)
 
 
-@contextmanager
-def _plain_rnns(module: nn.Module) -> Iterator[None]:
-    """Recurrent layers compare the devices of their weights and input themselves: give them weights on meta.
+def _rnn_weights(module: nn.Module, names: dict[int, tuple[str, str, Tensor]]) -> None:
+    """Recurrent layers compare the devices of weights and input themselves: give them weights on meta.
 
-    `_untouched` puts the weights back.
+    Only the list that the forward pass reads is replaced; `_untouched` puts it back.
     """
-    yield
+    for sub in module.modules():
+        if isinstance(sub, nn.RNNBase):
+            stand_ins = []
+            for weight in sub._flat_weights:
+                assert isinstance(weight, Tensor)
+                meta = torch.empty_like(weight, device=META)
+                source, name, _ = names[id(weight)]
+                names[id(meta)] = (source, name, meta)
+                stand_ins.append(meta)
+            sub.__dict__["_flat_weights"] = stand_ins

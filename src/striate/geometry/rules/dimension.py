@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from striate.geometry.layout import BATCH, Dim, Layout, axis_of, reshape
-from striate.geometry.plan import Kind, Plan, Result, Step
+from striate.geometry.plan import Kind, Plan, Result, Step, cut
 from striate.geometry.record import Link
-from striate.geometry.relation import Relation, Spread, Window
+from striate.geometry.relation import Interval, Relation, Spread, Window
 from striate.geometry.rules.pointwise import Aligned, Pointwise, broadcast, lined_up
 from striate.geometry.rules.site import Operand, Site, extents_of, kind_of, link_along, same
 
@@ -34,16 +34,34 @@ class View(Plan):
     """The same entries in the same order under another shape; the sizes follow from the layout, batch and box."""
 
     def run(self, step: Step) -> Tensor:
-        return step.tensors[0].reshape([step.size(dim) for dim in step.out.layout])
+        have: list[Interval | None] = []
+        for relation, side, need in zip(
+            self.links[0].relations, step.box, step.needs[0], strict=True
+        ):
+            if isinstance(relation, Spread) and need is not None:
+                have.append((need[0] * relation.stride, need[1] * relation.stride))
+            else:
+                have.append(side)
+        made = tuple(have)
+        x = step.tensors[0].reshape([step.size(dim, made) for dim in step.out.layout])
+        return cut(x, step.out.layout, made, step.box, step.batch)
 
 
 def view(site: Site) -> Result | None:
-    """view, reshape, flatten, unflatten: axes that survive whole are followed, also merged into one dimension."""
+    """view, reshape, flatten, unflatten: axes are followed, also merged into one dimension or split evenly."""
     operand = site.operands[0]
-    layout = reshape(operand.layout, operand.extents, site.batch, site.shape)
-    if layout is None:
+    found = reshape(operand.layout, operand.extents, site.batch, site.shape)
+    if found is None:
         return None
-    return _result(operand, layout, View)
+    relations: dict[int, Relation] = {}
+    for k, (n_in, n_out) in enumerate(zip(operand.extents, found.extents, strict=True)):
+        if n_in is None or n_out is None:
+            continue
+        if k in found.split:
+            relations[k] = Window(n_in, n_out, found.split[k], found.split[k])
+        elif k in found.merged:
+            relations[k] = Spread(n_in, n_out, found.merged[k], found.merged[k])
+    return _result(operand, found.layout, View, relations, found.extents)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ class BatchNorm(Plan):
         if self.training:
             mean = var = None  # what the call would also write to the module's running statistics
         eps = record.args[7]
-        return F.batch_norm(x, mean, var, weight, bias, self.training, 0.0, eps)
+        return step.trim(F.batch_norm(x, mean, var, weight, bias, self.training, 0.0, eps))
 
 
 def batch_norm(site: Site) -> Result | None:
@@ -74,7 +74,7 @@ class GroupNorm(Plan):
         ]
         x, weight, bias = parts
         assert x is not None
-        return F.group_norm(x, self.groups, weight, bias, self.eps)
+        return step.trim(F.group_norm(x, self.groups, weight, bias, self.eps))
 
 
 def group_norm(site: Site) -> Result | None:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from striate.geometry.layout import Dim, plain
+from striate.geometry.layout import BATCH, Dim, plain
 from striate.geometry.plan import Plan, Result, Step
 from striate.geometry.record import Link
 from striate.geometry.relation import Relation
+from striate.geometry.rules.pointwise import Aligned, lined_up
 from striate.geometry.rules.site import (
     Operand,
     Site,
@@ -25,8 +26,10 @@ from striate.geometry.rules.site import (
 class Product(Plan):
     """A matrix product, as it was called."""
 
+    aligned: tuple[Aligned, ...]
+
     def run(self, step: Step) -> Tensor:
-        return step.call(step.tensors)
+        return step.call(lined_up(step, step.tensors, self.aligned))
 
 
 def product(site: Site) -> Result | None:
@@ -47,21 +50,26 @@ def product(site: Site) -> Result | None:
                 used |= tracked
                 break
     extents = extents_of(tuple(layout), a.extents, b.extents)
-    links = []
+    links: list[Link] = []
+    aligned: list[Aligned] = []
     for o in site.operands:
-        if o is a:
-            links.append(_link(o, layout, extents, inner=last))
-        elif o is b:
-            links.append(_link(o, layout, extents, inner=last - 1))
-        elif any(n is not None for n in o.extents):
-            return None
-        else:
+        if o is not a and o is not b:
+            if any(n is not None for n in o.extents):
+                return None
             links.append(Link((None,) * site.axes))
-    return Result(
-        tuple(layout),
-        extents,
-        Product(tuple(links), kind_of(links, any(n is not None for n in extents))),
-    )
+            aligned.append(())
+            continue
+        inner = last if o is a else last - 1
+        links.append(_link(o, layout, extents, inner))
+        aligned.append(
+            tuple([
+                (d, d)
+                for d, dim in enumerate(o.layout)
+                if d != inner and dim != layout[d] and any(atom < BATCH for atom in layout[d])
+            ])
+        )  # fmt: skip
+    kind = kind_of(links, any(n is not None for n in extents))
+    return Result(tuple(layout), extents, Product(tuple(links), kind, tuple(aligned)))
 
 
 def _link(o: Operand, layout: list[Dim], extents: tuple[int | None, ...], inner: int) -> Link:

@@ -69,7 +69,7 @@ class Along(Plan):
     dims: tuple[int, ...]
 
     def run(self, step: Step) -> Tensor:
-        return step.call(step.tensors)
+        return step.trim(step.call(step.tensors))
 
 
 def mix(site: Site, dims: tuple[int, ...]) -> Result | None:
