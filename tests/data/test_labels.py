@@ -152,6 +152,23 @@ def test_a_table_without_labels_leaves_the_class_folders(fill: Fill) -> None:
     root = write(fill("a", "b", images=2), "a/0.png,13,5", header="file,age,weight")
     source = open_source(root)
     assert source.classes == ("a", "b")
+    assert source.notes == ("labels.csv has no label column, so the class folders are used",)
+
+
+def test_a_table_of_other_things_leaves_the_class_folders(fill: Fill) -> None:
+    root = write(fill("a", "b", images=2), "7,cheap", "8,dear", header="id,class")
+    source = open_source(root)
+    assert source.classes == ("a", "b")
+    assert source.damaged == ()
+    assert source.notes == (
+        "none of the files that labels.csv lists is there, so the class folders are used",
+    )
+
+
+def test_a_table_of_files_elsewhere_alone(fill: Fill, tmp_path: Path) -> None:
+    fill("store", images=2)
+    root = write(tmp_path / "set", "../store/0.png,x", "../store/1.png,y")
+    assert open_source(root).classes == ("x", "y")
 
 
 def test_encodings(fill: Fill) -> None:
@@ -174,7 +191,10 @@ def test_encodings(fill: Fill) -> None:
             "file,label,split\n0,x,tran\n",
             "labels.csv, line 2: the split must be train, val or test",
         ),
-        ("file,label\nz.png,x\n", "none of the files that .*labels.csv lists is below"),
+        (
+            "file,label\nz.png,x\n",
+            "none of the files that .*labels.csv lists is there; write paths",
+        ),
         ('file,label\n"' + "x" * 200_000 + '",y\n', "cannot read .*labels.csv: field larger"),
     ],
     ids=["empty", "no file", "no label", "split", "nothing there", "too long"],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from striate.data import Source, open_source
+from striate.data import Preparation, Source, open_source
 from striate.data.naming import in_order
 from striate.errors import DataError, UsageError
 
@@ -119,6 +121,9 @@ def test_a_missing_validation_split_is_drawn_from_training(fill: Fill) -> None:
     source = open_source(root)
     assert len(source.test) == 6
     assert 4 <= len(source.val) <= 12
+    assert source.notes == (
+        "10% of the training images are set aside for validation; none were given",
+    )
     assert all(key.startswith("train/") for key in (*source.val.keys, *source.train.keys))
 
 
@@ -297,6 +302,68 @@ def test_a_part_of_a_split(fill: Fill) -> None:
     assert part.keys == (split.keys[3], split.keys[0])
     assert part.labels.tolist() == [split.labels[3], split.labels[0]]
     np.testing.assert_array_equal(part.image(0), split.image(3))
+
+
+def test_a_further_file_leaves_the_others_where_they_are(fill: Fill) -> None:
+    root = fill("cat", "dog", images=40)
+    before = paths(open_source(root))
+    Image.fromarray(np.eye(9, dtype=np.uint8)).save(root / "cat" / "new.png")
+    after = paths(open_source(root))
+    moved = [key for key in before if after[key] != before[key]]
+    assert len(moved) <= 2
+    assert all(key.startswith("cat/") for key in moved)
+    assert set(after) == {*before, "cat/new.png"}
+
+
+def test_a_bomb_among_good_images_is_named(fill: Fill) -> None:
+    root = fill("cat", "dog")
+    whole = (root / "cat/0.png").read_bytes()
+    # IHDR follows the signature; its checksum is not what saves us.
+    width = struct.pack(">I", 30_000)
+    chunk = b"IHDR" + width + width + whole[24:29]
+    bomb = whole[:12] + chunk + struct.pack(">I", zlib.crc32(chunk)) + whole[33:]
+    (root / "cat/0.png").write_bytes(bomb)
+    (damage,) = open_source(root).damaged
+    assert damage.path == "cat/0.png"
+    assert damage.reason == (
+        "it is 30000 x 30000 = 900 million pixels, more than the 100 million allowed"
+    )
+
+
+def test_a_folder_that_cannot_be_listed_is_damage(
+    fill: Fill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = fill("cat", "dog", "dog/secret")
+    list_folder = os.scandir
+
+    def refuse(path: str) -> object:
+        if str(path).endswith("secret"):
+            raise PermissionError(13, "Permission denied")
+        return list_folder(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    source = open_source(root)
+    assert len(source) == 10
+    (damage,) = source.damaged
+    assert damage.path == "dog/secret"
+    assert damage.reason == "the folder cannot be listed (Permission denied)"
+
+
+def test_images_are_the_callers_to_write_into(fill: Fill) -> None:
+    root = fill("cat", "dog")
+    Image.new("L", (12, 12)).save(root / "cat/grey.png")
+    Image.new("L", (12, 12), 9).save(root / "dog/grey.png")
+    folder = open_source(root, val=0, test=0).train
+    for split in (folder, open_source("digits").train):
+        for index in range(min(len(split), 12)):
+            before = split.image(index).copy()
+            image = split.image(index)
+            image[...] = 77
+            np.testing.assert_array_equal(split.image(index), before)
+            channels = image.shape[-1]
+            same = Preparation(channels=channels, height=image.shape[0], width=image.shape[1])
+            split.prepare(index, same)[...] = 77
+            np.testing.assert_array_equal(split.image(index), before)
 
 
 # What cannot be opened

@@ -220,9 +220,16 @@ def test_what_is_missing_is_drawn_from_training() -> None:
     assert (found.val, found.test) == (0.0, 0.2)
 
 
+@pytest.mark.parametrize("name", ["val", "test"])
+def test_a_share_of_a_split_that_is_given_is_refused(name: str) -> None:
+    given_ = [TRAIN, TRAIN, VAL, TEST]
+    with pytest.raises(UsageError, match=f"has a {name} split of its own; leave {name} out"):
+        plan([1, 2, 3, 4], [0, 1, 0, 1], given_, **{name: 0.1})
+
+
 def test_the_fingerprint_is_of_content_class_and_split() -> None:
     def print_of(numbers: list[int], labels: list[int], given_: list[int]) -> str:
-        return plan(numbers, labels, given_, val=0.0, test=0.0).fingerprint
+        return plan(numbers, labels, given_, val=0.0).fingerprint
 
     base = print_of([1, 2, 3], [0, 1, 0], [TRAIN, TRAIN, TEST])
     assert len(base) == 64

@@ -10,6 +10,7 @@ import numpy as np
 
 from striate.data.source import SPLITS, Duplicate
 from striate.data.splitting import LEFT_OUT, TEST, TRAIN, VAL, assign, fractions
+from striate.errors import UsageError
 
 FREE = -2  # in `given`: the source does not say where this image belongs
 
@@ -44,6 +45,7 @@ def arrange(
     given: (N,) int8, the split that the source itself says, FREE where it says none. A test or
     validation split that is given is used as it is; copies of its images are taken out of the
     other splits, test before validation.
+    Raises UsageError for a share of a split that is given.
     """
     part = np.full(len(labels), FREE, dtype=np.int8) if given is None else given.copy()
     groups = _groups(contents)
@@ -56,6 +58,9 @@ def arrange(
     dropped = part == LEFT_OUT
     pool = np.flatnonzero(((part == FREE) | (part == TRAIN)) & ~dropped)
     has_val, has_test = bool((part == VAL).any()), bool((part == TEST).any())
+    for name, has, share in (("val", has_val, val), ("test", has_test, test)):
+        if has and share is not None:
+            raise UsageError(f"the source has a {name} split of its own; leave {name} out")
     val, test = fractions(len(pool), 0.0 if has_val else val, 0.0 if has_test else test)
     chosen = [contents[i] for i in pool.tolist()]
     part[pool] = assign(chosen, labels[pool], seed=seed, val=val, test=test)

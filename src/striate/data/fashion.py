@@ -61,10 +61,10 @@ def data_folder() -> Path:
 
 
 def open_fashion(*, seed: int = 0, val: float | None = None, test: float | None = None) -> Source:
-    """Open Fashion-MNIST; its 10,000 test images are the test split, whatever `test` says.
+    """Open Fashion-MNIST; its 10,000 test images are the test split.
 
     Looked for in the data folder, then where Debian puts it, else downloaded to the data folder.
-    Raises DataError if a file is altered or cannot be fetched.
+    Raises DataError if a file is altered or cannot be fetched, UsageError if `test` is given.
     """
     folder = find() or fetch(data_folder() / "fashion-mnist")
     packed = ordered(lambda name: _read(folder, name), DIGESTS)
@@ -78,6 +78,7 @@ def open_fashion(*, seed: int = 0, val: float | None = None, test: float | None 
         where=str(folder),
         seed=seed,
         val=val,
+        test=test,
         given=given,
         horizontal_flip=True,
     )

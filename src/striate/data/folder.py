@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from striate.data.arrangement import FREE, arrange
-from striate.data.layout import lay_out
+from striate.data.arrangement import FREE, Arrangement, arrange
+from striate.data.by_folder import by_folder, descend, has_classes
+from striate.data.by_table import by_table
+from striate.data.layout import Layout
 from striate.data.naming import in_order
 from striate.data.pool import ordered
 from striate.data.preparation import Preparation
 from striate.data.records import Progress, Record, scan
-from striate.data.source import SPLITS, FileSplit, Source
+from striate.data.source import SPLITS, Damage, FileSplit, Source
 from striate.data.splitting import TEST, TRAIN, VAL
+from striate.data.tree import Tree, grow
 from striate.errors import DataError
 
 PHOTOGRAPH = 64  # pixels; a smaller colour image is rather an icon or a benchmark's thumbnail
@@ -87,11 +90,55 @@ def open_folder(
             for key, r in zip(keys, good, strict=True)
             if {r.height, r.width} != set(layout.sizes.get(key, (r.height, r.width)))
         ),
-        notes=tuple(layout.notes),
+        notes=(*layout.notes, *_drawn(given, plan)),
         photographs=_photographs(parts[TRAIN]),
         train=parts[TRAIN],
         val=parts[VAL],
         test=parts[TEST],
+    )
+
+
+def lay_out(root: Path, *, table: str | None = None) -> Layout:
+    """Find classes and splits below `root`: a table of labels, split folders, or class folders.
+
+    table: the name of a CSV file in `root` that is to be used, whatever else there is.
+    Raises DataError with one sentence if there are no images, or none that has a class.
+    """
+    tree = grow(root)
+    if not tree.images and not tree.tables:
+        raise DataError(_nothing(root, tree))
+    base = descend(tree.images)
+    required = table is not None or not has_classes(tree, base)
+    found = by_table(root, tree, base, table=table, required=required and bool(tree.images))
+    layout = found if isinstance(found, Layout) else None
+    if layout is None:
+        if not tree.images:
+            raise DataError(_nothing(root, tree))
+        layout = by_folder(root, tree, base)
+        layout.notes += [found] if isinstance(found, str) else []
+    layout.damaged += [
+        Damage(path=path, reason=f"the folder cannot be listed ({reason})")
+        for path, reason in tree.closed.items()
+    ]
+    if tree.unsupported:
+        layout.outside += ["/".join(p) for p in tree.unsupported]
+        kinds = sorted({p[-1].rsplit(".", 1)[-1].lower() for p in tree.unsupported})
+        number = len(tree.unsupported)
+        layout.notes.append(f"{number} {'/'.join(kinds)} files are not read; save them as PNG")
+    return layout
+
+
+def _nothing(root: Path, tree: Tree) -> str:
+    wanted = "PNG, JPEG, WebP, BMP or TIFF"
+    files = tree.others.copy()
+    files.update("." + p[-1].rsplit(".", 1)[-1].lower() for p in tree.unsupported)
+    files.update(".csv" for _ in tree.tables)
+    if not files:
+        return f"{root} is empty; put {wanted} images there, each class in a folder of its own"
+    kinds = ", ".join(f"{n} {suffix}" for suffix, n in files.most_common(4))
+    return (
+        f"{root} holds no image ({wanted}) but {files.total()} other files ({kinds}); "
+        "give the folder that holds the images"
     )
 
 
@@ -110,6 +157,15 @@ def _split(
         deep=np.array([r.deep for r in mine], dtype=bool),
         formats=np.array([r.format for r in mine], dtype="<U5"),
     )
+
+
+def _drawn(given: np.ndarray, plan: Arrangement) -> Iterator[str]:
+    """What was set aside where the source has splits, but not this one."""
+    if (given == FREE).all():
+        return
+    for name, share in (("validation", plan.val), ("test", plan.test)):
+        if share > 0:
+            yield f"{share:.0%} of the training images are set aside for {name}; none were given"
 
 
 def _photographs(split: FileSplit) -> bool:

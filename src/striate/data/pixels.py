@@ -68,4 +68,4 @@ def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
         if transpose:
             pixels = pixels.swapaxes(0, 1)
         pixels = pixels[:: -1 if vertical else 1, :: -1 if horizontal else 1]
-    return np.ascontiguousarray(pixels)
+    return np.require(pixels, requirements=["C", "W"])

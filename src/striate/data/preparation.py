@@ -118,7 +118,8 @@ class Preparation:
         pixels = self._resized(pixels)
         if pixels.shape[-1] == 1 and self.channels == 3:
             pixels = np.repeat(pixels, 3, axis=-1)
-        return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+        # A copy: the caller may write into it, and torch takes no read-only array.
+        return np.array(pixels.transpose(2, 0, 1), order="C")
 
     def read(self, path: str | os.PathLike[str]) -> np.ndarray:
         """Read and prepare an image file: (channels, height, width) uint8. Raises DataError.

@@ -123,7 +123,7 @@ class ArraySplit(Split):
         return self.images
 
     def image(self, index: int) -> np.ndarray:
-        return self.images[index]
+        return self.images[index].copy()
 
     def _taken(self, at: np.ndarray) -> dict[str, Any]:
         return {"images": self.images[at]}

@@ -15,6 +15,7 @@ from striate.errors import DataError
 # TIFF 6.0, tag 262 PhotometricInterpretation and tag 338 ExtraSamples.
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR = 0, 1, 2, 3, 5, 6
 ALPHA_PREMULTIPLIED, ALPHA = 1, 2
+MOST_CHANNELS = 5  # CMYK and alpha
 
 
 def read_tiff(file: bytes | Path, *, max_pixels: int, alpha: bool) -> tuple[np.ndarray, int, bool]:
@@ -26,6 +27,10 @@ def read_tiff(file: bytes | Path, *, max_pixels: int, alpha: bool) -> tuple[np.n
     with tifffile.TiffFile(io.BytesIO(file) if isinstance(file, bytes) else file) as tif:
         page = tif.pages.first
         refuse_bomb(page.imagelength, page.imagewidth, max_pixels)
+        if page.is_tiled:
+            refuse_bomb(page.tilelength, page.tilewidth, max_pixels)
+        if page.samplesperpixel > MOST_CHANNELS:
+            raise DataError(_channels(page.samplesperpixel))
         ends = (o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=False))
         if max(ends, default=0) > tif.filehandle.size:
             raise DataError(
@@ -61,9 +66,7 @@ def _colours(page: tifffile.TiffPage, values: np.ndarray, alpha: bool) -> np.nda
         )
     colours = 1 if kind in (WHITE_IS_ZERO, BLACK_IS_ZERO) and channels < 3 else 3
     if channels not in (colours, colours + 1) or (channels == 4 and not extra):
-        raise DataError(
-            f"it has {channels} channels; 1 (grey), 3 (RGB) or 4 (RGB and alpha) are read"
-        )
+        raise DataError(_channels(channels))
     if kind == WHITE_IS_ZERO and integers:
         top = np.iinfo(values.dtype).max if bits in (1, 2, 4, 8, 16) else (1 << bits) - 1
         values[..., :colours] = top - values[..., :colours]
@@ -72,6 +75,10 @@ def _colours(page: tifffile.TiffPage, values: np.ndarray, alpha: bool) -> np.nda
     if extra and extra[0] in (ALPHA, ALPHA_PREMULTIPLIED) and integers:
         return flatten_alpha(values, keep=alpha, premultiplied=extra[0] == ALPHA_PREMULTIPLIED)
     return values[..., :colours]
+
+
+def _channels(number: int) -> str:
+    return f"it has {number} channels; 1 (grey), 3 (RGB) or 4 (RGB and alpha) are read"
 
 
 def _depth(values: np.ndarray, bits: int) -> np.ndarray:

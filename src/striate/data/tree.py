@@ -19,13 +19,15 @@ Parts = tuple[str, ...]
 class Tree:
     """images, folders, tables: paths relative to the root, as tuples, in natural order.
 
-    tables are files called metadata.csv or labels.csv; others counts the remaining files by suffix.
+    tables are files called metadata.csv or labels.csv; others counts the remaining files by suffix;
+    closed are the folders that could not be listed, with the reason.
     """
 
     images: list[Parts] = field(default_factory=list)
     folders: list[Parts] = field(default_factory=list)
     tables: list[Parts] = field(default_factory=list)
     unsupported: list[Parts] = field(default_factory=list)
+    closed: dict[str, str] = field(default_factory=dict)
     others: Counter[str] = field(default_factory=Counter)
 
     def empty_folders(self, base: Parts) -> list[str]:
@@ -60,7 +62,7 @@ def grow(root: Path) -> Tree:
                 raise DataError(
                     f"cannot list {root}: {error.strerror}; check its rights"
                 ) from error
-            tree.others["(unreadable folder)"] += 1
+            tree.closed["/".join(parts)] = error.strerror or type(error).__name__
             continue
         for entry in listed:
             if ignored(entry.name):

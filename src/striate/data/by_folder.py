@@ -1,0 +1,84 @@
+"""The layout that class folders and split folders give."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from striate.data.layout import Layout, printable
+from striate.data.naming import SPLIT_NAMES
+from striate.data.source import SPLITS
+from striate.data.tree import Parts, Tree
+from striate.errors import DataError
+
+
+def by_folder(root: Path, tree: Tree, base: Parts) -> Layout:
+    layout = Layout()
+    below = [p[len(base) :] for p in tree.images]
+    tops = {p[0] for p in below if len(p) > 1}
+    splits = {top: SPLIT_NAMES[top.casefold()] for top in tops if top.casefold() in SPLIT_NAMES}
+    held = set(splits.values()) - {"train"}
+    if {top.casefold() for top in tops} == {"images", "masks"}:
+        raise DataError(
+            f"{root} holds images/ and masks/, labels for every pixel; to classify, "
+            "put the images of each class into a folder of its own"
+        )
+    if splits and held and (len(splits) == len(tops) or "train" in splits.values()):
+        _split_folders(root, tree, base, splits, layout)
+        return layout
+    layout.empty = [printable(name) for name in tree.empty_folders(base)]
+    for path, rest in zip(tree.images, below, strict=True):
+        if len(path) <= len(base) + 1 or path[: len(base)] != base:
+            layout.outside.append("/".join(path))
+        else:
+            layout.add(path, rest[0], None)
+    if not layout.keys:
+        raise DataError(
+            f"{root} holds {len(tree.images)} images but no class folders; put the images of each "
+            "class into a folder of its own, or add a labels.csv with the columns file and label"
+        )
+    return layout
+
+
+def _split_folders(
+    root: Path, tree: Tree, base: Parts, splits: dict[str, str], layout: Layout
+) -> None:
+    if "train" not in splits.values():
+        raise DataError(
+            f"{root} has the folders {', '.join(sorted(splits))} but no train folder; "
+            "name the images to learn from train/CLASS/"
+        )
+    depth = len(base)
+    for top, split in sorted(splits.items(), key=lambda item: SPLITS.index(item[1])):
+        mine = [
+            p for p in tree.images if p[:depth] == base and len(p) > depth + 1 and p[depth] == top
+        ]
+        inner = (*base, top, *descend([p[depth + 1 :] for p in mine]))
+        layout.empty += [f"{top}/{printable(name)}" for name in tree.empty_folders(inner)]
+        classed = [p for p in mine if p[: len(inner)] == inner and len(p) > len(inner) + 1]
+        if not classed:
+            raise DataError(
+                f"{root / '/'.join((*base, top))} holds images but no class folders; put the "
+                f"images of each class into a folder of its own, such as {top}/cat/"
+            )
+        for path in classed:
+            layout.add(path, path[len(inner)], split)
+    inside = set(layout.keys)
+    layout.outside += [key for key in map("/".join, tree.images) if key not in inside]
+
+
+def has_classes(tree: Tree, base: Parts) -> bool:
+    return len({p[len(base)] for p in tree.images if len(p) > len(base) + 1}) > 1
+
+
+def descend(paths: list[Parts]) -> Parts:
+    """The folder that holds the class (or split) folders: through wrappers such as images/."""
+    base: Parts = ()
+    while True:
+        depth = len(base)
+        rest = [p[depth:] for p in paths if p[:depth] == base]
+        tops = {p[0] for p in rest if len(p) > 1}
+        second = {p[1] for p in rest if len(p) > 2}
+        loose = any(len(p) < 3 for p in rest)
+        if len(tops) != 1 or not second or (loose and len(second) < 2):
+            return base
+        base = (*base, tops.pop())
