@@ -15,6 +15,7 @@ from striate.errors import DataError
 
 SIDES = (32, 48, 64, 96, 128, 160, 192, 224)
 NATIVE = 96  # pixels; images that all have one size up to this are taken as they are
+PIXELS = 2**27  # resized for the mean and standard deviation, at most
 SAMPLE = 200  # images for mean and standard deviation where they must be decoded
 LADDER = (255, 1023, 4095, 16383, 65535)  # full scale of 8, 10, 12, 14 and 16 bits
 
@@ -166,6 +167,9 @@ def _statistics(
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     if draft.fit == "pad":  # the bars are to take the mean, not to make it
         draft = replace(draft, fit="squash")
+    most = max(8, PIXELS // (draft.height * draft.width))
+    if len(sample) > most:
+        sample = sample[:: -(-len(sample) // most)]
     counts = np.zeros((draft.channels, 256), dtype=np.int64)
     for part in prepared(split, draft, sample):
         for channel in range(draft.channels):

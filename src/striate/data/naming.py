@@ -19,7 +19,7 @@ SPLIT_NAMES = {
 def natural(name: str) -> tuple[object, ...]:
     """Sort key under which "class 9" comes before "class 10"."""
     parts = re.split(r"(\d+)", name.casefold())
-    return (*(int(p) if i % 2 else p for i, p in enumerate(parts)), name)
+    return tuple(int(p) if i % 2 else p for i, p in enumerate(parts)), name
 
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:
@@ -29,4 +29,5 @@ def in_order(names: Iterable[str]) -> tuple[str, ...]:
 
 def ignored(name: str) -> bool:
     """Whether a file or folder is none of the user's: hidden, or left by an operating system."""
-    return name.startswith(".") or name in {"__MACOSX", "Thumbs.db", "desktop.ini", "$RECYCLE.BIN"}
+    junk = {"__macosx", "thumbs.db", "desktop.ini", "$recycle.bin"}
+    return name.startswith(".") or name.casefold() in junk
