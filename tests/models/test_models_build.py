@@ -9,7 +9,7 @@ from torch import nn
 import striate.models
 from striate import models
 from striate.errors import PatternError, UsageError
-from striate.models.fitting import misfit
+from striate.models.fitting import check_fits, misfit
 
 
 @pytest.mark.parametrize("spec", ["VGG11_bn", " vgg11-bn ", "vgg11_BN"])
@@ -131,8 +131,6 @@ def test_the_layer_is_named_with_the_size_that_comes_in() -> None:
 
 
 def test_an_image_that_fits_no_square_gets_advice_without_a_number() -> None:
-    from striate.models.fitting import check_fits
-
     too_greedy = nn.Sequential(nn.AvgPool2d(5000))
     with pytest.raises(UsageError, match=r"where 8 x 8 come in; give larger images"):
         check_fits("greedy", too_greedy, 1, (8, 8))
@@ -149,22 +147,34 @@ def test_asking_whether_an_image_fits_leaves_the_network_alone() -> None:
     assert all(not m._forward_pre_hooks for m in network.modules())
 
 
-def test_errors_that_are_not_about_size_are_not_hidden() -> None:
-    class Broken(nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            raise RuntimeError("broken inside")
+class Refusing(nn.Module):
+    """Fails with `error` unless the image is 20 pixels high."""
 
-    class Outer(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.inner = nn.ReLU()
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
 
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            raise RuntimeError("broken before any layer")
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.shape[2] < 20:
+            raise self.error
+        return x
 
-    with pytest.raises(RuntimeError, match=r"broken before any layer"):
-        misfit(Outer(), 1, (4, 4))
-    assert misfit(nn.Sequential(Broken()), 1, (4, 4)) is not None
+
+def test_a_layer_that_refuses_a_size_is_quoted_with_a_size_that_fits() -> None:
+    network = nn.Sequential(nn.ReLU(), Refusing(AssertionError("8 is no good height")))
+    with pytest.raises(
+        UsageError,
+        match=r"odd does not take an image of 8 x 9 pixels at 1: 8 is no good height; "
+        r"images of 20 x 20 pixels fit",
+    ):
+        check_fits("odd", network, 1, (8, 9))
+    network = nn.Sequential(nn.Sequential(), nn.Linear(3, 3))
+    with pytest.raises(UsageError, match=r"square does not take .* at 1: .*; use another size"):
+        check_fits("square", network, 1, (8, 8))
+
+
+def test_an_operation_without_shapes_is_no_misfit() -> None:
+    assert misfit(Refusing(NotImplementedError("no meta kernel")), 1, (8, 8)) is None
 
 
 def test_the_public_list_is_complete() -> None:

@@ -165,7 +165,7 @@ def test_names_that_timm_does_not_know(spec: str, message: str) -> None:
 
 
 def test_options_that_timm_does_not_know() -> None:
-    with pytest.raises(UsageError, match=r"timm/resnet18 does not take these options.*colour"):
+    with pytest.raises(UsageError, match=r"timm/resnet18 cannot be built with colour"):
         models.build("timm/resnet18", num_classes=2, colour=1)
 
 
@@ -214,3 +214,14 @@ def test_networks_without_published_weights_say_so() -> None:
     )[0]
     with pytest.raises(UsageError, match=rf"no published weights of timm/{bare}; leave out"):
         models.build(f"timm/{bare}", num_classes=2, pretrained=True)
+
+
+def test_sizes_that_a_network_of_timm_refuses_for_its_own_reasons() -> None:
+    # patches of 14 pixels: 64 is no multiple of them, 56 and 70 are
+    with (
+        torch.device("meta"),
+        pytest.raises(UsageError, match=r"does not take an image of 64 x 64 pixels.*divisible"),
+    ):
+        models.build(
+            "timm/vit_small_patch14_reg4_dinov2", num_classes=2, size=64, dynamic_img_size=True
+        )

@@ -19,9 +19,7 @@ PATTERN_SIZE = (32, 32)  # the images of seed 000's toy ConvNet
 
 
 def is_pattern(spec: str) -> bool:
-    """True where `spec` is a layer pattern, not a name: it has brackets or arrows, or begins with a
-    layer.
-    """
+    """True for a layer pattern, not a name: it has brackets or arrows, or begins with a layer."""
     if re.search(r"[\[\]*→]|->", spec):
         return True
     first = re.match(r"\s*([A-Za-z]+)", spec)
@@ -126,7 +124,7 @@ def _size(size: int | tuple[int, int]) -> tuple[int, int]:
         isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in sides
     ):
         raise UsageError(
-            f"size is (height, width) in pixels, each at least 1, or one number for both, got "
+            "size is (height, width) in pixels, each at least 1, or one number for both, got "
             f"{size!r}"
         )
     return sides

@@ -1,6 +1,4 @@
-"""Where a network's head is, and its layers in order, for training some of them faster than
-others.
-"""
+"""Where a network's head is, and its layers in order, to train some of them faster."""
 
 from __future__ import annotations
 
@@ -22,9 +20,7 @@ NORMS = (
 
 
 def _weighted_layers(module: nn.Module) -> Iterator[nn.Module]:
-    """The parts of `module` that hold parameters, in the order of registration; plain sequences are
-    opened.
-    """
+    """The parts of `module` with parameters, in order of registration; sequences are opened."""
     for child in module.children():
         if not any(True for _ in child.parameters()):
             continue
@@ -35,8 +31,7 @@ def _weighted_layers(module: nn.Module) -> Iterator[nn.Module]:
 
 
 def head(module: nn.Module) -> nn.Module:
-    """The classifier: the last layer (or block) with parameters, whose size depends on the number
-    of classes.
+    """The classifier: the last layer or block with weights, as large as the classes are many.
 
     Networks of timm are asked for theirs; in all others it is the layer registered last.
     Raises UsageError where no part of the network has parameters.
@@ -56,14 +51,13 @@ def head(module: nn.Module) -> nn.Module:
     if any(True for _ in module.parameters()):
         return module
     raise UsageError(
-        f"{type(module).__name__} has no parameters, so it has no head; give a network with layers "
-        "to train"
+        f"{type(module).__name__} has no parameters, so it has no head; give a network with "
+        "layers to train"
     )
 
 
 def layer_groups(module: nn.Module) -> list[list[nn.Parameter]]:
-    """Every trainable parameter once, in groups ordered from the input to the head, which is the
-    last group.
+    """Every trainable parameter once, in groups from the input to the head, the last group.
 
     A norm belongs to the convolution before it, a block (residual, Inception, dense) is one group,
     and auxiliary classifiers train with the head. Networks of timm are grouped as their own

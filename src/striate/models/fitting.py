@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,25 +15,29 @@ from torch.func import functional_call
 from striate.errors import UsageError
 
 LARGEST = 1024  # pixels; the search for a size that fits goes no further
+# torch's words where a window is larger than what is left of the image
+_SHRUNK = re.compile("utput size is too small|can't be greater than actual input size")
 
 
 @dataclass(frozen=True)
 class Misfit:
-    """The layer at which nothing was left: its name, its description, the height and width that
-    came in.
-    """
+    """Where an image got stuck: the layer's name and description, the size that came in, and why."""
 
     name: str
     layer: str
     size: tuple[int, ...]
+    reason: str
+
+    @property
+    def shrunk(self) -> bool:
+        """True where nothing was left of the image, false where the layer refused it otherwise."""
+        return _SHRUNK.search(self.reason) is not None
 
 
 @contextmanager
-def _last_called(network: nn.Module) -> Iterator[list[Misfit]]:
-    """A list whose last entry is the innermost module that was entered last; hooks are gone
-    afterwards.
-    """
-    entered: list[Misfit] = []
+def _entered(network: nn.Module) -> Iterator[list[tuple[str, str, tuple[int, ...]]]]:
+    """The innermost modules that ran, in order: name, description, size that came in."""
+    entered: list[tuple[str, str, tuple[int, ...]]] = []
     hooks = []
     for name, module in network.named_modules():
         if any(True for _ in module.children()):
@@ -40,7 +45,7 @@ def _last_called(network: nn.Module) -> Iterator[list[Misfit]]:
 
         def enter(module: nn.Module, args: tuple[Any, ...], name: str = name) -> None:
             if args and isinstance(args[0], Tensor):
-                entered.append(Misfit(name, str(module), tuple(args[0].shape[2:])))
+                entered.append((name, str(module), tuple(args[0].shape[2:])))
 
         hooks.append(module.register_forward_pre_hook(enter))
     try:
@@ -50,51 +55,61 @@ def _last_called(network: nn.Module) -> Iterator[list[Misfit]]:
             hook.remove()
 
 
-def misfit(network: nn.Module, in_channels: int, size: tuple[int, int]) -> Misfit | None:
-    """The layer that shrinks an image of `size` (height, width) below one pixel, or None where the
-    image fits.
+@contextmanager
+def _evaluating(network: nn.Module) -> Iterator[None]:
+    """Evaluation mode for a while: batch norm in training refuses a batch of one."""
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
 
-    Runs shapes alone, on the meta device; the network is left as it was.
+
+def misfit(network: nn.Module, in_channels: int, size: tuple[int, int]) -> Misfit | None:
+    """The layer at which an image of `size` (height, width) gets stuck, or None where it fits.
+
+    Runs shapes alone, on the meta device; the network is left as it was. A network with an
+    operation that has no shape rule cannot be asked, and gives None.
     """
-    training = {m: m.training for m in network.modules()}
     state = {
         name: tensor.detach().to("meta")
         for name, tensor in (*network.named_parameters(), *network.named_buffers())
     }
-    with _last_called(network) as entered, torch.no_grad():
-        network.eval()  # batch norm in training refuses a batch of one
+    image = torch.empty(1, in_channels, *size, device="meta")
+    with _entered(network) as entered, _evaluating(network), torch.no_grad():
         try:
-            functional_call(network, state, (torch.empty(1, in_channels, *size, device="meta"),))
-        except RuntimeError:
-            if not entered:
-                raise
-            return entered[-1]
-        finally:
-            for module, mode in training.items():
-                module.training = mode
+            functional_call(network, state, (image,))
+        except NotImplementedError:
+            return None
+        except (RuntimeError, AssertionError) as error:
+            reason = (str(error) or "the layer refuses it").partition("\n")[0]
+            return Misfit(*(entered[-1] if entered else ("", "", size)), reason)
     return None
 
 
 def check_fits(name: str, network: nn.Module, in_channels: int, size: tuple[int, int]) -> None:
-    """Raises UsageError that names the layer at which an image of `size` shrinks to nothing, and a
-    size that fits.
-    """
+    """Raises UsageError that says where an image of `size` gets stuck, and which size fits."""
     found = misfit(network, in_channels, size)
     if found is None:
         return
-    least = smallest_side(network, in_channels, min(size))
-    advice = f"give images of at least {least} x {least} pixels" if least else "give larger images"
+    image = f"an image of {size[0]} x {size[1]} pixels"
     came = " x ".join(map(str, found.size))
-    raise UsageError(
-        f"{name} shrinks an image of {size[0]} x {size[1]} pixels below one pixel at {found.name} "
-        f"({found.layer}), where {came} come in; {advice}"
-    )
+    least = smallest_side(network, in_channels, min(size))
+    if found.shrunk:
+        advice = f"images of at least {least} x {least} pixels" if least else "larger images"
+        raise UsageError(
+            f"{name} shrinks {image} below one pixel at {found.name} ({found.layer}), where "
+            f"{came} come in; give {advice}"
+        )
+    advice = f"images of {least} x {least} pixels fit" if least else "use another size"
+    where = f" at {found.name}" if found.name else ""
+    raise UsageError(f"{name} does not take {image}{where}: {found.reason}; {advice}")
 
 
 def smallest_side(network: nn.Module, in_channels: int, above: int) -> int | None:
-    """The side of the smallest square image that fits, given that `above` does not; None beyond
-    1024 pixels.
-    """
+    """The side of the smallest square image that fits, where `above` does not; None over 1024."""
     low, high = above, max(2 * above, 8)
     while misfit(network, in_channels, (high, high)) is not None:
         low, high = high, 2 * high

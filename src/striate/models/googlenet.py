@@ -17,9 +17,7 @@ from striate.nn import ConvNormReLU, InceptionBlock
 
 
 class GoogLeNetLogits(NamedTuple):
-    """What a GoogLeNet with auxiliary classifiers returns in training: the loss weighs `aux1` and
-    `aux2` by 0.3.
-    """
+    """The answer in training with auxiliary classifiers, whose losses the paper weighs by 0.3."""
 
     logits: Tensor
     aux2: Tensor
@@ -111,9 +109,7 @@ class GoogLeNet(nn.Module):
 
 
 def from_imagenet_statistics(x: Tensor) -> Tensor:
-    """RGB normalised by ImageNet's mean and deviation -> the same image over [-1, 1], which
-    published weights expect.
-    """
+    """RGB by ImageNet's mean and deviation -> over [-1, 1], as published weights expect."""
     mean = x.new_tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
     std = x.new_tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
     return (x * std + mean - 0.5) / 0.5

@@ -46,18 +46,16 @@ def build(
         return timm.create_model(
             name, pretrained=pretrained, in_chans=in_channels, num_classes=num_classes, **options
         )
-    except TypeError as error:
+    except (TypeError, AssertionError, ValueError) as error:
         raise UsageError(
-            f"timm/{name} does not take these options: {error}; leave them out"
+            f"timm/{name} cannot be built with {', '.join(options)}: {error}; leave them out"
         ) from error
     except OSError as error:
         raise _absent(name) from error
 
 
 def configuration(name: str) -> dict[str, Any]:
-    """What timm says of the images that `name` was trained on: mean, std, input_size,
-    interpolation, crop_pct ...
-    """
+    """What timm knows of the weights of `name`: mean, std, input_size, interpolation, crop_pct."""
     return _check_name(name)
 
 
@@ -84,9 +82,7 @@ def _check_name(name: str) -> dict[str, Any]:
 
 
 def _reachable_weights(name: str) -> dict[str, Any]:
-    """Options that let timm find the weights of `name` without waiting for a hub that does not
-    answer.
-    """
+    """Options with which timm finds the weights of `name`; does not wait for a silent hub."""
     known = _check_name(name)
     repository = known.get("hf_hub_id")
     if not known.get("url") and not repository and not known.get("file"):
@@ -115,8 +111,8 @@ def _reachable_weights(name: str) -> dict[str, Any]:
 def _absent(name: str) -> StriateError:
     return StriateError(
         f"the weights of timm/{name} are not on this machine and the model hub cannot be reached; "
-        "connect to the "
-        f"network, give weights=FILE, or use efficientnet-lite0, whose weights are installed"
+        "connect to the network, give weights=FILE, or use efficientnet-lite0, whose weights are "
+        "installed"
     )
 
 

@@ -14,8 +14,7 @@ Weighted = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
 
 def start_layer(layer: nn.Module, nonlinearity: Nonlinearity = "relu") -> None:
-    """Draw the weights of one layer so that its output varies as much as its input did; zero its
-    bias.
+    """Draw one layer's weights so that its output varies as its input did; zero its bias.
 
     Normal with variance gain^2 / fan_in, gain^2 = 2 for ReLU because half of the values are cut
     off.
@@ -31,8 +30,7 @@ def start_layer(layer: nn.Module, nonlinearity: Nonlinearity = "relu") -> None:
 
 
 def initialise(module: nn.Module, nonlinearity: Nonlinearity = "relu") -> None:
-    """Draw the weights of every convolution and linear layer of `module` by `start_layer`; the
-    head's are linear.
+    """Draw the weights of every layer of `module` by `start_layer`; the head's are linear.
 
     Batch norm keeps torch's start: scale 1, shift 0.
     """

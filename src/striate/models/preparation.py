@@ -1,6 +1,4 @@
-"""How an image is prepared for weights that exist already, and the classes that those weights
-know.
-"""
+"""How images are prepared for weights that exist already, and which classes those know."""
 
 from __future__ import annotations
 
@@ -21,8 +19,7 @@ CROPPED = 0.875  # 224 of 256 pixels, since AlexNet
 
 @dataclass(frozen=True, kw_only=True)
 class Preparation:
-    """Scale the shorter side to size / crop_fraction, cut out the central `size`, subtract `mean`,
-    divide by `std`.
+    """Scale the shorter side to size / crop_fraction, cut out the centre, normalise.
 
     size: (height, width) in pixels. mean, std: a channel each, for values over [0, 1].
     """
@@ -35,8 +32,7 @@ class Preparation:
 
 
 def preparation(spec: str) -> Preparation:
-    """What the published weights of `spec` were trained on; for architectures without any,
-    torchvision's of that name.
+    """What published weights of `spec` were trained on: packaged, timm's, or else torchvision's.
 
     Raises UsageError for an unknown name.
     """

@@ -67,8 +67,7 @@ def build(
 
 
 def start_residuals(network: nn.Module) -> None:
-    """Let each of the d blocks add a variance of 1 / d to its input, so that depth alone adds
-    little.
+    """Let each of the d blocks add a variance of 1 / d: depth alone then adds little.
 
     The scale of a block's last norm starts at 1 / sqrt(d): De and Smith, "Batch normalization
     biases residual blocks towards the identity function" (2020), section 4.

@@ -1,6 +1,4 @@
-"""When an image is small: networks drawn for 224 pixels shrink it 32 times, and nothing would be
-left of 32.
-"""
+"""When an image is small: networks drawn for 224 pixels would leave one pixel of 32."""
 
 from __future__ import annotations
 

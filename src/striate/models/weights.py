@@ -31,9 +31,7 @@ _OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12])\.")
 
 @dataclass(frozen=True)
 class Loaded:
-    """What went from `path` into a network, by name, and what stayed as it was because it belongs
-    to the head.
-    """
+    """What went from `path` into a network, by name, and what of the head stayed as it was."""
 
     path: Path
     loaded: tuple[str, ...]
@@ -41,8 +39,7 @@ class Loaded:
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """The tensors in `path` by name; `.safetensors`, or `.pth`, `.pt`, `.bin` read with
-    weights_only=True.
+    """The tensors in `path` by name: .safetensors, or .pth, .pt and .bin with weights_only=True.
 
     Raises UsageError where the file is missing, of another kind, damaged, or holds more than
     tensors.
@@ -68,8 +65,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     except pickle.UnpicklingError as error:
         raise UsageError(
             f"{path} holds more than tensors, or is damaged, and is not opened because it could "
-            "run code; "
-            f"save network.state_dict() with safetensors.torch.save_file"
+            "run code; save network.state_dict() with safetensors.torch.save_file"
         ) from error
     except (RuntimeError, EOFError, ValueError, OSError) as error:
         raise UsageError(f"{path} cannot be read as weights ({error}); write it again") from error
@@ -91,9 +87,7 @@ def _tensors(stored: object, path: Path) -> dict[str, Tensor]:
 
 
 def without_prefix(tensors: Mapping[str, Tensor], wanted: set[str]) -> dict[str, Tensor]:
-    """The same tensors without what wrappers such as DataParallel and torch.compile write before
-    every name.
-    """
+    """The same tensors without what DataParallel and torch.compile write before every name."""
     found = dict(tensors)
     while True:
         prefix = next((p for p in PREFIXES if all(k.startswith(p) for k in found)), None)

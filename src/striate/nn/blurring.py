@@ -21,9 +21,9 @@ def binomial(kernel_size: int) -> Tensor:
 
 
 class BlurPool2d(nn.Module):
-    """A binomial blur, then every `stride`-th value: (N, C, H, W) -> (N, C, ceil(H / stride),
-    ceil(W / stride)).
+    """A binomial blur, then every `stride`-th value.
 
+    (N, C, H, W) -> (N, C, ceil(H / stride), ceil(W / stride)).
     kernel_size: width of the blur; 2 is a box, 3 (1 2 1) a triangle, 5 (1 4 6 4 1) near to a
     Gaussian.
     padding_mode: "reflect", "replicate", "circular" or "zeros", as in torch.nn.
@@ -45,7 +45,7 @@ class BlurPool2d(nn.Module):
             )
         if padding_mode not in ("reflect", "replicate", "circular", "zeros"):
             raise UsageError(
-                f"BlurPool2d: padding_mode is 'reflect', 'replicate', 'circular' or 'zeros', got "
+                "BlurPool2d: padding_mode is 'reflect', 'replicate', 'circular' or 'zeros', got "
                 f"{padding_mode!r}"
             )
         self.kernel_size = kernel_size

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 
 class DenseLayer(nn.Module):
-    """Norm, ReLU, 1 x 1 convolution, norm, ReLU, 3 x 3 convolution: (N, C, H, W) -> (N,
-    growth_rate, H, W).
+    """Norm, ReLU, 1 x 1 convolution, norm, ReLU, 3 x 3 convolution.
 
+    (N, C, H, W) -> (N, growth_rate, H, W).
     bottleneck: the 1 x 1 convolution gives bottleneck * growth_rate channels.
     Source: Huang et al., "Densely connected convolutional networks" (2017), section 3, DenseNet-B.
     """

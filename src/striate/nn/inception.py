@@ -32,9 +32,9 @@ class ConvNormReLU(nn.Module):
 
 
 class InceptionBlock(nn.Module):
-    """1 x 1, 3 x 3, 5 x 5 convolutions and a pooling side by side: (N, C, H, W) -> (N, the four
-    widths' sum, H, W).
+    """1 x 1, 3 x 3, 5 x 5 convolutions and a pooling side by side.
 
+    (N, C, H, W) -> (N, the sum of the four widths, H, W).
     one: channels of the 1 x 1 branch.
     three: channels of the 1 x 1 reduction and of the 3 x 3 convolution.
     five: channels of the 1 x 1 reduction and of the 5 x 5 convolution.
@@ -57,7 +57,7 @@ class InceptionBlock(nn.Module):
         super().__init__()
         if wide_kernel % 2 == 0:
             raise UsageError(
-                f"InceptionBlock: wide_kernel must be odd, or the branches differ in size, got "
+                "InceptionBlock: wide_kernel must be odd, or the branches differ in size, got "
                 f"{wide_kernel}"
             )
         self.branch1 = ConvNormReLU(in_channels, one, 1)

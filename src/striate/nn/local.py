@@ -1,6 +1,4 @@
-"""Locally connected layers: every output sees a small window, as in a convolution, but has weights
-of its own.
-"""
+"""Locally connected layers: small windows as in a convolution, but weights for every place."""
 
 from __future__ import annotations
 
@@ -61,9 +59,9 @@ class LocallyConnected2d(nn.Module):
         if min(windows) < 1:
             raise UsageError(
                 f"LocallyConnected2d: the window (kernel_size={self.kernel_size}, "
-                f"dilation={self.dilation}) is larger "
-                f"than the padded image, got input_size={self.input_size}, padding={self.padding}; "
-                f"use a smaller kernel or more padding"
+                f"dilation={self.dilation}) is larger than the padded image, got "
+                f"input_size={self.input_size}, padding={self.padding}; use a smaller kernel or "
+                "more padding"
             )
         height, width = ((w - 1) // s + 1 for w, s in zip(windows, self.stride, strict=True))
         self.output_size = (height, width)
@@ -94,10 +92,9 @@ class LocallyConnected2d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if tuple(x.shape[1:]) != (self.in_channels, *self.input_size):
             raise UsageError(
-                f"LocallyConnected2d has weights for every position of {self.in_channels} channels "
-                "of "
-                f"{self.input_size[0]} x {self.input_size[1]} pixels, got {tuple(x.shape)}; "
-                f"resize the images, or build the layer for their size"
+                f"LocallyConnected2d has weights for every position of {self.in_channels} "
+                f"channels of {self.input_size[0]} x {self.input_size[1]} pixels, got "
+                f"{tuple(x.shape)}; resize the images, or build the layer for their size"
             )
         patches = F.unfold(x, self.kernel_size, self.dilation, self.padding, self.stride)
         y = torch.einsum("nkl,lok->nol", patches, self.weight)
@@ -107,8 +104,7 @@ class LocallyConnected2d(nn.Module):
     def extra_repr(self) -> str:
         return (
             f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, "
-            f"stride={self.stride}, "
-            f"padding={self.padding}, input_size={self.input_size}"
+            f"stride={self.stride}, padding={self.padding}, input_size={self.input_size}"
         )
 
 

@@ -48,8 +48,7 @@ class L2Pool2d(nn.Module):
 
 
 class ChannelPool(nn.Module):
-    """One value for each `kernel_size` neighbouring channels: (N, C, ...) -> (N, C // kernel_size,
-    ...).
+    """One value for `kernel_size` neighbouring channels: (N, C, ...) -> (N, C // kernel_size, ...).
 
     mode: "max", "avg" or "l2" (the length). Pooling over filters that are rotated or scaled copies
     of each other makes a unit that does not mind rotation or scale.
@@ -72,8 +71,8 @@ class ChannelPool(nn.Module):
             divisors = [n for n in range(1, channels + 1) if channels % n == 0]
             raise UsageError(
                 f"{type(self).__name__}: kernel_size must divide the channels, got "
-                f"kernel_size={self.kernel_size}, "
-                f"{channels} channels; use {', '.join(map(str, divisors))}"
+                f"kernel_size={self.kernel_size}, {channels} channels; use "
+                f"{', '.join(map(str, divisors))}"
             )
         groups = x.unflatten(1, (channels // self.kernel_size, self.kernel_size))
         if self.mode == "max":
@@ -87,9 +86,9 @@ class ChannelPool(nn.Module):
 
 
 class Maxout(ChannelPool):
-    """The largest of each `kernel_size` neighbouring channels: a convolution or linear layer before
-    it, and their largest value is an activation that is learned.
+    """The largest of `kernel_size` neighbouring channels: (N, C, ...) -> (N, C // kernel_size, ...).
 
+    After a convolution or linear layer it is an activation whose shape is learned.
     Source: Goodfellow et al., "Maxout networks" (2013).
     """
 

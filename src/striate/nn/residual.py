@@ -10,19 +10,15 @@ from striate.errors import UsageError
 def _shortcut(
     in_channels: int, out_channels: int, stride: int, projection: bool | None
 ) -> nn.Module | None:
-    """The 1 x 1 convolution that gives the input the shape of the output, or None for the
-    identity.
-    """
+    """The 1 x 1 convolution that gives the input the output's shape; None for the identity."""
     changes = stride != 1 or in_channels != out_channels
     if projection is None:
         projection = changes
     if changes and not projection:
         raise UsageError(
-            f"residual block: the input is added as it is, so projection=False needs stride=1 and "
-            "out_channels="
-            f"in_channels, got stride={stride}, in_channels={in_channels}, "
-            f"out_channels={out_channels}; "
-            f"use projection=True"
+            "residual block: the input is added as it is, so projection=False needs stride=1 and "
+            f"out_channels=in_channels, got stride={stride}, in_channels={in_channels}, "
+            f"out_channels={out_channels}; use projection=True"
         )
     if not projection:
         return None
@@ -32,9 +28,9 @@ def _shortcut(
 
 
 class BasicBlock(nn.Module):
-    """relu(x + two 3 x 3 convolutions of x): (N, C, H, W) -> (N, O, ceil(H / stride), ceil(W /
-    stride)).
+    """relu(x + two 3 x 3 convolutions of x).
 
+    (N, C, H, W) -> (N, O, ceil(H / stride), ceil(W / stride)).
     projection: put a 1 x 1 convolution on the short cut; None puts it only where the shape changes.
     Raises UsageError where projection=False and the shape changes.
     Source: He et al., "Deep residual learning" (2016), figure 5 left; seed 001, "Residual Block".
@@ -63,9 +59,9 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """relu(x + 1 x 1, 3 x 3 and 1 x 1 convolutions of x): (N, C, H, W) -> (N, O, ceil(H / stride),
-    ceil(W / stride)).
+    """relu(x + 1 x 1, 3 x 3 and 1 x 1 convolutions of x).
 
+    (N, C, H, W) -> (N, O, ceil(H / stride), ceil(W / stride)).
     expansion: out_channels over the channels of the narrow 3 x 3 convolution, which also carries
     the stride (the paper puts it on the first 1 x 1; on the 3 x 3 no value of the input is
     skipped).

@@ -21,8 +21,9 @@ from striate.errors import UsageError
 
 @dataclass(frozen=True)
 class Switch:
-    """What one max pooling did: `indices` (N, C, H', W') of the maxima in a flattened map of `size`
-    (H, W).
+    """Where one max pooling found its maxima.
+
+    indices: (N, C, H', W'), counted through each map in reading order. size: (H, W) of the maps.
     """
 
     indices: Tensor
@@ -37,8 +38,7 @@ class Switch:
         if y.shape != self.indices.shape:
             raise UsageError(
                 f"max-unpooling puts back what the pooling gave, {tuple(self.indices.shape)}, got "
-                f"{tuple(y.shape)}; "
-                f"record the switches of this very image"
+                f"{tuple(y.shape)}; record the switches of this very image"
             )
         zeros = y.new_zeros(*y.shape[:2], self.size[0] * self.size[1])
         at, values = self.indices.flatten(2), y.flatten(2)
@@ -103,8 +103,7 @@ class SwitchUnpool2d(nn.Module):
         if switch is None:
             raise UsageError(
                 "SwitchUnpool2d needs the switches of a pooling; run it in an EncoderDecoder, or "
-                "call "
-                "switch.unpool(y) with a switch of record_switches"
+                "call switch.unpool(y) with a switch of record_switches"
             )
         return switch.unpool(y)
 
@@ -130,9 +129,8 @@ class EncoderDecoder(nn.Module):
         unpools = sum(isinstance(layer, SwitchUnpool2d) for layer in self.decoder)
         if len(waiting) != unpools:
             raise UsageError(
-                f"EncoderDecoder: each max pooling that runs needs one SwitchUnpool2d, got "
-                f"{len(waiting)} "
-                f"and {unpools}"
+                "EncoderDecoder: each max pooling that runs needs one SwitchUnpool2d, got "
+                f"{len(waiting)} and {unpools}"
             )
         for layer in self.decoder:
             y = layer(y, waiting.pop()) if isinstance(layer, SwitchUnpool2d) else layer(y)

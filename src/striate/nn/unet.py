@@ -1,6 +1,4 @@
-"""The two halves of a U-Net: down by pooling, up by transposed convolution, with a bridge between
-equals.
-"""
+"""The two halves of a U-Net: down by pooling, up by transposed convolution, bridged."""
 
 from __future__ import annotations
 
@@ -12,9 +10,9 @@ from striate.errors import UsageError
 
 
 class DoubleConv(nn.Sequential):
-    """Two 3 x 3 convolutions, a ReLU after each: (N, C, H, W) -> (N, O, H - 4, W - 4), or (N, O, H,
-    W) if padded.
+    """Two 3 x 3 convolutions, a ReLU after each.
 
+    (N, C, H, W) -> (N, O, H - 4, W - 4), or (N, O, H, W) if padded.
     norm: batch norm before each ReLU, which the paper of 2015 did not have yet.
     """
 
@@ -31,8 +29,7 @@ class DoubleConv(nn.Sequential):
 
 
 class UNetDown(nn.Module):
-    """Two convolutions, then 2 x 2 max pooling: (N, C, H, W) -> (the pooled maps, the maps for the
-    bridge).
+    """Two convolutions, then 2 x 2 max pooling: (N, C, H, W) -> (pooled maps, the bridge's maps).
 
     The bridge is (N, O, H - 4, W - 4), or (N, O, H, W) if padded; the pooled maps are half as
     large, rounded down.
@@ -90,5 +87,5 @@ def _no_bridge(x: Tensor, bridge: Tensor, expected: str) -> str:
     got, come = ("{} x {}".format(*t.shape[-2:]) for t in (bridge, x))
     return (
         f"UNetUp: {come} pixels come from below, so the bridge must have {expected}, got {got}; "
-        f"take the bridge of the UNetDown at the same height"
+        "take the bridge of the UNetDown at the same height"
     )

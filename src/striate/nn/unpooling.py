@@ -1,6 +1,4 @@
-"""Un-pooling: larger maps from smaller ones, without weights (seed 004, section 4 and figure
-10).
-"""
+"""Un-pooling: larger maps from smaller ones, without weights (seed 004, figure 10)."""
 
 from __future__ import annotations
 
@@ -20,9 +18,7 @@ def _checked(kernel_size: int | tuple[int, int], layer: str) -> tuple[int, int]:
 
 
 class BedOfNailsUnpool2d(nn.Module):
-    """Each value in the top left corner of a window of zeros: (N, C, H, W) -> (N, C, H * KH, W *
-    KW).
-    """
+    """Each value in the first corner of zeros: (N, C, H, W) -> (N, C, H * KH, W * KW)."""
 
     def __init__(self, kernel_size: int | tuple[int, int]) -> None:
         super().__init__()

@@ -100,8 +100,8 @@ class _Site:
     def map_size(self, layer: Layer, kind: str) -> tuple[int, int]:
         if self.size is None:
             raise self.fail(
-                f"{kind} needs maps of pixels, but {self.channels} single values come in; "
-                f"put it before the first fc, gap, gmp or flatten",
+                f"{kind} needs maps of pixels, but {self.channels} single values come in; put it "
+                "before the first fc, gap, gmp or flatten",
                 layer,
             )
         return self.size
@@ -113,9 +113,8 @@ class _Site:
             name = f"{kind}{self.counts[kind] + 1}"
             raise self.fail(
                 f"the image shrinks below one pixel at {name}: {height} x {width} pixels come in "
-                "and its window "
-                f"is {reach} x {reach} (the image is {self.image[0]} x {self.image[1]}); "
-                f"pool less, pad more or give larger images",
+                f"and its window is {reach} x {reach} (the image is {self.image[0]} x "
+                f"{self.image[1]}); pool less, pad more or give larger images",
                 layer,
             )
         self.size = (
@@ -127,7 +126,7 @@ class _Site:
         if count > MOST_WEIGHTS:
             raise self.fail(
                 f"this layer alone would have {count:,} weights, at most {MOST_WEIGHTS:,} are "
-                f"built; use fewer channels, or pool more before it",
+                "built; use fewer channels, or pool more before it",
                 layer,
             )
 
@@ -217,22 +216,20 @@ class _Site:
         if isinstance(last, (Activation, Norm, Dropout)):
             raise self.fail(
                 "the last layer's values are the classes' scores and leave the network as they "
-                "are; "
-                "end the pattern with fc or gap",
+                "are; end the pattern with fc or gap",
                 last,
             )
         if self.size is not None:
             raise self.fail(
                 f"the pattern ends in {self.channels} maps of {self.size[0]} x {self.size[1]} "
-                "pixels, not in one "
-                f"score for each of {num_classes} classes; add -fc, or -gap after a conv without a "
-                "number",
+                f"pixels, not in one score for each of {num_classes} classes; add -fc, or -gap "
+                "after a conv without a number",
                 last,
             )
         if self.channels != num_classes:
             raise self.fail(
-                f"the pattern ends in {self.channels} values, but there are {num_classes} classes; "
-                f"end it with fc without a number, or -gap after a conv without a number",
+                f"the pattern ends in {self.channels} values, but there are {num_classes} "
+                "classes; end it with fc without a number, or -gap after a conv without a number",
                 last,
             )
         self.start("linear")

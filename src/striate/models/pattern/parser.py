@@ -251,8 +251,8 @@ class _Parser:
         pool = Pool(position=at, kind=kind, **values)
         if pool.padding > pool.kernel // 2:
             raise self.fail(
-                f"padding of a pool is at most half its kernel, got padding {pool.padding} "
-                f"with kernel {pool.kernel}",
+                f"padding of a pool is at most half its kernel, got padding {pool.padding} with "
+                f"kernel {pool.kernel}",
                 at,
             )
         return pool

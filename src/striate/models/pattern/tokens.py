@@ -39,8 +39,7 @@ def tokenize(pattern: str) -> list[Token]:
         if match is None:
             raise PatternError(
                 f"a layer pattern has no {pattern[at]!r}; it is made of layers such as conv32, "
-                "'-', "
-                f"'[', ']' and '*'",
+                "'-', '[', ']' and '*'",
                 pattern,
                 at,
             )

@@ -66,8 +66,8 @@ def _grown(pattern: str, layer: Layer, round_: int | None) -> Layer:
         return layer
     if round_ is None:
         raise PatternError(
-            f"x{layer.growth:g} grows from one repetition to the next, but this layer stands in no "
-            "[ ]*N",
+            f"x{layer.growth:g} grows from one repetition to the next, but this layer stands in "
+            "no [ ]*N",
             pattern,
             layer.position,
         )
