@@ -103,7 +103,7 @@ def analyse(
             s = slots[slot]
             site = Site(
                 known.name, call.target.tags, call.args, call.kwargs, took, s.shape, s.which, axes,
-                batch, tape.visits[call.invocation].instance_norm, s.dtype,
+                batch, tape.visits[call.invocation].norm, s.dtype,
             )  # fmt: skip
             result = decide(site)
             operands[slot] = Operand(s.shape, result.layout, result.extents)

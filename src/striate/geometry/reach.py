@@ -14,7 +14,7 @@ from math import gcd, lcm
 from typing import TYPE_CHECKING
 
 from striate.geometry.record import Axis
-from striate.geometry.relation import All, Pattern, Relation, Same
+from striate.geometry.relation import All, Pattern, Point, Relation, Same
 
 if TYPE_CHECKING:
     from striate.geometry.geometry import Geometry
@@ -117,7 +117,7 @@ def _shortest(reach: Reach) -> Reach:
 
 def _listed(relation: Relation, inner: Reach) -> Seen:
     """A relation without a pattern, position by position."""
-    if isinstance(relation, All) or relation.n_out == 0:
+    if isinstance(relation, All) or isinstance(relation, (All, Point)):
         return EVERYTHING
     lo, hi = [], []
     for o in range(relation.n_out):
@@ -166,8 +166,8 @@ def receptive_fields(geometry: Geometry) -> list[tuple[Axis | None, ...]]:
                 inner, have = seen[i][k], found[k]
                 if inner is None or have == EVERYTHING:
                     continue
-                if isinstance(inner, str) or relation is None or isinstance(relation, All):
-                    found[k] = EVERYTHING
+                if isinstance(inner, str) or relation is None or isinstance(relation, (All, Point)):
+                    found[k] = EVERYTHING  # of a selected row: where it lies does not move
                     continue
                 new = through(relation, inner)
                 if isinstance(new, str) or have is None:

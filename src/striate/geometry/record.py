@@ -10,7 +10,7 @@ import torch
 
 from striate.geometry.box import Box
 from striate.geometry.layout import Layout
-from striate.geometry.relation import All, Interval, Relation
+from striate.geometry.relation import EMPTY, All, Interval, Point, Relation
 
 if TYPE_CHECKING:
     from striate.geometry.plan import Plan
@@ -81,7 +81,7 @@ class Link:
             if relation is None:
                 sides.append(None)
             elif side is None:
-                sides.append((0, relation.n_in))
+                sides.append(relation.pull((0, 1)))
             else:
                 sides.append(relation.pull(side))
         return tuple(sides)
@@ -92,7 +92,10 @@ class Link:
         An axis that the input does not have is changed in full.
         """
         sides: list[Interval | None] = []
-        empty = any(s is not None and s[0] >= s[1] for s in inp)
+        empty = any(s is not None and s[0] >= s[1] for s in inp) or any(
+            isinstance(r, Point) and s is not None and r.push(s) == EMPTY
+            for r, s in zip(self.relations, inp, strict=True)
+        )
         for relation, side, extent in zip(self.relations, inp, extents, strict=True):
             if extent is None:
                 sides.append(None)

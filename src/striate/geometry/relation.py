@@ -94,6 +94,22 @@ class All(Relation):
 
 
 @dataclass(frozen=True, slots=True)
+class Point(Relation):
+    """The output has no such axis (n_out = 0) and reads input `place` of it alone: a selected row."""
+
+    place: int
+
+    def index(self, o: int) -> tuple[int, ...]:
+        return (self.place,)
+
+    def pull(self, out: Interval) -> Interval:
+        return (self.place, self.place + 1) if out[0] < out[1] else EMPTY
+
+    def push(self, inp: Interval) -> Interval:
+        return (0, 1) if inp[0] <= self.place < inp[1] else EMPTY
+
+
+@dataclass(frozen=True, slots=True)
 class Window(Relation):
     """Output o reads inputs `o * stride - pad + dilation * j` for j in 0 .. kernel-1: convolution and pooling.
 
@@ -247,6 +263,9 @@ def matrix(relation: Relation) -> np.ndarray:
     """
     if isinstance(relation, All):
         table = np.ones((max(relation.n_out, 1), relation.n_in), dtype=np.int64)
+    elif isinstance(relation, Point):
+        table = np.zeros((1, relation.n_in), dtype=np.int64)
+        table[0, relation.place] = 1
     else:
         table = np.zeros((relation.n_out, relation.n_in), dtype=np.int64)
         for o in range(relation.n_out):

@@ -19,7 +19,7 @@ import numpy as np
 
 from striate.errors import UsageError
 from striate.geometry.box import Box
-from striate.geometry.relation import All, Relation, Same
+from striate.geometry.relation import All, Point, Relation, Same
 
 if TYPE_CHECKING:
     from striate.geometry.geometry import Geometry
@@ -64,6 +64,8 @@ def _through(relation: Relation | None, rows: Rows, extent: int | None) -> Rows:
     """What the output sees along an axis, from what the input sees."""
     if isinstance(relation, Same):
         return rows
+    if isinstance(relation, Point):
+        return (rows[relation.place],)
     if relation is None or isinstance(relation, All) or extent is None:
         row = 0
         for r in rows:

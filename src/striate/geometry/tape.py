@@ -73,7 +73,7 @@ class Visit:
     kind: str
     parent: int | None
     number: int  # 1 for the first run of this path, 2 for the second
-    instance_norm: bool = False
+    norm: str = ""  # "instance" or "batch" for torch's modules of that name
     children: int = 0
 
 
@@ -151,8 +151,9 @@ FAST: dict[OpOverload, Callable[[Sequence[Any]], Any]] = {
 }
 
 FACTORIES: dict[str, OpOverload] = {
-    "new_empty": torch.ops.aten.empty.memory_format,
-    "new_empty_strided": torch.ops.aten.empty.memory_format,
+    "empty": torch.ops.aten.zeros.default,  # what was never written reads zero
+    "new_empty": torch.ops.aten.zeros.default,
+    "new_empty_strided": torch.ops.aten.zeros.default,
     "new_zeros": torch.ops.aten.zeros.default,
     "new_ones": torch.ops.aten.ones.default,
     "new_full": torch.ops.aten.full.default,
@@ -314,8 +315,8 @@ class Tape(TorchDispatchMode):
                 if entry.foreign and entry.root.version == 0 and entry.tensor.device != META:
                     return func(entry.tensor)
             raise DataDependentError(known.name)
-        if known.name == "as_strided_" and tuple(args[1]) == tuple(args[0].shape):
-            return args[0]  # strides of axes of one position: the same values
+        if known.name == "as_strided_" and _only_strides(args):
+            return args[0]
 
         if taken and not stays_real:
             run_args = tuple([self._run(a) for a in args])
@@ -333,10 +334,14 @@ class Tape(TorchDispatchMode):
         factory = FACTORIES.get(known.name)
         if factory is not None and isinstance(out, Tensor):  # only the kind of number is borrowed
             func, inputs, taken = factory, (), []
-            template = template[1:]
+            template = (
+                (tuple(out.shape), *template[2:3])
+                if known.name == "new_full"
+                else (tuple(out.shape),)
+            )
             named = {"dtype": out.dtype, "device": META}
-            if known.name == "new_empty_strided":
-                template = template[:1]
+        elif known.name == "empty_like":
+            func, named = torch.ops.aten.zeros_like.default, {"dtype": out.dtype}
         call = self.emit(func, template, named, inputs)
         parent = taken[0] if known.view and taken else None
         if isinstance(out, Tensor):
@@ -425,6 +430,14 @@ class Tape(TorchDispatchMode):
                 if isinstance(item, Tensor):
                     self._made(call, item, which + len(known.writes), None, template, named)
         return out
+
+
+def _only_strides(args: tuple[Any, ...]) -> bool:
+    """Whether as_strided_ changes nothing but the strides of dimensions of one entry."""
+    x, size, stride = args[:3]
+    return tuple(size) == tuple(x.shape) and all(
+        n == 1 or a == b for n, a, b in zip(size, stride, x.stride(), strict=True)
+    )
 
 
 def _numel(shape: tuple[int, ...]) -> int:

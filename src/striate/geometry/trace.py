@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sys
 import threading
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -50,7 +51,8 @@ def trace(module: nn.Module, inputs: Inputs) -> Geometry:
     with _untouched(module), torch.no_grad(), paths.watch():
         _rnn_weights(module, names)
         try:
-            with tape:
+            with warnings.catch_warnings(), tape:
+                warnings.simplefilter("ignore")  # the module's own advice belongs to a real run
                 result = module(*args, **kwargs)
         except DataDependentError as stop:
             raise GeometryError(
@@ -153,7 +155,9 @@ class _Paths:
         else:
             parent = tape.stack[-1]
             tape.visits[parent].children += 1
-            norm = isinstance(module, nn.modules.instancenorm._InstanceNorm)
+            norm = "batch" if isinstance(module, nn.modules.batchnorm._BatchNorm) else ""
+            if isinstance(module, nn.modules.instancenorm._InstanceNorm):
+                norm = "instance"
             tape.visits.append(Visit(path, type(module).__name__, parent, number, norm))
             tape.stack.append(len(tape.visits) - 1)
         self.running.append(id(module))

@@ -10,7 +10,7 @@ from torch import Tensor
 from striate.geometry.layout import BATCH, Dim, Layout, axis_of, reshape
 from striate.geometry.plan import Kind, Plan, Result, Step, cut
 from striate.geometry.record import Link
-from striate.geometry.relation import Interval, Relation, Spread, Window
+from striate.geometry.relation import Interval, Point, Relation, Spread, Window
 from striate.geometry.rules.pointwise import Aligned, Pointwise, broadcast, lined_up
 from striate.geometry.rules.site import Operand, Site, extents_of, kind_of, link_along, same
 
@@ -177,6 +177,14 @@ def _take(site: Site, dim: int, start: int, stop: int, step: int, drop: bool) ->
     kept = n_out == operand.shape[dim] and not drop
     middle: Layout = () if drop else ((atoms,) if kept else ((n_out,),))
     layout = (*operand.layout[:dim], *middle, *operand.layout[dim + 1 :])
+    if drop and len(atoms) == 1 and atoms[0] < BATCH:
+        k = axis_of(atoms[0])
+        return _result(
+            operand,
+            layout,
+            lambda links, kind: Take(links, kind, dim, 0, 1, 1, None, True),
+            {k: Point(operand.shape[dim], 0, start)},
+        )
     return _result(
         operand, layout, lambda links, kind: Take(links, kind, dim, start, stop, step, None, drop)
     )

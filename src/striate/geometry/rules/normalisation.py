@@ -16,9 +16,13 @@ from striate.geometry.rules.site import Site, everything, kind_of, same
 
 @dataclass(frozen=True, slots=True)
 class BatchNorm(Plan):
-    """Batch norm; with `training` the statistics are those of the input, over the batch and every position."""
+    """Batch norm; with `training` the statistics are those of the input, over the batch and every position.
+
+    `each`: instance norm, which torch runs as batch norm of one image: the statistics are those of each image.
+    """
 
     training: bool
+    each: bool
 
     def run(self, step: Step) -> Tensor:
         record = step.record
@@ -30,15 +34,20 @@ class BatchNorm(Plan):
         if self.training:
             mean = var = None  # what the call would also write to the module's running statistics
         eps = record.args[7]
+        if self.each:
+            return step.trim(F.instance_norm(x, None, None, weight, bias, True, 0.0, eps))
         return step.trim(F.batch_norm(x, mean, var, weight, bias, self.training, 0.0, eps))
 
 
 def batch_norm(site: Site) -> Result | None:
     """Evaluation: pointwise in space. Training: statistics over everything."""
     x = site.operands[0]
-    if site.which != 0 or any(a < 0 for a in x.layout[1]):
-        return None
     training = bool(site.args[5])
+    if site.which != 0 or any(a < BATCH or (a == BATCH and not training) for a in x.layout[1]):
+        return None
+    each = training and site.norm == "instance" and x.layout[0] == (BATCH,)
+    if training and not site.norm:
+        return None  # whose statistics are meant, the batch's or each image's, cannot be told from the call
     relations = tuple([
         None if n is None else everything(n, n) if training else same(n) for n in x.extents
     ])  # fmt: skip
@@ -47,7 +56,7 @@ def batch_norm(site: Site) -> Result | None:
         return None
     links = (Link(relations), *rest)
     kind = kind_of(links, any(n is not None for n in x.extents))
-    return Result(x.layout, x.extents, BatchNorm(links, kind, training))
+    return Result(x.layout, x.extents, BatchNorm(links, kind, training, each))
 
 
 def layer_norm(site: Site) -> Result | None:

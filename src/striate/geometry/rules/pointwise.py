@@ -150,7 +150,7 @@ class Concatenate(Plan):
         found, at = [], 0
         for value in step.values:
             n = value.shape[self.dim]
-            found.append(Window(n, total, 1, 1, 1, -at))
+            found.append(Window(n, total, 1, 1, 1, at))
             at += n
         return found
 
@@ -183,7 +183,7 @@ def concatenate(site: Site) -> Result | None:
     for o, link in zip(operands, plan.links, strict=True):
         relations = list(link.relations)
         if o.extents[k] is not None and o.layout[dim] == only:
-            relations[k] = Window(o.shape[dim], n_out, 1, 1, 1, -at)
+            relations[k] = Window(o.shape[dim], n_out, 1, 1, 1, at)
         links.append(Link(tuple(relations)))
         at += o.shape[dim]
     aligned = tuple([tuple([(p, q) for p, q in a if q != dim]) for a in plan.aligned])

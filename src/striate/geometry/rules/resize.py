@@ -127,7 +127,9 @@ class Resize(Plan):
         x = step.tensors[0]
         n = len(self.along)
         whole = all(
-            k is None or (step.box[k] == (0, self.sizes[j][1])) for j, k in enumerate(self.along)
+            k is None
+            or (step.needs[0][k], step.box[k]) == ((0, self.sizes[j][0]), (0, self.sizes[j][1]))
+            for j, k in enumerate(self.along)
         )
         if whole:
             return step.call(step.tensors)

@@ -42,7 +42,7 @@ class Site:
     which: int
     axes: int
     batch: int
-    instance_norm: bool = False
+    norm: str = ""
     dtype: Any = None
 
     def arg(self, place: int, default: Any = None, name: str = "") -> Any:
