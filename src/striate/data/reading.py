@@ -107,6 +107,8 @@ def decode(
                 pixels, size, orientation, several = _read_pillow(
                     data, kind, max_pixels=max_pixels, alpha=alpha, shrink=shrink
                 )
+        if pixels.ndim != 3 or pixels.shape[-1] not in (1, 3, 4) or not pixels.size:
+            raise ValueError(f"an array of shape {pixels.shape}")
     except DataError:
         raise
     except FileNotFoundError:
@@ -228,4 +230,7 @@ def _reason(error: Exception) -> str:
         word in low for word in ("truncated", "too small", "unexpected end", "eof", "not enough")
     ):
         return "it is cut short; copy it again from where it came"
-    return f"it is broken ({text}); copy it again from where it came"
+    # A decoder that stumbles (TypeError, KeyError, ...) says nothing that helps.
+    spoken = isinstance(error, (OSError, ValueError, SyntaxError, RuntimeError))
+    detail = f" ({text})" if spoken else ""
+    return f"it is broken{detail}; copy it again from where it came"
