@@ -322,7 +322,7 @@ def test_the_limit_on_pixels_is_the_callers(tmp_path: Path, kind: str) -> None:
     raw = saved(Image.fromarray(RGB), kind)
     (tmp_path / "x").write_bytes(raw)
     assert read_image(tmp_path / "x", max_pixels=2400).shape == (40, 60, 3)
-    with pytest.raises(DataError, match=r"60 x 40 = 0 million pixels|60 x 40"):
+    with pytest.raises(DataError, match="60 x 40 = 2,400 pixels, more than the 2,399 allowed"):
         read_image(tmp_path / "x", max_pixels=2399)
 
 
@@ -332,7 +332,7 @@ def test_a_large_picture_warns_nobody(kind: str, monkeypatch: pytest.MonkeyPatch
     raw = saved(Image.fromarray(RGB), kind)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2000)
     assert decode(raw).size == (40, 60)
-    with pytest.raises(DataError, match="60 x 40 = 0 million pixels"):
+    with pytest.raises(DataError, match="60 x 40 = 2,400 pixels, more than the 2,399 allowed"):
         decode(raw, max_pixels=2399)
 
 

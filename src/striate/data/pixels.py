@@ -26,9 +26,13 @@ def refuse_bomb(height: int, width: int, max_pixels: int) -> None:
         raise DataError(f"its header says {width} x {height} pixels")
     if height * width > max_pixels:
         raise DataError(
-            f"it is {width} x {height} = {height * width / 1e6:,.0f} million pixels, more than the "
-            f"{max_pixels / 1e6:,.0f} million allowed; make it smaller or cut it into parts"
+            f"it is {width} x {height} = {_words(height * width)} pixels, more than the "
+            f"{_words(max_pixels)} allowed; make it smaller or cut it into parts"
         )
+
+
+def _words(number: int) -> str:
+    return f"{number / 1e6:,.0f} million" if number >= 10**6 else f"{number:,}"
 
 
 def flatten_alpha(pixels: np.ndarray, *, keep: bool, premultiplied: bool = False) -> np.ndarray:
