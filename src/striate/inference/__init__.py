@@ -1,0 +1,1 @@
+"""Inference: what geometry makes possible, tiled, incremental and dense."""

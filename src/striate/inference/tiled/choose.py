@@ -1,0 +1,272 @@
+"""Choose: the grid of each walk, by predicted cost within the memory that is allowed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import ceil
+
+from striate.errors import GeometryError, UsageError
+from striate.geometry.box import volume
+from striate.inference.tiled.axis import AxisPlan, cut, follow, plan_axis
+from striate.inference.tiled.costs import cost, last_reads, peak
+from striate.inference.tiled.limits import show_bytes
+from striate.inference.tiled.network import Network
+from striate.inference.tiled.passes import Pass, arrange
+from striate.inference.tiled.plan import Plan, Strategy, Walk
+
+STRATEGIES = ("auto", "halo", "carry")
+SLACK = 1.05  # a plan may cost this much more than the cheapest if it needs less memory
+LATTICE = 64  # the largest stride that tiles are aligned to
+CELLS = 200_000  # more than that and the bookkeeping outweighs everything
+FIXED = 16_000_000  # bytes that torch's kernels and threads take beside tensors
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the caller asks for: `tile` positions of the output along each axis, `memory` bytes, `strategy` by name."""
+
+    tile: tuple[int, ...] | None = None
+    memory: int | None = None
+    strategy: str = "auto"
+
+
+def make_plan(
+    network: Network, request: Request, *, result: int, weights: int
+) -> Plan:
+    """The plan for a network.
+
+    result: bytes of the results that will be held in memory; weights: bytes of weights that are laid out anew.
+    Raises GeometryError if the limit is too small, with the least that works.
+    """
+    fixed = result + weights + FIXED
+    limit = request.memory
+    free = None if limit is None else limit - fixed
+    physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    whole = sum(v.bytes for v in network.geometry.values)
+    budgets = [0]
+    if network.passes > 1:
+        most = physical // 4 if free is None else max(free, 0)
+        budgets = [min(whole, int(most * share)) for share in (0.75, 0.5, 0.25, 0)]
+    best: tuple[float, tuple[Walk, ...], int] | None = None
+    least: int | None = None
+    for budget in dict.fromkeys(budgets):
+        walks, need = [], 0
+        total = 0.0
+        passes = arrange(network, budget)
+        for work in passes:
+            held = _held(network, work)
+            walk, smallest = _walk(network, work, request, None if free is None else free - held)
+            need = max(need, held + (smallest if walk is None else walk.bytes))
+            if walk is not None:
+                walks.append(walk)
+                total += walk.cost.total
+        if len(walks) == len(passes):
+            if best is None or total < best[0]:
+                best = (total, tuple(walks), need)
+        else:
+            least = need if least is None else min(least, need)
+    if best is None:
+        assert least is not None
+        assert limit is not None
+        raise GeometryError(_too_small(network, request, limit, least + fixed, result))
+    _, found, need = best
+    return _described(network, found, need + fixed, request)
+
+
+def _too_small(network: Network, request: Request, limit: int, least: int, result: int) -> str:
+    advice = f"allow {show_bytes(least * 1.01)} or more"
+    if request.tile is not None:
+        advice += ", or a smaller tile"
+    if result > least // 4:
+        advice += f"; {show_bytes(result)} of it is the result, which `out=` writes to a file instead"
+    size = " x ".join(map(str, network.geometry.image))
+    return f"{show_bytes(limit)} is too little memory for one tile of this network on {size} pixels: {advice}"
+
+
+def _held(network: Network, work: Pass) -> int:
+    """Bytes of the values that stay stored during a pass."""
+    values = network.geometry.values
+    kept = {v for v in work.sources if v != network.image} | set(work.stores)
+    kept |= {network.reductions[i].value for i in work.gathers if network.reductions[i].way == "whole"}
+    return sum(values[v].bytes for v in kept)
+
+
+def lattice(network: Network, work: Pass, extents: Sequence[int]) -> tuple[int, ...]:
+    """Along each axis, how many positions of a target lie on one position of the coarsest value before it."""
+    values = network.geometry.values
+    found = []
+    for axis, n in enumerate(extents):
+        ratios = [1]
+        for node in work.nodes:
+            e = values[node.output].extents[axis]
+            if e:
+                ratios.append(round(n / e))
+        found.append(max(r for r in ratios if r <= LATTICE))
+    return tuple(found)
+
+
+def _walk(
+    network: Network, work: Pass, request: Request, free: int | None
+) -> tuple[Walk | None, int]:
+    """The walk of one pass, and the fewest bytes that any walk of it needs."""
+    geometry = network.geometry
+    values = geometry.values
+    targets = work.targets(network)
+    if not targets:
+        empty = tuple([plan_axis(geometry, (), work.sources, {}, k, False) for k in range(geometry.axes)])
+        return Walk(work, (), (), (), cost(network, (), empty), 0, empty, {}), 0
+    # The largest target leads; where an axis ends within the pass it cannot be cut.
+    leader = max(targets, key=lambda v: volume(values[v].full))
+    extents = [n or 1 for n in values[leader].extents]
+    touched = {n.output for n in work.nodes} | set(targets)
+    whole = [any(values[v].extents[k] is None for v in touched) for k in range(geometry.axes)]
+    grid = lattice(network, work, extents)
+    last = last_reads(work.nodes, targets)
+    cache: dict[tuple[int, int, bool], AxisPlan] = {}
+
+    def axis_plan(axis: int, step: int, carried: bool) -> AxisPlan:
+        key = (axis, step, carried)
+        if key not in cache:
+            lead = cut(extents[axis], step)
+            cuts = {
+                v: follow(lead, extents[axis], n)
+                for v in targets
+                if (n := values[v].extents[axis]) is not None
+            }
+            cache[key] = plan_axis(geometry, work.nodes, work.sources, cuts, axis, carried)
+        return cache[key]
+
+    def candidates() -> Iterable[tuple[tuple[int, ...], tuple[bool, ...]]]:
+        steps = [
+            [n] if ends else _steps(n, unit, None if request.tile is None else request.tile[k])
+            for k, (n, unit, ends) in enumerate(zip(extents, grid, whole, strict=True))
+        ]
+        for sizes in product(*steps):
+            cut_axes = [s < n for s, n in zip(sizes, extents, strict=True)]
+            for carried in _modes(cut_axes, request.strategy):
+                yield sizes, carried
+
+    weighed = []
+    for sizes, carried in candidates():
+        plans = tuple([axis_plan(k, s, c) for k, (s, c) in enumerate(zip(sizes, carried, strict=True))])
+        cells = 1
+        for p in plans:
+            cells *= p.steps
+        if cells > CELLS and request.tile is None:
+            continue
+        weighed.append((cost(network, work.nodes, plans), sizes, carried, plans))
+    weighed.sort(key=lambda w: w[0].total)
+    best: Walk | None = None
+    bound = float("inf")
+    smallest: int | None = None
+    for found, sizes, carried, plans in weighed:
+        if found.total > bound:
+            break
+        size = peak(network, work.nodes, plans, work.sources, last)
+        smallest = size if smallest is None else min(smallest, size)
+        if free is not None and size > free:
+            continue
+        if best is None:
+            bound = found.total * SLACK
+        if best is None or size < best.bytes:
+            best = Walk(work, targets, sizes, carried, found, size, plans, last)
+    assert smallest is not None
+    return best, smallest
+
+
+def _steps(n: int, unit: int, asked: int | None) -> list[int]:
+    """Sizes of a step along an axis of n positions: multiples of the lattice, and the whole."""
+    if asked is not None:
+        return [min(ceil(asked / unit) * unit, n)]
+    found = []
+    step = unit
+    while step < n:
+        found.append(step)
+        step *= 2
+    return [*found, n]
+
+
+def _modes(cut_axes: Sequence[bool], strategy: str) -> list[tuple[bool, ...]]:
+    """Which axes may be carried: those that are cut, all or none or some of them."""
+    choices = {"halo": (False,), "carry": (True,), "auto": (False, True)}[strategy]
+    return list(product(*[choices if c else (False,) for c in cut_axes]))
+
+
+def _described(network: Network, walks: tuple[Walk, ...], need: int, request: Request) -> Plan:
+    geometry = network.geometry
+    final = walks[-1]
+    for walk in walks:
+        if walk.work.outputs:
+            final = walk
+    modes = {a.carried for a in final.axes if a.steps > 1}
+    strategy: Strategy
+    if not modes:
+        strategy = "whole"
+    elif len(modes) > 1:
+        strategy = "mixed"
+    else:
+        strategy = "carry" if modes.pop() else "halo"
+    whole = sum(round(network.macs(n) * volume(geometry.values[n.output].full)) for n in network.nodes)
+    heads = sum(h.record.macs or 0 for h in network.heads)
+    return Plan(
+        image=geometry.input_shape[1:],
+        strategy=strategy,
+        tile=final.step,
+        lattice=lattice(network, final.work, final.step) if final.step else (),
+        halo=halo(network, final),
+        walks=walks,
+        macs=sum(w.cost.macs for w in walks) + heads,
+        whole_macs=whole + heads,
+        bytes=need,
+        limit=request.memory,
+    )
+
+
+def halo(network: Network, walk: Walk) -> tuple[tuple[int, int], ...]:
+    """Pixels that a position of the leading target sees before and after its own, away from the border."""
+    if not walk.targets:
+        return ()
+    geometry = network.geometry
+    values = geometry.values
+    leader = max(walk.targets, key=lambda v: volume(values[v].full))
+    found = []
+    for axis, n in enumerate(values[leader].extents):
+        pixels = geometry.image[axis]
+        if n is None:
+            found.append((pixels, pixels))
+            continue
+        middle = n // 2
+        plan = plan_axis(
+            geometry, network.nodes, frozenset({network.image}), {leader: (middle, middle + 1)}, axis, False
+        )  # fmt: skip
+        seen = plan.wanted[network.image]
+        if seen is None or seen.lengths[0] == 0:
+            found.append((0, 0))
+            continue
+        own = (middle * pixels // n, -(-(middle + 1) * pixels // n))
+        start, stop = seen.at(0)
+        found.append((max(own[0] - start, 0), max(stop - own[1], 0)))
+    return tuple(found)
+
+
+def check_request(
+    tile: int | Sequence[int] | None, memory: int | None, strategy: str, axes: int
+) -> Request:
+    """Arguments as a request. Raises UsageError if they are none."""
+    if strategy not in STRATEGIES:
+        raise UsageError(f"strategy is one of {', '.join(STRATEGIES)}; got {strategy!r}")
+    sizes: tuple[int, ...] | None = None
+    if tile is not None:
+        given = (tile,) * axes if isinstance(tile, int) and not isinstance(tile, bool) else tile
+        sizes = tuple(given) if isinstance(given, Sequence) and not isinstance(given, str) else ()
+        if len(sizes) != axes or any(
+            not isinstance(s, int) or isinstance(s, bool) or s < 1 for s in sizes
+        ):
+            raise UsageError(
+                f"tile is a positive number of output positions, or one an axis ({axes}); got {tile!r}"
+            )
+    return Request(sizes, memory, strategy)
+

@@ -1,0 +1,135 @@
+"""Images: where the pixels come from. An image is read box by box and never needs to fit in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from striate.errors import GeometryError, UsageError
+from striate.geometry import Box
+
+Prepare = Callable[[Tensor], Tensor]
+
+
+class Image(Protocol):
+    """What tiled inference reads: `count` images of `shape` (C, *spatial).
+
+    batched: whether results keep the dimension of images. name: who it is, for messages and for resuming.
+    """
+
+    count: int
+    shape: tuple[int, ...]
+    batched: bool
+    name: str
+
+    def read(self, number: int, box: Box) -> Tensor:
+        """The box of one image, (1, C, *sides), on the CPU or where the tensor lies, in any kind of number."""
+        ...
+
+    def identity(self) -> str:
+        """Changes when the pixels do, as far as can be seen cheaply."""
+        ...
+
+
+class TensorImage:
+    """A tensor (N, C, *spatial) or (C, *spatial)."""
+
+    def __init__(self, tensor: Tensor, axes: int) -> None:
+        self.batched = tensor.dim() == axes + 2
+        self.tensor = tensor if self.batched else tensor[None]
+        self.count = self.tensor.shape[0]
+        self.shape = tuple(self.tensor.shape[1:])
+        self.name = "tensor"
+
+    def read(self, number: int, box: Box) -> Tensor:
+        part = self.tensor[number : number + 1]
+        for k, side in enumerate(box):
+            assert side is not None
+            part = part.narrow(2 + k, side[0], side[1] - side[0])
+        return part
+
+    def identity(self) -> str:
+        return f"tensor {tuple(self.tensor.shape)} {self.tensor.dtype} {_sampled(self)}"
+
+
+class ArrayImage:
+    """Anything with `shape`, `dtype` and slicing, (N, C, *spatial) or (C, *spatial): NumPy, a memory map, Zarr."""
+
+    def __init__(self, array: Any, axes: int) -> None:
+        self.array = array
+        self.batched = len(array.shape) == axes + 2
+        self.count = int(array.shape[0]) if self.batched else 1
+        self.shape = tuple(int(n) for n in array.shape[1 if self.batched else 0 :])
+        self.name = str(getattr(array, "filename", None) or type(array).__name__)
+
+    def read(self, number: int, box: Box) -> Tensor:
+        places: list[Any] = [slice(None)]
+        for side in box:
+            assert side is not None
+            places.append(slice(*side))
+        if self.batched:
+            places.insert(0, number)
+        part = np.asarray(self.array[tuple(places)])
+        return tensor_of(part)[None]
+
+    def identity(self) -> str:
+        return f"{self.name} {tuple(self.array.shape)} {self.array.dtype} {_sampled(self)}"
+
+
+def tensor_of(part: np.ndarray) -> Tensor:
+    """A tensor of the same numbers; kinds that torch lacks become the next larger one."""
+    wider = {"uint16": np.int32, "uint32": np.int64, "uint64": np.float64}.get(part.dtype.name)
+    part = np.ascontiguousarray(part) if wider is None else part.astype(wider)
+    if not part.dtype.isnative:
+        part = part.astype(part.dtype.newbyteorder("="))
+    if not part.flags.writeable:
+        part = part.copy()
+    return torch.from_numpy(part)
+
+
+def _sampled(image: Image) -> str:
+    """A digest of a few rows of pixels, first, middle and last."""
+    from hashlib import blake2b
+
+    digest = blake2b(digest_size=16)
+    n = image.shape[1]
+    for row in sorted({0, n // 3, n // 2, n - 1}):
+        box: Box = ((row, row + 1), *((0, s) for s in image.shape[2:]))
+        digest.update(image.read(0, box).contiguous().cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def open_image(image: Any, axes: int = 2) -> Image:
+    """An image from a tensor, an array-like, a path, or an `Image` as it is.
+
+    Raises UsageError for anything else or another number of dimensions, GeometryError for a file that cannot be read.
+    """
+    if isinstance(image, (str, Path)):
+        from striate.inference.tiled.files import open_file
+
+        return open_file(Path(image))
+    if hasattr(image, "read") and hasattr(image, "identity") and hasattr(image, "count"):
+        return image  # type: ignore[no-any-return]
+    if not (hasattr(image, "shape") and hasattr(image, "dtype")):
+        raise UsageError(
+            f"image is a tensor, an array (C, H, W) or (N, C, H, W), or the path of a file; got {type(image).__name__}"
+        )
+    shape = tuple(int(n) for n in image.shape)
+    if len(shape) not in (axes + 1, axes + 2) or 0 in shape:
+        raise UsageError(
+            f"an image has the shape (C, H, W) or (N, C, H, W), all above 0; got {shape}"
+        )
+    return TensorImage(image, axes) if isinstance(image, Tensor) else ArrayImage(image, axes)
+
+
+def fits(image: Image, channels: Sequence[int]) -> None:
+    """Raise GeometryError if an image has another number of channels than the network reads."""
+    if image.shape[0] not in channels:
+        raise GeometryError(
+            f"{image.name} has {image.shape[0]} channels; the network reads {' or '.join(map(str, channels))}"
+        )

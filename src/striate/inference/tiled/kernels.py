@@ -1,0 +1,391 @@
+"""Kernels: what computes a node's box. Prepared once for the module's weights, called for every tile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from striate.geometry import Box, Geometry, Record
+from striate.geometry.plan import Step
+from striate.geometry.relation import Spread, Window
+from striate.geometry.rules.convolution import Convolve, ConvolveTransposed
+from striate.geometry.rules.normalisation import BatchNorm, GroupNorm
+from striate.inference.tiled.network import Network, Node
+
+Known = Mapping[int, Tensor]  # constants, and what earlier passes found out
+Moments = Mapping[int, tuple[Tensor, Tensor]]  # of a norm's output: mean and variance a channel
+Stage = Callable[[list[Tensor], Sequence[Box], Box], Tensor]
+
+# Operations that have a twin that writes over its input, with the same numbers.
+IN_PLACE: dict[str, Callable[..., Tensor]] = {
+    "aten.relu.default": torch.ops.aten.relu_.default,
+    "aten.silu.default": torch.ops.aten.silu_.default,
+    "aten.sigmoid.default": torch.ops.aten.sigmoid_.default,
+    "aten.tanh.default": torch.ops.aten.tanh_.default,
+    "aten.hardtanh.default": torch.ops.aten.hardtanh_.default,
+    "aten.relu6.default": torch.ops.aten.relu6_.default,
+    "aten.hardswish.default": torch.ops.aten.hardswish_.default,
+    "aten.hardsigmoid.default": torch.ops.aten.hardsigmoid_.default,
+    "aten.leaky_relu.default": torch.ops.aten.leaky_relu_.default,
+    "aten.elu.default": torch.ops.aten.elu_.default,
+    "aten.mish.default": torch.ops.aten.mish_.default,
+    "aten.gelu.default": torch.ops.aten.gelu_.default,
+    "aten.mul.Tensor": torch.ops.aten.mul_.Tensor,
+    "aten.add.Tensor": torch.ops.aten.add_.Tensor,
+    "aten.clamp.default": torch.ops.aten.clamp_.default,
+    "aten.clamp_min.default": torch.ops.aten.clamp_min_.default,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Where a record of a node finds an input: "chain" (what the record before made), "read", or "known"."""
+
+    kind: str
+    place: int
+
+
+def slots(network: Network, node: Node) -> list[list[Slot]]:
+    """For each record of a node, where its inputs come from; reads are counted in the node's order."""
+    values = network.geometry.values
+    found = []
+    read = 0
+    made: int | None = None
+    for record in node.records:
+        mine = []
+        for i in record.inputs:
+            if i == made:
+                mine.append(Slot("chain", 0))
+            elif values[i].spatial:
+                mine.append(Slot("read", read))
+                read += 1
+            else:
+                mine.append(Slot("known", i))
+        found.append(mine)
+        made = record.output
+    assert read == len(node.reads)
+    return found
+
+
+class Kernel:
+    """Computes boxes of one node."""
+
+    def __init__(
+        self, network: Network, node: Node, known: Known, moments: Moments, *, fuse: bool, batch: int = 1
+    ) -> None:
+        self.network = network
+        self.geometry: Geometry = network.geometry
+        self.node = node
+        self.known = known
+        self.moments = moments
+        self.slots = slots(network, node)
+        self.stages: list[Stage] = []
+        self.bytes = 0  # of weights that were laid out anew
+        records = list(node.records)
+        fresh = False
+        while records:
+            at = len(node.records) - len(records)
+            taken, stage, fresh = self._stage(records, at, fresh, fuse)
+            self.stages.append(stage)
+            del records[:taken]
+
+    def __call__(self, crops: Sequence[Tensor], needs: Sequence[Box], box: Box) -> Tensor:
+        """The box `box` of the node's output; `crops` hold exactly `needs` of its reads."""
+        held = [*crops]
+        tensor = None
+        for stage in self.stages:
+            held.append(tensor)  # type: ignore[arg-type]
+            tensor = stage(held, needs, box)
+            held.pop()
+        assert tensor is not None
+        return tensor
+
+    def _stage(
+        self, records: list[Record], at: int, fresh: bool, fuse: bool
+    ) -> tuple[int, Stage, bool]:
+        """How many records the next stage runs, the stage, and whether its result is a tensor of its own."""
+        record, where = records[0], self.slots[at]
+        plan = record.plan
+        if isinstance(plan, (Convolve, ConvolveTransposed)) and self._image(record):
+            weights = self._constant(where, 1)
+            if weights is not None and (not plan.bias or self._constant(where, 2) is not None):
+                follower = records[1] if fuse and len(records) > 1 else None
+                fold = follower is not None and self._foldable(follower, self.slots[at + 1])
+                bias = self._constant(where, 2) if plan.bias else None
+                if fold:
+                    assert follower is not None
+                    weights, bias = self._folded(record, weights, bias, follower, at + 1)
+                kind = Convolution if isinstance(plan, Convolve) else Transposed
+                stage = kind(record, weights, bias, where[0], fuse)
+                self.bytes += stage.bytes
+                return (2 if fold else 1), stage, True
+        if isinstance(plan, (BatchNorm, GroupNorm)) and record.output in self.moments_wanted:
+            return 1, self._normalise(record, where), True
+        twin = IN_PLACE.get(record.target)
+        if (
+            twin is not None and fresh and where and where[0].kind == "chain"
+            and all(s.kind != "chain" for s in where[1:])
+            and self._same_kind(record)
+        ):  # fmt: skip
+            return 1, self._generic(record, where, twin), True
+        return 1, self._generic(record, where, None), isinstance(plan, BatchNorm)
+
+    @property
+    def moments_wanted(self) -> set[int]:
+        """Norms whose statistics are those of the whole image."""
+        return {r.output for r in self.network.reductions if r.way == "moments"}
+
+    def _image(self, record: Record) -> bool:
+        value = self.geometry.values[record.output]
+        plan: Any = record.plan
+        return len(value.shape) == 4 and plan.along == (0, 1) and value.dtype.is_floating_point
+
+    def _same_kind(self, record: Record) -> bool:
+        values = self.geometry.values
+        a, b = values[record.inputs[0]], values[record.output]
+        return a.dtype == b.dtype and a.layout == b.layout and a.extents == b.extents
+
+    def _constant(self, where: list[Slot], place: int) -> Tensor | None:
+        slot = where[place]
+        if slot.kind != "known" or self.geometry.values[slot.place].varies:
+            return None
+        return self.known[slot.place]
+
+    def _foldable(self, record: Record, where: list[Slot]) -> bool:
+        plan = record.plan
+        return (
+            isinstance(plan, BatchNorm)
+            and not plan.training
+            and where[0].kind == "chain"
+            and all(self._constant(where, p) is not None for p in range(1, len(where)))
+        )
+
+    def _folded(
+        self, record: Record, weight: Tensor, bias: Tensor | None, norm: Record, at: int
+    ) -> tuple[Tensor, Tensor]:
+        """Batch norm written into the convolution before it, in float64."""
+        tensors = [
+            self._constant(self.slots[at], p) if p else None for p in range(len(norm.inputs))
+        ]
+        gamma, beta, mean, var = [
+            tensors[a.position] if hasattr(a, "position") else None for a in norm.args[1:5]
+        ]
+        assert mean is not None
+        assert var is not None
+        rate = (var.double() + norm.args[7]).rsqrt()
+        if gamma is not None:
+            rate = rate * gamma.double()
+        shift = -mean.double() if bias is None else bias.double() - mean.double()
+        shift = shift * rate if beta is None else shift * rate + beta.double()
+        plan: Any = record.plan
+        if isinstance(plan, ConvolveTransposed):  # (in, out / groups, ...)
+            shape = (plan.groups, -1, *weight.shape[1:])
+            wide = weight.double().reshape(shape) * rate.view(plan.groups, 1, -1, 1, 1)
+            wide = wide.reshape(weight.shape)
+        else:
+            wide = weight.double() * rate.view(-1, 1, 1, 1)
+        return wide.to(weight.dtype), shift.to(weight.dtype)
+
+    def _generic(
+        self, record: Record, where: list[Slot], twin: Callable[..., Tensor] | None
+    ) -> Stage:
+        """The record's own plan, or the twin that writes over what the chain holds."""
+        geometry, known = self.geometry, self.known
+        values = tuple([geometry.values[i] for i in record.inputs])
+        out = geometry.values[record.output]
+        none: Box = (None,) * geometry.axes
+        plain = all(s.kind == "chain" or s.kind == "read" for s in where)
+        pointwise_args = record.args
+
+        def run(held: list[Tensor], needs: Sequence[Box], box: Box) -> Tensor:
+            tensors, boxes = [], []
+            for slot in where:
+                if slot.kind == "read":
+                    tensors.append(held[slot.place])
+                    boxes.append(needs[slot.place])
+                elif slot.kind == "chain":
+                    tensors.append(held[-1])
+                    boxes.append(box)
+                else:
+                    tensors.append(known[slot.place])
+                    boxes.append(none)
+            if twin is not None and (plain or all(t.dim() <= tensors[0].dim() for t in tensors[1:])):
+                args = [tensors[a.position] if hasattr(a, "position") else a for a in pointwise_args]
+                if all(
+                    t.numel() == 1 or _broadcasts(t, tensors[0]) for t in tensors[1:]
+                ):
+                    return twin(*args, **dict(record.kwargs))
+            step = Step(
+                record, tuple(tensors), tuple(boxes), values, out, box, 1, tensors[0].device
+            )
+            return record.plan.run(step)
+
+        return run
+
+    def _normalise(self, record: Record, where: list[Slot]) -> Stage:
+        """A norm whose mean and variance are known."""
+        position = {p: s for p, s in enumerate(where)}
+        plan = record.plan
+        eps = plan.eps if isinstance(plan, GroupNorm) else record.args[7]
+
+        def run(held: list[Tensor], needs: Sequence[Box], box: Box) -> Tensor:
+            def find(place: int) -> Tensor | None:
+                argument = record.args[place]
+                if not hasattr(argument, "position"):
+                    return None
+                slot = position[argument.position]
+                if slot.kind == "known":
+                    return self.known[slot.place]
+                return held[-1] if slot.kind == "chain" else held[slot.place]
+
+            x = find(0)
+            assert x is not None
+            mean, var = self.moments[record.output]
+            return F.batch_norm(
+                x, mean.to(x.dtype), var.to(x.dtype), find(1), find(2), False, 0.0, eps
+            )
+
+        return run
+
+
+def _broadcasts(t: Tensor, to: Tensor) -> bool:
+    """Whether `t` fits `to` without making it larger."""
+    return all(a in (1, b) for a, b in zip(reversed(t.shape), reversed(to.shape), strict=False))
+
+
+class Convolution:
+    """A two-dimensional convolution with its weights laid out for the processor."""
+
+    def __init__(
+        self, record: Record, weight: Tensor, bias: Tensor | None, where: Slot, fuse: bool
+    ) -> None:
+        plan = record.plan
+        assert isinstance(plan, Convolve)
+        self.plan, self.where = plan, where
+        self.weight, self.bias = weight, bias
+        self.relations = tuple(plan.links[0].relations)
+        self.packed = False
+        self.bytes = 0
+        if weight.device.type == "cpu":
+            if fuse and weight.dtype == torch.float32 and packs(weight):
+                size = [1, weight.shape[1] * plan.groups, 64, 64]
+                self.weight = torch.ops.mkldnn._reorder_convolution_weight(
+                    weight, plan.padding, plan.stride, plan.dilation, plan.groups, size
+                )
+                self.packed = True
+            else:
+                self.weight = weight.contiguous(memory_format=torch.channels_last)
+            self.bytes = weight.numel() * weight.element_size()
+
+    def __call__(self, held: list[Tensor], needs: Sequence[Box], box: Box) -> Tensor:
+        x = held[self.where.place]
+        need = needs[self.where.place]
+        padding, before_extra, after_extra = [], [], []
+        for j in (0, 1):
+            relation, side, span = self.relations[j], box[j], need[j]
+            assert isinstance(relation, Window)
+            assert side is not None
+            assert span is not None
+            start, stop = relation.reach(side)
+            if span[0] >= span[1]:
+                before, after = stop - start, 0
+            else:
+                before, after = span[0] - start, stop - span[1]
+            # Zeros past the last window change nothing.
+            both = before if 0 <= before - after < relation.stride else min(before, after)
+            padding.append(both)
+            before_extra.append(before - both)
+            after_extra.append(max(after - both, 0))
+        if any(before_extra) or any(after_extra):
+            x = F.pad(x, [before_extra[1], after_extra[1], before_extra[0], after_extra[0]])
+        plan = self.plan
+        if self.packed:
+            return torch.ops.mkldnn._convolution_pointwise(
+                x, self.weight, self.bias, padding, plan.stride, plan.dilation, plan.groups, "none", [], ""
+            )
+        return torch.convolution(
+            x, self.weight, self.bias, plan.stride, padding, plan.dilation, False, [0, 0], plan.groups
+        )
+
+
+def packs(weight: Tensor) -> bool:
+    """Whether torch's build can lay out a convolution's weights ahead."""
+    return (
+        torch.backends.mkldnn.is_available()
+        and torch.backends.mkldnn.enabled
+        and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+        and hasattr(torch.ops.mkldnn, "_reorder_convolution_weight")
+        and weight.shape[1] > 0
+    )
+
+
+class Transposed:
+    """A two-dimensional transposed convolution that computes no more outputs than it must."""
+
+    def __init__(
+        self, record: Record, weight: Tensor, bias: Tensor | None, where: Slot, fuse: bool
+    ) -> None:
+        plan = record.plan
+        assert isinstance(plan, ConvolveTransposed)
+        self.plan, self.where = plan, where
+        self.weight = weight
+        self.bias = bias
+        self.relations = tuple(plan.links[0].relations)
+        self.bytes = weight.numel() * weight.element_size() if fuse else 0
+
+    def __call__(self, held: list[Tensor], needs: Sequence[Box], box: Box) -> Tensor:
+        x = held[self.where.place]
+        need = needs[self.where.place]
+        plan = self.plan
+        padding, extra, cuts = [], [], []
+        for j in (0, 1):
+            relation, side, span = self.relations[j], box[j], need[j]
+            assert isinstance(relation, Spread)
+            assert side is not None
+            assert span is not None
+            if span[0] >= span[1]:
+                return self._bias_alone(x, box)
+            # Without padding, the crop's outputs start at first and there are `full` of them.
+            first = span[0] * relation.stride - plan.padding[j]
+            full = (span[1] - span[0] - 1) * relation.stride + relation.dilation * (relation.kernel - 1) + 1
+            front, back = side[0] - first, first + full - side[1]
+            both = max(min(front, back), 0)
+            more = 0
+            if front > back and front - back < relation.stride:
+                both, more = max(front, 0), front - back
+            elif front > back:
+                both = max(back, 0)
+            padding.append(both)
+            extra.append(more)
+            cuts.append((front - both, side[1] - side[0], full - 2 * both + more))
+        out = torch.convolution(
+            x, self.weight, self.bias, plan.stride, padding, plan.dilation, True, extra, plan.groups
+        )
+        for j, (start, count, have) in enumerate(cuts):
+            out = self._cut(out, 2 + j, start, count, have)
+        return out
+
+    def _cut(self, out: Tensor, dim: int, start: int, count: int, have: int) -> Tensor:
+        """`count` positions from `start`; where no input reaches, the bias alone."""
+        if start >= 0 and start + count <= have:
+            return out if start == 0 and count == have else out.narrow(dim, start, count)
+        shape = list(out.shape)
+        shape[dim] = count
+        full = out.new_zeros(shape)
+        if self.bias is not None:
+            full += self.bias.view(-1, 1, 1)
+        low, high = max(start, 0), min(start + count, have)
+        if low < high:
+            full.narrow(dim, low - start, high - low).copy_(out.narrow(dim, low, high - low))
+        return full
+
+    def _bias_alone(self, x: Tensor, box: Box) -> Tensor:
+        sizes = [s[1] - s[0] for s in box if s is not None]
+        channels = self.weight.shape[1] * self.plan.groups
+        out = x.new_zeros(1, channels, *sizes)
+        return out if self.bias is None else out + self.bias.view(-1, 1, 1)

@@ -1,0 +1,41 @@
+"""Limits: how many bytes a user allows."""
+
+from __future__ import annotations
+
+import re
+
+from striate.errors import UsageError
+
+UNITS = {
+    "": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12,
+    "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40, "k": 2**10, "m": 2**20, "g": 2**30,
+}  # fmt: skip
+
+
+def parse_bytes(limit: int | float | str | None) -> int | None:
+    """Bytes from a number or a text such as "1GB", "512 MiB" or "1.5gb"; None stays None.
+
+    Raises UsageError for anything else.
+    """
+    if limit is None:
+        return None
+    if isinstance(limit, (int, float)) and not isinstance(limit, bool) and limit >= 1:
+        return int(limit)
+    if isinstance(limit, str):
+        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", limit)
+        if found and found[2].lower() in UNITS:
+            count = int(float(found[1]) * UNITS[found[2].lower()])
+            if count >= 1:
+                return count
+    raise UsageError(
+        f"a memory limit is a number of bytes or a text such as '1GB' or '512MiB'; got {limit!r}"
+    )
+
+
+def show_bytes(count: float) -> str:
+    """Bytes as a person reads them: 1.2 GB, 340 MB, 12 kB."""
+    for unit, size in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= size:
+            number = count / size
+            return f"{number:.1f} {unit}" if number < 100 else f"{number:.0f} {unit}"
+    return f"{int(count)} bytes"

@@ -1,0 +1,97 @@
+"""Plan: the walks, their grids and what they will take, decided before any tensor exists. Integers only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import product
+from math import prod
+from typing import Literal
+
+from striate.inference.tiled.axis import AxisPlan
+from striate.inference.tiled.costs import Cost
+from striate.inference.tiled.passes import Pass
+
+Strategy = Literal["whole", "halo", "carry", "mixed"]
+
+
+@dataclass(frozen=True)
+class Walk:
+    """One pass over the image, cell by cell.
+
+    step: positions of the first target that a cell takes along each axis.
+    carried: the axes along which values are kept from cell to cell instead of computed again.
+    cost: what it takes; bytes: the most that it holds at once.
+    """
+
+    work: Pass
+    targets: tuple[int, ...]
+    step: tuple[int, ...]
+    carried: tuple[bool, ...]
+    cost: Cost
+    bytes: int
+    axes: tuple[AxisPlan, ...] = field(repr=False)
+    last: Mapping[int, int] = field(repr=False)
+
+    @property
+    def cells(self) -> int:
+        """How many cells the walk has."""
+        return prod(a.steps for a in self.axes)
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """The axes from the slowest to the fastest: those that are carried vary fastest, or nothing could be kept."""
+        places = range(len(self.axes))
+        return tuple(sorted(places, key=lambda k: self.axes[k].carried))
+
+    def __iter__(self) -> Iterator[tuple[int, ...]]:
+        """The cells in the order of the walk, one step an axis."""
+        order = self.order
+        for steps in product(*[range(self.axes[k].steps) for k in order]):
+            cell = [0] * len(order)
+            for k, step in zip(order, steps, strict=True):
+                cell[k] = step
+            yield tuple(cell)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a tiled run will do.
+
+    image: (C, *spatial) of the image; strategy: of the last walk, "whole" if it is one cell.
+    tile: positions of the output that a cell hands out; lattice: what its sides are multiples of.
+    halo: pixels that an inner tile sees beyond its own, before and after, along each axis.
+    macs: multiply-adds that the walks do, and whole_macs those of one forward pass.
+    bytes: the most memory above the module and the image, in bytes; limit: what was allowed, None if nothing was said.
+    """
+
+    image: tuple[int, ...]
+    strategy: Strategy
+    tile: tuple[int, ...]
+    lattice: tuple[int, ...]
+    halo: tuple[tuple[int, int], ...]
+    walks: tuple[Walk, ...]
+    macs: int
+    whole_macs: int
+    bytes: int
+    limit: int | None
+
+    @property
+    def cells(self) -> int:
+        """Cells of all walks."""
+        return sum(w.cells for w in self.walks)
+
+    @property
+    def overlap(self) -> float:
+        """How much arithmetic the plan does for each multiply-add of one forward pass."""
+        return self.macs / self.whole_macs if self.whole_macs else 1.0
+
+    def __str__(self) -> str:
+        from striate.inference.tiled.limits import show_bytes
+
+        tile = " x ".join(map(str, self.tile))
+        passes = f", {len(self.walks)} passes" if len(self.walks) > 1 else ""
+        return (
+            f"{self.strategy}: tiles of {tile} positions, {self.cells:,} cells{passes}, "
+            f"{self.overlap:.2f}x the arithmetic, at most {show_bytes(self.bytes)}"
+        )

@@ -1,0 +1,163 @@
+"""Reductions: what is known of a value only when all its positions have been seen, gathered tile by tile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from striate.geometry import Record, Value
+from striate.geometry.rules.normalisation import GroupNorm
+from striate.geometry.rules.pooling import AdaptivePool
+from striate.geometry.rules.reduction import Reduce
+
+Way = Literal["mean", "sum", "amax", "amin", "any", "all", "var", "std", "norm", "moments", "whole"]
+
+# op -> how it is gathered; "whole" (the value itself is kept) for everything that is not here
+WAYS: dict[str, Way] = {
+    "mean": "mean", "sum": "sum", "amax": "amax", "amin": "amin", "max": "amax", "min": "amin", "any": "any",
+    "all": "all", "var": "var", "std": "std", "linalg_vector_norm": "norm", "norm": "norm",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Reduction:
+    """A statistic over all positions of `value` that a record needs or is.
+
+    output: the value that it makes ("moments": the output of the norm; "whole": `value` itself).
+    level: the pass in which it is gathered.
+    """
+
+    record: Record
+    value: int
+    output: int
+    level: int
+    way: Way
+
+
+def way_of(record: Record) -> Way:
+    """How the result of a record that ends every axis is gathered."""
+    plan = record.plan
+    if isinstance(plan, AdaptivePool):
+        return "amax" if plan.largest else "mean"
+    if not isinstance(plan, Reduce) or record.which != 0:
+        return "whole"
+    way = WAYS.get(record.op, "whole")
+    if way == "norm" and _argument(record, 1, "ord", 2) not in (2, 2.0, None):
+        return "whole"
+    return way
+
+
+def _argument(record: Record, place: int, name: str, default: Any) -> Any:
+    if len(record.args) > place:
+        return record.args[place]
+    return dict(record.kwargs).get(name, default)
+
+
+class Gathered:
+    """Gathers one reduction over tiles that meet every position once; sums are kept in float64.
+
+    Seed 003's global average is a sum over positions divided by their number: it does not matter in which order the
+    positions come. Variances are gathered around the first tile's mean, so that no digits are lost.
+    """
+
+    def __init__(self, reduction: Reduction, value: Value) -> None:
+        self.reduction = reduction
+        self.value = value
+        plan = reduction.record.plan
+        if isinstance(plan, AdaptivePool):
+            n = len(plan.untracked)
+            self.dims: tuple[int, ...] = tuple(range(-n, 0))
+            self.keepdim = True
+        elif isinstance(plan, Reduce):
+            self.dims, self.keepdim = plan.dims, plan.keepdim
+        else:  # statistics of a norm: a channel at a time
+            self.dims = tuple(d for d in range(len(value.shape)) if d != 1)
+            self.keepdim = True
+        self.count = 1
+        for d in self.dims:
+            self.count *= value.shape[d]
+        self.parts: dict[str, Tensor] = {}
+
+    def add(self, x: Tensor) -> None:
+        """Take in a tile of the value."""
+        way = self.reduction.way
+        if x.dtype in (torch.float16, torch.bfloat16):
+            x = x.float()
+        if way in ("amax", "amin"):
+            self._join("top", getattr(x, way)(self.dims, keepdim=self.keepdim))
+        elif way in ("any", "all"):
+            part = x != 0
+            for d in sorted([d % x.dim() for d in self.dims], reverse=True):
+                part = getattr(part, way)(d, keepdim=self.keepdim)
+            self._join("top", part)
+        elif way in ("mean", "sum"):
+            self._plus("sum", x.sum(self.dims, keepdim=self.keepdim))
+        elif way == "norm":
+            part = torch.linalg.vector_norm(x, 2, self.dims, keepdim=self.keepdim)
+            self._plus("squares", part.double().square())
+        else:
+            if "around" not in self.parts:
+                self.parts["around"] = x.mean(self.dims, keepdim=True)
+            off = x - self.parts["around"]
+            self._plus("sum", off.sum(self.dims, keepdim=True))
+            part = torch.linalg.vector_norm(off, 2, self.dims, keepdim=True)
+            self._plus("squares", part.double().square())
+
+    def _plus(self, name: str, part: Tensor) -> None:
+        part = part.double() if part.is_floating_point() else part
+        self.parts[name] = self.parts[name] + part if name in self.parts else part
+
+    def _join(self, name: str, part: Tensor) -> None:
+        if name not in self.parts:
+            self.parts[name] = part
+            return
+        joins = {
+            "amax": torch.maximum,
+            "amin": torch.minimum,
+            "any": torch.logical_or,
+            "all": torch.logical_and,
+        }
+        self.parts[name] = joins[self.reduction.way](self.parts[name], part)
+
+    def result(self, out: Value) -> Tensor:
+        """The reduction, in the kind of number of the value `out` that it makes."""
+        way, parts = self.reduction.way, self.parts
+        if way in ("amax", "amin", "any", "all"):
+            return parts["top"].to(out.dtype)
+        if way == "sum":
+            return parts["sum"].to(out.dtype)
+        if way == "mean":
+            return (parts["sum"] / self.count).to(out.dtype)
+        if way == "norm":
+            return parts["squares"].sqrt().to(out.dtype)
+        off = self.squared_deviation()
+        record = self.reduction.record
+        correction = dict(record.kwargs).get("correction", 1)
+        if record.target.endswith(".dim"):
+            correction = int(_argument(record, 2, "unbiased", True))
+        spread = off / max(self.count - (1 if correction is None else correction), 0)
+        if not self.keepdim:
+            spread = spread.squeeze(self.dims)
+        return (spread.sqrt() if way == "std" else spread).to(out.dtype)
+
+    def squared_deviation(self) -> Tensor:
+        """Sum of squared distances from the mean."""
+        total = self.parts["sum"].double()
+        return (self.parts["squares"] - total.square() / self.count).clamp(min=0)
+
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """Mean and variance (without correction) of each channel, (C,) float64; of each group for a group norm."""
+        mean = (self.parts["around"].double() + self.parts["sum"] / self.count).flatten()
+        off = self.squared_deviation().flatten()
+        plan = self.reduction.record.plan
+        if not isinstance(plan, GroupNorm):
+            return mean, off / self.count
+        size = len(mean) // plan.groups
+        means, offs = mean.view(plan.groups, size), off.view(plan.groups, size)
+        centre = means.mean(1, keepdim=True)
+        spread = offs.sum(1, keepdim=True) + self.count * (means - centre).square().sum(1, keepdim=True)
+        variance = (spread / (self.count * size)).expand_as(means)
+        return centre.expand_as(means).flatten(), variance.flatten()
