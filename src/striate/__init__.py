@@ -13,17 +13,35 @@ __version__ = "0.1.0"
 
 # Public name -> the room that it lives in.
 _ROOMS = {
-    "StriateError": "striate.errors",
     "Finding": "striate.findings",
+    "Geometry": "striate.geometry",
+    "Listener": "striate.runs",
+    "Recipe": "striate.training",
+    "Run": "striate.runs",
+    "StriateError": "striate.errors",
     "build": "striate.models",
+    "load": "striate.runs",
+    "open_source": "striate.data",
+    "predict": "striate.runs",
+    "trace": "striate.geometry",
+    "train": "striate.runs",
 }
 
 __all__ = [*sorted(_ROOMS), "__version__"]
 
 if TYPE_CHECKING:
+    from striate.data import open_source as open_source
     from striate.errors import StriateError as StriateError
     from striate.findings import Finding as Finding
+    from striate.geometry import Geometry as Geometry
+    from striate.geometry import trace as trace
     from striate.models import build as build
+    from striate.runs import Listener as Listener
+    from striate.runs import Run as Run
+    from striate.runs import load as load
+    from striate.runs import predict as predict
+    from striate.runs import train as train
+    from striate.training import Recipe as Recipe
 
 
 def __getattr__(name: str) -> Any:

@@ -18,7 +18,6 @@ from striate.runs.evaluate import report_run
 from striate.training import Recipe, parse_seconds
 from striate.training.loop import EpochRecord, Moment
 
-
 EPOCH_LINES = 15  # at most about so many lines of epochs stay on the screen
 SHOWN = (
     "optimizer", "lr", "batch", "epochs", "budget", "shift", "flip", "scale", "rotate", "erase", "mixup",

@@ -11,6 +11,7 @@ from striate import evaluation
 from striate.data import Source, Split, SplitDataset, check, describe
 from striate.data.batches import DiskImages, OrderedBatches
 from striate.errors import StriateError
+from striate.evaluation.temperature import fit_temperature
 from striate.findings import Finding
 from striate.geometry import trace
 from striate.report import write_report
@@ -21,6 +22,7 @@ from striate.training.machine import choose_precision
 
 SHOWN = 6  # images in the section on what enters the network
 BATCH = 256
+LEAST_FOR_TEMPERATURE = 50  # validation images
 
 
 def evaluate_run(
@@ -59,7 +61,7 @@ def evaluate_run(
                 probabilities,
                 labels,
                 classes,
-                lambda i: run.preparation.apply(split.image(i)),
+                lambda i: split.prepare(i, run.preparation),
                 split.keys,
             )
         )
@@ -83,6 +85,15 @@ def evaluate_run(
     )
     if len(split):
         listener.finding(headline)
+
+
+def calibrate(run: Run, source: Source, device: torch.device) -> None:
+    """Fit the run's temperature on its validation images, if there are enough of them."""
+    if len(source.val) >= LEAST_FOR_TEMPERATURE and len(source.test):
+        logits = split_logits(run, source.val, device)
+        run.info["temperature"] = round(
+            fit_temperature(logits, torch.from_numpy(source.val.labels)), 4
+        )
 
 
 def split_logits(run: Run, split: Split, device: torch.device) -> torch.Tensor:
@@ -112,7 +123,7 @@ def seen(run: Run, split: Split) -> Finding:
     squashed = run.preparation.fit == "squash"
     return evaluation.as_seen(
         originals,
-        np.stack([run.preparation.apply(image) for image in originals]),
+        np.stack([split.prepare(i, run.preparation) for i in first]),
         [0.0 if squashed else run.preparation.lost_fraction(*size) for size in sizes],
         [split.keys[i] for i in first],
         squeezes=[1 - run.preparation.lost_fraction(*size) for size in sizes] if squashed else None,

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from striate.data import read_image
 from striate.data.naming import ignored
 from striate.data.reading import SUFFIXES
 from striate.errors import DataError, UsageError
@@ -77,7 +76,7 @@ def predict(
 
     def prepare(name: str) -> np.ndarray | str:
         try:
-            return run.preparation.apply(read_image(Path(name)))
+            return run.preparation.read(Path(name))
         except DataError as error:
             return str(error)
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, fields
 from importlib import metadata
 from pathlib import Path
 
-from striate import __version__
+import striate
 from striate.training.checkpoint import write_atomically
 from striate.training.loop import EpochRecord
 
@@ -25,7 +25,7 @@ def versions() -> dict[str, str]:
     """Versions of Python, Striate and what computes for it."""
     packages = ("torch", "torchvision", "timm", "numpy", "pillow")
     return {
-        "striate": __version__,
+        "striate": striate.__version__,
         "python": platform.python_version(),
         **{name: metadata.version(name) for name in packages},
     }

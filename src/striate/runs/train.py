@@ -22,11 +22,12 @@ from striate.data import (
 )
 from striate.data.augment import Augmentation
 from striate.data.batches import DiskImages, Images, MemoryImages, OrderedBatches, TrainingBatches
-from striate.errors import RunError, UsageError
+from striate.errors import GeometryError, RunError, UsageError
+from striate.geometry import trace
 from striate.memory import keep_large_buffers
 from striate.models import build, head, layer_groups
 from striate.models import preparation as preparation_of
-from striate.runs.evaluate import evaluate_run, report_run
+from striate.runs.evaluate import calibrate, evaluate_run, report_run
 from striate.runs.listener import Listener
 from striate.runs.record import now, versions, write_metrics
 from striate.runs.run import FORMAT, Run, latest_unfinished, new_folder
@@ -71,14 +72,18 @@ def train(
     if resume:
         run = latest_unfinished(wanted)
         plan = plan_again(run, listener)
+        job = prepare(plan, device, listener)
+        job.training.load_state_dict(load_checkpoint(run.path / "checkpoint"))
     else:
         plan = plan_from(recipe, device, listener)
+        job = prepare(plan, device, listener)
         info = first_info(plan)
         run = Run(new_folder(wanted, numbered=out is None), info)
         run.save_info()
     listener.say(f"run: {run.path}")
-    finished = train_run(run, plan, device, started, listener, resume=resume)
+    finished = train_run(run, plan, job, started, listener)
     run.info["finished"] = finished
+    calibrate(run, plan.source, device)
     evaluate_run(run, plan.source, listener, device=device, why=plan.why)
     run.save_info()
     report_run(run)
@@ -86,7 +91,7 @@ def train(
         remove_checkpoint(run)
     else:
         listener.say(
-            f"stopped before its end; striate train {recipe.data} --out {run.path} --resume goes on"
+            f"stopped before its end; `striate train {recipe.data} --out {run.path} --resume` goes on"
         )
     return run
 
@@ -130,6 +135,8 @@ def plan_from(recipe: Recipe, device: torch.device, listener: Listener) -> Plan:
         recipe, photographs=source.photographs, size=recipe.size or largest
     )
     why = [f"model = {spec}: {reason}"] if recipe.model is None else []
+    if recipe.size is not None:  # before any image is brought to that size
+        require(4 * 16 * LEAST_IMAGES * recipe.size**2, f"{recipe.size} x {recipe.size}", device)
     known = preparation_of(spec) if pretrained else None
     preparation = choose_preparation(
         source,
@@ -140,7 +147,6 @@ def plan_from(recipe: Recipe, device: torch.device, listener: Listener) -> Plan:
         fit=recipe.fit,
         interpolation=known.interpolation if known else None,
     )
-    require_memory(preparation, device)
     facts = Facts(
         images=min(len(source.train), recipe.limit or len(source.train)),
         height=preparation.height,
@@ -153,9 +159,11 @@ def plan_from(recipe: Recipe, device: torch.device, listener: Listener) -> Plan:
     )
     chosen, more = choose(recipe.replace(model=spec, pretrained=pretrained), facts)
     listener.decided(chosen, [*why, *preparation.why, *more])
-    return Plan(
+    plan = Plan(
         recipe=chosen, source=source, preparation=preparation, why=[*why, *preparation.why, *more]
     )
+    require_memory(plan, device)
+    return plan
 
 
 def plan_again(run: Run, listener: Listener) -> Plan:
@@ -189,14 +197,33 @@ def first_info(plan: Plan) -> dict[str, Any]:
     }
 
 
-def require_memory(preparation: Preparation, device: torch.device) -> None:
-    """Raise UsageError when a few images of this size, with the maps of a small network, exceed the memory."""
-    least = 8 * 64 * preparation.height * preparation.width * 4
+LEAST_IMAGES = 8  # that a training step must be able to hold
+
+
+def require_memory(plan: Plan, device: torch.device) -> None:
+    """Build the network without memory, and raise UsageError when a few images would not fit.
+
+    Raises UsageError also for a model that does not exist or does not fit the images.
+    """
+    preparation = plan.preparation
+    with torch.device("meta"):
+        skeleton = build_model(plan, fresh=True)
+    shape = (1, preparation.channels, preparation.height, preparation.width)
+    try:
+        geometry = trace(skeleton, shape)
+    except GeometryError:
+        return  # a network that cannot be traced may still train
+    least = 8 * geometry.total_params + LEAST_IMAGES * geometry.total_activation_bytes
+    require(least, f"{preparation.height} x {preparation.width}", device)
+
+
+def require(least: int, pixels: str, device: torch.device) -> None:
+    """Raise UsageError when `least` bytes are not free."""
     have = available_memory() if device.type == "cpu" else torch.cuda.mem_get_info(device)[0]
     if least > have:
         raise UsageError(
-            f"images of {preparation.height} x {preparation.width} pixels need about {least / 2**30:.0f} GiB to train on "
-            f"and {have / 2**30:.0f} GiB are free; choose a smaller --size"
+            f"training on images of {pixels} pixels needs at least {least / 2**30:.0f} GiB and "
+            f"{have / 2**30:.0f} GiB are free; choose a smaller --size or model"
         )
 
 
@@ -224,20 +251,25 @@ def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+def build_model(plan: Plan, *, fresh: bool = False) -> nn.Module:
+    """The recipe's network for the plan's images and classes; `fresh` without any given weights."""
+    recipe, preparation = plan.recipe, plan.preparation
+    return build(
+        str(recipe.model),
+        in_channels=preparation.channels,
+        num_classes=len(plan.source.classes),
+        size=preparation.size,
+        pretrained=bool(recipe.pretrained) and not fresh,
+        weights=None if fresh else recipe.weights,
+        **({"width": recipe.width} if recipe.width else {}),
+    )
+
+
 def make_model(plan: Plan, device: torch.device) -> nn.Module:
     """The network with its first weights: drawn from the recipe's seed, or pretrained."""
-    recipe, preparation = plan.recipe, plan.preparation
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
-        model = build(
-            str(recipe.model),
-            in_channels=preparation.channels,
-            num_classes=len(plan.source.classes),
-            size=(preparation.height, preparation.width),
-            pretrained=bool(recipe.pretrained),
-            weights=recipe.weights,
-            **({"width": recipe.width} if recipe.width else {}),
-        )
+        torch.manual_seed(plan.recipe.seed)
+        model = build_model(plan)
     return model.to(device, memory_format=torch.channels_last)
 
 
@@ -266,16 +298,22 @@ def make_training(
     )
 
 
-def train_run(
-    run: Run, plan: Plan, device: torch.device, started: float, listener: Listener, *, resume: bool
-) -> bool:
-    """The training itself; leaves weights, metrics and, if stopped, a checkpoint in the run. Returns whether it ended."""
+@dataclass(kw_only=True)
+class Job:
+    """What a plan needs to run: batches, validation images, and the training with its model."""
+
+    batches: TrainingBatches
+    validation: Images | None
+    training: Training
+    seconds_per_step: float
+
+
+def prepare(plan: Plan, device: torch.device, listener: Listener) -> Job:
+    """Load the images, build the model and measure a step; nothing is written yet."""
     recipe = plan.recipe
     listener.stage("preparing images")
-    training_images = images_of(plan, "train", device, listener)
-    validation = images_of(plan, "val", device, listener) if len(plan.source.val) else None
     batches = TrainingBatches(
-        images=training_images,
+        images=images_of(plan, "train", device, listener),
         preparation=plan.preparation,
         augmentation=augmentation_of(recipe),
         classes=len(plan.source.classes),
@@ -283,30 +321,45 @@ def train_run(
         seed=recipe.seed,
         device=device,
     )
-    torch.manual_seed(recipe.seed)
-    model = make_model(plan, device)
-    total = max(1, round((recipe.epochs or 1) * batches.steps_per_epoch))
-    head_steps = round((recipe.head_epochs or 0) * batches.steps_per_epoch)
-    training = make_training(plan, model, device, total, min(head_steps, total // 4))
+    validation = images_of(plan, "val", device, listener) if len(plan.source.val) else None
     listener.stage("measuring")
-    per_step = seconds_per_step(plan, batches, device)
-    if resume:
-        training.load_state_dict(load_checkpoint(run.path / "checkpoint"))
-    elif recipe.budget is not None:
-        training.deadline = started + recipe.budget
-        training.pace.replan((training.deadline - time.monotonic()) * 0.95, per_step)
-        training.head_steps = min(head_steps, training.pace.total // 4)
-    pace = training.pace
+    torch.manual_seed(recipe.seed)
+    total = max(1, round((recipe.epochs or 1) * batches.steps_per_epoch))
+    head_steps = min(round((recipe.head_epochs or 0) * batches.steps_per_epoch), total // 4)
+    training = make_training(plan, make_model(plan, device), device, total, head_steps)
+    return Job(
+        batches=batches,
+        validation=validation,
+        training=training,
+        seconds_per_step=seconds_per_step(plan, batches, device),
+    )
+
+
+def train_run(run: Run, plan: Plan, job: Job, started: float, listener: Listener) -> bool:
+    """The training itself; leaves weights, metrics and, if stopped, a checkpoint in the run.
+
+    started: time.monotonic() from which a budget counts. Returns whether it went to its end.
+    """
+    recipe, training, validation = plan.recipe, job.training, job.validation
+    pace, per_epoch, device = training.pace, job.batches.steps_per_epoch, training.device
+    if recipe.budget is not None:
+        training.deadline = started + recipe.budget - training.seconds
+        if pace.step == 0:
+            pace.replan((training.deadline - time.monotonic()) * 0.95, job.seconds_per_step)
+            training.head_steps = min(training.head_steps, pace.total // 4)
+    left = pace.total - pace.step
     listener.say(
-        f"{pace.total - pace.step:,} steps of {recipe.batch} images, "
-        f"{(pace.total - pace.step) / batches.steps_per_epoch:.1f} epochs: about "
-        f"{(pace.total - pace.step) * per_step:.0f} s on {device.type} in {str(training.dtype).removeprefix('torch.')}"
+        f"{left:,} steps of {recipe.batch} images, {left / per_epoch:.1f} epochs: about "
+        f"{left * job.seconds_per_step:.0f} s on {device.type} in {name_of(training.dtype)}"
     )
 
     def evaluate(network: nn.Module) -> tuple[float, float]:
         assert validation is not None
         ordered = OrderedBatches(
-            images=validation, preparation=plan.preparation, batch=EVALUATION_BATCH, device=device
+            images=validation,
+            preparation=plan.preparation,
+            batch=EVALUATION_BATCH,
+            device=device,
         )
         logits = predict_logits(network, ordered, dtype=training.dtype)
         loss = nn.functional.cross_entropy(logits, validation.labels)
@@ -319,7 +372,7 @@ def train_run(
     listener.stage("training")
     ended = fit(
         training,
-        batches,
+        job.batches,
         evaluate=evaluate if validation is not None else None,
         on_step=listener.step,
         on_epoch=on_epoch,
@@ -330,16 +383,21 @@ def train_run(
     with training.average.applied() as averaged:
         run.save_weights(averaged.state_dict())
     if recipe.budget is not None:  # a budget is a length in another unit: note the length itself
-        run.info["recipe"]["epochs"] = training.pace.step / batches.steps_per_epoch
+        run.info["recipe"]["epochs"] = training.pace.step / per_epoch
     run.info["training"] = {
         "steps": training.pace.step,
         "seconds": round(training.seconds, 2),
         "device": device.type,
-        "precision": str(training.dtype).removeprefix("torch."),
+        "precision": name_of(training.dtype),
         "threads": torch.get_num_threads(),
     }
     run.save_info()
     return ended
+
+
+def name_of(dtype: torch.dtype) -> str:
+    """`bfloat16` of `torch.bfloat16`."""
+    return str(dtype).removeprefix("torch.")
 
 
 def augmentation_of(recipe: Recipe) -> Augmentation:

@@ -20,6 +20,7 @@ from striate.training.machine import micro_batch
 from striate.training.optimizers import Optimizers
 from striate.training.schedule import Pace, learning_rate_factor
 
+REPLAN_SECONDS = 2.0  # between two looks at the clock, when the schedule must fit a time
 CHECK_EVERY = 10  # steps between two looks at the loss: a look makes a GPU wait
 
 
@@ -144,7 +145,7 @@ def fit(
     history = t.history = t.history if t.history is not None else []
     started, last_save = time.monotonic() - t.seconds, time.monotonic()
     meter, watch = Meter(), LossWatch()
-    epoch_started, epoch_first = time.monotonic(), pace.step
+    planned, planned_at = time.monotonic(), pace.step
     t.enter_step()
     with interruptible() as stop:
         stream = batches.from_step(pace.step)
@@ -189,11 +190,11 @@ def fit(
                     )
                 )
                 on_epoch(history)
-                now = time.monotonic()
-                if t.deadline is not None and not pace.done:
-                    pace.replan(t.deadline - now, (now - epoch_started) / (pace.step - epoch_first))
-                epoch_started, epoch_first = now, pace.step
                 meter = Meter()
+            now = time.monotonic()
+            if t.deadline is not None and now - planned > REPLAN_SECONDS and not pace.done:
+                pace.replan(t.deadline - now, (now - planned) / (pace.step - planned_at))
+                planned, planned_at = now, pace.step
             if epoch_ends or time.monotonic() - last_save > save_every:
                 save(t.state_dict())
                 last_save = time.monotonic()

@@ -128,11 +128,9 @@ class Recipe:
             t for t in (typing.get_args(hints[name]) or (hints[name],)) if t is not types.NoneType
         ]
         kind = kinds[0]
-        if value is None or (
-            isinstance(value, str) and value.lower() in ("none", "auto") and len(kinds) < 2
-        ):
-            if types.NoneType in typing.get_args(hints[name]):
-                return None
+        optional = types.NoneType in typing.get_args(hints[name])
+        if optional and (value is None or str(value).lower() in ("none", "auto")):
+            return None
         try:
             if kind is bool:
                 if isinstance(value, bool):

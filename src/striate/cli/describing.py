@@ -1,0 +1,156 @@
+"""`striate data`, `striate models` and `striate summary`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+from rich.progress import Progress, track
+from rich.table import Table
+
+from striate.cli.console import err, out, print_csv, print_finding
+from striate.errors import UsageError
+
+
+def data_command(data: str | None, *, seed: int, format: str) -> None:
+    """List the sources, or describe one."""
+    from striate.data import check, describe, list_sources, open_source
+
+    if data is None:
+        print_finding(list_sources(), format)
+        return
+    with Progress(console=err, transient=True) as progress:
+        task = progress.add_task("reading images", total=None)
+        source = open_source(
+            data, seed=seed, progress=lambda done, total: progress.update(task, completed=done, total=total)
+        )
+        description, checked = describe(source), check(source)
+    if format == "json":
+        print(json.dumps({"data": description.to_dict(), "check": checked.to_dict()}, indent=1))
+        return
+    print_finding(description, format)
+    if format == "table":
+        print_finding(checked, format)
+
+
+def models_command(pattern: str | None, *, format: str) -> None:
+    """List the models with their costs; timm's by name only, they are too many to build."""
+    import torch
+
+    from striate.geometry import trace
+    from striate.models import MODELS, build
+
+    if pattern is not None and pattern.startswith("timm/"):
+        return timm_names(pattern.removeprefix("timm/"), format)
+    names = [name for name in MODELS if pattern is None or pattern.lower() in name]
+    if not names:
+        raise UsageError(f"no model's name contains {pattern!r}; see `striate models`")
+    rows: list[dict[str, Any]] = []
+    for name in track(names, "tracing", console=err, transient=True):
+        entry = MODELS[name]
+        classes = 1000 if entry.size[0] > 64 else 10
+        with torch.device("meta"):
+            module = build(name, in_channels=entry.channels, num_classes=classes)
+        shape = (entry.channels, *entry.size)
+        geometry = trace(module.eval(), (1, *shape))
+        rows.append(
+            {
+                "model": name,
+                "input": "x".join(map(str, shape)),
+                "classes": classes,
+                "parameters": geometry.total_params,
+                "multiply_adds": geometry.total_macs,
+                "description": entry.description,
+            }
+        )
+    if format == "json":
+        print(json.dumps(rows, indent=1))
+    elif format == "csv":
+        print_csv(rows)
+    else:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for heading in ("model", "input", "classes", "parameters", "multiply-adds", ""):
+            table.add_column(
+                heading, justify="left" if heading in ("model", "") else "right", no_wrap=True
+            )
+        for row in rows:
+            table.add_row(
+                row["model"],
+                row["input"].replace("x", " × "),
+                f"{row['classes']:,}",
+                f"{row['parameters'] / 1e6:,.2f} M",
+                "–" if row["multiply_adds"] is None else f"{row['multiply_adds'] / 1e6:,.1f} M",
+                f"[dim]{row['description']}[/dim]",
+            )
+        out.print(table)
+        out.print(
+            "[dim]Also a layer pattern such as[/dim] "
+            + escape("'[[conv32-relu]*2-pool]*2-[fc128-relu]-fc'")
+            + "[dim], and[/dim] timm/NAME [dim](`striate models timm/` lists the names).[/dim]"
+        )
+
+
+def timm_names(part: str, format: str) -> None:
+    """The names of timm's models that contain `part`."""
+    import timm
+
+    names = [f"timm/{name}" for name in timm.list_models(f"*{part}*")]
+    if not names:
+        raise UsageError(f"no model of timm's has {part!r} in its name; see `striate models timm/`")
+    if format == "json":
+        print(json.dumps(names, indent=1))
+    else:
+        print("\n".join((["model"] if format == "csv" else []) + names))
+
+
+def parse_shape(text: str) -> tuple[int, int, int]:
+    """(channels, height, width) from such as 3x224x224. Raises UsageError."""
+    parts = text.lower().replace("×", "x").split("x")
+    if len(parts) != 3 or not all(p.isdecimal() and int(p) > 0 for p in parts):
+        raise UsageError(f"--input is channels x height x width such as 3x224x224, got {text!r}")
+    channels, height, width = map(int, parts)
+    return channels, height, width
+
+
+def summary_command(
+    target: str, *, input: str | None, classes: int | None, depth: int | None, format: str
+) -> None:
+    """The layers of a model or of a run's network."""
+    import torch
+
+    from striate.geometry import summary, summary_rows, trace
+    from striate.models import MODELS, build
+    from striate.models import preparation as preparation_of
+    from striate.runs import load
+
+    shape = parse_shape(input) if input is not None else None
+    if (Path(target) / "run.toml").is_file():
+        run = load(target)
+        module = run.model
+        known = (run.preparation.channels, run.preparation.height, run.preparation.width)
+    else:
+        entry = MODELS.get(target)
+        if entry is not None:
+            known = (entry.channels, *entry.size)
+        elif target.startswith("timm/"):
+            known = (3, *preparation_of(target).size)
+        else:
+            known = (3, 32, 32)
+        wanted = shape or known
+        with torch.device("meta"):
+            module = build(
+                target,
+                in_channels=wanted[0],
+                num_classes=classes or (1000 if known[1] > 64 else 10),
+                size=wanted[1:],
+            )
+        module.eval()
+    geometry = trace(module, (1, *(shape or known)))
+    if format == "json":
+        print(json.dumps(summary_rows(geometry, depth=depth), indent=1))
+    elif format == "csv":
+        print_csv(summary_rows(geometry, depth=depth))
+    else:
+        print_finding(summary(geometry, depth=depth), format)
