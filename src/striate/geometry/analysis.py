@@ -121,7 +121,7 @@ def analyse(
                 Record(
                     index, "", known.name, str(call.target), number, s.which, call.args,
                     tuple(call.kwargs.items()), tuple([numbers[i] for i in call.inputs]), output,
-                    call.invocation, result.plan, params, macs, slot in used,
+                    call.invocation, result.plan, params, macs if slot == wanted[0] else 0, slot in used,
                 )
             )  # fmt: skip
     for leaf in outputs:

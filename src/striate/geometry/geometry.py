@@ -121,24 +121,13 @@ class Geometry:
     @property
     def total_macs(self) -> int | None:
         """Multiply-adds of one forward pass as traced; None if an operation's are unknown."""
-        counts = [r.macs for r in self.first_of_calls]
+        counts = [r.macs for r in self.records]
         return None if any(c is None for c in counts) else sum(c for c in counts if c is not None)
 
     @property
     def known_macs(self) -> int:
         """Multiply-adds of the operations that can be counted."""
-        return sum(r.macs or 0 for r in self.first_of_calls)
-
-    @cached_property
-    def first_of_calls(self) -> tuple[Record, ...]:
-        """One record a call."""
-        seen: set[int] = set()
-        found = []
-        for r in self.records:
-            if r.call not in seen:
-                seen.add(r.call)
-                found.append(r)
-        return tuple(found)
+        return sum(r.macs or 0 for r in self.records)
 
     @property
     def total_activation_bytes(self) -> int:

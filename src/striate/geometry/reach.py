@@ -117,7 +117,7 @@ def _shortest(reach: Reach) -> Reach:
 
 def _listed(relation: Relation, inner: Reach) -> Seen:
     """A relation without a pattern, position by position."""
-    if isinstance(relation, All) or isinstance(relation, (All, Point)):
+    if isinstance(relation, (All, All, Point)):
         return EVERYTHING
     lo, hi = [], []
     for o in range(relation.n_out):

@@ -206,14 +206,18 @@ class Spread(Relation):
 
 @dataclass(frozen=True, slots=True)
 class Ranges(Relation):
-    """Output o reads inputs `starts[o]` to `stops[o] - 1`, both sequences never falling: adaptive pooling, resizing."""
+    """Output o reads inputs `starts[o]` to `stops[o] - 1`, both sequences never falling: adaptive pooling, resizing.
+
+    `sets` holds the exact sets where they are not all of that (a cubic weight between two others can be zero).
+    """
 
     starts: tuple[int, ...]
     stops: tuple[int, ...]
     ideal: Pattern | None = None
+    sets: tuple[tuple[int, ...], ...] = ()
 
     def index(self, o: int) -> tuple[int, ...]:
-        return tuple(range(self.starts[o], self.stops[o]))
+        return self.sets[o] if self.sets else tuple(range(self.starts[o], self.stops[o]))
 
     def pull(self, out: Interval) -> Interval:
         if out[0] >= out[1]:

@@ -11,7 +11,7 @@ that inverts the view); other views of that base are read again from it when the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -22,6 +22,7 @@ from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from striate.geometry.record import Ref
+from striate.geometry.shapes import FAST
 
 META = torch.device("meta")
 LITERAL = 4096  # the most numbers of a nameless constant that a value keeps
@@ -138,17 +139,6 @@ def facts(target: OpOverload) -> Facts:
     _FACTS[target] = known
     return known
 
-
-def _batch_norm(args: Sequence[Any]) -> tuple[Tensor, Tensor, Tensor]:
-    """The result of native_batch_norm on meta tensors; torch's own meta kernel takes 0.5 ms a call."""
-    x = args[0]
-    size = x.shape[1] if args[5] else 0
-    return torch.empty_like(x), x.new_empty((size,)), x.new_empty((size,))
-
-
-FAST: dict[OpOverload, Callable[[Sequence[Any]], Any]] = {
-    torch.ops.aten.native_batch_norm.default: _batch_norm,
-}
 
 FACTORIES: dict[str, OpOverload] = {
     "empty": torch.ops.aten.zeros.default,  # what was never written reads zero
@@ -327,7 +317,9 @@ class Tape(TorchDispatchMode):
             run_args, run_kwargs = args, kwargs
         inputs = tuple([self.read(e) for e in taken])
         fast = FAST.get(func)
-        out = fast(run_args) if fast is not None and not kwargs else func(*run_args, **run_kwargs)
+        out: Any = fast(run_args, run_kwargs) if fast is not None and not stays_real else None
+        if out is None:
+            out = func(*run_args, **run_kwargs)
 
         if known.writes:
             return self._written(func, known, args, kwargs, template, named, inputs, out)

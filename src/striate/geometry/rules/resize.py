@@ -68,16 +68,26 @@ def taps(
 def relation(
     n_in: int, n_out: int, mode: Mode, corners: bool, scale: float | None, double: bool
 ) -> Relation:
-    """Which input positions have a weight other than zero, as ranges."""
+    """Which input positions have a weight other than zero, as ranges.
+
+    A weight below rounding counts as zero: whether an exact 0 comes out as 0 or 1e-16 depends on the processor.
+    """
     index, weight = taps(n_in, n_out, mode, corners, scale, double)
-    used = weight != 0
-    lo = np.where(used, index, n_in).min(1)
-    hi = np.where(used, index, -1).max(1)
-    starts = np.minimum.accumulate(lo[::-1])[::-1]
-    stops = np.maximum.accumulate(hi) + 1
+    least = 8 * np.finfo(np.float64 if double else np.float32).eps
+    sets = []
+    for places, weights in zip(index.tolist(), weight.tolist(), strict=True):
+        total: dict[
+            int, float
+        ] = {}  # taps over the border fall on the same position, and may cancel there
+        for i, w in zip(places, weights, strict=True):
+            total[i] = total.get(i, 0.0) + w
+        sets.append(tuple(sorted(i for i, w in total.items() if abs(w) > least)))
+    starts = np.minimum.accumulate([s[0] for s in reversed(sets)])[::-1]
+    stops = np.maximum.accumulate([s[-1] for s in sets]) + 1
+    holes = any(s != tuple(range(a, b)) for s, a, b in zip(sets, starts, stops, strict=True))
     return Ranges(
         n_in, n_out, tuple(starts.tolist()), tuple(stops.tolist()),
-        _ideal(n_in, n_out, mode, corners, scale),
+        _ideal(n_in, n_out, mode, corners, scale), tuple(sets) if holes else (),
     )  # fmt: skip
 
 

@@ -1,0 +1,96 @@
+"""The short cuts of the trace give what torch's own meta kernels give."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from striate.geometry.shapes import FAST
+
+aten = torch.ops.aten
+
+
+def tensor(*shape: int, dtype: torch.dtype = torch.float32, transposed: bool = False) -> Tensor:
+    made = torch.empty(shape, device="meta", dtype=dtype)
+    return made.transpose(0, -1) if transposed and len(shape) > 1 else made
+
+
+def cases(rng: random.Random) -> list[tuple[Any, tuple[Any, ...], dict[str, Any]]]:
+    n, c, h, w = (rng.randint(1, 5) for _ in range(4))
+    x, last = tensor(n, c, h, w), tensor(n, h, w, c)
+    strange = tensor(w, h, c, n, transposed=True)
+    vector = tensor(c)
+    half = tensor(n, c, h, w, dtype=torch.float16)
+    small = tensor(1, c, 1, 1)
+    found: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = []
+    for v in (x, strange, half):
+        found += [
+            (op, (v,), {})
+            for op in (
+                aten.gelu.default,
+                aten.silu.default,
+                aten.sigmoid.default,
+                aten.relu.default,
+                aten.tanh.default,
+                aten.clone.default,
+            )
+        ]
+        found += [
+            (aten._softmax.default, (v, -1, False), {}),
+            (aten.mean.dim, (v, [2, 3], rng.random() < 0.5), {}),
+            (aten.mean.dim, (v, [-1]), {}),
+            (aten.clone.default, (v,), {"memory_format": torch.contiguous_format}),
+            (aten.cat.default, ([v, v], rng.randint(-4, 3)), {}),
+            (aten.cat.default, ([v, x], 1), {}),
+            (aten.native_layer_norm.default, (v, [v.shape[-1]], None, None, 1e-5), {}),
+        ]
+        for y in (x, small, strange, half, 2.0, tensor(w)):
+            found += [(op, (v, y), {}) for op in (aten.add.Tensor, aten.mul.Tensor)]
+            if isinstance(y, Tensor):
+                found += [(aten.add_.Tensor, (v.clone(), y), {})]
+    for training in (True, False):
+        found.append(
+            (
+                aten.native_batch_norm.default,
+                (x, vector, vector, vector, vector, training, 0.1, 1e-5),
+                {},
+            )
+        )
+    found += [
+        (aten.native_layer_norm.default, (last, [c], vector, vector, 1e-5), {}),
+        (aten.addmm.default, (vector, tensor(h, w), tensor(w, c)), {}),
+        (aten.addmm.default, (vector, tensor(h, w), tensor(c, w).t()), {}),
+        (aten.addmm.default, (tensor(h, c), tensor(h, w), tensor(w, c)), {}),
+        (aten.bmm.default, (tensor(n, h, w), tensor(n, w, c)), {}),
+        (aten._unsafe_view.default, (x, [n * c, h * w]), {}),
+        (aten._unsafe_view.default, (x, [n, -1]), {}),
+    ]
+    return found
+
+
+def facts(made: Any) -> list[tuple[Any, ...]]:
+    made = made if isinstance(made, tuple) else (made,)
+    return [(tuple(t.shape), t.dtype, t.stride() if t.numel() else None) for t in made]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_short_cuts_agree_with_torch(seed: int) -> None:
+    answered = set()
+    for op, args, kwargs in cases(random.Random(seed)):
+        short = FAST[op](args, kwargs)
+        try:
+            want = op(*args, **kwargs)
+        except RuntimeError:
+            assert short is None, (op, args)
+            continue
+        if short is None:
+            continue
+        answered.add(op)
+        got, wanted = facts(short), facts(want)
+        assert [g[:2] for g in got] == [f[:2] for f in wanted], (op, args)
+        assert got[0][2] == wanted[0][2] or 1 in got[0][0], (op, args)
+    assert len(answered) >= 10
