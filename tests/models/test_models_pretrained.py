@@ -83,6 +83,13 @@ def test_other_classes_get_a_new_head_on_the_same_body(trained: nn.Module) -> No
     assert all(torch.equal(own[n], state[n]) for n in same)
 
 
+def test_dropout_leaves_the_packaged_weights_in_place(trained: nn.Module) -> None:
+    for spec in ("efficientnet-lite0", "timm/tf_efficientnet_lite0"):
+        network = models.build(spec, num_classes=1000, pretrained=True, drop_rate=0.3)
+        assert network.drop_rate == 0.3
+        assert torch.equal(network.conv_stem.weight, trained.conv_stem.weight)
+
+
 def test_grey_images_see_the_sum_of_the_colour_filters(trained: nn.Module) -> None:
     network = models.build("efficientnet-lite0", in_channels=1, num_classes=1000, pretrained=True)
     x = torch.randn(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))

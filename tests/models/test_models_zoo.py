@@ -190,6 +190,11 @@ def test_starting_weights_keep_the_variance() -> None:
     start_layer(conv, "relu")
     assert float(conv.weight.detach().std()) == pytest.approx(math.sqrt(2 / (64 * 9)), rel=0.02)
     assert not conv.bias.any()
+    x = torch.randn(100, 64, 5, 5)
+    for nonlinearity, function in (("sigmoid", torch.sigmoid), ("tanh", torch.tanh)):
+        start_layer(conv, nonlinearity)
+        y = function(conv(x * 0.1)).detach()
+        assert 0.7 < float(y.std() / 0.1) < 1.7, "a small signal keeps its size"
     linear = nn.Linear(500, 300)
     start_layer(linear, "linear")
     assert float(linear.weight.detach().std()) == pytest.approx(math.sqrt(1 / 500), rel=0.02)

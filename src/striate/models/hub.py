@@ -35,8 +35,10 @@ def build(
     """
     import timm  # takes seconds
 
-    if name == lite0.ARCHITECTURE and pretrained and not options:
-        return lite0.build(in_channels=in_channels, num_classes=num_classes, pretrained=True)
+    if name == lite0.ARCHITECTURE and pretrained and options.keys() <= lite0.OPTIONS:
+        return lite0.build(
+            in_channels=in_channels, num_classes=num_classes, pretrained=True, **options
+        )
     known = _check_name(name)
     if pretrained:
         options = {**options, **_reachable_weights(name)}

