@@ -44,7 +44,7 @@ class Entry:
     @property
     def options(self) -> tuple[str, ...]:
         """The names of the architecture's own options."""
-        shared = {"in_channels", "num_classes", "size"}
+        shared = {"in_channels", "num_classes", "size", "pretrained"}
         bound = self.build.keywords if isinstance(self.build, partial) else {}
         return tuple(
             p for p in inspect.signature(self.build).parameters if p not in shared | bound.keys()
@@ -59,7 +59,6 @@ _VGG = (
 _RESNET = "He, Zhang, Ren, Sun, Deep residual learning for image recognition, 2016"
 _DENSENET = "Huang et al., Densely connected convolutional networks, 2017"
 
-# compact.py, the default for small images, has its line at the top of the table.
 MODELS: dict[str, Entry] = {
     "compact": Entry(
         build=compact.Compact,
