@@ -217,7 +217,8 @@ def main() -> None:
     for name, values in rates.items():
         ratios = [ours / theirs for ours, theirs in zip(rates["striate"], values, strict=True)]
         print(
-            f"{name:10}{statistics.median(values):10,.0f}   {statistics.median(ratios):.2f} ({min(ratios):.2f} - {max(ratios):.2f})"
+            f"{name:10}{statistics.median(values):10,.0f}   "
+            f"{statistics.median(ratios):.2f} ({min(ratios):.2f} - {max(ratios):.2f})"
         )
     for process in running.values():
         process.kill()

@@ -161,7 +161,7 @@ def test_wrong_arguments_leave_nothing_behind(
 
 def test_weights_of_another_shape_are_refused(tmp_path: Path, digits: Run) -> None:
     file = str(digits.path / "model.safetensors")
-    with pytest.raises(StriateError, match="does not fit|shape"):
+    with pytest.raises(StriateError, match=r"does not fit|shape"):
         train("digits", out=tmp_path / "run", model="resnet18", weights=file)
     assert list(tmp_path.iterdir()) == []
 
@@ -174,7 +174,7 @@ def test_a_read_only_folder_is_said(tmp_path: Path) -> None:
     else:
         tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
         out = tmp_path / "run"
-    with pytest.raises(RunError, match="cannot make the folder .* choose another with --out"):
+    with pytest.raises(RunError, match=r"cannot make the folder .* choose another with --out"):
         train("digits", out=out, **QUICK)
 
 
@@ -224,11 +224,13 @@ def test_predictions_stream_in_order_and_name_what_cannot_be_read(
 def test_only_a_few_images_are_held_at_once(
     tmp_path: Path, digits: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    predicting = sys.modules["striate.runs.predict"]
+    predicting = sys.modules["striate.runs.predicting"]
     Image.new("L", (8, 8)).save(tmp_path / "a.png")
     read: list[Path] = []
     real = Preparation.read
-    monkeypatch.setattr(Preparation, "read", lambda self, path: (read.append(path), real(self, path))[1])
+    monkeypatch.setattr(
+        Preparation, "read", lambda self, path: (read.append(path), real(self, path))[1]
+    )
     stream = predict(digits, [tmp_path / "a.png"] * 1000)
     next(stream)
     assert len(read) <= 2 * predicting.BATCH
@@ -263,7 +265,7 @@ def test_photographs_are_fine_tuned_from_packaged_weights(tmp_path: Path) -> Non
 def test_images_too_many_for_memory_come_from_workers_to_the_same_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    training = sys.modules["striate.runs.train"]
+    training = sys.modules["striate.runs.training"]
     a = train("digits", out=tmp_path / "a", **QUICK)
     monkeypatch.setattr(training, "decoded_bytes", lambda *_: 1 << 60)
     b = train("digits", out=tmp_path / "b", workers=0, **QUICK)

@@ -24,7 +24,9 @@ def data_command(data: str | None, *, seed: int, format: str) -> None:
     with Progress(console=err, transient=True) as progress:
         task = progress.add_task("reading images", total=None)
         source = open_source(
-            data, seed=seed, progress=lambda done, total: progress.update(task, completed=done, total=total)
+            data,
+            seed=seed,
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
         description, checked = describe(source), check(source)
     if format == "json":

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from striate.runs.listener import Listener
-from striate.runs.predict import Prediction, predict
+from striate.runs.predicting import Prediction, predict
 from striate.runs.run import Run, load
-from striate.runs.train import train
+from striate.runs.training import train
 
 __all__ = ["Listener", "Prediction", "Run", "load", "predict", "train"]

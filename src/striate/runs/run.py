@@ -100,7 +100,7 @@ class Run:
             in_channels=self.preparation.channels,
             num_classes=len(self.classes),
             size=(self.preparation.height, self.preparation.width),
-            **({"width": self.recipe.width} if self.recipe.width else {}),
+            **self.recipe.model_options,
         )
 
     @cached_property

@@ -27,7 +27,10 @@ CHECK_EVERY = 10  # steps between two looks at the loss: a look makes a GPU wait
 class Batches(Protocol):
     """What the loop trains on; see `striate.data.batches.TrainingBatches`."""
 
-    steps_per_epoch: int
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches in one pass over the images."""
+        ...
 
     def from_step(self, step: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Batches x (N, C, H, W), labels (N,) or (N, classes), from `step` on, without end."""

@@ -98,6 +98,11 @@ class Recipe:
         if self.device != "auto" and self.device != "cpu" and not self.device.startswith("cuda"):
             raise UsageError(f"device must be auto, cpu, cuda or cuda:N, got {self.device!r}")
 
+    @property
+    def model_options(self) -> dict[str, Any]:
+        """What the recipe says about the architecture itself."""
+        return {"width": self.width} if self.width else {}
+
     def replace(self, **changes: Any) -> Recipe:
         """The same recipe with other values."""
         return dataclasses.replace(self, **changes)

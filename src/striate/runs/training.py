@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -144,8 +144,8 @@ def plan_from(recipe: Recipe, device: torch.device, listener: Listener) -> Plan:
         channels=recipe.channels or (3 if known else None),
         mean=known.mean if known else None,
         std=known.std if known else None,
-        fit=recipe.fit,
-        interpolation=known.interpolation if known else None,
+        fit=cast(Any, recipe.fit),
+        interpolation=cast(Any, known.interpolation) if known else None,
     )
     facts = Facts(
         images=min(len(source.train), recipe.limit or len(source.train)),
@@ -261,7 +261,7 @@ def build_model(plan: Plan, *, fresh: bool = False) -> nn.Module:
         size=preparation.size,
         pretrained=bool(recipe.pretrained) and not fresh,
         weights=None if fresh else recipe.weights,
-        **({"width": recipe.width} if recipe.width else {}),
+        **recipe.model_options,
     )
 
 
@@ -270,7 +270,7 @@ def make_model(plan: Plan, device: torch.device) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(plan.recipe.seed)
         model = build_model(plan)
-    return model.to(device, memory_format=torch.channels_last)
+    return model.to(device).to(memory_format=torch.channels_last)
 
 
 def make_training(
