@@ -153,7 +153,7 @@ def test_forward_equations() -> None:
 
 
 def test_gradients_written_out() -> None:
-    """Section 3.4: the lecture's sixteen lines, one mended, against numerical gradients and the
+    """Section 3.4: the lecture's thirteen lines, one mended, against numerical gradients and the
     general form.
     """
     dW, dX = ops.written_out(X, W, DH)

@@ -87,8 +87,7 @@ def _centred(image: Tensor, kernel: Tensor, sign: int) -> Tensor:
     if image.ndim != 2 or kernel.shape != (2 * k + 1, 2 * k + 1) or not odd:
         raise UsageError(
             f"the centred sum needs an (H, W) image and an odd square kernel, got "
-            f"{tuple(image.shape)} and "
-            f"{tuple(kernel.shape)}; use correlate or convolve"
+            f"{tuple(image.shape)} and {tuple(kernel.shape)}; use correlate or convolve"
         )
     H, W = image.shape
     z = torch.zeros_like(image)
@@ -144,19 +143,23 @@ class ConvPlan:
         dilation: PerAxis,
         groups: int,
     ) -> ConvPlan:
+        """The plan of one layer on one input.
+
+        Raises UsageError for shapes that do not fit each other.
+        """
         dims = weight.ndim - 2
         if x.ndim != weight.ndim or not 1 <= dims <= 3:
             raise UsageError(
                 f"conv needs x (N, C, *size) and weight (O, C, *kernel) with 1 to 3 spatial axes, "
-                f"got "
-                f"{tuple(x.shape)} and {tuple(weight.shape)}; add the missing axes with unsqueeze"
+                f"got {tuple(x.shape)} and {tuple(weight.shape)}; add the missing axes with "
+                f"unsqueeze"
             )
         check_groups("conv", x.shape[1], weight.shape[0], groups)
         if weight.shape[1] * groups != x.shape[1]:
             raise UsageError(
                 f"conv: a kernel must be as deep as its input, got weight {tuple(weight.shape)} "
-                f"with groups={groups} "
-                f"for {x.shape[1]} channels; make weight.shape[1] {x.shape[1] // groups}"
+                f"with groups={groups} for {x.shape[1]} channels; make weight.shape[1] "
+                f"{x.shape[1] // groups}"
             )
         kernel = tuple(weight.shape[2:])
         steps = per_axis("stride", stride, dims)

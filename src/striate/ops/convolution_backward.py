@@ -86,7 +86,7 @@ def written_out(X: Tensor, W: Tensor, dh: Tensor) -> tuple[Tensor, Tensor]:
 
     One line of the lecture is misprinted. It reads dW21 = X21 dh11 + X21 dh12 + X31 dh21 + X32
     dh22. The second term must be X22 dh12, since h12 contains W21 X22, as the lecture's own forward
-    equation has it; numerical gradients confirm it. The other fifteen lines are right.
+    equation has it; numerical gradients confirm it. The other twelve lines are right.
     """
     (X11, X12, X13), (X21, X22, X23), (X31, X32, X33) = X
     (W11, W12), (W21, W22) = W

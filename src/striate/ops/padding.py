@@ -82,8 +82,7 @@ def padded_axis(n: int, before: int, after: int, mode: str) -> list[int]:
     if room is not None and max(before, after) > room:
         raise UsageError(
             f"padding_mode {mode!r} can add at most {room} pixels to an axis of {n}, got "
-            f"{max(before, after)}; "
-            f"use 'replicate' or 'zeros'"
+            f"{max(before, after)}; use 'replicate' or 'zeros'"
         )
     return [MODES[mode](i, n) for i in range(-before, n + after)]
 

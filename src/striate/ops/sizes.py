@@ -68,17 +68,16 @@ class Fit:
         sum_ = f"({self.size} - {self.extent}{pads}) / {self.stride} + 1"
         if self.output == 0:
             return (
-                f"{sum_} = {float(self.exact):g}: the kernel is larger than the input; "
-                f"pad, or take a smaller kernel"
+                f"{sum_} = {float(self.exact):g}: the kernel is larger than the input; pad, or "
+                f"take a smaller kernel"
             )
         if self.fits:
             return f"{sum_} = {self.output}"
         pixels = "pixel lies" if self.unseen == 1 else "pixels lie"
         return (
             f"{sum_} = {float(self.exact):.2f} is no whole number: rounded down to {self.output} "
-            f"windows, "
-            f"the last {self.unseen} {pixels} in none; "
-            f"what would fit: {', or '.join(self.remedies())}"
+            f"windows, the last {self.unseen} {pixels} in none; what would fit: "
+            f"{', or '.join(self.remedies())}"
         )
 
     def _with(self, **changes: int | tuple[int, int]) -> Fit:

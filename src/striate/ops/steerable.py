@@ -99,16 +99,14 @@ def _check(image: Tensor, scales: int, orientations: int) -> None:
     if image.ndim != 2 or scales < 1 or orientations < 1:
         raise UsageError(
             f"steerable_pyramid needs an (H, W) image, 1 or more scales and orientations, got "
-            f"{tuple(image.shape)}, "
-            f"{scales} and {orientations}"
+            f"{tuple(image.shape)}, {scales} and {orientations}"
         )
     block = 2**scales
     if any(n % block or n < 2 * block for n in image.shape):
         wanted = tuple(max(n // block, 2) * block for n in image.shape)
         raise UsageError(
             f"steerable_pyramid halves the image {scales} times, so its sides must be multiples of "
-            f"{block}, at least "
-            f"{2 * block}; got {tuple(image.shape)}: crop or pad it to {wanted}"
+            f"{block}, at least {2 * block}; got {tuple(image.shape)}: crop or pad it to {wanted}"
         )
 
 

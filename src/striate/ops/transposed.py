@@ -57,8 +57,7 @@ def conv_transpose(
     if any(n <= 2 * c for n, c in zip(size, crop, strict=True)):
         raise UsageError(
             f"conv_transpose: padding crops the output, and {crop} pixels a side leave nothing of "
-            f"{tuple(size)}; "
-            f"crop less"
+            f"{tuple(size)}; crop less"
         )
     y = y[last_axes(slice(c, n - c) for n, c in zip(size, crop, strict=True))]
     return y if bias is None else y + bias.reshape(-1, *[1] * dims)
@@ -123,7 +122,6 @@ def _check(x: Tensor, weight: Tensor, groups: int) -> None:
     if x.ndim != weight.ndim or x.ndim < 3 or x.shape[1] != weight.shape[0]:
         raise UsageError(
             f"conv_transpose needs x (N, C, *size) and weight (C, O, *kernel), got "
-            f"{tuple(x.shape)} and "
-            f"{tuple(weight.shape)}; its weight lists input channels first"
+            f"{tuple(x.shape)} and {tuple(weight.shape)}; its weight lists input channels first"
         )
     check_groups("conv_transpose", x.shape[1], weight.shape[1] * groups, groups)

@@ -50,9 +50,8 @@ def max_unpool(x: Tensor, indices: Tensor, size: tuple[int, ...]) -> Tensor:
     if x.shape != indices.shape or (indices.numel() and int(indices.max()) >= prod(size)):
         raise UsageError(
             f"max_unpool needs the indices that max_pool gave for x {tuple(x.shape)}, got "
-            f"{tuple(indices.shape)} "
-            f"up to {int(indices.max())} for {prod(size)} pixels; give the size of the map before "
-            f"pooling"
+            f"{tuple(indices.shape)} up to {int(indices.max())} for {prod(size)} pixels; give the "
+            f"size of the map before pooling"
         )
     y = x.new_zeros(*x.shape[:2], prod(size))
     flat_x, flat_indices = x.flatten(2), indices.flatten(2)

@@ -21,8 +21,8 @@ def per_axis(name: str, value: PerAxis, dims: int, *, least: int = 1) -> tuple[i
     values = (value,) * dims if isinstance(value, int) else tuple(value)
     if len(values) != dims or any(v < least for v in values):
         raise UsageError(
-            f"{name} must be one integer or {dims}, each at least {least}, got {value}; "
-            f"give one for every spatial axis"
+            f"{name} must be one integer or {dims}, each at least {least}, got {value}; give one "
+            f"for every spatial axis"
         )
     return values
 
@@ -55,8 +55,7 @@ class Windows:
         if 0 in self.shape:
             raise UsageError(
                 f"a kernel of {self.kernel} pixels with dilation {self.dilation} fits nowhere in "
-                f"{self.sizes} "
-                f"pixels; pad the input or take a smaller kernel"
+                f"{self.sizes} pixels; pad the input or take a smaller kernel"
             )
 
     @property
