@@ -118,8 +118,8 @@ def choose(recipe: Recipe, facts: Facts) -> tuple[Recipe, list[str]]:
         ),
     }
     if recipe.budget is None:
-        seen = 8_000 if photo else 700_000 if side >= 24 else 80_000
-        least, most = (4, 20) if photo else (8, 100)
+        seen = 5_000 if photo else 700_000 if side >= 24 else 80_000
+        least, most = (4, 15) if photo else (8, 100)
         epochs = float(round(min(max(seen / facts.images, least), most)))
         changes["epochs"] = pick("epochs", epochs, f"{int(epochs * facts.images):,} images seen")
     return recipe.replace(**changes), why
