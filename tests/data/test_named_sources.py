@@ -138,7 +138,7 @@ def test_fashion_mnist_has_its_published_counts(clothes: Source) -> None:
 
 def idx(values: np.ndarray) -> bytes:
     head = bytes([0, 0, 8, values.ndim]) + np.array(values.shape, dtype=">i4").tobytes()
-    return gzip.compress(head + values.tobytes())
+    return gzip.compress(head + values.tobytes(), mtime=0)
 
 
 @pytest.fixture
@@ -224,7 +224,9 @@ def test_an_interrupted_download_goes_on_where_it_was(
 
 
 @pytest.mark.parametrize(
-    "wrong", [idx(np.zeros(60, dtype=np.uint8)), b"<html>Please log in</html>"]
+    "wrong",
+    [idx(np.zeros(60, dtype=np.uint8)), b"<html>Please log in</html>"],
+    ids=["other images", "a page"],
 )
 def test_a_download_that_is_not_the_published_file_is_not_kept(
     server: dict[str, bytes], tmp_path: Path, wrong: bytes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -155,4 +156,6 @@ def summary_command(
     elif format == "csv":
         print_csv(summary_rows(geometry, depth=depth))
     else:
-        print_finding(summary(geometry, depth=depth), format)
+        finding = summary(geometry, depth=depth)
+        title = f"{target} on {' × '.join(map(str, shape or known))}"
+        print_finding(replace(finding, title=title), format)
