@@ -6,11 +6,13 @@ import random
 from collections.abc import Callable
 
 import pytest
+import timm
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 from torchvision import models
 
+from striate.errors import GeometryError
 from striate.geometry import Crop, Geometry, apply, replay, trace
 from striate.geometry.plan import cut
 
@@ -75,6 +77,14 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "squeezenet1_1": models.squeezenet1_1,
     "shufflenet_v2_x0_5": models.shufflenet_v2_x0_5,
     "convnext_tiny": models.convnext_tiny,
+    "efficientvit_b0": lambda: timm.create_model("efficientvit_b0"),
+    "ghostnet_050": lambda: timm.create_model("ghostnet_050"),
+    "mixnet_s": lambda: timm.create_model("mixnet_s"),
+    "mobilevit_xxs": lambda: timm.create_model("mobilevit_xxs"),
+    "resnest14d": lambda: timm.create_model("resnest14d"),
+    "swin_micro": lambda: timm.models.SwinTransformer(
+        img_size=96, window_size=3, embed_dim=24, depths=(2, 2), num_heads=(2, 2)
+    ),
 }
 
 
@@ -85,3 +95,47 @@ def test_boxes_from_crops_equal_the_whole(name: str) -> None:
     geometry, worst = worst_difference(module, (1, 3, 96, 96))
     assert worst < TOLERANCE
     assert not [r.op for r in geometry.records if r.plan.kind == "global"]
+
+
+def test_recurrent_layers_are_followed_step_by_step() -> None:
+    module = nn.LSTM(3, 4, batch_first=True, bidirectional=True)
+    geometry = trace(module, (1, 5, 3))
+    x = torch.rand(1, 5, 3)
+    torch.testing.assert_close(replay(geometry, module, x)[0], module(x)[0])
+    assert geometry.total_macs == 2 * 5 * (3 + 4) * 4 * 4
+
+
+def test_a_crop_that_is_too_small_is_refused() -> None:
+    geometry = trace(nn.Conv2d(1, 1, 3, bias=False), (1, 1, 8, 8))
+    (record,) = geometry.records
+    crops = [
+        Crop(torch.zeros(1, 1, 3, 3), ((0, 3), (0, 3))),
+        Crop(torch.zeros(1, 1, 3, 3), (None, None)),
+    ]
+    with pytest.raises(
+        GeometryError, match=r"needs \(\(0, 4\), \(0, 3\)\) .* pass what Link.pull gives"
+    ):
+        apply(geometry, record, crops, ((0, 2), (0, 1)))
+
+
+def test_a_record_that_mixes_the_batch_runs_only_as_traced() -> None:
+    class Mixed(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.cdist(x.flatten(1), x.flatten(1))
+
+    geometry = trace(Mixed(), (2, 1, 3, 3))
+    x = torch.rand(2, 1, 3, 3)
+    torch.testing.assert_close(replay(geometry, Mixed(), x), Mixed()(x))
+    with pytest.raises(
+        GeometryError, match="mixes the images of a batch, so it runs only on 2 at a time, got 3"
+    ):
+        replay(geometry, Mixed(), torch.rand(3, 1, 3, 3))
+
+
+def test_replay_of_another_module_is_refused() -> None:
+    geometry = trace(nn.Conv2d(1, 2, 3), (1, 1, 8, 8))
+    with pytest.raises(
+        GeometryError,
+        match=r"no tensor 'weight' of shape \(2, 1, 3, 3\); trace the module that is run",
+    ):
+        replay(geometry, nn.Conv2d(1, 3, 3), torch.zeros(1, 1, 8, 8))

@@ -31,14 +31,19 @@ on; `replay(geometry, module, x)` runs the whole program and is the smallest exa
 
 from striate.geometry.apply import Crop, Weights, apply, replay
 from striate.geometry.box import Box
-from striate.geometry.geometry import Geometry, Layer
-from striate.geometry.record import Axis, Link, Record, Value
+from striate.geometry.drawing import draw_growth, draw_receptive_fields, draw_utilisation
+from striate.geometry.effective import effective_receptive_field
+from striate.geometry.geometry import Geometry
+from striate.geometry.record import Axis, Layer, Link, Record, Value
+from striate.geometry.sight import Field, receptive_field, utilisation
+from striate.geometry.summary import summary, summary_rows
 from striate.geometry.trace import trace
 
 __all__ = [
     "Axis",
     "Box",
     "Crop",
+    "Field",
     "Geometry",
     "Layer",
     "Link",
@@ -46,6 +51,14 @@ __all__ = [
     "Value",
     "Weights",
     "apply",
+    "draw_growth",
+    "draw_receptive_fields",
+    "draw_utilisation",
+    "effective_receptive_field",
+    "receptive_field",
     "replay",
+    "summary",
+    "summary_rows",
     "trace",
+    "utilisation",
 ]

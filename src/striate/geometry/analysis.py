@@ -11,24 +11,19 @@ from torch.utils import _pytree as pytree
 from striate.geometry.costs import multiply_adds
 from striate.geometry.geometry import Geometry
 from striate.geometry.layout import image, plain
-from striate.geometry.record import Record, Value, Visit
+from striate.geometry.record import BOOKKEEPING, Record, Value, Visit
 from striate.geometry.rules import decide
 from striate.geometry.rules.site import Operand, Site
 from striate.geometry.tape import Tape, facts
 
-# Operations that only rename, cut or lay out entries: no layers of their own.
-BOOKKEEPING = frozenset(
-    {"view", "_unsafe_view", "reshape", "_reshape_alias", "t", "transpose", "permute", "unsqueeze", "squeeze",
-     "expand", "slice", "select", "split", "split_with_sizes", "unsafe_split", "unsafe_split_with_sizes", "chunk",
-     "unbind", "detach", "alias", "lift_fresh", "lift_fresh_copy", "clone", "_to_copy", "contiguous", "empty",
-     "zeros", "ones", "full", "arange", "empty_like", "zeros_like", "ones_like", "full_like", "scalar_tensor",
-     "linspace", "eye", "copy", "unflatten", "flatten", "slice_scatter", "select_scatter", "as_strided",
-     "repeat", "fill", "zero", "uniform", "bernoulli"}
-)  # fmt: skip
-
 
 def analyse(
-    tape: Tape, module: nn.Module, inputs: int, outputs: list[int | None], tree: pytree.TreeSpec
+    tape: Tape,
+    module: nn.Module,
+    inputs: int,
+    outputs: list[int | None],
+    rest: tuple[Any, ...],
+    tree: pytree.TreeSpec,
 ) -> Geometry:
     """Apply the rules to every call of the tape that a result or a cost depends on."""
     slots, calls = tape.slots, tape.calls
@@ -136,6 +131,7 @@ def analyse(
         visits=tuple([Visit(v.path, v.kind, v.parent, v.number) for v in tape.visits]),
         inputs=tuple([numbers[i] for i in range(inputs)]),
         outputs=tuple([None if leaf is None else numbers[leaf] for leaf in outputs]),
+        rest=rest,
         tree=tree,
         axes=axes,
         batch=batch,

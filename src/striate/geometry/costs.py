@@ -77,7 +77,9 @@ FREE = frozenset(
      "max_unpool3d", "native_channel_shuffle", "normal", "ones", "pixel_shuffle", "rand", "randint", "randn",
      "randperm", "roi_align", "roi_pool", "scalar_tensor", "scatter", "scatter_add", "scatter_reduce", "searchsorted",
      "topk", "tril", "tril_indices", "triu", "triu_indices", "unfold", "zeros", "_local_scalar_dense",
-     "lift_fresh", "affine_grid_generator", "block_diag", "std", "var", "nonzero"}
+     "lift_fresh", "affine_grid_generator", "block_diag", "view_as_real", "view_as_complex", "complex", "_conj",
+     "conj_physical",
+     "real", "imag", "std", "var", "nonzero"}
 )  # fmt: skip
 
 

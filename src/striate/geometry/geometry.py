@@ -11,37 +11,9 @@ from torch.utils import _pytree as pytree
 
 from striate.errors import UsageError
 from striate.geometry.box import Box, hull, is_empty
-from striate.geometry.record import Axis, Record, Value, Visit
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """One operation as a reader meets it.
-
-    name: unique; the submodule's path where it runs one operation, else path and operation: `layer1.0.relu#2`.
-    op: `convolution`, `native_batch_norm`, `relu`, ...
-    out_shape: as traced, batch first.
-    params: parameters that this layer is the first to use; macs: multiply-adds, None if unknown.
-    receptive_field: one Axis a spatial axis of the input, None where it sees everything along that axis.
-    window: kernel size along each spatial axis, None where that axis is not swept by a kernel.
-    module: path of the submodule that ran it, and kind its class.
-    inputs: names of the layers (or inputs) whose values it reads.
-    record: index of the record.
-    """
-
-    name: str
-    op: str
-    out_shape: tuple[int, ...]
-    params: int
-    macs: int | None
-    receptive_field: tuple[Axis | None, ...]
-    window: tuple[int | None, ...]
-    stride: tuple[int | None, ...]
-    module: str
-    kind: str
-    inputs: tuple[str, ...]
-    activation_bytes: int
-    record: int
+from striate.geometry.layers import layers
+from striate.geometry.record import Layer, Record, Value, Visit
+from striate.geometry.sight import Field, receptive_field
 
 
 @dataclass(frozen=True)
@@ -49,8 +21,8 @@ class Geometry:
     """A traced network: values and the records that make them, in the order they run. Holds no tensors.
 
     inputs: indices of the values that are the network's inputs.
-    outputs: indices of the values that it returns, None for a returned thing that is no tensor; `tree` rebuilds the
-        tuple, list or dict that the module returned.
+    outputs: indices of the values that it returns, None for a returned thing that is no tensor (then it stands in
+        `rest`); `tree` rebuilds the tuple, list or dict that the module returned.
     total_params: parameters of the module, each counted once, used or not.
     axes: how many spatial axes the input has; batch: its batch size as traced.
     """
@@ -60,6 +32,7 @@ class Geometry:
     visits: tuple[Visit, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int | None, ...]
+    rest: tuple[Any, ...]
     tree: pytree.TreeSpec = field(repr=False)
     axes: int
     batch: int
@@ -71,8 +44,6 @@ class Geometry:
     @cached_property
     def layers(self) -> tuple[Layer, ...]:
         """The operations that compute something from the input, in the order they run."""
-        from striate.geometry.layers import layers
-
         return layers(self)
 
     def __iter__(self) -> Iterator[Layer]:
@@ -143,9 +114,21 @@ class Geometry:
                 found[v].append(r.index)
         return tuple(tuple(f) for f in found)
 
+    def receptive_field(self, layer: str, position: Sequence[int] | None = None) -> Field:
+        """The exact set of pixels that one position of a layer sees, clipped at the border.
+
+        position: one index for each axis that the layer still has, its middle if not given; () where it has none.
+        Raises UsageError for a layer or a position that does not exist.
+        """
+        return receptive_field(self, layer, position)
+
     def unflatten(self, leaves: Sequence[Any]) -> Any:
         """What the module returns, from one entry for each of `outputs`."""
-        return pytree.tree_unflatten(list(leaves), self.tree)
+        full = [
+            other if i is None else leaf
+            for i, leaf, other in zip(self.outputs, leaves, self.rest, strict=True)
+        ]
+        return pytree.tree_unflatten(full, self.tree)
 
     def pull(self, value: int, box: Box) -> dict[int, Box]:
         """For each value that `box` of `value` depends on, the box that is needed of it.
@@ -183,6 +166,3 @@ class Geometry:
 def axis_names(n: int) -> tuple[str, ...]:
     """What the spatial axes are called in tables."""
     return {0: (), 1: ("x",), 2: ("y", "x"), 3: ("z", "y", "x")}.get(n, tuple(map(str, range(n))))
-
-
-__all__ = ["Axis", "Geometry", "Layer", "axis_names"]

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from striate.geometry.analysis import BOOKKEEPING
+from striate.geometry.reach import receptive_fields
+from striate.geometry.record import BOOKKEEPING, Layer
 from striate.geometry.relation import Spread, Window
+from striate.geometry.rules.convolution import Convolve, ConvolveTransposed
+from striate.geometry.rules.pooling import AvgPool, MaxPool
 
 if TYPE_CHECKING:
-    from striate.geometry.geometry import Geometry, Layer
+    from striate.geometry.geometry import Geometry
+
+KERNELS = (Convolve, ConvolveTransposed, MaxPool, AvgPool)
 
 
 def layers(geometry: Geometry) -> tuple[Layer, ...]:
-    """The operations that compute something from the input."""
-    from striate.geometry.geometry import Layer
-    from striate.geometry.reach import receptive_fields
-
+    """The operations that compute something from the input, in the order they run."""
     fields = receptive_fields(geometry)
     names: dict[int, str] = {i: geometry.values[i].name for i in geometry.inputs}
+    none: tuple[None, ...] = (None,) * geometry.axes
     found = []
     for r in geometry.records:
         value = geometry.values[r.output]
@@ -28,15 +31,18 @@ def layers(geometry: Geometry) -> tuple[Layer, ...]:
             continue
         names[r.output] = r.name
         visit = geometry.visits[r.visit]
-        window: list[int | None] = [None] * geometry.axes
-        stride: list[int | None] = [None] * geometry.axes
-        for k, relation in enumerate(r.links[0].relations if r.links else ()):
-            if isinstance(relation, (Window, Spread)):
-                window[k], stride[k] = relation.kernel, relation.stride
+        window: tuple[int | None, ...] = none
+        stride, dilation, transposed = window, window, False
+        if isinstance(r.plan, KERNELS):
+            swept = [w if isinstance(w, (Window, Spread)) else None for w in r.links[0].relations]
+            window = tuple([None if w is None else w.kernel for w in swept])
+            stride = tuple([None if w is None else w.stride for w in swept])
+            dilation = tuple([None if w is None else w.dilation for w in swept])
+            transposed = isinstance(r.plan, ConvolveTransposed)
         found.append(
             Layer(
-                r.name, r.op, value.shape, r.params, r.macs, fields[r.output], tuple(window),
-                tuple(stride), visit.path, visit.kind,
+                r.name, r.op, value.shape, r.params, r.macs, fields[r.output], window, stride, dilation,
+                transposed, visit.path, visit.kind,
                 tuple(dict.fromkeys(names[i] for i in r.inputs if i in names)), value.bytes, r.index,
             )
         )  # fmt: skip

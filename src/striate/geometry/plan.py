@@ -58,6 +58,8 @@ class Step:
         kwargs = {k: fill(v, tensors) for k, v in record.kwargs}
         if kwargs.get("device") is not None:
             kwargs["device"] = self.device
+        if record.target.split(".")[1].endswith("_"):  # an in-place call that has no other form
+            tensors = [tensors[0].clone(), *tensors[1:]]
         result = target(record.target)(*[fill(a, tensors) for a in args], **kwargs)
         return result[record.which] if isinstance(result, (tuple, list)) else result
 

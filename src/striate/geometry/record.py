@@ -15,6 +15,16 @@ from striate.geometry.relation import EMPTY, All, Interval, Point, Relation
 if TYPE_CHECKING:
     from striate.geometry.plan import Plan
 
+# Operations that only rename, cut or lay out entries: no layers of their own.
+BOOKKEEPING = frozenset(
+    {"view", "_unsafe_view", "reshape", "_reshape_alias", "t", "transpose", "permute", "unsqueeze", "squeeze",
+     "expand", "slice", "select", "split", "split_with_sizes", "unsafe_split", "unsafe_split_with_sizes", "chunk",
+     "unbind", "detach", "alias", "lift_fresh", "lift_fresh_copy", "clone", "_to_copy", "contiguous", "empty",
+     "zeros", "ones", "full", "arange", "empty_like", "zeros_like", "ones_like", "full_like", "scalar_tensor",
+     "linspace", "eye", "copy", "unflatten", "flatten", "slice_scatter", "select_scatter", "as_strided",
+     "repeat", "fill", "zero", "uniform", "bernoulli"}
+)  # fmt: skip
+
 Source = Literal["input", "parameter", "buffer", "constant", "record"]
 
 
@@ -181,3 +191,36 @@ class Axis:
     def sizes(self) -> tuple[int, ...]:
         """The different sizes, smallest first: more than one in a network that up-samples."""
         return tuple(sorted({last - first + 1 for first, last in self.phases})) or (self.size,)
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One operation as a reader meets it.
+
+    name: unique; the submodule's path where it runs one operation, else path and operation: `layer1.0.relu#2`.
+    op: `convolution`, `native_batch_norm`, `relu`, ...
+    out_shape: as traced, batch first.
+    params: parameters that this layer is the first to use; macs: multiply-adds, None if unknown.
+    receptive_field: one Axis a spatial axis of the input, None where it sees everything along that axis.
+    window, stride, dilation: of the kernel along each spatial axis, None where no kernel sweeps it; `transposed` for a
+        kernel that writes instead of reads.
+    module: path of the submodule that ran it, and kind its class.
+    inputs: names of the layers (or inputs) whose values it reads.
+    record: index of the record.
+    """
+
+    name: str
+    op: str
+    out_shape: tuple[int, ...]
+    params: int
+    macs: int | None
+    receptive_field: tuple[Axis | None, ...]
+    window: tuple[int | None, ...]
+    stride: tuple[int | None, ...]
+    dilation: tuple[int | None, ...]
+    transposed: bool
+    module: str
+    kind: str
+    inputs: tuple[str, ...]
+    activation_bytes: int
+    record: int

@@ -37,7 +37,6 @@ class Field:
 
     mask: one truth value a pixel, of the image's size.
     box: the smallest box around them, clipped at the border; an empty interval where nothing is seen.
-    exact: False where channels that never mix were taken together (the set may be too large, never too small).
     """
 
     mask: np.ndarray
@@ -151,7 +150,7 @@ def sight(geometry: Geometry, value: int, source: int | None = None) -> list[Ter
     return terms.get(value, [])
 
 
-def field(geometry: Geometry, name: str, position: Sequence[int] | None = None) -> Field:
+def receptive_field(geometry: Geometry, name: str, position: Sequence[int] | None = None) -> Field:
     """The exact set of pixels that one position of a layer sees, clipped at the border.
 
     position: one index for each axis that the layer still has (rows before columns); the middle if not given. A layer

@@ -117,15 +117,17 @@ def facts(target: OpOverload) -> Facts:
     if known is not None:
         return known
     schema = target._schema
-    name = schema.name.split("::")[1]
+    given = schema.name.split("::")[1]
+    name = given
     writes: list[int | str] = []
     for position, argument in enumerate(schema.arguments):
         if argument.alias_info is not None and argument.alias_info.is_write:
             writes.append(argument.name if argument.kwarg_only else position)
     aliased = [r.alias_info for r in schema.returns if r.alias_info is not None]
     functional = target
-    if writes and name.endswith("_") and not name.endswith("__"):
-        packet = getattr(torch.ops.aten, name[:-1], None)
+    if writes and given.endswith("_") and not given.endswith("__"):
+        name = given[:-1]
+        packet = getattr(torch.ops.aten, name, None)
         overload = target._overloadname
         if packet is not None and overload in packet.overloads():
             functional = getattr(packet, overload)
@@ -162,6 +164,7 @@ class Tape(TorchDispatchMode):
         self.stack: list[int] = [0]
         self.entries: dict[int, Entry] = {}
         self.named: dict[str, int] = {}
+        self.failed = ""  # the call that raised, in words
 
     # Values
 
@@ -305,7 +308,7 @@ class Tape(TorchDispatchMode):
                 if entry.foreign and entry.root.version == 0 and entry.tensor.device != META:
                     return func(entry.tensor)
             raise DataDependentError(known.name)
-        if known.name == "as_strided_" and _only_strides(args):
+        if known.name == "as_strided" and known.writes and _only_strides(args):
             return args[0]
 
         if taken and not stays_real:
@@ -319,7 +322,11 @@ class Tape(TorchDispatchMode):
         fast = FAST.get(func)
         out: Any = fast(run_args, run_kwargs) if fast is not None and not stays_real else None
         if out is None:
-            out = func(*run_args, **run_kwargs)
+            try:
+                out = func(*run_args, **run_kwargs)
+            except Exception:
+                self.failed = self._told(known.name, func, inputs, template)
+                raise
 
         if known.writes:
             return self._written(func, known, args, kwargs, template, named, inputs, out)
@@ -343,6 +350,17 @@ class Tape(TorchDispatchMode):
                 if isinstance(item, Tensor):
                     self._made(call, item, which, parent, template, named)
         return out
+
+    def _told(
+        self, name: str, func: OpOverload, inputs: tuple[int, ...], args: tuple[Any, ...]
+    ) -> str:
+        shapes = [self.slots[i].shape for i in inputs]
+        sizes = ", ".join("x".join(map(str, s)) or "a number" for s in shapes)
+        if name == "convolution" and len(shapes) > 1 and len(shapes[0]) == len(shapes[1]):
+            want = shapes[1][0] if args[6] else shapes[1][1] * args[8]
+            if shapes[0][1] != want:
+                return f"it takes {want} channels, got {shapes[0][1]}: "
+        return f"{name} of {sizes}: "
 
     def _template(self, value: Any, taken: list[Entry]) -> Any:
         if isinstance(value, Tensor):

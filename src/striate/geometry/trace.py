@@ -60,12 +60,13 @@ def trace(module: nn.Module, inputs: Inputs) -> Geometry:
                 "trace the parts before and after it, or give that step a fixed size"
             ) from stop
         except Exception as error:
-            raise _refused(error, paths.where(), args) from error
+            raise _refused(error, paths.where(), [*args, *kwargs.values()], tape.failed) from error
     leaves, tree = pytree.tree_flatten(result)
     outputs: list[int | None] = [
         tape.read(tape.entry(leaf)) if isinstance(leaf, Tensor) else None for leaf in leaves
     ]
-    return analyse(tape, module, len(args) + len(kwargs), outputs, tree)
+    rest = tuple([None if isinstance(leaf, Tensor) else leaf for leaf in leaves])
+    return analyse(tape, module, len(args) + len(kwargs), outputs, rest, tree)
 
 
 def _inputs(module: nn.Module, inputs: Inputs) -> tuple[list[Tensor], dict[str, Tensor]]:
@@ -188,16 +189,17 @@ class _Paths:
         return f"{visit.path} ({kind})" if visit.path else kind
 
 
-def _refused(error: Exception, where: str, args: list[Tensor]) -> GeometryError:
+def _refused(error: Exception, where: str, args: list[Tensor], call: str) -> GeometryError:
     text = " ".join(str(error).split()) or type(error).__name__
     if "meta" in text.lower() and isinstance(error, (RuntimeError, NotImplementedError, TypeError)):
+        reason = text.split(". ")[0][:160]
         return GeometryError(
-            f"{where} needs the data itself, which a trace without data does not have ({text}); "
+            f"{where} needs the data itself, which a trace without data does not have ({reason}); "
             "trace the parts before and after it, or replace that step"
         )
     shape = " and ".join("x".join(map(str, a.shape)) for a in args)
     return GeometryError(
-        f"{where} refuses an input of {shape}: {text}; give the input shape that the network was made for"
+        f"{where} refuses an input of {shape}: {call}{text}; give the input shape that the network was made for"
     )
 
 
@@ -205,14 +207,16 @@ def _refused(error: Exception, where: str, args: list[Tensor]) -> GeometryError:
 def _untouched(module: nn.Module) -> Iterator[None]:
     """Put back whatever a forward pass leaves behind: attributes, containers of submodules, random states."""
     saved = []
+    tensors: dict[int, Tensor] = {}
     for sub in module.modules():
         state = sub.__dict__
-        inner = [
-            (value, value.copy())
-            for value in state.values()
-            if isinstance(value, (dict, list, set)) and value
-        ]
+        inner = [(v, v.copy()) for v in state.values() if isinstance(v, (dict, list, set))]
         saved.append((state, state.copy(), inner))
+        for held in (sub._parameters, sub._buffers):
+            tensors.update(
+                (id(t), t) for t in held.values() if t is not None and not t.is_inference()
+            )
+    versions = {i: t._version for i, t in tensors.items()}
     cpu, python = torch.get_rng_state(), random.getstate()
     numpy = sys.modules.get("numpy")
     numpy_state = numpy.random.get_state() if numpy is not None else None
@@ -241,6 +245,11 @@ def _untouched(module: nn.Module) -> Iterator[None]:
             ):
                 state.clear()
                 state.update(before)
+        moved = [t for i, t in tensors.items() if t._version != versions[i]]
+        if moved:  # an in-place call counts as a change to autograd, although nothing was written
+            torch._C._autograd._unsafe_set_version_counter(
+                tuple(moved), tuple(versions[id(t)] for t in moved)
+            )
         torch.set_rng_state(cpu)
         random.setstate(python)
         if numpy is not None:
