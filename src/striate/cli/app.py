@@ -199,3 +199,16 @@ def summary(
     from striate.cli.describing import summary_command
 
     summary_command(target, input=input, classes=classes, depth=depth, format=format.value)
+
+
+@app.command()
+def lecture(
+    number: Annotated[str, typer.Argument(help="000 to 004.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Where to put the page and its figures.")
+    ] = None,
+) -> None:
+    """Make one lecture's page with all its figures, by running its code."""
+    from striate.cli.teaching import lecture_command
+
+    lecture_command(number, out)
