@@ -6,12 +6,12 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
-from math import ceil
+from math import ceil, prod
 
 from striate.errors import GeometryError, UsageError
 from striate.geometry.box import volume
 from striate.inference.tiled.axis import AxisPlan, cut, follow, plan_axis
-from striate.inference.tiled.costs import cost, last_reads, peak
+from striate.inference.tiled.costs import AxisTable, Cost, axis_table, cost, ledger, peak
 from striate.inference.tiled.limits import show_bytes
 from striate.inference.tiled.network import Network
 from striate.inference.tiled.passes import Pass, arrange
@@ -26,16 +26,14 @@ FIXED = 16_000_000  # bytes that torch's kernels and threads take beside tensors
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the caller asks for: `tile` positions of the output along each axis, `memory` bytes, `strategy` by name."""
+    """What the caller asks for: `tile` pixels of the image along each axis, `memory` bytes, `strategy` by name."""
 
     tile: tuple[int, ...] | None = None
     memory: int | None = None
     strategy: str = "auto"
 
 
-def make_plan(
-    network: Network, request: Request, *, result: int, weights: int
-) -> Plan:
+def make_plan(network: Network, request: Request, *, result: int, weights: int) -> Plan:
     """The plan for a network.
 
     result: bytes of the results that will be held in memory; weights: bytes of weights that are laid out anew.
@@ -81,7 +79,9 @@ def _too_small(network: Network, request: Request, limit: int, least: int, resul
     if request.tile is not None:
         advice += ", or a smaller tile"
     if result > least // 4:
-        advice += f"; {show_bytes(result)} of it is the result, which `out=` writes to a file instead"
+        advice += (
+            f"; {show_bytes(result)} of it is the result, which `out=` writes to a file instead"
+        )
     size = " x ".join(map(str, network.geometry.image))
     return f"{show_bytes(limit)} is too little memory for one tile of this network on {size} pixels: {advice}"
 
@@ -90,7 +90,9 @@ def _held(network: Network, work: Pass) -> int:
     """Bytes of the values that stay stored during a pass."""
     values = network.geometry.values
     kept = {v for v in work.sources if v != network.image} | set(work.stores)
-    kept |= {network.reductions[i].value for i in work.gathers if network.reductions[i].way == "whole"}
+    kept |= {
+        network.reductions[i].value for i in work.gathers if network.reductions[i].way == "whole"
+    }
     return sum(values[v].bytes for v in kept)
 
 
@@ -116,18 +118,20 @@ def _walk(
     values = geometry.values
     targets = work.targets(network)
     if not targets:
-        empty = tuple([plan_axis(geometry, (), work.sources, {}, k, False) for k in range(geometry.axes)])
-        return Walk(work, (), (), (), cost(network, (), empty), 0, empty, {}), 0
+        empty = tuple(
+            [plan_axis(geometry, (), work.sources, {}, k, False) for k in range(geometry.axes)]
+        )
+        return Walk(work, (), (), (), Cost(0, 0, 0), 0, empty), 0
     # The largest target leads; where an axis ends within the pass it cannot be cut.
     leader = max(targets, key=lambda v: volume(values[v].full))
     extents = [n or 1 for n in values[leader].extents]
     touched = {n.output for n in work.nodes} | set(targets)
     whole = [any(values[v].extents[k] is None for v in touched) for k in range(geometry.axes)]
     grid = lattice(network, work, extents)
-    last = last_reads(work.nodes, targets)
-    cache: dict[tuple[int, int, bool], AxisPlan] = {}
+    book = ledger(network, work.nodes, work.sources)
+    cache: dict[tuple[int, int, bool], tuple[AxisPlan, AxisTable]] = {}
 
-    def axis_plan(axis: int, step: int, carried: bool) -> AxisPlan:
+    def along(axis: int, step: int, carried: bool) -> tuple[AxisPlan, AxisTable]:
         key = (axis, step, carried)
         if key not in cache:
             lead = cut(extents[axis], step)
@@ -136,13 +140,18 @@ def _walk(
                 for v in targets
                 if (n := values[v].extents[axis]) is not None
             }
-            cache[key] = plan_axis(geometry, work.nodes, work.sources, cuts, axis, carried)
+            plan = plan_axis(geometry, work.nodes, work.sources, cuts, axis, carried)
+            cache[key] = plan, axis_table(network, book, plan)
         return cache[key]
 
     def candidates() -> Iterable[tuple[tuple[int, ...], tuple[bool, ...]]]:
         steps = [
-            [n] if ends else _steps(n, unit, None if request.tile is None else request.tile[k])
-            for k, (n, unit, ends) in enumerate(zip(extents, grid, whole, strict=True))
+            [n]
+            if ends
+            else _steps(n, unit, None if request.tile is None else request.tile[k] * n / pixels)
+            for k, (n, unit, ends, pixels) in enumerate(
+                zip(extents, grid, whole, geometry.image, strict=True)
+            )
         ]
         for sizes in product(*steps):
             cut_axes = [s < n for s, n in zip(sizes, extents, strict=True)]
@@ -151,36 +160,33 @@ def _walk(
 
     weighed = []
     for sizes, carried in candidates():
-        plans = tuple([axis_plan(k, s, c) for k, (s, c) in enumerate(zip(sizes, carried, strict=True))])
-        cells = 1
-        for p in plans:
-            cells *= p.steps
-        if cells > CELLS and request.tile is None:
+        axes = [along(k, s, c) for k, (s, c) in enumerate(zip(sizes, carried, strict=True))]
+        if prod(plan.steps for plan, _ in axes) > CELLS and request.tile is None:
             continue
-        weighed.append((cost(network, work.nodes, plans), sizes, carried, plans))
+        weighed.append((cost(book, [table for _, table in axes]), sizes, carried, axes))
     weighed.sort(key=lambda w: w[0].total)
     best: Walk | None = None
     bound = float("inf")
     smallest: int | None = None
-    for found, sizes, carried, plans in weighed:
+    for found, sizes, carried, axes in weighed:
         if found.total > bound:
             break
-        size = peak(network, work.nodes, plans, work.sources, last)
+        size = peak(book, [table for _, table in axes])
         smallest = size if smallest is None else min(smallest, size)
         if free is not None and size > free:
             continue
         if best is None:
             bound = found.total * SLACK
         if best is None or size < best.bytes:
-            best = Walk(work, targets, sizes, carried, found, size, plans, last)
+            best = Walk(work, targets, sizes, carried, found, size, tuple([p for p, _ in axes]))
     assert smallest is not None
     return best, smallest
 
 
-def _steps(n: int, unit: int, asked: int | None) -> list[int]:
+def _steps(n: int, unit: int, asked: float | None) -> list[int]:
     """Sizes of a step along an axis of n positions: multiples of the lattice, and the whole."""
     if asked is not None:
-        return [min(ceil(asked / unit) * unit, n)]
+        return [min(max(ceil(asked / unit), 1) * unit, n)]
     found = []
     step = unit
     while step < n:
@@ -209,12 +215,14 @@ def _described(network: Network, walks: tuple[Walk, ...], need: int, request: Re
         strategy = "mixed"
     else:
         strategy = "carry" if modes.pop() else "halo"
-    whole = sum(round(network.macs(n) * volume(geometry.values[n.output].full)) for n in network.nodes)
+    whole = sum(
+        round(network.macs(n) * volume(geometry.values[n.output].full)) for n in network.nodes
+    )
     heads = sum(h.record.macs or 0 for h in network.heads)
     return Plan(
         image=geometry.input_shape[1:],
         strategy=strategy,
-        tile=final.step,
+        tile=_pixels(network, final),
         lattice=lattice(network, final.work, final.step) if final.step else (),
         halo=halo(network, final),
         walks=walks,
@@ -223,6 +231,18 @@ def _described(network: Network, walks: tuple[Walk, ...], need: int, request: Re
         bytes=need,
         limit=request.memory,
     )
+
+
+def _pixels(network: Network, walk: Walk) -> tuple[int, ...]:
+    """The pixels of the image that lie under a cell."""
+    values = network.geometry.values
+    if not walk.targets:
+        return network.geometry.image
+    leader = max(walk.targets, key=lambda v: volume(values[v].full))
+    return tuple([
+        pixels if n is None else min(round(step * pixels / n), pixels)
+        for step, n, pixels in zip(walk.step, values[leader].extents, network.geometry.image, strict=True)
+    ])  # fmt: skip
 
 
 def halo(network: Network, walk: Walk) -> tuple[tuple[int, int], ...]:
@@ -266,7 +286,6 @@ def check_request(
             not isinstance(s, int) or isinstance(s, bool) or s < 1 for s in sizes
         ):
             raise UsageError(
-                f"tile is a positive number of output positions, or one an axis ({axes}); got {tile!r}"
+                f"tile is a positive number of pixels, or one an axis ({axes}); got {tile!r}"
             )
     return Request(sizes, memory, strategy)
-

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
 
 import numpy as np
 
 from striate.geometry.box import volume
-from striate.geometry.relation import Spread, Window
+from striate.geometry.relation import Window
 from striate.geometry.rules.convolution import Convolve
 from striate.inference.tiled.axis import AxisPlan
 from striate.inference.tiled.lines import Line
 from striate.inference.tiled.network import Network, Node
 
 MOVE = 6  # a byte written or read
-CALL = 1_500_000  # one call of a kernel
+CALL = 3_000_000  # one call of a kernel
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,207 +43,225 @@ def per_position(network: Network, v: int) -> float:
     return value.bytes / max(volume(value.full), 1)
 
 
-def cost(network: Network, nodes: Sequence[Node], plans: Sequence[AxisPlan]) -> Cost:
-    """The arithmetic of a walk: every box is a product of intervals, so sums over steps multiply."""
-    macs = moved = 0.0
-    calls = 0
-    for node in nodes:
-        new = [plan.new[node.output] for plan in plans]
-        size = _total(new, plans)
-        macs += network.macs(node) * size
-        moved += per_position(network, node.output) * size
-        for place, read in enumerate(node.reads):
-            needs = [plan.needs[node.index, place] for plan in plans]
-            moved += per_position(network, read.value) * _total(needs, plans)
-        calls += int(
-            np.prod([p.steps if n is None else int((n.lengths > 0).sum()) for n, p in zip(new, plans, strict=True)])
-        )  # fmt: skip
-    return Cost(round(macs), round(moved), calls)
+@dataclass(frozen=True)
+class Ledger:
+    """What does not depend on the grid, for the nodes of a pass: an entry a node, or a read.
 
-
-def _total(lines: Sequence[Line | None], plans: Sequence[AxisPlan]) -> float:
-    total = 1.0
-    for held, plan in zip(lines, plans, strict=True):
-        total *= plan.steps if held is None else float(held.lengths.sum())
-    return total
-
-
-def peak(
-    network: Network, nodes: Sequence[Node], plans: Sequence[AxisPlan], sources: frozenset[int], last: dict[int, int]
-) -> int:
-    """The most bytes that a walk holds at once: pieces, what is kept between steps, copies and padding.
-
-    last: for each value the index of the node after which this step does not need it any more (`last_reads`).
+    last: for each node the place of the node that reads its value last (its own where none does).
+    owner, source: for each read the place of the node that reads, and of the node that made the value, -1 if it is stored.
     """
-    classes = [_classes(network, nodes, plan, sources) for plan in plans]
 
-    def outer(parts: list[np.ndarray | None]) -> np.ndarray:
-        shaped = [
-            np.ones((1,) * len(parts)) if p is None
-            else p.astype(np.float64).reshape([-1 if i == k else 1 for i in range(len(parts))])
-            for k, p in enumerate(parts)
-        ]  # fmt: skip
-        return reduce(np.multiply, shaped)
+    nodes: tuple[Node, ...]
+    macs: np.ndarray
+    bytes: np.ndarray
+    read_bytes: np.ndarray
+    last: np.ndarray
+    owner: np.ndarray
+    source: np.ndarray
+    head: np.ndarray  # whether a read is the image of a convolution
+    wide: np.ndarray  # whether a node holds a second tensor of its output's size while it works
 
-    extents = network.geometry.values
-    carried = [k for k, p in enumerate(plans) if p.carried]
-    held = np.zeros([len(c) for c in classes])  # what is kept from earlier steps
-    after: dict[int, np.ndarray] = {}
-    before: dict[int, np.ndarray] = {}
-    for node in nodes:
-        v = node.output
-        if not carried:
-            break
-        size = per_position(network, v)
-        found: list[np.ndarray] = []
-        for moment in ("before", "after"):
-            total: np.ndarray | float = 0.0
-            for k in carried:
-                parts: list[np.ndarray | None] = []
-                for m, plan in enumerate(plans):
-                    if m == k:
-                        parts.append(_pick(plan, classes[m], _held(plan, v, moment)))
-                    elif plan.carried and m > k:
-                        n = extents[v].extents[m]
-                        parts.append(None if n is None else np.full(len(classes[m]), n))
-                    else:
-                        new = plan.new[v]
-                        parts.append(None if new is None else new.lengths[classes[m]])
-                total = total + outer(parts) * size
-            found.append(np.asarray(total))
-        if len(carried) > 1:  # old and new pieces of one row of cells lie side by side
-            found = [np.maximum(*found)] * 2
-        before[v], after[v] = found
-        held = held + before[v]
-    alive: dict[int, np.ndarray] = {}
-    copies: dict[int, np.ndarray] = {}
-    most = held.copy()
-    ends: dict[int, list[int]] = {}
-    for v, index in last.items():
-        ends.setdefault(index, []).append(v)
-    for node in nodes:
-        v = node.output
-        size = per_position(network, v)
-        new = [plan.new[v] for plan in plans]
-        made = outer([None if n is None else n.lengths[c] for n, c in zip(new, classes, strict=True)]) * size
-        passing: np.ndarray | float = made if _widens(node) else 0.0
-        for place, read in enumerate(node.reads):
-            needs = [plan.needs[node.index, place] for plan in plans]
-            taken = outer(
-                [None if n is None else n.lengths[c] for n, c in zip(needs, classes, strict=True)]
-            ) * per_position(network, read.value)
-            if read.value in sources:
-                passing = passing + taken
+
+def ledger(network: Network, nodes: tuple[Node, ...], sources: frozenset[int]) -> Ledger:
+    """Look up what the costs of every grid share."""
+    place = {node.output: i for i, node in enumerate(nodes)}
+    last = np.arange(len(nodes))
+    read_bytes, owner, source, head = [], [], [], []
+    for i, node in enumerate(nodes):
+        for p, read in enumerate(node.reads):
+            made = -1 if read.value in sources else place[read.value]
+            if made >= 0:
+                last[made] = i
+            read_bytes.append(per_position(network, read.value))
+            owner.append(i)
+            source.append(made)
+            head.append(p == 0 and isinstance(node.records[0].plan, Convolve))
+    return Ledger(
+        nodes,
+        np.array([network.macs(n) for n in nodes], float),
+        np.array([per_position(network, n.output) for n in nodes], float),
+        np.array(read_bytes, float),
+        last,
+        np.array(owner, np.int64),
+        np.array(source, np.int64),
+        np.array(head, bool),
+        np.array([_widens(n) for n in nodes], bool),
+    )
+
+
+@dataclass(frozen=True)
+class AxisTable:
+    """One axis of a walk as arrays: sums over its steps, and its different kinds of step.
+
+    new_sum, need_sum: positions computed of each node and read, over all steps; calls: steps in which a node computes any.
+    new, need: the same for each kind of step; before, after: positions of each node that are kept before and after such a
+    step; outside: whether a read goes beyond what the step computes; uneven: whether a window hangs over one border more.
+    extent: positions of each node's value.
+    """
+
+    carried: bool
+    new_sum: np.ndarray
+    need_sum: np.ndarray
+    calls: np.ndarray
+    new: np.ndarray
+    need: np.ndarray
+    before: np.ndarray
+    after: np.ndarray
+    outside: np.ndarray
+    uneven: np.ndarray
+    extent: np.ndarray
+
+
+def axis_table(network: Network, book: Ledger, plan: AxisPlan) -> AxisTable:
+    """Bring the plan of one axis into arrays."""
+    steps = plan.steps
+    values = network.geometry.values
+    ones, no = np.ones(steps, np.int64), np.zeros(steps, np.int64)
+    new, need, before, after, outside, uneven, extent = [], [], [], [], [], [], []
+    for node in book.nodes:
+        made = plan.new[node.output]
+        new.append(ones if made is None else made.lengths)
+        extent.append(values[node.output].extents[plan.axis] or 1)
+        held = _held(plan, node.output) if plan.carried else None
+        before.append(no if held is None else held[0])
+        after.append(no if held is None else held[1])
+        for p, read in enumerate(node.reads):
+            got = plan.needs[node.index, p]
+            need.append(ones if got is None else got.lengths)
+            there = plan.new.get(read.value)
+            if got is None or there is None:
+                outside.append(no)
             else:
-                outside = reduce(
-                    np.logical_or,
-                    [
-                        _outside(plan, read.value, n, c).reshape([-1 if i == k else 1 for i in range(len(plans))])
-                        for k, (plan, n, c) in enumerate(zip(plans, needs, classes, strict=True))
-                    ],
-                )
-                copy = taken * outside
-                copies[read.value] = np.maximum(copies.get(read.value, 0.0), copy)
-            if place == 0 and isinstance(node.records[0].plan, Convolve):
-                border = reduce(
-                    np.logical_or,
-                    [
-                        _uneven(node, plan, n, c).reshape([-1 if i == k else 1 for i in range(len(plans))])
-                        for k, (plan, n, c) in enumerate(zip(plans, needs, classes, strict=True))
-                    ],
-                )
-                passing = passing + taken * border
-        alive[v] = made
-        now = held + sum(alive.values()) + sum(copies.values()) + passing
-        most = np.maximum(most, now)
-        for u in ends.get(node.index, ()):
-            held = held - before.get(u, 0.0) + after.get(u, 0.0)
-            alive.pop(u, None)
-            copies.pop(u, None)
-    return int(most.max()) if most.size else 0
+                beyond = (got.starts < there.starts) | (got.stops > there.stops)
+                outside.append(((got.lengths > 0) & beyond).astype(np.int64))
+            relation = read.link.relations[plan.axis]
+            if got is None or made is None or not isinstance(relation, Window):
+                uneven.append(no)
+            else:
+                uneven.append(_uneven(relation, made, got))
+    parts = [
+        np.stack(p) if p else np.zeros((0, steps), np.int64)
+        for p in (new, need, before, after, outside, uneven)
+    ]
+    _, first = np.unique(np.concatenate(parts), axis=1, return_index=True)
+    kinds = np.sort(first)
+    return AxisTable(
+        plan.carried,
+        parts[0].sum(1).astype(float),
+        parts[1].sum(1).astype(float),
+        (parts[0] > 0).sum(1).astype(float),
+        *[p[:, kinds].astype(float) for p in parts],
+        np.array(extent, float),
+    )
 
 
-def last_reads(nodes: Sequence[Node], targets: Sequence[int]) -> dict[int, int]:
-    """For each computed value the index of the node that reads it last; its own where none does."""
-    del targets  # handed out as soon as they are made
-    last = {node.output: node.index for node in nodes}
-    for node in nodes:
-        for read in node.reads:
-            if read.value in last:
-                last[read.value] = max(last[read.value], node.index)
-    return last
-
-
-def _classes(
-    network: Network, nodes: Sequence[Node], plan: AxisPlan, sources: frozenset[int]
-) -> np.ndarray:
-    """One step of each kind: steps in which every interval has the same length need not be looked at twice."""
-    rows = []
-    for node in nodes:
-        new = plan.new[node.output]
-        if new is not None:
-            rows.append(new.lengths)
-            if plan.carried:
-                rows.append(_held(plan, node.output, "before"))
-                rows.append(_held(plan, node.output, "after"))
-        for place, read in enumerate(node.reads):
-            need = plan.needs[node.index, place]
-            if need is not None:
-                rows.append(need.lengths)
-                if read.value not in sources:
-                    rows.append(_outside(plan, read.value, need, np.arange(plan.steps)))
-                rows.append(_uneven(node, plan, need, np.arange(plan.steps)))
-    if not rows or plan.steps <= 2:
-        return np.arange(plan.steps)
-    _, first = np.unique(np.stack(rows).astype(np.int64), axis=1, return_index=True)
-    return np.sort(first)
-
-
-def _pick(plan: AxisPlan, which: np.ndarray, row: np.ndarray) -> np.ndarray:
-    return row[which]
-
-
-def _held(plan: AxisPlan, v: int, moment: str) -> np.ndarray:
-    """How many positions of a carried value are held before or after each step: pieces go when no step wants any of one."""
+def _held(plan: AxisPlan, v: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """How many positions of a carried value are kept before and after each step; a piece goes when no step wants any of it."""
     new, keep = plan.new[v], plan.keep.get(v)
     if new is None or keep is None:
-        return np.zeros(plan.steps, np.int64)
+        return None
     stops = np.maximum.accumulate(np.where(new.lengths > 0, new.stops, -(1 << 60)))
     starts = np.where(new.lengths > 0, new.starts, stops)
     kept = np.maximum(stops - np.maximum(starts, keep), 0) * (new.lengths > 0)  # trimmed when new
     total = np.concatenate([[0], np.cumsum(kept)])
     gone = np.searchsorted(stops, keep, side="right")
-    steps = np.arange(plan.steps)
-    after = total[steps + 1] - total[np.minimum(gone, steps + 1)]
-    if moment == "after":
-        return after
-    return np.concatenate([[0], after[:-1]])
+    after = total[1:] - total[np.minimum(gone, np.arange(plan.steps) + 1)]
+    return np.concatenate([[0], after[:-1]]), after
 
 
-def _outside(plan: AxisPlan, v: int, need: Line | None, which: np.ndarray) -> np.ndarray:
-    """Whether a step reads more of a value than it computed in this step."""
-    new = plan.new[v]
-    if need is None or new is None:
-        return np.zeros(len(which), bool)
-    out = (need.lengths > 0) & ((need.starts < new.starts) | (need.stops > new.stops))
-    return out[which]
-
-
-def _uneven(node: Node, plan: AxisPlan, need: Line | None, which: np.ndarray) -> np.ndarray:
-    """Whether a convolution's window hangs over one border more than over the other."""
-    relation = node.reads[0].link.relations[plan.axis]
-    new = plan.new[node.output]
-    if need is None or new is None or not isinstance(relation, Window):
-        return np.zeros(len(which), bool)
+def _uneven(relation: Window, new: Line, need: Line) -> np.ndarray:
+    """Whether a window hangs over one border more than over the other, so that padding is a copy."""
     some = (new.lengths > 0) & (need.lengths > 0)
-    before = need.starts - (new.starts * relation.stride - relation.pad)
-    reach = (new.stops - 1) * relation.stride - relation.pad + relation.dilation * (relation.kernel - 1) + 1
+    first, final = np.where(some, new.starts, 0), np.where(some, new.stops, 1)
+    before = need.starts - (first * relation.stride - relation.pad)
+    reach = (
+        (final - 1) * relation.stride - relation.pad + relation.dilation * (relation.kernel - 1) + 1
+    )
     slack = before - (reach - need.stops)
-    return (some & ~((slack >= 0) & (slack < relation.stride)))[which]
+    return (some & ~((slack >= 0) & (slack < relation.stride))).astype(np.int64)
+
+
+def cost(book: Ledger, tables: Sequence[AxisTable]) -> Cost:
+    """The arithmetic of a walk: every box is a product of intervals, so sums over the cells are products of sums."""
+    size = np.prod([t.new_sum for t in tables], axis=0)
+    reads = np.prod([t.need_sum for t in tables], axis=0)
+    calls = np.prod([t.calls for t in tables], axis=0)
+    moved = (book.bytes * size).sum() + (book.read_bytes * reads).sum()
+    return Cost(round((book.macs * size).sum()), round(moved), round(calls.sum()))
+
+
+def peak(book: Ledger, tables: Sequence[AxisTable]) -> int:
+    """The most bytes that a walk holds at once: values, what is kept between steps, copies and padding."""
+    count = len(book.nodes)
+    if not count:
+        return 0
+    axes = len(tables)
+
+    def along(k: int, array: np.ndarray) -> np.ndarray:
+        return array.reshape([len(array), *[-1 if m == k else 1 for m in range(axes)]])
+
+    def outer(arrays: Sequence[np.ndarray], rate: np.ndarray) -> np.ndarray:
+        total = rate.reshape([-1] + [1] * axes)
+        for k, array in enumerate(arrays):
+            total = total * along(k, array)
+        return total
+
+    kinds = [t.new.shape[1] for t in tables]
+    made = outer([t.new for t in tables], book.bytes)
+    taken = outer([t.need for t in tables], book.read_bytes)
+    change = np.zeros([count + 1, *kinds])  # from one node to the next
+    np.add.at(change, np.arange(count), made)
+    np.add.at(change, book.last + 1, -made)
+    held = np.zeros(kinds)
+    carried = [k for k, t in enumerate(tables) if t.carried]
+    if carried:
+        before, after = (
+            sum(outer(_kept(tables, k, moment), book.bytes) for k in carried)
+            for moment in ("before", "after")
+        )
+        if len(carried) > 1:  # what one row of cells leaves lies beside what the last one left
+            before = after = np.maximum(before, after)
+        held = np.broadcast_to(np.asarray(before).sum(0), kinds)
+        np.add.at(change, book.last + 1, np.asarray(after) - np.asarray(before))
+    outside = np.zeros(taken.shape, bool)
+    uneven = np.zeros(taken.shape, bool)
+    for k, t in enumerate(tables):
+        outside = outside | (along(k, t.outside) > 0)
+        uneven = uneven | (along(k, t.uneven) > 0)
+    passing = np.where(book.wide.reshape([-1] + [1] * axes), made, 0.0)
+    stored = (book.source < 0).reshape([-1] + [1] * axes)
+    head = book.head.reshape([-1] + [1] * axes)
+    np.add.at(
+        passing, book.owner, np.where(stored, taken, 0.0) + np.where(head & uneven, taken, 0.0)
+    )
+    copied: dict[
+        int, tuple[int, np.ndarray]
+    ] = {}  # a value is put together once, and kept while it is read
+    for r in np.flatnonzero(outside.any(axis=tuple(range(1, axes + 1))) & (book.source >= 0)):
+        u = int(book.source[r])
+        copy = np.where(outside[r], taken[r], 0.0)
+        first, most = copied.get(u, (int(book.owner[r]), 0.0))
+        copied[u] = (first, np.maximum(most, copy))
+    for u, (first, copy) in copied.items():
+        change[first] += copy
+        change[book.last[u] + 1] -= copy
+    now = held + np.cumsum(change[:count], axis=0) + passing
+    return int(now.max())
+
+
+def _kept(tables: Sequence[AxisTable], k: int, moment: str) -> list[np.ndarray]:
+    """Positions along each axis of what is kept for later steps along axis k: all of the axes that vary faster."""
+    found = []
+    for m, t in enumerate(tables):
+        if m == k:
+            found.append(t.before if moment == "before" else t.after)
+        elif t.carried and m > k:
+            found.append(np.repeat(t.extent[:, None], t.new.shape[1], axis=1))
+        else:
+            found.append(t.new)
+    return found
 
 
 def _widens(node: Node) -> bool:
-    """Whether the node holds a second tensor of its output's size while it works."""
-    head = node.records[0].plan
     rest = [r for r in node.records[1:] if r.op != "native_batch_norm"]
-    return bool(rest) or not isinstance(head, Convolve) or isinstance(head, Spread)
+    return bool(rest) or not isinstance(node.records[0].plan, Convolve)

@@ -62,7 +62,10 @@ class Tiled:
         self.dtype = first.dtype if first is not None and first.is_floating_point() else None
         pixels = self._pixels(0, tuple([(0, 1)] * axes))
         self.geometry = trace(
-            module, torch.empty((1, pixels.shape[1], *self.image.shape[1:]), dtype=pixels.dtype, device="meta")
+            module,
+            torch.empty(
+                (1, pixels.shape[1], *self.image.shape[1:]), dtype=pixels.dtype, device="meta"
+            ),
         )
         _refuse_training(self.geometry, module)
         self.network: Network = sort(self.geometry)
@@ -89,7 +92,13 @@ class Tiled:
             part = part.to(self.dtype)
         return part.to(self.device)
 
-    def run(self, *, out: str | Path | None = None, force: bool = False, progress: Progress | None = None) -> Any:
+    def run(
+        self,
+        *,
+        out: str | Path | None = None,
+        force: bool = False,
+        progress: Progress | None = None,
+    ) -> Any:
         """Run the plan and return what the module returns for the whole image."""
         del out, force
         keep_large_buffers()
@@ -134,10 +143,7 @@ class Single:
                 self.known[value.index] = self.weights[value.index].detach()
         for record in self.network.constants:
             self._whole(record)
-        self.kernels = {
-            n.index: Kernel(self.network, n, self.known, self.moments, fuse=job.fuse)
-            for n in self.network.nodes
-        }
+        self.kernels: dict[int, Kernel] = {}
 
     def _whole(self, record: Any) -> None:
         """Run a record once, on inputs that are known as a whole."""
@@ -206,9 +212,18 @@ class Single:
             if v != self.network.image:
                 sources[v] = self._from(v)
         if walk.targets:
-            walking = Walking(
-                walk, values, self.kernels, sources, sinks, self.device, self.last
-            )
+            for node in walk.work.nodes:
+                usual = walk.usual(node)
+                if node.index not in self.kernels or self.kernels[node.index].usual != usual:
+                    self.kernels[node.index] = Kernel(
+                        self.network,
+                        node,
+                        self.known,
+                        self.moments,
+                        fuse=self.job.fuse,
+                        usual=usual,
+                    )
+            walking = Walking(walk, values, self.kernels, sources, sinks, self.device, self.last)
             walking.run(walk, lambda cell: count())
         for part in gathered:
             reduction = part.reduction
@@ -258,7 +273,14 @@ def _refuse_training(geometry: Any, module: nn.Module) -> None:
                 raise GeometryError(
                     f"{record.name} is in training mode and normalises by its batch; call module.eval() first"
                 )
-        if record.op in ("native_dropout", "bernoulli", "rand_like", "randn_like", "uniform", "normal_functional"):
+        if record.op in (
+            "native_dropout",
+            "bernoulli",
+            "rand_like",
+            "randn_like",
+            "uniform",
+            "normal_functional",
+        ):
             raise GeometryError(
                 f"{record.name} ({record.op}) draws random numbers, so no two runs agree; call module.eval() first"
             )

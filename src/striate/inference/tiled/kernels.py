@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,9 +13,9 @@ from torch import Tensor
 
 from striate.geometry import Box, Geometry, Record
 from striate.geometry.plan import Step
-from striate.geometry.relation import Spread, Window
 from striate.geometry.rules.convolution import Convolve, ConvolveTransposed
 from striate.geometry.rules.normalisation import BatchNorm, GroupNorm
+from striate.inference.tiled.convolutions import Convolution, Transposed
 from striate.inference.tiled.network import Network, Node
 
 Known = Mapping[int, Tensor]  # constants, and what earlier passes found out
@@ -73,10 +74,17 @@ def slots(network: Network, node: Node) -> list[list[Slot]]:
 
 
 class Kernel:
-    """Computes boxes of one node."""
+    """Computes boxes of one node. `usual`: rows and columns of what it mostly reads, None if that is not known."""
 
     def __init__(
-        self, network: Network, node: Node, known: Known, moments: Moments, *, fuse: bool, batch: int = 1
+        self,
+        network: Network,
+        node: Node,
+        known: Known,
+        moments: Moments,
+        *,
+        fuse: bool,
+        usual: tuple[int, ...] | None,
     ) -> None:
         self.network = network
         self.geometry: Geometry = network.geometry
@@ -84,13 +92,14 @@ class Kernel:
         self.known = known
         self.moments = moments
         self.slots = slots(network, node)
+        self.usual = usual
+        self.fuse = fuse
         self.stages: list[Stage] = []
-        self.bytes = 0  # of weights that were laid out anew
         records = list(node.records)
         fresh = False
         while records:
             at = len(node.records) - len(records)
-            taken, stage, fresh = self._stage(records, at, fresh, fuse)
+            taken, stage, fresh = self._stage(records, at, fresh)
             self.stages.append(stage)
             del records[:taken]
 
@@ -105,25 +114,25 @@ class Kernel:
         assert tensor is not None
         return tensor
 
-    def _stage(
-        self, records: list[Record], at: int, fresh: bool, fuse: bool
-    ) -> tuple[int, Stage, bool]:
+    def _stage(self, records: list[Record], at: int, fresh: bool) -> tuple[int, Stage, bool]:
         """How many records the next stage runs, the stage, and whether its result is a tensor of its own."""
         record, where = records[0], self.slots[at]
         plan = record.plan
         if isinstance(plan, (Convolve, ConvolveTransposed)) and self._image(record):
             weights = self._constant(where, 1)
             if weights is not None and (not plan.bias or self._constant(where, 2) is not None):
-                follower = records[1] if fuse and len(records) > 1 else None
-                fold = follower is not None and self._foldable(follower, self.slots[at + 1])
-                bias = self._constant(where, 2) if plan.bias else None
-                if fold:
-                    assert follower is not None
-                    weights, bias = self._folded(record, weights, bias, follower, at + 1)
-                kind = Convolution if isinstance(plan, Convolve) else Transposed
-                stage = kind(record, weights, bias, where[0], fuse)
-                self.bytes += stage.bytes
-                return (2 if fold else 1), stage, True
+                follower = records[1] if self.fuse and len(records) > 1 else None
+                if follower is not None and not self._foldable(follower, self.slots[at + 1]):
+                    follower = None
+                make = partial(self._weights, record, at, follower)
+                place = where[0].place
+                if isinstance(plan, Convolve):
+                    stage: Stage = Convolution(
+                        record, make, place, self.usual if self.fuse else None
+                    )
+                else:
+                    stage = Transposed(record, make, place)
+                return (1 if follower is None else 2), stage, True
         if isinstance(plan, (BatchNorm, GroupNorm)) and record.output in self.moments_wanted:
             return 1, self._normalise(record, where), True
         twin = IN_PLACE.get(record.target)
@@ -165,12 +174,18 @@ class Kernel:
             and all(self._constant(where, p) is not None for p in range(1, len(where)))
         )
 
-    def _folded(
-        self, record: Record, weight: Tensor, bias: Tensor | None, norm: Record, at: int
-    ) -> tuple[Tensor, Tensor]:
-        """Batch norm written into the convolution before it, in float64."""
+    def _weights(
+        self, record: Record, at: int, norm: Record | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Weight and bias of a convolution; the batch norm after it written into them, in float64."""
+        plan: Any = record.plan
+        weight = self._constant(self.slots[at], 1)
+        bias = self._constant(self.slots[at], 2) if plan.bias else None
+        assert weight is not None
+        if norm is None:
+            return weight, bias
         tensors = [
-            self._constant(self.slots[at], p) if p else None for p in range(len(norm.inputs))
+            self._constant(self.slots[at + 1], p) if p else None for p in range(len(norm.inputs))
         ]
         gamma, beta, mean, var = [
             tensors[a.position] if hasattr(a, "position") else None for a in norm.args[1:5]
@@ -182,7 +197,6 @@ class Kernel:
             rate = rate * gamma.double()
         shift = -mean.double() if bias is None else bias.double() - mean.double()
         shift = shift * rate if beta is None else shift * rate + beta.double()
-        plan: Any = record.plan
         if isinstance(plan, ConvolveTransposed):  # (in, out / groups, ...)
             shape = (plan.groups, -1, *weight.shape[1:])
             wide = weight.double().reshape(shape) * rate.view(plan.groups, 1, -1, 1, 1)
@@ -214,11 +228,13 @@ class Kernel:
                 else:
                     tensors.append(known[slot.place])
                     boxes.append(none)
-            if twin is not None and (plain or all(t.dim() <= tensors[0].dim() for t in tensors[1:])):
-                args = [tensors[a.position] if hasattr(a, "position") else a for a in pointwise_args]
-                if all(
-                    t.numel() == 1 or _broadcasts(t, tensors[0]) for t in tensors[1:]
-                ):
+            if twin is not None and (
+                plain or all(t.dim() <= tensors[0].dim() for t in tensors[1:])
+            ):
+                args = [
+                    tensors[a.position] if hasattr(a, "position") else a for a in pointwise_args
+                ]
+                if all(t.numel() == 1 or _broadcasts(t, tensors[0]) for t in tensors[1:]):
                     return twin(*args, **dict(record.kwargs))
             step = Step(
                 record, tuple(tensors), tuple(boxes), values, out, box, 1, tensors[0].device
@@ -256,136 +272,3 @@ class Kernel:
 def _broadcasts(t: Tensor, to: Tensor) -> bool:
     """Whether `t` fits `to` without making it larger."""
     return all(a in (1, b) for a, b in zip(reversed(t.shape), reversed(to.shape), strict=False))
-
-
-class Convolution:
-    """A two-dimensional convolution with its weights laid out for the processor."""
-
-    def __init__(
-        self, record: Record, weight: Tensor, bias: Tensor | None, where: Slot, fuse: bool
-    ) -> None:
-        plan = record.plan
-        assert isinstance(plan, Convolve)
-        self.plan, self.where = plan, where
-        self.weight, self.bias = weight, bias
-        self.relations = tuple(plan.links[0].relations)
-        self.packed = False
-        self.bytes = 0
-        if weight.device.type == "cpu":
-            if fuse and weight.dtype == torch.float32 and packs(weight):
-                size = [1, weight.shape[1] * plan.groups, 64, 64]
-                self.weight = torch.ops.mkldnn._reorder_convolution_weight(
-                    weight, plan.padding, plan.stride, plan.dilation, plan.groups, size
-                )
-                self.packed = True
-            else:
-                self.weight = weight.contiguous(memory_format=torch.channels_last)
-            self.bytes = weight.numel() * weight.element_size()
-
-    def __call__(self, held: list[Tensor], needs: Sequence[Box], box: Box) -> Tensor:
-        x = held[self.where.place]
-        need = needs[self.where.place]
-        padding, before_extra, after_extra = [], [], []
-        for j in (0, 1):
-            relation, side, span = self.relations[j], box[j], need[j]
-            assert isinstance(relation, Window)
-            assert side is not None
-            assert span is not None
-            start, stop = relation.reach(side)
-            if span[0] >= span[1]:
-                before, after = stop - start, 0
-            else:
-                before, after = span[0] - start, stop - span[1]
-            # Zeros past the last window change nothing.
-            both = before if 0 <= before - after < relation.stride else min(before, after)
-            padding.append(both)
-            before_extra.append(before - both)
-            after_extra.append(max(after - both, 0))
-        if any(before_extra) or any(after_extra):
-            x = F.pad(x, [before_extra[1], after_extra[1], before_extra[0], after_extra[0]])
-        plan = self.plan
-        if self.packed:
-            return torch.ops.mkldnn._convolution_pointwise(
-                x, self.weight, self.bias, padding, plan.stride, plan.dilation, plan.groups, "none", [], ""
-            )
-        return torch.convolution(
-            x, self.weight, self.bias, plan.stride, padding, plan.dilation, False, [0, 0], plan.groups
-        )
-
-
-def packs(weight: Tensor) -> bool:
-    """Whether torch's build can lay out a convolution's weights ahead."""
-    return (
-        torch.backends.mkldnn.is_available()
-        and torch.backends.mkldnn.enabled
-        and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
-        and hasattr(torch.ops.mkldnn, "_reorder_convolution_weight")
-        and weight.shape[1] > 0
-    )
-
-
-class Transposed:
-    """A two-dimensional transposed convolution that computes no more outputs than it must."""
-
-    def __init__(
-        self, record: Record, weight: Tensor, bias: Tensor | None, where: Slot, fuse: bool
-    ) -> None:
-        plan = record.plan
-        assert isinstance(plan, ConvolveTransposed)
-        self.plan, self.where = plan, where
-        self.weight = weight
-        self.bias = bias
-        self.relations = tuple(plan.links[0].relations)
-        self.bytes = weight.numel() * weight.element_size() if fuse else 0
-
-    def __call__(self, held: list[Tensor], needs: Sequence[Box], box: Box) -> Tensor:
-        x = held[self.where.place]
-        need = needs[self.where.place]
-        plan = self.plan
-        padding, extra, cuts = [], [], []
-        for j in (0, 1):
-            relation, side, span = self.relations[j], box[j], need[j]
-            assert isinstance(relation, Spread)
-            assert side is not None
-            assert span is not None
-            if span[0] >= span[1]:
-                return self._bias_alone(x, box)
-            # Without padding, the crop's outputs start at first and there are `full` of them.
-            first = span[0] * relation.stride - plan.padding[j]
-            full = (span[1] - span[0] - 1) * relation.stride + relation.dilation * (relation.kernel - 1) + 1
-            front, back = side[0] - first, first + full - side[1]
-            both = max(min(front, back), 0)
-            more = 0
-            if front > back and front - back < relation.stride:
-                both, more = max(front, 0), front - back
-            elif front > back:
-                both = max(back, 0)
-            padding.append(both)
-            extra.append(more)
-            cuts.append((front - both, side[1] - side[0], full - 2 * both + more))
-        out = torch.convolution(
-            x, self.weight, self.bias, plan.stride, padding, plan.dilation, True, extra, plan.groups
-        )
-        for j, (start, count, have) in enumerate(cuts):
-            out = self._cut(out, 2 + j, start, count, have)
-        return out
-
-    def _cut(self, out: Tensor, dim: int, start: int, count: int, have: int) -> Tensor:
-        """`count` positions from `start`; where no input reaches, the bias alone."""
-        if start >= 0 and start + count <= have:
-            return out if start == 0 and count == have else out.narrow(dim, start, count)
-        shape = list(out.shape)
-        shape[dim] = count
-        full = out.new_zeros(shape)
-        if self.bias is not None:
-            full += self.bias.view(-1, 1, 1)
-        low, high = max(start, 0), min(start + count, have)
-        if low < high:
-            full.narrow(dim, low - start, high - low).copy_(out.narrow(dim, low, high - low))
-        return full
-
-    def _bias_alone(self, x: Tensor, box: Box) -> Tensor:
-        sizes = [s[1] - s[0] for s in box if s is not None]
-        channels = self.weight.shape[1] * self.plan.groups
-        out = x.new_zeros(1, channels, *sizes)
-        return out if self.bias is None else out + self.bias.view(-1, 1, 1)

@@ -67,7 +67,9 @@ def pull(relation: Relation, out: Line) -> Line:
         starts, stops = np.zeros_like(a), np.full_like(b, relation.n_in)
     elif isinstance(relation, Window):
         starts = a * relation.stride - relation.pad
-        stops = (b - 1) * relation.stride - relation.pad + relation.dilation * (relation.kernel - 1) + 1
+        stops = (
+            (b - 1) * relation.stride - relation.pad + relation.dilation * (relation.kernel - 1) + 1
+        )
     elif isinstance(relation, Spread):
         span = relation.dilation * (relation.kernel - 1)
         starts = -((span - a - relation.pad) // relation.stride)

@@ -201,12 +201,12 @@ def _chained(network: Network) -> tuple[Node, ...]:
                 best = max(before, key=lambda n: (n.records[0].op == "convolution", n.index))
                 reads = best.reads + tuple(r for r in node.reads if r.value != best.output)
                 del made[best.output]
-                found = Node(node.index, best.records + node.records, reads, node.output, node.level)
+                found = Node(
+                    node.index, best.records + node.records, reads, node.output, node.level
+                )
         made[found.output] = found
     ordered = sorted(made.values(), key=lambda n: n.index)
-    return tuple(
-        Node(i, n.records, n.reads, n.output, n.level) for i, n in enumerate(ordered)
-    )
+    return tuple(Node(i, n.records, n.reads, n.output, n.level) for i, n in enumerate(ordered))
 
 
 def _fits(geometry: Geometry, node: Node) -> bool:

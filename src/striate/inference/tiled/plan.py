@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import product
 from math import prod
 from typing import Literal
 
+import numpy as np
+
 from striate.inference.tiled.axis import AxisPlan
 from striate.inference.tiled.costs import Cost
+from striate.inference.tiled.network import Node
 from striate.inference.tiled.passes import Pass
 
 Strategy = Literal["whole", "halo", "carry", "mixed"]
@@ -31,12 +34,25 @@ class Walk:
     cost: Cost
     bytes: int
     axes: tuple[AxisPlan, ...] = field(repr=False)
-    last: Mapping[int, int] = field(repr=False)
 
     @property
     def cells(self) -> int:
         """How many cells the walk has."""
         return prod(a.steps for a in self.axes)
+
+    def usual(self, node: Node) -> tuple[int, ...] | None:
+        """How many positions of its first input most cells read for a node along each axis."""
+        found = []
+        for axis in self.axes:
+            need = axis.needs[node.index, 0]
+            if need is None:
+                return None
+            lengths = need.lengths[need.lengths > 0]
+            if not len(lengths):
+                return None
+            sizes, counts = np.unique(lengths, return_counts=True)
+            found.append(int(sizes[counts.argmax()]))
+        return tuple(found)
 
     @property
     def order(self) -> tuple[int, ...]:
@@ -59,7 +75,7 @@ class Plan:
     """What a tiled run will do.
 
     image: (C, *spatial) of the image; strategy: of the last walk, "whole" if it is one cell.
-    tile: positions of the output that a cell hands out; lattice: what its sides are multiples of.
+    tile: pixels of the image that lie under one cell; lattice: positions of the output that its sides are multiples of.
     halo: pixels that an inner tile sees beyond its own, before and after, along each axis.
     macs: multiply-adds that the walks do, and whole_macs those of one forward pass.
     bytes: the most memory above the module and the image, in bytes; limit: what was allowed, None if nothing was said.
@@ -92,6 +108,6 @@ class Plan:
         tile = " x ".join(map(str, self.tile))
         passes = f", {len(self.walks)} passes" if len(self.walks) > 1 else ""
         return (
-            f"{self.strategy}: tiles of {tile} positions, {self.cells:,} cells{passes}, "
+            f"{self.strategy}: tiles of {tile} pixels, {self.cells:,} cells{passes}, "
             f"{self.overlap:.2f}x the arithmetic, at most {show_bytes(self.bytes)}"
         )

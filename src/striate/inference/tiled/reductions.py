@@ -158,6 +158,8 @@ class Gathered:
         size = len(mean) // plan.groups
         means, offs = mean.view(plan.groups, size), off.view(plan.groups, size)
         centre = means.mean(1, keepdim=True)
-        spread = offs.sum(1, keepdim=True) + self.count * (means - centre).square().sum(1, keepdim=True)
+        spread = offs.sum(1, keepdim=True) + self.count * (means - centre).square().sum(
+            1, keepdim=True
+        )
         variance = (spread / (self.count * size)).expand_as(means)
         return centre.expand_as(means).flatten(), variance.flatten()

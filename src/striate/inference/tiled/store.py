@@ -138,9 +138,7 @@ class Store:
         self.joined[v] = Piece(want, tensor)
         return tensor
 
-    def retire(
-        self, v: int, keeps: Sequence[tuple[int, int, int]], fresh: bool
-    ) -> None:
+    def retire(self, v: int, keeps: Sequence[tuple[int, int, int]], fresh: bool) -> None:
         """Drop what no later step wants, after the value was last read in this step.
 
         keeps: (axis, first position that later steps along it want, first position that this step wanted), slowest axis

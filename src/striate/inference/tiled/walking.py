@@ -62,7 +62,7 @@ class Walking:
         self.store = Store(values, device, last)
         axes = walk.axes
         ends: dict[int, list[int]] = {}
-        for v, index in walk.last.items():
+        for v, index in _last_reads(walk.work.nodes).items():
             ends.setdefault(index, []).append(v)
         self.work = tuple(
             Work(
@@ -73,7 +73,9 @@ class Walking:
                     Reading(r.value, _pairs(axes, lambda a, key=(node.index, p): a.needs[key]))
                     for p, r in enumerate(node.reads)
                 ),
-                _pairs(axes, lambda a, v=node.output: a.emitted(v)) if node.output in sinks else None,
+                _pairs(axes, lambda a, v=node.output: a.emitted(v))
+                if node.output in sinks
+                else None,
                 tuple(ends.get(node.index, ())),
             )
             for node in walk.work.nodes
@@ -91,7 +93,9 @@ class Walking:
         direct = [v for v in sinks if v in sources]
         self.direct = [(v, _pairs(axes, lambda a, v=v: a.emitted(v))) for v in direct]
 
-    def run(self, cells: Iterable[tuple[int, ...]], done: Callable[[tuple[int, ...]], None]) -> None:
+    def run(
+        self, cells: Iterable[tuple[int, ...]], done: Callable[[tuple[int, ...]], None]
+    ) -> None:
         """Compute the cells in the order of the walk; `done` hears of each when its targets were handed out."""
         before: tuple[int, ...] | None = None
         for cell in cells:
@@ -146,6 +150,16 @@ class Walking:
             now = 0 if wanted is None else int(wanted.starts[cell[k]])
             found.append((k, keep[cell[k]], now))
         return found
+
+
+def _last_reads(nodes: Sequence[Node]) -> dict[int, int]:
+    """For each computed value the index of the node that reads it last; of its own where none does."""
+    last = {node.output: node.index for node in nodes}
+    for node in nodes:
+        for read in node.reads:
+            if read.value in last:
+                last[read.value] = max(last[read.value], node.index)
+    return last
 
 
 def _pairs(

@@ -1,0 +1,212 @@
+"""Convolutions of tiles: with the weights laid out ahead, and no more padding or output than a tile needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from striate.geometry import Box, Record
+from striate.geometry.relation import Spread, Window
+from striate.geometry.rules.convolution import Convolve, ConvolveTransposed
+
+Make = Callable[[], tuple[Tensor, Tensor | None]]  # weight and bias, folded when they are asked for
+COPIES = 2  # layouts of one kernel's weights that are kept
+
+
+def packs(weight: Tensor) -> bool:
+    """Whether torch's build can lay out a convolution's weights ahead."""
+    return (
+        weight.dtype == torch.float32
+        and weight.device.type == "cpu"
+        and torch.backends.mkldnn.is_available()
+        and torch.backends.mkldnn.enabled
+        and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+        and hasattr(torch.ops.mkldnn, "_reorder_convolution_weight")
+        and hasattr(torch.ops.mkldnn, "_get_mkldnn_serialized_md")
+    )
+
+
+def _pack(weight: Tensor, plan: Convolve, size: tuple[int, ...]) -> Tensor:
+    return torch.ops.mkldnn._reorder_convolution_weight(
+        weight, plan.padding, plan.stride, plan.dilation, plan.groups,
+        [1, weight.shape[1] * plan.groups, *size],
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=65536)
+def _form(
+    shape: tuple[int, ...],
+    stride: tuple[int, ...],
+    groups: int,
+    size: tuple[int, ...],
+    threads: int,
+) -> bytes:
+    """The layout that suits a kernel of one position for crops of `size`."""
+    weight = torch.zeros(shape)
+    packed = torch.ops.mkldnn._reorder_convolution_weight(
+        weight, (0, 0), stride, (1, 1), groups, [1, shape[1] * groups, *size]
+    )
+    return bytes(torch.ops.mkldnn._get_mkldnn_serialized_md(packed).numpy().tobytes())
+
+
+class Convolution:
+    """A two-dimensional convolution of a crop.
+
+    usual: rows and columns that most crops have, None to leave the weights as they are. With a kernel of one position
+    the best layout of the weights depends on the size of the crop, and the wrong one costs up to fifty times the
+    convolution; so each size gets its own, and sizes that suit the same layout share it.
+    """
+
+    def __init__(
+        self, record: Record, make: Make, place: int, usual: tuple[int, ...] | None
+    ) -> None:
+        plan = record.plan
+        assert isinstance(plan, Convolve)
+        self.plan, self.place, self.make = plan, place, make
+        self.relations = tuple(plan.links[0].relations)
+        self.sizes: dict[tuple[int, ...], Tensor] = {}
+        self.forms: dict[bytes, Tensor] = {}
+        weight, self.bias = make()
+        self.shape = tuple(weight.shape)
+        self.packed = usual is not None and packs(weight)
+        self.pointwise = self.packed and self.shape[2:] == (1, 1)
+        if self.packed:
+            assert usual is not None
+            self.weight = _pack(weight, plan, usual)
+            if self.pointwise:
+                self.sizes[usual] = self.forms[self._form(usual)] = self.weight
+        else:
+            self.weight = weight
+
+    def _form(self, size: tuple[int, ...]) -> bytes:
+        return _form(self.shape, self.plan.stride, self.plan.groups, size, torch.get_num_threads())
+
+    def _suited(self, size: tuple[int, ...]) -> Tensor:
+        """The weights in the layout for crops of `size`; plain if there would be too many copies."""
+        found = self.sizes.get(size)
+        if found is None:
+            form = self._form(size)
+            found = self.forms.get(form)
+            if found is None:
+                weight, _ = self.make()
+                found = _pack(weight, self.plan, size) if len(self.forms) < COPIES else weight
+                if len(self.forms) < COPIES:
+                    self.forms[form] = found
+                else:
+                    return found
+            self.sizes[size] = found
+        return found
+
+    def __call__(self, held: list[Tensor], needs: Sequence[Box], box: Box) -> Tensor:
+        x = held[self.place]
+        need = needs[self.place]
+        padding, before_extra, after_extra = [], [], []
+        for j in (0, 1):
+            relation, side, span = self.relations[j], box[j], need[j]
+            assert isinstance(relation, Window)
+            assert side is not None
+            assert span is not None
+            start, stop = relation.reach(side)
+            if span[0] >= span[1]:
+                before, after = stop - start, 0
+            else:
+                before, after = span[0] - start, stop - span[1]
+            # Zeros past the last window change nothing.
+            both = before if 0 <= before - after < relation.stride else min(before, after)
+            padding.append(both)
+            before_extra.append(before - both)
+            after_extra.append(max(after - both, 0))
+        if any(before_extra) or any(after_extra):
+            x = F.pad(x, [before_extra[1], after_extra[1], before_extra[0], after_extra[0]])
+        plan = self.plan
+        if self.packed:
+            weight = self._suited(tuple(x.shape[2:])) if self.pointwise else self.weight
+            if weight.is_mkldnn:
+                return torch.ops.mkldnn._convolution_pointwise(
+                    x,
+                    weight,
+                    self.bias,
+                    padding,
+                    plan.stride,
+                    plan.dilation,
+                    plan.groups,
+                    "none",
+                    [],
+                    "",
+                )
+        else:
+            weight = self.weight
+        return torch.convolution(
+            x, weight, self.bias, plan.stride, padding, plan.dilation, False, [0, 0], plan.groups
+        )
+
+
+class Transposed:
+    """A two-dimensional transposed convolution that computes no more outputs than it must."""
+
+    def __init__(self, record: Record, make: Make, place: int) -> None:
+        plan = record.plan
+        assert isinstance(plan, ConvolveTransposed)
+        self.plan, self.place = plan, place
+        self.weight, self.bias = make()
+        self.relations = tuple(plan.links[0].relations)
+
+    def __call__(self, held: list[Tensor], needs: Sequence[Box], box: Box) -> Tensor:
+        x = held[self.place]
+        need = needs[self.place]
+        plan = self.plan
+        padding, extra, cuts = [], [], []
+        for j in (0, 1):
+            relation, side, span = self.relations[j], box[j], need[j]
+            assert isinstance(relation, Spread)
+            assert side is not None
+            assert span is not None
+            if span[0] >= span[1]:
+                return self._bias_alone(x, box)
+            # Without padding, the crop's outputs start at first and there are `full` of them.
+            first = span[0] * relation.stride - plan.padding[j]
+            full = (
+                (span[1] - span[0] - 1) * relation.stride
+                + relation.dilation * (relation.kernel - 1)
+                + 1
+            )
+            front, back = side[0] - first, first + full - side[1]
+            both = max(min(front, back), 0)
+            more = 0
+            if front > back and front - back < relation.stride:
+                both, more = max(front, 0), front - back
+            elif front > back:
+                both = max(back, 0)
+            padding.append(both)
+            extra.append(more)
+            cuts.append((front - both, side[1] - side[0], full - 2 * both + more))
+        out = torch.convolution(
+            x, self.weight, self.bias, plan.stride, padding, plan.dilation, True, extra, plan.groups
+        )
+        for j, (start, count, have) in enumerate(cuts):
+            out = self._cut(out, 2 + j, start, count, have)
+        return out
+
+    def _cut(self, out: Tensor, dim: int, start: int, count: int, have: int) -> Tensor:
+        """`count` positions from `start`; where no input reaches, the bias alone."""
+        if start >= 0 and start + count <= have:
+            return out if start == 0 and count == have else out.narrow(dim, start, count)
+        shape = list(out.shape)
+        shape[dim] = count
+        full = out.new_zeros(shape)
+        if self.bias is not None:
+            full += self.bias.view(-1, 1, 1)
+        low, high = max(start, 0), min(start + count, have)
+        if low < high:
+            full.narrow(dim, low - start, high - low).copy_(out.narrow(dim, low, high - low))
+        return full
+
+    def _bias_alone(self, x: Tensor, box: Box) -> Tensor:
+        sizes = [s[1] - s[0] for s in box if s is not None]
+        channels = self.weight.shape[1] * self.plan.groups
+        out = x.new_zeros(1, channels, *sizes)
+        return out if self.bias is None else out + self.bias.view(-1, 1, 1)
