@@ -1,0 +1,107 @@
+"""Cache: every activation of the clean image, kept as maps that crops are cut from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from striate.errors import GeometryError
+from striate.geometry import Crop, apply
+from striate.inference.incremental.form import Form
+from striate.inference.incremental.network import Network, Node
+
+
+def run_whole(network: Network, node: Node, tensors: Sequence[Tensor], batch: int) -> Tensor:
+    """Run a node on whole maps, `tensors` in the order of its reads; a second input of a kernel is written into."""
+    if node.kernel is not None:
+        return node.kernel(tensors[0], True, tensors[1] if len(tensors) > 1 else None)
+    geometry = network.geometry
+    record = node.record
+    given = {read.place: tensor for read, tensor in zip(node.reads, tensors, strict=True)}
+    crops = [
+        Crop(given[place] if place in given else network.constants[i], geometry.values[i].full)
+        for place, i in enumerate(record.inputs)
+    ]
+    return apply(geometry, record, crops, geometry.values[node.output].full, batch=batch)
+
+
+class Cache:
+    """The clean image's activations: `cache[value]` for one image, `cache.map(value, ...)` to cut crops from.
+
+    Raises GeometryError, with the layer's name, where the output is not finite.
+    """
+
+    def __init__(self, network: Network, image: Tensor) -> None:
+        """image (1, C, *axes), already of the network's kind of number."""
+        self.network = network
+        self.forms: dict[int, Form] = {}
+        batch = network.geometry.batch
+        x = image.expand(batch, *image.shape[1:]).contiguous()
+        if x.dim() == 4:
+            x = x.contiguous(memory_format=torch.channels_last)
+        values: dict[int, Tensor] = {network.image: x}
+        for node in network.nodes:
+            tensors = [values[r.value] for r in node.reads]
+            if node.kernel is not None and len(tensors) > 1:
+                tensors[1] = tensors[1].clone()
+            values[node.output] = run_whole(network, node, tensors, batch)
+        self._refuse_infinite(values)
+        self.values: Mapping[int, Tensor] = values
+        self.maps: dict[tuple[int, float], Tensor] = {}
+
+    def __getitem__(self, value: int) -> Tensor:
+        return self.values[value]
+
+    def form(self, value: int) -> Form:
+        """The value's canonical order of dimensions."""
+        found = self.forms.get(value)
+        if found is None:
+            found = self.forms[value] = Form(self.network.geometry.values[value])
+        return found
+
+    def margins(self, value: int, fill: float) -> tuple[tuple[int, int], ...]:
+        """How far the value's map reaches beyond the border, before and after, along each axis that it has."""
+        found = self.network.margins.get((value, fill))
+        axes = self.form(value).axes
+        return tuple((0, 0) if found is None else found[k] for k in axes)
+
+    def map(self, value: int, fill: float) -> Tensor:
+        """The clean value as (*axes, entries), contiguous, with `fill` beyond its borders."""
+        key = (value, fill)
+        found = self.maps.get(key)
+        if found is None:
+            form = self.form(value)
+            tensor = self.values[value]
+            extents = [n for n in self.network.geometry.values[value].extents if n is not None]
+            canonical = form.canonical(tensor, self.network.geometry.batch, extents)[0]
+            found = canonical.reshape(*extents, form.rest)
+            pads = [n for pair in reversed(self.margins(value, fill)) for n in pair]
+            if any(pads):
+                found = F.pad(found, [0, 0, *pads], value=fill)
+            found = self.maps[key] = found.contiguous()
+        return found
+
+    @property
+    def bytes(self) -> int:
+        """Memory that the clean activations hold."""
+        seen = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes()
+                for t in (*self.values.values(), *self.maps.values())}  # fmt: skip
+        return sum(seen.values())
+
+    def _refuse_infinite(self, values: Mapping[int, Tensor]) -> None:
+        """A layer may use infinities on its way (a mask); a result must not."""
+
+        def finite(t: Tensor) -> bool:
+            return not t.is_floating_point() or bool(torch.isfinite(t).all())
+
+        if all(finite(values[i]) for i in self.network.outputs):
+            return
+        node = next(n for n in self.network.nodes if not finite(values[n.output]))
+        bad = int((~torch.isfinite(values[node.output][:1])).sum())
+        raise GeometryError(
+            f"{node.name} gives {bad} values that are not finite on the clean image; check the weights and that the "
+            "image is prepared as in training"
+        )

@@ -1,0 +1,145 @@
+"""Fetch: what a node reads, for a batch of positions: crops of the clean map with the changed boxes pasted in."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from striate.inference.incremental.cache import Cache
+
+Slices = tuple[slice, ...]
+
+
+@dataclass(frozen=True)
+class Patch:
+    """Where the box of a value lies at each position of a group: one start a position and one size, by axis.
+
+    `whole`: the box is the whole map. Axes that the value does not have are None.
+    """
+
+    starts: tuple[np.ndarray | None, ...]
+    sizes: tuple[int | None, ...]
+    whole: bool
+
+
+class Crops:
+    """Cuts crops of one size out of a map (*axes, entries), one for each of `starts`."""
+
+    def __init__(self, source: Tensor, starts: Sequence[np.ndarray], sizes: Sequence[int]) -> None:
+        *leading, last = source.shape[:-1]
+        width, entries = sizes[-1], source.shape[-1]
+        index = np.zeros((len(starts[0]), *[1] * len(leading)), np.int64)
+        for j, (n, size, first) in enumerate(zip(leading, sizes, starts, strict=False)):
+            shape = [1] * (len(leading) + 1)
+            shape[1 + j] = size
+            places = np.arange(size).reshape(shape) + first.reshape(-1, *[1] * len(leading))
+            index = index * n + places
+        index = index * last + starts[-1].reshape(-1, *[1] * len(leading))
+        # A row of a crop is contiguous in the map: one index each, into a view of rows that overlap.
+        rows = source.numel() // entries - width + 1
+        self.rows = source.as_strided((rows, width * entries), (entries, 1))
+        self.index = torch.from_numpy(np.ascontiguousarray(index)).to(source.device)
+        self.shape = (*sizes, entries)
+
+    def __call__(self, a: int, b: int) -> Tensor:
+        """Crops a to b - 1: (b - a, *sizes, entries)."""
+        found = self.rows.index_select(0, self.index[a:b].reshape(-1))
+        return found.view(b - a, *self.shape)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Positions from `start` on (up to the next run) that paste the same part to the same place."""
+
+    start: int
+    into: Slices
+    of: Slices
+    covers: bool
+
+
+class Fetch:
+    """Builds the crop of one value at `starts` (one a position, by axis) of one size, for any slice of a group.
+
+    fresh: whether the result is a new tensor, that may be written into.
+    """
+
+    def __init__(
+        self, cache: Cache, value: int, patch: Patch, starts: Sequence[np.ndarray | None],
+        sizes: Sequence[int | None], fill: float = 0.0,
+    ) -> None:  # fmt: skip
+        self.value = value
+        self.form = cache.form(value)
+        axes = self.form.axes
+        self.have = [_int(patch.sizes[k]) for k in axes]
+        self.want = [_int(sizes[k]) for k in axes]
+        offsets = [_array(patch.starts[k]) - _array(starts[k]) for k in axes]
+        self.runs = self._runs(offsets)
+        self.starts = [r.start for r in self.runs]
+        first = self.runs[0] if self.runs else None
+        self.direct = len(self.runs) == 1 and first is not None and first.covers
+        self.same = self.direct and self.have == self.want
+        self.fresh = not self.direct
+        self.clean: Crops | None = None
+        if self.fresh and 0 not in self.want and not all(r.covers for r in self.runs):
+            margins = cache.margins(value, fill)
+            corner = [_array(starts[k]) + m[0] for k, m in zip(axes, margins, strict=True)]
+            self.clean = Crops(cache.map(value, fill), corner, self.want)
+        like = cache[value]
+        self.dtype, self.device = like.dtype, like.device
+
+    def _runs(self, offsets: list[np.ndarray]) -> list[_Run]:
+        """Neighbouring positions whose boxes lie alike in their crops."""
+        if not offsets:
+            return [_Run(0, (), (), True)]
+        table = np.stack(offsets, 1)
+        breaks = np.flatnonzero((table[1:] != table[:-1]).any(1)) + 1
+        found = []
+        for start in [0, *breaks.tolist()]:
+            into, of, covers = [], [], True
+            for offset, have, want in zip(table[start].tolist(), self.have, self.want, strict=True):
+                first, last = max(offset, 0), min(offset + have, want)
+                last = max(first, last)
+                into.append(slice(first, last))
+                of.append(slice(first - offset, last - offset))
+                covers = covers and first == 0 and last == want
+            found.append(_Run(start, tuple(into), tuple(of), covers))
+        return found
+
+    def __call__(self, tensor: Tensor, a: int, b: int) -> Tensor:
+        """The crops of positions a to b - 1, from the tensor of their changed boxes."""
+        if self.same:
+            return tensor
+        form = self.form
+        patch = form.canonical(tensor, b - a, self.have)
+        if self.direct:
+            return form.restore(patch[(slice(None), *self.runs[0].of)])
+        if self.clean is not None:
+            crop = self.clean(a, b).view(b - a, *self.want, *form.plain)
+        else:
+            crop = torch.empty(
+                (b - a, *self.want, *form.plain), dtype=self.dtype, device=self.device
+            )
+        i = bisect_right(self.starts, a) - 1
+        while i < len(self.runs) and self.starts[i] < b:
+            run = self.runs[i]
+            first = max(self.starts[i], a) - a
+            stop = (self.starts[i + 1] if i + 1 < len(self.runs) else b) - a
+            here = slice(first, min(stop, b - a))
+            crop[(here, *run.into)] = patch[(here, *run.of)]
+            i += 1
+        return form.restore(crop)
+
+
+def _int(n: int | None) -> int:
+    assert n is not None
+    return n
+
+
+def _array(a: np.ndarray | None) -> np.ndarray:
+    assert a is not None
+    return a

@@ -1,0 +1,384 @@
+"""Incremental: the clean image's activations, and scores of images that differ from it inside a box."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from striate.errors import UsageError
+from striate.geometry import Geometry, trace
+from striate.inference.incremental.cache import Cache, run_whole
+from striate.inference.incremental.classes import classes, unite
+from striate.inference.incremental.content import Boxes, Content, as_content, refuse_misfit
+from striate.inference.incremental.lines import Line, everything, hull, push
+from striate.inference.incremental.network import Network, lower
+from striate.inference.incremental.program import Program, build
+from striate.inference.incremental.steps import State
+from striate.inference.incremental.target import Score, Target, score_of
+from striate.memory import keep_large_buffers
+
+Progress = Callable[[int, int], None]
+
+PATCHES = 12 << 20  # bytes of one batch's boxes: what stays in the caches of a processor
+HEAD = 64 << 20
+MIXED = 32  # images at a time where an operation without a rule fixes their number
+# What a program costs besides its arithmetic, as multiply-adds: preparing a kernel for a new size, and moving a number.
+PREPARE, MOVE = 3e7, 40.0
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Multiply-adds for a set of boxes.
+
+    plain: one forward pass an image. exact: only what each box can change, clipped at the borders (the bound of any
+    such method). planned: what is computed here.
+    """
+
+    plain: float
+    exact: float
+    planned: float
+
+    @property
+    def bound(self) -> float:
+        """How many times less arithmetic than the plain loop at best."""
+        return self.plain / self.exact if self.exact else float("inf")
+
+    @property
+    def ratio(self) -> float:
+        """How many times less arithmetic than the plain loop here."""
+        return self.plain / self.planned if self.planned else float("inf")
+
+
+class Incremental:
+    """Scores of images that differ from one clean image inside a box, without running the network on whole images.
+
+    The clean image's activations are computed once and kept (`bytes`). For a changed box only what it can change is
+    computed again, layer by layer, on crops with the clean surroundings; once the box covers most of a layer's map,
+    that layer and all behind it run on whole maps. Scores equal those of `module` on each changed image to rounding.
+
+    module: any network that `striate.trace` can follow, in evaluation mode; it is not changed.
+    image: (C, *axes) or (1, C, *axes).
+    dtype: compute in another kind of number (torch.bfloat16); the module's own if None.
+
+    Raises UsageError for what is no module, an image of the wrong shape or with values that are not finite, and a
+    module in training mode; GeometryError if the module refuses the image, or a layer's output is not finite.
+
+    >>> network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2)).eval()
+    >>> session = Incremental(network, torch.ones(1, 8, 8))
+    >>> session.scores([((0, 3), (0, 3)), ((2, 5), (4, 8))], 0.0, target=1).shape
+    torch.Size([2])
+    """
+
+    def __init__(
+        self, module: nn.Module, image: Tensor, *, dtype: torch.dtype | None = None
+    ) -> None:
+        if not isinstance(module, nn.Module):
+            raise UsageError(
+                f"incremental inference takes a torch.nn.Module, got {type(module).__name__}"
+            )
+        self.image = _checked(module, image, dtype)
+        traced = module
+        if dtype is not None and dtype != _dtype(module):
+            traced = copy.deepcopy(module).to(dtype)
+        self.network = _lowered(traced, module, self.image, 1, dtype)
+        if self.network.mixing:
+            self.network = _lowered(traced, module, self.image, MIXED, dtype)
+        with torch.inference_mode():
+            self.cache = Cache(self.network, self.image)
+            self.output: Any = self._rebuilt(
+                {v: self.cache[v][:1] for v in self.network.outputs}
+            )  # the clean image's
+        self.geometry: Geometry = self.network.geometry
+
+    @property
+    def bytes(self) -> int:
+        """Memory that the clean activations hold."""
+        return self.cache.bytes
+
+    def score(self, target: Target) -> float:
+        """The clean image's score."""
+        with torch.inference_mode():
+            return float(score_of(target, self.output)(self.output)[0])
+
+    def scores(
+        self, boxes: Any, contents: Content | Sequence[Content], target: Target, *, batch: int | None = None,
+        memory: int | None = None, progress: Progress | None = None,
+    ) -> Tensor:  # fmt: skip
+        """The score of each changed image, (N,) float32 (float64 for a network in double precision).
+
+        boxes: (N, axes, 2), for an image N pairs of half-open intervals ((row, row), (column, column)), in pixels.
+        contents: one for all boxes or a list of one a box; each a number, one number a channel, or pixels of the box's
+            size or of the image's (then those inside the box are taken).
+        target: see `score_of`. batch: boxes at a time; chosen to fit the processor's caches if not given.
+        memory: bytes that one batch may take. progress: called with (boxes done, boxes).
+        """
+        regions = self._regions(boxes)
+        given = self._contents(contents, regions)
+        dtype = torch.float64 if self.image.dtype == torch.float64 else torch.float32
+        found = torch.zeros(len(regions), dtype=dtype)
+        if not len(regions):
+            return found
+        keep_large_buffers()
+        with torch.inference_mode():
+            score = score_of(target, self.output)
+            done = np.zeros(len(regions), bool)
+            for order, states in self._batches(regions, given, batch, memory):
+                values = self._finish(states, len(order), score).to("cpu", dtype)
+                found[torch.from_numpy(order)] = values
+                done[order] = True
+                if progress is not None:
+                    progress(int(done.sum()), len(regions))
+        return found
+
+    def costs(self, boxes: Any) -> Costs:
+        """The arithmetic that these boxes take."""
+        regions = self._regions(boxes)
+        lines, places = self._lines(regions)
+        geometry = self.geometry
+        each = self.network.nodes
+        plain = float(sum(n.macs for n in each)) * len(regions) / geometry.batch
+        exact = 0.0
+        for node in each:
+            share = np.ones(len(regions))
+            for k, n in enumerate(geometry.values[node.output].extents):
+                if n is not None:
+                    share = share * lines[k][node.output].sizes[places[:, k]] / n
+            exact += node.macs / geometry.batch * float(share.sum())
+        head = sum(n.macs for n in each[self.network.head :]) / geometry.batch
+        planned = head * len(regions)
+        for program in self._programs(lines, places):
+            planned += program.macs / geometry.batch * len(program.order)
+        return Costs(plain, exact, planned)
+
+    def _regions(self, boxes: Any) -> np.ndarray:
+        extents = self.image.shape[2:]
+        regions = np.asarray(boxes, dtype=np.int64)
+        if regions.size == 0:
+            return regions.reshape(0, len(extents), 2)
+        if regions.ndim == 2 and regions.shape == (len(extents), 2):
+            regions = regions[None]
+        if regions.ndim != 3 or regions.shape[1:] != (len(extents), 2):
+            raise UsageError(
+                f"boxes are {len(extents)} (start, stop) pairs each, shape (N, {len(extents)}, 2); "
+                f"got the shape {regions.shape}"
+            )
+        bad = (regions[:, :, 0] < 0) | (regions[:, :, 0] >= regions[:, :, 1])
+        bad |= regions[:, :, 1] > np.asarray(extents)
+        if bad.any():
+            i = int(np.flatnonzero(bad.any(1))[0])
+            size = "x".join(map(str, extents))
+            raise UsageError(
+                f"box {i}, {regions[i].tolist()}, does not lie within the image of {size} pixels"
+            )
+        return regions
+
+    def _contents(self, contents: Content | Sequence[Content], regions: np.ndarray) -> list[Tensor]:
+        several = (
+            isinstance(contents, (list, tuple))
+            and len(contents) == len(regions)
+            and (len(contents) != self.image.shape[1] or not all(np.isscalar(c) for c in contents))
+        )
+        given = list(contents) if several and isinstance(contents, (list, tuple)) else [contents]
+        found = [as_content(c, self.image) for c in given]  # type: ignore[arg-type]
+        refuse_misfit(found, regions, self.image)
+        return found
+
+    def _lines(self, regions: np.ndarray) -> tuple[list[dict[int, Line]], np.ndarray]:
+        """For each axis, what each distinct interval changes in each value; and the interval of each region."""
+        geometry, network = self.geometry, self.network
+        found, places = [], []
+        for k in range(regions.shape[1]):
+            unique, index = np.unique(regions[:, k], axis=0, return_inverse=True)
+            places.append(index.reshape(-1))
+            lines: dict[int, Line] = {network.image: Line(unique[:, 0], unique[:, 1])}
+            for node in network.nodes:
+                n = geometry.values[node.output].extents[k]
+                if n is None:
+                    continue
+                out: Line | None = None
+                for read in node.reads:
+                    relation = read.link.relations[k]
+                    if relation is None or read.value not in lines:
+                        got = everything(n, len(unique))
+                    else:
+                        got = push(relation, lines[read.value])
+                    out = hull(out, got)
+                assert out is not None
+                lines[node.output] = out
+            found.append(lines)
+        return found, np.stack(places, 1)
+
+    def _programs(self, lines: list[dict[int, Line]], places: np.ndarray) -> Iterator[Program]:
+        """Groups of positions that share all sizes, and the program of each."""
+        network, values = self.network, self.geometry.values
+        layers = [
+            n for n in network.nodes[: network.head]
+            if all(e is not None for e in values[n.output].extents)
+        ]  # fmt: skip
+        batch = self.geometry.batch
+        tables = [
+            np.stack(
+                [one[n.output].sizes for n in layers] or [np.ones(len(next(iter(one.values()))))], 1
+            )
+            for one in lines
+        ]
+        work = []
+        for n in layers:
+            value = values[n.output]
+            positions = 1
+            for e in value.extents:
+                assert e is not None
+                positions *= e
+            entries = value.bytes / value.dtype.itemsize / positions
+            work.append((n.macs / positions + MOVE * entries) / batch)
+        kernels = sum(n.kernel is not None for n in layers)
+        labels = unite(tables, np.array(work or [1.0]), len(places), PREPARE * max(kernels, 1))
+        groups = [
+            classes(one, {v: values[v].extents[k] or 1 for v in one}, label)
+            for k, (one, label) in enumerate(zip(lines, labels, strict=True))
+        ]
+        mine = np.stack([label[places[:, k]] for k, label in enumerate(labels)], 1)
+        kinds, which = np.unique(mine, axis=0, return_inverse=True)
+        which = which.reshape(-1)
+        for i, kind in enumerate(kinds.tolist()):
+            group = [groups[k][c] for k, c in enumerate(kind)]
+            order = self._sorted(np.flatnonzero(which == i), places, group)
+            if network.mixing and len(order) < batch:
+                order = np.concatenate([order, np.repeat(order[-1:], batch - len(order))])
+            yield build(network, self.cache, group, places[order], order)
+
+    def _sorted(self, order: np.ndarray, places: np.ndarray, group: Sequence[Any]) -> np.ndarray:
+        """Positions that lie alike relative to their boxes stand side by side, so that they are pasted in one go."""
+        keys = []
+        for k, one in enumerate(group):
+            rows = []
+            for node in self.network.nodes:
+                for read in node.reads:
+                    relation = read.link.relations[k]
+                    if read.value in one.starts and node.output in one.starts:
+                        stride = getattr(relation, "stride", 1)
+                        rows.append(one.starts[read.value] - one.starts[node.output] * stride)
+            table = np.stack(rows, 1)[places[order, k]] if rows else np.zeros((len(order), 1))
+            _, rank = np.unique(table, axis=0, return_inverse=True)
+            keys.append(rank.reshape(-1))
+        return order[np.lexsort(tuple(reversed(keys)))]
+
+    def _batches(
+        self, regions: np.ndarray, contents: list[Tensor], batch: int | None, memory: int | None
+    ) -> Iterator[tuple[np.ndarray, State]]:
+        """What the head reads, for many boxes at a time, in any order."""
+        lines, places = self._lines(regions)
+        network = self.network
+        exits: dict[int, list[Tensor]] = {}
+        orders: list[np.ndarray] = []
+        held = 0
+        for program in self._programs(lines, places):
+            many = self._batch(program, batch, memory)
+            count = len(program.order)
+            mine = [contents[i] for i in program.order] if len(contents) > 1 else contents
+            boxes = Boxes(
+                self.cache.map(network.image, 0.0)
+                if not any(map(any, self.cache.margins(network.image, 0.0)))
+                else self.image[0].movedim(0, -1).contiguous(),
+                program.patches[network.image], regions[program.order], mine,
+            )  # fmt: skip
+            for a in range(0, count, many):
+                # The last batch starts earlier, so that it has the size of the others.
+                a = max(min(a, count - many), 0)
+                b = min(a + many, count)
+                state = program.run(boxes(a, b), network.image, a, b)
+                size = b - a
+                for v, tensor in state.items():
+                    exits.setdefault(v, []).append(tensor)
+                orders.append(program.order[a:b])
+                held += size
+                full = (
+                    sum(t[-1].numel() * t[-1].element_size() // size for t in exits.values()) * held
+                )
+                if network.mixing or full >= HEAD:
+                    yield self._joined(orders, exits)
+                    exits, orders, held = {}, [], 0
+        if orders:
+            yield self._joined(orders, exits)
+
+    def _joined(
+        self, orders: list[np.ndarray], exits: dict[int, list[Tensor]]
+    ) -> tuple[np.ndarray, State]:
+        counts = [len(o) for o in orders]
+        state = {v: self.cache.form(v).join(ts, counts) for v, ts in exits.items()}
+        return np.concatenate(orders), state
+
+    def _batch(self, program: Program, batch: int | None, memory: int | None) -> int:
+        """Boxes at a time, all batches of a group being of one size."""
+        count = len(program.order)
+        if self.network.mixing:
+            return self.geometry.batch
+        if batch is None:
+            limit = min(PATCHES, memory) if memory is not None else PATCHES
+            batch = max(limit // max(program.bytes, 1), 1)
+        if memory is not None and program.bytes > memory:
+            raise UsageError(
+                f"one box needs {program.bytes / 2**20:.1f} MiB besides the cache, more than memory={memory}; "
+                f"give at least {program.bytes}"
+            )
+        turns = -(-count // batch)
+        return -(-count // turns)
+
+    def _finish(self, state: State, count: int, score: Score) -> Tensor:
+        """Run the head."""
+        network = self.network
+        for node in network.nodes[network.head :]:
+            tensors = [state[r.value] for r in node.reads]
+            state[node.output] = run_whole(network, node, tensors, count)
+        return score(self._rebuilt({v: state[v] for v in network.outputs}))
+
+    def _rebuilt(self, values: State) -> Any:
+        """The network's output as it returns it."""
+        constants = self.network.constants
+        geometry = self.network.geometry
+        return geometry.unflatten(
+            [
+                None if i is None else values[i] if i in values else constants[i]
+                for i in geometry.outputs
+            ]
+        )
+
+
+def _lowered(
+    traced: nn.Module, module: nn.Module, image: Tensor, batch: int, dtype: torch.dtype | None
+) -> Network:
+    # A trace in inference mode would see operations before they are taken apart.
+    with torch.inference_mode(False), torch.no_grad():
+        example = torch.empty((batch, *image.shape[1:]), dtype=image.dtype, device="meta")
+        geometry = trace(traced, example)
+    with torch.inference_mode():
+        return lower(geometry, module, dtype)
+
+
+def _dtype(module: nn.Module) -> torch.dtype:
+    return next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
+
+
+def _checked(module: nn.Module, image: Tensor, dtype: torch.dtype | None) -> Tensor:
+    """The image as (1, C, *axes), of the kind of number that is computed in."""
+    if not isinstance(image, Tensor):
+        raise UsageError(f"the image is a tensor (C, H, W), got {type(image).__name__}")
+    if image.dim() == 3:
+        image = image[None]
+    if image.dim() not in (4, 5) or image.shape[0] != 1 or 0 in image.shape:
+        raise UsageError(
+            f"one image at a time, (C, H, W) or (1, C, H, W), got {tuple(image.shape)}; call once an image"
+        )
+    device = next((p.device for p in module.parameters()), image.device)
+    image = image.detach().to(device, dtype or _dtype(module))
+    if not bool(torch.isfinite(image).all()):
+        raise UsageError(
+            "the image holds values that are not finite; look for a division by zero in its preparation"
+        )
+    return image

@@ -1,0 +1,118 @@
+"""Kernel: a convolution with the batch norm folded into it, an activation and a sum after it, in one call.
+
+Where oneDNN is at hand its fused convolution runs, with weights packed once; elsewhere torch's own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """A piecewise linear activation: oneDNN's name for it, its scalars, and torch's operation in place."""
+
+    name: str
+    scalars: tuple[float, ...] = ()
+
+    def apply_(self, x: Tensor) -> Tensor:
+        """The activation, in place."""
+        if self.name == "relu":
+            return x.relu_()
+        if self.name == "leaky_relu":
+            return F.leaky_relu_(x, self.scalars[0])
+        return F.hardtanh_(x, *self.scalars)
+
+
+def activation(op: str, args: tuple[Any, ...]) -> Activation | None:
+    """The activation of an ATen call, None if it is another operation or not piecewise linear."""
+    if op == "relu":
+        return Activation("relu")
+    if op == "leaky_relu":
+        return Activation("leaky_relu", (float(args[1]) if len(args) > 1 else 0.01,))
+    if op == "hardtanh":
+        return Activation("hardtanh", (float((*args, -1.0)[1]) if len(args) > 1 else -1.0,
+                                       float(args[2]) if len(args) > 2 else 1.0))  # fmt: skip
+    if op == "relu6":
+        return Activation("hardtanh", (0.0, 6.0))
+    return None
+
+
+def fused_by_onednn(weight: Tensor) -> bool:
+    """Whether oneDNN's fused convolution can run with this weight (O, C, H, W)."""
+    if weight.device.type != "cpu" or weight.dim() != 4 or not torch.backends.mkldnn.is_available():
+        return False
+    ops = torch.ops.mkldnn
+    if not all(hasattr(ops, n) for n in ("_convolution_pointwise", "_convolution_pointwise_",
+                                         "_reorder_convolution_weight")):  # fmt: skip
+        return False
+    if weight.dtype == torch.bfloat16:
+        return bool(ops._is_mkldnn_bf16_supported())
+    return weight.dtype == torch.float32
+
+
+class Kernel:
+    """A convolution of 1 to 3 axes with its bias, then `+ other`, then the activation.
+
+    weight (O, C / groups, *kernel), bias (O,) or None; with batch norm's scale and shift already folded in.
+    """
+
+    def __init__(
+        self, weight: Tensor, bias: Tensor | None, stride: tuple[int, ...], padding: tuple[int, ...],
+        dilation: tuple[int, ...], groups: int, activation: Activation | None,
+    ) -> None:  # fmt: skip
+        self.stride, self.padding, self.dilation = list(stride), list(padding), list(dilation)
+        self.valid = [0] * len(stride)
+        self.groups = groups
+        self.activation = activation
+        self.bias = bias
+        self.fused = fused_by_onednn(weight)
+        self.like = torch.channels_last if weight.dim() == 4 else torch.contiguous_format
+        self.weight = weight.contiguous(memory_format=self.like)
+        self.packed: Tensor | None = None
+        self.attr = activation.name if activation is not None else "none"
+        self.scalars = list(activation.scalars) if activation is not None else []
+        self.convolve = CONVOLUTIONS[weight.dim() - 2]
+
+    def __call__(self, x: Tensor, padded: bool, other: Tensor | None = None) -> Tensor:
+        """x (N, C, *axes) -> (N, O, *axes); `padded`: x lies between real borders, else no zeros are added.
+
+        `other`, of the output's shape, is added in place and is then the result.
+        """
+        padding = self.padding if padded else self.valid
+        if self.fused:
+            x = x.contiguous(memory_format=self.like)
+            weight = self._packed(x, padding)
+            if other is None:
+                return torch.ops.mkldnn._convolution_pointwise(
+                    x, weight, self.bias, padding, self.stride, self.dilation, self.groups,
+                    self.attr, self.scalars, "",
+                )  # fmt: skip
+            y = torch.ops.mkldnn._convolution_pointwise_.binary(
+                other.contiguous(memory_format=self.like), x, weight, self.bias, padding, self.stride,
+                self.dilation, self.groups, "add", 1.0, "relu" if self.attr == "relu" else None, [], "",
+            )  # fmt: skip
+            if self.activation is None or self.attr == "relu":  # no other may follow a sum
+                return y
+            return self.activation.apply_(y)
+        y = self.convolve(
+            x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups
+        )
+        if other is not None:
+            y = other.add_(y)
+        return y if self.activation is None else self.activation.apply_(y)
+
+    def _packed(self, x: Tensor, padding: list[int]) -> Tensor:
+        """The weight in oneDNN's blocked order: chosen for the first size that is met, and right for any."""
+        if self.packed is None:
+            self.packed = torch.ops.mkldnn._reorder_convolution_weight(
+                self.weight, padding, self.stride, self.dilation, self.groups, list(x.shape)
+            )
+        return self.packed
