@@ -15,12 +15,16 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from striate.cli import main
+
 ENVIRONMENT = {**os.environ, "COLUMNS": "100", "PYTHONWARNINGS": "error::UserWarning:striate"}
 
 
 def striate(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "striate", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=ENVIRONMENT, timeout=300)
+    return subprocess.run(
+        command, capture_output=True, text=True, cwd=cwd, env=ENVIRONMENT, timeout=300
+    )
 
 
 @pytest.fixture(scope="module")
@@ -43,22 +47,43 @@ def test_training_says_what_it_decided_and_found(home: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_json_is_one_document_and_nothing_else(home: Path) -> None:
-    for arguments in (
+@pytest.mark.parametrize(
+    "arguments",
+    [
         ("predict", "runs/digits-1", "[a].png"),
         ("data",),
         ("data", "digits"),
         ("models", "resnet18"),
         ("summary", "lenet5"),
         ("summary", "runs/digits-1"),
-    ):
-        done = striate(*arguments, "--format", "json", cwd=home)
-        assert done.returncode == 0, (arguments, done.stderr)
-        assert json.loads(done.stdout), arguments
+    ],
+    ids=" ".join,
+)
+def test_json_is_one_document_and_nothing_else(
+    home: Path,
+    arguments: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(home)
+    with pytest.raises(SystemExit) as stop:
+        main([*arguments, "--format", "json"])
+    assert not stop.value.code
+    assert json.loads(capsys.readouterr().out)
 
 
 def test_csv_has_a_header_and_a_row_each(home: Path) -> None:
-    done = striate("predict", "runs/digits-1", "[a].png", "broken.jpg", "--format", "csv", "--top", "2", cwd=home)
+    done = striate(
+        "predict",
+        "runs/digits-1",
+        "[a].png",
+        "broken.jpg",
+        "--format",
+        "csv",
+        "--top",
+        "2",
+        cwd=home,
+    )
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
     assert [r["path"] for r in rows] == ["[a].png", "broken.jpg"]
     assert set(rows[0]) == {"path", "error", "class_1", "probability_1", "class_2", "probability_2"}
@@ -73,9 +98,10 @@ def test_summary_of_the_lectures_network_has_its_numbers(home: Path) -> None:
     pattern = "[conv32k5valid-relu-pool]-[fc200-relu]-fc"
     done = striate("summary", pattern, "--input", "1x28x28", "--format", "json", cwd=home)
     assert done.returncode == 0, done.stderr
-    assert any("832" in str(row.values()) and "460800" in str(row.values()) for row in json.loads(done.stdout)), (
-        done.stdout
-    )
+    assert any(
+        "832" in str(row.values()) and "460800" in str(row.values())
+        for row in json.loads(done.stdout)
+    ), done.stdout
 
 
 @pytest.mark.parametrize(
@@ -86,7 +112,11 @@ def test_summary_of_the_lectures_network_has_its_numbers(home: Path) -> None:
         (("train", "digits", "--budget", "soon"), 2, "budget must be a time such as 90s"),
         (("train", "digits", "--budget", "9s", "--epochs", "2"), 2, "give one of them"),
         (("train", "digits", "--set", "lr"), 2, "--set takes KEY=VALUE"),
-        (("train", "digits", "--set", "learning_rate=1"), 2, "no setting is called 'learning_rate'"),
+        (
+            ("train", "digits", "--set", "learning_rate=1"),
+            2,
+            "no setting is called 'learning_rate'",
+        ),
         (("train", "digits", "--model", "[[conv32-relux]*2-pool]-fc"), 2, "^"),
         (("train", "digits", "--device", "cuda:7"), 2, "device cuda:7"),
         (("predict", "nowhere", "x.png"), 1, "there is no run at nowhere"),
@@ -98,17 +128,47 @@ def test_summary_of_the_lectures_network_has_its_numbers(home: Path) -> None:
         (("data", "nowhere"), 2, "there is no folder or source"),
     ],
 )
-def test_a_mistake_is_one_sentence(home: Path, arguments: tuple[str, ...], status: int, words: str) -> None:
-    done = striate(*arguments, cwd=home)
-    assert done.returncode == status, done.stderr
-    assert words in done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
+def test_a_mistake_is_one_sentence(
+    home: Path,
+    arguments: tuple[str, ...],
+    status: int,
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(home)
+    before = sorted(p.name for p in home.rglob("*"))
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    printed = capsys.readouterr()
+    assert stop.value.code == status, printed.err
+    assert words in printed.err
+    assert "Traceback" not in printed.err
+    assert printed.out == ""
+    assert sorted(p.name for p in home.rglob("*")) == before
+
+
+def test_a_mistake_shows_no_traceback_in_a_process_of_its_own(home: Path) -> None:
+    done = striate("train", "nowhere", cwd=home)
+    assert done.returncode == 2
+    assert done.stderr.strip().startswith("striate: there is no folder or source 'nowhere'")
 
 
 def test_ctrl_c_leaves_a_run_that_predicts_and_resumes(home: Path) -> None:
-    command = [sys.executable, "-m", "striate", "train", "digits", "--epochs", "4000", "--out", "long"]
-    process = subprocess.Popen(command, cwd=home, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+    command = [
+        sys.executable,
+        "-m",
+        "striate",
+        "train",
+        "digits",
+        "--epochs",
+        "4000",
+        "--out",
+        "long",
+    ]
+    process = subprocess.Popen(
+        command, cwd=home, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True
+    )
     deadline = time.monotonic() + 120
     while not (home / "long" / "metrics.csv").exists() and time.monotonic() < deadline:
         time.sleep(0.2)

@@ -13,7 +13,7 @@ from striate.data.batches import DiskImages, OrderedBatches
 from striate.errors import StriateError
 from striate.evaluation.temperature import fit_temperature
 from striate.findings import Finding
-from striate.geometry import trace
+from striate.geometry import summary, trace
 from striate.report import write_report
 from striate.runs.listener import Listener
 from striate.runs.run import Run
@@ -70,7 +70,7 @@ def evaluate_run(
         run.add(evaluation.training_curves(run.metrics))
     shape = (1, run.preparation.channels, run.preparation.height, run.preparation.width)
     try:
-        trace(run.model, shape)  # TODO summary
+        run.add(summary(trace(run.model, shape)))
     except StriateError as error:
         listener.say(f"no layer table: {error}")
     facts = {
