@@ -28,28 +28,43 @@ def run_whole(network: Network, node: Node, tensors: Sequence[Tensor], batch: in
     return apply(geometry, record, crops, geometry.values[node.output].full, batch=batch)
 
 
+def _run(network: Network, nodes: Sequence[Node], values: dict[int, Tensor], batch: int) -> None:
+    for node in nodes:
+        tensors = [values[r.value] for r in node.reads]
+        if node.kernel is not None and len(tensors) > 1:
+            tensors[1] = tensors[1].clone()
+        values[node.output] = run_whole(network, node, tensors, batch)
+
+
 class Cache:
     """The clean image's activations: `cache[value]` for one image, `cache.map(value, ...)` to cut crops from.
 
     Raises GeometryError, with the layer's name, where the output is not finite.
     """
 
-    def __init__(self, network: Network, image: Tensor) -> None:
-        """image (1, C, *axes), already of the network's kind of number."""
+    def __init__(self, network: Network, image: Tensor, many: Network | None = None) -> None:
+        """image (1, C, *axes), already of the network's kind of number.
+
+        many: the network traced for several images, whose head then runs instead; the values behind it are for as many.
+        """
         self.network = network
         self.forms: dict[int, Form] = {}
-        batch = network.geometry.batch
-        x = image.expand(batch, *image.shape[1:]).contiguous()
-        if x.dim() == 4:
-            x = x.contiguous(memory_format=torch.channels_last)
-        values: dict[int, Tensor] = {network.image: x}
-        for node in network.nodes:
-            tensors = [values[r.value] for r in node.reads]
-            if node.kernel is not None and len(tensors) > 1:
-                tensors[1] = tensors[1].clone()
-            values[node.output] = run_whole(network, node, tensors, batch)
-        self._refuse_infinite(values)
+        like = torch.channels_last if image.dim() == 4 else torch.contiguous_format
+        values: dict[int, Tensor] = {network.image: image.contiguous(memory_format=like)}
+        if many is None:
+            _run(network, network.nodes, values, 1)
+            behind = values
+        else:
+            head, batch = many.nodes[network.head :], many.geometry.batch
+            _run(network, network.nodes[: network.head], values, 1)
+            handed = {r.value for n in head for r in n.reads if r.value in values}
+            behind = {v: self.form(v).join([values[v]] * batch, [1] * batch) for v in handed}
+            _run(many, head, behind, batch)
+            behind = {**values, **{n.output: behind[n.output] for n in head}}
+        last = network if many is None else many
+        self._refuse_infinite(last, behind)
         self.values: Mapping[int, Tensor] = values
+        self.outputs: Mapping[int, Tensor] = {v: behind[v][:1] for v in last.outputs}
         self.maps: dict[tuple[int, float], Tensor] = {}
 
     def __getitem__(self, value: int) -> Tensor:
@@ -76,7 +91,7 @@ class Cache:
             form = self.form(value)
             tensor = self.values[value]
             extents = [n for n in self.network.geometry.values[value].extents if n is not None]
-            canonical = form.canonical(tensor, self.network.geometry.batch, extents)[0]
+            canonical = form.canonical(tensor, 1, extents)[0]
             found = canonical.reshape(*extents, form.rest)
             pads = [n for pair in reversed(self.margins(value, fill)) for n in pair]
             if any(pads):
@@ -91,15 +106,15 @@ class Cache:
                 for t in (*self.values.values(), *self.maps.values())}  # fmt: skip
         return sum(seen.values())
 
-    def _refuse_infinite(self, values: Mapping[int, Tensor]) -> None:
+    def _refuse_infinite(self, network: Network, values: Mapping[int, Tensor]) -> None:
         """A layer may use infinities on its way (a mask); a result must not."""
 
         def finite(t: Tensor) -> bool:
             return not t.is_floating_point() or bool(torch.isfinite(t).all())
 
-        if all(finite(values[i]) for i in self.network.outputs):
+        if all(finite(values[i]) for i in network.outputs):
             return
-        node = next(n for n in self.network.nodes if not finite(values[n.output]))
+        node = next(n for n in network.nodes if n.output in values and not finite(values[n.output]))
         bad = int((~torch.isfinite(values[node.output][:1])).sum())
         raise GeometryError(
             f"{node.name} gives {bad} values that are not finite on the clean image; check the weights and that the "

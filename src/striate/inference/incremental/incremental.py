@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from striate.inference.incremental.cache import Cache, run_whole
 from striate.inference.incremental.classes import classes, unite
 from striate.inference.incremental.content import Boxes, Content, as_content, refuse_misfit
 from striate.inference.incremental.lines import Line, everything, hull, push
-from striate.inference.incremental.network import Network, lower
+from striate.inference.incremental.network import Network, lower, shared
 from striate.inference.incremental.program import Program, build
 from striate.inference.incremental.steps import State
 from striate.inference.incremental.target import Score, Target, score_of
@@ -27,7 +27,7 @@ Progress = Callable[[int, int], None]
 
 PATCHES = 12 << 20  # bytes of one batch's boxes: what stays in the caches of a processor
 HEAD = 64 << 20
-MIXED = 32  # images at a time where an operation without a rule fixes their number
+MIXED = 8  # images at a time where an operation without a rule fixes their number
 # What a program costs besides its arithmetic, as multiply-adds: preparing a kernel for a new size, and moving a number.
 PREPARE, MOVE = 3e7, 40.0
 
@@ -86,14 +86,16 @@ class Incremental:
         traced = module
         if dtype is not None and dtype != _dtype(module):
             traced = copy.deepcopy(module).to(dtype)
-        self.network = _lowered(traced, module, self.image, 1, dtype)
-        if self.network.mixing:
-            self.network = _lowered(traced, module, self.image, MIXED, dtype)
+        network = _lowered(traced, module, self.image, 1, dtype)
+        many = None  # the same network, traced for several images
+        if network.mixing is not None:
+            many = _lowered(traced, module, self.image, MIXED, dtype)
+            first = [network.mixing, network.head, shared(network, many)]
+            network = replace(network, head=min(first))
+        self.network, self.many = network, many
         with torch.inference_mode():
-            self.cache = Cache(self.network, self.image)
-            self.output: Any = self._rebuilt(
-                {v: self.cache[v][:1] for v in self.network.outputs}
-            )  # the clean image's
+            self.cache = Cache(network, self.image, many)
+            self.output: Any = self._rebuilt(many or network, dict(self.cache.outputs))
         self.geometry: Geometry = self.network.geometry
 
     @property
@@ -142,18 +144,17 @@ class Incremental:
         lines, places = self._lines(regions)
         geometry = self.geometry
         each = self.network.nodes
-        plain = float(sum(n.macs for n in each)) * len(regions) / geometry.batch
+        plain = float(sum(n.macs for n in each) * len(regions))
         exact = 0.0
         for node in each:
             share = np.ones(len(regions))
             for k, n in enumerate(geometry.values[node.output].extents):
                 if n is not None:
                     share = share * lines[k][node.output].sizes[places[:, k]] / n
-            exact += node.macs / geometry.batch * float(share.sum())
-        head = sum(n.macs for n in each[self.network.head :]) / geometry.batch
-        planned = head * len(regions)
+            exact += node.macs * float(share.sum())
+        planned = float(sum(n.macs for n in each[self.network.head :]) * len(regions))
         for program in self._programs(lines, places):
-            planned += program.macs / geometry.batch * len(program.order)
+            planned += program.macs * len(program.order)
         return Costs(plain, exact, planned)
 
     def _regions(self, boxes: Any) -> np.ndarray:
@@ -221,7 +222,6 @@ class Incremental:
             n for n in network.nodes[: network.head]
             if all(e is not None for e in values[n.output].extents)
         ]  # fmt: skip
-        batch = self.geometry.batch
         tables = [
             np.stack(
                 [one[n.output].sizes for n in layers] or [np.ones(len(next(iter(one.values()))))], 1
@@ -236,7 +236,7 @@ class Incremental:
                 assert e is not None
                 positions *= e
             entries = value.bytes / value.dtype.itemsize / positions
-            work.append((n.macs / positions + MOVE * entries) / batch)
+            work.append(n.macs / positions + MOVE * entries)
         kernels = sum(n.kernel is not None for n in layers)
         labels = unite(tables, np.array(work or [1.0]), len(places), PREPARE * max(kernels, 1))
         groups = [
@@ -249,8 +249,6 @@ class Incremental:
         for i, kind in enumerate(kinds.tolist()):
             group = [groups[k][c] for k, c in enumerate(kind)]
             order = self._sorted(np.flatnonzero(which == i), places, group)
-            if network.mixing and len(order) < batch:
-                order = np.concatenate([order, np.repeat(order[-1:], batch - len(order))])
             yield build(network, self.cache, group, places[order], order)
 
     def _sorted(self, order: np.ndarray, places: np.ndarray, group: Sequence[Any]) -> np.ndarray:
@@ -301,7 +299,7 @@ class Incremental:
                 full = (
                     sum(t[-1].numel() * t[-1].element_size() // size for t in exits.values()) * held
                 )
-                if network.mixing or full >= HEAD:
+                if full >= HEAD:
                     yield self._joined(orders, exits)
                     exits, orders, held = {}, [], 0
         if orders:
@@ -317,8 +315,6 @@ class Incremental:
     def _batch(self, program: Program, batch: int | None, memory: int | None) -> int:
         """Boxes at a time, all batches of a group being of one size."""
         count = len(program.order)
-        if self.network.mixing:
-            return self.geometry.batch
         if batch is None:
             limit = min(PATCHES, memory) if memory is not None else PATCHES
             batch = max(limit // max(program.bytes, 1), 1)
@@ -331,23 +327,39 @@ class Incremental:
         return -(-count // turns)
 
     def _finish(self, state: State, count: int, score: Score) -> Tensor:
-        """Run the head."""
+        """Run the head and read the score."""
         network = self.network
-        for node in network.nodes[network.head :]:
-            tensors = [state[r.value] for r in node.reads]
-            state[node.output] = run_whole(network, node, tensors, count)
-        return score(self._rebuilt({v: state[v] for v in network.outputs}))
+        if self.many is None:
+            return self._head(network, state, count, score)
+        found = []
+        size = self.many.geometry.batch
+        for a in range(0, count, size):
+            b = min(a + size, count)
+            piece = {}
+            for v, tensor in state.items():
+                form = self.cache.form(v)
+                parts = [form.images(tensor, count, a, b)]
+                parts += [form.images(tensor, count, b - 1, b)] * (size - (b - a))
+                piece[v] = form.join(parts, [b - a, *[1] * (size - (b - a))])
+            found.append(self._head(self.many, piece, size, score)[: b - a])
+        return torch.cat(found)
 
-    def _rebuilt(self, values: State) -> Any:
+    def _head(self, network: Network, state: State, count: int, score: Score) -> Tensor:
+        for node in network.nodes[self.network.head :]:
+            tensors = [state[r.value] for r in node.reads]
+            if node.kernel is not None and len(tensors) > 1:
+                tensors[1] = tensors[1].clone()
+            state[node.output] = run_whole(network, node, tensors, count)
+        return score(self._rebuilt(network, {v: state[v] for v in network.outputs}))
+
+    @staticmethod
+    def _rebuilt(network: Network, values: State) -> Any:
         """The network's output as it returns it."""
-        constants = self.network.constants
-        geometry = self.network.geometry
-        return geometry.unflatten(
-            [
-                None if i is None else values[i] if i in values else constants[i]
-                for i in geometry.outputs
-            ]
-        )
+        leaves = [
+            None if i is None else values[i] if i in values else network.constants[i]
+            for i in network.geometry.outputs
+        ]
+        return network.geometry.unflatten(leaves)
 
 
 def _lowered(

@@ -65,7 +65,7 @@ class Network:
     constants: the values that do not depend on the image, by index. readers: for each value the nodes that read it.
     margins: for each (value, what padding is filled with) how far windows hang over before and after, by axis.
     head: the first node of the classifier's head, which runs on many images at once.
-    mixing: whether some operation that has no rule fixes the number of images.
+    mixing: the first node whose operation has no rule, so that it runs on as many images as were traced and no others.
     """
 
     geometry: Geometry
@@ -75,7 +75,7 @@ class Network:
     readers: Mapping[int, tuple[int, ...]]
     margins: Mapping[tuple[int, float], tuple[tuple[int, int], ...]]
     head: int
-    mixing: bool
+    mixing: int | None
     device: torch.device = field(default=torch.device("cpu"))
 
     @property
@@ -125,14 +125,28 @@ def lower(geometry: Geometry, module: nn.Module, dtype: torch.dtype | None = Non
     for node in nodes:
         for read in node.reads:
             readers.setdefault(read.value, []).append(node.index)
-    mixing = any(
-        isinstance(n.record.plan, Whole) and n.record.plan.mixes_batch for n in nodes
-    ) or any(not any(BATCH in d for d in geometry.values[n.output].layout) for n in nodes)
+    mixing = next((n.index for n in nodes if _mixes(geometry, n)), None)
     return Network(
         geometry, geometry.inputs[0], tuple(nodes), constants,
         {v: tuple(dict.fromkeys(r)) for v, r in readers.items()}, _margins(geometry, nodes),
         _head(geometry, nodes), mixing, weights.device,
     )  # fmt: skip
+
+
+def _mixes(geometry: Geometry, node: Node) -> bool:
+    plan = node.record.plan
+    lost = not any(BATCH in dim for dim in geometry.values[node.output].layout)
+    return lost or (isinstance(plan, Whole) and plan.mixes_batch)
+
+
+def shared(a: Network, b: Network) -> int:
+    """How many nodes two traces of one module, for different numbers of images, begin with alike."""
+    count = 0
+    for m, n in zip(a.nodes, b.nodes, strict=False):
+        if (m.record.op, m.output, m.reads) != (n.record.op, n.output, n.reads):
+            break
+        count += 1
+    return count
 
 
 def _refuse_modes(geometry: Geometry, record: Record) -> None:

@@ -135,7 +135,7 @@ def build(
 def _bytes(network: Network, patches: Mapping[int, Patch], v: int) -> int:
     """Memory of one position's box."""
     value = network.geometry.values[v]
-    size = value.bytes // network.geometry.batch
+    size = value.bytes
     for n, m in zip(value.extents, patches[v].sizes, strict=True):
         if n is not None and m is not None:
             size = size * m // n
