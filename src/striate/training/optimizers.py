@@ -29,8 +29,8 @@ def orthogonalise(matrix: torch.Tensor, steps: int = 5) -> torch.Tensor:
 class Muon(torch.optim.Optimizer):
     """Momentum, orthogonalised: each filter bank, as a matrix (out, in*kh*kw), moves by a semi-orthogonal step.
 
-    Source: K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024). On Fashion-MNIST, five
-    epochs with it reach what six with SGD do (docs/training.md).
+    Source: K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024); what it
+    gives here stands in docs/training.md.
     """
 
     def __init__(
