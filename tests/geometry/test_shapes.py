@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from striate.geometry.shapes import FAST
+from striate.geometry.shapes import FAST, UNARY
 
 aten = torch.ops.aten
 
@@ -25,30 +25,40 @@ def cases(rng: random.Random) -> list[tuple[Any, tuple[Any, ...], dict[str, Any]
     strange = tensor(w, h, c, n, transposed=True)
     vector = tensor(c)
     half = tensor(n, c, h, w, dtype=torch.float16)
+    sliced = tensor(n, c, h, w + 1)[..., 1:]
     small = tensor(1, c, 1, 1)
     found: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = []
-    for v in (x, strange, half):
-        found += [
-            (op, (v,), {})
-            for op in (
-                aten.gelu.default,
-                aten.silu.default,
-                aten.sigmoid.default,
-                aten.relu.default,
-                aten.tanh.default,
-                aten.clone.default,
-            )
-        ]
+    for v in (x, strange, half, sliced, x.long()):
+        for name in UNARY:
+            more: tuple[Any, ...] = {
+                "clamp": (0.0, 1.0),
+                "clamp_min": (0.0,),
+                "clamp_max": (1.0,),
+            }.get(name, ())
+            found.append((getattr(aten, name).default, (v, *more), {}))
+            if hasattr(aten, f"{name}_"):
+                found.append((getattr(aten, f"{name}_").default, (v.clone(), *more), {}))
+        found.append((aten.clone.default, (v,), {}))
         found += [
             (aten._softmax.default, (v, -1, False), {}),
             (aten.mean.dim, (v, [2, 3], rng.random() < 0.5), {}),
             (aten.mean.dim, (v, [-1]), {}),
+            (aten.sum.dim_IntList, (v, [1, 3], True), {}),
+            (aten.amax.default, (v, [1]), {}),
+            (aten.linalg_vector_norm.default, (v, 2, [-1], True), {}),
+            (aten.roll.default, (v, [1], [2]), {}),
+            (aten._log_softmax.default, (v, 1, False), {}),
+            (
+                aten.native_group_norm.default,
+                (v, None, None, *v.shape[:2], v.shape[2] * v.shape[3], 1, 1e-5),
+                {},
+            ),
             (aten.clone.default, (v,), {"memory_format": torch.contiguous_format}),
             (aten.cat.default, ([v, v], rng.randint(-4, 3)), {}),
             (aten.cat.default, ([v, x], 1), {}),
             (aten.native_layer_norm.default, (v, [v.shape[-1]], None, None, 1e-5), {}),
         ]
-        for y in (x, small, strange, half, 2.0, tensor(w)):
+        for y in (x, small, strange, half, sliced, 2.0, 3, True, tensor(w)):
             found += [(op, (v, y), {}) for op in (aten.add.Tensor, aten.mul.Tensor)]
             if isinstance(y, Tensor):
                 found += [(aten.add_.Tensor, (v.clone(), y), {})]
@@ -84,7 +94,7 @@ def test_short_cuts_agree_with_torch(seed: int) -> None:
         short = FAST[op](args, kwargs)
         try:
             want = op(*args, **kwargs)
-        except RuntimeError:
+        except (RuntimeError, NotImplementedError, ValueError):
             assert short is None, (op, args)
             continue
         if short is None:
@@ -92,5 +102,7 @@ def test_short_cuts_agree_with_torch(seed: int) -> None:
         answered.add(op)
         got, wanted = facts(short), facts(want)
         assert [g[:2] for g in got] == [f[:2] for f in wanted], (op, args)
-        assert got[0][2] == wanted[0][2] or 1 in got[0][0], (op, args)
+        # kernels for data return a contiguous layer norm, the meta kernel keeps the input's strides
+        if op is not aten.native_layer_norm.default and 1 not in got[0][0]:
+            assert got[0][2] == wanted[0][2], (op, args)
     assert len(answered) >= 10

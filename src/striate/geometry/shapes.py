@@ -30,19 +30,38 @@ def _batch_norm(args: Sequence[Any], kwargs: dict[str, Any]) -> Made:
 def _layer_norm(args: Sequence[Any], kwargs: dict[str, Any]) -> Made:
     x, shape = args[0], tuple(args[1])
     k = len(shape)
-    if not x.is_contiguous() or tuple(x.shape[x.dim() - k :]) != shape:
+    if tuple(x.shape[x.dim() - k :]) != shape or x.dtype not in (torch.float32, torch.float64):
         return None
     if any(t is not None and tuple(t.shape) != shape for t in args[2:4]):
         return None
-    if x.dtype not in (torch.float32, torch.float64):
-        return None
     rest = (*x.shape[: x.dim() - k], *(1,) * k)
-    return torch.empty_like(x), x.new_empty(rest), x.new_empty(rest)
+    # Contiguous whatever the input is, as the kernels for data give it (the meta kernel keeps the strides).
+    return x.new_empty(x.shape), x.new_empty(rest), x.new_empty(rest)
+
+
+def _group_norm(args: Sequence[Any], kwargs: dict[str, Any]) -> Made:
+    x, n, c, groups = args[0], args[3], args[4], args[6]
+    if (
+        not x.is_contiguous()
+        or tuple(x.shape[:2]) != (n, c)
+        or c % groups
+        or x.dtype not in (torch.float32, torch.float64)
+    ):
+        return None
+    if any(t is not None and tuple(t.shape) != (c,) for t in args[1:3]):
+        return None
+    return torch.empty_like(x), x.new_empty((n, groups)), x.new_empty((n, groups))
 
 
 def _like(args: Sequence[Any], kwargs: dict[str, Any]) -> Made:
     x = args[0]
-    return torch.empty_like(x) if x.is_contiguous() and x.is_floating_point() else None
+    return (
+        torch.empty_like(x) if x.is_floating_point() and kwargs.keys() <= {"approximate"} else None
+    )
+
+
+def _contiguous_like(args: Sequence[Any], kwargs: dict[str, Any]) -> Made:
+    return _like(args, kwargs) if args[0].is_contiguous() else None
 
 
 def _itself(args: Sequence[Any], kwargs: dict[str, Any]) -> Made:
@@ -68,13 +87,15 @@ def _fits(x: Tensor, y: Any) -> bool:
 
 def _binary(args: Sequence[Any], kwargs: dict[str, Any]) -> Made:
     x, y = args[0], args[1]
-    if _fits(x, y):
-        return x.new_empty(x.shape) if x.is_contiguous() else None
-    return (
-        y.new_empty(y.shape)
-        if isinstance(y, Tensor) and y.is_contiguous() and _fits(y, x)
-        else None
-    )
+    if kwargs or len(args) > 2:
+        return None
+    if isinstance(y, Tensor):
+        if y.shape == x.shape and y.stride() == x.stride() and y.dtype == x.dtype:
+            return torch.empty_like(x)
+        if x.is_contiguous() and _fits(x, y):
+            return x.new_empty(x.shape)
+        return y.new_empty(y.shape) if y.is_contiguous() and _fits(y, x) else None
+    return torch.empty_like(x) if _fits(x, y) else None
 
 
 def _binary_itself(args: Sequence[Any], kwargs: dict[str, Any]) -> Made:
@@ -92,7 +113,13 @@ def _addmm(args: Sequence[Any], kwargs: dict[str, Any]) -> Made:
 
 def _mean(args: Sequence[Any], kwargs: dict[str, Any]) -> Made:
     x, dims = args[0], args[1]
-    if kwargs or not x.is_contiguous() or not x.is_floating_point() or not dims:
+    if (
+        kwargs
+        or not x.is_contiguous()
+        or not x.is_floating_point()
+        or not dims
+        or isinstance(dims, int)
+    ):
         return None
     n = x.dim()
     if any(not -n <= d < n for d in dims):
@@ -101,6 +128,10 @@ def _mean(args: Sequence[Any], kwargs: dict[str, Any]) -> Made:
     if len(args) > 2 and args[2]:
         return x.new_empty([1 if d in gone else size for d, size in enumerate(x.shape)])
     return x.new_empty([size for d, size in enumerate(x.shape) if d not in gone])
+
+
+def _norm(args: Sequence[Any], kwargs: dict[str, Any]) -> Made:
+    return _mean((args[0], *args[2:]), kwargs) if len(args) > 2 else None
 
 
 def _cat(args: Sequence[Any], kwargs: dict[str, Any]) -> Made:
@@ -147,6 +178,13 @@ def _unsafe_view(args: Sequence[Any], kwargs: dict[str, Any]) -> Made:
     return x.new_empty(shape)
 
 
+# Operations on each entry that keep shape, strides and kind of (floating) number; further arguments are numbers.
+UNARY = (
+    "abs", "celu", "clamp", "clamp_max", "clamp_min", "cos", "elu", "erf", "exp", "gelu", "hardsigmoid", "hardswish",
+    "hardtanh", "leaky_relu", "log", "mish", "neg", "reciprocal", "relu", "rsqrt", "sigmoid", "silu", "sin", "softplus",
+    "sqrt", "tanh",
+)  # fmt: skip
+
 FAST: dict[OpOverload, Callable[[Sequence[Any], dict[str, Any]], Made]] = {
     aten.native_batch_norm.default: _batch_norm,
     aten.native_layer_norm.default: _layer_norm,
@@ -156,24 +194,16 @@ FAST: dict[OpOverload, Callable[[Sequence[Any], dict[str, Any]], Made]] = {
     aten.cat.default: _cat,
     aten.clone.default: _clone,
     aten._unsafe_view.default: _unsafe_view,
-    **dict.fromkeys(
-        (
-            aten.gelu.default,
-            aten.silu.default,
-            aten.sigmoid.default,
-            aten.relu.default,
-            aten.hardswish.default,
-            aten.hardsigmoid.default,
-            aten.tanh.default,
-            aten._safe_softmax.default,
-            aten._softmax.default,
-        ),
-        _like,
-    ),
-    **dict.fromkeys(
-        (aten.silu_.default, aten.relu_.default, aten.hardswish_.default, aten.sigmoid_.default),
-        _itself,
-    ),
+    aten.native_group_norm.default: _group_norm,
+    aten.sum.dim_IntList: _mean,
+    aten.amax.default: _mean,
+    aten._softmax.default: _contiguous_like,
+    aten._safe_softmax.default: _contiguous_like,
+    aten._log_softmax.default: _contiguous_like,
+    aten.roll.default: _contiguous_like,
+    aten.linalg_vector_norm.default: _norm,
+    **{getattr(aten, name).default: _like for name in UNARY},
+    **{getattr(aten, f"{name}_").default: _itself for name in UNARY if hasattr(aten, f"{name}_")},
     **dict.fromkeys(
         (
             aten.add.Tensor,
@@ -185,5 +215,7 @@ FAST: dict[OpOverload, Callable[[Sequence[Any], dict[str, Any]], Made]] = {
         ),
         _binary,
     ),
-    **dict.fromkeys((aten.add_.Tensor, aten.mul_.Tensor, aten.sub_.Tensor), _binary_itself),
+    **dict.fromkeys(
+        (aten.add_.Tensor, aten.mul_.Tensor, aten.sub_.Tensor, aten.div_.Tensor), _binary_itself
+    ),
 }

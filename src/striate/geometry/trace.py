@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import sys
 import threading
@@ -48,7 +49,7 @@ def trace(module: nn.Module, inputs: Inputs) -> Geometry:
     for place, tensor in enumerate([*args, *kwargs.values()]):
         tape.source(tensor, "input", f"input {place}" if place else "input")
     paths = _Paths(module, tape)
-    with _untouched(module), torch.no_grad(), paths.watch():
+    with _untouched(module), _no_collection(), torch.no_grad(), paths.watch():
         _rnn_weights(module, names)
         try:
             with warnings.catch_warnings(), tape:
@@ -66,7 +67,8 @@ def trace(module: nn.Module, inputs: Inputs) -> Geometry:
         tape.read(tape.entry(leaf)) if isinstance(leaf, Tensor) else None for leaf in leaves
     ]
     rest = tuple([None if isinstance(leaf, Tensor) else leaf for leaf in leaves])
-    return analyse(tape, module, len(args) + len(kwargs), outputs, rest, tree)
+    with _no_collection():
+        return analyse(tape, module, len(args) + len(kwargs), outputs, rest, tree)
 
 
 def _inputs(module: nn.Module, inputs: Inputs) -> tuple[list[Tensor], dict[str, Tensor]]:
@@ -203,6 +205,22 @@ def _refused(error: Exception, where: str, args: list[Tensor], call: str) -> Geo
     )
 
 
+def _put_back(value: Any, copy: Any) -> None:
+    """Give a container the entries that it had; `copy` is None for one that was empty."""
+    if copy is None:
+        value.clear()
+    elif isinstance(copy, list):
+        if len(value) != len(copy) or any(a is not b for a, b in zip(value, copy, strict=True)):
+            value[:] = copy
+    elif isinstance(copy, dict):
+        if list(value) != list(copy) or any(value[k] is not copy[k] for k in copy):
+            value.clear()
+            value.update(copy)
+    elif value != copy:
+        value.clear()
+        value.update(copy)
+
+
 @contextmanager
 def _untouched(module: nn.Module) -> Iterator[None]:
     """Put back whatever a forward pass leaves behind: attributes, containers of submodules, random states."""
@@ -210,7 +228,9 @@ def _untouched(module: nn.Module) -> Iterator[None]:
     tensors: dict[int, Tensor] = {}
     for sub in module.modules():
         state = sub.__dict__
-        inner = [(v, v.copy()) for v in state.values() if isinstance(v, (dict, list, set))]
+        inner = [
+            (v, v.copy() if v else None) for v in state.values() if isinstance(v, (dict, list, set))
+        ]
         saved.append((state, state.copy(), inner))
         for held in (sub._parameters, sub._buffers):
             tensors.update(
@@ -226,20 +246,7 @@ def _untouched(module: nn.Module) -> Iterator[None]:
     finally:
         for state, before, inner in saved:
             for value, copy in inner:
-                if isinstance(value, list):
-                    if len(value) != len(copy) or any(
-                        a is not b for a, b in zip(value, copy, strict=True)
-                    ):
-                        value[:] = copy
-                elif isinstance(value, set):
-                    if value != copy:
-                        value.clear()
-                        value.update(copy)
-                elif isinstance(copy, dict) and (
-                    list(value) != list(copy) or any(value[k] is not copy[k] for k in copy)
-                ):
-                    value.clear()
-                    value.update(copy)
+                _put_back(value, copy)
             if len(state) != len(before) or any(
                 state.get(k, state) is not v for k, v in before.items()
             ):
@@ -256,6 +263,18 @@ def _untouched(module: nn.Module) -> Iterator[None]:
             numpy.random.set_state(numpy_state)
         if cuda is not None:
             torch.cuda.set_rng_state_all(cuda)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Without the cyclic garbage collector: the many small objects of a tape set it off, and it costs more than they do."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def _rnn_weights(module: nn.Module, names: dict[int, tuple[str, str, Tensor]]) -> None:
