@@ -21,8 +21,10 @@ _ROOMS = {
     "StriateError": "striate.errors",
     "build": "striate.models",
     "load": "striate.runs",
+    "occlusion": "striate.inference.incremental",
     "open_source": "striate.data",
     "predict": "striate.runs",
+    "tiled": "striate.inference.tiled",
     "trace": "striate.geometry",
     "train": "striate.runs",
 }
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from striate.findings import Finding as Finding
     from striate.geometry import Geometry as Geometry
     from striate.geometry import trace as trace
+    from striate.inference.incremental import occlusion as occlusion
+    from striate.inference.tiled import tiled as tiled
     from striate.models import build as build
     from striate.runs import Listener as Listener
     from striate.runs import Run as Run

@@ -1,0 +1,32 @@
+"""The public names: what `import striate` promises."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+import striate
+
+NAMES = {
+    "Finding", "Geometry", "Listener", "Recipe", "Run", "StriateError", "build", "load", "occlusion",
+    "open_source", "predict", "tiled", "trace", "train",
+}  # fmt: skip
+
+
+def test_the_public_names_are_these() -> None:
+    assert set(striate.__all__) - {"__version__"} == NAMES
+    assert sorted(dir(striate)) == sorted(striate.__all__)
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_each_is_there_and_says_what_it_does(name: str) -> None:
+    found = getattr(striate, name)
+    assert callable(found)
+    assert not inspect.ismodule(found)
+    assert (inspect.getdoc(found) or "").strip()
+
+
+def test_another_name_is_an_error_that_lists_them() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'fit'; it has Finding"):
+        striate.fit  # noqa: B018
