@@ -52,16 +52,6 @@ class Crops:
         return found.view(b - a, *self.shape)
 
 
-@dataclass(frozen=True)
-class _Run:
-    """Positions from `start` on (up to the next run) that paste the same part to the same place."""
-
-    start: int
-    into: Slices
-    of: Slices
-    covers: bool
-
-
 class Fetch:
     """Builds the crop of one value at `starts` (one a position, by axis) of one size, for any slice of a group.
 
@@ -78,37 +68,33 @@ class Fetch:
         self.have = [_int(patch.sizes[k]) for k in axes]
         self.want = [_int(sizes[k]) for k in axes]
         offsets = [_array(patch.starts[k]) - _array(starts[k]) for k in axes]
-        self.runs = self._runs(offsets)
-        self.starts = [r.start for r in self.runs]
-        first = self.runs[0] if self.runs else None
-        self.direct = len(self.runs) == 1 and first is not None and first.covers
+        self._place(offsets)
         self.same = self.direct and self.have == self.want
         self.fresh = not self.direct
         self.clean: Crops | None = None
-        if self.fresh and 0 not in self.want and not all(r.covers for r in self.runs):
+        if self.fresh and 0 not in self.want and not self.covers:
             margins = cache.margins(value, fill)
             corner = [_array(starts[k]) + m[0] for k, m in zip(axes, margins, strict=True)]
             self.clean = Crops(cache.map(value, fill), corner, self.want)
         like = cache[value]
         self.dtype, self.device = like.dtype, like.device
 
-    def _runs(self, offsets: list[np.ndarray]) -> list[_Run]:
-        """Neighbouring positions whose boxes lie alike in their crops."""
+    def _place(self, offsets: list[np.ndarray]) -> None:
+        """Runs of neighbouring positions whose boxes lie alike in their crops, and which part goes where."""
         if not offsets:
-            return [_Run(0, (), (), True)]
-        table = np.stack(offsets, 1)
-        breaks = np.flatnonzero((table[1:] != table[:-1]).any(1)) + 1
-        found = []
-        for start in [0, *breaks.tolist()]:
-            into, of, covers = [], [], True
-            for offset, have, want in zip(table[start].tolist(), self.have, self.want, strict=True):
-                first, last = max(offset, 0), min(offset + have, want)
-                last = max(first, last)
-                into.append(slice(first, last))
-                of.append(slice(first - offset, last - offset))
-                covers = covers and first == 0 and last == want
-            found.append(_Run(start, tuple(into), tuple(of), covers))
-        return found
+            self.breaks, self.into, self.of, covers = [0], [()], [()], np.ones(1, bool)
+        else:
+            table = np.stack(offsets, 1)
+            breaks = np.concatenate([[0], np.flatnonzero((table[1:] != table[:-1]).any(1)) + 1])
+            offset = table[breaks]
+            first = np.maximum(offset, 0)
+            last = np.maximum(np.minimum(offset + np.array(self.have), self.want), first)
+            covers = ((first == 0) & (last == np.array(self.want))).all(1)
+            self.breaks = breaks.tolist()
+            self.into = np.stack([first, last], 2).tolist()
+            self.of = np.stack([first - offset, last - offset], 2).tolist()
+        self.covers = bool(covers.all())
+        self.direct = len(self.breaks) == 1 and self.covers
 
     def __call__(self, tensor: Tensor, a: int, b: int) -> Tensor:
         """The crops of positions a to b - 1, from the tensor of their changed boxes."""
@@ -117,22 +103,24 @@ class Fetch:
         form = self.form
         patch = form.canonical(tensor, b - a, self.have)
         if self.direct:
-            return form.restore(patch[(slice(None), *self.runs[0].of)])
+            return form.restore(patch[(slice(None), *_slices(self.of[0]))])
         if self.clean is not None:
             crop = self.clean(a, b).view(b - a, *self.want, *form.plain)
         else:
             crop = torch.empty(
                 (b - a, *self.want, *form.plain), dtype=self.dtype, device=self.device
             )
-        i = bisect_right(self.starts, a) - 1
-        while i < len(self.runs) and self.starts[i] < b:
-            run = self.runs[i]
-            first = max(self.starts[i], a) - a
-            stop = (self.starts[i + 1] if i + 1 < len(self.runs) else b) - a
-            here = slice(first, min(stop, b - a))
-            crop[(here, *run.into)] = patch[(here, *run.of)]
+        i = bisect_right(self.breaks, a) - 1
+        while i < len(self.breaks) and self.breaks[i] < b:
+            stop = self.breaks[i + 1] if i + 1 < len(self.breaks) else b
+            here = slice(max(self.breaks[i], a) - a, min(stop, b) - a)
+            crop[(here, *_slices(self.into[i]))] = patch[(here, *_slices(self.of[i]))]
             i += 1
         return form.restore(crop)
+
+
+def _slices(sides: list[list[int]]) -> Slices:
+    return tuple([slice(a, b) for a, b in sides])
 
 
 def _int(n: int | None) -> int:

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+SETTLED = 3  # sizes that want the same order of the weight before it is taken to hold for all
 CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
 
@@ -51,7 +52,7 @@ def fused_by_onednn(weight: Tensor) -> bool:
         return False
     ops = torch.ops.mkldnn
     if not all(hasattr(ops, n) for n in ("_convolution_pointwise", "_convolution_pointwise_",
-                                         "_reorder_convolution_weight")):  # fmt: skip
+                                         "_reorder_convolution_weight", "_get_mkldnn_serialized_md")):  # fmt: skip
         return False
     if weight.dtype == torch.bfloat16:
         return bool(ops._is_mkldnn_bf16_supported())
@@ -76,7 +77,9 @@ class Kernel:
         self.fused = fused_by_onednn(weight)
         self.like = torch.channels_last if weight.dim() == 4 else torch.contiguous_format
         self.weight = weight.contiguous(memory_format=self.like)
-        self.packed: Tensor | None = None
+        self.packed: dict[tuple[int, ...], Tensor] = {}  # by the size of the input
+        self.orders: dict[bytes, Tensor] = {}
+        self.pointwise = all(n == 1 for n in weight.shape[2:])
         self.attr = activation.name if activation is not None else "none"
         self.scalars = list(activation.scalars) if activation is not None else []
         self.convolve = CONVOLUTIONS[weight.dim() - 2]
@@ -110,9 +113,22 @@ class Kernel:
         return y if self.activation is None else self.activation.apply_(y)
 
     def _packed(self, x: Tensor, padding: list[int]) -> Tensor:
-        """The weight in oneDNN's blocked order: chosen for the first size that is met, and right for any."""
-        if self.packed is None:
-            self.packed = torch.ops.mkldnn._reorder_convolution_weight(
-                self.weight, padding, self.stride, self.dilation, self.groups, list(x.shape)
-            )
-        return self.packed
+        """The weight in the blocked order that oneDNN wants for this size of x.
+
+        A weight in another order is reordered at every call, which can take longer than the convolution; the order
+        depends on the size for kernels of one position, so those are asked for each size.
+        """
+        size = tuple(x.shape[2:])
+        found = self.packed.get(size)
+        if found is None:
+            orders = list(self.orders.values())
+            if len(orders) == 1 and len(self.packed) >= SETTLED and not self.pointwise:
+                found = orders[0]
+            else:
+                found = torch.ops.mkldnn._reorder_convolution_weight(
+                    self.weight, padding, self.stride, self.dilation, self.groups, list(x.shape)
+                )
+                order = bytes(torch.ops.mkldnn._get_mkldnn_serialized_md(found).tolist())
+                found = self.orders.setdefault(order, found)
+            self.packed[size] = found
+        return found
