@@ -100,6 +100,25 @@ class ChannelsLast(nn.Module):
         return self.f(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
+class Patches(nn.Module):
+    """Windows as columns, mixed, and added up again."""
+
+    def __init__(self, channels: int, *window: int) -> None:
+        super().__init__()
+        kernel, stride, padding, dilation = window
+        self.window = {
+            "kernel_size": kernel,
+            "dilation": dilation,
+            "padding": padding,
+            "stride": stride,
+        }
+        self.mix = nn.Linear(channels * kernel**2, channels * kernel**2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.mix(F.unfold(x, **self.window).transpose(1, 2)).transpose(1, 2)
+        return F.fold(y, x.shape[2:], **self.window)
+
+
 def shuffled(x: Tensor) -> Tensor:
     n, c, h, w = x.shape
     return x.view(n, 2, c // 2, h, w).transpose(1, 2).reshape(n, c, h, w)
@@ -181,6 +200,12 @@ def random_part(c: int, rng: random.Random, deep: bool = True) -> nn.Module:
         "rows": lambda: Lambda(lambda x: x + x.mean(3, keepdim=True)),
         "tokens": lambda: Lambda(lambda x: x.flatten(2).transpose(1, 2).reshape(
             x.shape[0], *x.shape[2:], x.shape[1]).permute(0, 3, 1, 2) * 2),
+        "unfold": lambda: Lambda(lambda x: x.unfold(2, 3, s).mean(-1)),
+        "columns": lambda: Patches(c, k, s, p, d),
+        "pick": lambda: Lambda(lambda x: x[:, torch.arange(x.shape[1] - 1, -1, -1)]),
+        "glu": lambda: nn.Sequential(nn.Conv2d(c, 2 * CHANNELS, 1), nn.GLU(1)),
+        "native shuffle": lambda: nn.ChannelShuffle(2),
+        "response norm": lambda: nn.LocalResponseNorm(2),
         "height to width": lambda: Lambda(lambda x: torch.cat([x, x[:, :, :1]], 2)),
     }  # fmt: skip
     if deep:
@@ -347,7 +372,8 @@ def test_every_kind_of_part_is_drawn() -> None:
         "reflection_pad2d", "replication_pad2d", "upsample_nearest2d", "_upsample_nearest_exact2d",
         "upsample_bilinear2d", "upsample_bicubic2d", "pixel_shuffle", "pixel_unshuffle", "native_batch_norm",
         "native_group_norm", "native_layer_norm", "mean", "cat", "slice", "flip", "roll", "view", "permute",
-        "slice_scatter", "_softmax", "addmm",
+        "slice_scatter", "_softmax", "addmm", "unfold", "im2col", "col2im", "index", "glu", "channel_shuffle",
+        "avg_pool3d",
     }  # fmt: skip
     assert wanted <= seen, wanted - seen
 

@@ -113,18 +113,20 @@ def reshape(
     queue = [(a, n) for a, n in queue if a != 1]
     split: dict[int, int] = {}
     result: list[Dim] = []
-    for size in shape:
+    for place, size in enumerate(shape):
         held: list[int] = []
         have = 1
         while queue:
             atom, n = queue[-1]
-            if n == 1:  # a tracked atom of one position belongs where it can first be held
-                if have == size and held:
+            if n == 1:  # a tracked atom of one position could stand anywhere: see `_belongs`
+                if (
+                    have == size
+                    and held
+                    and not _belongs(held, queue, shape[place + 1 : place + 2])
+                ):
                     break
                 held.append(atom)
                 queue.pop()
-                if size == 1:
-                    break
                 continue
             if have == size:
                 break
@@ -165,6 +167,16 @@ def reshape(
         dims.append(tuple(kept) or (1,))
     found = tuple([n if n is None else n * merged.get(k, 1) for k, n in enumerate(grown)])
     return Reshaped(tuple(dims), found, split, merged)
+
+
+def _belongs(held: list[int], queue: list[tuple[int, int]], following: Sequence[int]) -> bool:
+    """Whether the next atom, of one position, goes with the full dimension `held` rather than with the next one.
+
+    It does if it stands between positions and entries, as the last axis of (N * H * W, C) with W = 1, unless the next
+    dimension has one entry and is there to hold it.
+    """
+    after = next((a for a, n in reversed(queue) if n != 1), 1)
+    return held[-1] < 0 and after > 0 and tuple(following) != (1,)
 
 
 def _joined(dim: Dim) -> Dim:

@@ -252,11 +252,17 @@ class Gather(Relation):
         return (min(found), max(found) + 1) if found else EMPTY
 
     def push(self, inp: Interval) -> Interval:
-        found = [o for o, s in enumerate(self.sources) if inp[0] <= s < inp[1]]
-        return (found[0], found[-1] + 1) if found else EMPTY
+        sources = _array(self.sources)
+        found = np.flatnonzero((sources >= inp[0]) & (sources < inp[1]))
+        return (int(found[0]), int(found[-1]) + 1) if len(found) else EMPTY
 
     def pattern(self) -> Pattern | None:
         return None if self.shift is None else Pattern(1, 1, (-self.shift,), (-self.shift,))
+
+
+@lru_cache(maxsize=256)
+def _array(values: tuple[int, ...]) -> np.ndarray:
+    return np.asarray(values, dtype=np.int64)
 
 
 @lru_cache(maxsize=256)

@@ -344,6 +344,35 @@ def repeat(site: Site) -> Result | None:
     return _result(operand, tuple(layout), Repeat)
 
 
+@dataclass(frozen=True, slots=True)
+class Pick(Plan):
+    """Entries picked along one untracked dimension by a table of places."""
+
+    def run(self, step: Step) -> Tensor:
+        return step.call(step.tensors)
+
+
+def pick(site: Site) -> Result | None:
+    """index and index_select with one table of places along channels: a permutation of channels, a choice of them."""
+    if len(site.operands) != 2:
+        return None
+    operand, table = site.operands
+    if site.op == "index":
+        places = [d for d, i in enumerate(site.arg(1)) if i is not None]
+        if len(places) != 1:
+            return None
+        dim = places[0]
+    else:
+        dim = site.arg(1) % len(operand.shape)
+    tracked = any(a < 0 for axis in table.layout for a in axis)
+    if tracked or len(table.shape) != 1 or any(a < 0 for a in operand.layout[dim]):
+        return None
+    layout = (*operand.layout[:dim], (site.shape[dim],), *operand.layout[dim + 1 :])
+    links = (link_along(operand, operand.extents), Link((None,) * site.axes))
+    kind = kind_of(links, any(n is not None for n in operand.extents))
+    return Result(layout, operand.extents, Pick(links, kind))
+
+
 RULES: dict[str, Callable[[Site], Result | None]] = {
     **dict.fromkeys(("view", "_unsafe_view", "reshape", "_reshape_alias", "unflatten", "flatten"), view),
     **dict.fromkeys(("permute", "transpose", "t", "swapaxes"), permute),
@@ -357,4 +386,6 @@ RULES: dict[str, Callable[[Site], Result | None]] = {
     "slice_scatter": insert,
     "select_scatter": insert,
     "repeat": repeat,
+    "index": pick,
+    "index_select": pick,
 }  # fmt: skip

@@ -227,6 +227,26 @@ def stack(site: Site) -> Result | None:
     return Result(layout, first.extents, Pointwise(links, kind_of(links, True), aligned))
 
 
+@dataclass(frozen=True, slots=True)
+class Channels(Plan):
+    """Untracked dimensions mixed or halved, each position by itself."""
+
+    def run(self, step: Step) -> Tensor:
+        return step.call(step.tensors)
+
+
+def channels(site: Site) -> Result | None:
+    """glu along channels, channel_shuffle."""
+    operand = site.operands[0]
+    dim = 1 if site.op != "glu" else site.arg(1, -1, "dim") % len(operand.shape)
+    if any(a < 0 for a in operand.layout[dim]):
+        return None
+    layout = (*operand.layout[:dim], (site.shape[dim],), *operand.layout[dim + 1 :])
+    links = (Link(tuple([None if n is None else same(n) for n in operand.extents])),)
+    kind = kind_of(links, any(n is not None for n in operand.extents))
+    return Result(layout, operand.extents, Channels(links, kind))
+
+
 RULES = {
     **dict.fromkeys(
         (
@@ -240,6 +260,9 @@ RULES = {
         pointwise,
     ),
     "copy": copy,
+    "glu": channels,
+    "channel_shuffle": channels,
+    "native_channel_shuffle": channels,
     "cat": concatenate,
     "concat": concatenate,
     "stack": stack,
