@@ -33,13 +33,13 @@ class Request:
     strategy: str = "auto"
 
 
-def make_plan(network: Network, request: Request, *, result: int, weights: int) -> Plan:
+def make_plan(network: Network, request: Request, *, result: int, fixed: int) -> Plan:
     """The plan for a network.
 
-    result: bytes of the results that will be held in memory; weights: bytes of weights that are laid out anew.
+    result: bytes of the results that will be held in memory; fixed: bytes of everything else that does not depend on tiles.
     Raises GeometryError if the limit is too small, with the least that works.
     """
-    fixed = result + weights + FIXED
+    fixed += result + FIXED
     limit = request.memory
     free = None if limit is None else limit - fixed
     physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -121,7 +121,7 @@ def _walk(
         empty = tuple(
             [plan_axis(geometry, (), work.sources, {}, k, False) for k in range(geometry.axes)]
         )
-        return Walk(work, (), (), (), Cost(0, 0, 0), 0, empty), 0
+        return Walk(work, (), (), (), Cost(0, 0, 0), 0, 0, empty), 0
     # The largest target leads; where an axis ends within the pass it cannot be cut.
     leader = max(targets, key=lambda v: volume(values[v].full))
     extents = [n or 1 for n in values[leader].extents]
@@ -171,14 +171,17 @@ def _walk(
     for found, sizes, carried, axes in weighed:
         if found.total > bound:
             break
-        size = peak(book, [table for _, table in axes])
+        need = peak(book, [table for _, table in axes])
+        size = need.total
         smallest = size if smallest is None else min(smallest, size)
         if free is not None and size > free:
             continue
         if best is None:
             bound = found.total * SLACK
         if best is None or size < best.bytes:
-            best = Walk(work, targets, sizes, carried, found, size, tuple([p for p, _ in axes]))
+            best = Walk(
+                work, targets, sizes, carried, found, size, need.kept, tuple([p for p, _ in axes])
+            )
     assert smallest is not None
     return best, smallest
 

@@ -19,7 +19,7 @@ COPIES = 2  # layouts of one kernel's weights that are kept
 
 def packs(weight: Tensor) -> bool:
     """Whether torch's build can lay out a convolution's weights ahead."""
-    return (
+    return bool(
         weight.dtype == torch.float32
         and weight.device.type == "cpu"
         and torch.backends.mkldnn.is_available()

@@ -20,12 +20,13 @@ from striate.inference.tiled.lines import Line
 from striate.inference.tiled.network import Network, Node
 
 MOVE = 6  # a byte written or read
-CALL = 3_000_000  # one call of a kernel
+CALL = 4_000_000  # one call of a kernel
+HEAP = 2.0  # bytes of a process for each byte of short-lived tensors, at most, as measured
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """macs: multiply-adds; moved: bytes that kernels read and write; calls: kernels started."""
+    """macs: multiply-adds; moved: bytes that kernels read and write, weights included; calls: kernels started."""
 
     macs: int
     moved: int
@@ -53,6 +54,7 @@ class Ledger:
 
     nodes: tuple[Node, ...]
     macs: np.ndarray
+    weights: np.ndarray
     bytes: np.ndarray
     read_bytes: np.ndarray
     last: np.ndarray
@@ -79,6 +81,7 @@ def ledger(network: Network, nodes: tuple[Node, ...], sources: frozenset[int]) -
     return Ledger(
         nodes,
         np.array([network.macs(n) for n in nodes], float),
+        np.array([_weights(network, n) for n in nodes], float),
         np.array([per_position(network, n.output) for n in nodes], float),
         np.array(read_bytes, float),
         last,
@@ -144,19 +147,24 @@ def axis_table(network: Network, book: Ledger, plan: AxisPlan) -> AxisTable:
         for p in (new, need, before, after, outside, uneven)
     ]
     _, first = np.unique(np.concatenate(parts), axis=1, return_index=True)
-    kinds = np.sort(first)
+    kind = [p[:, np.sort(first)].astype(float) for p in parts]
     return AxisTable(
-        plan.carried,
-        parts[0].sum(1).astype(float),
-        parts[1].sum(1).astype(float),
-        (parts[0] > 0).sum(1).astype(float),
-        *[p[:, kinds].astype(float) for p in parts],
-        np.array(extent, float),
+        carried=plan.carried,
+        new_sum=parts[0].sum(1).astype(float),
+        need_sum=parts[1].sum(1).astype(float),
+        calls=(parts[0] > 0).sum(1).astype(float),
+        new=kind[0],
+        need=kind[1],
+        before=kind[2],
+        after=kind[3],
+        outside=kind[4],
+        uneven=kind[5],
+        extent=np.array(extent, float),
     )
 
 
 def _held(plan: AxisPlan, v: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """How many positions of a carried value are kept before and after each step; a piece goes when no step wants any of it."""
+    """How many positions of a carried value are kept before and after each step; pieces go when no step wants them."""
     new, keep = plan.new[v], plan.keep.get(v)
     if new is None or keep is None:
         return None
@@ -186,15 +194,30 @@ def cost(book: Ledger, tables: Sequence[AxisTable]) -> Cost:
     size = np.prod([t.new_sum for t in tables], axis=0)
     reads = np.prod([t.need_sum for t in tables], axis=0)
     calls = np.prod([t.calls for t in tables], axis=0)
-    moved = (book.bytes * size).sum() + (book.read_bytes * reads).sum()
+    moved = (
+        (book.weights * calls).sum() + (book.bytes * size).sum() + (book.read_bytes * reads).sum()
+    )
     return Cost(round((book.macs * size).sum()), round(moved), round(calls.sum()))
 
 
-def peak(book: Ledger, tables: Sequence[AxisTable]) -> int:
-    """The most bytes that a walk holds at once: values, what is kept between steps, copies and padding."""
+@dataclass(frozen=True, slots=True)
+class Room:
+    """kept: bytes of what is kept between steps, at most; passing: of values, copies and padding within a step."""
+
+    kept: int
+    passing: int
+
+    @property
+    def total(self) -> int:
+        """What the process grows by: the heap does not fill every gap that short-lived tensors leave."""
+        return self.kept + round(HEAP * self.passing)
+
+
+def peak(book: Ledger, tables: Sequence[AxisTable]) -> Room:
+    """The most bytes that a walk holds at once."""
     count = len(book.nodes)
     if not count:
-        return 0
+        return Room(0, 0)
     axes = len(tables)
 
     def along(k: int, array: np.ndarray) -> np.ndarray:
@@ -213,16 +236,10 @@ def peak(book: Ledger, tables: Sequence[AxisTable]) -> int:
     np.add.at(change, np.arange(count), made)
     np.add.at(change, book.last + 1, -made)
     held = np.zeros(kinds)
-    carried = [k for k, t in enumerate(tables) if t.carried]
-    if carried:
-        before, after = (
-            sum(outer(_kept(tables, k, moment), book.bytes) for k in carried)
-            for moment in ("before", "after")
-        )
-        if len(carried) > 1:  # what one row of cells leaves lies beside what the last one left
-            before = after = np.maximum(before, after)
-        held = np.broadcast_to(np.asarray(before).sum(0), kinds)
-        np.add.at(change, book.last + 1, np.asarray(after) - np.asarray(before))
+    for k, t in enumerate(tables):
+        if t.carried:  # what one step leaves may lie beside what the last one left
+            before, after = (outer(_kept(tables, k, m), book.bytes) for m in (t.before, t.after))
+            held = held + np.maximum(before, after).sum(0)
     outside = np.zeros(taken.shape, bool)
     uneven = np.zeros(taken.shape, bool)
     for k, t in enumerate(tables):
@@ -234,9 +251,8 @@ def peak(book: Ledger, tables: Sequence[AxisTable]) -> int:
     np.add.at(
         passing, book.owner, np.where(stored, taken, 0.0) + np.where(head & uneven, taken, 0.0)
     )
-    copied: dict[
-        int, tuple[int, np.ndarray]
-    ] = {}  # a value is put together once, and kept while it is read
+    # A value is put together once, and held while it is read.
+    copied: dict[int, tuple[int, np.ndarray]] = {}
     for r in np.flatnonzero(outside.any(axis=tuple(range(1, axes + 1))) & (book.source >= 0)):
         u = int(book.source[r])
         copy = np.where(outside[r], taken[r], 0.0)
@@ -245,21 +261,27 @@ def peak(book: Ledger, tables: Sequence[AxisTable]) -> int:
     for u, (first, copy) in copied.items():
         change[first] += copy
         change[book.last[u] + 1] -= copy
-    now = held + np.cumsum(change[:count], axis=0) + passing
-    return int(now.max())
+    now = np.cumsum(change[:count], axis=0) + passing
+    return Room(int(held.max() * 1.02), int(now.max()))
 
 
-def _kept(tables: Sequence[AxisTable], k: int, moment: str) -> list[np.ndarray]:
+def _kept(tables: Sequence[AxisTable], k: int, kept: np.ndarray) -> list[np.ndarray]:
     """Positions along each axis of what is kept for later steps along axis k: all of the axes that vary faster."""
     found = []
     for m, t in enumerate(tables):
         if m == k:
-            found.append(t.before if moment == "before" else t.after)
+            found.append(kept)
         elif t.carried and m > k:
             found.append(np.repeat(t.extent[:, None], t.new.shape[1], axis=1))
         else:
             found.append(t.new)
     return found
+
+
+def _weights(network: Network, node: Node) -> int:
+    """Bytes that every call of a node reads again: they do not stay in the cache from tile to tile."""
+    values = network.geometry.values
+    return sum(values[i].bytes for r in node.records for i in r.inputs if not values[i].spatial)
 
 
 def _widens(node: Node) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from striate.errors import GeometryError, UsageError
+from striate.errors import UsageError
 from striate.geometry import Box
 
 Prepare = Callable[[Tensor], Tensor]
@@ -19,9 +19,10 @@ Prepare = Callable[[Tensor], Tensor]
 class Image(Protocol):
     """What tiled inference reads: `count` images of `shape` (C, *spatial).
 
-    batched: whether results keep the dimension of images. name: who it is, for messages and for resuming.
+    batched: whether results keep the dimension of images. name: who it is, for messages. held: bytes that reading keeps.
     """
 
+    held: int
     count: int
     shape: tuple[int, ...]
     batched: bool
@@ -38,6 +39,8 @@ class Image(Protocol):
 
 class TensorImage:
     """A tensor (N, C, *spatial) or (C, *spatial)."""
+
+    held = 0
 
     def __init__(self, tensor: Tensor, axes: int) -> None:
         self.batched = tensor.dim() == axes + 2
@@ -60,12 +63,14 @@ class TensorImage:
 class ArrayImage:
     """Anything with `shape`, `dtype` and slicing, (N, C, *spatial) or (C, *spatial): NumPy, a memory map, Zarr."""
 
-    def __init__(self, array: Any, axes: int) -> None:
-        self.array = array
+    held = 0
+
+    def __init__(self, array: Any, axes: int, path: Path | None = None) -> None:
+        self.array, self.path = array, path
         self.batched = len(array.shape) == axes + 2
         self.count = int(array.shape[0]) if self.batched else 1
         self.shape = tuple(int(n) for n in array.shape[1 if self.batched else 0 :])
-        self.name = str(getattr(array, "filename", None) or type(array).__name__)
+        self.name = str(path or getattr(array, "filename", None) or type(array).__name__)
 
     def read(self, number: int, box: Box) -> Tensor:
         places: list[Any] = [slice(None)]
@@ -125,11 +130,3 @@ def open_image(image: Any, axes: int = 2) -> Image:
             f"an image has the shape (C, H, W) or (N, C, H, W), all above 0; got {shape}"
         )
     return TensorImage(image, axes) if isinstance(image, Tensor) else ArrayImage(image, axes)
-
-
-def fits(image: Image, channels: Sequence[int]) -> None:
-    """Raise GeometryError if an image has another number of channels than the network reads."""
-    if image.shape[0] not in channels:
-        raise GeometryError(
-            f"{image.name} has {image.shape[0]} channels; the network reads {' or '.join(map(str, channels))}"
-        )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,32 +13,63 @@ import torch
 from torch import Tensor, nn
 
 from striate.errors import GeometryError, UsageError
-from striate.geometry import Box, Weights, trace
-from striate.geometry.plan import Step
+from striate.geometry import Box, Geometry, trace
+from striate.geometry.layout import BATCH, axis_atom
 from striate.geometry.rules.convolution import Convolve, ConvolveTransposed
 from striate.geometry.rules.normalisation import BatchNorm
+from striate.inference.tiled.certificate import Certificate
+from striate.inference.tiled.checking import Probe
 from striate.inference.tiled.choose import check_request, make_plan
+from striate.inference.tiled.crops import choose_samples
+from striate.inference.tiled.files import to_unit
 from striate.inference.tiled.images import Image, Prepare, open_image
-from striate.inference.tiled.kernels import Kernel
+from striate.inference.tiled.journal import Journal, State, digest_of
 from striate.inference.tiled.limits import parse_bytes
+from striate.inference.tiled.measuring import PeakMemory
 from striate.inference.tiled.network import Network, sort
+from striate.inference.tiled.outputs import (
+    Output,
+    check_output,
+    open_output,
+    remove,
+)
 from striate.inference.tiled.plan import Plan, Walk
-from striate.inference.tiled.reductions import Gathered
-from striate.inference.tiled.store import axis_dims, narrow, spread
-from striate.inference.tiled.walking import Sink, Source, Walking
+from striate.inference.tiled.running import Running
+from striate.inference.tiled.walking import Sink
 from striate.memory import keep_large_buffers
 
 Progress = Callable[[int, int], None]
+RANDOM = frozenset(
+    {"native_dropout", "bernoulli", "rand_like", "randn_like", "uniform", "normal_functional"}
+)
 
 
 class Tiled:
-    """A network and an image that are run tile by tile, with the numbers of the whole image.
+    """A network and an image, run tile by tile with the numbers of the whole image.
 
-    plan: what will be done, in integers; certificate: what was done, None before `run`.
+    module: any `nn.Module` that takes one image; nothing of it changes.
+    image: a tensor or an array (N, C, H, W) or (C, H, W), read region by region, or the path of a TIFF, PNG, JPEG, .npy or
+        Zarr image.
+    tile: pixels of the image under one tile, or one number an axis; chosen by predicted cost if not given.
+    memory: what may be used above the module and the image, in bytes or as "1GB"; the result counts unless a file takes it.
+    strategy: "halo", "carry" or "auto"; see `Plan`.
+    prepare: turns pixels as they are read, (1, C, rows, columns), into what the module reads, position by position. If not
+        given, integers of files become numbers from 0 to 1; tensors and arrays are taken as they are.
+    out: a file (.tif, .npy or .zarr) that takes the result as it is made, instead of memory.
+    fuse: write batch norms into the convolutions before them and lay weights out for the processor; False keeps every
+        operation as it is.
+    finite: refuse values that are not finite, with the name of the layer that makes them.
+
+    plan: what will be done, in integers. certificate: what was done, after `run(certificate=True)`.
 
     >>> job = Tiled(nn.Conv2d(1, 4, 3, padding=1), torch.rand(1, 64, 64), tile=16)
     >>> job.plan.cells
     16
+    >>> job.run().shape
+    torch.Size([4, 64, 64])
+
+    Raises UsageError for arguments that are wrong, GeometryError for a network that cannot be cut into tiles, an image that
+    cannot be read, and too little memory.
     """
 
     def __init__(
@@ -47,221 +81,231 @@ class Tiled:
         memory: int | float | str | None = None,
         strategy: str = "auto",
         prepare: Prepare | None = None,
-        to_file: bool = False,
+        out: str | Path | None = None,
         fuse: bool = True,
+        finite: bool = True,
         axes: int = 2,
     ) -> None:
         if not isinstance(module, nn.Module):
             raise UsageError(f"tiled takes a torch.nn.Module, got {type(module).__name__}")
-        self.module = module
+        request = check_request(tile, parse_bytes(memory), strategy, axes)
+        self.out = None if out is None else Path(out)
+        if self.out is not None:
+            check_output(self.out)
+        self.module, self.fuse, self.finite = module, fuse, finite
         self.image: Image = open_image(image, axes)
-        self.prepare = prepare
-        self.fuse = fuse
+        from_file = isinstance(image, (str, Path))
+        self.prepare = to_unit if prepare is None and from_file else prepare
         first = next(module.parameters(), None)
         self.device = first.device if first is not None else torch.device("cpu")
         self.dtype = first.dtype if first is not None and first.is_floating_point() else None
-        pixels = self._pixels(0, tuple([(0, 1)] * axes))
-        self.geometry = trace(
-            module,
-            torch.empty(
-                (1, pixels.shape[1], *self.image.shape[1:]), dtype=pixels.dtype, device="meta"
-            ),
+        self.home = image.device if isinstance(image, Tensor) else torch.device("cpu")
+        pixel = self._read(0, tuple([(0, 1)] * axes))
+        shape = (1, pixel.shape[1], *self.image.shape[1:])
+        self.geometry: Geometry = trace(
+            module, torch.empty(shape, dtype=pixel.dtype, device="meta")
         )
-        _refuse_training(self.geometry, module)
+        _refuse_chance(self.geometry, module)
         self.network: Network = sort(self.geometry)
-        request = check_request(tile, parse_bytes(memory), strategy, axes)
         values = self.geometry.values
-        held = 0 if to_file else sum(values[i].bytes for i in self.network.outputs)
+        if self.out is not None:
+            self._one_map()
+        held = 0 if self.out is not None else sum(values[i].bytes for i in self.network.outputs)
         self.plan: Plan = make_plan(
-            self.network, request, result=held * self.image.count, weights=self._laid_out()
-        )
+            self.network, request, result=held * self.image.count,
+            fixed=_laid_out(self.network, fuse) + self.image.held,
+        )  # fmt: skip
+        self.certificate: Certificate | None = None
 
-    def _laid_out(self) -> int:
-        """Bytes of convolution weights that are laid out anew."""
+    def _one_map(self) -> None:
+        """Raise UsageError unless the result is one map (1, C, H, W)."""
+        outputs = [i for i in self.geometry.outputs if i is not None]
         values = self.geometry.values
-        kinds = (Convolve, ConvolveTransposed)
-        heads = [n.records[0] for n in self.network.nodes if isinstance(n.records[0].plan, kinds)]
-        return sum(values[r.inputs[1]].bytes for r in heads if len(r.inputs) > 1)
+        axes = self.geometry.axes
+        layout = tuple([(axis_atom(k),) for k in range(axes)])
+        good = len(outputs) == 1 and self.image.count == 1
+        if good:
+            found = values[outputs[0]].layout
+            good = found[0] == (BATCH,) and found[2:] == layout and all(a > 0 for a in found[1])
+        if not good:
+            shapes = ", ".join("x".join(map(str, values[i].shape)) for i in outputs)
+            raise UsageError(
+                f"out= takes one map (1, C, H, W) of one image; the network returns {shapes} for each of "
+                f"{self.image.count}; leave out= away"
+            )
 
-    def _pixels(self, number: int, box: Box) -> Tensor:
-        """A box of the image as the module reads it."""
+    def _read(self, number: int, box: Box) -> Tensor:
+        """A box of an image as the module reads it."""
         part = self.image.read(number, box)
         if self.prepare is not None:
             part = self.prepare(part)
-        if self.dtype is not None and part.dtype != self.dtype:
-            part = part.to(self.dtype)
-        return part.to(self.device)
+        return part.to(self.device, self.dtype or part.dtype)
 
     def run(
         self,
         *,
-        out: str | Path | None = None,
         force: bool = False,
+        resume: str | Path | None = None,
         progress: Progress | None = None,
+        certificate: bool = False,
     ) -> Any:
-        """Run the plan and return what the module returns for the whole image."""
-        del out, force
+        """Run the plan: what the module returns for the whole image, or the path of `out`.
+
+        force: write over an output that exists.
+        resume: a file that remembers what is finished, so that an interrupted run goes on where it stopped; beside `out`
+            if not given, and nowhere for results in memory.
+        progress: hears how many cells are finished, and of how many.
+        certificate: measure memory, compute sampled crops again with the plain module, and set `certificate`.
+        """
         keep_large_buffers()
         total = self.plan.cells * self.image.count
         done = 0
 
-        def count() -> None:
+        def count(cells: int) -> None:
             nonlocal done
-            done += 1
-            if progress is not None:
+            done += cells
+            if progress is not None and cells:
                 progress(done, total)
 
-        with torch.no_grad():
-            results = [Single(self, number).run(count) for number in range(self.image.count)]
-        leaves = []
+        journal, state = self._journal(resume, force)
+        final = [w for w in self.plan.walks if w.work.outputs or w is self.plan.walks[-1]][-1]
+        with torch.no_grad(), ExitStack() as stack:
+            probe: Probe | None = None
+            if certificate:
+                samples = choose_samples(self.network, self.module, final.targets, final.step)
+                probe = Probe(self.network, samples, self.device)
+            output = None if self.out is None else self._open(state is not None, final)
+            if output is not None:
+                stack.callback(output.close)
+            began = time.perf_counter()
+            memory = stack.enter_context(PeakMemory(self.device)) if certificate else None
+            results: list[list[Tensor | None]] = []
+            first: Running | None = None
+            for number in range(self.image.count):
+                extra: dict[int, list[Sink]] = {}
+                if output is not None:
+                    extra[final.work.outputs[0]] = [output.write]
+                if probe is not None and number == 0 and probe.samples:
+                    extra.setdefault(probe.samples[0].target, []).append(probe.sink)
+                running = Running(
+                    self.network, self.module, self.plan, partial(self._read, number),
+                    device=self.device, fuse=self.fuse, finite=self.finite, extra=extra,
+                    to_file=output is not None, count=count, journal=journal, state=state, number=number,
+                )  # fmt: skip
+                results.append(running.run())
+                first = running if first is None else first
+            if memory is not None:
+                memory.__exit__(None, None, None)
+            seconds = time.perf_counter() - began
+            if probe is not None:
+                assert first is not None
+                self.certificate = self._certify(probe, first, memory, seconds)
+        if journal is not None:
+            journal.remove()
+        return self.out if self.out is not None else self._returned(results)
+
+    def _returned(self, results: list[list[Tensor | None]]) -> Any:
+        """The results of all images in the form of the module's own result."""
+        values = self.geometry.values
+        leaves: list[Tensor | None] = []
         for place, leaf in enumerate(self.geometry.outputs):
-            if leaf is None:
+            parts = [p for r in results if (p := r[place]) is not None]
+            if leaf is None or not parts:
                 leaves.append(None)
                 continue
-            parts = [r[place] for r in results]
-            joined = parts[0] if len(parts) == 1 else torch.cat(parts)
-            leaves.append(joined if self.image.batched else joined[0])
+            batched = any(BATCH in dim for dim in values[leaf].layout[:1])
+            joined = parts[0] if len(parts) == 1 or not batched else torch.cat(parts)
+            leaves.append(
+                (joined if self.image.batched or not batched else joined[0]).to(self.home)
+            )
         return self.geometry.unflatten(leaves)
 
+    def _journal(
+        self, resume: str | Path | None, force: bool
+    ) -> tuple[Journal | None, State | None]:
+        """Where finished work is remembered, and what an interrupted run left."""
+        if resume is None and self.out is None:
+            return None, None
+        if resume is not None:
+            path = Path(resume)
+        else:
+            assert self.out is not None
+            path = self.out.with_name(self.out.name + ".partial")
+        grids = [[dict(a.cuts) for a in w.axes] for w in self.plan.walks]
+        carried = [[a.carried for a in w.axes] for w in self.plan.walks]
+        digest = digest_of(
+            self.module, self.image.identity(), grids, carried, self.fuse, str(self.out)
+        )
+        journal = Journal(path, digest)
+        if self.out is None:
+            return journal, journal.load(self.device)
+        if not self.out.exists():
+            path.unlink(missing_ok=True)
+            return journal, None
+        state = journal.load(self.device)
+        if state is not None and not force:
+            return journal, state
+        if not force:
+            left = (
+                " (the unfinished work beside it belongs to another network, image or tile)"
+                if path.exists()
+                else ""
+            )
+            raise UsageError(
+                f"{self.out} exists{left}; give another path, or force=True to write over it"
+            )
+        remove(self.out)
+        path.unlink(missing_ok=True)
+        return journal, None
 
-class Single:
-    """One image on its way through the plan."""
+    def _open(self, again: bool, final: Walk) -> Output:
+        value = self.geometry.values[final.work.outputs[0]]
+        assert self.out is not None
+        return open_output(self.out, value.shape[1:], value.dtype, final.step, again=again)
 
-    def __init__(self, job: Tiled, number: int) -> None:
-        self.job, self.number = job, number
-        self.network = job.network
-        self.geometry = job.geometry
-        self.weights = Weights(job.geometry, job.module)
-        self.device = job.device
-        self.last = job.device.type == "cpu" and job.geometry.axes == 2
-        self.known: dict[int, Tensor] = {}
-        self.moments: dict[int, tuple[Tensor, Tensor]] = {}
-        self.stored: dict[int, Tensor] = {}
-        self.results: dict[int, Tensor] = {}
-        for value in self.geometry.values:
-            if value.source in ("parameter", "buffer", "constant"):
-                self.known[value.index] = self.weights[value.index].detach()
-        for record in self.network.constants:
-            self._whole(record)
-        self.kernels: dict[int, Kernel] = {}
-
-    def _whole(self, record: Any) -> None:
-        """Run a record once, on inputs that are known as a whole."""
-        values = self.geometry.values
-        inputs = tuple([values[i] for i in record.inputs])
-        out = values[record.output]
-        step = Step(
-            record, tuple([self.known[i] for i in record.inputs]), tuple([v.full for v in inputs]),
-            inputs, out, out.full, 1, self.device,
-        )  # fmt: skip
-        self.known[record.output] = record.plan.run(step)
-
-    def _heads(self, level: int) -> None:
-        for head in self.network.heads:
-            if head.level == level and head.record.output not in self.known:
-                self._whole(head.record)
-
-    def _read(self, box: Box) -> Tensor:
-        part = self.job._pixels(self.number, box)
-        if self.last and part.dim() == 4:
-            return part.contiguous(memory_format=torch.channels_last)
-        return part.contiguous()
-
-    def run(self, count: Callable[[], None]) -> list[Tensor | None]:
-        self._heads(0)
-        for walk in self.job.plan.walks:
-            self._walk(walk, count)
-            self._heads(walk.work.level + 1)
-        leaves: list[Tensor | None] = []
-        for leaf in self.geometry.outputs:
-            if leaf is None:
-                leaves.append(None)
-            elif leaf in self.results:
-                leaves.append(self.results[leaf])
-            else:
-                leaves.append(self.known[leaf])
-        return leaves
-
-    def _walk(self, walk: Walk, count: Callable[[], None]) -> None:
-        values = self.geometry.values
-        sinks: dict[int, list[Sink]] = {}
-        gathered = []
-        for index in walk.work.gathers:
-            reduction = self.network.reductions[index]
-            if reduction.way == "whole":
-                whole = self._empty(reduction.value)
-                self.known[reduction.value] = whole
-                sinks.setdefault(reduction.value, []).append(self._into(whole, reduction.value))
-                continue
-            part = Gathered(reduction, values[reduction.value])
-            gathered.append(part)
-            sinks.setdefault(reduction.value, []).append(lambda box, x, part=part: part.add(x))
-        for v in walk.work.stores:
-            whole = self._empty(v)
-            sinks.setdefault(v, []).append(self._into(whole, v))
-            self.stored[v] = whole
-        for v in walk.work.outputs:
-            whole = self._empty(v)
-            self.results[v] = whole
-            sinks.setdefault(v, []).append(self._into(whole, v))
-        for v in list(self.stored):
-            if v not in walk.work.sources and v not in walk.work.stores:
-                del self.stored[v]
-        sources: dict[int, Source] = {self.network.image: self._read}
-        for v in walk.work.sources:
-            if v != self.network.image:
-                sources[v] = self._from(v)
-        if walk.targets:
-            for node in walk.work.nodes:
-                usual = walk.usual(node)
-                if node.index not in self.kernels or self.kernels[node.index].usual != usual:
-                    self.kernels[node.index] = Kernel(
-                        self.network,
-                        node,
-                        self.known,
-                        self.moments,
-                        fuse=self.job.fuse,
-                        usual=usual,
-                    )
-            walking = Walking(walk, values, self.kernels, sources, sinks, self.device, self.last)
-            walking.run(walk, lambda cell: count())
-        for part in gathered:
-            reduction = part.reduction
-            if reduction.way == "moments":
-                self.moments[reduction.output] = part.moments()
-            else:
-                out = values[reduction.output]
-                self.known[reduction.output] = part.result(out).reshape(out.shape)
-
-    def _empty(self, v: int) -> Tensor:
-        value = self.geometry.values[v]
-        return torch.empty(value.shape, dtype=value.dtype, device=self.device)
-
-    def _into(self, whole: Tensor, v: int) -> Sink:
-        value = self.geometry.values[v]
-        dims, full = axis_dims(value), value.full
-        wide = spread(whole, value, full)
-
-        def sink(box: Box, tensor: Tensor) -> None:
-            narrow(wide, dims, full, box).copy_(spread(tensor, value, box))
-
-        return sink
-
-    def _from(self, v: int) -> Source:
-        value = self.geometry.values[v]
-        dims, full = axis_dims(value), value.full
-        whole = self.stored[v]
-
-        def source(box: Box) -> Tensor:
-            from striate.geometry.plan import cut
-
-            return cut(whole, value.layout, full, box, 1)
-
-        del dims
-        return source
+    def _certify(
+        self, probe: Probe, running: Running, memory: PeakMemory | None, seconds: float
+    ) -> Certificate:
+        difference = probe.difference(
+            self.module, partial(self._read, 0), running.known, running.moments
+        )
+        if not probe.samples:
+            reference = "no crop of the image decides any of its results"
+        elif probe.plain:
+            reference = "the plain module"
+        else:
+            reference = "the network's operations with the statistics of the whole image"
+        plan = self.plan
+        return Certificate(
+            strategy=plan.strategy,
+            image=plan.image,
+            tile=plan.tile,
+            halo=plan.halo,
+            tiles=plan.cells * self.image.count,
+            passes=len(plan.walks),
+            arithmetic=plan.overlap,
+            predicted_bytes=plan.bytes,
+            measured_bytes=None if memory is None else memory.peak,
+            limit_bytes=plan.limit,
+            samples=len(probe.samples),
+            difference=difference,
+            reference=reference,
+            seconds=seconds,
+        )
 
 
-def _refuse_training(geometry: Any, module: nn.Module) -> None:
+def _laid_out(network: Network, fuse: bool) -> int:
+    """Bytes of convolution weights that are laid out anew, twice where each size of tile may need its own."""
+    total = 0
+    for node in network.nodes:
+        record = node.records[0]
+        if isinstance(record.plan, (Convolve, ConvolveTransposed)) and len(record.inputs) > 1:
+            weight = network.geometry.values[record.inputs[1]]
+            total += weight.bytes * (2 if all(n == 1 for n in weight.shape[2:]) else 1)
+    return total if fuse else 0
+
+
+def _refuse_chance(geometry: Geometry, module: nn.Module) -> None:
     """Raise GeometryError where training mode makes the result depend on chance or on the batch."""
     for record in geometry.records:
         if not record.live:
@@ -273,14 +317,7 @@ def _refuse_training(geometry: Any, module: nn.Module) -> None:
                 raise GeometryError(
                     f"{record.name} is in training mode and normalises by its batch; call module.eval() first"
                 )
-        if record.op in (
-            "native_dropout",
-            "bernoulli",
-            "rand_like",
-            "randn_like",
-            "uniform",
-            "normal_functional",
-        ):
+        if record.op in RANDOM:
             raise GeometryError(
                 f"{record.name} ({record.op}) draws random numbers, so no two runs agree; call module.eval() first"
             )
@@ -294,8 +331,25 @@ def tiled(
     memory: int | float | str | None = None,
     strategy: str = "auto",
     prepare: Prepare | None = None,
+    out: str | Path | None = None,
+    force: bool = False,
+    resume: str | Path | None = None,
     progress: Progress | None = None,
+    certificate: bool = False,
+    fuse: bool = True,
+    finite: bool = True,
 ) -> Any:
-    """What `module(image)` returns, computed tile by tile in bounded memory."""
-    job = Tiled(module, image, tile=tile, memory=memory, strategy=strategy, prepare=prepare)
-    return job.run(progress=progress)
+    """What `module(image)` returns, computed tile by tile in bounded memory, with the numbers of the whole image.
+
+    The arguments are those of `Tiled` and `Tiled.run`. Returns the result, in the form and on the device of the image; the
+    path if it went to `out`; with `certificate=True` a pair of that and the `Certificate`.
+
+    >>> tiled(nn.Conv2d(3, 8, 3, padding=1), torch.rand(1, 3, 100, 80), tile=32).shape
+    torch.Size([1, 8, 100, 80])
+    """
+    job = Tiled(
+        module, image, tile=tile, memory=memory, strategy=strategy, prepare=prepare, out=out,
+        fuse=fuse, finite=finite,
+    )  # fmt: skip
+    result = job.run(force=force, resume=resume, progress=progress, certificate=certificate)
+    return (result, job.certificate) if certificate else result

@@ -245,7 +245,7 @@ class Kernel:
 
     def _normalise(self, record: Record, where: list[Slot]) -> Stage:
         """A norm whose mean and variance are known."""
-        position = {p: s for p, s in enumerate(where)}
+        position = dict(enumerate(where))
         plan = record.plan
         eps = plan.eps if isinstance(plan, GroupNorm) else record.args[7]
 

@@ -112,8 +112,8 @@ def sort(geometry: Geometry) -> Network:
             heads.append(Head(record, level))
         elif not out.spatial:
             way = way_of(record)
-            if record.plan.kind == "global":
-                raise _refusal(geometry, record)
+            if way == "none":
+                raise _refusal(geometry, _attention(geometry, record))
             if way == "whole":
                 for i in spatial:
                     reductions[i, way] = Reduction(record, i, i, levels[i], way)
@@ -141,6 +141,12 @@ def sort(geometry: Geometry) -> Network:
     return Network(
         geometry, found.image, _chained(found), found.heads, found.reductions, found.constants, levels
     )  # fmt: skip
+
+
+def _attention(geometry: Geometry, record: Record) -> Record:
+    """The layer that makes positions attend to each other after they were joined, for a message; else the record."""
+    later = geometry.records[record.index :]
+    return next((r for r in later if "softmax" in r.op or "attention" in r.op), record)
 
 
 def _node(geometry: Geometry, record: Record, level: int, index: int) -> Node:

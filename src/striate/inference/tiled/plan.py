@@ -24,7 +24,7 @@ class Walk:
 
     step: positions of the first target that a cell takes along each axis.
     carried: the axes along which values are kept from cell to cell instead of computed again.
-    cost: what it takes; bytes: the most that it holds at once.
+    cost: what it takes; bytes: the most that it holds at once; kept: those that are kept from cell to cell.
     """
 
     work: Pass
@@ -33,6 +33,7 @@ class Walk:
     carried: tuple[bool, ...]
     cost: Cost
     bytes: int
+    kept: int
     axes: tuple[AxisPlan, ...] = field(repr=False)
 
     @property
@@ -59,6 +60,13 @@ class Walk:
         """The axes from the slowest to the fastest: those that are carried vary fastest, or nothing could be kept."""
         places = range(len(self.axes))
         return tuple(sorted(places, key=lambda k: self.axes[k].carried))
+
+    @property
+    def restart(self) -> int:
+        """After how many cells, and their multiples, the walk can be taken up again from nothing."""
+        if not any(a.carried for a in self.axes):
+            return 1
+        return self.cells // max(self.axes[self.order[0]].steps, 1)
 
     def __iter__(self) -> Iterator[tuple[int, ...]]:
         """The cells in the order of the walk, one step an axis."""

@@ -8,12 +8,16 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from striate.geometry import Record, Value
+from striate.geometry import Box, Record, Value
+from striate.geometry.rules.dimension import Take
 from striate.geometry.rules.normalisation import GroupNorm
 from striate.geometry.rules.pooling import AdaptivePool
+from striate.geometry.rules.product import Product
 from striate.geometry.rules.reduction import Reduce
 
-Way = Literal["mean", "sum", "amax", "amin", "any", "all", "var", "std", "norm", "moments", "whole"]
+Way = Literal[
+    "mean", "sum", "amax", "amin", "any", "all", "var", "std", "norm", "moments", "whole", "none"
+]
 
 # op -> how it is gathered; "whole" (the value itself is kept) for everything that is not here
 WAYS: dict[str, Way] = {
@@ -38,8 +42,13 @@ class Reduction:
 
 
 def way_of(record: Record) -> Way:
-    """How the result of a record that ends every axis is gathered."""
+    """How the result of a record that ends every axis is gathered.
+
+    "whole": the value is kept whole for it, a matrix product over flattened positions for instance. "none": it cannot be.
+    """
     plan = record.plan
+    if not isinstance(plan, (AdaptivePool, Reduce, Product, Take)):
+        return "none"  # no weight and no statistic says how many positions there are
     if isinstance(plan, AdaptivePool):
         return "amax" if plan.largest else "mean"
     if not isinstance(plan, Reduce) or record.which != 0:
@@ -80,6 +89,11 @@ class Gathered:
         for d in self.dims:
             self.count *= value.shape[d]
         self.parts: dict[str, Tensor] = {}
+
+    def sink(self, box: Box, x: Tensor) -> None:
+        """Take in the tile `box` of the value."""
+        del box
+        self.add(x)
 
     def add(self, x: Tensor) -> None:
         """Take in a tile of the value."""

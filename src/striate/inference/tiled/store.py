@@ -13,6 +13,7 @@ from striate.geometry import Box, Value
 from striate.geometry.box import contains, is_empty, volume
 from striate.geometry.layout import BATCH, axis_of, sizes
 from striate.geometry.plan import cut
+from striate.inference.tiled.slab import Slab
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +77,9 @@ def room(value: Value, box: Box, device: torch.device, last: bool) -> Tensor:
     return torch.empty(shape, dtype=value.dtype, device=device, memory_format=form)
 
 
-def assemble(pieces: Sequence[Piece], value: Value, want: Box, last: bool) -> Tensor:
-    """The box `want` of a value, put together from pieces that cover it without overlap."""
+def assemble(pieces: Sequence[Piece], value: Value, want: Box, out: Tensor) -> Tensor:
+    """The box `want` of a value, put together in `out` from pieces that cover it without overlap."""
     dims = axis_dims(value)
-    out = room(value, want, pieces[0].tensor.device, last)
     target = spread(out, value, want)
     missing = volume(want)
     for piece in pieces:
@@ -98,8 +98,11 @@ def assemble(pieces: Sequence[Piece], value: Value, want: Box, last: bool) -> Te
 class Store:
     """The pieces of every value. `keep` says, for a value, from where on later steps want it along each carried axis."""
 
-    def __init__(self, values: Sequence[Value], device: torch.device, last: bool) -> None:
+    def __init__(
+        self, values: Sequence[Value], device: torch.device, last: bool, kept: int
+    ) -> None:
         self.device = device
+        self.slab = Slab(kept, device)
         self.values = values
         self.last = last
         self.pieces: dict[int, list[Piece]] = {}
@@ -107,11 +110,14 @@ class Store:
 
     def clear(self) -> None:
         """Forget everything."""
+        self.slab.clear()
         self.pieces.clear()
         self.joined.clear()
 
     def put(self, v: int, box: Box, tensor: Tensor) -> None:
         """Take in a new piece."""
+        if self.slab.holds(tensor):  # a view of a kept piece, which may be gone before it
+            tensor = tensor.clone(memory_format=torch.preserve_format)
         piece = Piece(box, tensor)
         held = self.pieces.get(v)
         if held is None:
@@ -134,7 +140,8 @@ class Store:
         for piece in held:
             if contains(piece.box, want):
                 return cut(piece.tensor, value.layout, piece.box, want, 1)
-        tensor = assemble(held[::-1], value, want, self.last)
+        out = room(value, want, self.device, self.last)
+        tensor = assemble(held[::-1], value, want, out)
         self.joined[v] = Piece(want, tensor)
         return tensor
 
@@ -151,7 +158,12 @@ class Store:
         held = self.pieces.get(v)
         if held is None:
             return
-        left = [p for p in (held[:-1] if fresh else held) if _wanted(p.box, keeps)]
+        left = []
+        for piece in held[:-1] if fresh else held:
+            if _wanted(piece.box, keeps):
+                left.append(piece)
+            else:
+                self.slab.give_back(piece.tensor)
         if fresh:
             left += self._strips(held[-1], self.values[v], keeps)
         if left:
@@ -177,9 +189,13 @@ class Store:
             strip[axis] = (first, side[1])
             rest[axis] = (side[0], first)
             found.append(tuple(strip))
-        if found == [piece.box]:
-            return [piece]
-        return [Piece(box, assemble([piece], value, box, self.last)) for box in found]
+        return [Piece(box, assemble([piece], value, box, self._kept(value, box))) for box in found]
+
+    def _kept(self, value: Value, box: Box) -> Tensor:
+        """Room for a piece that outlives this step."""
+        extents = sides(box)
+        shape = [prod(sizes(dim, extents, 1)) for dim in value.layout]
+        return self.slab.room(shape, value.dtype, self.last)
 
 
 def _wanted(box: Box, keeps: Sequence[tuple[int, int, int]]) -> bool:

@@ -11,8 +11,8 @@ from torch import Tensor
 from striate.geometry import Box, Value
 from striate.geometry.box import is_empty
 from striate.geometry.plan import cut
-from striate.inference.tiled.axis import AxisPlan
 from striate.inference.tiled.kernels import Kernel
+from striate.inference.tiled.lines import Line
 from striate.inference.tiled.network import Node
 from striate.inference.tiled.plan import Walk
 from striate.inference.tiled.store import Store
@@ -59,7 +59,7 @@ class Walking:
     ) -> None:
         self.walk, self.values = walk, values
         self.sources, self.sinks = sources, sinks
-        self.store = Store(values, device, last)
+        self.store = Store(values, device, last, walk.kept)
         axes = walk.axes
         ends: dict[int, list[int]] = {}
         for v, index in _last_reads(walk.work.nodes).items():
@@ -68,14 +68,12 @@ class Walking:
             Work(
                 node,
                 kernels[node.index],
-                _pairs(axes, lambda a, v=node.output: a.new[v]),
+                _pairs([a.new[node.output] for a in axes]),
                 tuple(
-                    Reading(r.value, _pairs(axes, lambda a, key=(node.index, p): a.needs[key]))
+                    Reading(r.value, _pairs([a.needs[node.index, p] for a in axes]))
                     for p, r in enumerate(node.reads)
                 ),
-                _pairs(axes, lambda a, v=node.output: a.emitted(v))
-                if node.output in sinks
-                else None,
+                _pairs([a.emitted(node.output) for a in axes]) if node.output in sinks else None,
                 tuple(ends.get(node.index, ())),
             )
             for node in walk.work.nodes
@@ -91,7 +89,7 @@ class Walking:
         }
         self.kept = {v: any(axes[k].remembers(v) for k in self.carried) for v in self.keeps}
         direct = [v for v in sinks if v in sources]
-        self.direct = [(v, _pairs(axes, lambda a, v=v: a.emitted(v))) for v in direct]
+        self.direct = [(v, _pairs([a.emitted(v) for a in axes])) for v in direct]
 
     def run(
         self, cells: Iterable[tuple[int, ...]], done: Callable[[tuple[int, ...]], None]
@@ -162,14 +160,8 @@ def _last_reads(nodes: Sequence[Node]) -> dict[int, int]:
     return last
 
 
-def _pairs(
-    axes: Sequence[AxisPlan], find: Callable[[AxisPlan], object]
-) -> tuple[list[tuple[int, int]] | None, ...]:
-    found = []
-    for axis in axes:
-        line = find(axis)
-        found.append(None if line is None else line.pairs())  # type: ignore[attr-defined]
-    return tuple(found)
+def _pairs(lines: Sequence[Line | None]) -> tuple[list[tuple[int, int]] | None, ...]:
+    return tuple([None if line is None else line.pairs() for line in lines])
 
 
 def _box(lists: Sequence[list[tuple[int, int]] | None], cell: tuple[int, ...]) -> Box:

@@ -1,0 +1,91 @@
+"""Certificate: what a tiled run did, and how far its numbers lie from those of the plain module."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from striate.inference.tiled.limits import show_bytes
+
+TOLERANCE = 1e-5  # of the largest value, in float32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Certificate:
+    """What was done, and how exact it is.
+
+    strategy: "whole" (one tile), "halo" (tiles that overlap), "carry" (rows or columns are kept, every value is computed
+        once) or "mixed" (carried along one axis, with halos along the other).
+    image: (C, *spatial); tile: pixels of the image under one tile; halo: pixels that an inner position sees before and
+        after its own, an axis each; tiles and passes: how many.
+    arithmetic: multiply-adds done for each multiply-add of one forward pass.
+    predicted_bytes, measured_bytes: the most memory above the module and the image, measured in the process, None where
+        that is not possible; limit_bytes: what was allowed, None if nothing was said.
+    samples: crops that were computed again by the plain module; difference: the largest absolute difference divided by
+        the largest value of those crops, None where no crop can stand for the whole; reference: what it was compared with.
+    seconds: how long the run took, without the samples.
+    """
+
+    strategy: str
+    image: tuple[int, ...]
+    tile: tuple[int, ...]
+    halo: tuple[tuple[int, int], ...]
+    tiles: int
+    passes: int
+    arithmetic: float
+    predicted_bytes: int
+    measured_bytes: int | None
+    limit_bytes: int | None
+    samples: int
+    difference: float | None
+    reference: str
+    seconds: float
+
+    @property
+    def exact(self) -> bool | None:
+        """Whether the difference is within the tolerance; None if nothing could be compared."""
+        return None if self.difference is None else self.difference <= TOLERANCE
+
+    @property
+    def verdict(self) -> str:
+        """One sentence."""
+        where = f"{self.samples} sampled crops"
+        if self.difference is None:
+            text = f"Not compared: {self.reference}"
+        elif self.exact:
+            text = f"Equal to {self.reference} on {where}, to {self.difference:.1e} of the largest value"
+        else:
+            text = f"Differs from {self.reference} by {self.difference:.1e} of the largest value on {where}"
+        memory = self.predicted_bytes if self.measured_bytes is None else self.measured_bytes
+        return f"{text}; {show_bytes(memory)} of memory, {self.arithmetic:.2f}x the arithmetic."
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as JSON types."""
+        raw = asdict(self)
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in raw.items()} | {
+            "halo": [list(h) for h in self.halo],
+            "exact": self.exact,
+            "verdict": self.verdict,
+        }
+
+    @property
+    def rows(self) -> tuple[tuple[str, str], ...]:
+        """Name and value of each line of a table."""
+        times = " x ".join
+        return (
+            ("strategy", self.strategy),
+            ("image", times(map(str, self.image))),
+            ("tile", f"{times(map(str, self.tile))} pixels"),
+            ("halo", times(f"{a} + {b}" for a, b in self.halo) + " pixels"),
+            ("tiles", f"{self.tiles:,}" + (f" in {self.passes} passes" if self.passes > 1 else "")),
+            ("arithmetic", f"{self.arithmetic:.3f}x one forward pass"),
+            ("memory, predicted", show_bytes(self.predicted_bytes)),
+            (
+                "memory, measured",
+                "–" if self.measured_bytes is None else show_bytes(self.measured_bytes),
+            ),
+            ("memory, allowed", "–" if self.limit_bytes is None else show_bytes(self.limit_bytes)),
+            ("crops compared", str(self.samples)),
+            ("largest difference", "–" if self.difference is None else f"{self.difference:.1e}"),
+            ("time", f"{self.seconds:.2f} s"),
+        )
