@@ -139,3 +139,27 @@ def test_replay_of_another_module_is_refused() -> None:
         match=r"no tensor 'weight' of shape \(2, 1, 3, 3\); trace the module that is run",
     ):
         replay(geometry, nn.Conv2d(1, 3, 3), torch.zeros(1, 1, 8, 8))
+
+
+class KernelsOfTheirOwn(nn.Module):
+    """CondConv: each image is convolved with a kernel made from itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.route = nn.Linear(2, 3 * 2 * 9)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, c, h, w = x.shape
+        kernel = self.route(x.mean((2, 3))).reshape(n * 3, c, 3, 3)
+        return torch.conv2d(x.reshape(1, n * c, h, w), kernel, groups=n).reshape(n, 3, h - 2, w - 2)
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_kernels_of_their_own_run_only_as_traced(batch: int) -> None:
+    torch.manual_seed(0)
+    module = KernelsOfTheirOwn()
+    geometry = trace(module, (batch, 2, 6, 6))
+    x = torch.rand(batch, 2, 6, 6)
+    torch.testing.assert_close(replay(geometry, module, x), module(x))
+    with pytest.raises(GeometryError, match=f"runs only on {batch} at a time, got 3"):
+        replay(geometry, module, torch.rand(3, 2, 6, 6))

@@ -87,3 +87,24 @@ def test_a_network_without_positions_says_so() -> None:
     geometry = trace(nn.Linear(4, 2), (1, 4))
     with pytest.raises(UsageError, match="no layer of this network keeps positions"):
         utilisation(geometry)
+
+
+def test_the_local_field_leaves_gates_and_statistics_out() -> None:
+    """Squeeze-and-excitation and group norm see everything; by itself the second 3x3 layer sees 5x5."""
+
+    class Gated(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+            self.norm, self.f = nn.GroupNorm(2, 4), nn.Conv2d(4, 4, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.norm(self.a(x))
+            x = x * self.f(x.mean((2, 3), keepdim=True)).sigmoid()
+            return self.b(x)
+
+    layers = {x.name: x for x in trace(Gated(), (1, 1, 16, 16))}
+    assert layers["b"].receptive_field == (None, None)
+    assert [(a.size, a.start) for a in layers["b"].local_field if a] == [(5, -2), (5, -2)]
+    assert layers["f"].local_field == (None, None)
+    assert layers["a"].local_field == layers["a"].receptive_field

@@ -15,7 +15,6 @@ from striate.geometry.geometry import Geometry
 from striate.geometry.layout import BATCH
 from striate.geometry.plan import Step, cut, target
 from striate.geometry.record import Record, Value
-from striate.geometry.rules.site import Whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,7 @@ def apply(
     device = crops[0].tensor.device if crops else torch.device("cpu")
     if batch is None:
         batch = _batch(geometry, values, crops)
-    if isinstance(record.plan, Whole) and record.plan.mixes_batch and batch != geometry.batch:
+    if batch != geometry.batch and getattr(record.plan, "mixes_batch", False):
         raise GeometryError(
             f"{record.name} ({record.op}) mixes the images of a batch, so it runs only on {geometry.batch} at a time, "
             f"got {batch}; trace the module with a batch of {batch}"

@@ -18,7 +18,7 @@ KERNELS = (Convolve, ConvolveTransposed, MaxPool, AvgPool)
 
 def layers(geometry: Geometry) -> tuple[Layer, ...]:
     """The operations that compute something from the input, in the order they run."""
-    fields = receptive_fields(geometry)
+    fields, near = receptive_fields(geometry)
     names: dict[int, str] = {i: geometry.values[i].name for i in geometry.inputs}
     none: tuple[None, ...] = (None,) * geometry.axes
     found = []
@@ -43,7 +43,7 @@ def layers(geometry: Geometry) -> tuple[Layer, ...]:
             Layer(
                 r.name, r.op, value.shape, r.params, r.macs, fields[r.output], window, stride, dilation,
                 transposed, visit.path, visit.kind,
-                tuple(dict.fromkeys(names[i] for i in r.inputs if i in names)), value.bytes, r.index,
+                tuple(dict.fromkeys(names[i] for i in r.inputs if i in names)), value.bytes, r.index, near[r.output],
             )
         )  # fmt: skip
     return tuple(found)

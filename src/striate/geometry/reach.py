@@ -146,37 +146,53 @@ def union(a: Reach, b: Reach) -> Seen:
     return _shortest(Reach(period, a.step * (period // a.period), tuple(lo), tuple(hi)))
 
 
-def receptive_fields(geometry: Geometry) -> list[tuple[Axis | None, ...]]:
-    """For each value one Axis a spatial axis, None where it sees everything along that axis."""
+Field = tuple[Axis | None, ...]
+
+
+def receptive_fields(geometry: Geometry) -> tuple[list[Field], list[Field]]:
+    """For each value its receptive field and its local field: one Axis a spatial axis, None where it sees everything.
+
+    The local field leaves out what reaches a value through statistics over all positions, if anything else reaches it:
+    the gate of squeeze-and-excitation, the mean of a group norm, the keys of attention.
+    """
     axes = geometry.axes
     seen: list[tuple[Seen, ...]] = []
+    near: list[tuple[Seen, ...]] = []
     for value in geometry.values:
         if value.source == "input":
-            seen.append(tuple([EVERYTHING if n is None else PIXEL for n in value.extents]))
+            start: tuple[Seen, ...] = tuple(
+                [EVERYTHING if n is None else PIXEL for n in value.extents]
+            )
+            seen.append(start)
+            near.append(start)
             continue
         if value.producer is None or not value.varies:
             seen.append((None,) * axes)
+            near.append((None,) * axes)
             continue
         record = geometry.records[value.producer]
+        normalised = record.plan.kind == "normalise"
         found: list[Seen] = [None] * axes
-        for i, link in zip(record.inputs, record.links, strict=True):
+        close: list[Seen] = [None] * axes
+        for place, (i, link) in enumerate(zip(record.inputs, record.links, strict=True)):
             if not geometry.values[i].varies:
                 continue
             for k, relation in enumerate(link.relations):
-                inner, have = seen[i][k], found[k]
-                if inner is None or have == EVERYTHING:
-                    continue
-                if isinstance(inner, str) or relation is None or isinstance(relation, (All, Point)):
-                    found[k] = EVERYTHING  # of a selected row: where it lies does not move
-                    continue
-                new = through(relation, inner)
-                if isinstance(new, str) or have is None:
-                    found[k] = new
+                found[k] = _union(found[k], _reach(relation, seen[i][k]))
+                mixes = isinstance(relation, All)
+                if (
+                    mixes
+                    and normalised
+                    and place == 0
+                    and relation is not None
+                    and value.extents[k]
+                ):
+                    more = near[i][k]  # the position itself, which the statistics only scale
                 else:
-                    assert isinstance(have, Reach)
-                    assert isinstance(new, Reach)
-                    found[k] = union(have, new)
+                    more = _reach(relation, near[i][k])
+                close[k] = _nearest(close[k], more)
         seen.append(tuple(found))
+        near.append(tuple(close))
     cache: dict[Seen, Axis | None] = {}
 
     def axis(s: Seen) -> Axis | None:
@@ -184,4 +200,28 @@ def receptive_fields(geometry: Geometry) -> list[tuple[Axis | None, ...]]:
             cache[s] = s.axis() if isinstance(s, Reach) else None
         return cache[s]
 
-    return [tuple([axis(s) for s in one]) for one in seen]
+    return (
+        [tuple([axis(s) for s in one]) for one in seen],
+        [tuple([axis(s) for s in one]) for one in near],
+    )
+
+
+def _reach(relation: Relation | None, inner: Seen) -> Seen:
+    if inner is None:
+        return None
+    if isinstance(inner, str) or relation is None or isinstance(relation, (All, Point)):
+        return EVERYTHING  # also of a selected row: where it lies does not move
+    return through(relation, inner)
+
+
+def _union(a: Seen, b: Seen) -> Seen:
+    if a is None or b is None:
+        return b if a is None else a
+    return union(a, b) if isinstance(a, Reach) and isinstance(b, Reach) else EVERYTHING
+
+
+def _nearest(a: Seen, b: Seen) -> Seen:
+    """The union of what is local; everything only if nothing is."""
+    if isinstance(a, Reach) and isinstance(b, Reach):
+        return union(a, b)
+    return a if isinstance(a, Reach) else b if isinstance(b, Reach) or a is None else a

@@ -207,6 +207,8 @@ class Layer:
     module: path of the submodule that ran it, and kind its class.
     inputs: names of the layers (or inputs) whose values it reads.
     record: index of the record.
+    local_field: the receptive field without what comes through statistics over all positions (the gate of
+        squeeze-and-excitation, the mean of a group norm); None where nothing else is seen.
     """
 
     name: str
@@ -224,3 +226,4 @@ class Layer:
     inputs: tuple[str, ...]
     activation_bytes: int
     record: int
+    local_field: tuple[Axis | None, ...]

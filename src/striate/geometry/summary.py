@@ -36,7 +36,7 @@ def summary(geometry: Geometry, *, depth: int | None = None) -> Finding:
                 node.kind,
                 _output(geometry, last),
                 _window(node.layer) if node.layer is not None else "",
-                _field(last.receptive_field),
+                _seen(last),
                 node.params or None,
                 "unknown" if macs is None else macs / 1e6 if large else macs,
                 None if macs is None or not total else macs / total,
@@ -90,8 +90,9 @@ def summary_rows(geometry: Geometry, *, depth: int | None = None) -> list[dict[s
     """One dict a row of the module tree, parents before what they hold, all with the same keys and exact numbers.
 
     depth: levels that are listed, all if not given. `multiply_adds` is None where it is unknown; `receptive_field`
-    (its size), `field_stride` and `field_start` are texts such as 11x11, in pixels, rows before columns, with "all" where
-    everything is seen along an axis and a range where it depends on the position.
+    (its size), `field_stride`, `field_start` are texts such as 11x11, in pixels, rows before columns, with "all" where
+    everything is seen along an axis and a range where it depends on the position; `local_field` leaves out what comes
+    through statistics over all positions (see `Layer`).
     """
     root = tree(geometry)
     total = geometry.known_macs
@@ -110,6 +111,7 @@ def summary_rows(geometry: Geometry, *, depth: int | None = None) -> list[dict[s
                 "window": _joined(node.layer.window) if node.layer is not None else None,
                 "stride": _joined(node.layer.stride) if node.layer is not None else None,
                 "receptive_field": _parts([_size(a) for a in axes]),
+                "local_field": _parts([_size(a) for a in last.local_field]),
                 "field_stride": _parts(["all" if a is None else str(a.stride) for a in axes]),
                 "field_start": _parts(["all" if a is None else str(a.start) for a in axes]),
                 "parameters": node.params,
@@ -180,6 +182,13 @@ def _field(axes: tuple[Axis | None, ...]) -> str:
     return "×".join(_size(a) for a in axes)
 
 
+def _seen(layer: Layer) -> str:
+    """The receptive field; marked where statistics over all positions add everything else to it."""
+    text = _field(layer.receptive_field)
+    local = _field(layer.local_field)
+    return text if local == text else f"{local} *"
+
+
 def _window(layer: Layer) -> str:
     """Kernel, stride and dilation: `3×3`, `7×7 /2`, `3×3 dilated 2`, `2×2 ↑2`."""
     if not layer.window or all(k is None for k in layer.window):
@@ -223,7 +232,15 @@ def _verdict(geometry: Geometry, unknown: bool) -> str:
         if not value.spatial or not image:
             continue
         if any(a is None for a in axes):
-            return f"{text}; the last layer with positions, {layer.name}, sees the whole input."
+            local = _field(layer.local_field)
+            near = (
+                ""
+                if local == "all"
+                else f": {local} pixels by itself, the rest through statistics over all positions"
+            )
+            return (
+                f"{text}; the last layer with positions, {layer.name}, sees the whole input{near}."
+            )
         sizes = [a.size for a in axes if a is not None]
         grid = _times(tuple(n for n in value.extents if n is not None))
         where = f"the last layer with positions, {layer.name} ({grid}), sees {_field(axes)} pixels"
@@ -238,7 +255,9 @@ def _caption(geometry: Geometry) -> str:
         {"y": "rows", "x": "columns", "z": "planes"}.get(a, a) for a in axis_names(geometry.axes)
     )
     mode = "training" if geometry.training else "evaluation"
+    marked = any(x.local_field != x.receptive_field for x in geometry.layers)
+    note = "* and everything else through statistics over all positions. " if marked else ""
     return (
-        f"Traced in {mode} mode. Window and receptive field in pixels{f', {names}' if names else ''}. Products are the "
-        "multiply-adds of convolutions and matrix products; a layer that runs twice counts its parameters once."
+        f"{note}Traced in {mode} mode. Window and receptive field in pixels{f', {names}' if names else ''}. Products are "
+        "the multiply-adds of convolutions and matrix products; a layer that runs twice counts its parameters once."
     )

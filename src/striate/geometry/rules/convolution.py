@@ -29,6 +29,7 @@ class Convolve(Plan):
     dilation: tuple[int, ...]
     groups: int
     bias: bool
+    mixes_batch: bool
 
     def run(self, step: Step) -> Tensor:
         x, weight = step.tensors[0], step.tensors[1]
@@ -66,6 +67,7 @@ class ConvolveTransposed(Plan):
     output_padding: tuple[int, ...]
     groups: int
     bias: bool
+    mixes_batch: bool
 
     def run(self, step: Step) -> Tensor:
         x, weight = step.tensors[0], step.tensors[1]
@@ -164,14 +166,16 @@ def convolution(site: Site) -> Result | None:
     links = (Link(tuple(relations)), *others)
     kind_ = kind_of(links, any(e is not None for e in found))
     bias = site.arg(2) is not None
+    # kernels of their own for each image (CondConv): the images of the batch lie in the groups
+    fixed = any(a == BATCH for o in site.operands[1:] for dim in o.layout for a in dim)
     tail = (tuple(stride), tuple(padding), tuple(dilation))
     plan: Plan
     if transposed:
         plan = ConvolveTransposed(
-            links, kind_, tuple(along), *tail, tuple(output_padding), groups, bias
+            links, kind_, tuple(along), *tail, tuple(output_padding), groups, bias, fixed
         )
     else:
-        plan = Convolve(links, kind_, tuple(along), *tail, groups, bias)
+        plan = Convolve(links, kind_, tuple(along), *tail, groups, bias, fixed)
     return Result(tuple(layout), extents_of(tuple(layout), found), plan)
 
 
