@@ -180,6 +180,25 @@ def test_ctrl_c_leaves_a_run_that_predicts_and_resumes(home: Path) -> None:
     assert (home / "long" / "checkpoint" / "last.pt").is_file()
 
 
+def test_an_image_of_any_size_is_run_in_tiles(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(home)
+    Image.effect_noise((120, 90), 60).save("large.png")
+    arguments = ["tile", "runs/digits-1", "large.png", "--tile", "32", "-o", "large.json"]
+    with pytest.raises(SystemExit) as stop:
+        main([*arguments, "--format", "json"])
+    assert not stop.value.code
+    document = json.loads(capsys.readouterr().out)
+    assert document == json.loads((home / "large.json").read_text())
+    assert document["certificate"]["exact"]
+    assert sum(c["probability"] for c in document["classes"]) == pytest.approx(1, abs=1e-4)
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    assert "large.json exists" in capsys.readouterr().err
+
+
 def test_a_report_is_written_again(home: Path) -> None:
     file = home / "runs" / "digits-1" / "report.html"
     file.unlink()

@@ -212,3 +212,30 @@ def lecture(
     from striate.cli.teaching import lecture_command
 
     lecture_command(number, out)
+
+
+@app.command()
+def tile(
+    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    image: Annotated[
+        Path, typer.Argument(help="A TIFF, PNG, JPEG, .npy or Zarr image of any size.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Also write classes and certificate there, as JSON."),
+    ] = None,
+    memory: Annotated[
+        str, typer.Option(help="What may be used above the model, such as 500MB or 2GB.")
+    ] = "1GB",
+    tile: Annotated[
+        int | None, typer.Option(help="Pixels of a tile's side, instead of --memory.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write over an output that exists.")
+    ] = False,
+    format: Formats = Format.table,
+) -> None:
+    """Run the network on an image of any size, in bounded memory, at the image's own resolution."""
+    from striate.cli.tiling import tile_command
+
+    tile_command(run, image, out=out, memory=memory, tile=tile, force=force, format=format.value)

@@ -52,6 +52,47 @@ class Crops:
         return found.view(b - a, *self.shape)
 
 
+class Placement:
+    """Where boxes of the size `have` lie in crops of the size `want`, `offsets` (one a position, by axis) from their start.
+
+    alike: all positions have the same offset. covers: each box covers its whole crop.
+    """
+
+    def __init__(
+        self, offsets: Sequence[np.ndarray], have: Sequence[int], want: Sequence[int]
+    ) -> None:
+        # Neighbouring positions with the same offset are pasted in one go.
+        if not offsets:
+            self.breaks, self.covers, self.alike = [0], True, True
+            self._into: list[list[list[int]]] = [[]]
+            self._of: list[list[list[int]]] = [[]]
+            return
+        table = np.stack(offsets, 1)
+        breaks = np.concatenate([[0], np.flatnonzero((table[1:] != table[:-1]).any(1)) + 1])
+        offset = table[breaks]
+        first = np.maximum(offset, 0)
+        last = np.maximum(np.minimum(offset + np.array(have), want), first)
+        self.breaks = breaks.tolist()
+        self._into = np.stack([first, last], 2).tolist()
+        self._of = np.stack([first - offset, last - offset], 2).tolist()
+        self.covers = bool(((first == 0) & (last == np.array(want))).all())
+        self.alike = len(self.breaks) == 1
+
+    def of(self, run: int) -> Slices:
+        """The part of the box that lies in the crop."""
+        return tuple([slice(a, b) for a, b in self._of[run]])
+
+    def paste(self, crops: Tensor, boxes: Tensor, a: int, b: int) -> None:
+        """Write the boxes of positions a to b - 1 into their crops, both (positions, *axes, ...)."""
+        i = bisect_right(self.breaks, a) - 1
+        while i < len(self.breaks) and self.breaks[i] < b:
+            stop = self.breaks[i + 1] if i + 1 < len(self.breaks) else b
+            here = slice(max(self.breaks[i], a) - a, min(stop, b) - a)
+            into = tuple([slice(s, t) for s, t in self._into[i]])
+            crops[(here, *into)] = boxes[(here, *self.of(i))]
+            i += 1
+
+
 class Fetch:
     """Builds the crop of one value at `starts` (one a position, by axis) of one size, for any slice of a group.
 
@@ -68,33 +109,17 @@ class Fetch:
         self.have = [_int(patch.sizes[k]) for k in axes]
         self.want = [_int(sizes[k]) for k in axes]
         offsets = [_array(patch.starts[k]) - _array(starts[k]) for k in axes]
-        self._place(offsets)
+        self.place = Placement(offsets, self.have, self.want)
+        self.direct = self.place.alike and self.place.covers
         self.same = self.direct and self.have == self.want
         self.fresh = not self.direct
         self.clean: Crops | None = None
-        if self.fresh and 0 not in self.want and not self.covers:
+        if self.fresh and 0 not in self.want and not self.place.covers:
             margins = cache.margins(value, fill)
             corner = [_array(starts[k]) + m[0] for k, m in zip(axes, margins, strict=True)]
             self.clean = Crops(cache.map(value, fill), corner, self.want)
         like = cache[value]
         self.dtype, self.device = like.dtype, like.device
-
-    def _place(self, offsets: list[np.ndarray]) -> None:
-        """Runs of neighbouring positions whose boxes lie alike in their crops, and which part goes where."""
-        if not offsets:
-            self.breaks, self.into, self.of, covers = [0], [()], [()], np.ones(1, bool)
-        else:
-            table = np.stack(offsets, 1)
-            breaks = np.concatenate([[0], np.flatnonzero((table[1:] != table[:-1]).any(1)) + 1])
-            offset = table[breaks]
-            first = np.maximum(offset, 0)
-            last = np.maximum(np.minimum(offset + np.array(self.have), self.want), first)
-            covers = ((first == 0) & (last == np.array(self.want))).all(1)
-            self.breaks = breaks.tolist()
-            self.into = np.stack([first, last], 2).tolist()
-            self.of = np.stack([first - offset, last - offset], 2).tolist()
-        self.covers = bool(covers.all())
-        self.direct = len(self.breaks) == 1 and self.covers
 
     def __call__(self, tensor: Tensor, a: int, b: int) -> Tensor:
         """The crops of positions a to b - 1, from the tensor of their changed boxes."""
@@ -103,24 +128,15 @@ class Fetch:
         form = self.form
         patch = form.canonical(tensor, b - a, self.have)
         if self.direct:
-            return form.restore(patch[(slice(None), *_slices(self.of[0]))])
+            return form.restore(patch[(slice(None), *self.place.of(0))])
         if self.clean is not None:
             crop = self.clean(a, b).view(b - a, *self.want, *form.plain)
         else:
             crop = torch.empty(
                 (b - a, *self.want, *form.plain), dtype=self.dtype, device=self.device
             )
-        i = bisect_right(self.breaks, a) - 1
-        while i < len(self.breaks) and self.breaks[i] < b:
-            stop = self.breaks[i + 1] if i + 1 < len(self.breaks) else b
-            here = slice(max(self.breaks[i], a) - a, min(stop, b) - a)
-            crop[(here, *_slices(self.into[i]))] = patch[(here, *_slices(self.of[i]))]
-            i += 1
+        self.place.paste(crop, patch, a, b)
         return form.restore(crop)
-
-
-def _slices(sides: list[list[int]]) -> Slices:
-    return tuple([slice(a, b) for a, b in sides])
 
 
 def _int(n: int | None) -> int:
