@@ -18,6 +18,8 @@ def run_whole(network: Network, node: Node, tensors: Sequence[Tensor], batch: in
     """Run a node on whole maps, `tensors` in the order of its reads; a second input of a kernel is written into."""
     if node.kernel is not None:
         return node.kernel(tensors[0], True, tensors[1] if len(tensors) > 1 else None)
+    if node.join is not None:
+        return torch.cat(list(tensors), 1)
     geometry = network.geometry
     record = node.record
     given = {read.place: tensor for read, tensor in zip(node.reads, tensors, strict=True)}

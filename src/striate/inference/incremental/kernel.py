@@ -32,6 +32,14 @@ class Activation:
         return F.hardtanh_(x, *self.scalars)
 
 
+@dataclass(frozen=True, slots=True)
+class Clamp:
+    """Lowest and highest values of each channel, (1, C, 1, 1): what remains of a batch norm and ReLU in front."""
+
+    low: Tensor
+    high: Tensor
+
+
 def activation(op: str, args: tuple[Any, ...]) -> Activation | None:
     """The activation of an ATen call, None if it is another operation or not piecewise linear."""
     if op == "relu":
@@ -67,13 +75,14 @@ class Kernel:
 
     def __init__(
         self, weight: Tensor, bias: Tensor | None, stride: tuple[int, ...], padding: tuple[int, ...],
-        dilation: tuple[int, ...], groups: int, activation: Activation | None,
+        dilation: tuple[int, ...], groups: int, activation: Activation | None, clamp: Clamp | None = None,
     ) -> None:  # fmt: skip
         self.stride, self.padding, self.dilation = list(stride), list(padding), list(dilation)
         self.valid = [0] * len(stride)
         self.groups = groups
         self.activation = activation
         self.bias = bias
+        self.clamp = clamp
         self.fused = fused_by_onednn(weight)
         self.like = torch.channels_last if weight.dim() == 4 else torch.contiguous_format
         self.weight = weight.contiguous(memory_format=self.like)
@@ -84,11 +93,16 @@ class Kernel:
         self.scalars = list(activation.scalars) if activation is not None else []
         self.convolve = CONVOLUTIONS[weight.dim() - 2]
 
-    def __call__(self, x: Tensor, padded: bool, other: Tensor | None = None) -> Tensor:
+    def __call__(
+        self, x: Tensor, padded: bool, other: Tensor | None = None, owned: bool = False
+    ) -> Tensor:
         """x (N, C, *axes) -> (N, O, *axes); `padded`: x lies between real borders, else no zeros are added.
 
-        `other`, of the output's shape, is added in place and is then the result.
+        `other`, of the output's shape, is added in place and is then the result. owned: x may be written into.
         """
+        if self.clamp is not None:
+            low, high = self.clamp.low, self.clamp.high
+            x = x.clamp_(low, high) if owned else x.clamp(low, high)
         padding = self.padding if padded else self.valid
         if self.fused:
             x = x.contiguous(memory_format=self.like)

@@ -1,7 +1,7 @@
 """The network as incremental inference runs it: nodes, each one or several records that run in one go.
 
 A convolution takes along the batch norm, the sum and the activation behind it, where nothing else reads what lies
-between. All other records are nodes of their own.
+between; concatenations that grow out of each other share a canvas. All other records are nodes of their own.
 """
 
 from __future__ import annotations
@@ -14,15 +14,14 @@ from torch import Tensor, nn
 
 from striate.errors import UsageError
 from striate.geometry import Crop, Geometry, Link, Record, Weights, apply
-from striate.geometry.layout import BATCH, axis_atom
+from striate.geometry.layout import BATCH
 from striate.geometry.relation import Same, Window
-from striate.geometry.rules.convolution import Convolve
-from striate.geometry.rules.normalisation import BatchNorm
-from striate.geometry.rules.pointwise import Pointwise
 from striate.geometry.rules.pooling import AvgPool, MaxPool
 from striate.geometry.rules.product import Product
 from striate.geometry.rules.site import Whole
-from striate.inference.incremental.kernel import Activation, Kernel, activation
+from striate.inference.incremental.chains import chains
+from striate.inference.incremental.joins import Join, joins
+from striate.inference.incremental.kernel import Kernel
 
 RANDOM = frozenset({"native_dropout", "dropout", "feature_dropout", "bernoulli", "rrelu_with_noise",
                     "rrelu_with_noise_functional", "rand_like", "randn_like", "uniform", "normal_functional"})  # fmt: skip
@@ -42,6 +41,7 @@ class Node:
     """One or several records that run in one go and make one value.
 
     kernel: for a convolution; then the first read is its input, and a second one is added to its result.
+    join: for a concatenation that shares a canvas; then the reads are what it grows out of, if anything, and its parts.
     macs: multiply-adds as traced.
     """
 
@@ -50,6 +50,7 @@ class Node:
     reads: tuple[Read, ...]
     output: int
     kernel: Kernel | None
+    join: Join | None
     macs: int
 
     @property
@@ -170,157 +171,37 @@ def _nodes(
 ) -> list[Node]:
     values = geometry.values
     live = [r for r in geometry.records if r.live and values[r.output].varies]
-    uses: dict[int, list[Record]] = {}
-    for r in live:
-        for i in dict.fromkeys(r.inputs):
-            uses.setdefault(i, []).append(r)
-    returned = {i for i in geometry.outputs if i is not None}
-    absorbed: set[int] = set()
-    chains: dict[int, _Chain] = {}  # by the record that ends them
-    boxes = _probe(geometry)
-
-    def next_of(value: int) -> Record | None:
-        found = uses.get(value, [])
-        return found[0] if len(found) == 1 and value not in returned else None
-
-    for record in live:
-        if not _plain_convolution(geometry, record):
-            continue
-        chain = _Chain(record)
-        after = next_of(record.output)
-        if after is not None and isinstance(after.plan, BatchNorm) and _folds(after, record.output):
-            chain.norm, chain.last = after, after
-            after = next_of(after.output)
-        other = None if after is None else _addend(geometry, after, chain.last.output)
-        if (
-            after is not None
-            and other is not None
-            and after.index not in absorbed
-            and boxes.get(after.output) == boxes.get(chain.last.output)
-        ):
-            chain.add, chain.other, chain.last = after, other, after
-            after = next_of(after.output)
-        if after is not None and isinstance(after.plan, Pointwise) and len(after.inputs) == 1:
-            found = activation(after.op, after.args)
-            if found is not None:
-                chain.activation, chain.last = found, after
-        for r in chain.records:
-            absorbed.add(r.index)
-        if chain.activation is not None:
-            absorbed.add(chain.last.index)
-        chains[chain.last.index] = chain
+    by_end = chains(geometry, live)
+    inside = {r.index for c in by_end.values() for r in c.records}
+    joined = joins(geometry, live)
     nodes: list[Node] = []
     for record in live:
-        chain_ = chains.get(record.index)
-        if chain_ is not None:
-            nodes.append(chain_.node(len(nodes), geometry, constants, exact))
-        elif record.index not in absorbed:
-            reads = [
-                Read(i, link, place)
-                for place, (i, link) in enumerate(zip(record.inputs, record.links, strict=True))
-                if values[i].varies
-            ]
+        chain = by_end.get(record.index)
+        if chain is not None:
+            first = chain.first
+            reads = [Read(chain.input, first.links[0], 0)]
+            if chain.add is not None and chain.other is not None:
+                place = chain.add.inputs.index(chain.other)
+                reads.append(Read(chain.other, chain.add.links[place], place))
+            kernel = chain.kernel(constants, exact)
             nodes.append(
-                Node(len(nodes), record, tuple(reads), record.output, None, record.macs or 0)
+                Node(len(nodes), first, tuple(reads), record.output, kernel, None, first.macs or 0)
+            )
+        elif record.index not in inside:
+            join = joined.get(record.index)
+            pairs = enumerate(zip(record.inputs, record.links, strict=True))
+            reads = [Read(i, link, place) for place, (i, link) in pairs if values[i].varies]
+            if join is not None:
+                parts = {v for v, _, _ in join.parts}
+                reads = [r for r in reads if r.value in parts]
+                if join.previous is not None:
+                    extents = values[record.output].extents
+                    grown = Link(tuple([None if n is None else Same(n, n) for n in extents]))
+                    reads = [Read(join.previous, grown, -1), *reads]
+            nodes.append(
+                Node(len(nodes), record, tuple(reads), record.output, None, join, record.macs or 0)
             )
     return nodes
-
-
-@dataclass(slots=True)
-class _Chain:
-    """A convolution and what runs in one go with it."""
-
-    first: Record
-    norm: Record | None = None
-    add: Record | None = None
-    other: int | None = None
-    activation: Activation | None = None
-    last: Record = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.last = self.first
-
-    @property
-    def records(self) -> list[Record]:
-        return [r for r in (self.first, self.norm, self.add) if r is not None]
-
-    def node(
-        self, index: int, geometry: Geometry, constants: Mapping[int, Tensor], exact: Mapping[int, Tensor]
-    ) -> Node:  # fmt: skip
-        first, plan = self.first, self.first.plan
-        assert isinstance(plan, Convolve)
-
-        def given(record: Record, place: int) -> Tensor | None:
-            position = getattr(record.args[place], "position", None)
-            if position is None:
-                return None
-            i = record.inputs[position]
-            return exact.get(i, constants[i])
-
-        weight, bias = given(first, 1), given(first, 2)
-        assert weight is not None
-        dtype = constants[first.inputs[1]].dtype
-        if self.norm is not None:
-            gamma, beta, mean, var = (given(self.norm, p) for p in (1, 2, 3, 4))
-            assert mean is not None
-            assert var is not None
-            scale = 1 / torch.sqrt(var.double() + self.norm.args[7])
-            scale = scale if gamma is None else scale * gamma.double()
-            shift = -mean.double() if bias is None else bias.double() - mean.double()
-            bias = shift * scale if beta is None else shift * scale + beta.double()
-            weight = weight.double() * scale.view(-1, *[1] * (weight.dim() - 1))
-        kernel = Kernel(
-            weight.detach().to(dtype), None if bias is None else bias.detach().to(dtype), plan.stride,
-            plan.padding, plan.dilation, plan.groups, self.activation,
-        )  # fmt: skip
-        reads = [Read(first.inputs[0], first.links[0], 0)]
-        if self.add is not None and self.other is not None:
-            place = self.add.inputs.index(self.other)
-            reads.append(Read(self.other, self.add.links[place], place))
-        return Node(index, first, tuple(reads), self.last.output, kernel, first.macs or 0)
-
-
-def _plain_convolution(geometry: Geometry, record: Record) -> bool:
-    """A convolution of (N, C, *axes) with a constant weight."""
-    plan, values = record.plan, geometry.values
-    if not isinstance(plan, Convolve) or plan.kind != "local":
-        return False
-    x = values[record.inputs[0]]
-    axes = tuple(range(geometry.axes))
-    return (
-        plan.along == axes
-        and x.layout[0] == (BATCH,)
-        and x.layout[2:] == tuple((axis_atom(k),) for k in axes)
-        and not any(values[i].varies for i in record.inputs[1:])
-    )
-
-
-def _folds(norm: Record, value: int) -> bool:
-    assert isinstance(norm.plan, BatchNorm)
-    return (
-        not norm.plan.training
-        and norm.inputs[0] == value
-        and norm.inputs.count(value) == 1
-        and all(p is None or hasattr(p, "position") for p in norm.args[1:5])
-    )
-
-
-def _addend(geometry: Geometry, record: Record, value: int) -> int | None:
-    """What a sum adds to `value`, where both have the same shape and positions."""
-    if record.op != "add" or len(record.inputs) != 2 or dict(record.kwargs).get("alpha", 1) != 1:
-        return None
-    if len(record.args) > 2 or not isinstance(record.plan, Pointwise):
-        return None
-    other = record.inputs[1] if record.inputs[0] == value else record.inputs[0]
-    a, b = geometry.values[value], geometry.values[other]
-    same = a.shape == b.shape and a.layout == b.layout and a.dtype == b.dtype
-    return other if same and other != value and b.varies else None
-
-
-def _probe(geometry: Geometry) -> dict[int, object]:
-    """What a change in the middle of the image reaches."""
-    box = tuple((n // 2, n // 2 + max(n // 16, 1)) for n in geometry.image)
-    return dict(geometry.push(box))
 
 
 def _margins(
@@ -387,8 +268,3 @@ def _head(geometry: Geometry, nodes: list[Node]) -> int:
         if best is None or size < best:
             best, at = size, cut
     return at
-
-
-def same(read: Read) -> bool:
-    """Whether the output's box is the box that is read, along every axis."""
-    return all(r is None or isinstance(r, Same) for r in read.link.relations)

@@ -24,10 +24,20 @@ from striate.geometry.rules.product import Product
 from striate.geometry.rules.reduction import Along, Reduce
 from striate.inference.incremental.cache import Cache
 from striate.inference.incremental.classes import Class
-from striate.inference.incremental.fetch import Fetch, Patch
+from striate.inference.incremental.fetch import Crops, Fetch, Patch, Placement
+from striate.inference.incremental.joins import Join
 from striate.inference.incremental.lines import Line, pull
 from striate.inference.incremental.network import Network, Node, filling, windowed
-from striate.inference.incremental.steps import Apply, Bucket, Convolve, Pool, State, Whole
+from striate.inference.incremental.steps import (
+    Apply,
+    Bucket,
+    Convolve,
+    Joined,
+    Part,
+    Pool,
+    State,
+    Whole,
+)
 
 # Plans that compute a box by where it lies relative to its needs, not by where it lies in the image.
 RELATIVE = (
@@ -36,7 +46,7 @@ RELATIVE = (
 )  # fmt: skip
 WHOLE = 0.75  # a box that covers this share of its map is run whole
 
-Step = Whole | Convolve | Pool | Apply
+Step = Whole | Convolve | Pool | Joined | Apply
 
 
 @dataclass(frozen=True)
@@ -97,6 +107,7 @@ def build(
         last_use[v] = len(network.nodes)
     live = {network.image: _bytes(network, patches, network.image)}
     peak = 0
+    joins = {n.output: n.join for n in network.nodes if n.join is not None}
     steps: list[tuple[int, Step, tuple[int, ...]]] = []
     macs = 0.0
     for node in network.nodes[: network.head]:
@@ -112,13 +123,17 @@ def build(
             if share >= WHOLE:
                 whole, share = True, 1.0
                 patch = box_of(node.output, True)
+            elif node.join is not None:
+                patch = box_of(_largest(network, group, node.join), False)
         patches[node.output] = patch
         macs += node.macs * share
-        step = (
-            _whole(network, cache, node, patches)
-            if whole
-            else _boxed(network, cache, node, patches)
-        )
+        step: Step
+        if node.join is not None:
+            step = _joined(network, cache, node, patches)
+        elif whole:
+            step = _whole(network, cache, node, patches)
+        else:
+            step = _boxed(network, cache, node, patches)
         live[node.output] = _bytes(network, patches, node.output)
         crops = sum(2 * live[r.value] for r in node.reads)
         peak = max(peak, sum(live.values()) + crops)
@@ -127,6 +142,9 @@ def build(
             dead.add(node.output)
         for v in dead:
             del live[v]
+            join = joins.get(v)
+            if join is not None and v == join.family.top:
+                dead = {*dead, join.family.key}
         steps.append((node.output, step, tuple(dead)))
     exits = {v: _made_whole(network, cache, v, patches) for v in live}
     return Program(order, patches, steps, exits, macs, peak)
@@ -157,6 +175,51 @@ def _made_whole(
 def _whole(network: Network, cache: Cache, node: Node, patches: Mapping[int, Patch]) -> Whole:
     fetches = [_made_whole(network, cache, read.value, patches) for read in node.reads]
     return Whole(network, node, tuple(fetches), _copies(network, node, fetches))
+
+
+def _largest(network: Network, group: Sequence[Class], join: Join) -> int:
+    """The last member of the family that still runs on boxes: its box serves all."""
+    found = join.family.members[0]
+    for v in join.family.members:
+        share = 1.0
+        for k, n in enumerate(network.geometry.values[v].extents):
+            if n is not None:
+                share *= group[k].sizes[v] / n
+        if share < WHOLE:
+            found = v
+    return found
+
+
+def _joined(network: Network, cache: Cache, node: Node, patches: Mapping[int, Patch]) -> Joined:
+    join = node.join
+    assert join is not None
+    patch, form, top = patches[node.output], cache.form(node.output), join.family.top
+    axes = form.axes
+    sizes = [n for n in patch.sizes if n is not None]
+    starts = [s for s in patch.starts if s is not None]
+    fresh = join.previous is None or patches[join.previous].whole != patch.whole
+    wanted = list(join.parts)
+    if fresh and join.previous is not None:
+        wanted = [(join.previous, 0, join.parts[0][1]), *wanted]
+    parts = []
+    for v, first, last in wanted:
+        have = patches[v]
+        whole = _made_whole(network, cache, v, patches) if patch.whole else None
+        spans = sizes if whole is not None else [n for n in have.sizes if n is not None]
+        offsets = [np.zeros_like(s) for s in starts]
+        if not patch.whole:
+            mine = [s for s in have.starts if s is not None]
+            offsets = [s - t for s, t in zip(mine, starts, strict=True)]
+        place = Placement(offsets, spans, sizes)
+        parts.append(Part(v, first, last, cache.form(v), tuple(spans), place, whole))
+    clean = None
+    if fresh and not patch.whole:
+        margins = cache.margins(top, 0.0)
+        corner = [s + m[0] for s, m in zip(starts, margins, strict=True)]
+        clean = Crops(cache.map(top, 0.0), corner, sizes)
+    assert axes == tuple(range(len(axes)))
+    shape = (*sizes, cache.form(top).rest)
+    return Joined(join, form, tuple(parts), fresh, clean, shape, cache[node.output])
 
 
 def _copies(network: Network, node: Node, fetches: Sequence[Fetch | None]) -> bool:

@@ -11,8 +11,9 @@ from torch import Tensor
 from striate.geometry.box import Box
 from striate.geometry.plan import Step as Task
 from striate.inference.incremental.cache import run_whole
-from striate.inference.incremental.fetch import Fetch
+from striate.inference.incremental.fetch import Crops, Fetch, Placement
 from striate.inference.incremental.form import Form
+from striate.inference.incremental.joins import Join
 from striate.inference.incremental.network import Network, Node
 
 State = dict[int, Tensor]
@@ -34,6 +35,10 @@ class Whole:
         ]
         if self.copies:
             tensors[1] = tensors[1].clone()
+        kernel = self.node.kernel
+        if kernel is not None:
+            owned = self.fetches[0] is not None and self.fetches[0].fresh
+            return kernel(tensors[0], True, tensors[1] if len(tensors) > 1 else None, owned)
         return run_whole(self.network, self.node, tensors, b - a)
 
 
@@ -51,9 +56,9 @@ class Convolve:
         assert kernel is not None
         x = self.fetch(state[self.fetch.value], a, b)
         if self.addend is None:
-            return kernel(x, False)
+            return kernel(x, False, None, self.fetch.fresh)
         other = self.addend(state[self.addend.value], a, b)
-        return kernel(x, False, other.clone() if self.copies else other)
+        return kernel(x, False, other.clone() if self.copies else other, self.fetch.fresh)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,52 @@ class Pool:
 
     def __call__(self, state: State, a: int, b: int) -> Tensor:
         return self.pool(self.fetch(state[self.fetch.value], a, b))
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a join writes into channels `first` to `last` - 1 of its canvas; `whole` makes it a whole map before."""
+
+    value: int
+    first: int
+    last: int
+    form: Form
+    have: tuple[int, ...]
+    place: Placement
+    whole: Fetch | None
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A concatenation: writes its new parts into the canvas of its family, of which it is a view.
+
+    fresh: the canvas starts here, from `clean` crops of the largest member or (`clean` None) with nothing in it.
+    """
+
+    join: Join
+    form: Form
+    parts: tuple[Part, ...]
+    fresh: bool
+    clean: Crops | None
+    shape: tuple[int, ...]
+    like: Tensor
+
+    def __call__(self, state: State, a: int, b: int) -> Tensor:
+        key = self.join.family.key
+        if not self.fresh:
+            canvas = state[key]
+        elif self.clean is not None:
+            canvas = self.clean(a, b)
+        else:
+            canvas = self.like.new_empty((b - a, *self.shape))
+        for part in self.parts:
+            tensor = state[part.value]
+            if part.whole is not None:
+                tensor = part.whole(tensor, a, b)
+            boxes = part.form.canonical(tensor, b - a, part.have)
+            part.place.paste(canvas[..., part.first : part.last], boxes, a, b)
+        state[key] = canvas
+        return self.form.restore(canvas[..., : self.join.channels])
 
 
 @dataclass(frozen=True, slots=True)
