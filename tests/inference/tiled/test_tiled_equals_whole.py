@@ -47,7 +47,10 @@ class SmallUNet(nn.Module):
         self.down1, self.down2, self.middle = double(2, 6), double(6, 8), double(8, 12)
         if bilinear:
             up = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
-            self.up2, self.up1 = nn.Sequential(up, nn.Conv2d(12, 8, 1)), nn.Sequential(up, nn.Conv2d(8, 6, 1))
+            self.up2, self.up1 = (
+                nn.Sequential(up, nn.Conv2d(12, 8, 1)),
+                nn.Sequential(up, nn.Conv2d(8, 6, 1)),
+            )
         else:
             self.up2, self.up1 = nn.ConvTranspose2d(12, 8, 2, 2), nn.ConvTranspose2d(8, 6, 2, 2)
         self.right2, self.right1, self.out = double(16, 8), double(12, 6), nn.Conv2d(6, 3, 1)
@@ -78,7 +81,9 @@ STRATEGIES = pytest.mark.parametrize("strategy", ["halo", "carry"])
         ("timm/regnety_002", (1, 3, 150, 131)),
     ],
 )
-def test_logits_of_any_size_are_those_of_the_whole(spec: str, shape: tuple[int, ...], strategy: str) -> None:
+def test_logits_of_any_size_are_those_of_the_whole(
+    spec: str, shape: tuple[int, ...], strategy: str
+) -> None:
     module = settle(striate.build(spec, in_channels=shape[1], num_classes=7))
     x = image(*shape)
     with torch.inference_mode():
@@ -124,7 +129,9 @@ def test_too_little_memory_says_the_least_that_works() -> None:
 def test_from_file_to_file(tmp_path: Path, suffix: str) -> None:
     module = settle(SmallUNet(True))
     pixels = np.random.default_rng(3).integers(0, 256, (100, 80, 2), dtype=np.uint8)
-    tifffile.imwrite(tmp_path / "in.tif", pixels.transpose(2, 0, 1), tile=(16, 16), planarconfig="separate")
+    tifffile.imwrite(
+        tmp_path / "in.tif", pixels.transpose(2, 0, 1), tile=(16, 16), planarconfig="separate"
+    )
     out = tmp_path / f"out{suffix}"
     tiled(module, tmp_path / "in.tif", tile=32, out=out)
     with torch.inference_mode():
