@@ -1,0 +1,96 @@
+"""A network with what an analysis must know of it, and the images that it was tested on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import striate
+from striate.errors import RunError, UsageError
+from striate.runs.images import balanced, images_of, source_of
+from striate.runs.subject import open_subject
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> striate.Run:
+    out = tmp_path_factory.mktemp("subject") / "digits"
+    return striate.train("digits", model="mlp", epochs=1, out=out, device="cpu")
+
+
+def test_a_run_and_its_folder_are_the_same_subject(run: striate.Run) -> None:
+    subject, same = open_subject(run), open_subject(str(run.path))
+    assert subject.classes == same.classes == run.classes
+    assert subject.shape == (1, 1, *run.preparation.size)
+    assert same.run is not None and same.name == "digits"
+
+
+def test_pixels_are_the_preparation_and_the_network(run: striate.Run) -> None:
+    subject = open_subject(run)
+    raw = torch.randint(0, 256, (3, *subject.shape[1:]), dtype=torch.uint8)
+    with torch.inference_mode():
+        wanted = subject.model(subject.normalise(raw))
+        got = subject.pixels(raw.float() / 255)
+    torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_published_weights_come_with_their_preparation_and_classes(tmp_path: Path) -> None:
+    data = pytest.importorskip("skimage.data")
+    Image.fromarray(data.chelsea()).save(tmp_path / "cat.png")
+    subject = open_subject("efficientnet-lite0")
+    x = subject.normalise(torch.from_numpy(subject.read(tmp_path / "cat.png"))[None])
+    with torch.inference_mode():
+        best = subject.model(x).argmax().item()
+    assert "cat" in subject.classes[int(best)] or "tabby" in subject.classes[int(best)]
+
+
+def test_what_is_neither_run_nor_model_says_so(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="there is no run at runs/none-1; give the folder"):
+        open_subject("runs/none-1")
+    with pytest.raises(UsageError, match="no weights of resnet18 come with the installation"):
+        open_subject("resnet18")
+    with pytest.raises(RunError, match=r"is not a run: it has no run\.toml"):
+        open_subject(tmp_path)
+
+
+def test_images_are_the_test_images_of_the_run(run: striate.Run) -> None:
+    images, labels = images_of(run)
+    assert len(images) == len(labels) == run.info["data"]["test"]
+    accuracy = (run.model(run.preparation.normalise(images)).argmax(1) == labels).float().mean()
+    assert float(accuracy) == pytest.approx(run.info["results"]["accuracy"], abs=0.005)
+
+
+def test_a_limit_takes_equal_shares() -> None:
+    labels = np.repeat([0, 1, 2], [100, 50, 2])
+    chosen = labels[balanced(labels, 32, seed=1)]
+    assert np.bincount(chosen).tolist() == [15, 15, 2]
+    assert (balanced(labels, 32, 1) == balanced(labels, 32, 1)).all()
+    assert (balanced(labels, 32, 1) != balanced(labels, 32, 2)).any()
+
+
+def test_other_images_must_have_classes_that_the_run_knows(run: striate.Run) -> None:
+    with pytest.raises(RunError, match="lines has classes that .* does not know: horizontal"):
+        source_of(run, "lines")
+
+
+def test_data_that_is_gone_says_what_to_pass(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        for i in range(12):
+            pixels = rng.integers(0, 256, (9, 9), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "set" / name / f"{i}.png")
+    run = striate.train(
+        str(tmp_path / "set"), model="mlp", epochs=1, out=tmp_path / "run", device="cpu"
+    )
+    (tmp_path / "set" / "a" / "0.png").unlink()
+    with pytest.raises(RunError, match="changed since .* was trained"):
+        source_of(run)
+    assert len(source_of(run, run.recipe.data)) == 23
+    (tmp_path / "set").rename(tmp_path / "moved")
+    with pytest.raises(RunError, match="cannot be opened: .* give where they are with --data"):
+        source_of(run)
+    assert len(source_of(run, str(tmp_path / "moved"))) == 23
