@@ -72,7 +72,7 @@ def test_a_limit_takes_equal_shares() -> None:
 
 
 def test_other_images_must_have_classes_that_the_run_knows(run: striate.Run) -> None:
-    with pytest.raises(RunError, match="lines has classes that .* does not know: horizontal"):
+    with pytest.raises(RunError, match=r"lines has classes that .* does not know: horizontal"):
         source_of(run, "lines")
 
 
@@ -87,10 +87,10 @@ def test_data_that_is_gone_says_what_to_pass(tmp_path: Path) -> None:
         str(tmp_path / "set"), model="mlp", epochs=1, out=tmp_path / "run", device="cpu"
     )
     (tmp_path / "set" / "a" / "0.png").unlink()
-    with pytest.raises(RunError, match="changed since .* was trained"):
+    with pytest.raises(RunError, match=r"changed since .* was trained"):
         source_of(run)
     assert len(source_of(run, run.recipe.data)) == 23
     (tmp_path / "set").rename(tmp_path / "moved")
-    with pytest.raises(RunError, match="cannot be opened: .* give where they are with --data"):
+    with pytest.raises(RunError, match=r"cannot be opened: .* give where they are with --data"):
         source_of(run)
     assert len(source_of(run, str(tmp_path / "moved"))) == 23
