@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from striate.models.building import build, is_pattern
 from striate.models.finetuning import head, layer_groups
+from striate.models.labelling import full_size, labels_pixels
 from striate.models.preparation import Preparation, imagenet_classes, preparation
 from striate.models.weights import Loaded, load_torchvision, load_weights
 from striate.models.zoo import MODELS, Entry, names
@@ -14,9 +15,11 @@ __all__ = [
     "Loaded",
     "Preparation",
     "build",
+    "full_size",
     "head",
     "imagenet_classes",
     "is_pattern",
+    "labels_pixels",
     "layer_groups",
     "load_torchvision",
     "load_weights",

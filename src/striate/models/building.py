@@ -12,6 +12,7 @@ from torch import nn
 from striate.errors import UsageError
 from striate.models import hub, pattern
 from striate.models.fitting import check_fits
+from striate.models.labelling import build_with_backbone, has_backbone
 from striate.models.weights import load_weights
 from striate.models.zoo import MODELS, find
 
@@ -20,6 +21,8 @@ PATTERN_SIZE = (32, 32)  # the images of seed 000's toy ConvNet
 
 def is_pattern(spec: str) -> bool:
     """True for a layer pattern, not a name: it has brackets or arrows, or begins with a layer."""
+    if has_backbone(spec):
+        return False
     if re.search(r"[\[\]*→]|->", spec):
         return True
     first = re.match(r"\s*([A-Za-z]+)", spec)
@@ -39,7 +42,8 @@ def build(
     """The network that `spec` names: (N, in_channels, H, W) -> (N, num_classes) logits.
 
     spec: a name of `names()`, a layer pattern such as `[[conv32-relu]*2-pool]*2-[fc128-relu]-fc`
-        (its grammar is in `striate.models.pattern`), or `timm/NAME`.
+        (its grammar is in `striate.models.pattern`), `timm/NAME`, or a network that labels every
+        pixel, (N, num_classes, H, W), on a backbone: `unet:timm/NAME`, `fcn8s:resnet18`.
     size: of the images, (height, width) or one number for both; None: the size that the
         architecture was drawn for, and 32 for patterns. Up to 64 pixels the architectures of 224
         begin with a stem for small images.
@@ -82,6 +86,15 @@ def _network(
     pretrained: bool,
     options: dict[str, Any],
 ) -> nn.Module:
+    if has_backbone(spec):
+        return build_with_backbone(
+            spec,
+            in_channels=in_channels,
+            num_classes=num_classes,
+            size=size,
+            pretrained=pretrained,
+            options=options,
+        )
     if spec.startswith(hub.PREFIX):
         return hub.build(
             spec.removeprefix(hub.PREFIX),

@@ -56,6 +56,24 @@ def build(
         raise _absent(name) from error
 
 
+def maps(name: str, *, in_channels: int, pretrained: bool) -> nn.Module:
+    """timm's network `name` as a feature extractor: images to a list of maps, finest first; see its `feature_info`.
+
+    Raises UsageError for an unknown name, StriateError where the weights cannot be had; what timm raises for a network
+    without such maps comes through.
+    """
+    import timm
+
+    _check_name(name)
+    options = _reachable_weights(name) if pretrained else {}
+    try:
+        return timm.create_model(
+            name, pretrained=pretrained, in_chans=in_channels, features_only=True, **options
+        )
+    except OSError as error:
+        raise _absent(name) from error
+
+
 def configuration(name: str) -> dict[str, Any]:
     """What timm knows of the weights of `name`: mean, std, input_size, interpolation, crop_pct."""
     return _check_name(name)

@@ -16,6 +16,7 @@ from striate.models import (
     compact,
     densenet,
     googlenet,
+    labelling,
     lenet5,
     lite0,
     mlp,
@@ -32,6 +33,7 @@ class Entry:
     build: called with in_channels, num_classes, size = (height, width) and the architecture's own
     options. size, channels: of the images it was drawn for.
     pretrained: whether weights for photographs come with the installation.
+    pixels: whether it labels every pixel, (N, K, H, W), rather than the whole image.
     """
 
     build: Callable[..., nn.Module]
@@ -40,6 +42,7 @@ class Entry:
     size: tuple[int, int] = (224, 224)
     channels: int = 3
     pretrained: bool = False
+    pixels: bool = False
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -57,6 +60,11 @@ _VGG = (
     "Simonyan, Zisserman, Very deep convolutional networks for large-scale image recognition, 2015"
 )
 _RESNET = "He, Zhang, Ren, Sun, Deep residual learning for image recognition, 2016"
+_FCN = "Long, Shelhamer, Darrell, Fully convolutional networks for semantic segmentation, 2015"
+_UNET = (
+    "Ronneberger, Fischer, Brox, U-Net: convolutional networks for biomedical segmentation, 2015"
+)
+_SEGNET = "Badrinarayanan, Kendall, Cipolla, SegNet, 2017"
 _DENSENET = "Huang et al., Densely connected convolutional networks, 2017"
 
 MODELS: dict[str, Entry] = {
@@ -137,6 +145,47 @@ MODELS: dict[str, Entry] = {
         paper="Tan, Le, EfficientNet: rethinking model scaling, 2019",
         pretrained=True,
     ),
+    "unet": Entry(
+        build=labelling.unet_entry,
+        description="labels pixels: U-Net, padded, with batch norm; unet:BACKBONE takes an encoder",
+        paper=_UNET,
+        size=labelling.SIZE,
+        channels=1,
+        pixels=True,
+    ),
+    "unet-valid": Entry(
+        build=labelling.unet_valid_entry,
+        description="labels pixels: U-Net as the paper has it, of valid convolutions",
+        paper=_UNET,
+        size=(572, 572),
+        channels=1,
+        pixels=True,
+    ),
+    "fcn8s": Entry(
+        build=partial(labelling.fcn_entry, maps=3),
+        description="labels pixels: FCN-8s on ResNet-18; fcn8s:BACKBONE takes another",
+        paper=_FCN,
+        pixels=True,
+    ),
+    "fcn16s": Entry(
+        build=partial(labelling.fcn_entry, maps=2),
+        description="labels pixels: FCN-16s",
+        paper=_FCN,
+        pixels=True,
+    ),
+    "fcn32s": Entry(
+        build=partial(labelling.fcn_entry, maps=1),
+        description="labels pixels: FCN-32s",
+        paper=_FCN,
+        pixels=True,
+    ),
+    "segnet": Entry(
+        build=labelling.segnet_entry,
+        description="labels pixels: SegNet, max-unpooling by switches",
+        paper=_SEGNET,
+        size=labelling.SIZE,
+        pixels=True,
+    ),
 }
 
 
@@ -151,6 +200,7 @@ def find(name: str) -> tuple[str, Entry]:
     Raises UsageError with the nearest names.
     """
     plain = name.strip().lower().replace("_", "-")
+    plain = {"fcn": "fcn8s"}.get(plain, plain)
     if plain in MODELS:
         return plain, MODELS[plain]
     squeezed = {known.replace("-", ""): known for known in MODELS}

@@ -48,8 +48,27 @@ class UNetDown(nn.Module):
         return self.pool(bridge), bridge
 
 
+UPS = ("transposed", "bilinear", "nearest")  # ways to twice the size
+
+
+def up_twice(in_channels: int, out_channels: int, up: str = "transposed") -> nn.Module:
+    """(N, C, H, W) -> (N, O, 2H, 2W): a transposed convolution of 2 x 2, or interpolation and a 1 x 1 convolution.
+
+    Source: Odena, Dumoulin, Olah, "Deconvolution and checkerboard artifacts" (2016), for the second kind.
+    """
+    if up not in UPS:
+        raise UsageError(f"up must be one of {', '.join(UPS)}, got {up!r}")
+    if up == "transposed":
+        return nn.ConvTranspose2d(in_channels, out_channels, 2, stride=2)
+    corners = {"align_corners": False} if up == "bilinear" else {}
+    # The 1 x 1 convolution first: the two commute, and it costs a quarter on the smaller map.
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, 1), nn.Upsample(scale_factor=2, mode=up, **corners)
+    )
+
+
 class UNetUp(nn.Module):
-    """Twice the size by a transposed convolution, the bridge beside it, two convolutions.
+    """Twice the size by a transposed convolution (or interpolation), the bridge beside it, two convolutions.
 
     (N, C, H, W) and a bridge (N, O, HB, WB) -> (N, O, 2H - 4, 2W - 4), the bridge's centre being
     cut out; if padded (N, O, HB, WB), where a bridge with an odd side is one pixel larger than 2H
@@ -60,11 +79,17 @@ class UNetUp(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, *, padded: bool = False, norm: bool = False
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        padded: bool = False,
+        norm: bool = False,
+        up: str = "transposed",
     ) -> None:
         super().__init__()
         self.padded = padded
-        self.up = nn.ConvTranspose2d(in_channels, out_channels, 2, stride=2)
+        self.up = up_twice(in_channels, out_channels, up)
         self.conv = DoubleConv(2 * out_channels, out_channels, padded=padded, norm=norm)
 
     def forward(self, x: Tensor, bridge: Tensor) -> Tensor:
