@@ -64,7 +64,7 @@ def tile_command(
         task = progress.add_task("tiles", total=None)
         logits = job.run(
             certificate=True,
-            progress=lambda done, total: progress.update(task, completed=done, total=total),
+            progress=lambda done, total, _: progress.update(task, completed=done, total=total),
         )
     assert job.certificate is not None
     probabilities = torch.softmax(logits.flatten() / run.temperature, 0)

@@ -68,6 +68,31 @@ class Certificate:
             "verdict": self.verdict,
         }
 
+    def to_finding(self) -> dict[str, Any]:
+        """The same in the form of `Finding.to_dict`, for reports."""
+        status = {None: "note", True: "good", False: "problem"}[self.exact]
+        return {
+            "name": "tile",
+            "title": "Tiled inference",
+            "verdict": self.verdict,
+            "status": status,
+            "advice": ""
+            if status != "problem"
+            else "Report this network: its tiles should not differ.",
+            "tables": [
+                {
+                    "columns": ["certificate", ""],
+                    "rows": [list(row) for row in self.rows],
+                    "formats": [],
+                    "caption": "",
+                }
+            ],
+            "figures": [],
+            "data": self.to_dict(),
+            "seed": None,
+            "seconds": self.seconds,
+        }
+
     @property
     def rows(self) -> tuple[tuple[str, str], ...]:
         """Name and value of each line of a table."""

@@ -83,6 +83,7 @@ def _direct(
     values = geometry.values
     weights = Weights(geometry, module)
     done: dict[int, Tensor] = {geometry.inputs[0]: crop}
+    last = {i: record.index for record in geometry.records for i in record.inputs}
     for record in geometry.records:
         value = values[record.output]
         if not record.live:
@@ -107,6 +108,10 @@ def _direct(
             done[record.output] = apply(geometry, record, inputs, value.full, batch=1)
         if record.output == sample.target:
             break
+        del inputs
+        for i in {*record.inputs, record.output}:
+            if last.get(i, -1) <= record.index:
+                done.pop(i, None)
     return done[sample.target]
 
 

@@ -6,7 +6,7 @@ included: then the plain module on the crop gives the same numbers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, lcm, prod
@@ -15,12 +15,11 @@ import torch
 from torch import nn
 
 from striate.errors import GeometryError
-from striate.geometry import Box, trace
+from striate.geometry import Box, Geometry, trace
 from striate.geometry.box import hull, is_empty, volume
 from striate.inference.tiled.network import Network, sort
 
-SIDE = 16  # positions of a compared box along each axis, at most
-LARGEST = 2**23  # pixels of a crop, at most
+SIDES = (16, 8, 4, 2, 1)  # positions of a compared box along each axis; the first whose crop fits
 MARGINS = (0, 1, 3)  # lattice steps around what is needed, tried in turn
 
 Shift = tuple[Fraction | None, ...]
@@ -38,30 +37,62 @@ class Sample:
 
 
 def choose_samples(
-    network: Network, module: nn.Module, targets: tuple[int, ...], step: tuple[int, ...]
+    network: Network, module: nn.Module, targets: tuple[int, ...], step: tuple[int, ...], room: int
 ) -> list[Sample]:
     """Boxes of the largest target at the first corner, across the seams in the middle, and at the last corner.
 
-    step: positions of the target that a tile has along each axis. A box that no crop is proven to decide is left out.
+    step: positions of the target that a tile has along each axis. room: bytes that a forward pass on a crop may take. A box
+    that no crop is proven to decide is left out.
     """
     if not targets:
         return []
     values = network.geometry.values
     target = max(targets, key=lambda v: volume(values[v].full))
-    boxes: list[Box] = []
+    extents = values[target].extents
+    pixels = int(room / (held_at_once(network.geometry) / prod(network.geometry.image)))
+    found: dict[Box, Sample] = {}
     for place in range(3):
-        sides: list[tuple[int, int] | None] = []
-        for n, size in zip(values[target].extents, step, strict=True):
-            if n is None:
-                sides.append(None)
-                continue
-            side = min(SIDE, n)
-            middle = min(max(n // 2 // size * size - side // 2, 0), n - side)
-            start = (0, middle, n - side)[place]
-            sides.append((start, start + side))
-        boxes.append(tuple(sides))
-    found = [_sample(network, module, target, box) for box in dict.fromkeys(boxes)]
-    return [s for s in found if s is not None]
+        for most in SIDES:
+            box = _box(extents, step, place, most)
+            crop = _crop(network, needed(network, target, box), 0)
+            if crop is not None and prod(b - a for a, b in crop) <= pixels:
+                sample = _sample(network, module, target, box, pixels)
+                if sample is not None:
+                    found[box] = sample
+                break
+    return list(found.values())
+
+
+def held_at_once(geometry: Geometry) -> int:
+    """The most bytes of values that a plain forward pass holds, and a copy of the largest that convolutions may make."""
+    last = {i: record.index for record in geometry.records for i in record.inputs}
+    values = geometry.values
+    now = most = largest = 0
+    for record in geometry.records:
+        if not values[record.output].varies:
+            continue
+        size = values[record.output].bytes
+        now, largest = now + size, max(largest, size)
+        most = max(most, now)
+        for i in {*record.inputs, record.output}:
+            value = values[i]
+            if value.varies and value.producer is not None and last.get(i, -1) <= record.index:
+                now -= value.bytes
+    return most + largest
+
+
+def _box(extents: tuple[int | None, ...], step: tuple[int, ...], place: int, most: int) -> Box:
+    """A box of at most `most` positions an axis: at the first corner, across seams in the middle, at the last corner."""
+    sides: list[tuple[int, int] | None] = []
+    for n, size in zip(extents, step, strict=True):
+        if n is None:
+            sides.append(None)
+            continue
+        side = min(most, n)
+        middle = min(max(n // 2 // size * size - side // 2, 0), n - side)
+        start = (0, middle, n - side)[place]
+        sides.append((start, start + side))
+    return tuple(sides)
 
 
 def needed(network: Network, target: int, box: Box) -> dict[int, Box]:
@@ -97,41 +128,48 @@ def strides(network: Network) -> dict[int, Shift]:
     return found
 
 
-def _sample(network: Network, module: nn.Module, target: int, box: Box) -> Sample | None:
-    """The crop that decides a box, None if none of a moderate size is proven to."""
-    geometry = network.geometry
-    image = geometry.image
+def _crop(
+    network: Network, reads: Mapping[int, Box], margin: int
+) -> tuple[tuple[int, int], ...] | None:
+    """The pixels that are needed and `margin` lattice steps around them; None where there is no lattice or no need."""
+    steps = strides(network)
+    extents = [network.geometry.values[v].extents for v in reads]
+    crop = []
+    for k, (n, side) in enumerate(
+        zip(network.geometry.image, reads.get(network.image, ()), strict=False)
+    ):
+        along = [steps[v][k] for v, e in zip(reads, extents, strict=True) if e[k] is not None]
+        if side is None or side[0] >= side[1] or None in along:
+            return None
+        unit = lcm(*[s.numerator for s in along if s is not None])
+        start = max(side[0] // unit - margin, 0) * unit
+        crop.append((start, min((ceil(side[1] / unit) + margin) * unit, n)))
+    return tuple(crop) or None
+
+
+def _sample(
+    network: Network, module: nn.Module, target: int, box: Box, pixels: int
+) -> Sample | None:
+    """The crop of at most so many pixels that decides a box, None if none is proven to."""
     reads = needed(network, target, box)
     steps = strides(network)
-    units = []
-    for k in range(len(image)):
-        along = [s for v in reads if (s := steps[v][k]) is not None]
-        if any(steps[v][k] is None and geometry.values[v].extents[k] is not None for v in reads):
-            return None
-        units.append(lcm(*[s.numerator for s in along]))
     for margin in MARGINS:
-        crop = []
-        for n, unit, side in zip(image, units, reads.get(network.image, ()), strict=True):
-            if side is None or side[0] >= side[1]:
-                return None
-            start = max(side[0] // unit - margin, 0) * unit
-            crop.append((start, min((ceil(side[1] / unit) + margin) * unit, n)))
-        sizes = [b - a for a, b in crop]
-        if prod(sizes) > LARGEST:
+        crop = _crop(network, reads, margin)
+        if crop is None or prod(b - a for a, b in crop) > pixels:
             return None
-        shape = (*geometry.input_shape[: -len(image)], *sizes)
+        shape = (*network.geometry.input_shape[: -len(crop)], *[b - a for a, b in crop])
         try:
-            dtype = geometry.values[network.image].dtype
+            dtype = network.geometry.values[network.image].dtype
             small = sort(trace(module, torch.empty(shape, dtype=dtype, device="meta")))
         except GeometryError:
             continue
         moved = _moved(box, crop, steps[target])
         if moved is not None and _agree(network, small, reads, crop, steps, target, moved):
-            return Sample(target, box, tuple(crop), small, moved)
+            return Sample(target, box, crop, small, moved)
     return None
 
 
-def _moved(box: Box, crop: list[tuple[int, int]], stride: Shift) -> Box | None:
+def _moved(box: Box, crop: Sequence[tuple[int, int]], stride: Shift) -> Box | None:
     """A box of the image's value as one of the crop's; None where that is no whole number of positions."""
     sides: list[tuple[int, int] | None] = []
     for side, (start, _), step in zip(box, crop, stride, strict=True):
@@ -151,7 +189,7 @@ def _agree(
     network: Network,
     small: Network,
     reads: Mapping[int, Box],
-    crop: list[tuple[int, int]],
+    crop: Sequence[tuple[int, int]],
     steps: Mapping[int, Shift],
     target: int,
     moved: Box,

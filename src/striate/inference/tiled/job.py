@@ -22,6 +22,7 @@ from striate.inference.tiled.checking import Probe
 from striate.inference.tiled.choose import check_request, make_plan
 from striate.inference.tiled.crops import choose_samples
 from striate.inference.tiled.files import to_unit
+from striate.inference.tiled.finishing import Finish, Finishing
 from striate.inference.tiled.images import Image, Prepare, open_image
 from striate.inference.tiled.journal import Journal, State, digest_of
 from striate.inference.tiled.limits import parse_bytes
@@ -38,7 +39,8 @@ from striate.inference.tiled.running import Running
 from striate.inference.tiled.walking import Sink
 from striate.memory import keep_large_buffers
 
-Progress = Callable[[int, int], None]
+Progress = Callable[[int, int, float], None]
+CROP = 500_000_000  # bytes that a sampled crop may take where no limit was given
 RANDOM = frozenset(
     {"native_dropout", "bernoulli", "rand_like", "randn_like", "uniform", "normal_functional"}
 )
@@ -55,6 +57,8 @@ class Tiled:
     strategy: "halo", "carry" or "auto"; see `Plan`.
     prepare: turns pixels as they are read, (1, C, rows, columns), into what the module reads, position by position. If not
         given, integers of files become numbers from 0 to 1; tensors and arrays are taken as they are.
+    finish: turns the network's map, crop by crop (1, K, rows, columns), into what is kept or written, position by position:
+        a tensor or array (C, rows, columns) or (rows, columns) of any kind of number, a class map of bytes for instance.
     out: a file (.tif, .npy or .zarr) that takes the result as it is made, instead of memory.
     fuse: write batch norms into the convolutions before them and lay weights out for the processor; False keeps every
         operation as it is.
@@ -81,6 +85,7 @@ class Tiled:
         memory: int | float | str | None = None,
         strategy: str = "auto",
         prepare: Prepare | None = None,
+        finish: Finish | None = None,
         out: str | Path | None = None,
         fuse: bool = True,
         finite: bool = True,
@@ -107,31 +112,33 @@ class Tiled:
         )
         _refuse_chance(self.geometry, module)
         self.network: Network = sort(self.geometry)
-        values = self.geometry.values
-        if self.out is not None:
-            self._one_map()
-        held = 0 if self.out is not None else sum(values[i].bytes for i in self.network.outputs)
-        self.plan: Plan = make_plan(
-            self.network, request, result=held * self.image.count,
-            fixed=_laid_out(self.network, fuse) + self.image.held,
-        )  # fmt: skip
+        kept = [self.geometry.values[i] for i in self.network.outputs]
+        if finish is not None or self.out is not None:
+            self._one_map("finish=" if self.out is None else "out=")
+        self.finish = None if finish is None else Finishing(finish, kept[0], self.device)
+        if self.finish is not None:
+            kept = [self.finish.value]
+        held = 0 if self.out is not None else sum(v.bytes for v in kept)
+        result, fixed = held * self.image.count, _laid_out(self.network, fuse) + self.image.held
+        self._held = result + fixed
+        self.plan: Plan = make_plan(self.network, request, result=result, fixed=fixed)
         self.certificate: Certificate | None = None
 
-    def _one_map(self) -> None:
-        """Raise UsageError unless the result is one map (1, C, H, W)."""
+    def _one_map(self, who: str) -> None:
+        """Raise UsageError unless the result is one map (1, C, H, W), and of one image where it goes to a file."""
         outputs = [i for i in self.geometry.outputs if i is not None]
         values = self.geometry.values
         axes = self.geometry.axes
         layout = tuple([(axis_atom(k),) for k in range(axes)])
-        good = len(outputs) == 1 and self.image.count == 1
+        good = len(outputs) == 1 and (self.out is None or self.image.count == 1)
         if good:
             found = values[outputs[0]].layout
             good = found[0] == (BATCH,) and found[2:] == layout and all(a > 0 for a in found[1])
         if not good:
             shapes = ", ".join("x".join(map(str, values[i].shape)) for i in outputs)
             raise UsageError(
-                f"out= takes one map (1, C, H, W) of one image; the network returns {shapes} for each of "
-                f"{self.image.count}; leave out= away"
+                f"{who} takes one map (1, C, H, W) of one image; the network returns {shapes} for each of "
+                f"{self.image.count}; leave {who} away"
             )
 
     def _read(self, number: int, box: Box) -> Tensor:
@@ -154,25 +161,28 @@ class Tiled:
         force: write over an output that exists.
         resume: a file that remembers what is finished, so that an interrupted run goes on where it stopped; beside `out`
             if not given, and nowhere for results in memory.
-        progress: hears how many cells are finished, and of how many.
+        progress: hears how many tiles are finished, of how many, and after how many seconds.
         certificate: measure memory, compute sampled crops again with the plain module, and set `certificate`.
         """
         keep_large_buffers()
         total = self.plan.cells * self.image.count
         done = 0
+        began = time.perf_counter()
 
         def count(cells: int) -> None:
             nonlocal done
             done += cells
             if progress is not None and cells:
-                progress(done, total)
+                progress(done, total, time.perf_counter() - began)
 
         journal, state = self._journal(resume, force)
         final = [w for w in self.plan.walks if w.work.outputs or w is self.plan.walks[-1]][-1]
         with torch.no_grad(), ExitStack() as stack:
             probe: Probe | None = None
             if certificate:
-                samples = choose_samples(self.network, self.module, final.targets, final.step)
+                samples = choose_samples(
+                    self.network, self.module, final.targets, final.step, self._room()
+                )
                 probe = Probe(self.network, samples, self.device)
             output = None if self.out is None else self._open(state is not None, final)
             if output is not None:
@@ -184,12 +194,13 @@ class Tiled:
             for number in range(self.image.count):
                 extra: dict[int, list[Sink]] = {}
                 if output is not None:
-                    extra[final.work.outputs[0]] = [output.write]
+                    take = output.write if self.finish is None else self.finish.sink(output.write)
+                    extra[final.work.outputs[0]] = [take]
                 if probe is not None and number == 0 and probe.samples:
                     extra.setdefault(probe.samples[0].target, []).append(probe.sink)
                 running = Running(
                     self.network, self.module, self.plan, partial(self._read, number),
-                    device=self.device, fuse=self.fuse, finite=self.finite, extra=extra,
+                    device=self.device, fuse=self.fuse, finite=self.finite, finish=self.finish, extra=extra,
                     to_file=output is not None, count=count, journal=journal, state=state, number=number,
                 )  # fmt: skip
                 results.append(running.run())
@@ -203,6 +214,12 @@ class Tiled:
         if journal is not None:
             journal.remove()
         return self.out if self.out is not None else self._returned(results)
+
+    def _room(self) -> int:
+        """Bytes that a sampled crop may take when it is computed again."""
+        if self.plan.limit is None:
+            return max(self.plan.bytes, CROP)
+        return self.plan.limit - self._held
 
     def _returned(self, results: list[list[Tensor | None]]) -> Any:
         """The results of all images in the form of the module's own result."""
@@ -234,7 +251,13 @@ class Tiled:
         grids = [[dict(a.cuts) for a in w.axes] for w in self.plan.walks]
         carried = [[a.carried for a in w.axes] for w in self.plan.walks]
         digest = digest_of(
-            self.module, self.image.identity(), grids, carried, self.fuse, str(self.out)
+            self.module,
+            self.image.identity(),
+            grids,
+            carried,
+            self.fuse,
+            str(self.out),
+            self._shown(),
         )
         journal = Journal(path, digest)
         if self.out is None:
@@ -258,8 +281,20 @@ class Tiled:
         path.unlink(missing_ok=True)
         return journal, None
 
+    def _shown(self) -> list[str]:
+        """What `prepare` and `finish` do to a few numbers: functions have no identity, what they do has."""
+        shown = [self._read(0, tuple([(0, min(n, 8)) for n in self.image.shape[1:]]))]
+        if self.finish is not None:
+            value = self.geometry.values[self.network.outputs[0]]
+            generator = torch.Generator().manual_seed(0)
+            numbers = torch.randn(1, value.shape[1], *[8] * self.geometry.axes, generator=generator)
+            shown.append(self.finish(numbers.to(self.device, value.dtype)))
+        return [f"{t.dtype} {t.tolist()}" for t in shown]
+
     def _open(self, again: bool, final: Walk) -> Output:
         value = self.geometry.values[final.work.outputs[0]]
+        if self.finish is not None:
+            value = self.finish.value
         assert self.out is not None
         return open_output(self.out, value.shape[1:], value.dtype, final.step, again=again)
 
@@ -331,6 +366,7 @@ def tiled(
     memory: int | float | str | None = None,
     strategy: str = "auto",
     prepare: Prepare | None = None,
+    finish: Finish | None = None,
     out: str | Path | None = None,
     force: bool = False,
     resume: str | Path | None = None,
@@ -348,7 +384,7 @@ def tiled(
     torch.Size([1, 8, 100, 80])
     """
     job = Tiled(
-        module, image, tile=tile, memory=memory, strategy=strategy, prepare=prepare, out=out,
+        module, image, tile=tile, memory=memory, strategy=strategy, prepare=prepare, finish=finish, out=out,
         fuse=fuse, finite=finite,
     )  # fmt: skip
     result = job.run(force=force, resume=resume, progress=progress, certificate=certificate)

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from striate.errors import GeometryError
-from striate.geometry import Box, Crop, Record, Weights, apply
+from striate.geometry import Box, Crop, Record, Value, Weights, apply
 from striate.geometry.box import is_empty, volume
 from striate.geometry.plan import Step, cut
 from striate.inference.tiled.crops import needed
+from striate.inference.tiled.finishing import Finishing
 from striate.inference.tiled.journal import Journal, State
 from striate.inference.tiled.kernels import Kernel
 from striate.inference.tiled.network import Network
@@ -37,6 +38,7 @@ class Running:
     """Walks one image through a plan.
 
     read: gives a box of the image, (1, C, *sides), in the module's kind of number and on its device.
+    finish: what is made of the network's one map before it is kept.
     extra: sinks of the caller, for targets of the last walks (a file, a probe). count: hears of finished cells.
     """
 
@@ -50,6 +52,7 @@ class Running:
         device: torch.device,
         fuse: bool,
         finite: bool,
+        finish: Finishing | None,
         extra: dict[int, list[Sink]],
         to_file: bool,
         count: Count,
@@ -60,6 +63,7 @@ class Running:
         self.network, self.module, self.plan = network, module, plan
         self.geometry = network.geometry
         self.device, self.fuse, self.finite = device, fuse, finite
+        self.finish = finish
         self.read, self.extra, self.to_file, self.count = read, extra, to_file, count
         self.journal, self.state, self.number = journal, state, number
         self.last = device.type == "cpu" and self.geometry.axes == 2
@@ -138,16 +142,16 @@ class Running:
         for index in walk.work.gathers:
             reduction = self.network.reductions[index]
             if reduction.way == "whole":
-                self.known[reduction.value] = self._room(reduction.value, sinks)
+                self.known[reduction.value] = self._room(values[reduction.value], sinks)
                 continue
             part = Gathered(reduction, values[reduction.value])
             gathered[index] = part
             sinks.setdefault(reduction.value, []).append(part.sink)
         for v in walk.work.stores:
-            self.stored[v] = self._room(v, sinks)
+            self.stored[v] = self._room(values[v], sinks)
         for v in walk.work.outputs:
             if not self.to_file:
-                self.results[v] = self._room(v, sinks)
+                self.results[v] = self._room(values[v], sinks, self.finish)
         for v in walk.targets:
             sinks.setdefault(v, []).extend(self.extra.get(v, ()))
             if self.finite and values[v].dtype.is_floating_point:
@@ -238,9 +242,12 @@ class Running:
         value, whole = self.geometry.values[v], self.stored[v]
         return lambda box: cut(whole, value.layout, value.full, box, 1)
 
-    def _room(self, v: int, sinks: dict[int, list[Sink]]) -> Tensor:
-        """A tensor for the whole of a value, filled by a sink."""
-        value = self.geometry.values[v]
+    def _room(
+        self, value: Value, sinks: dict[int, list[Sink]], finish: Finishing | None = None
+    ) -> Tensor:
+        """A tensor for the whole of a value, filled by a sink; finished on the way if asked."""
+        v = value.index
+        value = value if finish is None else finish.value
         whole = torch.empty(value.shape, dtype=value.dtype, device=self.device)
         dims, full = axis_dims(value), value.full
         wide = spread(whole, value, full)
@@ -248,7 +255,7 @@ class Running:
         def sink(box: Box, tensor: Tensor) -> None:
             narrow(wide, dims, full, box).copy_(spread(tensor, value, box))
 
-        sinks.setdefault(v, []).append(sink)
+        sinks.setdefault(v, []).append(sink if finish is None else finish.sink(sink))
         return whole
 
     def _check(self, v: int) -> Sink:
