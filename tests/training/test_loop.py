@@ -15,6 +15,7 @@ from striate.errors import TrainingError
 from striate.training import Recipe
 from striate.training.averaging import EVERY, WeightAverage
 from striate.training.loop import LossWatch, Training, fit, gradient, interruptible, predict_logits
+from striate.training.objectives import Classes
 from striate.training.optimizers import make_optimizer
 from striate.training.schedule import Pace
 
@@ -52,7 +53,7 @@ def make(
         average=WeightAverage(model, average),
         pace=Pace(total),
         warmup=0.2,
-        label_smoothing=0.1,
+        objective=Classes(0.1),
         dtype=torch.float32,
         device=torch.device("cpu"),
     )

@@ -53,7 +53,7 @@ def models_command(pattern: str | None, *, format: str) -> None:
     rows: list[dict[str, Any]] = []
     for name in track(names, "tracing", console=err, transient=True):
         entry = MODELS[name]
-        classes = 1000 if entry.size[0] > 64 else 10
+        classes = 2 if entry.pixels else 1000 if entry.size[0] > 64 else 10
         with torch.device("meta"):
             module = build(name, in_channels=entry.channels, num_classes=classes)
         shape = (entry.channels, *entry.size)

@@ -111,15 +111,25 @@ class Preparation:
         uint8 is taken as it is; deeper images are scaled from black..white to 0..255.
         Raises DataError for another shape or depth.
         """
-        pixels = self._eight_bits(_three_axes(image))
-        pixels = flatten_alpha(pixels, keep=False)
-        if pixels.shape[-1] == 3 and self.channels == 1:
-            pixels = np.asarray(Image.fromarray(pixels).convert("L"))[..., None]
-        pixels = self._resized(pixels)
+        pixels = self._resized(self._flat(image))
         if pixels.shape[-1] == 1 and self.channels == 3:
             pixels = np.repeat(pixels, 3, axis=-1)
         # A copy: the caller may write into it, and torch takes no read-only array.
         return np.array(pixels.transpose(2, 0, 1), order="C")
+
+    def colours(self, image: np.ndarray) -> np.ndarray:
+        """As `apply`, but at the image's own size: (channels, H, W) uint8."""
+        pixels = self._flat(image)
+        if pixels.shape[-1] != self.channels:
+            pixels = np.repeat(pixels, self.channels, axis=-1)
+        return np.array(pixels.transpose(2, 0, 1), order="C")
+
+    def _flat(self, image: np.ndarray) -> np.ndarray:
+        """(H, W, 1 or 3) uint8 on white, in grey where one channel is wanted."""
+        pixels = flatten_alpha(self._eight_bits(_three_axes(image)), keep=False)
+        if pixels.shape[-1] == 3 and self.channels == 1:
+            pixels = np.asarray(Image.fromarray(pixels).convert("L"))[..., None]
+        return pixels
 
     def read(self, path: str | os.PathLike[str]) -> np.ndarray:
         """Read and prepare an image file: (channels, height, width) uint8. Raises DataError.

@@ -9,7 +9,7 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from striate.data.pixels import finite, flatten_alpha, refuse_bomb
+from striate.data.pixels import MAX_PIXELS, finite, flatten_alpha, refuse_bomb, upright
 from striate.errors import DataError
 
 # TIFF 6.0, tag 262 PhotometricInterpretation and tag 338 ExtraSamples.
@@ -25,29 +25,50 @@ def read_tiff(file: bytes | Path, *, max_pixels: int, alpha: bool) -> tuple[np.n
     Raises DataError with the bare reason; other exceptions mean a broken file.
     """
     with tifffile.TiffFile(io.BytesIO(file) if isinstance(file, bytes) else file) as tif:
-        page = tif.pages.first
-        refuse_bomb(page.imagelength, page.imagewidth, max_pixels)
-        if page.is_tiled:
-            refuse_bomb(page.tilelength, page.tilewidth, max_pixels)
-        if page.samplesperpixel > MOST_CHANNELS:
-            raise DataError(_channels(page.samplesperpixel))
-        ends = (o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=False))
-        if max(ends, default=0) > tif.filehandle.size:
-            raise DataError(
-                "it is cut short (part of it lies behind its end); copy it again from where it came"
-            )
-        if not set(page.axes) <= set("YXS"):
-            raise DataError(
-                f"its first page has the axes {page.axes}, not an image; save it slice by slice"
-            )
-        values = page.asarray()
-        if values.ndim == 2:
-            values = values[..., None]
-        elif page.axes == "SYX":
-            values = np.moveaxis(values, 0, -1)
-        tag = page.tags.get(274)
-        orientation = int(tag.value) if tag is not None else 1
-        return _colours(page, values, alpha), orientation, bool(tif.pages.is_multipage)
+        return _read_page(tif, 0, max_pixels=max_pixels, alpha=alpha)
+
+
+def read_tiff_page(path: Path, page: int, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Page `page` of a TIFF of several: pixels (H, W, C). Raises DataError with the file's name."""
+    try:
+        with tifffile.TiffFile(path) as tif:
+            pixels, orientation, _ = _read_page(tif, page, max_pixels=max_pixels, alpha=False)
+    except DataError as error:
+        raise DataError(f"cannot read page {page + 1} of {path}: {error}") from error
+    except Exception as error:  # decoders raise a dozen kinds on broken files
+        raise DataError(f"cannot read page {page + 1} of {path}: it is broken ({error})") from error
+    return upright(pixels, orientation)
+
+
+def _read_page(
+    tif: tifffile.TiffFile, number: int, *, max_pixels: int, alpha: bool
+) -> tuple[np.ndarray, int, bool]:
+    if number >= len(tif.pages):
+        raise DataError(f"it has only {len(tif.pages)} pages")
+    page = tif.pages[number] if number else tif.pages.first
+    assert isinstance(page, tifffile.TiffPage)  # frames are read only when asked for
+    refuse_bomb(page.imagelength, page.imagewidth, max_pixels)
+    if page.is_tiled:
+        refuse_bomb(page.tilelength, page.tilewidth, max_pixels)
+    if page.samplesperpixel > MOST_CHANNELS:
+        raise DataError(_channels(page.samplesperpixel))
+    ends = (o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=False))
+    if max(ends, default=0) > tif.filehandle.size:
+        raise DataError(
+            "it is cut short (part of it lies behind its end); copy it again from where it came"
+        )
+    if not set(page.axes) <= set("YXS"):
+        raise DataError(
+            f"its first page has the axes {page.axes}, not an image; save it slice by slice"
+        )
+    values = page.asarray()
+    if values.ndim == 2:
+        values = values[..., None]
+    elif page.axes == "SYX":
+        values = np.moveaxis(values, 0, -1)
+    tag = page.tags.get(274)
+    orientation = int(tag.value) if tag is not None else 1
+    return _colours(page, values, alpha), orientation, bool(tif.pages.is_multipage)
 
 
 def _colours(page: tifffile.TiffPage, values: np.ndarray, alpha: bool) -> np.ndarray:

@@ -189,9 +189,9 @@ MODELS: dict[str, Entry] = {
 }
 
 
-def names() -> tuple[str, ...]:
-    """The names of all architectures, in the order of the table."""
-    return tuple(MODELS)
+def names(*, pixels: bool = False) -> tuple[str, ...]:
+    """The names of the architectures that label whole images, or every pixel, in the order of the table."""
+    return tuple(name for name, entry in MODELS.items() if entry.pixels == pixels)
 
 
 def find(name: str) -> tuple[str, Entry]:

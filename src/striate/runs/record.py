@@ -34,7 +34,10 @@ def versions() -> dict[str, str]:
 def write_metrics(path: Path, history: Sequence[EpochRecord]) -> None:
     """Write all epochs to `path`, atomically: a run that was resumed has each epoch once."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, [f.name for f in fields(EpochRecord)], lineterminator="\n")
+    names = [f.name for f in fields(EpochRecord)]
+    if all(row.val_iou is None for row in history):
+        names.remove("val_iou")
+    writer = csv.DictWriter(text, names, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     for row in history:
         writer.writerow({k: "" if v is None else v for k, v in asdict(row).items()})

@@ -40,6 +40,7 @@ from striate.training.machine import (
     choose_device,
     choose_precision,
 )
+from striate.training.objectives import Classes
 from striate.training.optimizers import make_optimizer
 from striate.training.recipe import Recipe
 from striate.training.schedule import Pace
@@ -289,7 +290,7 @@ def make_training(
         average=WeightAverage(model, recipe.average),
         pace=Pace(total),
         warmup=recipe.warmup,
-        label_smoothing=recipe.label_smoothing,
+        objective=Classes(recipe.label_smoothing),
         dtype=choose_precision(recipe.precision, device),
         device=device,
         head=head(model) if head_steps else None,

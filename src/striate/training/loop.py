@@ -7,16 +7,16 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from striate.training.averaging import WeightAverage
 from striate.training.divergence import explain_divergence
 from striate.training.machine import micro_batch
+from striate.training.objectives import Classes, Objective
 from striate.training.optimizers import Optimizers
 from striate.training.schedule import Pace, learning_rate_factor
 
@@ -50,6 +50,7 @@ class EpochRecord:
     val_loss: float | None
     val_accuracy: float | None
     images_per_second: float
+    val_iou: float | None = None  # mean intersection over union, where pixels are labelled
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,8 @@ class Moment:
 class Training:
     """A training under way: everything that changes from step to step.
 
-    model and optimizers are changed in place. `loss_smoothing` is label smoothing; `dtype` is the type that layers
-    compute in; `warmup` and `pace` are the schedule; `deadline` (time.monotonic seconds) makes the schedule fit a time.
+    model and optimizers are changed in place. `objective` is the loss; `dtype` is the type that layers compute in;
+    `warmup` and `pace` are the schedule; `deadline` (time.monotonic seconds) makes the schedule fit a time.
     """
 
     model: nn.Module
@@ -78,7 +79,7 @@ class Training:
     average: WeightAverage
     pace: Pace
     warmup: float
-    label_smoothing: float
+    objective: Objective = field(default_factory=Classes)
     dtype: torch.dtype
     device: torch.device
     head: nn.Module | None = None  # for the first `head_steps` steps only this part learns
@@ -132,7 +133,7 @@ def fit(
     training: Training,
     batches: Batches,
     *,
-    evaluate: Callable[[nn.Module], tuple[float, float]] | None = None,
+    evaluate: Callable[[nn.Module], tuple[float, ...]] | None = None,
     on_step: Callable[[Moment], None] = lambda moment: None,
     on_epoch: Callable[[list[EpochRecord]], None] = lambda history: None,
     save: Callable[[dict[str, Any]], None] = lambda state: None,
@@ -140,7 +141,8 @@ def fit(
 ) -> bool:
     """Train until the pace is done; returns False when a first Ctrl-C ended it before.
 
-    evaluate(model) gives (loss, accuracy) on the validation images, with averaged weights, after each epoch.
+    evaluate(model) gives (loss, accuracy), or (loss, accuracy, mean IoU), on the validation images, with averaged weights,
+    after each epoch.
     save(state) is called after each epoch and every `save_every` seconds. Raises TrainingError when the loss is no longer
     finite or far above its start, with the layer.
     """
@@ -174,10 +176,10 @@ def fit(
             epoch_ends = pace.step % batches.steps_per_epoch == 0 or pace.done or bool(stop)
             if epoch_ends:
                 rate = meter.images_per_second()
-                val_loss, val_accuracy = None, None
+                scores: tuple[float | None, ...] = (None, None, None)
                 if evaluate is not None:
                     with t.average.applied() as model:
-                        val_loss, val_accuracy = evaluate(model)
+                        scores = (*evaluate(model), None)
                     t.enter_step()
                 history.append(
                     EpochRecord(
@@ -187,9 +189,10 @@ def fit(
                         lr=t.optimizers.peaks[0][-1] * factor,
                         train_loss=meter.mean_loss(),
                         train_accuracy=meter.accuracy(),
-                        val_loss=val_loss,
-                        val_accuracy=val_accuracy,
+                        val_loss=scores[0],
+                        val_accuracy=scores[1],
                         images_per_second=round(rate, 1),
+                        val_iou=scores[2],
                     )
                 )
                 on_epoch(history)
@@ -214,11 +217,10 @@ def gradient(
         part = part.contiguous(memory_format=torch.channels_last)
         with torch.autocast(t.device.type, t.dtype, enabled=t.dtype != torch.float32):
             logits = logits_of(t.model(part))
-        loss = F.cross_entropy(logits.float(), wanted, label_smoothing=t.label_smoothing)
+        loss, right = t.objective(logits.float(), wanted)
         (loss * (len(part) / len(x))).backward()
         losses.append(loss.detach() * (len(part) / len(x)))
-        truth = wanted if wanted.ndim == 1 else wanted.argmax(1)
-        rights.append((logits.detach().argmax(1) == truth).sum())
+        rights.append(right)
     return torch.stack(losses).sum(), torch.stack(rights).sum()
 
 

@@ -1,0 +1,203 @@
+"""Crops: pieces of images with their masks, in an order that depends on the seed and the step alone."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from striate.data.masks.coding import IGNORE
+from striate.data.masks.source import MaskSplit
+from striate.data.pool import ordered
+from striate.data.preparation import Preparation
+
+KEPT = 8  # decoded images that are kept, where not all fit into memory
+VISITS = 4  # crops taken in a row from an image that must be decoded
+
+
+class Pairs:
+    """Images (C, H, W) uint8 at their own size, and masks (H, W) uint8, by number; in memory, or decoded when needed."""
+
+    def __init__(self, split: MaskSplit, preparation: Preparation, *, in_memory: bool) -> None:
+        self.split = split
+        self.preparation = preparation
+        self.in_memory = in_memory
+        self._kept: OrderedDict[int, tuple[torch.Tensor, torch.Tensor]] = OrderedDict()
+        if in_memory:
+            for index, pair in enumerate(ordered(self._decode, range(len(split)))):
+                self._kept[index] = pair
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        pair = self._kept.get(index)
+        if pair is None:
+            pair = self._kept[index] = self._decode(index)
+        if not self.in_memory:
+            self._kept.move_to_end(index)
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return pair
+
+    def _decode(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        image = self.preparation.colours(self.split.image(index))
+        return torch.from_numpy(image), torch.from_numpy(self.split.mask(index))
+
+
+def decoded_pairs(split: MaskSplit, channels: int) -> int:
+    """Memory in bytes that a split's images and masks take as uint8."""
+    return int(split.sizes.prod(1).sum()) * (channels + 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskAugmentation:
+    """What may happen to a crop and its mask alike.
+
+    flip: mirror left and right with probability 1/2. scale: largest zoom in or out. rotate: greatest angle in degrees,
+    either way. jitter: greatest change of contrast and of brightness, as a share of the full scale (image alone).
+    """
+
+    flip: bool = False
+    scale: float = 1.0
+    rotate: float = 0.0
+    jitter: float = 0.0
+
+    def __call__(
+        self, x: torch.Tensor, mask: torch.Tensor, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Images (N, C, H, W) uint8 and masks (N, H, W) uint8 in, new ones of the same shapes and types out."""
+        if self.scale > 1 or self.rotate > 0:
+            x, mask = self.warp(x, mask, generator)
+        if self.flip:
+            mirrored = (torch.rand(len(x), generator=generator) < 0.5).to(x.device)
+            x = torch.where(mirrored[:, None, None, None], x.flip(-1), x)
+            mask = torch.where(mirrored[:, None, None], mask.flip(-1), mask)
+        if self.jitter:
+            draw = (torch.rand(2, len(x), 1, 1, 1, generator=generator) * 2 - 1) * self.jitter
+            contrast, light = draw.to(x.device)
+            values = x.float()
+            mean = values.mean((1, 2, 3), keepdim=True)
+            values = (values - mean) * (1 + contrast) + mean + 255 * light
+            x = values.round_().clamp_(0, 255).to(x.dtype)
+        return x, mask
+
+    def warp(
+        self, x: torch.Tensor, mask: torch.Tensor, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Zoom and turn: images bilinear, masks by their nearest pixel, borders reflected."""
+        n, _, h, w = x.shape
+        zoom = self.scale ** (torch.rand(n, generator=generator) * 2 - 1)
+        angle = ((torch.rand(n, generator=generator) * 2 - 1) * self.rotate).deg2rad()
+        cos, sin = angle.cos() / zoom, angle.sin() / zoom
+        none = torch.zeros(n)
+        theta = torch.stack(
+            (
+                torch.stack((cos, -sin * h / w, none), -1),
+                torch.stack((sin * w / h, cos, none), -1),
+            ),
+            1,
+        ).to(x.device)
+        grid = F.affine_grid(theta, [n, 1, h, w], align_corners=False)
+        turned = F.grid_sample(
+            x.float(), grid, mode="bilinear", padding_mode="reflection", align_corners=False
+        )
+        labels = F.grid_sample(
+            mask[:, None].float(),
+            grid,
+            mode="nearest",
+            padding_mode="reflection",
+            align_corners=False,
+        )
+        return turned.round_().clamp_(0, 255).to(x.dtype), labels[:, 0].to(mask.dtype)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CropBatches:
+    """Endless shuffled batches of crops; step s is the same whether the loop began at 0 or at s.
+
+    An epoch takes as many crops from an image as fit beside one another, at least one. `foreground`: share of crops that
+    are laid over a pixel of one of the image's rarer classes, each class as often as the others; the rest lie anywhere.
+    crop: (height, width) in pixels; smaller images are filled up with the mean colour, ignored.
+    """
+
+    pairs: Pairs
+    preparation: Preparation
+    augmentation: MaskAugmentation
+    crop: tuple[int, int]
+    batch: int
+    foreground: float
+    seed: int
+    device: torch.device
+
+    @cached_property
+    def crops(self) -> np.ndarray:
+        """Crops that an epoch takes from each image, (N,) int64."""
+        return np.maximum(
+            1, np.rint((self.pairs.split.sizes / self.crop).clip(min=1).prod(1))
+        ).astype(np.int64)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches in one pass over the images."""
+        return max(1, int(self.crops.sum()) // self.batch)
+
+    def order(self, epoch: int) -> list[np.ndarray]:
+        """The image numbers of one epoch's batches."""
+        rng = np.random.default_rng((self.seed, epoch))
+        visits = VISITS if not self.pairs.in_memory else 1
+        stops = np.repeat(np.arange(len(self.crops)), -(-self.crops // visits))
+        rng.shuffle(stops)
+        images = np.repeat(stops, visits) if visits > 1 else stops
+        size = min(self.batch, len(images))
+        return [images[i * size : (i + 1) * size] for i in range(self.steps_per_epoch)]
+
+    def from_step(self, step: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Batches from `step` on: x (N, C, h, w) float32 normalised; masks (N, h, w) int64, IGNORE where no class is."""
+        epoch, first = divmod(step, self.steps_per_epoch)
+        while True:
+            for index in self.order(epoch)[first:]:
+                rng = np.random.default_rng((self.seed, 1, step))
+                generator = torch.Generator().manual_seed((self.seed + 1) * 7_919 + step)
+                cut = [self.cut(int(i), rng) for i in index]
+                x = torch.stack([image for image, _ in cut]).to(self.device, non_blocking=True)
+                mask = torch.stack([m for _, m in cut]).to(self.device, non_blocking=True)
+                x, mask = self.augmentation(x, mask, generator)
+                yield self.preparation.normalise(x), mask.long()
+                step += 1
+            epoch, first = epoch + 1, 0
+
+    def cut(self, index: int, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """One crop of image `index`."""
+        image, mask = self.pairs[index]
+        sides = mask.shape
+        spots = {c: xy for c, xy in self.pairs.split.anchors[index].items() if len(xy)}
+        if len(spots) > 1 and rng.random() < self.foreground:
+            commonest = int(self.pairs.split.pixels[index].argmax())
+            chosen = [c for c in sorted(spots) if c != commonest]
+            spot = spots[chosen[rng.integers(len(chosen))]]
+            around = spot[rng.integers(len(spot))]
+            at = [
+                int(np.clip(p - rng.integers(0, c), 0, max(s - c, 0)))
+                for p, c, s in zip(around, self.crop, sides, strict=True)
+            ]
+        else:
+            at = [
+                int(rng.integers(0, max(s - c, 0) + 1))
+                for c, s in zip(self.crop, sides, strict=True)
+            ]
+        (top, left), (h, w) = at, self.crop
+        image, mask = image[:, top : top + h, left : left + w], mask[top : top + h, left : left + w]
+        if mask.shape == (h, w):
+            return image, mask
+        colour = torch.tensor([round(255 * m) for m in self.preparation.mean], dtype=torch.uint8)
+        page = colour[:, None, None].expand(-1, h, w).clone()
+        labels = torch.full((h, w), IGNORE, dtype=torch.uint8)
+        rows, cols = mask.shape
+        page[:, :rows, :cols], labels[:rows, :cols] = image, mask
+        return page, labels
