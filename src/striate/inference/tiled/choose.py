@@ -26,11 +26,15 @@ FIXED = 16_000_000  # bytes that torch's kernels and threads take beside tensors
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the caller asks for: `tile` pixels of the image along each axis, `memory` bytes, `strategy` by name."""
+    """What the caller asks for: `tile` pixels of the image along each axis, `memory` bytes, `strategy` by name.
+
+    reading: tensors of a crop's size that live while it is read and prepared.
+    """
 
     tile: tuple[int, ...] | None = None
     memory: int | None = None
     strategy: str = "auto"
+    reading: float = 1.0
 
 
 def make_plan(network: Network, request: Request, *, result: int, fixed: int) -> Plan:
@@ -128,7 +132,7 @@ def _walk(
     touched = {n.output for n in work.nodes} | set(targets)
     whole = [any(values[v].extents[k] is None for v in touched) for k in range(geometry.axes)]
     grid = lattice(network, work, extents)
-    book = ledger(network, work.nodes, work.sources)
+    book = ledger(network, work.nodes, work.sources, request.reading)
     cache: dict[tuple[int, int, bool], tuple[AxisPlan, AxisTable]] = {}
 
     def along(axis: int, step: int, carried: bool) -> tuple[AxisPlan, AxisTable]:

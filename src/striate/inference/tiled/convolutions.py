@@ -112,11 +112,11 @@ class Convolution:
             assert span is not None
             start, stop = relation.reach(side)
             if span[0] >= span[1]:
-                before, after = stop - start, 0
+                before, after, both = stop - start, 0, 0  # torch pads no empty tensor by itself
             else:
                 before, after = span[0] - start, stop - span[1]
-            # Zeros past the last window change nothing.
-            both = before if 0 <= before - after < relation.stride else min(before, after)
+                # Zeros past the last window change nothing.
+                both = before if 0 <= before - after < relation.stride else min(before, after)
             padding.append(both)
             before_extra.append(before - both)
             after_extra.append(max(after - both, 0))

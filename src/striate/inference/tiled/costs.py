@@ -50,6 +50,7 @@ class Ledger:
 
     last: for each node the place of the node that reads its value last (its own where none does).
     owner, source: for each read the place of the node that reads, and of the node that made the value, -1 if it is stored.
+    copies: tensors of its size that a read makes, 0 where a node has made it.
     """
 
     nodes: tuple[Node, ...]
@@ -60,15 +61,18 @@ class Ledger:
     last: np.ndarray
     owner: np.ndarray
     source: np.ndarray
+    copies: np.ndarray
     head: np.ndarray  # whether a read is the image of a convolution
     wide: np.ndarray  # whether a node holds a second tensor of its output's size while it works
 
 
-def ledger(network: Network, nodes: tuple[Node, ...], sources: frozenset[int]) -> Ledger:
+def ledger(
+    network: Network, nodes: tuple[Node, ...], sources: frozenset[int], reading: float
+) -> Ledger:
     """Look up what the costs of every grid share."""
     place = {node.output: i for i, node in enumerate(nodes)}
     last = np.arange(len(nodes))
-    read_bytes, owner, source, head = [], [], [], []
+    read_bytes, owner, source, copies, head = [], [], [], [], []
     for i, node in enumerate(nodes):
         for p, read in enumerate(node.reads):
             made = -1 if read.value in sources else place[read.value]
@@ -77,6 +81,7 @@ def ledger(network: Network, nodes: tuple[Node, ...], sources: frozenset[int]) -
             read_bytes.append(per_position(network, read.value))
             owner.append(i)
             source.append(made)
+            copies.append(reading if read.value == network.image else float(made < 0))
             head.append(p == 0 and isinstance(node.records[0].plan, Convolve))
     return Ledger(
         nodes,
@@ -87,6 +92,7 @@ def ledger(network: Network, nodes: tuple[Node, ...], sources: frozenset[int]) -
         last,
         np.array(owner, np.int64),
         np.array(source, np.int64),
+        np.array(copies, float),
         np.array(head, bool),
         np.array([_widens(n) for n in nodes], bool),
     )
@@ -246,11 +252,9 @@ def peak(book: Ledger, tables: Sequence[AxisTable]) -> Room:
         outside = outside | (along(k, t.outside) > 0)
         uneven = uneven | (along(k, t.uneven) > 0)
     passing = np.where(book.wide.reshape([-1] + [1] * axes), made, 0.0)
-    stored = (book.source < 0).reshape([-1] + [1] * axes)
+    copies = book.copies.reshape([-1] + [1] * axes)
     head = book.head.reshape([-1] + [1] * axes)
-    np.add.at(
-        passing, book.owner, np.where(stored, taken, 0.0) + np.where(head & uneven, taken, 0.0)
-    )
+    np.add.at(passing, book.owner, copies * taken + np.where(head & uneven, taken, 0.0))
     # A value is put together once, and held while it is read.
     copied: dict[int, tuple[int, np.ndarray]] = {}
     for r in np.flatnonzero(outside.any(axis=tuple(range(1, axes + 1))) & (book.source >= 0)):

@@ -150,7 +150,7 @@ def _decoded(path: Path) -> Image:
 def to_unit(part: Tensor) -> Tensor:
     """Numbers from 0 to 1 from 8-bit and 16-bit integers; others as they are."""
     if part.dtype == torch.uint8:
-        return part.float() / 255
+        return part.float().div_(255)
     if part.dtype == torch.int32:  # uint16 comes as int32
-        return part.float() / 65535
+        return part.float().div_(65535)
     return part

@@ -42,10 +42,9 @@ class Finishing:
             found = torch.from_numpy(np.ascontiguousarray(found))
         sides = tensor.shape[2:]
         if isinstance(found, Tensor):
-            more = found.dim() - len(sides)
-            found = found[(None,) * max(2 - more, 0)]
-            if found.shape[:1] == (1,) and found.shape[2:] == sides:
-                return found
+            wide = found[(None,) * max(2 + len(sides) - found.dim(), 0)]
+            if wide.shape[:1] == (1,) and wide.shape[2:] == sides:
+                return wide
         got = str(tuple(found.shape)) if isinstance(found, Tensor) else type(found).__name__
         raise UsageError(
             f"finish= takes a crop {tuple(tensor.shape)} and gives (C, rows, columns) or (rows, columns) of the same "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from striate.errors import GeometryError, UsageError
+from striate.errors import GeometryError, StriateError, UsageError
 from striate.geometry import Box, Geometry, trace
 from striate.geometry.layout import BATCH, axis_atom
 from striate.geometry.rules.convolution import Convolve, ConvolveTransposed
@@ -40,6 +41,10 @@ from striate.inference.tiled.walking import Sink
 from striate.memory import keep_large_buffers
 
 Progress = Callable[[int, int, float], None]
+READING = {
+    True: 1.5,
+    False: 3.0,
+}  # tensors that live while a crop is read: by our own steps, by a caller's
 CROP = 500_000_000  # bytes that a sampled crop may take where no limit was given
 RANDOM = frozenset(
     {"native_dropout", "bernoulli", "rand_like", "randn_like", "uniform", "normal_functional"}
@@ -119,6 +124,8 @@ class Tiled:
         if self.finish is not None:
             kept = [self.finish.value]
         held = 0 if self.out is not None else sum(v.bytes for v in kept)
+        reading = 1.0 if self.prepare is None else READING[self.prepare is to_unit]
+        request = replace(request, reading=reading)
         result, fixed = held * self.image.count, _laid_out(self.network, fuse) + self.image.held
         self._held = result + fixed
         self.plan: Plan = make_plan(self.network, request, result=result, fixed=fixed)
@@ -194,7 +201,8 @@ class Tiled:
             for number in range(self.image.count):
                 extra: dict[int, list[Sink]] = {}
                 if output is not None:
-                    take = output.write if self.finish is None else self.finish.sink(output.write)
+                    take = _written(output, self.out)
+                    take = take if self.finish is None else self.finish.sink(take)
                     extra[final.work.outputs[0]] = [take]
                 if probe is not None and number == 0 and probe.samples:
                     extra.setdefault(probe.samples[0].target, []).append(probe.sink)
@@ -327,6 +335,21 @@ class Tiled:
             reference=reference,
             seconds=seconds,
         )
+
+
+def _written(output: Output, path: Path | None) -> Sink:
+    """A sink that writes, and says what to do when the disk does not take it."""
+
+    def sink(box: Box, tensor: Tensor) -> None:
+        try:
+            output.write(box, tensor)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise StriateError(
+                f"cannot write {path}: {reason}; finished tiles stay, so make room and run the same again"
+            ) from error
+
+    return sink
 
 
 def _laid_out(network: Network, fuse: bool) -> int:

@@ -70,7 +70,7 @@ class Journal:
         return time.monotonic() - self.saved >= EVERY
 
     def save(self, state: State) -> None:
-        """Replace the file: at every moment it holds one whole state."""
+        """Replace the file: at every moment it holds one whole state. On a full disk the last one stays."""
         raw = {
             "digest": self.digest,
             "image": state.image,
@@ -81,8 +81,11 @@ class Journal:
             "moments": {k: [_text(m), _text(v)] for k, (m, v) in state.moments.items()},
         }
         beside = self.path.with_name(self.path.name + ".new")
-        beside.write_text(json.dumps(raw), encoding="utf-8")
-        os.replace(beside, self.path)
+        try:
+            beside.write_text(json.dumps(raw), encoding="utf-8")
+            os.replace(beside, self.path)
+        except OSError:
+            beside.unlink(missing_ok=True)
         self.saved = time.monotonic()
 
     def remove(self) -> None:

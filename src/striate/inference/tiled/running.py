@@ -205,6 +205,8 @@ class Running:
         row = walk.restart
         # A row of cells can be finished again; a part of one that is carried cannot.
         finished, parts = done, {i: dict(g.parts) for i, g in gathered.items()}
+        if self.journal is not None and not keeps:
+            self._note(walk, finished, parts)  # so that even a killed run can be taken up
 
         def hear(cell: tuple[int, ...]) -> None:
             nonlocal done, finished, parts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,16 +37,18 @@ def open_tiff(path: Path) -> Image:
     kept = [(a, n) for a, n in zip(axes, shape, strict=True) if n > 1 or a in "YX"]
     names = "".join(a for a, _ in kept)
     channels = [(a, n) for a, n in kept if a not in "YX"]
-    if len(channels) > 1 or any(a not in PLANES for a, _ in channels) or "YX" not in names:
-        raise GeometryError(
-            f"{path} has the axes {axes} {shape}, not one image; save the plane that is meant"
-        )
     page = series.keyframe
     try:
+        _linked(path, file)
         _whole(path, file, series.pages)
     except GeometryError:
         file.close()
         raise
+    if len(channels) > 1 or any(a not in PLANES for a, _ in channels) or "YX" not in names:
+        file.close()
+        raise GeometryError(
+            f"{path} has the axes {axes} {shape}, not one image; save the plane that is meant"
+        )
     height, width = int(page.imagelength), int(page.imagewidth)
     count = channels[0][1] if channels else 1
     if series.dataoffset is not None and page.dtype is not None:
@@ -55,6 +58,24 @@ def open_tiff(path: Path) -> Image:
         return FileImage(path, _Contiguous(raw, names), (count, height, width))
     array = TiffArray(path, file, series.pages, count)
     return FileImage(path, array, (count, height, width), array.limit)
+
+
+def _linked(path: Path, file: tifffile.TiffFile) -> None:
+    """Raise GeometryError if the last page names one behind the end of the file."""
+    handle, big = file.filehandle, file.is_bigtiff
+    count, entry, place = ("Q", 20, 8) if big else ("H", 12, 4)
+    handle.seek(file.pages[-1].offset)
+    tags = struct.unpack(file.byteorder + count, handle.read(struct.calcsize(count)))[0]
+    handle.seek(tags * entry, 1)
+    raw = handle.read(place)
+    following = (
+        struct.unpack(file.byteorder + ("Q" if big else "I"), raw)[0] if len(raw) == place else 0
+    )
+    if len(raw) < place or following >= handle.size:
+        raise GeometryError(
+            f"{path} is cut short: it has {handle.size:,} bytes and names a page at {following:,}; "
+            "copy it again from where it came"
+        )
 
 
 def _whole(path: Path, file: tifffile.TiffFile, pages: Sequence[Any]) -> None:
