@@ -27,7 +27,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "data": FOUND,
     "training": {"errors", "data", "memory"},
     "evaluation": FOUND,
-    "runs": FOUND | {"memory", "models", "data", "training", "evaluation", "geometry", "report"},
+    "runs": ANALYSIS
+    | {"attribution", "memory", "models", "data", "training", "evaluation", "report"},
     "attribution": ANALYSIS,
     "units": ANALYSIS,
     "robustness": ANALYSIS,

@@ -9,7 +9,7 @@ import pytest
 import striate
 
 NAMES = {
-    "Finding", "Geometry", "Listener", "Recipe", "Run", "StriateError", "build", "load", "occlusion",
+    "Finding", "Geometry", "Listener", "Recipe", "Run", "StriateError", "build", "explain", "load", "occlusion",
     "open_source", "predict", "tiled", "trace", "train",
 }  # fmt: skip
 

@@ -20,6 +20,7 @@ _ROOMS = {
     "Run": "striate.runs",
     "StriateError": "striate.errors",
     "build": "striate.models",
+    "explain": "striate.attribution",
     "load": "striate.runs",
     "occlusion": "striate.inference.incremental",
     "open_source": "striate.data",
@@ -32,6 +33,7 @@ _ROOMS = {
 __all__ = [*sorted(_ROOMS), "__version__"]
 
 if TYPE_CHECKING:
+    from striate.attribution import explain as explain
     from striate.data import open_source as open_source
     from striate.errors import StriateError as StriateError
     from striate.findings import Finding as Finding

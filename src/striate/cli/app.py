@@ -239,3 +239,74 @@ def tile(
     from striate.cli.tiling import tile_command
 
     tile_command(run, image, out=out, memory=memory, tile=tile, force=force, format=format.value)
+
+
+@app.command()
+def explain(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN|SPEC",
+            help="A run's folder, or a model with weights such as efficientnet-lite0 or timm/NAME.",
+        ),
+    ],
+    images: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IMAGE...", help="Images, folders, or patterns such as 'photos/*.jpg'."
+        ),
+    ],
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--method", "-m", help="Only this method; may be given again. All by default."
+        ),
+    ] = None,
+    of: Annotated[
+        str | None,
+        typer.Option(
+            "--target", "-t", metavar="CLASS", help="Class to explain, by name or number."
+        ),
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ROW,COL", help="A pixel of a labelling network's map, or 10:40,20:60."
+        ),
+    ] = None,
+    layer: Annotated[
+        str | None, typer.Option(help="Grad-CAM's layer (see `striate summary`).")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="One picture (.png), arrays (.npz, .safetensors), or a folder for a picture a method.",
+        ),
+    ] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust/--no-trust", help="Check how far each map can be trusted.")
+    ] = True,
+    seed: Annotated[int, typer.Option(help="Of noise and of the checks.")] = 0,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write over an output that exists.")
+    ] = False,
+    format: Formats = Format.table,
+) -> None:
+    """Which pixels decided: maps by nine methods, each with how far to trust it."""
+    from striate.cli.explaining import explain_command
+
+    explain_command(
+        target,
+        images,
+        methods=method or [],
+        target=of,
+        at=at,
+        layer=layer,
+        out=out,
+        trust=trust,
+        seed=seed,
+        force=force,
+        format=format.value,
+    )

@@ -15,6 +15,7 @@ from striate.evaluation.temperature import fit_temperature
 from striate.findings import Finding
 from striate.geometry import summary, trace
 from striate.report import write_report
+from striate.runs.explaining import explanations
 from striate.runs.listener import Listener
 from striate.runs.run import Run
 from striate.training.loop import predict_logits
@@ -66,6 +67,11 @@ def evaluate_run(
             )
         )
         run.add(seen(run, split))
+        try:
+            if (explained := explanations(run, split)) is not None:
+                run.add(explained)
+        except StriateError as error:
+            listener.say(f"no explanations: {error}")
     if run.metrics:
         run.add(evaluation.training_curves(run.metrics))
     shape = (1, run.preparation.channels, run.preparation.height, run.preparation.width)

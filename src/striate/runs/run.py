@@ -173,8 +173,8 @@ class Run:
 
 
 REPORT_ORDER = (
-    "headline", "data", "data-check", "as-seen", "training-curves", "confusion", "mistakes", "per-class", "calibration",
-    "layers", "recipe",
+    "headline", "data", "data-check", "as-seen", "training-curves", "confusion", "mistakes", "explanations",
+    "per-class", "calibration", "layers", "recipe",
 )  # fmt: skip
 
 

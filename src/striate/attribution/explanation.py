@@ -1,0 +1,291 @@
+"""Explanation: every method's map of one answer, each with how far to trust it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from striate.attribution.borrowing import borrowed
+from striate.attribution.faithfulness import BASELINES, Curves, curves
+from striate.attribution.gradients import as_baseline
+from striate.attribution.images import as_images, output_of
+from striate.attribution.layers import geometry_of
+from striate.attribution.methods import METHODS, Map, Settings, attribute, find_method
+from striate.attribution.randomisation import SAME, STAGES, shuffled, similarity
+from striate.attribution.targets import Target
+from striate.errors import GeometryError, StriateError, UsageError
+from striate.geometry import Geometry
+
+TOP = 5
+CLEAR = 0.02  # faithfulness by which a map must beat the edge detector
+UPPER_SAME = 0.8  # a rank correlation from which a map counts as unchanged with half of the weights
+UNSURE = 0.05  # a probability below which taking pixels away shows little
+CHECK_STEPS, CHECK_SAMPLES = 8, 6  # of the maps of shuffled networks
+SECONDS = 120.0
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explanation:
+    """One answer explained. Tensors are on the CPU.
+
+    image (C, H, W) in [0, 1] as it is drawn. target: its name; probability: the network's for it, None where the target
+    is no class. top: the best classes, name and probability (of a segmenter: share of the pixels). maps: by method.
+    curves: by method, and "random" and "edges"; empty without trust. staying: by method, the rank correlation with the
+    map of the network whose weights are shuffled, a stage each; None where time was up. refused: methods that this
+    network does not allow, and why.
+    """
+
+    image: Tensor
+    target: str
+    probability: float | None
+    top: tuple[tuple[str, float], ...]
+    maps: Mapping[str, Map]
+    curves: Mapping[str, Curves] = field(default_factory=dict)
+    staying: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    seed: int = 0
+
+    def stays(self, method: str) -> float | None:
+        """The rank correlation that shows a map not to depend on the weights, None where it does depend on them."""
+        found = self.staying.get(method, {})
+        for stage, least in zip(reversed(STAGES), (SAME, UPPER_SAME), strict=True):
+            value = found.get(stage)
+            if value is not None and value >= least:
+                return value
+        return None
+
+    @property
+    def best(self) -> str | None:
+        """The most faithful method among those whose map depends on the weights, None without trust scores."""
+        rated = [m for m in self.maps if m in self.curves and not self.maps[m].empty]
+        rated = [m for m in rated if self.stays(m) is None] or rated
+        return max(rated, key=lambda m: self.curves[m].faithfulness, default=None)
+
+    @property
+    def convincing(self) -> bool:
+        """Whether the best map does better than an edge detector and than chance."""
+        best = self.best
+        if best is None:
+            return False
+        least = max(self.curves[b].faithfulness for b in BASELINES)
+        return self.curves[best].faithfulness > max(least, 0) + CLEAR
+
+    @property
+    def verdict(self) -> str:
+        """Which method is most faithful on this image and network, in one sentence."""
+        if not self.maps:
+            return "No method could be used on this network."
+        if not self.curves:
+            return f"{len(self.maps)} maps of “{self.target}”, without trust scores."
+        best = self.best
+        if best is None:
+            return f"No map marks anything that speaks for “{self.target}”."
+        mine = self.curves[best].faithfulness
+        edges, chance = (self.curves[b].faithfulness for b in ("edges", "random"))
+        against = f"{signed(edges)} for an edge detector and {signed(chance)} for chance"
+        if self.convincing:
+            return (
+                f"{METHODS[best].title} is the most faithful map of “{self.target}” on this image and network: "
+                f"{signed(mine)}, against {against}."
+            )
+        return (
+            f"No map of “{self.target}” is more faithful here than knowing nothing of the network: the best, "
+            f"{METHODS[best].title}, has {signed(mine)}, against {against}."
+        )
+
+    @property
+    def advice(self) -> str:
+        """What else to know before believing a map, or empty."""
+        said = []
+        if self.probability is not None and self.probability < UNSURE:
+            said.append(
+                f"The network gives “{self.target}” only {self.probability:.1%}, so that taking pixels away shows little; "
+                "explain a class that it believes in."
+            )
+        elif self.curves and not self.convincing and len(self.top) > 1 and self.top[1][1] > 0.2:
+            said.append(
+                f"“{self.top[0][0]}” and “{self.top[1][0]}” share the probability here: what marks one may mark both."
+            )
+        stay = [METHODS[m].title for m in self.maps if self.stays(m) is not None]
+        if stay:
+            said.append(
+                f"Not to be read as the network's reasons: {', '.join(stay)}; shuffling the weights leaves "
+                f"{'it' if len(stay) == 1 else 'them'} much the same."
+            )
+        return " ".join(said)
+
+
+def signed(value: float) -> str:
+    """Two decimals with a sign, and nothing negative about zero."""
+    return f"{round(value, 2) + 0.0:+.2f}"
+
+
+def explain(
+    module: nn.Module,
+    image: Tensor,
+    target: Target | None = None,
+    *,
+    methods: Sequence[str] | None = None,
+    classes: Sequence[str] | None = None,
+    settings: Settings | None = None,
+    temperature: float = 1.0,
+    trust: bool = True,
+    name: str | None = None,
+    seconds: float = SECONDS,
+    progress: Progress | None = None,
+) -> Explanation:
+    """Explain one answer of a network by several methods, with deletion, insertion and weight-shuffling checks.
+
+    image (C, H, W) or (1, C, H, W) as `module` reads it, shown as it is, with 0 black and 1 white (put normalisation into
+    the module). target: a class or what `scorer` takes, the best class if not given; name: what to call it.
+    methods: of `METHODS`; all that the network allows if not given. classes: names in the order of the logits.
+    temperature: of the softmax. trust: make the checks. seconds: once they are spent, weight-shuffling checks that remain
+    are left out. progress: called with (what, done, of).
+    Raises UsageError for a method, a target or an image that does not fit, StriateError for a network whose output is
+    not finite.
+    """
+    began = time.monotonic()
+    settings = settings or Settings()
+    x = as_images(module, image)
+    if len(x) != 1:
+        raise UsageError(f"one image at a time, got {len(x)}")
+    wanted = [find_method(m) for m in methods] if methods is not None else list(METHODS)
+    if not wanted:
+        raise UsageError(f"there is no method to explain with; choose from {', '.join(METHODS)}")
+    with borrowed(module), torch.no_grad():
+        output = output_of(module, x)
+    if target is None:
+        target = best_class(output)
+    names = _names(classes, output)
+    geometry = _geometry(module, x)
+    tell = progress or (lambda what, done, of: None)
+    maps: dict[str, Map] = {}
+    refused: dict[str, str] = {}
+    for i, method in enumerate(dict.fromkeys(wanted)):
+        tell(METHODS[method].title, i, len(wanted))
+        try:
+            maps[method] = attribute(
+                module, x, target, method, settings=settings, geometry=geometry
+            )
+        except StriateError as error:
+            if methods is not None or (method == wanted[-1] and not maps):
+                raise
+            refused[method] = str(error)
+    if methods is None:
+        drop_twin(maps, refused)
+    drawn: dict[str, Curves] = {}
+    staying: dict[str, dict[str, float | None]] = {}
+    if trust:
+        drawn = curves(
+            module, x, target, {m: v.shown for m, v in maps.items()},
+            baseline=as_baseline(settings.baseline, x), temperature=temperature, seed=settings.seed,
+            progress=lambda done, of: tell("taking pixels away", done, of),
+        )  # fmt: skip
+        staying = check_weights(
+            module, x, target, maps, geometry, settings=settings, until=began + seconds, tell=tell
+        )
+    top, probability = _answers(output, names, temperature, target)
+    return Explanation(
+        image=x[0].detach().cpu().float().clamp(0, 1),
+        target=name or (names[target] if isinstance(target, int) else "the target"),
+        probability=probability, top=top, maps=maps, curves=drawn, staying=staying, refused=refused,
+        seconds=time.monotonic() - began, seed=settings.seed,
+    )  # fmt: skip
+
+
+def drop_twin(maps: dict[str, Map], refused: dict[str, str]) -> None:
+    """Leave out the deconvnet with switches where it is the ReLU rule: no windows of a max pooling overlap."""
+    first, second = maps.get("deconvnet"), maps.get("deconvnet-switches")
+    if first is not None and second is not None and torch.equal(first.shown, second.shown):
+        del maps["deconvnet-switches"]
+        refused["deconvnet-switches"] = (
+            "the same map as by the ReLU rule here, because no windows of a max pooling share a maximum"
+        )
+
+
+def check_weights(
+    module: nn.Module,
+    image: Tensor,
+    target: Target,
+    maps: Mapping[str, Map],
+    geometry: Geometry | None,
+    *,
+    settings: Settings,
+    until: float,
+    tell: Progress,
+) -> dict[str, dict[str, float | None]]:
+    """For each map the rank correlation with the same method's on networks with shuffled weights, a stage each."""
+    light = replace(settings, steps=CHECK_STEPS, samples=CHECK_SAMPLES)
+    found: dict[str, dict[str, float | None]] = {m: dict.fromkeys(STAGES) for m in maps}
+    done = 0
+    try:
+        for other in shuffled(module, image, geometry, seed=settings.seed):
+            for method, mine in maps.items():
+                tell("shuffling the weights", done, len(maps) * len(STAGES))
+                done += 1
+                if time.monotonic() > until:
+                    continue
+                theirs = attribute(
+                    other.module, image, target, method, settings=light, geometry=geometry
+                )
+                found[method][other.stage] = similarity(mine.shown, theirs.shown)
+    except (
+        StriateError,
+        RuntimeError,
+    ):  # a network that cannot be copied, or that breaks with other weights
+        pass
+    return found
+
+
+def best_class(output: Any) -> int:
+    """The class that a classifier gives the image, or that a segmenter gives most pixels. Raises UsageError."""
+    if not isinstance(output, Tensor) or output.dim() not in (2, 4):
+        got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        raise UsageError(
+            f"the network gives {got}, not logits (N, classes) or (N, classes, H, W); say what to explain with a target: a "
+            "function of its output that gives one number an image"
+        )
+    if output.dim() == 2:
+        return int(output[0].argmax())
+    if output.shape[1] == 1:
+        return 0
+    return int(output[0].argmax(0).flatten().bincount(minlength=output.shape[1]).argmax())
+
+
+def _geometry(module: nn.Module, x: Tensor) -> Geometry | None:
+    try:
+        with borrowed(module):
+            return geometry_of(module, x)
+    except GeometryError:
+        return None
+
+
+def _names(classes: Sequence[str] | None, output: Any) -> Sequence[str]:
+    count = output.shape[1] if isinstance(output, Tensor) and output.dim() > 1 else 0
+    if classes is None:
+        return [f"class {i}" for i in range(count)]
+    if count and len(classes) != count:
+        raise UsageError(f"there are {len(classes)} class names for {count} classes; give one each")
+    return classes
+
+
+def _answers(
+    output: Any, names: Sequence[str], temperature: float, target: Target
+) -> tuple[tuple[tuple[str, float], ...], float | None]:
+    """The best classes with their probabilities, and the target's."""
+    if not isinstance(output, Tensor) or output.dim() not in (2, 4) or output.shape[1] < 2:
+        return (), None
+    shares = torch.softmax(output[0].float().cpu() / temperature, 0)
+    if shares.dim() == 3:
+        labels = shares.argmax(0).flatten()
+        shares = labels.bincount(minlength=len(shares)).float() / len(labels)
+    values, indices = shares.topk(min(TOP, len(shares)))
+    top = [(names[i], v) for i, v in zip(indices.tolist(), values.tolist(), strict=True)]
+    return tuple(top), float(shares[target]) if isinstance(target, int) else None

@@ -1,0 +1,195 @@
+"""Faithfulness: does the score fall when what a map marks is taken away, and rise when it is put back?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from striate.attribution.borrowing import borrowed
+from striate.attribution.images import output_of
+from striate.attribution.targets import Target, labelled, scorer
+
+FRACTIONS = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.45, 0.65, 0.85, 1.0)
+CELLS = 14  # along the longer side: what is taken away is a cell, not a pixel
+RANDOM = 3  # random orders that are averaged
+BATCH = 16
+BASELINES = ("random", "edges")
+Probability = Callable[[Any], Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curves:
+    """The score while the marked cells are taken away (deletion) and while they are put back (insertion).
+
+    fractions: of the cells, most marked first. The areas lie under the curves, between 0 and 1 for a probability.
+    """
+
+    fractions: tuple[float, ...]
+    deletion: tuple[float, ...]
+    insertion: tuple[float, ...]
+
+    @property
+    def deletion_area(self) -> float:
+        """Small when the score falls at once."""
+        return _area(self.fractions, self.deletion)
+
+    @property
+    def insertion_area(self) -> float:
+        """Large when the score is back at once."""
+        return _area(self.fractions, self.insertion)
+
+    @property
+    def faithfulness(self) -> float:
+        """Insertion area minus deletion area: above 0 the marked cells matter more than the others."""
+        return self.insertion_area - self.deletion_area
+
+
+def _area(x: tuple[float, ...], y: tuple[float, ...]) -> float:
+    return sum((b - a) * (u + v) / 2 for a, b, u, v in zip(x, x[1:], y, y[1:], strict=False))
+
+
+def curves(
+    module: nn.Module,
+    image: Tensor,
+    target: Target,
+    maps: Mapping[str, Tensor],
+    *,
+    baseline: Tensor,
+    temperature: float = 1.0,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Curves]:
+    """Deletion and insertion curves of each map (H, W), and of "random" and "edges" (Petsiuk et al. 2018).
+
+    image (1, C, H, W). The image is cut into cells, at most 14 along a side, which are ranked by the map's mean in them
+    (Samek et al. 2017): single pixels would reward maps that look like noise, because noise is what fools networks.
+    Deletion puts `baseline` (broadcasts to the image) there, insertion begins with a blurred image. The score is the
+    probability of the target (logits divided by `temperature`); for a target that is a function, its value, scaled so
+    that the image has 1 and the baseline 0. "random" is the mean of 3 orders drawn by `seed`; "edges" ranks by the Sobel
+    gradient, which knows nothing of the network.
+    """
+    cells = Cells.of(image)
+    rng = np.random.default_rng(seed)
+    orders: dict[str, list[np.ndarray]] = {
+        name: [cells.order(shown, rng)] for name, shown in maps.items()
+    }
+    orders["random"] = [rng.permutation(cells.count) for _ in range(RANDOM)]
+    orders["edges"] = [cells.order(edges(image), rng)]
+    blank = baseline.expand(image.shape)
+    blurred = blur(image)
+    flat = [(name, order) for name, several in orders.items() for order in several]
+    inner = FRACTIONS[1:-1]
+    with borrowed(module), torch.no_grad():
+        ends = torch.cat([image, blank, blurred])
+        probability = probability_of(target, output_of(module, image), temperature)
+        whole, gone, start = probability(output_of(module, ends)).tolist()
+        scale = _scale(target, whole, gone)
+        found: list[float] = []
+        total = 2 * len(flat) * len(inner)
+        pending: list[Tensor] = []
+        for _, order in flat:
+            for other, marked_stays in ((blank, False), (blurred, True)):
+                for fraction in inner:
+                    marked = cells.mask(order, fraction).to(image.device)
+                    pending.append(torch.where(marked == marked_stays, image, other))
+                    if len(pending) == BATCH or len(found) + len(pending) == total:
+                        found += probability(output_of(module, torch.cat(pending))).tolist()
+                        pending = []
+                        if progress is not None:
+                            progress(len(found), total)
+    values = scale(np.array(found).reshape(len(flat), 2, len(inner)))
+    first, last, base = (float(scale(np.array(v))) for v in (whole, gone, start))
+    result = {}
+    for name in orders:
+        mine = values[[i for i, (other, _) in enumerate(flat) if other == name]].mean(0)
+        result[name] = Curves(
+            fractions=FRACTIONS,
+            deletion=(first, *mine[0].tolist(), last),
+            insertion=(base, *mine[1].tolist(), first),
+        )
+    return result
+
+
+def probability_of(target: Target, clean: Any, temperature: float) -> Probability:
+    """A function from the output to the target's probability, one an image."""
+    if callable(target) or not isinstance(clean, Tensor) or clean.shape[1] < 2:
+        return scorer(target, clean)
+
+    def shares(output: Any) -> Tensor:
+        return torch.softmax(output.float() / temperature, 1)
+
+    if clean.dim() == 4 and isinstance(target, int):
+        here, index = labelled(target, clean), target
+        weight = here / here.sum((1, 2), keepdim=True)
+        return lambda output: (shares(output)[:, index] * weight).sum((1, 2))
+    if isinstance(target, Tensor):
+        target = int(target)
+    inner = scorer(target, clean)
+    return lambda output: inner(shares(output))
+
+
+def _scale(target: Target, whole: float, gone: float) -> Callable[[np.ndarray], np.ndarray]:
+    if not callable(target):
+        return lambda values: values
+    spread = whole - gone
+    return lambda values: (values - gone) / spread if spread else np.zeros_like(values)
+
+
+@dataclass(frozen=True)
+class Cells:
+    """A grid over an image; `label` (H, W) numbers the cell of each pixel."""
+
+    label: Tensor
+    count: int
+
+    @classmethod
+    def of(cls, image: Tensor) -> Cells:
+        """Square cells, at most CELLS along the longer side of image (1, C, H, W)."""
+        height, width = image.shape[2:]
+        side = -(-max(height, width) // CELLS)
+        rows, columns = -(-height // side), -(-width // side)
+        row = torch.arange(height) // side
+        column = torch.arange(width) // side
+        return cls(row[:, None] * columns + column, rows * columns)
+
+    def order(self, shown: Tensor, rng: np.random.Generator) -> np.ndarray:
+        """Cells by the mean of a map (H, W) in them, largest first; equals in random order."""
+        flat = self.label.flatten()
+        sums = torch.zeros(self.count, dtype=torch.float64)
+        sums.index_add_(0, flat, shown.detach().cpu().double().flatten())
+        means = (sums / torch.bincount(flat, minlength=self.count)).numpy()
+        return np.lexsort((rng.random(self.count), -means))
+
+    def mask(self, order: np.ndarray, fraction: float) -> Tensor:
+        """Where the first `fraction` of the cells are: (H, W)."""
+        inside = torch.zeros(self.count, dtype=torch.bool)
+        inside[torch.from_numpy(order[: max(1, round(fraction * self.count))].copy())] = True
+        return inside[self.label]
+
+
+def edges(image: Tensor) -> Tensor:
+    """The Sobel gradient's magnitude of the mean of the channels: (1, C, H, W) -> (H, W)."""
+    grey = F.pad(image.detach().float().mean(1, keepdim=True), (1, 1, 1, 1), mode="replicate")
+    kernel = grey.new_tensor([[1.0, 0, -1], [2, 0, -2], [1, 0, -1]])
+    both = F.conv2d(grey, torch.stack([kernel, kernel.T])[:, None])
+    return both.pow(2).sum(1).sqrt()[0]
+
+
+def blur(image: Tensor) -> Tensor:
+    """A Gaussian blur of a fourteenth of the longer side, which leaves colours and no shapes: (1, C, H, W)."""
+    sigma = max(1.0, max(image.shape[2:]) / 14)
+    radius = int(2.5 * sigma)
+    at = torch.arange(-radius, radius + 1, dtype=image.dtype, device=image.device)
+    kernel = torch.exp(-(at**2) / (2 * sigma**2))
+    kernel = kernel / kernel.sum()
+    channels = image.shape[1]
+    x = F.pad(image, (radius, radius, 0, 0), mode="replicate")
+    x = F.conv2d(x, kernel.expand(channels, 1, 1, -1), groups=channels)
+    x = F.pad(x, (0, 0, radius, radius), mode="replicate")
+    return F.conv2d(x, kernel.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)

@@ -1,0 +1,127 @@
+"""Found: an explanation as a Finding, and as arrays."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from striate.attribution.explanation import Explanation
+from striate.attribution.faithfulness import BASELINES
+from striate.attribution.methods import METHODS
+from striate.attribution.picture import picture
+from striate.attribution.randomisation import STAGES
+from striate.figures import BLUE, CYCLE, GRID, new_figure, render, style
+from striate.findings import Cell, Figure, Finding, Table
+
+LABELS = {"random": "chance", "edges": "an edge detector"}
+
+
+def finding(explanation: Explanation, *, name: str, title: str, figures: bool = True) -> Finding:
+    """One explanation as a Finding: verdict, a row a method, the page of maps and the curves."""
+    e = explanation
+    drawn: tuple[Figure, ...] = ()
+    if figures:
+        drawn = (picture(e, title=title), *((chart(e),) if e.curves else ()))
+    return Finding(
+        name=name,
+        title=title,
+        verdict=e.verdict,
+        status="note" if not e.curves or e.convincing else "warning",
+        advice=e.advice,
+        tables=(table(e),),
+        figures=drawn,
+        data=data(e),
+        seed=e.seed,
+        seconds=round(e.seconds, 2),
+    )
+
+
+def table(e: Explanation) -> Table:
+    """A row a method, and one each for chance and the edge detector."""
+    rows: list[tuple[Cell, ...]] = []
+    for method, one in e.maps.items():
+        staying = e.staying.get(method, {})
+        rows.append((one.title, *_areas(e, method), *(staying.get(s) for s in STAGES), one.remark))
+    for other in BASELINES:
+        if other in e.curves:
+            rows.append((LABELS[other], *_areas(e, other), None, None, "knows nothing of the network"))  # fmt: skip
+    for method, why in e.refused.items():
+        rows.append((METHODS[method].title, None, None, None, None, None, f"left out: {why}"))
+    return Table(
+        columns=("method", "faithful", "put in", "taken out", "stays, half", "stays, all", "how"),
+        rows=tuple(rows),
+        formats=("", "+.2f", ".2f", ".2f", ".2f", ".2f", ""),
+        caption="Put in and taken out: area under the target's probability while the cells that the map marks most are put "
+        "into a blurred image, or taken out of this one; faithful is their difference. Stays: rank correlation with the "
+        "map of the network whose upper half of weights, or all of them, are shuffled; near 1, the map shows the image "
+        "and not the network.",
+    )
+
+
+def _areas(e: Explanation, name: str) -> tuple[float | None, float | None, float | None]:
+    c = e.curves.get(name)
+    return (None, None, None) if c is None else (c.faithfulness, c.insertion_area, c.deletion_area)
+
+
+def data(e: Explanation) -> dict[str, Any]:
+    """The numbers, as JSON types."""
+    return {
+        "target": e.target,
+        "probability": e.probability,
+        "top": [{"class": name, "probability": share} for name, share in e.top],
+        "best": e.best,
+        "convincing": e.convincing,
+        "methods": {
+            method: {
+                "remark": one.remark,
+                "empty": one.empty,
+                "stays_without_weights": dict(e.staying.get(method, {})),
+            }
+            for method, one in e.maps.items()
+        },
+        "curves": {
+            name: {**{k: list(v) for k, v in asdict(c).items()}, "faithfulness": c.faithfulness}
+            for name, c in e.curves.items()
+        },
+        "refused": dict(e.refused),
+    }
+
+
+def chart(e: Explanation) -> Figure:
+    """Insertion and deletion curves: the best methods in colour, the others and the baselines in grey."""
+    order = sorted(e.maps, key=lambda m: -e.curves[m].faithfulness)
+    with style():
+        figure = new_figure(7.2, 3.4)
+        axes = figure.subplots(1, 2, sharey=True)
+        for place, (what, heading) in enumerate(
+            (("insertion", "Put in, most marked first"), ("deletion", "Taken out, most marked first"))
+        ):  # fmt: skip
+            for name, dashes in (("random", ":"), ("edges", "--")):
+                c = e.curves[name]
+                axes[place].plot(c.fractions, getattr(c, what), dashes, color=GRID, label=LABELS[name])  # fmt: skip
+            for i, method in enumerate(order):
+                c = e.curves[method]
+                first = i < 3
+                colour = CYCLE[i] if first else GRID
+                label = METHODS[method].title if first else None
+                axes[place].plot(c.fractions, getattr(c, what), color=colour or BLUE, label=label,
+                                 lw=2 if first else 0.7, zorder=3 if first else 1)  # fmt: skip
+            axes[place].set(title=heading, xlabel="share of the image", xlim=(0, 1))
+        axes[0].set_ylabel(f"probability of {e.target}"[:40].replace("$", r"\$"))
+        axes[0].set_ylim(bottom=min(0, axes[0].get_ylim()[0]))
+        axes[1].legend(loc="best")
+        return render(
+            figure,
+            caption=f"The probability of “{e.target}” while what each map marks is put in and taken out.",
+            alt="Insertion and deletion curves of the methods, of chance and of an edge detector",
+        )
+
+
+def arrays(explanation: Explanation) -> dict[str, np.ndarray]:
+    """`image` (C, H, W) in [0, 1], and each method's values under its name, float32."""
+    found = {"image": explanation.image.numpy()}
+    for method, one in explanation.maps.items():
+        found[method] = one.values.float().contiguous().numpy()
+    return found

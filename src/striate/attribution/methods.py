@@ -1,0 +1,246 @@
+"""Methods: the table of names, and one way to call them all."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from torch import Tensor, nn
+
+from striate.attribution.gradcam import grad_cam
+from striate.attribution.gradients import (
+    Baseline,
+    gradient,
+    gradient_x_input,
+    integrated_gradients,
+    smoothgrad,
+)
+from striate.attribution.images import as_images
+from striate.attribution.layers import geometry_of
+from striate.attribution.occluding import SHARE, occlusion_map
+from striate.attribution.rectifiers import ruled
+from striate.attribution.targets import Target
+from striate.errors import UsageError
+from striate.geometry import Geometry
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the methods need besides network, image and target.
+
+    baseline: "nothing there": where integrated gradients start and what occlusion hides with. steps: of integrated
+    gradients. samples, noise, seed: of SmoothGrad. patch, stride: of occlusion, in pixels. layer: of Grad-CAM.
+    """
+
+    baseline: Baseline = 0.0
+    steps: int = 32
+    samples: int = 16
+    noise: float = 0.15
+    seed: int = 0
+    patch: int | tuple[int, int] | None = None
+    stride: int | tuple[int, int] | None = None
+    layer: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """Why does this network say this of this image? image (1, C, H, W)."""
+
+    module: nn.Module
+    image: Tensor
+    target: Target
+    settings: Settings = field(default_factory=Settings)
+    known: Geometry | None = None
+    progress: Progress | None = None
+
+    @cached_property
+    def geometry(self) -> Geometry:
+        """The network's; traced when first needed."""
+        return self.known or geometry_of(self.module, self.image)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Map:
+    """One method's answer.
+
+    values: as the method gives it, a number a pixel and channel (C, H, W), or a pixel (H, W). shown (H, W): how
+    much each pixel speaks for the target, never negative; what is drawn, and what the trust scores rank. remark: how it
+    was made, to be read under it.
+    """
+
+    method: str
+    values: Tensor
+    shown: Tensor
+    remark: str = ""
+
+    @property
+    def title(self) -> str:
+        """The method's name as people write it."""
+        return METHODS[self.method].title
+
+    @property
+    def empty(self) -> bool:
+        """Whether it marks nothing at all."""
+        return not bool((self.shown > 0).any())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """A row of the table. compute gives values (C, H, W) or (H, W) and a remark; `signed`: negative speaks against."""
+
+    title: str
+    source: str
+    compute: Callable[[Question], tuple[Tensor, str]]
+    signed: bool
+
+
+def _gradient(q: Question) -> tuple[Tensor, str]:
+    return gradient(q.module, q.image, q.target)[0], "how strongly each pixel moves the score"
+
+
+def _gradient_x_input(q: Question) -> tuple[Tensor, str]:
+    return gradient_x_input(q.module, q.image, q.target)[0], "the gradient times the pixel"
+
+
+def _integrated(q: Question) -> tuple[Tensor, str]:
+    s = q.settings
+    found = integrated_gradients(q.module, q.image, q.target, baseline=s.baseline, steps=s.steps)
+    return found[0], f"from an empty image to this one in {s.steps} steps"
+
+
+def _smoothgrad(q: Question) -> tuple[Tensor, str]:
+    s = q.settings
+    found = smoothgrad(
+        q.module, q.image, q.target, samples=s.samples, noise=s.noise, seed=s.seed
+    )  # fmt: skip
+    return found[0], f"the gradient of {s.samples} noisy copies"
+
+
+def _ruled(rule: str, remark: str) -> Callable[[Question], tuple[Tensor, str]]:
+    return lambda q: (ruled(q.module, q.image, q.target, rule)[0], remark)
+
+
+def _grad_cam(q: Question) -> tuple[Tensor, str]:
+    found = grad_cam(q.module, q.image, q.target, layer=q.settings.layer, geometry=q.geometry)
+    rows, columns = found.maps.shape[1:]
+    return found.pixels[0], f"layer {found.layer.name}, {rows} × {columns} places"
+
+
+def _occlusion(q: Question) -> tuple[Tensor, str]:
+    s = q.settings
+    found = occlusion_map(
+        q.module, q.image, q.target, patch=s.patch, stride=s.stride, baseline=s.baseline,
+        progress=q.progress,
+    )  # fmt: skip
+    sides = s.patch or tuple(max(1, round(n / SHARE)) for n in q.image.shape[2:])
+    rows, columns = (sides, sides) if isinstance(sides, int) else sides
+    return found, f"hidden by patches of {rows} × {columns} pixels"
+
+
+METHODS: dict[str, Method] = {
+    "gradient": Method(
+        title="Gradient", source="Simonyan et al. 2013", compute=_gradient, signed=False
+    ),
+    "gradient-x-input": Method(
+        title="Gradient × input", source="Shrikumar et al. 2016", compute=_gradient_x_input, signed=True
+    ),
+    "integrated-gradients": Method(
+        title="Integrated gradients", source="Sundararajan et al. 2017", compute=_integrated, signed=True
+    ),
+    "smoothgrad": Method(
+        title="SmoothGrad", source="Smilkov et al. 2017", compute=_smoothgrad, signed=False
+    ),
+    "guided-backpropagation": Method(
+        title="Guided backprop",
+        source="Springenberg et al. 2014",
+        compute=_ruled("guided-backpropagation", "negative gradients cut at each ReLU"),
+        signed=False,
+    ),
+    "deconvnet": Method(
+        title="Deconvnet, ReLU rule",
+        source="Simonyan et al. 2013",
+        compute=_ruled("deconvnet", "each ReLU applied to the signal going back"),
+        signed=False,
+    ),
+    "deconvnet-switches": Method(
+        title="Deconvnet, switches",
+        source="Zeiler and Fergus 2014",
+        compute=_ruled("deconvnet-switches", "un-pooled to where the maxima were"),
+        signed=False,
+    ),
+    "grad-cam": Method(
+        title="Grad-CAM", source="Selvaraju et al. 2017", compute=_grad_cam, signed=True
+    ),
+    "occlusion": Method(
+        title="Occlusion", source="Zeiler and Fergus 2014", compute=_occlusion, signed=True
+    ),
+}  # fmt: skip
+
+
+def attribute(
+    module: nn.Module,
+    image: Tensor,
+    target: Target,
+    method: str = "integrated-gradients",
+    *,
+    settings: Settings | None = None,
+    geometry: Geometry | None = None,
+    progress: Progress | None = None,
+) -> Map:
+    """Which pixels of an image (C, H, W) decided the target's score, by one of `METHODS`.
+
+    Raises UsageError for a method that does not exist, an image or a target that does not fit, and a method that this
+    network does not allow.
+    """
+    chosen = METHODS[find_method(method)]
+    x = as_images(module, image)
+    if len(x) != 1:
+        raise UsageError(
+            f"one image at a time, got {len(x)}; the functions of each method take more"
+        )
+    question = Question(
+        module=module, image=x, target=target, settings=settings or Settings(), known=geometry,
+        progress=progress,
+    )  # fmt: skip
+    values, remark = chosen.compute(question)
+    values = values.cpu()
+    name = find_method(method)
+    return Map(method=name, values=values, shown=shown(values, chosen.signed), remark=remark)
+
+
+def shown(values: Tensor, signed: bool) -> Tensor:
+    """(C, H, W) or (H, W) -> (H, W), never negative.
+
+    Signed values are summed over the channels and what speaks against the target is 0; of the others the largest of the
+    channels counts, whatever its sign (Simonyan et al. 2013, section 3.1).
+    """
+    if values.dim() == 3:
+        values = values.sum(0) if signed else values.abs().amax(0)
+    return values.clamp(min=0) if signed else values.abs()
+
+
+def find_method(name: str) -> str:
+    """The table's spelling of a method's name. Raises UsageError with the nearest."""
+    plain = name.strip().lower().replace("_", "-").replace(" ", "-")
+    plain = ALIASES.get(plain, plain)
+    if plain in METHODS:
+        return plain
+    near = difflib.get_close_matches(plain, [*METHODS, *ALIASES], n=1)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(METHODS)}"
+    raise UsageError(f"there is no method {name!r}; {hint}")
+
+
+ALIASES = {
+    "saliency": "gradient",
+    "guided": "guided-backpropagation",
+    "guided-backprop": "guided-backpropagation",
+    "gradcam": "grad-cam",
+    "cam": "grad-cam",
+    "ig": "integrated-gradients",
+    "zeiler-fergus": "deconvnet-switches",
+    "input-x-gradient": "gradient-x-input",
+}

@@ -1,0 +1,113 @@
+"""Occlusion as a map over the pixels: hide a patch, see how far the score falls (Zeiler and Fergus 2014; seed 004)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from striate.attribution.borrowing import borrowed
+from striate.attribution.gradients import Baseline, as_baseline
+from striate.attribution.images import as_images, output_of
+from striate.attribution.targets import Target, scorer
+from striate.errors import GeometryError, UsageError
+from striate.inference.incremental import Incremental
+
+SHARE = 7  # a patch is a seventh of the side
+BATCH = 16  # images at a time where nothing can be saved
+
+
+def occlusion_map(
+    module: nn.Module,
+    image: Tensor,
+    target: Target,
+    *,
+    patch: int | tuple[int, int] | None = None,
+    stride: int | tuple[int, int] | None = None,
+    baseline: Baseline = 0.0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Tensor:
+    """For each pixel the mean fall of the target's score over the patches that hide it: (H, W).
+
+    image (C, H, W) or (1, C, H, W). patch, stride: pixels; a seventh of the side, and half of that, if not given. The
+    last patch of a row and a column stands flush with the border, so that every pixel is hidden at least once where the
+    stride is no larger than the patch. baseline: what hides. Only what a patch can change is computed again
+    (`striate.inference.incremental`); networks that cannot be traced run in full for each patch, to the same numbers.
+    """
+    x = as_images(module, image)
+    if len(x) != 1:
+        raise UsageError(f"occlusion takes one image at a time, got {len(x)}")
+    size = (x.shape[2], x.shape[3])
+    patches = _pair(patch, tuple(max(1, round(n / SHARE)) for n in size))
+    steps = _pair(stride, tuple(max(1, p // 2) for p in patches))
+    if any(p > n for p, n in zip(patches, size, strict=True)):
+        raise UsageError(f"a patch of {patches} pixels does not fit into an image of {size}")
+    starts = [_starts(n, p, s) for n, p, s in zip(size, patches, steps, strict=True)]
+    corner = np.stack(np.meshgrid(*starts, indexing="ij"), -1).reshape(-1, 2)
+    boxes = np.stack([corner, corner + np.array(patches)], -1)
+    hiding = as_baseline(baseline, x).expand(x.shape)[0]
+    with borrowed(module):
+        with torch.no_grad():
+            clean = output_of(module, x)
+            score = scorer(target, clean)
+            whole = float(score(clean)[0])
+        try:
+            session = Incremental(module, x)
+            scores = session.scores(boxes, hiding, _of(score), progress=progress)
+        except GeometryError:
+            scores = _plain(module, x, boxes, hiding, score, progress)
+    drops = (whole - scores).numpy().astype(np.float64)
+    total, count = np.zeros(size), np.zeros(size)
+    for (rows, columns), drop in zip(boxes.tolist(), drops, strict=True):
+        total[rows[0] : rows[1], columns[0] : columns[1]] += drop
+        count[rows[0] : rows[1], columns[0] : columns[1]] += 1
+    return torch.from_numpy(total / np.maximum(count, 1)).to(x.dtype)
+
+
+def _of(score: Callable[[Any], Tensor]) -> Callable[[Any], Tensor]:
+    """The score of what the network itself returns."""
+
+    def of(output: Any) -> Tensor:
+        if isinstance(output, dict) and isinstance(output.get("out"), Tensor):
+            output = output["out"]
+        return score(output)
+
+    return of
+
+
+def _plain(
+    module: nn.Module,
+    x: Tensor,
+    boxes: np.ndarray,
+    hiding: Tensor,
+    score: Callable[[Any], Tensor],
+    progress: Callable[[int, int], None] | None,
+) -> Tensor:
+    """The score for each patch by running the whole network."""
+    found = []
+    with torch.no_grad():
+        for a in range(0, len(boxes), BATCH):
+            part = boxes[a : a + BATCH].tolist()
+            changed = x.repeat(len(part), 1, 1, 1)
+            for one, (rows, columns) in zip(changed, part, strict=True):
+                at = (slice(None), slice(*rows), slice(*columns))
+                one[at] = hiding[at]
+            found.append(score(output_of(module, changed)).cpu())
+            if progress is not None:
+                progress(a + len(part), len(boxes))
+    return torch.cat(found)
+
+
+def _starts(pixels: int, patch: int, stride: int) -> np.ndarray:
+    regular = np.arange(0, pixels - patch + 1, stride)
+    return np.unique(np.append(regular, pixels - patch))
+
+
+def _pair(given: int | tuple[int, int] | None, default: tuple[int, ...]) -> tuple[int, int]:
+    pair = default if given is None else (given, given) if isinstance(given, int) else tuple(given)
+    if len(pair) != 2 or min(pair) < 1:
+        raise UsageError(f"patch and stride are 1 pixel or more, or (rows, columns); got {given!r}")
+    return int(pair[0]), int(pair[1])

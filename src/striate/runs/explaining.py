@@ -1,0 +1,223 @@
+"""Explain: which pixels of image files decided a network's answers, and the section of a report about it."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from striate.attribution import Explanation, Settings, Target, explain, find_method, strip
+from striate.attribution.explanation import Progress
+from striate.attribution.layers import find_layer, geometry_of
+from striate.data import Split
+from striate.errors import DataError, UsageError
+from striate.findings import Cell, Figure, Finding, Table
+from striate.runs.predicting import find_images
+from striate.runs.run import Run, resolve_class
+from striate.runs.subject import Subject, open_subject
+
+REPORTED = ("integrated-gradients", "occlusion")
+CLASSES = 10  # in a report
+BUDGET = 10.0  # seconds of a report
+PREFIX = re.compile(r"(?<![\w.])model\.(?=\w)")  # of layers behind the normalisation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explained:
+    """One file: its explanation, or the error why there is none."""
+
+    path: str
+    explanation: Explanation | None = None
+    error: str | None = None
+
+
+def explain_files(
+    subject: Subject,
+    paths: Sequence[str | Path],
+    *,
+    target: str | None = None,
+    at: tuple[slice, slice] | None = None,
+    methods: Sequence[str] | None = None,
+    layer: str | None = None,
+    trust: bool = True,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Iterator[Explained]:
+    """Explanations of files, folders and globs, in order, as they are ready.
+
+    target: a class by name or number, each image's best if not given. at: rows and columns of a segmenter's map.
+    A file that cannot be read gives an Explained with its error. Raises UsageError for a class, a method, a layer or a
+    path that does not exist, before the first explanation.
+    """
+    chosen = [find_method(m) for m in methods] if methods else None
+    index = None if target is None else resolve_class(target, subject.classes)
+    names = find_images([str(p) for p in paths])
+    first = next(names, None)
+    if first is None:
+        raise UsageError("there is no image to explain; give files, folders or a pattern")
+    module = subject.pixels
+    if layer is not None:
+        layer = find_layer(geometry_of(module, torch.zeros(subject.shape)), f"model.{layer}").name
+    settings = Settings(baseline=torch.tensor(subject.preparation.mean), seed=seed, layer=layer)
+
+    def chain() -> Iterator[str]:
+        yield str(first)
+        yield from names
+
+    for name in chain():
+        try:
+            pixels = subject.read(name)
+        except DataError as error:
+            yield Explained(path=name, error=str(error))
+            continue
+        image = torch.from_numpy(pixels).float() / 255
+        place, words = placed(subject, image, index, at)
+        found = explain(
+            module, image, place, methods=chosen, classes=subject.classes, settings=settings,
+            temperature=subject.temperature, trust=trust, name=words, progress=progress,
+        )  # fmt: skip
+        yield Explained(path=name, explanation=plain(found))
+
+
+def placed(
+    subject: Subject, image: torch.Tensor, index: int | None, at: tuple[slice, slice] | None
+) -> tuple[Target | None, str | None]:
+    """The target and what to call it. Raises UsageError for a place on the map of a network that has none."""
+    if at is None:
+        return index, None
+    with torch.inference_mode():
+        output = subject.pixels(image[None])
+    if not isinstance(output, torch.Tensor) or output.dim() != 4:
+        raise UsageError(
+            f"--at is a place on the map of a network that labels pixels; {subject.name} gives one answer an image"
+        )
+    spans = [s.indices(n)[:2] for s, n in zip(at, output.shape[2:], strict=True)]
+    size = f"{output.shape[2]} rows and {output.shape[3]} columns"
+    for one, (start, stop), n in zip(at, spans, output.shape[2:], strict=True):
+        if start >= stop or one.stop > n:
+            raise UsageError(f"--at lies outside the map of {size}")
+    (top, bottom), (left, right) = spans
+    if index is None:
+        shares = torch.softmax(output[0, :, top:bottom, left:right].float(), 0).mean((1, 2))
+        index = int(shares.argmax())
+    words = f"{subject.classes[index]} at rows {top}-{bottom - 1}, columns {left}-{right - 1}"
+    return (index, (top, bottom), (left, right)), words
+
+
+def plain(explanation: Explanation) -> Explanation:
+    """The explanation with layers called as `striate summary` calls them."""
+    maps = {
+        m: replace(one, remark=PREFIX.sub("", one.remark)) for m, one in explanation.maps.items()
+    }
+    refused = {m: PREFIX.sub("", why) for m, why in explanation.refused.items()}
+    return replace(explanation, maps=maps, refused=refused)
+
+
+def explanations(
+    run: Run, split: Split, *, methods: Sequence[str] = REPORTED, budget: float = BUDGET
+) -> Finding | None:
+    """One image a class, explained by two methods with their trust scores, for the run's report.
+
+    split: whose images; the first of each class, at most 10 classes, as many as fit into `budget` seconds (one at
+    least). None where there is no image.
+    """
+    began = time.monotonic()
+    subject = open_subject(run)
+    module = subject.pixels
+    settings = Settings(baseline=torch.tensor(subject.preparation.mean), steps=16)
+    figures: list[Figure] = []
+    rows: list[tuple[Cell, ...]] = []
+    made: list[Explanation] = []
+    present = np.unique(split.labels)
+    for c in present[:CLASSES]:
+        spent = time.monotonic() - began
+        if made and spent + spent / len(made) > budget:
+            break
+        i = int(np.flatnonzero(split.labels == c)[0])
+        image = torch.from_numpy(split.prepare(i, run.preparation)).float() / 255
+        found = explain(
+            module, image, methods=methods, classes=run.classes, settings=settings,
+            temperature=run.temperature, seconds=budget,
+        )  # fmt: skip
+        true = run.classes[int(c)]
+        answer = f"{found.target}, {found.probability or 0:.0%}"
+        heading = f"{true}: {answer}" if true != found.target else answer
+        figures.append(strip(found, heading=heading))
+        for method, one in found.maps.items():
+            curve = found.curves[method]
+            stays = found.staying.get(method, {}).get("all")
+            rows.append(
+                (true, found.target, one.title, curve.faithfulness, curve.insertion_area, curve.deletion_area,
+                 found.curves["edges"].faithfulness, found.curves["random"].faithfulness, stays)
+            )  # fmt: skip
+        made.append(found)
+    if not made:
+        return None
+    return gathered(made, figures, rows, len(present), time.monotonic() - began)
+
+
+def gathered(
+    made: Sequence[Explanation],
+    figures: Sequence[Figure],
+    rows: Sequence[tuple[Cell, ...]],
+    classes: int,
+    seconds: float,
+) -> Finding:
+    """The report's section from its explanations."""
+    methods = list(made[0].maps)
+    means = {m: float(np.mean([e.curves[m].faithfulness for e in made])) for m in methods}
+    edges = float(np.mean([e.curves["edges"].faithfulness for e in made]))
+    best = max(means, key=lambda m: means[m])
+    title = made[0].maps[best].title
+    good = means[best] > max(edges, 0) + 0.02
+    of = f"{len(made)} images" if len(made) == classes else f"{len(made)} of {classes} classes"
+    verdict = (
+        f"{title} is the most faithful map: {means[best]:+.2f} on average over {of}, against {edges:+.2f} for an edge "
+        "detector that knows nothing of the network."
+        if good
+        else f"No map is more faithful than an edge detector ({edges:+.2f} on average over {of}); {title}, the best, has "
+        f"{means[best]:+.2f}."
+    )
+    staying = [
+        m for m in methods if sum(e.stays(m) is not None for e in made) > len(made) / 2
+    ]  # fmt: skip
+    advice = ""
+    if staying:
+        names = ", ".join(made[0].maps[m].title for m in staying)
+        advice = (
+            f"On most of them {names} hardly changes when the weights are shuffled: it shows the image more than the "
+            "network."
+        )
+    return Finding(
+        name="explanations",
+        title="Which pixels decided",
+        verdict=verdict,
+        status="note" if good else "warning",
+        advice=advice,
+        tables=(
+            Table(
+                columns=("true class", "answer", "method", "faithful", "put in", "taken out", "edges", "chance",
+                         "stays without weights"),
+                rows=tuple(rows),
+                formats=("", "", "", "+.2f", ".2f", ".2f", "+.2f", "+.2f", ".2f"),
+                caption="Faithful: area under the answer's probability while what the map marks is put into a blurred "
+                "image, minus the area while it is taken out; edges and chance: the same for an edge detector and for "
+                "random order. Stays: rank correlation with the map of the network whose weights are shuffled.",
+            ),
+        ),
+        figures=tuple(figures),
+        data={
+            "faithfulness": means,
+            "edges": edges,
+            "best": best,
+            "images": len(made),
+            "classes": classes,
+        },
+        seed=0,
+        seconds=round(seconds, 2),
+    )  # fmt: skip
