@@ -119,6 +119,9 @@ class Explanation:
                 f"Not to be read as the network's reasons: {', '.join(stay)}; shuffling the weights leaves "
                 f"{'it' if len(stay) == 1 else 'them'} much the same."
             )
+        left = [f"{METHODS[m].title} ({why.rstrip('.')})" for m, why in self.refused.items()]
+        if left:
+            said.append(f"Left out: {'; '.join(left)}.")
         return " ".join(said)
 
 

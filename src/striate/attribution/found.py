@@ -43,16 +43,14 @@ def table(e: Explanation) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for method, one in e.maps.items():
         staying = e.staying.get(method, {})
-        rows.append((one.title, *_areas(e, method), *(staying.get(s) for s in STAGES), one.remark))
+        rows.append((one.title, *_areas(e, method), *(staying.get(s) for s in STAGES)))
     for other in BASELINES:
         if other in e.curves:
-            rows.append((LABELS[other], *_areas(e, other), None, None, "knows nothing of the network"))  # fmt: skip
-    for method, why in e.refused.items():
-        rows.append((METHODS[method].title, None, None, None, None, None, f"left out: {why}"))
+            rows.append((LABELS[other], *_areas(e, other), None, None))
     return Table(
-        columns=("method", "faithful", "put in", "taken out", "stays, half", "stays, all", "how"),
+        columns=("method", "faithful", "put in", "taken out", "stays, half", "stays, all"),
         rows=tuple(rows),
-        formats=("", "+.2f", ".2f", ".2f", ".2f", ".2f", ""),
+        formats=("", "+.2f", ".2f", ".2f", ".2f", ".2f"),
         caption="Put in and taken out: area under the target's probability while the cells that the map marks most are put "
         "into a blurred image, or taken out of this one; faithful is their difference. Stays: rank correlation with the "
         "map of the network whose upper half of weights, or all of them, are shuffled; near 1, the map shows the image "

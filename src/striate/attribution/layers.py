@@ -11,6 +11,12 @@ from striate.errors import StriateError, UsageError
 from striate.geometry import Axis, Crop, Geometry, Layer, Weights, apply, trace
 from striate.geometry.record import Record
 
+HALFWAY = (
+    "convolution",
+    "native_batch_norm",
+    "cudnn_batch_norm",
+    "native_group_norm",
+)  # activated later
 POSITIONS = 4  # along an axis: a map of fewer says little about where
 
 
@@ -24,14 +30,14 @@ def last_map(geometry: Geometry) -> Layer:
 
     That is the one in front of the global pooling, of the flattening or, in a U-Net, at its bottom. Statistics over the
     whole image (a global mean, a gate's) make no map; maps of fewer than 4 positions an axis are passed over for finer
-    ones, where there are any. Raises UsageError for a network without maps.
+    ones, where there are any; a convolution or a norm stands for the activation behind it, where that has the same size.
+    Raises UsageError for a network without maps.
     """
     outputs = {geometry.values[i].producer for i in geometry.outputs if i is not None}
     maps = [
         layer for layer in geometry
         if len(layer.out_shape) == 4 and layer.out_shape[1] > 1 and min(layer.out_shape[2:]) > 1
         and all(a is not None for a in layer.local_field) and layer.record not in outputs
-        and not _reads_everything(geometry, layer)
     ]  # fmt: skip
     if not maps:
         raise UsageError(
@@ -41,13 +47,9 @@ def last_map(geometry: Geometry) -> Layer:
     least = min(POSITIONS, max(min(m.out_shape[2:]) for m in maps))
     wide = [m for m in maps if min(m.out_shape[2:]) >= least]
     coarsest = min(m.out_shape[2] * m.out_shape[3] for m in wide)
-    return [m for m in wide if m.out_shape[2] * m.out_shape[3] == coarsest][-1]
-
-
-def _reads_everything(geometry: Geometry, layer: Layer) -> bool:
-    """Whether its value is one to which another layer only adds or multiplies: such a sum is a map too, so False."""
-    extents = geometry.values[geometry.records[layer.record].output].extents
-    return any(n is None for n in extents)
+    level = [m for m in wide if m.out_shape[2] * m.out_shape[3] == coarsest]
+    finished = [m for m in level if m.op not in HALFWAY]
+    return (finished or level)[-1]
 
 
 def find_layer(geometry: Geometry, name: str) -> Layer:

@@ -19,7 +19,7 @@ from striate.attribution.gradients import (
 )
 from striate.attribution.images import as_images
 from striate.attribution.layers import geometry_of
-from striate.attribution.occluding import SHARE, occlusion_map
+from striate.attribution.occluding import occlusion_map, patch_of
 from striate.attribution.rectifiers import ruled
 from striate.attribution.targets import Target
 from striate.errors import UsageError
@@ -136,7 +136,7 @@ def _occlusion(q: Question) -> tuple[Tensor, str]:
         q.module, q.image, q.target, patch=s.patch, stride=s.stride, baseline=s.baseline,
         progress=q.progress,
     )  # fmt: skip
-    sides = s.patch or tuple(max(1, round(n / SHARE)) for n in q.image.shape[2:])
+    sides = s.patch or patch_of((q.image.shape[2], q.image.shape[3]))
     rows, columns = (sides, sides) if isinstance(sides, int) else sides
     return found, f"hidden by patches of {rows} × {columns} pixels"
 

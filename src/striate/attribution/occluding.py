@@ -32,8 +32,8 @@ def occlusion_map(
 ) -> Tensor:
     """For each pixel the mean fall of the target's score over the patches that hide it: (H, W).
 
-    image (C, H, W) or (1, C, H, W). patch, stride: pixels; a seventh of the side, and half of that, if not given. The
-    last patch of a row and a column stands flush with the border, so that every pixel is hidden at least once where the
+    image (C, H, W) or (1, C, H, W). patch, stride: pixels; a seventh of the side (2 at least), and half of that, if not
+    given. The last patch of a row and a column stands flush with the border, so that every pixel is hidden where the
     stride is no larger than the patch. baseline: what hides. Only what a patch can change is computed again
     (`striate.inference.incremental`); networks that cannot be traced run in full for each patch, to the same numbers.
     """
@@ -41,7 +41,7 @@ def occlusion_map(
     if len(x) != 1:
         raise UsageError(f"occlusion takes one image at a time, got {len(x)}")
     size = (x.shape[2], x.shape[3])
-    patches = _pair(patch, tuple(max(1, round(n / SHARE)) for n in size))
+    patches = _pair(patch, patch_of(size))
     steps = _pair(stride, tuple(max(1, p // 2) for p in patches))
     if any(p > n for p, n in zip(patches, size, strict=True)):
         raise UsageError(f"a patch of {patches} pixels does not fit into an image of {size}")
@@ -65,6 +65,12 @@ def occlusion_map(
         total[rows[0] : rows[1], columns[0] : columns[1]] += drop
         count[rows[0] : rows[1], columns[0] : columns[1]] += 1
     return torch.from_numpy(total / np.maximum(count, 1)).to(x.dtype)
+
+
+def patch_of(size: tuple[int, int]) -> tuple[int, int]:
+    """The patch for an image: a seventh of its sides, but 2 pixels."""
+    rows, columns = (max(min(2, n), round(n / SHARE)) for n in size)
+    return rows, columns
 
 
 def _of(score: Callable[[Any], Tensor]) -> Callable[[Any], Tensor]:

@@ -22,8 +22,9 @@ WIDTH, MARGIN, DPI = 720, 16, 100  # pixels; a phone shows 720 of them in 360 po
 PANEL = (WIDTH - 3 * MARGIN) // 2
 BRIGHTEST = 0.995  # the share of pixels below the top of the scale, so that one pixel does not darken the rest
 SMALL = 64  # pixels; up to here an image is drawn with its pixels visible
-LETTERS = 38  # that fit under a panel
-TEXT, SMALLTEXT, HEADING = 15.0, 12.5, 18.0  # points at 100 a inch: 21, 17 and 25 pixels
+LETTERS = 29  # that fit under a panel
+TEXT, SMALLTEXT, HEADING = 17.0, 14.5, 20.0  # points; half of 24, 20 and 28 pixels on a phone
+LINE = 27  # pixels
 
 
 class Page:
@@ -60,27 +61,27 @@ def picture(explanation: Explanation, *, title: str = "") -> Figure:
     high = min(max(e.image.shape[1] / e.image.shape[2], 0.5), 1.6) * PANEL
     maps = list(e.maps.values())
     rows = -(-len(maps) // 2)
-    below = 24 * max(len(_lines(e, one)) for one in maps) + 24
-    verdict = textwrap.wrap(e.verdict, 66)
-    top = 62 + 24 * len(verdict)
-    block = 34 + high + below
-    height = int(top + high + 40 + rows * block + 92)
+    below = LINE * max(len(_lines(e, one)) for one in maps) + 24
+    verdict = textwrap.wrap(e.verdict, 56)
+    top = 66 + LINE * len(verdict)
+    block = 40 + high + below
+    height = int(top + high + 60 + rows * block + 134)
     with style():
         page = Page(WIDTH, height)
         page.text(MARGIN, 14, textwrap.shorten(f"Why “{e.target}”?", 44), HEADING, weight="bold")
         for i, line in enumerate(verdict):
-            page.text(MARGIN, 52 + 24 * i, line, SMALLTEXT)
-        draw_image(page, e.image, MARGIN, top + 28, PANEL, high)
+            page.text(MARGIN, 56 + LINE * i, line, SMALLTEXT)
+        draw_image(page, e.image, MARGIN, top + 32, PANEL, high)
         page.text(MARGIN, top, "As the network saw it", SMALLTEXT, weight="bold")
         draw_top(page, e, 2 * MARGIN + PANEL, top, PANEL, high + 28)
         for i, one in enumerate(maps):
             left = MARGIN + (i % 2) * (PANEL + MARGIN)
-            at = top + high + 54 + (i // 2) * block
-            draw_map(page, one, left, at + 30, PANEL, high)
+            at = top + high + 62 + (i // 2) * block
+            draw_map(page, one, left, at + 34, PANEL, high)
             best = one.method == e.best and e.convincing
             page.text(left, at, one.title, TEXT, weight="bold", color=BLUE if best else INK)
-            draw_trust(page, e, one, left, at + high + 36)
-        draw_scale(page, e, height - 88)
+            draw_trust(page, e, one, left, at + high + 40)
+        draw_scale(page, e, height - 128)
         caption = f"{title or e.target}: {e.verdict}"
         return render(page.figure, caption=caption, alt=_alt(e), png=True, dpi=DPI)
 
@@ -89,7 +90,7 @@ def one_map(explanation: Explanation, method: str) -> Figure:
     """One method's map beside the image, 720 pixels wide, as PNG."""
     e = explanation
     high = min(max(e.image.shape[1] / e.image.shape[2], 0.5), 1.6) * PANEL
-    height = int(high + 52 + 118 + 96)
+    height = int(high + 52 + 4 * LINE + 150)
     one = e.maps[method]
     with style():
         page = Page(WIDTH, height)
@@ -98,7 +99,7 @@ def one_map(explanation: Explanation, method: str) -> Figure:
         page.text(2 * MARGIN + PANEL, 14, one.title, TEXT, weight="bold")
         draw_map(page, one, 2 * MARGIN + PANEL, 46, PANEL, high)
         draw_trust(page, e, one, 2 * MARGIN + PANEL, 52 + high)
-        draw_scale(page, e, height - 92)
+        draw_scale(page, e, height - 128)
         return render(page.figure, caption=caption_of(e, one), alt=_alt(e), png=True, dpi=DPI)
 
 
@@ -111,7 +112,7 @@ def strip(explanation: Explanation, *, heading: str) -> Figure:
     side = (width - gap * (count + 1)) / count
     high = min(side * e.image.shape[1] / e.image.shape[2], 170)
     height = int(high + 84)
-    small = 10.5
+    small = 9.5
     with style():
         page = Page(width, height)
         page.text(gap, 6, textwrap.shorten(heading, 56), small, weight="bold")
@@ -162,14 +163,14 @@ def draw_top(page: Page, e: Explanation, left: float, top: float, width: float, 
     """The best classes with bars, as in AlexNet's figure (Krizhevsky et al. 2012; seed 002)."""
     if not e.top:
         return
-    step = min(height / len(e.top), 68)
+    step = min(height / len(e.top), 72)
     for i, (name, share) in enumerate(e.top):
         y = top + i * step
         chosen = name == e.target
-        page.text(left, y, textwrap.shorten(name, 24, placeholder="…"), SMALLTEXT,
+        page.text(left, y, textwrap.shorten(name, 20, placeholder="…"), SMALLTEXT,
                   weight="bold" if chosen else "normal")  # fmt: skip
         page.text(left + width, y, f"{share:.1%}", SMALLTEXT, ha="right")
-        axes = page.axes(left, y + 26, width, 16)
+        axes = page.axes(left, y + 30, width, 16)
         axes.set_xlim(0, 1)
         axes.barh([0], [1], color=GRID, alpha=0.2)
         axes.barh([0], [share], color=BLUE if chosen else GRID)
@@ -179,7 +180,7 @@ def draw_top(page: Page, e: Explanation, left: float, top: float, width: float, 
 def draw_trust(page: Page, e: Explanation, one: Map, left: float, top: float) -> None:
     """How faithful a map is, whether it depends on the weights, and how it was made."""
     for i, (line, colour) in enumerate(_lines(e, one)):
-        page.text(left, top + 24 * i, line, SMALLTEXT, color=colour)
+        page.text(left, top + LINE * i, line, SMALLTEXT, color=colour)
 
 
 def _lines(e: Explanation, one: Map) -> list[tuple[str, str]]:
@@ -192,18 +193,17 @@ def _lines(e: Explanation, one: Map) -> list[tuple[str, str]]:
         else:
             best = one.method == e.best and e.convincing
             mark = "most faithful" if best else "faithful"
-            areas = f"in {c.insertion_area:.2f}, out {c.deletion_area:.2f}"
-            lines.append((f"{mark} {signed(c.faithfulness)} ({areas})", BLUE if best else INK))
+            lines.append((f"{mark} {signed(c.faithfulness)}", BLUE if best else INK))
         stays = e.stays(one.method)
         if stays is not None:
-            lines.append((f"stays without the weights ({stays:.2f})", VERMILLION))
+            lines.append((f"stays without weights: {stays:.2f}", VERMILLION))
     lines += [(line, INK) for line in textwrap.wrap(one.remark, LETTERS)[:2]]
     return lines
 
 
 def draw_scale(page: Page, e: Explanation, top: float) -> None:
     """The colours, and what the figures under the maps mean."""
-    axes = page.axes(MARGIN + 90, top, WIDTH - 2 * MARGIN - 220, 16)
+    axes = page.axes(MARGIN + 100, top, WIDTH - 2 * MARGIN - 230, 16)
     axes.imshow(np.linspace(0, 1, 256)[None], cmap=SEQUENTIAL, aspect="auto", vmin=0, vmax=1)
     page.text(MARGIN, top - 2, "nothing", SMALLTEXT)
     page.text(WIDTH - MARGIN, top - 2, "strongest", SMALLTEXT, ha="right")
@@ -213,8 +213,8 @@ def draw_scale(page: Page, e: Explanation, top: float) -> None:
             f"faithful: probability while the marked is put in, less while it is taken out. "
             f"An edge detector has {signed(edges)}, chance {signed(chance)}."
         )
-        for i, line in enumerate(textwrap.wrap(said, 78)[:2]):
-            page.text(MARGIN, top + 26 + 22 * i, line, SMALLTEXT)
+        for i, line in enumerate(textwrap.wrap(said, 62)[:3]):
+            page.text(MARGIN, top + 26 + LINE * i, line, SMALLTEXT)
 
 
 def caption_of(e: Explanation, one: Map) -> str:
