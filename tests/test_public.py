@@ -9,8 +9,8 @@ import pytest
 import striate
 
 NAMES = {
-    "Finding", "Geometry", "Listener", "Recipe", "Run", "StriateError", "build", "explain", "load", "occlusion",
-    "open_source", "predict", "tiled", "trace", "train",
+    "Finding", "Geometry", "Listener", "Recipe", "Run", "StriateError", "build", "dense", "explain", "load", "occlusion",
+    "open_source", "predict", "predict_masks", "tiled", "trace", "train",
 }  # fmt: skip
 
 

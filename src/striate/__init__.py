@@ -20,11 +20,13 @@ _ROOMS = {
     "Run": "striate.runs",
     "StriateError": "striate.errors",
     "build": "striate.models",
+    "dense": "striate.inference.dense",
     "explain": "striate.attribution",
     "load": "striate.runs",
     "occlusion": "striate.inference.incremental",
     "open_source": "striate.data",
     "predict": "striate.runs",
+    "predict_masks": "striate.runs",
     "tiled": "striate.inference.tiled",
     "trace": "striate.geometry",
     "train": "striate.runs",
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from striate.findings import Finding as Finding
     from striate.geometry import Geometry as Geometry
     from striate.geometry import trace as trace
+    from striate.inference.dense import dense as dense
     from striate.inference.incremental import occlusion as occlusion
     from striate.inference.tiled import tiled as tiled
     from striate.models import build as build
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
     from striate.runs import Run as Run
     from striate.runs import load as load
     from striate.runs import predict as predict
+    from striate.runs import predict_masks as predict_masks
     from striate.runs import train as train
     from striate.training import Recipe as Recipe
 

@@ -18,13 +18,14 @@ from sklearn.datasets import load_digits
 from striate.data import SOURCES, Source, list_sources, open_source
 from striate.data import fashion as fashion_file
 from striate.data.lines import line_image
+from striate.data.masks import MASK_SOURCES
 from striate.errors import DataError, UsageError
 
 
 def test_the_table_lists_every_source() -> None:
     assert list(SOURCES) == ["digits", "lines", "fashion-mnist"]
     finding = list_sources()
-    assert [row[0] for row in finding.tables[0].rows] == [*SOURCES, "a path"]
+    assert [row[0] for row in finding.tables[0].rows] == [*SOURCES, *MASK_SOURCES, "a path"]
     assert all(len(str(row[1])) > 20 for row in finding.tables[0].rows)
 
 

@@ -435,11 +435,6 @@ def test_a_file_is_no_source(fill: Fill) -> None:
         open_source(root / "x.pt")
 
 
-def test_masks_are_another_task(fill: Fill) -> None:
-    with pytest.raises(DataError, match="holds images/ and masks/, labels for every pixel"):
-        open_source(fill("images", "masks"))
-
-
 @pytest.mark.parametrize("option", ["count", "size"])
 def test_count_and_size_are_for_generated_sources(fill: Fill, option: str) -> None:
     with pytest.raises(UsageError, match="count and size are for generated sources"):

@@ -58,7 +58,7 @@ def train(
     data: Annotated[
         str,
         typer.Argument(
-            help="A source (see `striate data`) or a folder with one folder of images a class."
+            help="A source (see `striate data`), a folder with one folder of images a class, or one of images/ and masks/."
         ),
     ],
     model: Annotated[
@@ -134,13 +134,20 @@ def predict(
         ),
     ],
     top: Annotated[int, typer.Option(help="How many classes to name.")] = 3,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Where masks and overlays go; masks/ if not given."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over masks that exist.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     format: Formats = Format.table,
 ) -> None:
-    """Name the classes of images, with probabilities."""
+    """Name the classes of images, or write a mask for each where the run labels pixels."""
     from striate.cli.predicting import predict_command
 
-    predict_command(run, paths, top=top, device=device, format=format.value)
+    predict_command(
+        run, paths, top=top, device=device, format=format.value, folder=out, force=force
+    )
 
 
 @app.command()
@@ -193,12 +200,30 @@ def summary(
     ] = None,
     classes: Annotated[int | None, typer.Option(help="Number of classes.")] = None,
     depth: Annotated[int | None, typer.Option(help="Levels of modules to show.")] = None,
+    figure: Annotated[
+        Path | None,
+        typer.Option(help="Draw how the receptive field grows over an image, as .png or .svg."),
+    ] = None,
+    image: Annotated[
+        Path | None, typer.Option(help="The image under --figure; a sample photograph if not given.")
+    ] = None,
+    utilisation: Annotated[
+        Path | None,
+        typer.Option(help="Draw how often each pixel is read, as .png or .svg."),
+    ] = None,
+    layer: Annotated[
+        str | None, typer.Option(help="The layer that the figures are drawn for.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over figures that exist.")] = False,
     format: Formats = Format.table,
 ) -> None:
     """Layer by layer: output size, window, receptive field, parameters, multiply-adds."""
-    from striate.cli.describing import summary_command
+    from striate.cli.summarising import summary_command
 
-    summary_command(target, input=input, classes=classes, depth=depth, format=format.value)
+    summary_command(
+        target, input=input, classes=classes, depth=depth, figure=figure, image=image,
+        utilisation=utilisation, layer=layer, force=force, format=format.value,
+    )  # fmt: skip
 
 
 @app.command()
@@ -222,7 +247,11 @@ def tile(
     ],
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Also write classes and certificate there, as JSON."),
+        typer.Option(
+            "--out",
+            "-o",
+            help="Classes and certificate as JSON; for a run that labels pixels the map, .tif, .npy or .zarr.",
+        ),
     ] = None,
     memory: Annotated[
         str, typer.Option(help="What may be used above the model, such as 500MB or 2GB.")
@@ -306,6 +335,56 @@ def explain(
         layer=layer,
         out=out,
         trust=trust,
+        seed=seed,
+        force=force,
+        format=format.value,
+    )
+
+
+@app.command()
+def units(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN|SPEC",
+            help="A run's folder, or a model with weights such as efficientnet-lite0 or timm/NAME.",
+        ),
+    ],
+    layer: Annotated[
+        str | None, typer.Option(help="One layer's units (see `striate summary`).")
+    ] = None,
+    unit: Annotated[int | None, typer.Option(help="One unit of the layer: its dossier.")] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="Images to look at: a source or a folder; a run's own test images if not given."
+        ),
+    ] = None,
+    image: Annotated[
+        Path | None, typer.Option(help="Show the maps of this image and its nearest neighbours.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="A page (.html), pictures (.png), or a folder for both."),
+    ] = None,
+    limit: Annotated[int, typer.Option(help="Images looked at, at most.")] = 2000,
+    seed: Annotated[int, typer.Option(help="Of noise, synthesis and the choice of images.")] = 0,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write over an output that exists.")
+    ] = False,
+    format: Formats = Format.table,
+) -> None:
+    """What every unit looks for: layers, a layer's wall, or one unit's dossier."""
+    from striate.cli.units import units_command
+
+    units_command(
+        target,
+        layer=layer,
+        unit=unit,
+        data=data,
+        image=image,
+        out=out,
+        limit=limit,
         seed=seed,
         force=force,
         format=format.value,

@@ -1,10 +1,8 @@
-"""`striate data`, `striate models` and `striate summary`."""
+"""`striate data` and `striate models`."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
@@ -18,18 +16,24 @@ from striate.errors import UsageError
 def data_command(data: str | None, *, seed: int, format: str) -> None:
     """List the sources, or describe one."""
     from striate.data import check, describe, list_sources, open_source
+    from striate.data.masks import is_mask_data, open_masks
+    from striate.data.masks.checks import check_masks
+    from striate.data.masks.description import describe_masks
 
     if data is None:
         print_finding(list_sources(), format)
         return
     with Progress(console=err, transient=True) as progress:
         task = progress.add_task("reading images", total=None)
-        source = open_source(
+        masks = is_mask_data(data)
+        describe_of: Any = describe_masks if masks else describe
+        check_of: Any = check_masks if masks else check
+        source = (open_masks if masks else open_source)(
             data,
             seed=seed,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
-        description, checked = describe(source), check(source)
+        description, checked = describe_of(source), check_of(source)
     if format == "json":
         print(json.dumps({"data": description.to_dict(), "check": checked.to_dict()}, indent=1))
         return
@@ -106,56 +110,3 @@ def timm_names(part: str, format: str) -> None:
         print(json.dumps(names, indent=1))
     else:
         print("\n".join((["model"] if format == "csv" else []) + names))
-
-
-def parse_shape(text: str) -> tuple[int, int, int]:
-    """(channels, height, width) from such as 3x224x224. Raises UsageError."""
-    parts = text.lower().replace("×", "x").split("x")
-    if len(parts) != 3 or not all(p.isdecimal() and int(p) > 0 for p in parts):
-        raise UsageError(f"--input is channels x height x width such as 3x224x224, got {text!r}")
-    channels, height, width = map(int, parts)
-    return channels, height, width
-
-
-def summary_command(
-    target: str, *, input: str | None, classes: int | None, depth: int | None, format: str
-) -> None:
-    """The layers of a model or of a run's network."""
-    import torch
-
-    from striate.geometry import summary, summary_rows, trace
-    from striate.models import MODELS, build
-    from striate.models import preparation as preparation_of
-    from striate.runs import load
-
-    shape = parse_shape(input) if input is not None else None
-    if (Path(target) / "run.toml").is_file():
-        run = load(target)
-        module = run.model
-        known = (run.preparation.channels, run.preparation.height, run.preparation.width)
-    else:
-        entry = MODELS.get(target)
-        if entry is not None:
-            known = (entry.channels, *entry.size)
-        elif target.startswith("timm/"):
-            known = (3, *preparation_of(target).size)
-        else:
-            known = (3, 32, 32)
-        wanted = shape or known
-        with torch.device("meta"):
-            module = build(
-                target,
-                in_channels=wanted[0],
-                num_classes=classes or (1000 if known[1] > 64 else 10),
-                size=wanted[1:],
-            )
-        module.eval()
-    geometry = trace(module, (1, *(shape or known)))
-    if format == "json":
-        print(json.dumps(summary_rows(geometry, depth=depth), indent=1))
-    elif format == "csv":
-        print_csv(summary_rows(geometry, depth=depth))
-    else:
-        finding = summary(geometry, depth=depth)
-        title = f"{target} on {' × '.join(map(str, shape or known))}"
-        print_finding(replace(finding, title=title), format)

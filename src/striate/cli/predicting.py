@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
+from rich.progress import Progress
 from rich.table import Table
 
 from striate.cli.console import err, out, print_csv
-from striate.runs import Prediction, load, predict
+from striate.errors import UsageError
+from striate.runs import Prediction, Run, load, predict
+from striate.runs.mask_predicting import predict_masks
 
 AT_ONCE = 200  # rows of one table; longer lists are several, so that the first appears early
 
@@ -26,9 +30,27 @@ def row(prediction: Prediction, top: int) -> dict[str, Any]:
     return flat
 
 
-def predict_command(path: Path, paths: list[str], *, top: int, device: str, format: str) -> None:
+def predict_command(
+    path: Path,
+    paths: list[str],
+    *,
+    top: int,
+    device: str,
+    format: str,
+    folder: Path | None = None,
+    force: bool = False,
+) -> None:
     """Print a row a file; exit status 1 when a file could not be read."""
     run = load(path)
+    if run.labels_pixels:
+        predict_masks_command(
+            run, paths, folder=folder or Path("masks"), force=force, device=device, format=format
+        )
+        return
+    if folder is not None:
+        raise UsageError(
+            f"{path} names the classes of whole images and writes no files; leave out --out (use --format csv > FILE)"
+        )
     failed = total = 0
 
     def watched() -> Iterator[Prediction]:
@@ -97,3 +119,51 @@ def table_of(batch: list[Prediction], top: int) -> Table:
             cells += [f"[{mark}]{escape(name)}[/{mark}]", f"[{mark}]{probability:.1%}[/{mark}]"]
         table.add_row(escape(p.path), *cells)
     return table
+
+
+def predict_masks_command(
+    run: Run, paths: list[str], *, folder: Path, force: bool, device: str, format: str
+) -> None:
+    """Write masks and overlays, and print what they show."""
+    answers = []
+    with Progress(console=err, transient=True) as progress:
+        task = progress.add_task("labelling", total=None)
+        for answer in predict_masks(run, paths, out=folder, force=force, device=device):
+            answers.append(answer)
+            progress.update(task, completed=len(answers))
+    if format == "json":
+        print(json.dumps([asdict(a) for a in answers], indent=1))
+    elif format == "csv":
+        print_csv(
+            {
+                "path": a.path,
+                "mask": a.mask,
+                "error": a.error or "",
+                "class": row.get("class", ""),
+                "pixels": row.get("pixels", ""),
+                "share": row.get("share", ""),
+                "instances": row.get("instances", ""),
+            }
+            for a in answers
+            for row in (a.areas or [{}])
+        )
+    else:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for heading in ("file", "size", "class", "share", "objects"):
+            table.add_column(heading, justify="left" if heading in ("file", "class") else "right")
+        for a in answers:
+            if a.error:
+                table.add_row(escape(a.path), "", f"[red]not read: {escape(a.error)}[/red]")
+            for i, row in enumerate(a.areas):
+                first = (escape(a.path), f"{a.size[1]} × {a.size[0]}") if i == 0 else ("", "")
+                objects = f"{row['instances']:,}" if "instances" in row else "–"
+                table.add_row(*first, escape(row["class"]), f"{row['share']:.1%}", objects)
+        out.print(table)
+        out.print(f"masks and overlays are in {escape(str(folder))}", soft_wrap=True)
+    failed = sum(a.error is not None for a in answers)
+    if failed:
+        err.print(
+            f"striate: {failed} of {len(answers)} files could not be read; the rows say why",
+            soft_wrap=True,
+        )
+        raise SystemExit(1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.progress import Progress
@@ -13,6 +14,7 @@ from striate.cli.console import err, print_csv, print_finding
 from striate.errors import UsageError
 from striate.findings import Finding, Table
 from striate.inference.tiled import Tiled
+from striate.inference.tiled.images import open_image
 from striate.runs import Run, load
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow turns colour into grey
@@ -59,6 +61,9 @@ def tile_command(
     if out is not None and out.exists() and not force:
         raise UsageError(f"{out} exists; choose another name, or --force to write over it")
     limit = None if tile is not None else memory
+    if run.labels_pixels:
+        tile_masks(run, image, out=out, memory=limit, tile=tile, force=force, format=format)
+        return
     job = Tiled(run.model, image, memory=limit, tile=tile, prepare=pixels_of(run))
     with Progress(console=err, transient=True) as progress:
         task = progress.add_task("tiles", total=None)
@@ -101,3 +106,99 @@ def tile_command(
             ),
             format,
         )
+
+
+def run_job(job: Tiled, *, force: bool = False) -> Any:
+    """Run with a progress bar on standard error, and leave the certificate in the job."""
+    with Progress(console=err, transient=True) as progress:
+        task = progress.add_task("tiles", total=None)
+        return job.run(
+            force=force,
+            certificate=True,
+            progress=lambda done, total, seconds: progress.update(
+                task, completed=done, total=total
+            ),
+        )
+
+
+def tile_masks(
+    run: Run,
+    image: Path,
+    *,
+    out: Path | None,
+    memory: str | None,
+    tile: int | None,
+    force: bool,
+    format: str,
+) -> None:
+    """Write the class of every pixel into a TIFF, .npy or Zarr file of one byte a pixel, with the certificate."""
+    if out is None:
+        raise UsageError(
+            f"{run.path} labels every pixel; say where the map goes, such as --out {image.stem}-mask.tif"
+        )
+
+    def classes(logits: torch.Tensor) -> torch.Tensor:
+        return logits.argmax(1).to(torch.uint8)
+
+    job = Tiled(
+        run.model,
+        image,
+        memory=memory,
+        tile=tile,
+        prepare=pixels_of(run),
+        finish=classes,
+        out=out,
+    )
+    run_job(job, force=force)
+    assert job.certificate is not None
+    counts = counted(out)
+    pixels = int(counts.sum())
+    table: list[dict[str, Any]] = [
+        {"class": name, "pixels": int(counts[i]), "share": round(int(counts[i]) / pixels, 6)}
+        for i, name in enumerate(run.classes)
+        if counts[i]
+    ]
+    document = {
+        "image": str(image),
+        "mask": str(out),
+        "classes": list(run.classes),
+        "areas": table,
+        "certificate": job.certificate.to_dict(),
+    }
+    if format == "json":
+        print(json.dumps(document, indent=1))
+        return
+    if format == "csv":
+        print_csv(table)
+        return
+    good = job.certificate.exact
+    print_finding(
+        Finding(
+            name="tile",
+            title=f"{image.name} as a whole",
+            verdict=f"The class of each of {pixels:,} pixels is in {out}. {job.certificate.verdict}",
+            status="note" if good is None else "good" if good else "problem",
+            tables=(
+                Table(
+                    columns=("class", "pixels", "share"),
+                    rows=tuple(
+                        (str(r["class"]), int(r["pixels"]), float(r["share"])) for r in table
+                    ),
+                    formats=("", ",", ".2%"),
+                ),
+                Table(columns=("certificate", ""), rows=tuple(job.certificate.rows)),
+            ),
+        ),
+        format,
+    )
+
+
+def counted(path: Path, rows: int = 512) -> torch.Tensor:
+    """How often each class stands in the map that was written, (256,), read some rows at a time."""
+    written = open_image(path)
+    height, width = written.shape[1:]
+    counts = torch.zeros(256, dtype=torch.int64)
+    for top in range(0, height, rows):
+        part = written.read(0, ((top, min(top + rows, height)), (0, width)))
+        counts += torch.bincount(part.flatten().long(), minlength=256)
+    return counts

@@ -17,11 +17,6 @@ def by_folder(root: Path, tree: Tree, base: Parts) -> Layout:
     tops = {p[0] for p in below if len(p) > 1}
     splits = {top: SPLIT_NAMES[top.casefold()] for top in tops if top.casefold() in SPLIT_NAMES}
     held = set(splits.values()) - {"train"}
-    if {top.casefold() for top in tops} == {"images", "masks"}:
-        raise DataError(
-            f"{root} holds images/ and masks/, labels for every pixel; to classify, "
-            "put the images of each class into a folder of its own"
-        )
     if splits and held and (len(splits) == len(tops) or "train" in splits.values()):
         _split_folders(root, tree, base, splits, layout)
         return layout

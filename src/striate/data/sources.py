@@ -105,8 +105,14 @@ def _file(path: Path) -> str:
 def list_sources() -> Finding:
     """The table of sources as a Finding."""
     rows = [(name, entry.about) for name, entry in SOURCES.items()]
+    from striate.data.masks.opening import MASK_SOURCES  # which needs what stands here
+
+    rows += [(name, about) for name, (_, about) in MASK_SOURCES.items()]
     rows.append(
-        ("a path", "a folder with a folder a class, with train/, val/, test/, or a labels.csv")
+        (
+            "a path",
+            "a folder with a folder a class, with train/, val/, test/, or a labels.csv; or with images/ and masks/",
+        )
     )
     return Finding(
         name="sources",

@@ -20,6 +20,7 @@ COLUMNS = {  # of metrics.csv: heading and format
     "val_loss": ("validation loss", ".4f"),
     "train_accuracy": ("training accuracy", ".1%"),
     "val_accuracy": ("validation accuracy", ".1%"),
+    "val_iou": ("validation mean IoU", ".1%"),
     "lr": ("learning rate", ".2e"),
     "images_per_second": ("images/s", ",.0f"),
     "seconds": ("seconds", ",.1f"),

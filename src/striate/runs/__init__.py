@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 from striate.runs.listener import Listener
+from striate.runs.mask_predicting import MaskPrediction, predict_masks
 from striate.runs.predicting import Prediction, predict
 from striate.runs.run import Run, load
 from striate.runs.training import train
 
-__all__ = ["Listener", "Prediction", "Run", "load", "predict", "train"]
+__all__ = [
+    "Listener",
+    "MaskPrediction",
+    "Prediction",
+    "Run",
+    "load",
+    "predict",
+    "predict_masks",
+    "train",
+]

@@ -15,6 +15,7 @@ from striate.evaluation.temperature import fit_temperature
 from striate.findings import Finding
 from striate.geometry import summary, trace
 from striate.report import write_report
+from striate.runs.dossiers import unit_findings
 from striate.runs.explaining import explanations
 from striate.runs.listener import Listener
 from striate.runs.run import Run
@@ -72,6 +73,11 @@ def evaluate_run(
                 run.add(explained)
         except StriateError as error:
             listener.say(f"no explanations: {error}")
+        try:
+            for found in unit_findings(run, source):
+                run.add(found)
+        except StriateError as error:
+            listener.say(f"no units: {error}")
     if run.metrics:
         run.add(evaluation.training_curves(run.metrics))
     shape = (1, run.preparation.channels, run.preparation.height, run.preparation.width)

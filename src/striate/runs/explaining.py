@@ -145,7 +145,7 @@ def explanations(
             temperature=run.temperature, seconds=budget,
         )  # fmt: skip
         true = run.classes[int(c)]
-        answer = f"{found.target}, {found.probability or 0:.0%}"
+        answer = f"{found.target}, {found.probability or 0:.1%}"
         heading = f"{true}: {answer}" if true != found.target else answer
         figures.append(strip(found, heading=heading))
         for method, one in found.maps.items():

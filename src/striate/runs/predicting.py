@@ -66,6 +66,10 @@ def predict(
     top: how many classes a file gets (at most all). A file that cannot be read gives a Prediction with its error.
     Raises UsageError for a path that names nothing, before the first prediction.
     """
+    if run.labels_pixels:
+        raise UsageError(
+            f"{run.path} labels every pixel; use striate.predict_masks, or `striate predict`, which writes masks"
+        )
     if top < 1:
         raise UsageError(f"top must be at least 1, got {top}")
     names = find_images([str(p) for p in paths])

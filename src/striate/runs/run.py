@@ -15,7 +15,7 @@ from torch import nn
 from striate.data import Preparation
 from striate.errors import RunError, UsageError
 from striate.findings import Finding
-from striate.models import build
+from striate.models import build, full_size, labels_pixels
 from striate.training import Recipe
 from striate.training.checkpoint import write_atomically
 
@@ -84,6 +84,11 @@ class Run:
         return tuple(self.info["classes"])
 
     @property
+    def labels_pixels(self) -> bool:
+        """Whether it gives a class for every pixel, (N, K, H, W), rather than one for the image."""
+        return self.info.get("task") == "masks"
+
+    @property
     def finished(self) -> bool:
         """Whether training went to its end."""
         return bool(self.info.get("finished"))
@@ -95,13 +100,15 @@ class Run:
 
     def empty_model(self) -> nn.Module:
         """The network with fresh weights."""
-        return build(
-            str(self.recipe.model),
+        spec = str(self.recipe.model)
+        network = build(
+            spec,
             in_channels=self.preparation.channels,
             num_classes=len(self.classes),
-            size=(self.preparation.height, self.preparation.width),
+            size=None if labels_pixels(spec) else self.preparation.size,
             **self.recipe.model_options,
         )
+        return full_size(network)
 
     @cached_property
     def model(self) -> nn.Module:
@@ -174,7 +181,7 @@ class Run:
 
 REPORT_ORDER = (
     "headline", "data", "data-check", "as-seen", "training-curves", "confusion", "mistakes", "explanations",
-    "per-class", "calibration", "layers", "recipe",
+    "filters", "selective-units", "dead-units", "per-class", "calibration", "context", "summary", "recipe",
 )  # fmt: skip
 
 

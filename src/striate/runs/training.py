@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from striate.data import (
-    Preparation,
     Source,
     SplitDataset,
     check,
@@ -22,25 +21,29 @@ from striate.data import (
 )
 from striate.data.augment import Augmentation
 from striate.data.batches import DiskImages, Images, MemoryImages, OrderedBatches, TrainingBatches
+from striate.data.masks import MaskSource, is_mask_data
 from striate.errors import GeometryError, RunError, UsageError
 from striate.geometry import trace
 from striate.memory import keep_large_buffers
-from striate.models import build, head, layer_groups
+from striate.models import build, full_size, head, labels_pixels, layer_groups
 from striate.models import preparation as preparation_of
 from striate.runs.evaluate import calibrate, evaluate_run, report_run
 from striate.runs.listener import Listener
+from striate.runs.mask_evaluation import calibrate_masks, evaluate_masks
+from striate.runs.mask_training import open_mask_data, plan_masks, prepare_masks
+from striate.runs.plan import Job, Plan
 from striate.runs.record import now, versions, write_metrics
 from striate.runs.run import FORMAT, Run, latest_unfinished, new_folder
 from striate.training.averaging import WeightAverage
 from striate.training.checkpoint import load_checkpoint, save_checkpoint
 from striate.training.choose import Facts, choose, choose_model
-from striate.training.loop import EpochRecord, Training, fit, predict_logits
+from striate.training.loop import Batches, EpochRecord, Training, fit, predict_logits
 from striate.training.machine import (
     available_memory,
     choose_device,
     choose_precision,
 )
-from striate.training.objectives import Classes
+from striate.training.objectives import Classes, Objective
 from striate.training.optimizers import make_optimizer
 from striate.training.recipe import Recipe
 from striate.training.schedule import Pace
@@ -84,8 +87,12 @@ def train(
     listener.say(f"run: {run.path}")
     finished = train_run(run, plan, job, started, listener)
     run.info["finished"] = finished
-    calibrate(run, plan.source, device)
-    evaluate_run(run, plan.source, listener, device=device, why=plan.why)
+    if isinstance(plan.source, MaskSource):
+        calibrate_masks(run, plan.source, device)
+        evaluate_masks(run, plan.source, listener, device=device, why=plan.why)
+    else:
+        calibrate(run, plan.source, device)
+        evaluate_run(run, plan.source, listener, device=device, why=plan.why)
     run.save_info()
     report_run(run)
     if finished:
@@ -97,25 +104,17 @@ def train(
     return run
 
 
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """A recipe with every setting decided, the opened data, and the reasons for the decisions."""
-
-    recipe: Recipe
-    source: Source
-    preparation: Preparation
-    why: list[str]
-
-
 def source_name(data: str) -> str:
     """What a run is called after: the source's name, or the folder's."""
     name = Path(data).expanduser().resolve().name if any(c in data for c in "/\\.~") else data
     return name or "run"
 
 
-def open_data(recipe: Recipe, listener: Listener) -> Source:
+def open_data(recipe: Recipe, listener: Listener) -> Source | MaskSource:
     """The recipe's source, checked. Raises DataError or UsageError."""
     listener.stage("reading images")
+    if is_mask_data(recipe.data):
+        return open_mask_data(recipe, listener)
     source = open_source(
         recipe.data,
         seed=recipe.seed,
@@ -131,6 +130,16 @@ def open_data(recipe: Recipe, listener: Listener) -> Source:
 def plan_from(recipe: Recipe, device: torch.device, listener: Listener) -> Plan:
     """Open and check the data, and decide everything that the recipe leaves open."""
     source = open_data(recipe, listener)
+    if isinstance(source, MaskSource):
+        plan = plan_masks(recipe, source, device)
+        listener.decided(plan.recipe, plan.why)
+        require_memory(plan, device)
+        return plan
+    if recipe.model is not None and labels_pixels(recipe.model):
+        raise UsageError(
+            f"{recipe.model} labels every pixel, and {recipe.data} has one class an image; give images with masks (a "
+            "folder of images/ and masks/), or a model that classifies, such as resnet18"
+        )
     largest = int(source.train.sizes.max())
     spec, pretrained, reason = choose_model(
         recipe, photographs=source.photographs, size=recipe.size or largest
@@ -184,6 +193,7 @@ def first_info(plan: Plan) -> dict[str, Any]:
     source = plan.source
     return {
         "format": FORMAT,
+        "task": "masks" if isinstance(source, MaskSource) else "classes",
         "created": now(),
         "finished": False,
         "classes": list(source.classes),
@@ -230,13 +240,14 @@ def require(least: int, pixels: str, device: torch.device) -> None:
 
 def images_of(plan: Plan, split_name: str, device: torch.device, listener: Listener) -> Images:
     """A split's prepared images: in memory when they fit into a quarter of what is free, else decoded by workers."""
-    split = plan.source.splits[split_name]
-    recipe = plan.recipe
+    source, recipe = plan.source, plan.recipe
+    assert isinstance(source, Source)
+    split = source.splits[split_name]
     if split_name == "train" and recipe.limit and recipe.limit < len(split):
         split = split.take(
             torch.randperm(len(split), generator=seeded(recipe.seed))[: recipe.limit].numpy()
         )
-    if decoded_bytes(plan.source, plan.preparation) <= available_memory() // 4:
+    if decoded_bytes(source, plan.preparation) <= available_memory() // 4:
         images, labels = load_memory(split, plan.preparation, progress=listener.count)
         return MemoryImages(images.to(device), labels)
     workers = (
@@ -255,15 +266,16 @@ def seeded(seed: int) -> torch.Generator:
 def build_model(plan: Plan, *, fresh: bool = False) -> nn.Module:
     """The recipe's network for the plan's images and classes; `fresh` without any given weights."""
     recipe, preparation = plan.recipe, plan.preparation
-    return build(
+    network = build(
         str(recipe.model),
         in_channels=preparation.channels,
         num_classes=len(plan.source.classes),
-        size=preparation.size,
+        size=None if labels_pixels(str(recipe.model)) else preparation.size,
         pretrained=bool(recipe.pretrained) and not fresh,
         weights=None if fresh else recipe.weights,
         **recipe.model_options,
     )
+    return full_size(network)
 
 
 def make_model(plan: Plan, device: torch.device) -> nn.Module:
@@ -275,22 +287,23 @@ def make_model(plan: Plan, device: torch.device) -> nn.Module:
 
 
 def make_training(
-    plan: Plan, model: nn.Module, device: torch.device, total: int, head_steps: int
+    plan: Plan,
+    model: nn.Module,
+    objective: Objective,
+    device: torch.device,
+    total: int,
+    head_steps: int,
 ) -> Training:
     """The state that the loop changes."""
     recipe = plan.recipe
-    assert (
-        recipe.average is not None
-        and recipe.warmup is not None
-        and recipe.label_smoothing is not None
-    )
+    assert recipe.average is not None and recipe.warmup is not None
     return Training(
         model=model,
         optimizers=make_optimizer(recipe, layer_groups(model)),
         average=WeightAverage(model, recipe.average),
         pace=Pace(total),
         warmup=recipe.warmup,
-        objective=Classes(recipe.label_smoothing),
+        objective=objective,
         dtype=choose_precision(recipe.precision, device),
         device=device,
         head=head(model) if head_steps else None,
@@ -299,20 +312,12 @@ def make_training(
     )
 
 
-@dataclass(kw_only=True)
-class Job:
-    """What a plan needs to run: batches, validation images, and the training with its model."""
-
-    batches: TrainingBatches
-    validation: Images | None
-    training: Training
-    seconds_per_step: float
-
-
 def prepare(plan: Plan, device: torch.device, listener: Listener) -> Job:
     """Load the images, build the model and measure a step; nothing is written yet."""
     recipe = plan.recipe
     listener.stage("preparing images")
+    if isinstance(plan.source, MaskSource):
+        return make_job(plan, *prepare_masks(plan, device), device, listener)
     batches = TrainingBatches(
         images=images_of(plan, "train", device, listener),
         preparation=plan.preparation,
@@ -323,16 +328,46 @@ def prepare(plan: Plan, device: torch.device, listener: Listener) -> Job:
         device=device,
     )
     validation = images_of(plan, "val", device, listener) if len(plan.source.val) else None
+
+    def evaluate(network: nn.Module) -> tuple[float, float]:
+        assert validation is not None
+        ordered = OrderedBatches(
+            images=validation,
+            preparation=plan.preparation,
+            batch=EVALUATION_BATCH,
+            device=device,
+        )
+        dtype = choose_precision(recipe.precision, device)
+        logits = predict_logits(network, ordered, dtype=dtype)
+        loss = nn.functional.cross_entropy(logits, validation.labels)
+        return float(loss), float((logits.argmax(1) == validation.labels).float().mean())
+
+    objective = Classes(recipe.label_smoothing or 0.0)
+    return make_job(
+        plan, batches, evaluate if validation is not None else None, objective, device, listener
+    )
+
+
+def make_job(
+    plan: Plan,
+    batches: Batches,
+    evaluate: Callable[[nn.Module], tuple[float, ...]] | None,
+    objective: Objective,
+    device: torch.device,
+    listener: Listener,
+) -> Job:
+    """Build the model and measure a step."""
+    recipe = plan.recipe
     listener.stage("measuring")
     torch.manual_seed(recipe.seed)
     total = max(1, round((recipe.epochs or 1) * batches.steps_per_epoch))
     head_steps = min(round((recipe.head_epochs or 0) * batches.steps_per_epoch), total // 4)
-    training = make_training(plan, make_model(plan, device), device, total, head_steps)
+    training = make_training(plan, make_model(plan, device), objective, device, total, head_steps)
     return Job(
         batches=batches,
-        validation=validation,
+        evaluate=evaluate,
         training=training,
-        seconds_per_step=seconds_per_step(plan, batches, device),
+        seconds_per_step=seconds_per_step(plan, batches, objective, device),
     )
 
 
@@ -341,7 +376,7 @@ def train_run(run: Run, plan: Plan, job: Job, started: float, listener: Listener
 
     started: time.monotonic() from which a budget counts. Returns whether it went to its end.
     """
-    recipe, training, validation = plan.recipe, job.training, job.validation
+    recipe, training = plan.recipe, job.training
     pace, per_epoch, device = training.pace, job.batches.steps_per_epoch, training.device
     if recipe.budget is not None:
         training.deadline = started + recipe.budget - training.seconds
@@ -354,18 +389,6 @@ def train_run(run: Run, plan: Plan, job: Job, started: float, listener: Listener
         f"{left * job.seconds_per_step:.0f} s on {device.type} in {name_of(training.dtype)}"
     )
 
-    def evaluate(network: nn.Module) -> tuple[float, float]:
-        assert validation is not None
-        ordered = OrderedBatches(
-            images=validation,
-            preparation=plan.preparation,
-            batch=EVALUATION_BATCH,
-            device=device,
-        )
-        logits = predict_logits(network, ordered, dtype=training.dtype)
-        loss = nn.functional.cross_entropy(logits, validation.labels)
-        return float(loss), float((logits.argmax(1) == validation.labels).float().mean())
-
     def on_epoch(history: list[EpochRecord]) -> None:
         write_metrics(run.path / "metrics.csv", history)
         listener.epoch(history[-1])
@@ -374,7 +397,7 @@ def train_run(run: Run, plan: Plan, job: Job, started: float, listener: Listener
     ended = fit(
         training,
         job.batches,
-        evaluate=evaluate if validation is not None else None,
+        evaluate=job.evaluate,
         on_step=listener.step,
         on_epoch=on_epoch,
         save=lambda state: save_checkpoint(run.path / "checkpoint", state),
@@ -413,11 +436,13 @@ def augmentation_of(recipe: Recipe) -> Augmentation:
     )
 
 
-def seconds_per_step(plan: Plan, batches: TrainingBatches, device: torch.device) -> float:
+def seconds_per_step(
+    plan: Plan, batches: Batches, objective: Objective, device: torch.device
+) -> float:
     """How long a step takes, measured on a copy that is thrown away; the random state is as before afterwards."""
     cuda = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda):
-        trial = make_training(plan, make_model(plan, device), device, 4, 0)
+        trial = make_training(plan, make_model(plan, device), objective, device, 4, 0)
         times: list[float] = []
         fit(trial, batches, on_step=lambda moment: times.append(time.monotonic()))
     return (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else 0.01

@@ -15,9 +15,21 @@ CHOICES = {
     "optimizer": ("muon", "sgd", "adamw"),
     "precision": ("auto", "fp32", "bf16"),
     "fit": ("squash", "crop", "pad"),
+    "mask_255": ("class", "ignore"),
 }
 POSITIVE = ("size", "epochs", "budget", "batch", "lr", "checkpoint_seconds", "width", "limit")
-FRACTION = ("val", "test", "warmup", "label_smoothing", "average", "erase", "mixup", "layer_decay")
+FRACTION = (
+    "val",
+    "test",
+    "warmup",
+    "label_smoothing",
+    "average",
+    "erase",
+    "mixup",
+    "layer_decay",
+    "foreground",
+    "jitter",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +79,13 @@ class Recipe:
     )
     mixup: float | None = None
     flip_test: bool | None = None
+    # a class for every pixel
+    mask_255: str | None = None  # what 255 means in masks: "class" or "ignore"
+    foreground: float | None = None  # share of crops laid over one of the rarer classes
+    dice: float | None = None  # weight of the Dice loss beside the cross-entropy
+    class_weights: bool | None = None  # rare classes weigh more in the cross-entropy
+    zoom: float | None = None  # largest zoom of a crop, in or out
+    jitter: float | None = None  # largest change of contrast and brightness, of the full scale
     # machine
     device: str = "auto"
     precision: str = "auto"

@@ -133,7 +133,8 @@ def read_naming(root: Path) -> Naming | None:
         table = [
             [cell.strip() for cell in row] for row in csv.reader(text.splitlines()) if any(row)
         ]
-        if table and not any(cell.lstrip("-").isdecimal() for cell in table[0]):
+        numbers = [any(cell.isdecimal() for cell in row) for row in table]
+        if any(numbers) and not numbers[0]:
             table = table[1:]  # the heading
         rows = [tuple(row) for row in table]  # type: ignore[misc]
     try:

@@ -14,10 +14,11 @@ from striate.data.source import Source
 from striate.data.splitting import fractions
 from striate.errors import UsageError
 
-COUNT, SIZE = 600, 96
+COUNT, SIZE = 3_000, 96
 SIDES = range(32, 8193)
-LEAST, MOST = 0.22, 0.5  # side of an item, over the side of a scene of SIZE pixels
-ITEMS = 5 / SIZE**2  # items a pixel of canvas
+LEAST, MOST = 0.17, 0.34  # side of an item, over the side of a scene of SIZE pixels
+ITEMS = 8 / SIZE**2  # items a pixel of canvas
+HIDDEN = 0.25  # share of an item that later ones may cover
 MOST_BYTES = 8 * 2**30
 INSIDE = {
     "digits": 0.45,
@@ -53,9 +54,9 @@ def scene(
 ) -> tuple[np.ndarray, np.ndarray]:
     """One scene: image (size, size, 3) uint8 and mask (size, size) uint8, 0 background, 1 + label where an item is.
 
-    items: (N, h, w) uint8, dark ground; labels: (N,). Later items cover earlier ones. Each is scaled to 22 to 50 % of 96
-    pixels, and takes one colour that differs from the ground under it. inside: share of full ink from which a pixel is
-    labelled.
+    items: (N, h, w) uint8, dark ground; labels: (N,). Each is scaled to 17 to 34 % of 96 pixels and takes one colour that
+    differs from the ground under it; it may cover up to a quarter of another. inside: share of full ink from which a pixel
+    is labelled.
     """
     image = background(rng, size)
     mask = np.zeros((size, size), dtype=np.uint8)
@@ -69,21 +70,17 @@ def scene(
         cols = slice(max(left, 0), min(left + side, size))
         ink = ink[rows.start - top : rows.stop - top, cols.start - left : cols.stop - left]
         covered = ink > inside
-        if not covered.any():
+        before = mask[rows, cols]
+        if not covered.any() or (covered & (before > 0)).sum() > HIDDEN * covered.sum():
             continue
         under = image[rows, cols]
         colour = rng.uniform(0, 1, 3).astype(np.float32)
         ground = under[covered].mean(0)
-        if np.abs(colour - ground).mean() < 0.25:
-            colour = np.where(ground < 0.5, np.maximum(colour, 0.75), np.minimum(colour, 0.25))
-        # What is labelled is opaque; around it the ink runs out over the ground.
-        shade = np.clip(ink / inside, 0, 1)[..., None]
-        texture = (0.6 + 0.4 * ink)[..., None]
-        image[rows, cols] = np.where(
-            covered[..., None],
-            colour * texture,
-            under * (1 - 0.5 * shade) + 0.5 * shade * colour * texture,
-        )
+        if np.abs(colour - ground).mean() < 0.35:
+            colour = np.where(ground < 0.5, np.maximum(colour, 0.85), np.minimum(colour, 0.15))
+        # What is labelled is opaque, shaded by its ink; its outline is smoothed over a pixel by the resize itself.
+        texture = (0.7 + 0.3 * ink)[..., None]
+        image[rows, cols] = np.where(covered[..., None], colour * texture, under)
         mask[rows, cols][covered] = labels[index] + 1
     noise = rng.normal(0, 0.02, image.shape).astype(np.float32)
     return (np.clip(image + noise, 0, 1) * 255).round().astype(np.uint8), mask
@@ -133,6 +130,7 @@ def open_scenes(
         where=f"generated from {items.name} and seed {seed}",
         fingerprint=digest.hexdigest(),
         horizontal_flip=items.horizontal_flip or False,
+        generated=True,
         train=splits["train"],
         val=splits["val"],
         test=splits["test"],

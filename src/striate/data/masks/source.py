@@ -157,6 +157,7 @@ class MaskSource:
     alone: images without a mask and masks without an image, left out.
     misfits: pairs whose sizes differ, left out.
     strange: masks with pixels of no class, which are ignored.
+    generated: drawn at random, so that augmentation adds nothing.
     """
 
     name: str
@@ -174,6 +175,7 @@ class MaskSource:
     notes: tuple[str, ...] = ()
     photographs: bool = False
     horizontal_flip: bool | None = None
+    generated: bool = False
 
     @property
     def splits(self) -> dict[str, MaskSplit]:

@@ -1,0 +1,221 @@
+"""Dossiers: the units of a run, or of published weights, on the images that go with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from striate.data import Source, Split, load_memory, open_source
+from striate.errors import DataError, UsageError
+from striate.findings import Figure, Finding
+from striate.runs.images import balanced, images_of, source_of
+from striate.runs.run import Run
+from striate.runs.subject import Subject, open_subject
+from striate.units import Network, UnitIndex, UnitLayer, index_units, nearest, tune_layer
+from striate.units.dossier import find_dossier, investigate
+from striate.units.overview import (
+    chosen_layers,
+    find_dead,
+    find_filters,
+    find_overview,
+    find_selective,
+)
+from striate.units.painting import colours_of
+from striate.units.probe import Probe
+from striate.units.sheets import draw_rows
+from striate.units.wall import find_layer_units
+
+LIMIT = 2000  # images looked at unless asked for more
+REPORT_LIMIT = 1000
+SEARCHED = 5000  # training images among which neighbours are looked for
+NEAREST = 6
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """Images (N, C, H, W) uint8 with labels (N,) or None and class names, and where they are from."""
+
+    images: Tensor
+    labels: Tensor | None
+    classes: tuple[str, ...]
+    where: str
+
+
+def network_of(subject: Subject) -> Network:
+    """The subject's network with its normalisation. Raises UsageError or GeometryError where units cannot be found."""
+    preparation = subject.preparation
+    return Network(subject.model, subject.shape, mean=preparation.mean, std=preparation.std)
+
+
+def unit_findings(run: Run, source: Source, *, limit: int = REPORT_LIMIT) -> list[Finding]:
+    """What the report says of a run's units: first filters, the most selective units of three layers, dead units."""
+    subject = open_subject(run)
+    network = network_of(subject)
+    images, labels = images_of(run, limit=limit, source=source)
+    mask = run.labels_pixels
+    index = index_units(
+        network, [images if mask else (images, labels)], classes=0 if mask else len(run.classes)
+    )
+    return [
+        find_filters(network),
+        find_selective(index, chosen_layers(network), images, () if mask else run.classes),
+        find_dead(index),
+    ]
+
+
+def seen_by(
+    subject: Subject, data: str | None, *, limit: int = LIMIT, seed: int = 0
+) -> Seen | None:
+    """The images on which a subject's units are looked at; None for published weights without data.
+
+    data: a source or a folder; a run's own test images if not given. Classes of published weights are told by name, and
+    a source with other classes than the network has no labels. Raises DataError, UsageError or RunError.
+    """
+    run = subject.run
+    if run is not None:
+        source = source_of(run, data)
+        images, labels = images_of(run, limit=limit, seed=seed, source=source)
+        return Seen(images, None if run.labels_pixels else labels, run.classes, source.where)
+    if data is None:
+        return None
+    if (
+        Path(data).is_dir()
+        and any(Path(data).iterdir())
+        and not any(p.is_dir() for p in Path(data).iterdir())
+    ):
+        return _loose(subject, Path(data), limit)
+    source = open_source(data, seed=seed)
+    split = _largest(source)
+    chosen = split.take(balanced(split.labels, limit, seed)) if limit < len(split) else split
+    images, labels = load_memory(chosen, subject.preparation)
+    if set(source.classes) <= set(subject.classes):
+        place = torch.tensor([subject.classes.index(name) for name in source.classes])
+        return Seen(images, place[labels], subject.classes, source.where)
+    return Seen(images, None, (), source.where)
+
+
+def _loose(subject: Subject, folder: Path, limit: int) -> Seen:
+    """The images that lie in a folder without classes."""
+    found = []
+    for path in sorted(folder.iterdir())[:limit]:
+        try:
+            found.append(torch.from_numpy(subject.read(path)))
+        except DataError:
+            continue
+    if not found:
+        raise DataError(f"{folder} has no image that can be read; give a folder of images")
+    return Seen(torch.stack(found), None, (), str(folder))
+
+
+def _largest(source: Source) -> Split:
+    return max((source.test, source.val, source.train), key=len)
+
+
+def units_of(
+    target: str | Path | Run,
+    *,
+    layer: str | None = None,
+    unit: int | None = None,
+    data: str | None = None,
+    image: str | Path | None = None,
+    limit: int = LIMIT,
+    seed: int = 0,
+    say: Say = lambda text: None,
+) -> Iterator[Finding]:
+    """Findings on the units of a run or of published weights.
+
+    Without `layer` an overview of all layers; with it that layer's wall and table; with `unit` the unit's dossier, and
+    with an image file its nearest neighbours among the training images. data: a source or folder; a run's own test images
+    if not given; published weights without data are measured by kernels, gratings, noise and synthesis alone.
+    Raises UsageError for what does not exist.
+    """
+    if unit is not None and layer is None:
+        raise UsageError("a unit is one of a layer: give --layer too")
+    subject = open_subject(target)
+    network = network_of(subject)
+    chosen = network.layer(layer) if layer is not None else None
+    if chosen is not None and unit is not None and not 0 <= unit < chosen.units:
+        from striate.units.layers import find_unit
+
+        find_unit(chosen, unit)
+    own = torch.from_numpy(subject.read(image)).unsqueeze(0) if image is not None else None
+    say("reading images")
+    seen = seen_by(subject, data, limit=limit, seed=seed)
+    index = None
+    if seen is not None:
+        say(f"looking at {len(seen.images):,} images")
+        layers = network.layers if chosen is None else (chosen,)
+        index = indexed(network, seen, layers)
+    classes = seen.classes if seen is not None else subject.classes
+    if chosen is None:
+        yield find_overview(network, index, classes)
+        yield find_filters(network)
+        if seen is not None and index is not None:
+            yield find_selective(index, chosen_layers(network), seen.images, classes)
+            yield find_dead(index)
+    elif unit is None:
+        say("gratings")
+        found = tune_layer(Probe(network, chosen)) if chosen.grid else None
+        shown = own if own is not None else seen.images[:1] if seen is not None else None
+        yield find_layer_units(
+            network, chosen, index=None if index is None else index[chosen.name],
+            images=None if seen is None else seen.images, classes=classes, tuning=found, image=shown,
+        )  # fmt: skip
+    else:
+        colours = None
+        if seen is not None and len(seen.images) >= 50 and network.channels == 3:
+            colours = colours_of(network.images(seen.images[:200]))
+        dossier = investigate(
+            network, chosen, unit, index=None if index is None else index[chosen.name],
+            images=None if seen is None else seen.images, labels=None if seen is None else seen.labels,
+            classes=len(classes), image=own, colours=colours, seed=seed, progress=say,
+        )  # fmt: skip
+        yield find_dossier(dossier, classes)
+    if own is not None and seen is not None:
+        say("neighbours")
+        yield neighbours(subject, network, own, seen, data)
+
+
+def indexed(network: Network, seen: Seen, layers: Sequence[UnitLayer]) -> UnitIndex:
+    """One pass over the images."""
+    labels = seen.labels
+    item = seen.images if labels is None else (seen.images, labels)
+    return index_units(
+        network, [item], layers=layers, classes=0 if labels is None else len(seen.classes)
+    )
+
+
+def neighbours(
+    subject: Subject, network: Network, image: Tensor, seen: Seen, data: str | None
+) -> Finding:
+    """The training images nearest to an image in the last hidden layer; among `seen` for published weights."""
+    pool, labels, where = seen.images, seen.labels, "the given images"
+    if subject.run is not None and data is None:
+        pool, labels = images_of(subject.run, "train", limit=SEARCHED)
+        where = f"{len(pool):,} training images"
+    distances, numbers = nearest(network, image, [pool], count=min(NEAREST, len(pool)))
+    names = [
+        subject.classes[int(labels[i])]
+        if labels is not None and not isinstance(labels[i], Path)
+        else ""
+        for i in numbers[0].tolist()
+    ]
+    titles = [f"{n}\n{d:.3g}".strip() for n, d in zip(names, distances[0].tolist(), strict=True)]
+    row = [image[0].float() / 255, *[pool[i].float() / 255 for i in numbers[0].tolist()]]
+    caption = (
+        f"An image and its nearest among {where}, by Euclidean distance in the last hidden layer."
+    )
+    figure: Figure = draw_rows([("", row, ["the image", *titles])], caption)
+    return Finding(
+        name="neighbours",
+        title="Nearest in feature space",
+        verdict=f"Nearest among {where}: {', '.join(dict.fromkeys(n for n in names if n)) or 'see the picture'}.",
+        figures=(figure,),
+        data={"distances": distances[0].tolist(), "images": numbers[0].tolist(), "classes": names},
+    )

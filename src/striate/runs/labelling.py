@@ -1,0 +1,46 @@
+"""Label: a class for every pixel of one image, of any size."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from striate.data import Preparation
+from striate.inference.tiled import tiled
+from striate.training.loop import logits_of
+
+WHOLE = 2**21  # pixels; larger images are labelled tile by tile, with the same numbers
+TILES = "1GB"
+
+
+@torch.inference_mode()
+def label(
+    network: nn.Module,
+    preparation: Preparation,
+    image: torch.Tensor,
+    *,
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
+    flip: bool = False,
+) -> torch.Tensor:
+    """Logits (K, H, W) float32 on the CPU of an image (C, H, W) uint8 at its own size.
+
+    dtype: what layers compute in; images of more than two million pixels are computed in float32. flip: the mean with the
+    mirrored image's.
+    """
+    was_training = network.training
+    network.eval()
+    try:
+        if image.shape[-2] * image.shape[-1] > WHOLE and device.type == "cpu":
+            out = tiled(network, image[None], memory=TILES, prepare=preparation.normalise)
+            logits = out[0] if out.ndim == 4 else out
+        else:
+            x = preparation.normalise(image[None].to(device))
+            x = x.contiguous(memory_format=torch.channels_last)
+            with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+                logits = logits_of(network(x))[0].float()
+                if flip:
+                    logits = (logits + logits_of(network(x.flip(-1)))[0].flip(-1).float()) / 2
+    finally:
+        network.train(was_training)
+    return logits.cpu()

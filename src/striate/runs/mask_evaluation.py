@@ -1,0 +1,190 @@
+"""Evaluate a network that labels pixels: everything that its run's report says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from striate import evaluation
+from striate.data.masks import IGNORE, MaskSource
+from striate.data.masks.checks import check_masks
+from striate.data.masks.description import describe_masks
+from striate.data.masks.palette import overlay
+from striate.data.masks.source import MaskSplit
+from striate.errors import StriateError
+from striate.evaluation.masks.classwise import per_class_masks
+from striate.evaluation.masks.gallery import gallery
+from striate.evaluation.masks.headline import headline_masks
+from striate.evaluation.masks.scores import MaskScores, boundary_hits, confusion_matrix
+from striate.evaluation.temperature import fit_temperature
+from striate.findings import Finding
+from striate.geometry import summary, trace
+from striate.runs.labelling import label
+from striate.runs.listener import Listener
+from striate.runs.run import Run
+from striate.runs.seeing import how_far
+from striate.training.machine import choose_precision
+
+SAMPLED = 400  # pixels an image whose probabilities are kept for calibration
+LEAST_FOR_TEMPERATURE = 4  # validation images
+
+
+def evaluate_masks(
+    run: Run,
+    source: MaskSource,
+    listener: Listener,
+    *,
+    device: torch.device | None = None,
+    why: Sequence[str] = (),
+) -> None:
+    """Evaluate `run` on its held-out images, store the findings and leave the numbers in `run.info`.
+
+    Uses the test split, or the validation split where there is no test split.
+    """
+    listener.stage("evaluating")
+    device = device or torch.device("cpu")
+    split = source.test if len(source.test) else source.val
+    run.add(describe_masks(source))
+    run.add(check_masks(source))
+    headline = None
+    if len(split):
+        scores, probabilities, labels = score(run, split, device, listener)
+        headline = run.add(headline_masks(scores, seed=run.recipe.seed))
+        total = scores.counts.sum(0)
+        run.info["results"] = {
+            "split": "test" if len(source.test) else "val",
+            "images": len(split),
+            "accuracy": float(total.trace() / max(total.sum(), 1)),
+            "mean_iou": headline.data["iou"]["value"],
+        }
+        run.add(per_class_masks(scores, seed=run.recipe.seed))
+        said: dict[int, np.ndarray] = {}
+
+        def predicted(index: int) -> np.ndarray:
+            if index not in said:
+                said[index] = logits_of_image(run, split, index, device).argmax(0).byte().numpy()
+            return said[index]
+
+        run.add(
+            gallery(
+                scores,
+                lambda i: run.preparation.colours(split.image(i)).transpose(1, 2, 0),
+                split.mask,
+                predicted,
+                lambda image, mask: overlay(image, mask, run.classes),
+            )
+        )
+        if len(labels):
+            found = evaluation.calibration(probabilities, labels, run.classes, seed=run.recipe.seed)
+            run.add(of_pixels(found))
+        try:
+            run.add(how_far(run, source, split))
+        except StriateError as error:
+            listener.say(f"no measure of how far it sees: {error}")
+    if run.metrics:
+        run.add(evaluation.training_curves(run.metrics))
+    try:
+        run.add(summary(trace(run.model, (1, run.preparation.channels, *run.preparation.size))))
+    except StriateError as error:
+        listener.say(f"no layer table: {error}")
+    facts = {
+        **run.info.get("training", {}),
+        "data": run.info["data"]["where"],
+        "fingerprint": source.fingerprint,
+    }
+    run.add(
+        evaluation.recipe(
+            run.info["recipe"], run.info["versions"], facts=facts | {"decided": list(why)}
+        )
+    )
+    if headline is not None:
+        listener.finding(headline)
+
+
+def of_pixels(found: Finding) -> Finding:
+    """A finding on calibration that speaks of pixels."""
+
+    def words(text: str) -> str:
+        return text.replace("images", "pixels").replace("image", "pixel")
+
+    return replace(
+        found,
+        verdict=words(found.verdict),
+        advice=words(found.advice),
+        tables=tuple(replace(t, caption=words(t.caption)) for t in found.tables),
+        figures=tuple(
+            replace(f, caption=words(f.caption), alt=words(f.alt)) for f in found.figures
+        ),
+    )
+
+
+def logits_of_image(run: Run, split: MaskSplit, index: int, device: torch.device) -> torch.Tensor:
+    """Logits (K, H, W) of one image of a split."""
+    image = torch.from_numpy(run.preparation.colours(split.image(index)))
+    return label(
+        run.model.to(device),
+        run.preparation,
+        image,
+        device=device,
+        dtype=choose_precision(run.recipe.precision, device),
+        flip=bool(run.recipe.flip_test),
+    )
+
+
+def score(
+    run: Run, split: MaskSplit, device: torch.device, listener: Listener
+) -> tuple[MaskScores, np.ndarray, np.ndarray]:
+    """Counts of every image, and probabilities (M, K) and labels (M,) of some pixels of each."""
+    classes = len(run.classes)
+    counts, near, total = [], [], []
+    sampled: list[np.ndarray] = []
+    truths: list[np.ndarray] = []
+    rng = np.random.default_rng(run.recipe.seed)
+    try:
+        for i in range(len(split)):
+            logits = logits_of_image(run, split, i, device)
+            truth = split.mask(i)
+            said = logits.argmax(0)
+            counts.append(confusion_matrix(said, torch.from_numpy(truth), classes))
+            hits = boundary_hits(said.byte().numpy(), truth, classes)
+            near.append(hits[0])
+            total.append(hits[1])
+            valid = np.flatnonzero(truth.ravel() != IGNORE)
+            if len(valid):
+                at = rng.choice(valid, min(SAMPLED, len(valid)), replace=False)
+                picked = logits.flatten(1)[:, torch.from_numpy(at)].T / run.temperature
+                sampled.append(torch.softmax(picked, 1).numpy())
+                truths.append(truth.ravel()[at].astype(np.int64))
+            listener.count(i + 1, len(split))
+    finally:
+        run.model.cpu()
+    scores = MaskScores(
+        counts=np.stack(counts),
+        near=np.stack(near),
+        total=np.stack(total),
+        classes=run.classes,
+        keys=split.keys,
+    )
+    if not sampled:
+        return scores, np.zeros((0, classes), dtype=np.float32), np.zeros(0, dtype=np.int64)
+    return scores, np.concatenate(sampled), np.concatenate(truths)
+
+
+def calibrate_masks(run: Run, source: MaskSource, device: torch.device) -> None:
+    """Fit the run's temperature on pixels of its validation images, if there are enough of them."""
+    if len(source.val) < LEAST_FOR_TEMPERATURE or not len(source.test):
+        return
+    rng = np.random.default_rng(run.recipe.seed)
+    rows, labels = [], []
+    for i in range(min(len(source.val), 64)):
+        logits = logits_of_image(run, source.val, i, device).flatten(1)
+        truth = source.val.mask(i).ravel()
+        valid = np.flatnonzero(truth != IGNORE)
+        at = rng.choice(valid, min(SAMPLED, len(valid)), replace=False)
+        rows.append(logits[:, torch.from_numpy(at)].T)
+        labels.append(torch.from_numpy(truth[at].astype(np.int64)))
+    run.model.cpu()
+    run.info["temperature"] = round(fit_temperature(torch.cat(rows), torch.cat(labels)), 4)
