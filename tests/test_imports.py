@@ -28,9 +28,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": {"errors", "data", "memory"},
     "evaluation": FOUND,
     "runs": ANALYSIS
-    | {"attribution", "memory", "models", "data", "training", "evaluation", "report"},
+    | {"attribution", "units", "memory", "models", "data", "training", "evaluation", "report"},
     "attribution": ANALYSIS,
-    "units": ANALYSIS,
+    "units": ANALYSIS | {"attribution"},
     "robustness": ANALYSIS,
     "diagnostics": ANALYSIS,
     "report": FOUND,

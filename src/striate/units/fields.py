@@ -67,17 +67,15 @@ def crop(image: Tensor, box: Sequence[Span]) -> Tensor:
     return image[:, top:bottom, left:right]
 
 
-def framed(image: Tensor, box: Sequence[Span], fill: float = 1.0) -> Tensor:
-    """The crop of a box that may reach over the border, (C, h, w), `fill` where there is no image.
-
-    Only as much of the outside is kept as lies within one image's size.
-    """
+def framed(image: Tensor, box: Sequence[Span], seen: Sequence[Span] | None = None) -> Tensor:
+    """The pixels (C, h, w) of a box that may reach over the border, nan beyond the image and outside `seen`."""
     rows, cols = image.shape[-2:]
-    (top, bottom), (left, right) = (
-        (max(a, -n), min(b, 2 * n)) for (a, b), n in zip(box, (rows, cols), strict=True)
-    )
-    page = torch.full((image.shape[0], bottom - top, right - left), fill, dtype=torch.float32)
-    inner = clipped(box, (rows, cols))
-    (t, b), (le, r) = inner
-    page[:, t - top : b - top, le - left : r - left] = crop(image, inner)
+    (top, bottom), (left, right) = box
+    page = torch.full((image.shape[0], bottom - top, right - left), torch.nan)
+    (t, b), (le, r) = clipped(box, (rows, cols))
+    if seen is not None:
+        (t, b), (le, r) = (
+            (max(x, y), min(z, w)) for (x, z), (y, w) in zip(((t, b), (le, r)), seen, strict=True)
+        )
+    page[:, t - top : b - top, le - left : r - left] = crop(image, ((t, b), (le, r)))
     return page

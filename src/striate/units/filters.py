@@ -12,6 +12,7 @@ from striate.units.network import Network
 
 ALIKE = 0.95  # correlation of two kernels from which they count as near-duplicates
 SHUFFLES = 99
+ENOUGH, DEEP = 25, 8  # places, or channels, from which structure and noise can be told apart
 NOISE = 0.05  # share of shuffled kernels that are as smooth: more, and the kernel counts as noise
 MOST_PAIRS = 4096  # units of a layer up to which all pairs are compared
 
@@ -22,7 +23,7 @@ class Filters:
 
     kernels (U, C, h, w); of a matrix, (U, C, 1, 1). norms (U,). twin (U,): the unit whose kernel is most alike, -1
     where there is none; likeness (U,): their correlation, its sign kept. noise (U,): how large a share of kernels with
-    the same weights in random places is as smooth, or None where a kernel has fewer than 9 places.
+    the same weights in random places is as smooth, or None where a kernel has too few places to tell.
     """
 
     kernels: Tensor
@@ -96,10 +97,10 @@ def examine(kernels: Tensor, *, seed: int = 0) -> Filters:
         likeness = torch.where(known, best.values, torch.nan)
         twin = torch.where(known, best.indices, -1)
     noise = None
-    if min(kernels.shape[-2:]) >= 3:
+    places = kernels.shape[-2] * kernels.shape[-1]
+    if min(kernels.shape[-2:]) >= 3 and (places >= ENOUGH or kernels.shape[1] >= DEEP):
         generator = torch.Generator().manual_seed(seed)
         real = roughness(kernels)
-        places = kernels.shape[-2] * kernels.shape[-1]
         count = torch.ones(units)
         for _ in range(SHUFFLES):
             order = torch.randperm(places, generator=generator)

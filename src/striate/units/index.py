@@ -87,7 +87,7 @@ class LayerIndex:
         return torch.where(self.class_means.amax(1) > 0, self.class_means.argmax(1), -1)
 
     def top(self, unit: int) -> list[Peak]:
-        """The unit's strongest images, strongest first; those that do not drive it above 0 are left out if it is rectified."""
+        """The unit's strongest images, strongest first; of a rectified one only those that drive it above 0."""
         found = []
         for value, image, place in zip(
             self.peaks[unit].tolist(), self.images[unit].tolist(), self.places[unit].tolist(), strict=True

@@ -13,7 +13,7 @@ from striate.units.network import Network, evaluating
 
 
 def hidden(network: Network) -> int:
-    """Index of the last hidden layer's value: what the last layer with kernels reads. Raises UsageError for a single layer."""
+    """Index of the value that the last layer with kernels reads. Raises UsageError for a single layer."""
     head = network.head
     assert head.weighted is not None
     record = network.geometry.records[head.weighted]

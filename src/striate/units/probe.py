@@ -70,7 +70,7 @@ class Probe:
         *,
         leak: float = 0.0,
     ) -> list[Tensor]:
-        """Values (N, U) at the position for pixel patches (N, C, rows, columns) in [0, 1], in one go, with their gradient."""
+        """Values (N, U) at the position for pixel patches (N, C, rows, columns) in [0, 1], with their gradient."""
         crop = Crop(self.network.from_pixels(patches), self.box)
         n = len(patches)
         found = self.network.run(wanted, {self.source: crop}, batch=n, boxes=self.boxes, leak=leak)

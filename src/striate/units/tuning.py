@@ -128,7 +128,7 @@ class UnitTuning:
 
 
 def circular_variance(orientations: Tensor, curves: Tensor) -> Tensor:
-    """1 - |sum of r exp(2 i angle)| / sum of r, for curves (..., O) at orientations (O,) in degrees (Ringach et al. 2002)."""
+    """1 - |sum of r exp(2 i angle)| / sum of r, for curves (..., O) at angles (O,) in degrees (Ringach et al. 2002)."""
     angle = 2 * torch.deg2rad(orientations)
     x, y = (curves * torch.cos(angle)).sum(-1), (curves * torch.sin(angle)).sum(-1)
     return 1 - torch.sqrt(x**2 + y**2) / curves.sum(-1).clamp(min=1e-12)
