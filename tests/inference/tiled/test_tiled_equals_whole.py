@@ -91,6 +91,22 @@ def test_logits_of_any_size_are_those_of_the_whole(
     assert relative(tiled(module, x, tile=64, strategy=strategy), whole) < 1e-5
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "resnext50_32x4d", "skresnet18", "resnest14d", "dpn48b", "dla34", "hrnet_w18_small", "inception_v3", "xception41",
+        "nf_resnet26", "repvgg_a0", "ghostnet_050", "fbnetc_100", "tinynet_e", "cspresnet50", "ese_vovnet19b_dw",
+        "mobilenetv4_conv_small", "regnetz_b16",
+    ],
+)  # fmt: skip
+def test_every_convolutional_family_of_timm(name: str) -> None:
+    module = settle(striate.build(f"timm/{name}", in_channels=3, num_classes=7))
+    x = image(1, 3, 160, 128)
+    with torch.inference_mode():
+        whole = module(x)
+    assert relative(tiled(module, x, tile=64), whole) < 1e-5
+
+
 @STRATEGIES
 @pytest.mark.parametrize("bilinear", [False, True])
 @pytest.mark.parametrize("tile", [16, 40, 500])
@@ -150,12 +166,6 @@ def test_a_certificate_states_and_checks() -> None:
     assert certificate.exact
     assert certificate.verdict
     assert certificate.to_dict()
-
-
-def test_attention_over_space_is_refused_with_its_layer() -> None:
-    module = striate.build("timm/vit_tiny_patch16_224", in_channels=3, num_classes=5).eval()
-    with pytest.raises(StriateError, match="blocks"):
-        tiled(module, image(1, 3, 224, 224), tile=64)
 
 
 def test_values_that_are_not_finite_name_their_layer() -> None:
