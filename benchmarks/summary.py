@@ -1,6 +1,6 @@
 """Summaries: Striate's trace and table against torchinfo, ptflops and fvcore, in turn.
 
-    python benchmarks/summary.py [--rounds 7] [--json]
+    python benchmarks/summary.py [--rounds 7] [--network NAME]... [--json]
 
 Each round runs every tool once on the same module, in an order that rotates, so that a disturbance meets all of them.
 Printed are the median time of each, the ratio peer / Striate (least, median, most over the rounds), and the multiply-adds
@@ -118,6 +118,7 @@ def measure(module: nn.Module, tools: dict[str, Any], rounds: int) -> dict[str, 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--network", choices=NETWORKS, action="append", help="all if not given")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     if args.rounds < 5:
@@ -125,8 +126,8 @@ def main() -> None:
     torch.set_num_threads(2)
     tools = installed()
     found = {}
-    for network, build in NETWORKS.items():
-        found[network] = measure(build().eval(), tools, args.rounds)
+    for network in args.network or NETWORKS:
+        found[network] = measure(NETWORKS[network]().eval(), tools, args.rounds)
         if args.json:
             continue
         print(

@@ -49,7 +49,7 @@ def test_the_table_folds_to_what_fits(resnet: Any) -> None:
     ]
     assert sum(cells(finding, "share")[i] for i in top) == pytest.approx(1)
     assert "25.6 million parameters and 4.09 billion products" in finding.verdict
-    assert "427×427 pixels, as much as the whole input" in finding.verdict
+    assert "427×427 pixels, no less than the whole input of 224×224" in finding.verdict
     assert [len(summary(resnet, depth=d).tables[0].rows) for d in (1, 2)] == [10, 26]
     json.dumps(finding.to_dict())
     assert finding.figures[0].media == "image/svg+xml"

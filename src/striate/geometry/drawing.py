@@ -80,12 +80,14 @@ def draw_receptive_fields(
     image: np.ndarray,
     layers: Sequence[str] | None = None,
     position: tuple[float, float] = (0.5, 0.5),
+    *,
+    png: bool = True,
 ) -> Figure:
     """Boxes on an image: what one position of each layer sees, growing layer by layer.
 
     image: (H, W) or (H, W, 3), uint8 or floats from 0 to 1, of the traced size. layers: names; a few are chosen if not
-    given. position: the place in the layer's map as fractions of its height and width. Raises UsageError if the network
-    is not two-dimensional or the image has another size.
+    given. position: the place in the layer's map as fractions of its height and width. png: or SVG.
+    Raises UsageError if the network is not two-dimensional or the image has another size.
     """
     _two_axes(geometry)
     if image.shape[:2] != geometry.image:
@@ -133,12 +135,17 @@ def draw_receptive_fields(
             figure,
             caption="What one position of each layer sees of the image, clipped at the border.",
             alt=f"Nested boxes on an image, one for each of {len(chosen)} layers.",
-            png=True,
+            png=png,
         )
 
 
-def draw_utilisation(geometry: Geometry, layer: str | None = None) -> Figure:
-    """A map of how often each pixel is read (seed 001), with its numbers where there are few."""
+def draw_utilisation(
+    geometry: Geometry, layer: str | None = None, *, png: bool | None = None
+) -> Figure:
+    """A map of how often each pixel is read (seed 001), with its numbers where there are few.
+
+    layer: the last one that keeps positions if not given. png: or SVG, which small maps are if it is not given.
+    """
     _two_axes(geometry)
     counts = utilisation(geometry, layer)
     with style():
@@ -160,7 +167,7 @@ def draw_utilisation(geometry: Geometry, layer: str | None = None) -> Figure:
             alt="A map of counts, lowest at the corners."
             if counts[0, 0] == counts.min()
             else "A map of counts.",
-            png=max(counts.shape) > 64,
+            png=max(counts.shape) > 64 if png is None else png,
         )
 
 

@@ -245,7 +245,7 @@ def _verdict(geometry: Geometry, unknown: bool) -> str:
         grid = _times(tuple(n for n in value.extents if n is not None))
         where = f"the last layer with positions, {layer.name} ({grid}), sees {_field(axes)} pixels"
         if all(s >= n for s, n in zip(sizes, image, strict=True)):
-            return f"{text}; {where}, as much as the whole input."
+            return f"{text}; {where}, no less than the whole input of {_times(image)}."
         return f"{text}; {where} of {_times(image)}."
     return f"{text}."
 
