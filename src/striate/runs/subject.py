@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from striate.data import Preparation
+from striate.data import Preparation, read_image
 from striate.errors import UsageError
 from striate.models import MODELS, build, imagenet_classes
 from striate.models import preparation as preparation_of
@@ -63,7 +63,12 @@ class Subject:
         return (1, self.preparation.channels, *self.preparation.size)
 
     def read(self, path: str | Path) -> np.ndarray:
-        """An image file as the network sees it: (C, H, W) uint8. Raises DataError."""
+        """An image file as the network sees it: (C, H, W) uint8; where pixels are labelled at its own size.
+
+        Raises DataError.
+        """
+        if self.run is not None and self.run.labels_pixels:
+            return self.preparation.colours(read_image(path))
         return self.preparation.read(Path(path))
 
     def normalise(self, batch: torch.Tensor) -> torch.Tensor:
