@@ -91,7 +91,9 @@ def test_zoo(name: str) -> None:
 FAMILIES = {
     "seresnet18": 65,
     "efficientnet_lite0": 65,
+    "efficientnet_b0": 64,
     "mobilenetv3_small_050": 64,
+    "inception_v3": 79,
     "regnety_002": 64,
     "convnext_atto": 64,
     "resnetv2_50": 64,

@@ -25,7 +25,7 @@ from striate.memory import keep_large_buffers
 
 Progress = Callable[[int, int], None]
 
-PATCHES = 12 << 20  # bytes of one batch's boxes: what stays in the caches of a processor
+PATCHES = 64 << 20  # bytes of one batch: smaller ones leave the matrices of small boxes too thin for two threads
 HEAD = 64 << 20
 MIXED = 8  # images at a time where an operation without a rule fixes their number
 # What a program costs besides its arithmetic, as multiply-adds: preparing a kernel for a new size, and moving a number.
@@ -117,7 +117,7 @@ class Incremental:
         boxes: (N, axes, 2), for an image N pairs of half-open intervals ((row, row), (column, column)), in pixels.
         contents: one for all boxes or a list of one a box; each a number, one number a channel, or pixels of the box's
             size or of the image's (then those inside the box are taken).
-        target: see `score_of`. batch: boxes at a time; chosen to fit the processor's caches if not given.
+        target: see `score_of`. batch: boxes at a time; as many as take 64 MiB if not given.
         memory: bytes that one batch may take. progress: called with (boxes done, boxes).
         """
         regions = self._regions(boxes)
