@@ -34,7 +34,7 @@ from striate.errors import GeometryError
 from striate.geometry import Geometry, trace
 
 MOST = 300_000_000  # parameters of a model that is given memory; larger ones are traced on meta
-CLIPS = {"mvit": (16, 224, 224), "swin3d": (16, 224, 224), "s3d": (16, 112, 112), "r3d": (16, 112, 112),
+CLIPS = {"mvit": (16, 224, 224), "swin3d": (16, 224, 224), "s3d": (16, 224, 224), "r3d": (16, 112, 112),
          "mc3": (16, 112, 112), "r2plus1d": (16, 112, 112)}  # fmt: skip
 
 

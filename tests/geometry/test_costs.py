@@ -63,7 +63,10 @@ def test_figures_that_torchvision_publishes(name: str) -> None:
 
 
 # (frames, height, width) of the clips that the figures stand for: what the references trained on, not `min_temporal_size`
-CLIPS = {"mc3_18": (16, 112, 112), "r3d_18": (16, 112, 112), "mvit_v1_b": (16, 224, 224)}
+CLIPS = {
+    **dict.fromkeys(("mc3_18", "r2plus1d_18", "r3d_18"), (16, 112, 112)),
+    **dict.fromkeys(("mvit_v1_b", "mvit_v2_s", "s3d", "swin3d_s", "swin3d_t"), (16, 224, 224)),
+}
 
 
 @pytest.mark.parametrize("name", CLIPS)
@@ -79,7 +82,15 @@ def test_figures_of_video_networks(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["lraspp_mobilenet_v3_large", "deeplabv3_resnet50", "fcn_resnet50"]
+    "name",
+    [
+        "lraspp_mobilenet_v3_large",
+        "deeplabv3_mobilenet_v3_large",
+        "deeplabv3_resnet50",
+        "deeplabv3_resnet101",
+        "fcn_resnet50",
+        "fcn_resnet101",
+    ],  # fmt: skip
 )
 def test_figures_of_segmentation_networks(name: str) -> None:
     (weights,) = get_model_weights(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from striate.errors import UsageError
@@ -168,6 +169,7 @@ def _joined(sizes: tuple[int | None, ...]) -> str | None:
     return None if not sizes or None in sizes else "x".join(map(str, sizes))
 
 
+@lru_cache(maxsize=4096)
 def _size(axis: Axis | None) -> str:
     if axis is None:
         return "all"

@@ -20,13 +20,15 @@ class Node:
     kind: str
     layer: Layer | None = None
     children: list[Node] = field(default_factory=list)
+    _layers: list[Layer] | None = None
 
     @property
     def layers(self) -> list[Layer]:
-        """Its operations, in the order they run."""
-        if self.layer is not None:
-            return [self.layer]
-        return [layer for child in self.children for layer in child.layers]
+        """Its operations, in the order they run; put together once, when the tree is complete."""
+        if self._layers is None:
+            own = [] if self.layer is None else [self.layer]
+            self._layers = own or [x for child in self.children for x in child.layers]
+        return self._layers
 
     @property
     def params(self) -> int:
