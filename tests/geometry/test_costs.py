@@ -90,7 +90,7 @@ def test_figures_of_video_networks(name: str) -> None:
         "deeplabv3_resnet101",
         "fcn_resnet50",
         "fcn_resnet101",
-    ],  # fmt: skip
+    ],
 )
 def test_figures_of_segmentation_networks(name: str) -> None:
     (weights,) = get_model_weights(name)
