@@ -214,7 +214,6 @@ class Kernel:
         out = geometry.values[record.output]
         none: Box = (None,) * geometry.axes
         plain = all(s.kind == "chain" or s.kind == "read" for s in where)
-        pointwise_args = record.args
 
         def run(held: list[Tensor], needs: Sequence[Box], box: Box) -> Tensor:
             tensors, boxes = [], []
@@ -231,9 +230,7 @@ class Kernel:
             if twin is not None and (
                 plain or all(t.dim() <= tensors[0].dim() for t in tensors[1:])
             ):
-                args = [
-                    tensors[a.position] if hasattr(a, "position") else a for a in pointwise_args
-                ]
+                args = [tensors[a.position] if hasattr(a, "position") else a for a in record.args]
                 if all(t.numel() == 1 or _broadcasts(t, tensors[0]) for t in tensors[1:]):
                     return twin(*args, **dict(record.kwargs))
             step = Step(

@@ -12,6 +12,7 @@ import numpy as np
 
 from striate.inference.tiled.axis import AxisPlan
 from striate.inference.tiled.costs import Cost
+from striate.inference.tiled.limits import show_bytes
 from striate.inference.tiled.network import Node
 from striate.inference.tiled.passes import Pass
 
@@ -111,8 +112,6 @@ class Plan:
         return self.macs / self.whole_macs if self.whole_macs else 1.0
 
     def __str__(self) -> str:
-        from striate.inference.tiled.limits import show_bytes
-
         tile = " x ".join(map(str, self.tile))
         passes = f", {len(self.walks)} passes" if len(self.walks) > 1 else ""
         return (

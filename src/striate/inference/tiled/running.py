@@ -12,6 +12,7 @@ from striate.errors import GeometryError
 from striate.geometry import Box, Crop, Record, Value, Weights, apply
 from striate.geometry.box import is_empty, volume
 from striate.geometry.plan import Step, cut
+from striate.inference.tiled.checking import normalised
 from striate.inference.tiled.crops import needed
 from striate.inference.tiled.finishing import Finishing
 from striate.inference.tiled.journal import Journal, State
@@ -328,8 +329,6 @@ class Running:
         return GeometryError(f"{name} holds a value that is not finite at {found.box}")
 
     def _normalised(self, record: Record, box: Box, crops: list[Crop]) -> Tensor:
-        from striate.inference.tiled.checking import normalised
-
         value = self.geometry.values[record.inputs[0]]
         tensors = [
             cut(crops[0].tensor, value.layout, crops[0].box, box, 1),
