@@ -355,3 +355,13 @@ def test_no_operation_of_these_is_global(name: str) -> None:
         module = timm.create_model(name).eval()
     geometry = trace(module, (1, *module.default_cfg["input_size"]))
     assert not [r.name for r in geometry.records if r.plan.kind == "global"]
+
+
+def test_inference_mode_changes_nothing() -> None:
+    module = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)
+    )
+    plain = [(layer.op, layer.out_shape, layer.macs) for layer in trace(module, (1, 3, 16, 16))]
+    with torch.inference_mode():
+        found = [(layer.op, layer.out_shape, layer.macs) for layer in trace(module, (1, 3, 16, 16))]
+    assert found == plain

@@ -39,6 +39,12 @@ def trace(module: nn.Module, inputs: Inputs) -> Geometry:
     >>> next(iter(geometry)).receptive_field
     (Axis(size=5, stride=2, start=0), Axis(size=5, stride=2, start=0))
     """
+    # In inference mode torch does not take operations apart, and convolutions would have many names.
+    with torch.inference_mode(False):
+        return _trace(module, inputs)
+
+
+def _trace(module: nn.Module, inputs: Inputs) -> Geometry:
     if not isinstance(module, nn.Module):
         raise UsageError(
             f"trace takes a torch.nn.Module, got {type(module).__name__}; wrap a function in a module's forward"

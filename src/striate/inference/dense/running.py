@@ -81,7 +81,10 @@ class Running:
         return part.reshape(rows, columns, *self.geometry.values[record.output].shape[1:])
 
     def _check(self, record: Record, tensor: Tensor) -> None:
-        if self.finite and tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+        if not self.finite or not tensor.is_floating_point():
+            return
+        # A sum is far cheaper than a look at every value; if it is not finite, one of them may be, or it ran over.
+        if not bool(torch.isfinite(tensor.sum())) and not bool(torch.isfinite(tensor).all()):
             raise GeometryError(
                 f"{record.name} ({record.op}) makes values that are not finite; look for NaN or infinity in the image "
                 "and the weights, or pass finite=False to let them through"
