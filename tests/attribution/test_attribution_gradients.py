@@ -8,9 +8,9 @@ from captum import attr as captum
 from torch import Tensor, nn
 
 from striate.attribution import (
+    grad_cam,
     gradient,
     gradient_x_input,
-    grad_cam,
     integrated_gradients,
     occlusion_map,
     smoothgrad,
@@ -26,7 +26,8 @@ def close(got: Tensor, wanted: Tensor) -> None:
 
 
 def test_gradient_is_captums_saliency(plain: nn.Module, images: Tensor) -> None:
-    close(gradient(plain, images, CLASS), captum.Saliency(plain).attribute(images.clone().requires_grad_(), CLASS, abs=False))  # fmt: skip
+    x = images.clone().requires_grad_()
+    close(gradient(plain, images, CLASS), captum.Saliency(plain).attribute(x, CLASS, abs=False))
 
 
 def test_gradient_x_input_is_captums(plain: nn.Module, images: Tensor) -> None:
@@ -114,14 +115,14 @@ def test_images_that_are_none(plain: nn.Module, bad: Tensor, says: str) -> None:
 
 def test_another_number_of_channels_says_what_the_network_takes(plain: nn.Module) -> None:
     with pytest.raises(
-        StriateError, match="the network refuses images of 1x1x18x14: .* 3 channels"
+        StriateError, match=r"the network refuses images of 1x1x18x14: .* 3 channels"
     ):
         gradient(plain, torch.zeros(1, 1, 18, 14), 0)
 
 
 @pytest.mark.parametrize("target", [5, -1, torch.tensor([0, 5]), True])
 def test_a_class_that_does_not_exist(plain: nn.Module, images: Tensor, target: int) -> None:
-    with pytest.raises(UsageError, match="out of range|not all classes"):
+    with pytest.raises(UsageError, match=r"out of range|not all classes"):
         gradient(plain, images, target)
 
 

@@ -171,7 +171,8 @@ class TestZeilerAndFergus:
         assert deconvnet(net, x, 0, switches=True).flatten().tolist() == [0.0, 1.0, 0.0]
 
     def test_contrast_normalisation_is_passed_unchanged(self) -> None:
-        net = nn.Sequential(nn.ReLU(), nn.LocalResponseNorm(2, k=4.0), nn.Flatten(), nn.Linear(2, 1, bias=False))  # fmt: skip
+        norm = nn.LocalResponseNorm(2, k=4.0)
+        net = nn.Sequential(nn.ReLU(), norm, nn.Flatten(), nn.Linear(2, 1, bias=False))
         nn.init.ones_(net[3].weight)  # type: ignore[arg-type]
         x = torch.tensor([1.0, 3.0]).view(1, 2, 1, 1)
         assert deconvnet(net, x, 0, switches=True).flatten().tolist() == [1.0, 1.0]

@@ -21,14 +21,10 @@ def borrowed(module: nn.Module) -> Iterator[nn.Module]:
     """
     attributes = [(sub, dict(sub.__dict__), _containers(sub)) for sub in module.modules()]
     buffers = [(b, b.detach().clone()) for b in module.buffers()]
-    cpu, python = torch.get_rng_state(), random.getstate()
-    numpy = sys.modules.get("numpy")
-    numpy_state = numpy.random.get_state() if numpy is not None else None
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
     try:
         for sub, _, _ in attributes:
             sub.training = False
-        with torch.inference_mode(False), torch.enable_grad():
+        with random_states(), torch.inference_mode(False), torch.enable_grad():
             yield module
     finally:
         for sub, before, containers in attributes:
@@ -40,6 +36,18 @@ def borrowed(module: nn.Module) -> Iterator[nn.Module]:
             for buffer, value in buffers:
                 if not _same(buffer, value):
                     buffer.copy_(value)
+
+
+@contextmanager
+def random_states() -> Iterator[None]:
+    """Whatever is drawn inside, torch, numpy and Python draw afterwards as if it had not been."""
+    cpu, python = torch.get_rng_state(), random.getstate()
+    numpy = sys.modules.get("numpy")
+    numpy_state = numpy.random.get_state() if numpy is not None else None
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
+    try:
+        yield
+    finally:
         torch.set_rng_state(cpu)
         random.setstate(python)
         if numpy is not None:

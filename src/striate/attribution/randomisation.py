@@ -13,7 +13,7 @@ from scipy.stats import rankdata
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from striate.attribution.borrowing import borrowed
+from striate.attribution.borrowing import borrowed, random_states
 from striate.geometry import Geometry
 
 STAGES = ("upper half", "all")
@@ -90,7 +90,7 @@ def _settle(module: nn.Module, image: Tensor, owners: set[str]) -> None:
         norm.train()
         norm.momentum = 1.0
     try:
-        with torch.no_grad():
+        with random_states(), torch.no_grad():
             module(moved)
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):

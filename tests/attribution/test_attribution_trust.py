@@ -1,0 +1,191 @@
+"""Trust: maps that are right by construction score high, and maps that ignore the weights are named."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from striate.attribution import METHODS, attribute, curves, explain, finding, shuffled, similarity
+from striate.attribution.faithfulness import Cells, blur, edges
+from striate.attribution.randomisation import weights_in_order
+from striate.errors import UsageError
+from striate.geometry import trace
+
+
+class Corner(nn.Module):
+    """Its second class is the brightness of the upper left quarter of a 28 x 28 image, and nothing else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.tensor(8.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        inside = x[:, :, :14, :14].mean((1, 2, 3))
+        return torch.stack([torch.zeros_like(inside), self.gain * (inside - 0.5)], 1)
+
+
+IMAGE = torch.rand(1, 1, 28, 28, generator=torch.Generator().manual_seed(5)) * 0.2 + 0.8
+BLACK = torch.zeros(1, 1, 1, 1)
+
+
+def test_the_true_map_beats_chance_edges_and_its_opposite() -> None:
+    truth = torch.zeros(28, 28)
+    truth[:14, :14] = 1
+    found = curves(Corner(), IMAGE, 1, {"truth": truth, "wrong": 1 - truth}, baseline=BLACK)
+    assert found["truth"].deletion_area < 0.25 < 0.4 < found["random"].deletion_area
+    assert found["wrong"].deletion_area > 0.8
+    scores = {k: v.faithfulness for k, v in found.items()}
+    assert max(scores, key=lambda k: scores[k]) == "truth"
+    assert min(scores, key=lambda k: scores[k]) == "wrong"
+
+
+def test_curves_by_hand() -> None:
+    """A quarter of the image decides: with the first f of it black, the mean is (1 - 4f) times the image's."""
+    truth = torch.zeros(28, 28)
+    truth[:14, :14] = 1
+    (curve,) = [curves(Corner(), torch.ones(1, 1, 28, 28), 1, {"t": truth}, baseline=BLACK)["t"]]
+    for fraction, value in zip(curve.fractions, curve.deletion, strict=True):
+        cells = min(round(fraction * 196) if fraction else 0, 49)
+        wanted = 1 / (1 + np.exp(-8 * (1 - cells / 49 - 0.5)))
+        assert value == pytest.approx(wanted, abs=1e-5)
+    # Blurring a white image changes nothing, so insertion starts and ends at the whole score.
+    assert curve.insertion_area == pytest.approx(1 / (1 + np.exp(-4)), abs=1e-5)
+
+
+def test_the_same_seed_gives_the_same_curves() -> None:
+    flat = {"flat": torch.zeros(28, 28)}
+    one, two, other = (curves(Corner(), IMAGE, 1, flat, baseline=BLACK, seed=s) for s in (1, 1, 2))
+    assert one == two
+    assert one["flat"] != other["flat"]  # equals come in random order
+
+
+def test_a_function_as_target_is_scaled_between_image_and_baseline() -> None:
+    found = curves(Corner(), IMAGE, lambda out: 100 * out[:, 1], {}, baseline=BLACK)
+    assert found["edges"].deletion[0] == pytest.approx(1)
+    assert found["edges"].deletion[-1] == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("size", "count"), [((224, 224), 196), ((8, 8), 64), ((15, 30), 50), ((1, 5), 5)]
+)
+def test_cells_tile_the_image(size: tuple[int, int], count: int) -> None:
+    cells = Cells.of(torch.zeros(1, 1, *size))
+    assert cells.count == count
+    assert cells.label.unique().tolist() == list(range(count))
+    order = cells.order(torch.arange(size[0] * size[1]).view(size), np.random.default_rng(0))
+    assert order[0] == count - 1
+    assert cells.mask(order, 1.0).all()
+
+
+def test_edges_and_blur() -> None:
+    step = torch.zeros(1, 1, 9, 9)
+    step[..., 5:] = 1
+    found = edges(step)
+    assert found[4].tolist() == [0, 0, 0, 0, 4, 4, 0, 0, 0]
+    constant = torch.full((1, 3, 20, 12), 0.3)
+    torch.testing.assert_close(blur(constant), constant)
+
+
+def test_shuffling_leaves_the_network_alone_and_the_spread_of_its_weights(
+    plain: nn.Sequential, images: Tensor
+) -> None:
+    before = {n: t.clone() for n, t in plain.state_dict().items()}
+    geometry = trace(plain, (1, *images.shape[1:]))
+    assert weights_in_order(plain, geometry) == ["0.weight", "4.weight", "8.weight"]
+    half, whole = shuffled(plain, images[:1], geometry, seed=0)
+    assert all(torch.equal(before[n], t) for n, t in plain.state_dict().items())
+    kept = {n for n, t in half.module.state_dict().items() if torch.equal(t, before[n])}
+    assert "0.weight" in kept
+    assert not {"4.weight", "8.weight"} & kept
+    for name in ("0.weight", "4.weight", "8.weight"):
+        theirs = whole.module.state_dict()[name]
+        assert not torch.equal(theirs, before[name])
+        assert torch.equal(theirs.flatten().sort().values, before[name].flatten().sort().values)
+    assert not torch.equal(whole.module.state_dict()["1.running_mean"], before["1.running_mean"])
+    assert not any(m.training for m in whole.module.modules())
+
+
+def test_similarity_is_spearmans() -> None:
+    a = torch.arange(16.0).view(4, 4)
+    assert similarity(a, a.exp()) == pytest.approx(1)
+    assert similarity(a, -a) == pytest.approx(-1)
+    assert similarity(a, torch.zeros(4, 4)) == 0
+
+
+class Edges(nn.Module):
+    """A network whose map cannot depend on its trained weights: fixed kernels, one scale."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("kernel", torch.tensor([[[[-1.0, 1.0]]]]))
+        self.head = nn.Linear(1, 2)
+        nn.init.constant_(self.head.weight, 1.0)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        kernel: Tensor = self.kernel  # type: ignore[assignment]
+        return self.head(torch.relu(nn.functional.conv2d(x, kernel)).mean((2, 3)))
+
+
+def test_a_map_that_stays_without_the_weights_is_named() -> None:
+    e = explain(Edges().eval(), IMAGE, 1, methods=["gradient"])
+    assert e.stays("gradient") == pytest.approx(1)
+    assert "Not to be read as the network's reasons: Gradient; shuffling" in e.advice
+    said = finding(e, name="e", title="t")
+    assert said.tables[0].rows[0][4:6] == (pytest.approx(1), pytest.approx(1))
+
+
+def test_the_verdict_names_the_most_faithful_method() -> None:
+    e = explain(Corner(), IMAGE, 1, classes=("dark", "bright"))
+    assert e.best is not None and e.convincing
+    assert e.verdict.startswith(f"{METHODS[e.best].title} is the most faithful map of “bright” on this image")  # fmt: skip
+    assert set(e.refused) >= {"guided-backpropagation", "deconvnet", "deconvnet-switches"}
+    assert "there is no ReLU" in e.refused["deconvnet"]
+
+
+def test_no_map_is_praised_where_none_is_better_than_chance() -> None:
+    class Same(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return 0 * x.mean((2, 3)) + torch.tensor([2.0, 1.0, 0.0])
+
+    e = explain(Same(), torch.rand(3, 9, 9))
+    assert e.best is None and not e.convincing
+    assert e.verdict == "No map marks anything that speaks for “class 0”."
+    assert finding(e, name="e", title="t").status == "warning"
+
+
+def test_time_that_is_up_leaves_checks_out() -> None:
+    e = explain(Corner(), IMAGE, 1, methods=["gradient"], seconds=0)
+    assert e.staying["gradient"] == {"upper half": None, "all": None}
+    assert e.stays("gradient") is None
+
+
+def test_an_explicit_method_that_cannot_be_used_is_an_error() -> None:
+    with pytest.raises(UsageError, match="there is no ReLU"):
+        explain(Corner(), IMAGE, methods=["gradient", "guided"])
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("occulsion", "there is no method 'occulsion'; did you mean occlusion?"),
+        ("gradcamm", "did you mean gradcam?"),
+        ("xyz", "there are gradient, gradient-x-input, integrated-gradients"),
+    ],
+)
+def test_a_misspelt_method(name: str, says: str) -> None:
+    with pytest.raises(UsageError, match=says.replace("?", r"\?")):
+        attribute(Corner(), IMAGE, 1, name)
+
+
+def test_methods_and_names_that_do_not_fit() -> None:
+    with pytest.raises(UsageError, match="there is no method to explain with"):
+        explain(Corner(), IMAGE, methods=[])
+    with pytest.raises(UsageError, match="there are 3 class names for 2 classes"):
+        explain(Corner(), IMAGE, classes=("a", "b", "c"))
+    with pytest.raises(UsageError, match="one image at a time, got 2"):
+        explain(Corner(), IMAGE.expand(2, -1, -1, -1))
+    with pytest.raises(UsageError, match="say what to explain with a target: a function"):
+        explain(nn.Flatten(0), IMAGE)

@@ -1,0 +1,145 @@
+"""`striate explain` as a person runs it, and the section of the report."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.numpy import load_file
+
+import striate
+from striate.cli import main
+from striate.cli.explaining import parse_place
+from striate.errors import UsageError
+from striate.runs.explaining import explain_files
+from striate.runs.subject import Subject, open_subject
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of the digits, an image of another size and mode, and one that is cut off."""
+    home = tmp_path_factory.mktemp("explain")
+    pattern = "[conv8-relu-pool]*1-fc"
+    striate.train("digits", model=pattern, epochs=2, out=home / "run", device="cpu")
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 256, (40, 31, 4), dtype=np.uint8), "RGBA").save(home / "a.png")
+    Image.new("L", (8, 8), 0).save(home / "black.png")
+    (home / "cut.png").write_bytes((home / "a.png").read_bytes()[:200])
+    return home
+
+
+def run(monkeypatch: pytest.MonkeyPatch, home: Path, *arguments: str) -> int:
+    monkeypatch.chdir(home)
+    with pytest.raises(SystemExit) as stop:
+        main(["explain", *arguments])
+    return int(stop.value.code or 0)
+
+
+FEW = ("-m", "gradient", "-m", "occlusion")
+
+
+def test_the_report_has_a_section_with_an_image_a_class(home: Path) -> None:
+    found = {f.name: f for f in striate.load(home / "run").findings()}["explanations"]
+    assert len(found.figures) == 10
+    assert all(len(f.content) < 150_000 for f in found.figures)
+    assert {row[2] for row in found.tables[0].rows} == {"Integrated gradients", "Occlusion"}
+    assert len(found.tables[0].rows) == 20
+    assert "on average over 10 images" in found.verdict
+    assert "Which pixels decided" in (home / "run" / "report.html").read_text(encoding="utf-8")
+
+
+def test_json_is_one_document_and_the_picture_is_there(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, home, "run", "a.png", "black.png", *FEW, "--format", "json") == 0
+    documents = json.loads(capsys.readouterr().out)
+    assert [d["path"] for d in documents] == ["a.png", "black.png"]
+    assert documents[0]["files"] == ["a-explained.png"]
+    assert set(documents[0]["data"]["methods"]) == {"gradient", "occlusion"}
+    with Image.open(home / "a-explained.png") as picture:
+        assert picture.width == 720
+
+
+def test_csv_has_a_row_a_method(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, home, "run", "a.png", *FEW, "--format", "csv", "-o", "c.png") == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [r["method"] for r in rows] == ["Gradient", "Occlusion", "chance", "an edge detector"]
+    assert float(rows[0]["put in"]) >= 0
+
+
+def test_arrays_and_a_picture_a_method(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(monkeypatch, home, "run", "a.png", *FEW, "--no-trust", "-o", "maps.npz") == 0
+    assert run(monkeypatch, home, "run", "a.png", *FEW, "--no-trust", "-o", "m.safetensors") == 0
+    with np.load(home / "maps.npz") as first:
+        second = load_file(home / "m.safetensors")
+        assert set(first) == set(second) == {"image", "gradient", "occlusion"}
+        assert all(np.array_equal(first[k], second[k]) for k in second)
+        assert first["gradient"].shape == (1, 8, 8)
+        assert first["occlusion"].shape == (8, 8)
+    assert run(monkeypatch, home, "run", "a.png", *FEW, "--no-trust", "-o", "pictures") == 0
+    names = sorted(p.name for p in (home / "pictures").iterdir())
+    assert names == ["a-gradient.png", "a-occlusion.png", "a.png"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("run", "a.png", "-t", "12"), 2, "there is no class '12'"),
+        (("run", "a.png", "-m", "gradcan"), 2, "did you mean gradcam?"),
+        (("run", "a.png", "--layer", "nowhere"), 2, "no layer is called"),
+        (("run", "a.png", "--at", "1,1"), 2, "run gives one answer an image"),
+        (("run", "a.png", "--at", "1"), 2, "--at is row,column"),
+        (("run", "a.png", "-o", "x.jpg"), 2, "-o takes a file ending in .png, .npz, .safetensors"),
+        (("run", "a.png", "-o", "run/run.png"), 2, "exists; choose another name"),
+        (("run", "none.png"), 2, "no image at none.png"),
+        (("nowhere/run", "a.png"), 2, "there is no run at nowhere/run"),
+        (("run", "cut.png", "-m", "gradient"), 1, "cut.png was not read"),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_sentence(
+    arguments: tuple[str, ...],
+    code: int,
+    says: str,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (home / "run" / "run.png").touch()
+    assert run(monkeypatch, home, *arguments) == code
+    said = " ".join(capsys.readouterr().err.split())
+    assert says in said
+    assert "Traceback" not in said
+
+
+def test_broken_weights_are_no_traceback(home: Path) -> None:
+    subject = open_subject(home / "run")
+    with torch.no_grad():
+        next(subject.model.parameters()).fill_(float("nan"))
+    with pytest.raises(striate.StriateError, match="is not finite"):
+        next(explain_files(subject, [home / "a.png"]))
+
+
+def test_a_place_on_a_map(home: Path) -> None:
+    class Labels(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.cat([x, 1 - x, x * 0], 1)
+
+    run = striate.load(home / "run")
+    subject = Subject(
+        name="labels", model=Labels().eval(), preparation=run.preparation, classes=("sky", "sea", "sand")
+    )  # fmt: skip
+    (one,) = explain_files(subject, [home / "black.png"], at=parse_place("1:3, 2"), methods=["gradient"])  # fmt: skip
+    assert one.explanation is not None
+    assert one.explanation.target == "sea at rows 1-2, columns 2-2"
+    rows, columns = one.explanation.maps["gradient"].shown.nonzero().T.tolist()
+    assert (rows, columns) == ([1, 2], [2, 2])
+    with pytest.raises(UsageError, match="--at lies outside the map of 8 rows and 8 columns"):
+        next(explain_files(subject, [home / "black.png"], at=parse_place("8,0")))
