@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -189,3 +192,11 @@ def test_methods_and_names_that_do_not_fit() -> None:
         explain(Corner(), IMAGE.expand(2, -1, -1, -1))
     with pytest.raises(UsageError, match="say what to explain with a target: a function"):
         explain(nn.Flatten(0), IMAGE)
+
+
+def test_the_page_of_the_documentation_runs() -> None:
+    page = Path(__file__).parents[2] / "docs" / "explain.md"
+    (code,) = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
+    made: dict[str, object] = {}
+    exec(compile(code, str(page), "exec"), made)
+    assert made["unit"].pixels.shape == (3, 16, 16)  # type: ignore[attr-defined]
