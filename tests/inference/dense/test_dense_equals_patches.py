@@ -315,3 +315,32 @@ def test_bad_input() -> None:
         GeometryError, match="there is no fully convolutional form; use padding='patch'"
     ):
         striate.dense(ready(NETS["mirror"]()), image, window=20, padding="image")
+
+
+@pytest.mark.parametrize("mode", ["reflect", "replicate", "circular"])
+def test_borders_made_of_the_patch_count_as_padding(mode: str) -> None:
+    module = nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding=1, padding_mode=mode), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    )
+    assert "inside each patch" in Dense(module.eval(), window=16).note
+
+
+@pytest.mark.parametrize(
+    ("spec", "channels", "window"),
+    [
+        ("compact", 1, 28),
+        ("lenet5-tanh", 1, 32),
+        ("resnet18", 3, 32),
+        ("nin", 3, 32),
+        ("vgg11-bn", 3, 32),
+    ],
+)
+def test_the_zoo_on_every_patch(spec: str, channels: int, window: int) -> None:
+    torch.manual_seed(0)
+    module = striate.build(spec, in_channels=channels, num_classes=4, size=window).eval()
+    image = torch.randn(1, channels, window + 6, window + 9)
+    patches = image.unfold(2, window, 3).unfold(3, window, 3)[0].permute(1, 2, 0, 3, 4)
+    with torch.inference_mode():
+        wanted = module(patches.flatten(0, 1)).t().unflatten(1, patches.shape[:2])
+    found = striate.dense(module, image, window=window, stride=3)[0]
+    assert (found - wanted).abs().max() <= 1e-5 * wanted.abs().max()

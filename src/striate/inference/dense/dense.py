@@ -17,6 +17,8 @@ from striate.inference.dense.running import Running
 from striate.inference.dense.sharing import Sharing
 from striate.inference.tiled.limits import parse_bytes, show_bytes
 
+# Paddings whose values come from the patch itself.
+MIRRORED = frozenset({"reflection_pad2d", "replication_pad2d", "slice_scatter"})  # the last: circular
 PADDINGS = ("patch", "image")
 DEFAULT = 10**9  # bytes, where no limit is given
 CACHE = 32 * 2**20  # bytes of activations of the patches that are computed one by one, at once
@@ -101,9 +103,9 @@ class Dense:
     @property
     def pads(self) -> tuple[str, ...]:
         """Names of the layers that look beyond the border of the patch."""
-        return tuple(self.sharing.pads) if self.padding == "image" else tuple(
-            Sharing(self.geometry, self.stride, image=True).pads
-        )  # fmt: skip
+        found = Sharing(self.geometry, self.stride, image=True).pads
+        mirrored = [r.name for r in self.geometry.records if r.live and r.op in MIRRORED]
+        return tuple(dict.fromkeys([*found, *mirrored]))
 
     @property
     def alone(self) -> tuple[str, ...]:
