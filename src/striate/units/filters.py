@@ -111,9 +111,12 @@ def examine(kernels: Tensor, *, seed: int = 0) -> Filters:
 
 
 def roughness(kernels: Tensor) -> Tensor:
-    """(U,) squared differences of neighbouring weights over the variance of all: Geary's C up to a factor, 0 for a plane."""
+    """(U,) squared differences of neighbouring weights over the variance of all (Geary's C up to a factor).
+
+    Along the smoother axis: stripes, however fine, are smooth along themselves.
+    """
     mean = kernels.mean((2, 3), keepdim=True)
     variance = (kernels - mean).square().sum((1, 2, 3))
     down = (kernels[:, :, 1:] - kernels[:, :, :-1]).square().sum((1, 2, 3))
     right = (kernels[..., 1:] - kernels[..., :-1]).square().sum((1, 2, 3))
-    return (down + right) / variance.clamp(min=1e-30)
+    return torch.minimum(down, right) / variance.clamp(min=1e-30)

@@ -68,12 +68,14 @@ def signed(kernel: Tensor) -> np.ndarray:
     return shown(0.5 + 0.5 * kernel / largest)
 
 
-def mosaic(tiles: Sequence[np.ndarray], columns: int, gap: int = 1) -> np.ndarray:
-    """Tiles of one shape side by side on white."""
+def mosaic(
+    tiles: Sequence[np.ndarray], columns: int, gap: int = 1, ground: float = 1.0
+) -> np.ndarray:
+    """Tiles of one shape side by side, on white or with gaps of `ground`."""
     height, width = tiles[0].shape[:2]
     rows = math.ceil(len(tiles) / columns)
-    page = np.ones(
-        (rows * (height + gap) + gap, columns * (width + gap) + gap, *tiles[0].shape[2:])
+    page = np.full(
+        (rows * (height + gap) + gap, columns * (width + gap) + gap, *tiles[0].shape[2:]), ground
     )
     for i, tile in enumerate(tiles):
         top, left = (i // columns) * (height + gap) + gap, (i % columns) * (width + gap) + gap
@@ -139,7 +141,7 @@ def draw_maps(image: Tensor, maps: Tensor, name: str) -> Figure:
     columns = max(1, math.ceil(math.sqrt(len(tiles) * 1.6)))
     with style():
         gap = max(1, some.shape[-1] // 16)
-        page = mosaic([np.where(t < 0, 0, t) for t in tiles], columns, gap)
+        page = mosaic(tiles, columns, gap, np.nan)
         figure = new_figure(8.2, max(2.0, 6.2 * page.shape[0] / page.shape[1]))
         left, right = figure.subplots(1, 2, width_ratios=[1, 3.2])
         picture(left, shown(image), "the image")

@@ -224,7 +224,8 @@ def tune_unit(
     wave = float(coarse.frequencies[coarse.best()[1][unit]])
     driven = bool(coarse.driven[unit])
 
-    waves = torch.exp(torch.linspace(math.log(wave / 4), math.log(min(0.5, wave * 4)), 17))
+    lowest = max(float(coarse.frequencies[0]), wave / 4)  # slower ones are mere brightness
+    waves = torch.exp(torch.linspace(math.log(lowest), math.log(min(0.5, wave * 4)), 17))
     mean, first = (h[unit, 0] for h in _drifting(probe, torch.tensor([orientation]), waves, PHASES))
     by_frequency = Curve(
         "spatial frequency", "cycles/pixel", waves.numpy(), torch.maximum(mean, first).numpy()
