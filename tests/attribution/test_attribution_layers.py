@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from striate.attribution import grad_cam, gradient, occlusion_map, scorer
+from striate.attribution import class_map, grad_cam, gradient, occlusion_map, scorer
 from striate.attribution.layers import last_map, spread
 from striate.errors import UsageError
 from striate.geometry import trace
@@ -131,3 +131,14 @@ def test_patches_that_do_not_fit(plain: nn.Module, images: Tensor, patch: object
         UsageError, match=r"1 pixel or more|does not fit into an image of \(18, 14\)"
     ):
         occlusion_map(plain, images[0], 0, patch=patch)  # type: ignore[arg-type]
+
+
+def test_a_class_map_is_the_score_of_each_window(plain: nn.Module) -> None:
+    image = torch.rand(3, 20, 17, generator=torch.Generator().manual_seed(0))
+    found = class_map(plain, image, 2, window=12, stride=4)
+    assert found.shape == (3, 2)
+    with torch.no_grad():
+        wanted = plain(image[None, :, 4:16, 4:16])[0, 2]
+    torch.testing.assert_close(found[1, 1], wanted, rtol=0, atol=1e-5)
+    with pytest.raises(UsageError, match="target 5 is out of range: the network has 5 classes"):
+        class_map(plain, image, 5, window=12)

@@ -6,10 +6,12 @@
     project(module, images, "layer3.1", channel=7)        # what a unit responded to (Zeiler and Fergus)
 
 The functions of the methods take batches (N, C, H, W) and give the raw numbers: `gradient`, `gradient_x_input`,
-`integrated_gradients`, `smoothgrad`, `guided_backpropagation`, `deconvnet`, `grad_cam`, `occlusion_map`. They act on the
-operations that autograd recorded, not on types of modules, and leave the module bit for bit as it was.
+`integrated_gradients`, `smoothgrad`, `guided_backpropagation`, `deconvnet`, `grad_cam`, `occlusion_map`; `class_map`
+scores each window of a larger image. They act on the operations that autograd recorded, not on types of modules, and
+leave the module bit for bit as it was.
 """
 
+from striate.attribution.classmap import class_map
 from striate.attribution.explanation import Explanation, explain
 from striate.attribution.faithfulness import Curves, curves
 from striate.attribution.found import arrays, finding
@@ -39,6 +41,7 @@ __all__ = [
     "Target",
     "arrays",
     "attribute",
+    "class_map",
     "curves",
     "deconvnet",
     "explain",
