@@ -58,12 +58,12 @@ def tile_command(
     run = load(path)
     if not image.exists():
         raise UsageError(f"there is no image {image}; give a TIFF, PNG, JPEG, .npy or Zarr file")
-    if out is not None and out.exists() and not force:
-        raise UsageError(f"{out} exists; choose another name, or --force to write over it")
     limit = None if tile is not None else memory
-    if run.labels_pixels:
+    if run.labels_pixels:  # whose output may hold the finished tiles of a run that was stopped
         tile_masks(run, image, out=out, memory=limit, tile=tile, force=force, format=format)
         return
+    if out is not None and out.exists() and not force:
+        raise UsageError(f"{out} exists; choose another name, or --force to write over it")
     job = Tiled(run.model, image, memory=limit, tile=tile, prepare=pixels_of(run))
     with Progress(console=err, transient=True) as progress:
         task = progress.add_task("tiles", total=None)
