@@ -107,7 +107,9 @@ def investigate(
     find_unit(layer, unit)
     kernels = kernels_of(network, layer)
     peaks = index.top(unit) if index is not None and images is not None else []
-    crops, projections, why = [], [], ""
+    crops: list[Tensor] = []
+    projections: list[Tensor] = []
+    why = ""
     if images is not None and peaks:
         progress("projecting its strongest crops")
         crops = [crop_of(layer, p, images[p.image]) for p in peaks]
@@ -177,7 +179,12 @@ def find_dossier(
             ("circular variance", f"{t.circular_variance:.2f}"),
             ("spatial frequency", f"{t.frequency:.3f} cycles/pixel"),
             ("F1/F0", f"{t.modulation:.2f}: {t.kind}"),
-            ("bars", f"{'bright' if t.bar_bright else 'dark'}, {t.bar_orientation:.0f}°"),
+            (
+                "bars",
+                "none drives it"
+                if math.isnan(t.bar_orientation)
+                else f"{'bright' if t.bar_bright else 'dark'}, {t.bar_orientation:.0f}°",
+            ),
         ]
     else:
         rows.append(("gratings", "none drives it above its response to grey"))
@@ -218,7 +225,7 @@ def find_dossier(
 
 def _verdict(d: Dossier, classes: Sequence[str], dead: bool) -> str:
     if dead:
-        return f"Unit {d.unit} of {d.layer.name} is dead: no image drives it."
+        return f"Unit {d.unit} of {d.layer.name} is dead: it answers no image, or all alike."
     t = d.tuning
     parts = []
     if t.driven and d.layer.grid:
@@ -277,7 +284,7 @@ def draw_dossier(dossier: Dossier, classes: Sequence[str]) -> Figure:
     d = dossier
     with style():
         figure = new_figure(8.6, 8.4)
-        bands = figure.subfigures(4, 1, height_ratios=[1.0, 1.15, 1.0, 1.0])
+        bands = np.ravel(np.array(figure.subfigures(4, 1, height_ratios=[1.0, 1.15, 1.0, 1.0])))
         _looks(bands[0], d)
         _crops(bands[1], d)
         _gratings(bands[2], d)
@@ -372,7 +379,7 @@ def _gratings(band, d: Dossier) -> None:  # type: ignore[no-untyped-def]
         curve = d.tuning.curves[key]
         a.plot(curve.at, curve.response, color=BLUE, marker="." if len(curve.at) < 20 else "")
         a.set_xlabel(title, fontsize=8)
-        a.set_ylim(bottom=0)
+        a.set_ylim(0, 1.08 * max(float(curve.response.max()), 1e-6))
         a.tick_params(labelsize=7)
         if key == "frequency":
             a.set_xscale("log")

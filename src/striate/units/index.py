@@ -44,7 +44,8 @@ class LayerIndex:
     mean (U,): over images and positions. active (U,): share of images and positions with a response above 0.
     dead_positions (U,): share of positions where it never was above 0.
     sparseness (U,): of the peaks over images, 0 all alike, 1 a single image (Vinje and Gallant 2000, equation 1).
-    variance (U,): of the peaks. class_means (U, M): mean peak above 0 of each class, or None without labels.
+    variance, mean_variance (U,): over images, of the peaks and of the means over positions.
+    class_means (U, M): mean peak above 0 of each class, or None without labels.
     """
 
     layer: UnitLayer
@@ -58,12 +59,14 @@ class LayerIndex:
     dead_positions: Tensor
     sparseness: Tensor
     variance: Tensor
+    mean_variance: Tensor
     class_means: Tensor | None
 
     @cached_property
     def dead(self) -> Tensor:
         """(U,) True for a unit that no image drives above 0, or that answers every image alike."""
-        still = self.variance <= 1e-12 * self.peaks[:, 0].square().clamp(min=1e-30)
+        still = self.variance <= 1e-10 * self.peaks[:, 0].square().clamp(min=1e-30)
+        still &= self.mean_variance <= 1e-10 * self.mean.square().clamp(min=1e-30)
         never = self.active == 0 if self.layer.rectified else torch.zeros_like(still)
         return never | (still & (self.count > 1))
 
@@ -127,6 +130,7 @@ class _Keeper:
         self.total = torch.zeros(units, dtype=torch.float64)
         self.active = torch.zeros(units, dtype=torch.float64)
         self.peak_sum = torch.zeros(units, dtype=torch.float64)
+        self.mean_squares = torch.zeros(units, dtype=torch.float64)
         self.peak_squares = torch.zeros(units, dtype=torch.float64)
         self.rectified_sum = torch.zeros(units, dtype=torch.float64)
         self.rectified_squares = torch.zeros(units, dtype=torch.float64)
@@ -158,6 +162,7 @@ class _Keeper:
                 ever = on.reshape(n, -1).amax(0).view(units, positions) > 0
         self.ever = ever if self.ever is None else self.ever | ever
         self.total += mean.double().sum(0)
+        self.mean_squares += mean.double().square().sum(0)
         self.active += active.double() / positions
         double = peak.double()
         self.peak_sum += double.sum(0)
@@ -211,6 +216,9 @@ class _Keeper:
             dead_positions=1 - self.ever.float().mean(1),
             sparseness=sparse.float(),
             variance=(self.peak_squares / count - mean.square()).clamp(min=0).float(),
+            mean_variance=(self.mean_squares / count - (self.total / count).square())
+            .clamp(min=0)
+            .float(),
             class_means=means,
         )
 

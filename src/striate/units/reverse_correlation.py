@@ -84,14 +84,14 @@ def reverse_correlate(
     spread = math.sqrt(max(squares / samples - mean**2, 0.0))
     error = spread / DEVIATION / math.sqrt(samples)
     full = average.repeat_interleave(block, 1).repeat_interleave(block, 2)[:, :height, :width]
-    full = full.numpy() / block**2
+    shown = full.numpy() / block**2
     mask = np.zeros((height, width), dtype=bool)
     (ft, fb), (fl, fr) = probe.field
     mask[ft - top : fb - top, fl - left : fr - left] = True
-    strength = np.abs(full).max(0)
+    strength = np.abs(shown).max(0)
     outside = strength[~mask].max() if (~mask).any() else 0.0
     return ReceptiveField(
-        average=full,
+        average=shown,
         region=((top, bottom), (left, right)),
         field=probe.field,
         block=block,
