@@ -205,7 +205,8 @@ def summary(
         typer.Option(help="Draw how the receptive field grows over an image, as .png or .svg."),
     ] = None,
     image: Annotated[
-        Path | None, typer.Option(help="The image under --figure; a sample photograph if not given.")
+        Path | None,
+        typer.Option(help="The image under --figure; a sample photograph if not given."),
     ] = None,
     utilisation: Annotated[
         Path | None,
@@ -387,5 +388,49 @@ def units(
         limit=limit,
         seed=seed,
         force=force,
+        format=format.value,
+    )
+
+
+@app.command()
+def probe(
+    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME...]",
+            help="shift, rotation, scale, flip, corruption, domain, spectrum, attack, calibration, shortcuts; all if none. Another run's folder instead compares the two.",
+        ),
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Test images instead of the run's own: a source or a folder.")
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(help="Images of another domain, labelled or not, for the probe domain."),
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Time, such as 60s; fewer images, wider intervals.")
+    ] = None,
+    images: Annotated[int, typer.Option(help="Images looked at, at most.")] = 2000,
+    seed: Annotated[int, typer.Option(help="Of noise and of the choice of images.")] = 0,
+    store_temperature: Annotated[
+        bool,
+        typer.Option("--store-temperature", help="Let predict use the fitted temperature."),
+    ] = False,
+    format: Formats = Format.table,
+) -> None:
+    """Where it breaks: shift, corruption, other domains, waves, attacks, shortcuts; which units are to blame."""
+    from striate.cli.probing import probe_command
+
+    probe_command(
+        run,
+        names or [],
+        data=data,
+        against=against,
+        budget=budget,
+        images=images,
+        seed=seed,
+        store_temperature=store_temperature,
         format=format.value,
     )

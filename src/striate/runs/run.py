@@ -163,7 +163,8 @@ class Run:
         """What analyses have found so far, in the order of the report."""
         order = {name: i for i, name in enumerate(REPORT_ORDER)}
         files = sorted(
-            (self.path / "findings").glob("*.json"), key=lambda f: (order.get(f.stem, 99), f.stem)
+            (self.path / "findings").glob("*.json"),
+            key=lambda f: (order.get(f.stem, LAST.get(f.stem, 99)), f.stem),
         )
         for file in files:
             yield Finding.load(file)
@@ -179,9 +180,12 @@ class Run:
         return finding
 
 
+LAST = {"checklist": 1000}  # behind what is not in the order, too
 REPORT_ORDER = (
     "headline", "data", "data-check", "as-seen", "training-curves", "confusion", "mistakes", "explanations",
-    "filters", "selective-units", "dead-units", "per-class", "calibration", "context", "summary", "recipe",
+    "filters", "selective-units", "dead-units", "per-class", "calibration", "probe-clean", "probe-comparison",
+    "probe-shift", "probe-rotation", "probe-scale", "probe-flip", "probe-corruption", "probe-domain",
+    "probe-spectrum", "probe-attack", "probe-calibration", "probe-shortcuts", "context", "summary", "recipe",
 )  # fmt: skip
 
 

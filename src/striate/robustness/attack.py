@@ -1,0 +1,90 @@
+"""Attacks: FGSM, PGD in L-inf and L2, in pixel space."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Norm = Literal["linf", "l2"]
+BATCH = 256
+
+
+def fgsm(model: nn.Module, images: Tensor, labels: Tensor, strength: float) -> Tensor:
+    """One step of `strength` along the sign of the loss's gradient, clipped to [0, 1] (Goodfellow et al. 2015, eq. 1).
+
+    images (N, C, H, W) in [0, 1], labels (N,); returns images.
+    """
+    found = []
+    for x, y in zip(images.split(BATCH), labels.split(BATCH), strict=True):
+        step = strength * _gradient(model, x, y).sign()
+        found.append((x + step).clamp(0, 1))
+    return torch.cat(found)
+
+
+def pgd(
+    model: nn.Module, images: Tensor, labels: Tensor, strength: float, *, norm: Norm = "linf", steps: int = 10,
+    step: float | None = None, generator: torch.Generator | None = None,
+) -> Tensor:  # fmt: skip
+    """Projected gradient ascent of the loss within a ball of `strength` around each image (Madry et al. 2018).
+
+    strength: grey levels of [0, 1] for "linf", Euclidean length over all pixels for "l2". step: 2.5 * strength / steps if
+    not given. generator: of the random start; from the image itself if None. An image that is wrong already at the
+    start, or at any step, keeps the point of largest loss found so far.
+    """
+    step = 2.5 * strength / steps if step is None else step
+    found = []
+    for x, y in zip(images.split(BATCH), labels.split(BATCH), strict=True):
+        delta = torch.zeros_like(x)
+        if generator is not None:
+            delta = torch.rand(x.shape, generator=generator) * 2 - 1
+            delta = delta * strength if norm == "linf" else _ball(delta * strength, strength, norm)
+            delta = (x + delta).clamp(0, 1) - x
+        best, most = x.clone(), torch.full((len(x),), float("-inf"))
+        for i in range(steps + 1):
+            at = (x + delta).requires_grad_(True)
+            with torch.enable_grad():
+                loss = F.cross_entropy(model(at), y, reduction="none")
+                if i < steps:
+                    (g,) = torch.autograd.grad(loss.sum(), at)
+            value = loss.detach()
+            better = value > most
+            most = torch.where(better, value, most)
+            best[better] = at.detach()[better]
+            if i < steps:
+                if norm == "linf":
+                    delta = delta + step * g.sign()
+                else:
+                    length = g.flatten(1).norm(dim=1).clamp_min(1e-12).view(-1, 1, 1, 1)
+                    delta = delta + step * g / length
+                delta = (x + _ball(delta, strength, norm)).clamp(0, 1) - x
+        found.append(best)
+    return torch.cat(found)
+
+
+def noise(
+    images: Tensor, strength: float, *, generator: torch.Generator, norm: Norm = "linf"
+) -> Tensor:
+    """Images with a random perturbation on the edge of the same ball: what strength alone does without a gradient."""
+    delta = torch.randn(images.shape, generator=generator)
+    if norm == "linf":
+        delta = delta.sign() * strength
+    else:
+        delta = delta * (strength / delta.flatten(1).norm(dim=1).clamp_min(1e-12)).view(-1, 1, 1, 1)
+    return (images + delta).clamp(0, 1)
+
+
+def _gradient(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    at = x.clone().requires_grad_(True)
+    with torch.enable_grad():
+        loss = F.cross_entropy(model(at), y, reduction="sum")
+        return torch.autograd.grad(loss, at)[0]
+
+
+def _ball(delta: Tensor, strength: float, norm: Norm) -> Tensor:
+    if norm == "linf":
+        return delta.clamp(-strength, strength)
+    length = delta.flatten(1).norm(dim=1).clamp_min(1e-12).view(-1, 1, 1, 1)
+    return delta * (strength / length).clamp_max(1)

@@ -1,0 +1,207 @@
+"""The attack probe: accuracy against strength, a one-patch sticker, and whether the attack itself can be believed."""
+
+from __future__ import annotations
+
+import itertools
+import time
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from striate.errors import StriateError
+from striate.findings import Figure, Finding, Table
+from striate.robustness.attack import fgsm, noise, pgd
+from striate.robustness.chart import curves, gallery
+from striate.robustness.exam import Exam
+from striate.robustness.intervals import percent, wilson
+from striate.robustness.sticker import Sticker, find_sticker, stuck
+
+LINF = tuple(v / 255 for v in (1, 2, 4, 8, 16, 32))
+L2 = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
+ATTACKED, CHECKED, STICKERS = 256, 64, 16
+STEPS = 10
+
+
+def attack(exam: Exam) -> Finding:
+    """Accuracy under FGSM, PGD and plain noise against strength, and four checks that the attack is not fooled.
+
+    The checks (Athalye et al. 2018, Carlini et al. 2019): random noise does less than a gradient; PGD at least as much as
+    one step; without a bound accuracy reaches 0; more steps never give less loss.
+    """
+    started = time.perf_counter()
+    some = exam.take(ATTACKED)
+    x, y, n = some.images, some.labels, len(some)
+    lines: dict[str, list[float]] = {"noise": [], "FGSM": [], "PGD": []}
+    l2: list[float] = []
+    last = x
+    for i, eps in enumerate(LINF):
+        g = exam.generator(500 + i)
+        noisy, one = noise(x, eps, generator=g), fgsm(some.model, x, y, eps)
+        many = pgd(some.model, x, y, eps, steps=STEPS, generator=g)
+        for name, images in zip(lines, (noisy, one, many), strict=True):
+            lines[name].append(float(some.right(images).mean()))
+        last = many if eps <= 8 / 255 else last
+    for i, eps in enumerate(L2):
+        images = pgd(
+            some.model, x, y, eps, norm="l2", steps=STEPS, generator=exam.generator(600 + i)
+        )
+        l2.append(float(some.right(images).mean()))
+    # The pass at 8/255 is the one that the recorder is given, on as many images as it has.
+    if exam.recorder is not None:
+        whole = (
+            last if n == len(exam) else pgd(exam.model, exam.images, exam.labels, 8 / 255, steps=4)
+        )
+        exam.right(whole, note="PGD of 8/255")
+    checks = _checks(some, lines)
+    failed = [name for name, ok, _ in checks if not ok]
+    stickers = _stickers(some)
+    broken = next(
+        (e for e, a in zip(LINF, lines["PGD"], strict=True) if a < some.accuracy / 2), None
+    )
+    at = LINF.index(8 / 255)
+    low, high = wilson(round(lines["PGD"][at] * n), n)
+    verdict = (
+        f"Changes of at most 8 of 255 grey levels leave {percent(lines['PGD'][at])} right (95 % interval {percent(low)} to "
+        f"{percent(high)}; {percent(some.accuracy)} clean, {percent(lines['noise'][at])} with random ones as large; {n:,} "
+        f"images)"
+    )
+    if broken is not None:
+        verdict += f"; {round(255 * broken)} of 255 halve its accuracy"
+    won = [s for s in stickers if s.margin < 0]
+    if stickers:
+        verdict += f"; a sticker of {_size(some)} pixels turns {len(won)} of {len(stickers)}"
+    verdict += "."
+    if failed:
+        verdict += f" Not to be relied on: {' and '.join(failed)} failed, so its gradients may be masked and it is weaker than this says."  # noqa: E501
+    figures: list[Figure] = [
+        curves(
+            [255 * e for e in LINF], lines, xlabel="largest change of a pixel (of 255)", title="Accuracy under attack",
+            chance=1 / len(exam.classes), xlog=True, ticks=[f"{round(255 * e)}" for e in LINF],
+            caption="Share answered right: random changes, one gradient step, ten with projection.",
+            alt="Accuracy falls with strength.",
+        )
+    ]  # fmt: skip
+    if stickers:
+        figures.append(_pictures(some, last, stickers))
+    table = Table(
+        columns=("strength", "random changes", "FGSM", "PGD"),
+        rows=tuple(
+            (f"{round(255 * e)}/255", lines["noise"][i], lines["FGSM"][i], lines["PGD"][i]) for i, e in enumerate(LINF)
+        )
+        + tuple((f"L2 {e:g}", None, None, a) for e, a in zip(L2, l2, strict=True)),
+        formats=("", ".1%", ".1%", ".1%"),
+        caption=f"Accuracy of {n:,} images; PGD with {STEPS} steps.",
+    )  # fmt: skip
+    checked = Table(
+        columns=("check", "held", "numbers"),
+        rows=tuple((a, "yes" if b else "NO", c) for a, b, c in checks),
+        caption="Whether the attack can be believed (Athalye et al. 2018; Carlini et al. 2019).",
+    )
+    weak = lines["PGD"][at] < some.accuracy / 2
+    return Finding(
+        name="probe-attack",
+        title="Attacks",
+        verdict=verdict,
+        status="problem" if failed else "warning" if weak else "note",
+        advice="Do not let strangers choose its images where an error costs something; training on attacked images "
+        "(Madry et al. 2018) is the known remedy." if weak and not failed
+        else "Attack it with a method that needs no gradient before calling it robust." if failed else "",
+        tables=(table, checked),
+        figures=tuple(figures),
+        data={
+            "clean": some.accuracy, "linf": list(LINF), **{k.lower(): v for k, v in lines.items()},
+            "l2": list(L2), "pgd_l2": l2, "checks": {a: bool(b) for a, b, _ in checks},
+            "stickers": {"tried": len(stickers), "won": len(won), "size": _size(some)}, "images": n,
+        },
+        seed=exam.seed,
+        seconds=time.perf_counter() - started,
+    )  # fmt: skip
+
+
+def _size(exam: Exam) -> int:
+    return max(1, round(exam.side / 5))
+
+
+def _loss(exam: Exam, images: Tensor) -> float:
+    return float(F.cross_entropy(exam.logits(images), exam.labels))
+
+
+def _checks(exam: Exam, lines: dict[str, list[float]]) -> list[tuple[str, bool, str]]:
+    few = exam.take(CHECKED)
+    slack = 1.5 / len(exam)
+    found = []
+    gaps = [p - q for p, q in zip(lines["PGD"], lines["noise"], strict=True)]
+    i = int(np.argmax(gaps))
+    found.append(
+        ("a gradient does more than noise", max(gaps) <= slack and min(gaps) < 0,
+         f"PGD {percent(lines['PGD'][i])}, noise {percent(lines['noise'][i])} at {round(255 * LINF[i])}/255")
+    )  # fmt: skip
+    gaps = [p - q for p, q in zip(lines["PGD"], lines["FGSM"], strict=True)]
+    i = int(np.argmax(gaps))
+    found.append(
+        ("PGD does at least as much as FGSM", max(gaps) <= slack,
+         f"PGD {percent(lines['PGD'][i])}, FGSM {percent(lines['FGSM'][i])} at {round(255 * LINF[i])}/255")
+    )  # fmt: skip
+    g = exam.generator(700)
+    free = float(
+        few.right(
+            pgd(few.model, few.images, few.labels, 1.0, steps=30, step=0.05, generator=g)
+        ).mean()
+    )
+    found.append(
+        ("without a bound accuracy reaches 0", free <= 1.5 / len(few), f"{percent(free)} is left")
+    )
+    losses = [_loss(few, few.images)]
+    for steps in (1, 4, 16):
+        eps = 4 / 255
+        losses.append(
+            _loss(few, pgd(few.model, few.images, few.labels, eps, steps=steps, step=eps / 4))
+        )
+    rising = (
+        all(b >= a - 1e-4 * max(1, abs(a)) for a, b in itertools.pairwise(losses))
+        and losses[-1] > losses[0]
+    )
+    numbers = ", ".join(f"{v:.2f}" for v in losses)
+    found.append(("loss rises with steps", rising, f"{numbers} after 0, 1, 4, 16"))
+    return found
+
+
+def _stickers(exam: Exam) -> list[Sticker]:
+    """Stickers on images that are right; none where the network cannot be traced."""
+    right = np.flatnonzero(exam.clean_right)[:STICKERS]
+    g = exam.generator(800)
+    found = []
+    try:
+        for i in right.tolist():
+            found.append(
+                find_sticker(
+                    exam.model, exam.images[i], int(exam.labels[i]), size=_size(exam), generator=g
+                )
+            )
+    except StriateError:
+        return []
+    return found
+
+
+def _pictures(exam: Exam, attacked: Tensor, stickers: list[Sticker]) -> Figure:
+    right = np.flatnonzero(exam.clean_right)[:STICKERS].tolist()
+    order = np.argsort([s.margin for s in stickers])[:3]
+    pictures = []
+    chosen = [(right[i], stickers[i]) for i in order.tolist()]
+    batch = torch.stack([stuck(exam.images[i], s) for i, s in chosen])
+    said = [exam.classes[int(c)] for c in exam.logits(batch).argmax(1)]
+    moved = [exam.classes[int(c)] for c in exam.logits(attacked[[i for i, _ in chosen]]).argmax(1)]
+    for k, (i, _) in enumerate(chosen):
+        pictures.append(
+            (f"{exam.classes[int(exam.labels[i])]}"[:14], exam.images[i].permute(1, 2, 0).numpy())
+        )
+        pictures.append((f"8/255: {moved[k]}"[:18], attacked[i].permute(1, 2, 0).numpy()))
+        pictures.append((f"sticker: {said[k]}"[:20], batch[k].permute(1, 2, 0).numpy()))
+    return gallery(
+        pictures,
+        caption="Three images as they are, with PGD's change of 8/255, and with the sticker; above each what it is or what "
+        "the network says.",
+        alt="Clean, attacked and stickered images.",
+    )

@@ -1,0 +1,130 @@
+"""The corruption probe: errors under every corruption and severity, relative to the clean error, and their mean."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+
+from striate.figures import SEQUENTIAL, new_figure, render, style
+from striate.findings import Figure, Finding, Table
+from striate.robustness.chart import gallery
+from striate.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupted
+from striate.robustness.exam import Exam
+from striate.robustness.intervals import paired, percent, points
+
+ADVICE = {
+    "noise": "Train with noise added to the images, or denoise them first.",
+    "blur": "Train with blurred images too, or ask for sharper ones.",
+    "fog": "Train with changes of contrast and brightness.",
+    "contrast": "Train with changes of contrast and brightness, or stretch the contrast of images first.",
+    "brightness": "Train with changes of brightness.",
+    "darkness": "Train with changes of brightness.",
+    "occlusion": "Train with erased patches (`--set erase=`).",
+}
+
+
+def corruption(exam: Exam) -> Finding:
+    """Error under each corruption at five severities (as Hendrycks and Dietterich 2019), and the mean of all."""
+    started = time.perf_counter()
+    rows: list[Any] = []
+    errors, hardest = [], ("", 0.0, 0.0, 0.0)
+    clean_error = 1 - exam.accuracy
+    right_all = []
+    for name in CORRUPTIONS:
+        line, hits = [], np.zeros(len(exam))
+        for severity in SEVERITIES:
+            images = corrupted(exam.images, name, severity, seed=exam.seed)
+            right = exam.right(images, note=f"{name} at severity {severity}")
+            line.append(1 - float(right.mean()))
+            hits += right / len(SEVERITIES)
+        mean = float(np.mean(line))
+        right_all.append(hits)
+        rows.append(
+            (name, *line, mean, mean - clean_error, mean / clean_error if clean_error else None)
+        )
+        errors.append(line)
+        value, low, high = paired(exam.clean_right, hits)
+        if value < hardest[1] or not hardest[0]:
+            hardest = (name, value, low, high)
+    mean_error = float(np.mean(errors))
+    value, low, high = paired(exam.clean_right, np.mean(right_all, axis=0))
+    name, loss, _worst_low, worst_high = hardest
+    easy = min(rows, key=lambda r: r[6])
+    bad = loss < -0.05 and worst_high < 0
+    key = next((k for k in ADVICE if k in name), "")
+    verdict = (
+        f"Corruption costs {points(min(value, 0))} on average (95 % interval {-100 * high:.1f} to {-100 * low:.1f}; error "
+        f"{percent(clean_error)} clean, {percent(mean_error)} over {len(CORRUPTIONS)} kinds at five severities, "
+        f"{len(exam):,} images); {name} costs most, {points(min(loss, 0))}, and {easy[0]} least, {points(min(0.0, -float(easy[7])))}."  # noqa: E501
+    )
+    return Finding(
+        name="probe-corruption",
+        title="Corrupted images",
+        verdict=verdict,
+        status="warning" if loss < -0.2 and bad else "note" if bad else "good",
+        advice=ADVICE.get(key, "Train with images changed in that way, or keep such images out.") if bad else "",
+        tables=(
+            Table(
+                columns=("corruption", *[f"severity {s}" for s in SEVERITIES], "mean error", "over clean", "times clean"),
+                rows=(
+                    *sorted(rows, key=lambda r: -float(r[6])),
+                    ("mean", *np.mean(errors, axis=0).tolist(), mean_error, mean_error - clean_error,
+                     mean_error / clean_error if clean_error else None),
+                ),
+                formats=("", *[".1%"] * 6, "+.1%", ".1f"),
+                caption=f"Errors; relative to the clean error of {percent(clean_error)}: the difference, and how many times.",  # noqa: E501
+            ),
+        ),
+        figures=(_heat(rows, clean_error), _examples(exam)),
+        data={
+            "clean_error": clean_error,
+            "mean_error": mean_error,
+            "change": value,
+            "interval": [low, high],
+            "worst": name,
+            "errors": {str(r[0]): line for r, line in zip(rows, errors, strict=True)},
+            "images": len(exam),
+        },
+        seed=exam.seed,
+        seconds=time.perf_counter() - started,
+    )  # fmt: skip
+
+
+def _heat(rows: list, clean: float) -> Figure:  # type: ignore[type-arg]
+    ordered = sorted(rows, key=lambda r: -float(r[6]))
+    values = np.array([r[1:6] for r in ordered], float)
+    with style():
+        figure = new_figure(5.6, 0.9 + 0.27 * len(ordered))
+        axes = figure.subplots()
+        axes.imshow(values, cmap=SEQUENTIAL, vmin=0, vmax=1, aspect="auto")
+        for (r, c), v in np.ndenumerate(values):
+            axes.text(
+                c, r, f"{100 * v:.0f}", ha="center", va="center", fontsize=8,
+                color="white" if v < 0.5 else "black",
+            )  # fmt: skip
+        axes.set_xticks(range(5), [str(s) for s in SEVERITIES])
+        axes.set_yticks(range(len(ordered)), [str(r[0]) for r in ordered])
+        axes.tick_params(length=0)
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+        axes.set(xlabel="severity", title=f"Error in % (clean {100 * clean:.1f})")
+        return render(
+            figure,
+            caption="Error for each corruption and severity, hardest on top.",
+            alt=f"{ordered[0][0]} is hardest, {ordered[-1][0]} easiest.",
+        )
+
+
+def _examples(exam: Exam) -> Figure:
+    one = exam.images[:1]
+    pictures = [("clean", one[0].permute(1, 2, 0).numpy())]
+    for name in CORRUPTIONS:
+        pictures.append((name, corrupted(one, name, 3, seed=exam.seed)[0].permute(1, 2, 0).numpy()))
+    return gallery(
+        pictures,
+        caption="One image under each corruption at severity 3.",
+        alt="Corrupted examples.",
+        columns=7,
+    )

@@ -1,0 +1,205 @@
+"""Out of domain: other images against the network's own test images."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from striate.errors import DataError
+from striate.figures import BLUE, VERMILLION, new_figure, render, style
+from striate.findings import Figure, Finding, Table
+from striate.robustness.chart import as_percent
+from striate.robustness.exam import Exam
+from striate.robustness.intervals import percent, wilson
+from striate.robustness.lines import KINDS, lines
+from striate.robustness.separation import (
+    auroc,
+    energy,
+    features_of,
+    frechet,
+    maximum_softmax,
+    nearest,
+)  # fmt: skip
+
+MOST = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Domain:
+    """Strange images (N, C, H, W) in [0, 1] with labels (N,), or None where nobody knows them. known: shown classes exist."""  # noqa: E501
+
+    images: Tensor
+    labels: Tensor | None = None
+
+
+def domain(exam: Exam, others: Mapping[str, Domain] | None = None) -> Finding:
+    """Accuracy on other images if labelled, else confidence, distance in feature space, and how well scores tell them.
+
+    others: name -> Domain; strangers made from the seed if not given: noise, shuffled patches, inverted images, lines.
+    """
+    started = time.perf_counter()
+    made = others is None
+    others = strangers(exam) if others is None else others
+    own = exam.take(MOST)
+    features = features_of(exam.model, own.images)
+    own_softmax, own_energy = maximum_softmax(own.clean), energy(own.clean)
+    own_near = nearest(features, features, leave_out=True)
+    own_confidence = float(own_softmax.exp().mean())
+    rows: list[Any] = []
+    best_of, labelled, missing, spreads = [], [], [], {}
+    for name, other in others.items():
+        images = other.images.float() / 255 if other.images.dtype == torch.uint8 else other.images
+        if not len(images):
+            raise DataError(f"{name} has no images; give others with --against")
+        logits = exam.logits(images)
+        theirs = features_of(exam.model, images)
+        softmax = maximum_softmax(logits)
+        spreads[name] = softmax.exp().numpy()
+        scores = (
+            auroc(own_softmax, softmax), auroc(own_energy, energy(logits)), auroc(own_near, nearest(features, theirs)),
+        )  # fmt: skip
+        accuracy = None
+        if other.labels is not None:
+            right = (logits.argmax(1) == other.labels).float()
+            accuracy = float(right.mean())
+            labelled.append((name, accuracy, wilson(right.sum(), len(right)), len(right)))
+            absent = set(range(len(exam.classes))) - set(other.labels.tolist())
+            if absent:
+                missing.append((name, [exam.classes[c] for c in sorted(absent)]))
+        rows.append(
+            (
+                name,
+                len(images),
+                accuracy,
+                float(softmax.exp().mean()),
+                frechet(features, theirs),
+                *scores,
+            )
+        )
+        best_of.append(max(scores))
+    names = ("maximum softmax", "energy", "nearest neighbours")
+    table = np.array([r[5:] for r in rows], float)
+    best = int(table.mean(0).argmax())
+    hard = min(rows, key=lambda r: float(r[5 + best]))
+    confident = max(rows, key=lambda r: r[3])
+    if labelled:
+        name, accuracy, (low, high), n = min(labelled, key=lambda x: x[1])
+        verdict = (
+            f"Right on {percent(accuracy)} of {n:,} images of {name} (95 % interval {percent(low)} to {percent(high)}), "
+            f"against {percent(exam.accuracy)} of its own test images; the best score to notice them is {names[best]} "
+            f"(AUROC {hard[5 + best]:.2f})."
+        )
+        if missing:
+            verdict = f"{verdict[:-1]}; {missing[0][0]} holds no {', '.join(missing[0][1][:5])}."
+        weak = accuracy < exam.accuracy - 0.1 and high < exam.accuracy
+    else:
+        kind = "made up of noise, patches and lines" if made else "without labels"
+        verdict = (
+            f"On images {kind} it is {percent(float(confident[3]))} sure of itself at worst ({confident[0]}; its own: "
+            f"{percent(own_confidence)}); {names[best]} tells strangers best, at worst {hard[0]} with AUROC "
+            f"{hard[5 + best]:.2f}."
+        )
+        weak = float(hard[5 + best]) < 0.8
+    advice = (
+        "Collect labelled images of that kind and train with them; until then refuse what looks strange by that score."
+        if weak
+        else f"To refuse strange images, set a limit on {names[best]}."
+    )
+    return Finding(
+        name="probe-domain",
+        title="Images of another domain",
+        verdict=verdict,
+        status="warning" if weak else "note",
+        advice=advice,
+        tables=(
+            Table(
+                columns=("images", "how many", "accuracy", "says it is sure", "feature distance", *[f"AUROC {n}" for n in names]),  # noqa: E501
+                rows=(("its own", len(own), exam.accuracy, own_confidence, 0.0, None, None, None), *rows),
+                formats=("", ",", ".1%", ".1%", ".2f", ".2f", ".2f", ".2f"),
+                caption="Feature distance: Frechet, in its own images' variance. AUROC: the chance that an image of its "
+                "own scores above a strange one; 0.5 tells nothing.",
+            ),
+        ),
+        figures=(_confidences(own_softmax.exp().numpy(), spreads),),
+        data={
+            "own": {"accuracy": exam.accuracy, "confidence": own_confidence, "images": len(own)},
+            "others": {
+                str(r[0]): dict(
+                    zip(("images", "accuracy", "confidence", "distance", "softmax", "energy", "nearest"), r[1:], strict=True)
+                )
+                for r in rows
+            },
+            "missing": dict(missing),
+            "made": made,
+        },
+        seed=exam.seed,
+        seconds=time.perf_counter() - started,
+    )  # fmt: skip
+
+
+def strangers(exam: Exam, count: int = 256) -> dict[str, Domain]:
+    """Images that hold none of the classes, of the exam's size, from its seed: noise, patches, inverted, lines."""
+    some = exam.take(count).images
+    n, c, h, w = some.shape
+    g = exam.generator(900)
+    drawn, _ = lines("plain", n, size=max(8, h, w), seed=exam.seed)
+    parts = 4 if min(h, w) >= 16 else 2
+    ph, pw = h // parts, w // parts
+    cut = some[..., : ph * parts, : pw * parts]
+    tiles = cut.unfold(2, ph, ph).unfold(3, pw, pw).flatten(2, 3)  # (N, C, parts^2, ph, pw)
+    mixed = torch.stack([t[:, torch.randperm(parts**2, generator=g)] for t in tiles])
+    mixed = (
+        mixed.unflatten(2, (parts, parts))
+        .permute(0, 1, 2, 4, 3, 5)
+        .reshape(n, c, ph * parts, pw * parts)
+    )
+    patches = some.clone()
+    patches[..., : ph * parts, : pw * parts] = mixed
+    return {
+        "noise": Domain(torch.rand(some.shape, generator=g)),
+        "shuffled patches": Domain(patches),
+        "inverted": Domain(1 - some),
+        "lines": Domain(torch.from_numpy(drawn)[:, None, :h, :w].expand(n, c, h, w).contiguous()),
+    }
+
+
+def line_domains(count: int, *, size: int, channels: int = 1, seed: int = 0) -> dict[str, Domain]:
+    """The lines of seed 003 that no network trained on plain ones has seen, labelled; all kinds but the plain one."""
+    found = {}
+    for kind in KINDS[1:]:
+        images, labels = lines(kind, count, size=size, seed=seed)
+        batch = torch.from_numpy(images)[:, None].expand(-1, channels, -1, -1).contiguous()
+        found[f"{kind} lines"] = Domain(batch, torch.from_numpy(labels))
+    return found
+
+
+def _confidences(own: np.ndarray, others: Mapping[str, np.ndarray]) -> Figure:
+    """Confidence of each domain as a box from quartile to quartile with its median."""
+    with style():
+        figure = new_figure(6.4, 1.2 + 0.36 * (1 + len(others)))
+        axes = figure.subplots()
+        groups = {"its own": own, **others}
+        for i, (_, values) in enumerate(groups.items()):
+            y = len(groups) - 1 - i
+            low, q1, middle, q3, high = np.quantile(values, (0.05, 0.25, 0.5, 0.75, 0.95))
+            colour = BLUE if i == 0 else VERMILLION
+            axes.hlines(y, low, high, color=colour, linewidth=1.2)
+            axes.hlines(y, q1, q3, color=colour, linewidth=9, alpha=0.45)
+            axes.plot([middle], [y], "o", color=colour, markersize=6, clip_on=False)
+        axes.set_yticks(range(len(groups))[::-1], list(groups))
+        axes.tick_params(axis="y", length=0)
+        axes.set(xlim=(0, 1.01), xlabel="confidence (maximum softmax)", title="How sure it is")
+        as_percent(axes.xaxis)
+        axes.grid(axis="x")
+        return render(
+            figure,
+            caption="Median, middle half and middle 90 % of its confidence on each kind of image. Strange images should lie "
+            "to the left of its own.",
+            alt=f"Confidence on its own images and {len(others)} others.",
+        )

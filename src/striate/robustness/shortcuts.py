@@ -1,0 +1,166 @@
+"""Shortcuts: whether the answer hangs on the object, the background, the border, a colour or a mark."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from striate.findings import Finding, Table
+from striate.robustness.chart import bars, gallery
+from striate.robustness.exam import Exam
+from striate.robustness.intervals import paired, percent, points, wilson
+
+COLOURS = {
+    "black": (0, 0, 0), "white": (1, 1, 1), "grey": (0.5, 0.5, 0.5), "red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1),
+}  # fmt: skip
+PULLED = 0.5  # share of images that a mark must pull to its class
+
+
+def views(images: Tensor) -> dict[str, Tensor]:
+    """Images (N, C, H, W) with the object (the central half) hidden, the background hidden, and only the border left.
+
+    What is hidden gets each image's own mean colour. The border is an eighth of the side.
+    """
+    _n, _c, h, w = images.shape
+    fill = images.mean((2, 3), keepdim=True).expand_as(images)
+    middle = torch.zeros(h, w, dtype=torch.bool)
+    r, q = max(1, h // 5), max(1, w // 5)
+    middle[r : h - r, q : w - q] = True
+    inner = torch.zeros(h, w, dtype=torch.bool)
+    r, q = max(1, h // 8), max(1, w // 8)
+    inner[r : h - r, q : w - q] = True
+    return {
+        "object hidden": torch.where(middle, fill, images),
+        "background hidden": torch.where(middle, images, fill),
+        "only the border": torch.where(inner, fill, images),
+    }
+
+
+def marks(images: Tensor) -> dict[str, Tensor]:
+    """The images with a small square in a corner, in black and white, and with a stripe pattern: kinds of watermark."""
+    side = max(1, min(images.shape[-2:]) // 7)
+    found = {}
+    for colour, level in (("white", 1.0), ("black", 0.0)):
+        for corner, (r, c) in {"top left": (0, 0), "bottom right": (-side, -side)}.items():
+            out = images.clone()
+            rows = slice(0, side) if r == 0 else slice(-side, None)
+            columns = slice(0, side) if c == 0 else slice(-side, None)
+            out[..., rows, columns] = level
+            found[f"{colour} square {corner}"] = out
+    stripes = (torch.arange(images.shape[-1]) // 2 % 2).float()
+    found["faint stripes"] = (0.85 * images + 0.15 * stripes).clamp(0, 1)
+    return found
+
+
+def shortcuts(exam: Exam) -> Finding:
+    """Accuracy with the object, the background, or all but the border hidden; classes that a colour or a mark predicts."""
+    started = time.perf_counter()
+    n, k = len(exam), len(exam.classes)
+    rows = [("as they are", exam.accuracy, *wilson(exam.clean_right.sum(), n), 0.0)]
+    rights = {}
+    for name, images in views(exam.images).items():
+        right = rights[name] = exam.right(images, note=name)
+        rows.append(
+            (name, float(right.mean()), *wilson(right.sum(), n), paired(exam.clean_right, right)[0])
+        )
+    border, hidden = rows[3], rows[1]
+    share = np.bincount(exam.labels.numpy(), minlength=k).max() / n
+    guess = max(1 / k, share)
+    # It must beat saying the commonest class by more than chance, and by something that matters.
+    leaning = border[2] > guess + 0.05 and border[1] > guess + 0.3 * (exam.accuracy - guess)
+    without = hidden[2] > guess + 0.05 and hidden[1] > guess + 0.5 * (exam.accuracy - guess)
+    colours, pulled = _colours(exam), _marks(exam)
+    predicted = [row for row in pulled if row[2] >= PULLED]
+    sentences = []
+    if leaning:
+        sentences.append(
+            f"reads the border: {percent(border[1])} right from an eighth of the side alone (guessing {percent(guess)})"
+        )
+    if without:
+        sentences.append(f"needs no object: {percent(hidden[1])} right with the middle hidden")
+    if predicted:
+        name, c, pull, _ = predicted[0]
+        sentences.append(f"a {name} makes {percent(pull)} of other images “{c}”")
+    numbers = (
+        f"{percent(exam.accuracy)} as they are, {percent(hidden[1])} with the middle hidden, {percent(rows[2][1])} with the "
+        f"surroundings hidden, {percent(border[1])} from the border alone ({n:,} images, guessing {percent(guess)})"
+    )
+    if sentences:
+        verdict = (
+            f"It {'; '.join(sentences)}; {numbers}."
+            if not sentences[0].startswith("a ")
+            else f"Found: {'; '.join(sentences)}; {numbers}."
+        )
+    else:
+        verdict = f"No shortcut among those tried: {numbers}."
+        if rows[2][4] < -0.1:
+            verdict = (
+                verdict[:-1]
+                + f"; hiding the surroundings costs {points(rows[2][4])}, so what it reads reaches beyond the middle."
+            )
+    found = [*views(exam.images[:1]).items(), *marks(exam.images[:1]).items()]
+    return Finding(
+        name="probe-shortcuts",
+        title="Shortcuts",
+        verdict=verdict,
+        status="warning" if sentences else "good",
+        advice="Look at what stands there in the training images of each class (`striate explain`), crop or vary it, and "
+        "train again." if sentences else "",
+        tables=(
+            Table(columns=("images", "accuracy", "from", "to", "change"), rows=tuple(rows),
+                  formats=("", ".1%", ".1%", ".1%", "+.1%"), caption="Accuracy with parts hidden, 95 % intervals."),
+            Table(columns=("mark", "class it pulls to", "of other images", "changes its mind"), rows=tuple(pulled),
+                  formats=("", "", ".1%", ".1%"),
+                  caption="A mark put on every image: the class whose share of images not of it, and not said to be it before, grows most."),  # noqa: E501
+            Table(columns=("a plain image of", "is said to be", "confidence"), rows=tuple(colours), formats=("", "", ".1%")),
+        ),
+        figures=(
+            bars([r[0] for r in rows], [r[1] for r in rows], intervals=[(r[2], r[3]) for r in rows], chance=guess,
+                 title="Right, with parts hidden", caption="Accuracy and its 95 % interval; the dashed line is guessing.",
+                 alt="Accuracy with parts of the image hidden."),
+            gallery([("as it is", exam.images[0].permute(1, 2, 0).numpy()), *[(a, b[0].permute(1, 2, 0).numpy()) for a, b in found]],  # noqa: E501
+                    caption="One image in each form.", alt="The forms tried.", columns=5),
+        ),
+        data={
+            "clean": exam.accuracy, "guess": guess, "views": {r[0]: r[1] for r in rows},
+            "border": bool(leaning), "object": bool(without), "marks": {r[0]: [r[1], r[2]] for r in pulled}, "images": n,
+        },
+        seed=exam.seed,
+        seconds=time.perf_counter() - started,
+    )  # fmt: skip
+
+
+def _colours(exam: Exam) -> list[tuple[str, str, float]]:
+    names = {
+        k: v
+        for k, v in COLOURS.items()
+        if exam.images.shape[1] == 3 or k in ("black", "white", "grey")
+    }
+    levels = torch.tensor(list(names.values())).float()
+    if exam.images.shape[1] != 3:
+        levels = levels[:, :1].expand(-1, exam.images.shape[1])
+    plain = levels[:, :, None, None].expand(-1, -1, *exam.images.shape[-2:]).contiguous()
+    best = exam.logits(plain).softmax(1).max(1)
+    return [
+        (name, exam.classes[int(c)], float(p))
+        for name, p, c in zip(names, best.values, best.indices, strict=True)
+    ]
+
+
+def _marks(exam: Exam) -> list[tuple[str, str, float, float]]:
+    rows = []
+    before = exam.said
+    for name, images in marks(exam.images).items():
+        after = exam.logits(images, note=f"a {name}").argmax(1)
+        pulls = []
+        for c in range(len(exam.classes)):
+            other = (exam.labels != c) & (before != c)
+            pulls.append(float((after[other] == c).float().mean()) if bool(other.any()) else 0.0)
+        best = int(np.argmax(pulls))
+        rows.append(
+            (name, exam.classes[best], pulls[best], float((after != before).float().mean()))
+        )
+    return sorted(rows, key=lambda r: -r[2])
