@@ -19,4 +19,5 @@ def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.Monke
         exec(compile(block, "README.md", "exec"), names)
     assert tuple(names["logits"].shape) == (1, 10)  # type: ignore[attr-defined]
     assert tuple(names["drops"].shape) == (7, 7)  # type: ignore[attr-defined]
+    assert tuple(names["scores"].shape) == (1, 10, 57, 57)  # type: ignore[attr-defined]
     assert (tmp_path / "runs" / "digits-1" / "report.html").is_file()
