@@ -107,6 +107,19 @@ def test_bf16_is_near_and_leaves_the_module_as_it_was() -> None:
     assert not torch.equal(got, wanted)
 
 
+def test_bf16_keeps_drops_that_are_far_smaller_than_their_score() -> None:
+    """A bfloat16 near 1000 is a multiple of 4: rounded to that, all these drops would be 0."""
+    network, image = small(), picture()
+    wanted = occlusion(network, image, 1, patch=8)
+    with torch.no_grad():
+        network[-1].bias += 1000.0
+    session = Incremental(network, image, dtype=torch.bfloat16)
+    assert session.output.dtype == torch.float32
+    assert session.score(1) % 4 != 0
+    got = occlusion(network, image, 1, patch=8, dtype=torch.bfloat16)
+    torch.testing.assert_close(got, wanted, rtol=0, atol=0.05 * float(wanted.abs().max()))
+
+
 def test_batches_of_any_size_give_one_map_and_progress_ends_at_all() -> None:
     network, image = small(), picture()
     wanted = occlusion(network, image, 3, patch=5, stride=4)

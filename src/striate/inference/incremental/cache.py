@@ -24,8 +24,8 @@ def run_whole(network: Network, node: Node, tensors: Sequence[Tensor], batch: in
     record = node.record
     given = {read.place: tensor for read, tensor in zip(node.reads, tensors, strict=True)}
     crops = [
-        Crop(given[place] if place in given else network.constants[i], geometry.values[i].full)
-        for place, i in enumerate(record.inputs)
+        Crop(tensor, geometry.values[i].full)
+        for i, tensor in zip(record.inputs, network.given(node, given), strict=True)
     ]
     return apply(geometry, record, crops, geometry.values[node.output].full, batch=batch)
 

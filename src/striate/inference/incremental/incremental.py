@@ -25,7 +25,8 @@ from striate.memory import keep_large_buffers
 
 Progress = Callable[[int, int], None]
 
-PATCHES = 64 << 20  # bytes of one batch: smaller ones leave the matrices of small boxes too thin for two threads
+# Bytes of one batch: smaller ones leave the matrices of small boxes too thin for two threads.
+PATCHES = 64 << 20
 HEAD = 64 << 20
 MIXED = 8  # images at a time where an operation without a rule fixes their number
 # What a program costs besides its arithmetic, as multiply-adds: preparing a kernel for a new size, and moving a number.

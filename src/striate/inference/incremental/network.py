@@ -7,7 +7,7 @@ between; concatenations that grow out of each other share a canvas. All other re
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -16,13 +16,18 @@ from striate.errors import UsageError
 from striate.geometry import Crop, Geometry, Link, Record, Weights, apply
 from striate.geometry.layout import BATCH
 from striate.geometry.relation import Same, Window
-from striate.geometry.rules.pooling import AvgPool, MaxPool
+from striate.geometry.rules.dimension import Permute, Take, View
+from striate.geometry.rules.pointwise import Copy, Pointwise
+from striate.geometry.rules.pooling import AdaptivePool, AvgPool, MaxPool
 from striate.geometry.rules.product import Product
+from striate.geometry.rules.reduction import Reduce
 from striate.geometry.rules.site import Whole
 from striate.inference.incremental.chains import chains
 from striate.inference.incremental.joins import Join, joins
 from striate.inference.incremental.kernel import Kernel
 
+MEANS = (AdaptivePool, Reduce)
+CHEAP = (View, Permute, Copy, Take, Pointwise)
 RANDOM = frozenset({"native_dropout", "dropout", "feature_dropout", "bernoulli", "rrelu_with_noise",
                     "rrelu_with_noise_functional", "rand_like", "randn_like", "uniform", "normal_functional"})  # fmt: skip
 
@@ -42,7 +47,7 @@ class Node:
 
     kernel: for a convolution; then the first read is its input, and a second one is added to its result.
     join: for a concatenation that shares a canvas; then the reads are what it grows out of, if anything, and its parts.
-    macs: multiply-adds as traced.
+    macs: multiply-adds as traced. wide: runs in float32 in a network of fewer digits, see `_wide`.
     """
 
     index: int
@@ -52,6 +57,7 @@ class Node:
     kernel: Kernel | None
     join: Join | None
     macs: int
+    wide: bool = False
 
     @property
     def name(self) -> str:
@@ -63,7 +69,8 @@ class Node:
 class Network:
     """Nodes in the order they run.
 
-    constants: the values that do not depend on the image, by index. readers: for each value the nodes that read it.
+    constants: the values that do not depend on the image, by index. wide: those that wide nodes read, in float32.
+    readers: for each value the nodes that read it.
     margins: for each (value, what padding is filled with) how far windows hang over before and after, by axis.
     head: the first node of the classifier's head, which runs on many images at once.
     mixing: the first node whose operation has no rule, so that it runs on as many images as were traced and no others.
@@ -73,6 +80,7 @@ class Network:
     image: int
     nodes: tuple[Node, ...]
     constants: Mapping[int, Tensor]
+    wide: Mapping[int, Tensor]
     readers: Mapping[int, tuple[int, ...]]
     margins: Mapping[tuple[int, float], tuple[tuple[int, int], ...]]
     head: int
@@ -86,6 +94,24 @@ class Network:
         return tuple(dict.fromkeys(
             i for i in self.geometry.outputs if i is not None and values[i].varies
         ))  # fmt: skip
+
+    def given(self, node: Node, tensors: Mapping[int, Tensor]) -> list[Tensor]:
+        """All inputs of a node, in its record's order, from those that depend on the image (by their place)."""
+        if not node.wide:
+            return [
+                tensors[place] if place in tensors else self.constants[i]
+                for place, i in enumerate(node.record.inputs)
+            ]
+        return [
+            widened(tensors[place]) if place in tensors else self.wide[i]
+            for place, i in enumerate(node.record.inputs)
+        ]
+
+
+def widened(tensor: Tensor) -> Tensor:
+    """At least float32, if it is no integer."""
+    narrow = tensor.is_floating_point() and tensor.dtype.itemsize < torch.float32.itemsize
+    return tensor.float() if narrow else tensor
 
 
 def lower(geometry: Geometry, module: nn.Module, dtype: torch.dtype | None = None) -> Network:
@@ -114,24 +140,52 @@ def lower(geometry: Geometry, module: nn.Module, dtype: torch.dtype | None = Non
             if geometry.values[i].source not in ("record", "input"):
                 constant(i)
         if not geometry.values[record.output].varies:
-            crops = [Crop(constants[i], geometry.values[i].full) for i in record.inputs]
-            constants[record.output] = apply(
-                geometry, record, crops, geometry.values[record.output].full, batch=geometry.batch
-            )
+            for known in (constants, exact):
+                crops = [Crop(known[i], geometry.values[i].full) for i in record.inputs]
+                known[record.output] = apply(
+                    geometry,
+                    record,
+                    crops,
+                    geometry.values[record.output].full,
+                    batch=geometry.batch,
+                )
     for leaf in geometry.outputs:
         if leaf is not None and geometry.values[leaf].source not in ("record", "input"):
             constant(leaf)
     nodes = _nodes(geometry, constants, exact)
+    wide: dict[int, Tensor] = {}
+    if dtype is not None and dtype.itemsize < torch.float32.itemsize:
+        nodes = _wide(nodes)
+        read = {i for n in nodes if n.wide for i in n.record.inputs}
+        wide = {i: widened(exact[i]) for i in read if i in exact}
     readers: dict[int, list[int]] = {}
     for node in nodes:
         for read in node.reads:
             readers.setdefault(read.value, []).append(node.index)
     mixing = next((n.index for n in nodes if _mixes(geometry, n)), None)
     return Network(
-        geometry, geometry.inputs[0], tuple(nodes), constants,
+        geometry, geometry.inputs[0], tuple(nodes), constants, wide,
         {v: tuple(dict.fromkeys(r)) for v, r in readers.items()}, _margins(geometry, nodes),
         _head(geometry, nodes), mixing, weights.device,
     )  # fmt: skip
+
+
+def _wide(nodes: list[Node]) -> list[Node]:
+    """Mark the last matrix product, what follows, and what stands before it back to the mean over positions.
+
+    They are a small share of the arithmetic, and in float32 a drop far smaller than its score keeps its digits.
+    """
+    first = max((n.index for n in nodes if isinstance(n.record.plan, Product)), default=len(nodes))
+    if any(n.kernel is not None or n.join is not None for n in nodes[first:]):
+        return nodes
+    while 0 < first < len(nodes):
+        before = nodes[first - 1]
+        if not isinstance(before.record.plan, (*MEANS, *CHEAP)) or before.kernel is not None:
+            break
+        first -= 1
+        if isinstance(before.record.plan, MEANS):
+            break
+    return [replace(n, wide=True) if n.index >= first else n for n in nodes]
 
 
 def _mixes(geometry: Geometry, node: Node) -> bool:

@@ -163,12 +163,7 @@ class Apply:
                 # a fetch counts positions from the start of its bucket
                 tensor = fetch(tensor, a - bucket.start, b - bucket.start)
             given[read.place] = tensor
-        tensors = tuple(
-            [
-                given[p] if p in given else self.network.constants[i]
-                for p, i in enumerate(record.inputs)
-            ]
-        )
+        tensors = tuple(self.network.given(self.node, given))
         task = Task(
             record, tensors, bucket.needs, tuple([values[i] for i in record.inputs]),
             values[self.node.output], bucket.box, b - a, self.network.device,
