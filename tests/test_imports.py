@@ -28,7 +28,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": {"errors", "data", "memory"},
     "evaluation": FOUND,
     "runs": ANALYSIS
-    | {"attribution", "units", "robustness", "memory", "models", "data", "training", "evaluation", "report"},
+    | {
+        "attribution",
+        "units",
+        "robustness",
+        "memory",
+        "models",
+        "data",
+        "training",
+        "evaluation",
+        "report",
+    },
     "attribution": ANALYSIS,
     "units": ANALYSIS | {"attribution"},
     "robustness": ANALYSIS,

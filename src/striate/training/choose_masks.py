@@ -72,7 +72,7 @@ def choose_for_masks(recipe: Recipe, facts: MaskFacts) -> tuple[Recipe, list[str
         "batch": batch,
         "lr": pick(
             "lr",
-            {"muon": 0.02, "sgd": 0.05, "adamw": 1e-3}[str(optimizer)],
+            {"muon": 0.04, "sgd": 0.05, "adamw": 1e-3}[str(optimizer)],
             f"usual for {optimizer}",
         ),
         "weight_decay": pick(
@@ -90,7 +90,7 @@ def choose_for_masks(recipe: Recipe, facts: MaskFacts) -> tuple[Recipe, list[str
         ),
         "head_epochs": pick("head_epochs", 0.0, "all layers from the start"),
         "foreground": pick("foreground", 0.5, "half of the crops lie over a rarer class"),
-        "dice": pick("dice", 0.5, "counts small classes as much as large ones"),
+        "dice": pick("dice", 1.0, "counts small classes as much as large ones"),
         "class_weights": pick(
             "class_weights", rare, "a class is very rare" if rare else "no class is very rare"
         ),

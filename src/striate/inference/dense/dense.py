@@ -18,7 +18,9 @@ from striate.inference.dense.sharing import Sharing
 from striate.inference.tiled.limits import parse_bytes, show_bytes
 
 # Paddings whose values come from the patch itself.
-MIRRORED = frozenset({"reflection_pad2d", "replication_pad2d", "slice_scatter"})  # the last: circular
+MIRRORED = frozenset(
+    {"reflection_pad2d", "replication_pad2d", "slice_scatter"}
+)  # the last: circular
 PADDINGS = ("patch", "image")
 DEFAULT = 10**9  # bytes, where no limit is given
 CACHE = 32 * 2**20  # bytes of activations of the patches that are computed one by one, at once
