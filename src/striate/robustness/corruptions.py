@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as T
 
@@ -63,14 +66,14 @@ def defocus_blur(x: Tensor, s: int, g: torch.Generator) -> Tensor:
     reach = math.ceil(radius)
     at = torch.arange(-reach, reach + 1).float()
     # The edge of the disk is soft over a pixel: discs of fractions of a pixel differ too.
-    kernel = (radius + 0.5 - (at[:, None] ** 2 + at**2).sqrt()).clamp(0, 1)
+    kernel = (radius + 1 - (at[:, None] ** 2 + at**2).sqrt()).clamp(0, 1)
     return _filtered(x, kernel / kernel.sum())
 
 
 def motion_blur(x: Tensor, s: int, g: torch.Generator) -> Tensor:
     length = _pick(s, 0.06, 0.1, 0.15, 0.21, 0.28) * x.shape[-1]
     reach = math.ceil(length / 2)
-    row = (length / 2 + 0.5 - torch.arange(-reach, reach + 1).abs().float()).clamp(0, 1)
+    row = (length / 2 + 1 - torch.arange(-reach, reach + 1).abs().float()).clamp(0, 1)
     return _filtered(x, (row / row.sum())[None])
 
 
@@ -129,10 +132,17 @@ def contrast(x: Tensor, s: int, g: torch.Generator) -> Tensor:
 
 
 def jpeg(x: Tensor, s: int, g: torch.Generator) -> Tensor:
+    # Pillow's: torchvision's own encoder is deprecated since 0.29.
     quality = int(_pick(s, 60, 35, 20, 12, 6))
-    bytes_ = (x * 255).round().to(torch.uint8)
-    planes = bytes_ if x.shape[1] in (1, 3) else bytes_.flatten(0, 1)[:, None]
-    return (torch.stack([T.jpeg(p, quality) for p in planes]).float() / 255).view_as(x)
+    colour = x.shape[1] == 3
+    planes = (x.permute(0, 2, 3, 1) if colour else x.flatten(0, 1)).mul(255).round()
+    found = []
+    for plane in planes.to(torch.uint8).numpy():
+        buffer = io.BytesIO()
+        Image.fromarray(plane).save(buffer, "JPEG", quality=quality)
+        found.append(torch.from_numpy(np.array(Image.open(buffer))))
+    made = torch.stack(found).float() / 255
+    return made.permute(0, 3, 1, 2).contiguous() if colour else made.view_as(x)
 
 
 def pixelate(x: Tensor, s: int, g: torch.Generator) -> Tensor:
