@@ -156,8 +156,8 @@ def lower(geometry: Geometry, module: nn.Module, dtype: torch.dtype | None = Non
     wide: dict[int, Tensor] = {}
     if dtype is not None and dtype.itemsize < torch.float32.itemsize:
         nodes = _wide(nodes)
-        read = {i for n in nodes if n.wide for i in n.record.inputs}
-        wide = {i: widened(exact[i]) for i in read if i in exact}
+        needed = {i for n in nodes if n.wide for i in n.record.inputs}
+        wide = {i: widened(exact[i]) for i in needed if i in exact}
     readers: dict[int, list[int]] = {}
     for node in nodes:
         for read in node.reads:
