@@ -39,7 +39,12 @@ def finding(explanation: Explanation, *, name: str, title: str, figures: bool = 
 
 
 def table(e: Explanation) -> Table:
-    """A row a method, and one each for chance and the edge detector."""
+    """A row a method, and one each for chance and the edge detector; without trust scores what each method does."""
+    if not e.curves and not e.staying:
+        return Table(
+            columns=("method", "what it shows"),
+            rows=tuple((one.title, one.remark) for one in e.maps.values()),
+        )
     rows: list[tuple[Cell, ...]] = []
     for method, one in e.maps.items():
         staying = e.staying.get(method, {})
