@@ -155,7 +155,8 @@ def _layer(geometry: Geometry, chain: Sequence[Record], weighted: Record | None)
 
 
 def find_layer(geometry: Geometry, layers: Sequence[UnitLayer], name: str) -> UnitLayer:
-    """The layer of a name: of a kernel bank or of its module, else any operation of the network with channels.
+    """The layer of a name: of a kernel bank or of its module, of any operation of the network with channels, or the last
+    layer of a stage or block.
 
     Raises UsageError for one that does not exist, and names the nearest first.
     """
@@ -177,8 +178,11 @@ def find_layer(geometry: Geometry, layers: Sequence[UnitLayer], name: str) -> Un
         raise UsageError(
             f"{name} has no channels to look at one by one; layers with units are {_some(known)}"
         )
+    inside = [layer for layer in layers if layer.name.startswith(f"{name}.")]
+    if inside:  # a stage or block: what it gives
+        return inside[-1]
     near = get_close_matches(name, [*known, *plain], 3, 0.3)
-    order = [*near, *(k for k in known if k not in near)]
+    order = list(dict.fromkeys([*near, *known]))
     raise UsageError(f"there is no layer {name!r}; layers with units are {_some(order)}")
 
 
