@@ -32,6 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "attribution",
         "units",
         "robustness",
+        "diagnostics",
         "memory",
         "models",
         "data",

@@ -434,3 +434,26 @@ def probe(
         store_temperature=store_temperature,
         format=format.value,
     )
+
+
+@app.command()
+def diagnose(
+    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME...]",
+            help="gradients, activations, initial-loss, one-batch, labels; all if none.",
+        ),
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Images instead of the run's own: a source or a folder.")
+    ] = None,
+    images: Annotated[int, typer.Option(help="Images looked at, at most.")] = 2000,
+    seed: Annotated[int, typer.Option(help="Of the first weights and the choice of images.")] = 0,
+    format: Formats = Format.table,
+) -> None:
+    """What is wrong inside: gradients, activations, the loss at the start, one batch, labels."""
+    from striate.cli.diagnosing import diagnose_command
+
+    diagnose_command(run, names or [], data=data, images=images, seed=seed, format=format.value)

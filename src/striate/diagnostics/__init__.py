@@ -1,0 +1,8 @@
+"""Diagnostics: what is wrong inside a network or its labels, of modules and tensors alone."""
+
+from striate.diagnostics.activations import activations
+from striate.diagnostics.beginning import initial_loss, overfit_batch
+from striate.diagnostics.gradients import check_gradients
+from striate.diagnostics.mislabelled import label_errors
+
+__all__ = ["activations", "check_gradients", "initial_loss", "label_errors", "overfit_batch"]

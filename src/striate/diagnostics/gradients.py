@@ -1,0 +1,102 @@
+"""Gradient check: backpropagation against finite differences, parameter by parameter."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from striate.errors import UsageError
+from striate.findings import Finding, Table
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+STEP = 1e-6  # of a central difference in float64
+RELATIVE, ABSOLUTE = 1e-4, 1e-7  # how far the two may differ, the second in units of the loss
+
+
+def check_gradients(
+    model: nn.Module,
+    inputs: Tensor,
+    targets: Tensor,
+    loss: Loss = cross_entropy,
+    *,
+    entries: int = 3,
+    seed: int = 0,
+) -> Finding:
+    """Compare each parameter's gradient with central differences, in float64, on a copy in evaluation form.
+
+    inputs: (N, ...). loss: of outputs and targets, a scalar. entries: how many of each parameter's numbers are moved:
+    the one of largest gradient and others drawn by `seed`. A number at a kink (as of ReLU) is left out.
+    Raises UsageError where the loss is no finite scalar or no parameter can be learned.
+    """
+    if entries < 1:
+        raise UsageError(f"entries must be 1 or more, got {entries}")
+    twin = copy.deepcopy(model).double().eval()
+    learned = [(n, p) for n, p in twin.named_parameters() if p.requires_grad]
+    if not learned:
+        raise UsageError("the module has no parameter that requires a gradient")
+    x = inputs.double() if inputs.is_floating_point() else inputs
+    y = targets.double() if targets.is_floating_point() else targets
+    value = loss(twin(x), y)
+    if value.numel() != 1 or not torch.isfinite(value).all():
+        raise UsageError("the loss must be one finite number; check the loss and the images")
+    given = torch.autograd.grad(value, [p for _, p in learned], allow_unused=True)
+    here = float(value.detach())
+    generator = torch.Generator().manual_seed(seed)
+    rows: list[tuple[str, int, int, float, bool]] = []
+    with torch.no_grad():
+        for (name, parameter), found in zip(learned, given, strict=True):
+            gradient = torch.zeros_like(parameter) if found is None else found
+            flat = gradient.flatten()
+            drawn = torch.randperm(flat.numel(), generator=generator)[: entries - 1].tolist()
+            compared, worst, agrees = 0, 0.0, True
+            for at in dict.fromkeys([int(flat.abs().argmax()), *drawn]):
+                place = tuple(int(i) for i in torch.unravel_index(torch.tensor(at), gradient.shape))
+                before = parameter[place].clone()
+                parameter[place] = before + STEP
+                up = (float(loss(twin(x), y)) - here) / STEP
+                parameter[place] = before - STEP
+                down = (here - float(loss(twin(x), y))) / STEP
+                parameter[place] = before
+                numeric, ours = (up + down) / 2, float(flat[at])
+                size = max(abs(numeric), abs(ours))
+                if abs(up - down) > 1e-3 * size + ABSOLUTE * max(1.0, abs(here)):
+                    continue  # the slopes to the left and right differ: a kink
+                compared += 1
+                gap = abs(numeric - ours)
+                worst = max(worst, gap / max(size, 1e-12) if gap > ABSOLUTE else 0.0)
+                agrees &= gap <= RELATIVE * size + ABSOLUTE * max(1.0, abs(here))
+            rows.append((name, parameter.numel(), compared, worst, agrees))
+    wrong = [name for name, *_, agrees in rows if not agrees]
+    left = [name for name, _, compared, *_ in rows if not compared]
+    if wrong:
+        verdict = f"The gradient of {wrong[-1]} disagrees with finite differences" + (
+            f", and so do {len(wrong) - 1} parameters before it." if len(wrong) > 1 else "."
+        )
+    else:
+        verdict = (
+            f"The gradients of {len(rows) - len(left)} parameters agree with finite differences."
+        )
+        if left:
+            verdict += f" {len(left)} could not be compared: they lie at kinks."
+    return Finding(
+        name="diagnose-gradients",
+        title="Gradients",
+        verdict=verdict,
+        status="problem" if wrong else "note" if left else "good",
+        advice=f"Correct the backward of the layer that holds {wrong[-1]}, or of the one after it."
+        if wrong
+        else "",
+        tables=(
+            Table(
+                columns=("parameter", "numbers", "compared", "largest relative error", "agrees"),
+                rows=tuple(rows),
+                formats=("", ",", ",", ".1e", ""),
+            ),
+        ),
+        data={"wrong": wrong, "not_compared": left},
+        seed=seed,
+    )
