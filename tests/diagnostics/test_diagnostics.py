@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from striate.diagnostics import (
-    activations,
     check_gradients,
     initial_loss,
     label_errors,
@@ -75,33 +74,6 @@ def test_a_frozen_network_and_a_loss_of_many_numbers_are_refused() -> None:
         check_gradients(nn.Linear(4, 3).requires_grad_(False), x, y)
     with pytest.raises(UsageError, match="one finite number"):
         check_gradients(nn.Linear(4, 3), x, y, lambda a, b: a)
-
-
-def planted(activation: nn.Module) -> nn.Sequential:
-    torch.manual_seed(1)
-    first = nn.Linear(4, 8)
-    with torch.no_grad():
-        first.bias[2], first.weight[2] = -50.0, 0.01
-        first.bias[5], first.weight[5] = 50.0, 0.01
-        first.weight[7], first.bias[7] = first.weight[1], first.bias[1]
-    return nn.Sequential(first, activation)
-
-
-def test_planted_dead_saturated_and_copied_units_are_found() -> None:
-    x, _ = batch(100)
-    relu = activations(planted(nn.ReLU()), x).data["layers"]["1"]
-    assert relu["dead"] == [2] and relu["saturated"] == [] and (1, 7) in relu["correlated"]
-    bounded = activations(planted(nn.ReLU6()), x).data["layers"]["1"]
-    assert bounded["dead"] == [2] and bounded["saturated"] == [5]
-    sigmoid = activations(planted(nn.Sigmoid()), x).data["layers"]["1"]
-    assert sigmoid["dead"] == [] and sigmoid["saturated"] == [2, 5]
-
-
-def test_activations_need_images_and_activations() -> None:
-    with pytest.raises(UsageError, match="2 or more images"):
-        activations(planted(nn.ReLU()), torch.zeros(1, 4))
-    with pytest.raises(UsageError, match="has no ReLU"):
-        activations(nn.Linear(4, 3), torch.zeros(2, 4))
 
 
 def test_a_head_of_zeros_costs_ln_classes_and_a_loud_one_is_warned_of() -> None:

@@ -66,7 +66,7 @@ def diagnose_run(
     model = subject.model
     make: dict[str, Callable[[], Finding]] = {
         "gradients": lambda: check_gradients(learnable(model), x[:FEW], labels[:FEW], seed=seed),
-        "activations": lambda: activations(model, x[:CHUNK]),
+        "activations": lambda: activations(model, x[:CHUNK], labels[:CHUNK], seed=seed),
         "initial-loss": lambda: initial_loss(
             untrained(run, seed), x[:CHUNK], labels[:CHUNK], len(run.classes)
         ),
