@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from striate.attribution import class_map, grad_cam, gradient, occlusion_map, scorer
+from striate.attribution import attribute, class_map, grad_cam, gradient, occlusion_map, scorer
 from striate.attribution.layers import last_map, spread
 from striate.errors import UsageError
 from striate.geometry import trace
@@ -142,3 +142,26 @@ def test_a_class_map_is_the_score_of_each_window(plain: nn.Module) -> None:
     torch.testing.assert_close(found[1, 1], wanted, rtol=0, atol=1e-5)
     with pytest.raises(UsageError, match="target 5 is out of range: the network has 5 classes"):
         class_map(plain, image, 5, window=12)
+
+
+def test_a_pixel_of_the_class_map_is_the_mean_of_the_windows_that_hold_it(plain: nn.Module) -> None:
+    image = torch.rand(3, 32, 24, generator=torch.Generator().manual_seed(1))
+    found = attribute(plain, image, 2, "class-map")
+    with torch.no_grad():
+        scores = torch.tensor(
+            [[plain(image[None, :, t : t + 16, s : s + 12])[0, 2] for s in range(13)] for t in range(0, 17, 2)]
+        )  # fmt: skip
+    assert found.remark == "what windows of 16 × 12 pixels score by themselves"
+    first, middle = scores[0, 0] - scores.mean(), scores[:8, :12].mean() - scores.mean()
+    torch.testing.assert_close(found.values[0, 0], first, rtol=0, atol=1e-5)
+    torch.testing.assert_close(found.values[15, 11], middle, rtol=0, atol=1e-5)
+    torch.testing.assert_close(found.shown, found.values.clamp(min=0))
+
+
+def test_a_class_map_needs_a_smaller_window_and_a_class(plain: nn.Module) -> None:
+    fixed = nn.Sequential(nn.Conv2d(3, 2, 3), nn.Flatten(), nn.Linear(2 * 10 * 10, 4)).eval()
+    image = torch.rand(3, 12, 12)
+    with pytest.raises(UsageError, match="windows of 6 × 6 pixels, and this network no image smaller"):  # fmt: skip
+        attribute(fixed, image, 1, "class-map")
+    with pytest.raises(UsageError, match="one class of a classifier"):
+        attribute(plain, image, lambda output: output[:, 0], "class-map")

@@ -1,20 +1,27 @@
-"""Class map: the target's score at each position of an image that is larger than what the network reads (seed 003)."""
+"""Class map: what the network would say of each window of an image by itself, by dense prediction (seed 003)."""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from striate.attribution.borrowing import borrowed
 from striate.attribution.images import as_images
-from striate.errors import UsageError
+from striate.attribution.targets import Target
+from striate.errors import GeometryError, UsageError
 from striate.inference.dense import dense
 
 
 def class_map(
-    module: nn.Module, image: Tensor, target: int, *, window: int, stride: int = 8
+    module: nn.Module,
+    image: Tensor,
+    target: int,
+    *,
+    window: int | tuple[int, int],
+    stride: int | tuple[int, int] = 8,
 ) -> Tensor:
-    """The target's logit for each window of a larger image, by dense prediction: (rows, columns).
+    """The target's logit for each window of an image, by dense prediction: (rows, columns).
 
     image (C, H, W) or (1, C, H, W); entry (r, c) is what `module` gives for the window x window pixels that begin at
     (r * stride, c * stride). Raises UsageError for a class that does not exist, and for what `dense` refuses.
@@ -29,3 +36,37 @@ def class_map(
             f"target {target} is out of range: the network has {len(scores)} classes, 0 to {len(scores) - 1}"
         )
     return scores[target]
+
+
+STEPS = 8  # windows from one border to the other, less one
+
+
+def window_map(module: nn.Module, image: Tensor, target: Target) -> tuple[Tensor, tuple[int, int]]:
+    """For each pixel the mean logit of the windows of half the side that hold it, less the mean of all: (H, W); the window.
+
+    image (C, H, W) or (1, C, H, W). target: a class of a classifier. Raises UsageError for another target, and for a
+    network that reads images of one size only, which has no smaller window.
+    """
+    x = as_images(module, image)
+    if not isinstance(target, int):
+        raise UsageError(
+            "a class map shows one class of a classifier, not a place on a map or a function"
+        )
+    size = (x.shape[2], x.shape[3])
+    window = (max(1, size[0] // 2), max(1, size[1] // 2))
+    stride = (max(1, (size[0] - window[0]) // STEPS), max(1, (size[1] - window[1]) // STEPS))
+    try:
+        scores = class_map(module, x, target, window=window, stride=stride)
+    except GeometryError as error:
+        raise UsageError(
+            f"it reads windows of {window[0]} × {window[1]} pixels, and this network no image smaller than "
+            f"{size[0]} × {size[1]}"
+        ) from error
+    total, count = np.zeros(size), np.zeros(size)
+    for (row, column), score in np.ndenumerate(scores.double().cpu().numpy()):
+        top, left = row * stride[0], column * stride[1]
+        total[top : top + window[0], left : left + window[1]] += score
+        count[top : top + window[0], left : left + window[1]] += 1
+    means = total / np.maximum(count, 1)
+    means = np.where(count > 0, means - scores.double().mean().item(), 0)
+    return torch.from_numpy(means).to(x.dtype), window

@@ -9,6 +9,7 @@ from functools import cached_property
 
 from torch import Tensor, nn
 
+from striate.attribution.classmap import window_map
 from striate.attribution.gradcam import grad_cam
 from striate.attribution.gradients import (
     Baseline,
@@ -141,6 +142,11 @@ def _occlusion(q: Question) -> tuple[Tensor, str]:
     return found, f"hidden by patches of {rows} × {columns} pixels"
 
 
+def _class_map(q: Question) -> tuple[Tensor, str]:
+    found, (rows, columns) = window_map(q.module, q.image, q.target)
+    return found, f"what windows of {rows} × {columns} pixels score by themselves"
+
+
 METHODS: dict[str, Method] = {
     "gradient": Method(
         title="Gradient", source="Simonyan et al. 2013", compute=_gradient, signed=False
@@ -177,6 +183,9 @@ METHODS: dict[str, Method] = {
     ),
     "occlusion": Method(
         title="Occlusion", source="Zeiler and Fergus 2014", compute=_occlusion, signed=True
+    ),
+    "class-map": Method(
+        title="Class map", source="Sermanet et al. 2013", compute=_class_map, signed=True
     ),
 }  # fmt: skip
 
@@ -240,6 +249,7 @@ ALIASES = {
     "guided-backprop": "guided-backpropagation",
     "gradcam": "grad-cam",
     "cam": "grad-cam",
+    "dense": "class-map",
     "ig": "integrated-gradients",
     "zeiler-fergus": "deconvnet-switches",
     "input-x-gradient": "gradient-x-input",

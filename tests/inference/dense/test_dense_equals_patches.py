@@ -344,3 +344,26 @@ def test_the_zoo_on_every_patch(spec: str, channels: int, window: int) -> None:
         wanted = module(patches.flatten(0, 1)).t().unflatten(1, patches.shape[:2])
     found = striate.dense(module, image, window=window, stride=3)[0]
     assert (found - wanted).abs().max() <= 1e-5 * wanted.abs().max()
+
+
+@pytest.mark.parametrize(("before", "after"), [(0, 1), (1, 0), (0, 2), (2, 1)])
+def test_borders_that_are_wider_on_one_side(before: int, after: int) -> None:
+    """As TensorFlow's "same" padding: a strip of the border is made of padding alone."""
+
+    class Uneven(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Conv2d(2, 5, 3, 2), nn.Conv2d(5, 4, 3)
+            self.last = nn.Linear(4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = F.relu(self.first(F.pad(x, (before, after, before, after))))
+            x = F.relu(self.second(F.pad(x, (before, after, before, after))))
+            return self.last(x.mean((2, 3)))
+
+    torch.manual_seed(0)
+    module, image = Uneven().eval(), torch.rand(1, 2, 40, 43)
+    job = Dense(module, window=16, stride=2, channels=2)
+    job.multiply_adds = lambda size: (1.0, 2.0)  # type: ignore[method-assign]  # the map, whatever it costs
+    assert difference(job(image), patches(module, image, (16, 16), (2, 2))) < TOLERANCE
+    assert job.way == "map"

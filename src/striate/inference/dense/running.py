@@ -129,8 +129,9 @@ class Running:
     def _assembled(self, i: int, box: Box, spans: tuple[Span, Span], ring: list[Piece]) -> Tensor:
         """A box of a shared value for each patch: the inner part from its map, the border from the patches' own."""
         value, found = self.geometry.values[i], self.sharing.maps[i]
-        if any(s is None or s[0] >= s[1] for s in box):
-            box = tuple((0, 0) for _ in box)
+        if any(s is None or s[0] >= s[1] for s in box):  # padding alone: no rows, or no columns
+            batch = (spans[0][1] - spans[0][0]) * (spans[1][1] - spans[1][0])
+            return self.made[i].new_empty(batch, value.shape[1], *_size(box))
         place = tuple(t // g for t, g in zip(self.sharing.stride, found.lattice, strict=True))
         jump = tuple(s // g for s, g in zip(found.jump, found.lattice, strict=True))
         rows = (spans[0][0] + self.first, spans[0][1] + self.first)
@@ -182,7 +183,7 @@ def around(full: Box, inner: Box) -> list[Box]:
 
 
 def _size(box: Box) -> list[int]:
-    return [0 if s is None else s[1] - s[0] for s in box]
+    return [0 if s is None else max(s[1] - s[0], 0) for s in box]
 
 
 def _part(tensor: Tensor, have: Box, want: Box) -> Tensor:
