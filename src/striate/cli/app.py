@@ -324,7 +324,7 @@ def explain(
     ] = False,
     format: Formats = Format.table,
 ) -> None:
-    """Which pixels decided: maps by nine methods, each with how far to trust it."""
+    """Which pixels decided: maps by ten methods, each with how far to trust it."""
     from striate.cli.explaining import explain_command
 
     explain_command(
