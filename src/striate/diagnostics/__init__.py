@@ -2,7 +2,15 @@
 
 from striate.diagnostics.activations import activations
 from striate.diagnostics.beginning import initial_loss, overfit_batch
+from striate.diagnostics.filters import filters
 from striate.diagnostics.gradients import check_gradients
 from striate.diagnostics.mislabelled import label_errors
 
-__all__ = ["activations", "check_gradients", "initial_loss", "label_errors", "overfit_batch"]
+__all__ = [
+    "activations",
+    "check_gradients",
+    "filters",
+    "initial_loss",
+    "label_errors",
+    "overfit_batch",
+]

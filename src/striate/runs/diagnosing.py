@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from striate.diagnostics import (
     activations,
     check_gradients,
+    filters,
     initial_loss,
     label_errors,
     overfit_batch,
@@ -28,7 +29,7 @@ from striate.runs.subject import open_subject
 
 FEW, BATCH = 4, 32  # images of the gradient check and of the one batch
 CHUNK = 256
-NAMES = ("gradients", "activations", "initial-loss", "one-batch", "labels")
+NAMES = ("gradients", "activations", "filters", "initial-loss", "one-batch", "labels")
 Progress = Callable[[str, int, int], None]
 
 
@@ -67,6 +68,9 @@ def diagnose_run(
     make: dict[str, Callable[[], Finding]] = {
         "gradients": lambda: check_gradients(learnable(model), x[:FEW], labels[:FEW], seed=seed),
         "activations": lambda: activations(model, x[:CHUNK], labels[:CHUNK], seed=seed),
+        "filters": lambda: filters(
+            model, start=begun(run), shape=(run.preparation.channels, *run.preparation.size)
+        ),
         "initial-loss": lambda: initial_loss(
             untrained(run, seed), x[:CHUNK], labels[:CHUNK], len(run.classes)
         ),
@@ -100,6 +104,15 @@ def resolve(names: Sequence[str]) -> list[str]:
 def learnable(model: nn.Module) -> nn.Module:
     """The network with every parameter asking for a gradient."""
     return model.requires_grad_(True)
+
+
+def begun(run: Run) -> nn.Module | None:
+    """The network with the weights that the run's training began with; None where they were given, not drawn."""
+    if run.recipe.pretrained or run.recipe.weights:
+        return None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(run.recipe.seed)
+        return run.empty_model()
 
 
 def untrained(run: Run, seed: int) -> nn.Module:
