@@ -16,7 +16,8 @@ from striate.runs.images import balanced, images_of, source_of
 from striate.runs.run import Run
 from striate.runs.subject import Subject, open_subject
 from striate.units import Network, UnitIndex, UnitLayer, index_units, nearest, tune_layer
-from striate.units.dossier import find_dossier, investigate
+from striate.units.dossier import investigate
+from striate.units.dossier_finding import find_dossier
 from striate.units.overview import (
     chosen_layers,
     find_dead,
