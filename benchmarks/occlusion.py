@@ -1,7 +1,8 @@
 """Occlusion maps: Captum, a tuned batched loop and Striate in turn, on the same network and image.
 
     python benchmarks/occlusion.py [--models vgg16,resnet18,resnet50,densenet121] [--rounds 5] [--precision fp32|bf16]
-                                   [--captum-rounds 1] [--size 224] [--positions N] [--json]
+                                   [--captum-rounds 1] [--size 224] [--positions N] [--append FILE] [--json]
+    python benchmarks/occlusion.py --summarise FILE [--json]
 
 torchvision's networks with random weights, their batch norms settled on noise; an image of noise; a patch of 16 pixels
 every 8 (729 positions at 224x224), filled with zeros; the score is one logit. Each contestant is a process of its own
@@ -16,8 +17,11 @@ loop: changed images in batches, inference mode, channels-last module and images
 striate: `striate.occlusion`.
 
 --precision bf16: Striate, and a second loop, in bfloat16; Captum and the loop that differences are taken from stay in
-float32. --positions: the first N positions only, without Captum: a quick look. Printed are seconds, ratios, the largest
-difference from the loop's map, and the arithmetic bound: multiply-adds of the loop over those that the patches can change.
+float32. --positions: the first N positions only, without Captum: a quick look. --append: every finished round is a line
+of JSON behind those in FILE, so that a measurement can be taken in several calls; the loop then keeps the batch that
+it found in the first of them. --summarise: the table over all rounds of FILE. A round in which any contestant took more
+than 1.25 times its own least is dropped (`rounds.py`). Printed are seconds, ratios, the largest difference from the
+loop's map, and the arithmetic bound: multiply-adds of the loop over those that the patches can change.
 """
 
 from __future__ import annotations
@@ -29,15 +33,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from fresh import spread, three
+from rounds import append, read, summaries, table
 
 THREADS, PATCH, STRIDE, TARGET = 2, 16, 8, 7
 MODELS = ("vgg16", "resnet18", "resnet50", "densenet121")
 BATCHES = (4, 8, 16, 32)
+SPREAD = 64  # positions that a batch is tried on
 Map = Callable[[], Any]
 
 
@@ -110,14 +115,18 @@ def loop(name: str, args: argparse.Namespace, dtype: str = "float32") -> Map:
             scores.append(module(images)[:, TARGET].float())
         return (clean - torch.cat(scores)).numpy()
 
-    times = {}
-    for batch in BATCHES:
-        run(batch, places[:batch])
-        began = time.perf_counter()
-        run(batch, places[:64])
-        times[batch] = time.perf_counter() - began
-    best = min(times, key=lambda b: times[b])
-    print(f"{name}: the loop takes batches of {best}", file=sys.stderr)
+    best = args.batch
+    if best is None:
+        times = {}
+        for batch in BATCHES:
+            run(batch, places[:batch])
+            began = time.perf_counter()
+            run(batch, places[:SPREAD])
+            times[batch] = time.perf_counter() - began
+        best = min(times, key=lambda b: times[b])
+    else:
+        run(best, places[:best])
+    print(f"batch {best}", flush=True)
     return lambda: run(best, places)
 
 
@@ -177,17 +186,24 @@ def serve(args: argparse.Namespace) -> None:
 class Contestant:
     """A process that draws maps."""
 
-    def __init__(self, name: str, model: str, args: argparse.Namespace) -> None:
+    def __init__(
+        self, name: str, model: str, args: argparse.Namespace, batch: int | None = None
+    ) -> None:
         command = [sys.executable, __file__, "--serve", name, "--models", model, "--size", str(args.size)]  # fmt: skip
         if args.positions is not None:
             command += ["--positions", str(args.positions)]
+        if batch is not None:
+            command += ["--batch", str(batch)]
         environment = {**os.environ, "OMP_NUM_THREADS": str(THREADS), "PYTHONWARNINGS": "ignore"}
         self.name = name
-        self.seconds: list[float] = []
+        self.batch = batch
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
-        self._line()
+        line = self._line()
+        if line.startswith("batch"):
+            self.batch = int(line.split()[1])
+            self._line()
 
     def _line(self) -> str:
         assert self.process.stdout is not None
@@ -196,14 +212,14 @@ class Contestant:
             sys.exit(f"{self.name} ended with status {self.process.wait()}")
         return line
 
-    def run(self, path: Path) -> Any:
-        """One map; its seconds are noted."""
+    def run(self, path: Path) -> tuple[Any, float]:
+        """One map, and its seconds."""
         import numpy as np
 
         assert self.process.stdin is not None
         print(path, file=self.process.stdin, flush=True)
-        self.seconds.append(float(self._line()))
-        return np.load(path)
+        seconds = float(self._line())
+        return np.load(path), seconds
 
     def end(self) -> None:
         """Let the process finish."""
@@ -233,58 +249,39 @@ def bound(model: str, args: argparse.Namespace) -> tuple[float, float]:
     return costs.bound, costs.ratio
 
 
-def compare(model: str, args: argparse.Namespace) -> dict[str, Any]:
-    """All rounds of one network."""
+def compare(
+    model: str, args: argparse.Namespace, earlier: list[dict[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    """The rounds of one network, each with everyone's seconds and largest difference from the loop."""
     import numpy as np
 
+    what = {"model": model, "precision": args.precision, "size": args.size, "positions": args.positions}  # fmt: skip
+    batches = next((r["batches"] for r in earlier if r["what"] == what), {})
     ours = "striate" if args.precision == "fp32" else "striate-bf16"
     names = ["loop", ours] if args.precision == "fp32" else ["loop", "loop-bf16", ours]
     if args.captum_rounds and args.positions is None:
         names = ["captum", *names]
-    contestants = [Contestant(name, model, args) for name in names]
-    differences = dict.fromkeys(names, 0.0)
-    limits = bound(model, args)
+    contestants = [Contestant(name, model, args, batches.get(name)) for name in names]
+    most, planned = bound(model, args)
     with tempfile.TemporaryDirectory() as folder:
         for turn in range(args.rounds):
-            maps = {
-                c.name: c.run(Path(folder) / f"{c.name}.npy") for c in contestants
-                if c.name != "captum" or turn < args.captum_rounds
-            }  # fmt: skip
+            maps, seconds = {}, {}
+            for c in contestants:
+                if c.name != "captum" or turn < args.captum_rounds:
+                    maps[c.name], seconds[c.name] = c.run(Path(folder) / f"{c.name}.npy")
+            difference = {}
             for name, found in maps.items():
                 wanted = averaged(maps["loop"], args.size) if name == "captum" else maps["loop"]
-                differences[name] = max(differences[name], float(np.abs(found - wanted).max()))
-            said = ", ".join(
-                f"{c.name} {c.seconds[-1]:.2f} s" for c in contestants if c.name in maps
-            )
+                difference[name] = float(np.abs(found - wanted).max())
+            said = ", ".join(f"{name} {s:.2f} s" for name, s in seconds.items())
             print(f"{model}, round {turn + 1}: {said}", file=sys.stderr, flush=True)
-        span = float(np.ptp(maps["loop"]))
+            yield {
+                "what": what, "ours": ours, "bound": most, "planned": planned, "seconds": seconds,
+                "difference": difference, "span": float(np.ptp(maps["loop"])),
+                "batches": {c.name: c.batch for c in contestants if c.batch is not None},
+            }  # fmt: skip
     for c in contestants:
         c.end()
-    seconds = {c.name: c.seconds for c in contestants}
-    ratios = {
-        name: [a / b for a, b in zip(s, seconds[ours], strict=False)]
-        for name, s in seconds.items() if name != ours
-    }  # fmt: skip
-    return {
-        "model": model, "ours": ours, "bound": limits[0], "planned": limits[1], "seconds": seconds, "ratios": ratios,
-        "difference": differences, "span": span,
-    }  # fmt: skip
-
-
-def show(found: dict[str, Any]) -> None:
-    """One network's table."""
-    ours = found["ours"]
-    print(
-        f"\n{found['model']}: bound {found['bound']:.2f}x the loop, planned {found['planned']:.2f}x"
-    )
-    for name, seconds in found["seconds"].items():
-        line = f"  {name:13} {three(seconds, '.2f'):26} s, off by {found['difference'][name]:.1e}"
-        if name != ours:
-            least, median, most = spread(found["ratios"][name])
-            line += f"; {ours} is {median:.2f}x ({least:.2f} - {most:.2f}) as fast"
-        print(line)
-    share = [r / found["bound"] for r in found["ratios"]["loop"]]
-    print(f"  {three(share, '.0%')} of the bound; the map spans {found['span']:.2g}", flush=True)
 
 
 def main() -> None:
@@ -295,18 +292,24 @@ def main() -> None:
     parser.add_argument("--captum-rounds", type=int, default=1)
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--positions", type=int)
+    parser.add_argument("--append", type=Path, metavar="FILE")
+    parser.add_argument("--summarise", type=Path, metavar="FILE")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--batch", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.serve:
         return serve(args)
-    results = []
-    for model in args.models.split(","):
-        results.append(compare(model, args))
-        if not args.json:
-            show(results[-1])
-    if args.json:
-        print(json.dumps(results))
+    found = read(args.summarise) if args.summarise else []
+    if args.summarise is None:
+        earlier = read(args.append) if args.append else []
+        for model in args.models.split(","):
+            for one in compare(model, args, earlier):
+                found.append(one)
+                if args.append:
+                    append(args.append, one)
+    results = summaries(found)
+    print(json.dumps(results) if args.json else table(results))
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ PATCHES = 64 << 20
 HEAD = 64 << 20
 MIXED = 8  # images at a time where an operation without a rule fixes their number
 # What a program costs besides its arithmetic, as multiply-adds: preparing a kernel for a new size, and moving a number.
-PREPARE, MOVE = 3e7, 40.0
+PREPARE, MOVE = 1.2e8, 40.0
 
 
 @dataclass(frozen=True)
