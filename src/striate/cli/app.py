@@ -103,6 +103,10 @@ def train(
         bool,
         typer.Option("--resume", help="Go on with the newest run of that name that was stopped."),
     ] = False,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", help="Note each layer's gradients and updates as it trains."),
+    ] = False,
 ) -> None:
     """Train a network on images, evaluate it and write a report."""
     from striate.cli.training import train_command
@@ -111,6 +115,7 @@ def train(
         data,
         out=out,
         resume=resume,
+        watch=watch,
         settings=settings or [],
         model=model,
         epochs=epochs,
@@ -457,3 +462,29 @@ def diagnose(
     from striate.cli.diagnosing import diagnose_command
 
     diagnose_command(run, names or [], data=data, images=images, seed=seed, format=format.value)
+
+
+@app.command()
+def experiment(
+    name: Annotated[
+        str | None, typer.Argument(help="The experiment to run; leave it out to list them.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Folder of the page, findings and figures; experiments/NAME-1 if not given; a number is added when it is taken.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Everything random follows from it.")] = 0,
+    budget: Annotated[
+        str | None,
+        typer.Option(help="Time, such as 3m, for an experiment whose length can be chosen."),
+    ] = None,
+    format: Formats = Format.table,
+) -> None:
+    """Run an experiment of the lectures, from data to verdict, as a page with figures."""
+    from striate.cli.experimenting import experiment_command
+
+    experiment_command(name, folder=out, seed=seed, budget=budget, format=format.value)

@@ -1,0 +1,34 @@
+"""What every experiment is given: a seed, a time where it has one, and whom to tell how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from striate.errors import UsageError
+
+Progress = Callable[[str, int, int], None]
+
+
+def silent(what: str, done: int, of: int) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """How an experiment is run.
+
+    seed: everything random follows from it. budget: seconds, for experiments that can be made shorter; None for their
+    own default. progress: called with what is being done, steps done and steps in all (0: not known).
+    Raises UsageError for a negative seed or no time.
+    """
+
+    seed: int = 0
+    budget: float | None = None
+    progress: Progress = silent
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise UsageError(f"seed must be 0 or more, got {self.seed}")
+        if self.budget is not None and self.budget <= 0:
+            raise UsageError(f"a budget is more than 0 seconds, got {self.budget:g}")

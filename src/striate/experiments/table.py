@@ -1,0 +1,65 @@
+"""The table of experiments, and the one door to all of them."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from striate.errors import UsageError
+from striate.experiments.setting import Setting
+from striate.findings import Finding
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One experiment.
+
+    title: the page's heading. about: one sentence. file: the module that holds it, imported when it runs, and in it a
+    function of the experiment's name, Setting -> findings in the page's order. bounded: whether it takes a budget.
+    """
+
+    title: str
+    about: str
+    file: str
+    bounded: bool = False
+
+    @property
+    def run(self) -> Callable[[Setting], list[Finding]]:
+        """The experiment itself."""
+        name = self.file.rpartition(".")[2]
+        found: Callable[[Setting], list[Finding]] = getattr(importlib.import_module(self.file), name)  # fmt: skip
+        return found
+
+
+EXPERIMENTS: dict[str, Entry] = {
+    "lines": Entry(
+        title="Two kernels that tell vertical from horizontal",
+        about="A network of two kernels learns lines, knows strange lines too, and is broken by a wave; its spectra say "
+        "why (seed 003).",
+        file="striate.experiments.lines",
+    ),
+}
+
+
+def find_experiment(name: str) -> Entry:
+    """The entry of a name. Raises UsageError with the nearest name."""
+    if name in EXPERIMENTS:
+        return EXPERIMENTS[name]
+    near = difflib.get_close_matches(name, EXPERIMENTS, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(EXPERIMENTS)}"
+    raise UsageError(f"there is no experiment {name!r}; {hint}")
+
+
+def run_experiment(name: str, setting: Setting | None = None) -> list[Finding]:
+    """Run an experiment; returns its findings, the headline first.
+
+    Raises UsageError for a name that does not exist, or a budget where the experiment takes none.
+    """
+    entry = find_experiment(name)
+    setting = setting or Setting()
+    if setting.budget is not None and not entry.bounded:
+        takes = ", ".join(n for n, e in EXPERIMENTS.items() if e.bounded) or "no experiment"
+        raise UsageError(f"{name} takes no budget, its length is fixed; leave it out ({takes} takes one)")  # fmt: skip
+    return entry.run(setting)
