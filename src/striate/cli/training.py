@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from striate.cli.console import err, out
 from striate.errors import UsageError
@@ -17,6 +17,7 @@ from striate.runs import Listener, load, train
 from striate.runs.evaluate import report_run
 from striate.training import Recipe, parse_seconds
 from striate.training.loop import EpochRecord, Moment
+from striate.training.watch import Update
 
 EPOCH_LINES = 15  # at most about so many lines of epochs stay on the screen
 SHOWN = (
@@ -35,6 +36,7 @@ class Terminal(Listener):
         )  # fmt: skip
         self.task = self.progress.add_task("starting", total=None, words="")
         self.epochs = 1.0
+        self.updates: TaskID | None = None
 
     def say(self, text: str) -> None:
         """See Listener."""
@@ -70,6 +72,18 @@ class Terminal(Listener):
             f"accuracy {moment.accuracy:.1%}   {moment.images_per_second:,.0f} images/s   {clock(moment.seconds_left)} left"
         )
         self.progress.update(self.task, completed=moment.step, total=moment.total, words=words)
+
+    def watched(self, rows: Sequence[Update]) -> None:
+        """See Listener."""
+        if self.updates is None:
+            self.updates = self.progress.add_task("update / weight", total=100, words="")
+        moved = sorted((r.update / max(r.weight, 1e-30), r.layer) for r in rows)
+        pushed = [r.gradient for r in rows]
+        words = (
+            f"{moved[0][0]:.1e} ({moved[0][1]}) to {moved[-1][0]:.1e} ({moved[-1][1]})   "
+            f"gradients {min(pushed):.1e} to {max(pushed):.1e}"
+        )
+        self.progress.update(self.updates, words=words)
 
     def epoch(self, record: EpochRecord) -> None:
         """See Listener."""

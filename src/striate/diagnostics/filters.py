@@ -237,5 +237,5 @@ def table_of(layers: list[LayerFilters]) -> Table:
         formats=("", ",", "", ".1f", ".0%", ",", ",", ".2f"),
         caption="Structure: standard deviations beyond the same weights in random places; random weights reach about 2, and "
         f"{BEYOND:g} or more is structure (a dash: too few weights to tell). Like noise: single filters that cannot be told "
-        "from their own shuffles. Duplicates: |correlation| of 0.95 or more. Like its start: correlation with first weights.",
+        "from their own shuffles. Duplicates: |correlation| of 0.95 or more. Like its start: correlation with the start.",
     )  # fmt: skip

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from striate.findings import Finding
 from striate.training import Recipe
 from striate.training.loop import EpochRecord, Moment
+from striate.training.watch import Update
 
 
 class Listener:
@@ -29,6 +30,9 @@ class Listener:
 
     def step(self, moment: Moment) -> None:
         """Training made a step."""
+
+    def watched(self, rows: Sequence[Update]) -> None:
+        """A watched training noted one of its steps, a row a layer."""
 
     def epoch(self, record: EpochRecord) -> None:
         """Training ended an epoch."""

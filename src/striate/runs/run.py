@@ -182,10 +182,13 @@ class Run:
 
 LAST = {"checklist": 1000}  # behind what is not in the order, too
 REPORT_ORDER = (
-    "headline", "data", "data-check", "as-seen", "training-curves", "confusion", "mistakes", "explanations",
-    "filters", "selective-units", "dead-units", "per-class", "calibration", "probe-clean", "probe-comparison",
+    "headline", "data", "data-check", "as-seen", "training-curves", "diagnose-updates", "confusion", "mistakes",
+    "explanations", "filters", "selective-units", "dead-units", "per-class", "calibration", "probe-clean",
+    "probe-comparison",
     "probe-shift", "probe-rotation", "probe-scale", "probe-flip", "probe-corruption", "probe-domain",
-    "probe-spectrum", "probe-attack", "probe-calibration", "probe-shortcuts", "context", "summary", "recipe",
+    "probe-spectrum", "probe-attack", "probe-calibration", "probe-shortcuts", "diagnose-activations",
+    "diagnose-filters", "diagnose-labels", "diagnose-rates", "diagnose-initial-loss", "diagnose-one-batch",
+    "diagnose-gradients", "context", "summary", "recipe",
 )  # fmt: skip
 
 

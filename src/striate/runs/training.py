@@ -34,6 +34,7 @@ from striate.runs.mask_training import open_mask_data, plan_masks, prepare_masks
 from striate.runs.plan import Job, Plan
 from striate.runs.record import now, versions, write_metrics
 from striate.runs.run import FORMAT, Run, latest_unfinished, new_folder
+from striate.runs.watching import UPDATES, updates_of
 from striate.training.averaging import WeightAverage
 from striate.training.checkpoint import load_checkpoint, save_checkpoint
 from striate.training.choose import Facts, choose, choose_model
@@ -47,6 +48,7 @@ from striate.training.objectives import Classes, Objective
 from striate.training.optimizers import make_optimizer
 from striate.training.recipe import Recipe
 from striate.training.schedule import Pace
+from striate.training.watch import Watch, read_updates, write_updates
 
 EVALUATION_BATCH = 512
 
@@ -56,14 +58,16 @@ def train(
     *,
     out: str | Path | None = None,
     resume: bool = False,
+    watch: bool = False,
     listener: Listener | None = None,
     **settings: Any,
 ) -> Run:
     """Train a network on `data` and return its run.
 
     data: the name of a source or a folder of images. out: the run's folder; by default `runs/NAME-1`, `runs/NAME-2`, ...
-    resume: go on with the newest run of that name that was stopped. settings: any setting of `Recipe`; what is left open
-    is decided by the data. Raises a StriateError that says what to do; nothing is written before the data was checked.
+    resume: go on with the newest run of that name that was stopped. watch: note each layer's gradients and updates every
+    few steps, in `updates.csv` and a finding; the training stays the same. settings: any setting of `Recipe`; what is left
+    open is decided by the data. Raises a StriateError that says what to do; nothing is written before the data was checked.
     """
     started = time.monotonic()
     listener = listener or Listener()
@@ -85,6 +89,9 @@ def train(
         run = Run(new_folder(wanted, numbered=out is None), info)
         run.save_info()
     listener.say(f"run: {run.path}")
+    if watch:
+        noted = run.path / UPDATES
+        job.training.watch = Watch(read_updates(noted, before=job.training.pace.step))
     finished = train_run(run, plan, job, started, listener)
     run.info["finished"] = finished
     if isinstance(plan.source, MaskSource):
@@ -94,6 +101,8 @@ def train(
         calibrate(run, plan.source, device)
         evaluate_run(run, plan.source, listener, device=device, why=plan.why)
     run.save_info()
+    if watch:
+        listener.finding(run.add(updates_of(run)))
     report_run(run)
     if finished:
         remove_checkpoint(run)
@@ -394,15 +403,20 @@ def train_run(run: Run, plan: Plan, job: Job, started: float, listener: Listener
         listener.epoch(history[-1])
 
     listener.stage("training")
-    ended = fit(
-        training,
-        job.batches,
-        evaluate=job.evaluate,
-        on_step=listener.step,
-        on_epoch=on_epoch,
-        save=lambda state: save_checkpoint(run.path / "checkpoint", state),
-        save_every=recipe.checkpoint_seconds,
-    )
+    try:
+        ended = fit(
+            training,
+            job.batches,
+            evaluate=job.evaluate,
+            on_step=listener.step,
+            on_epoch=on_epoch,
+            on_watch=listener.watched,
+            save=lambda state: save_checkpoint(run.path / "checkpoint", state),
+            save_every=recipe.checkpoint_seconds,
+        )
+    finally:  # what was noted up to a divergence tells where it began
+        if training.watch is not None:
+            write_updates(run.path / UPDATES, training.watch.rows)
     listener.stage("saving")
     with training.average.applied() as averaged:
         run.save_weights(averaged.state_dict())

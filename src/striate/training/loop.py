@@ -19,6 +19,7 @@ from striate.training.machine import micro_batch
 from striate.training.objectives import Classes, Objective
 from striate.training.optimizers import Optimizers
 from striate.training.schedule import Pace, learning_rate_factor
+from striate.training.watch import Update, Watch
 
 REPLAN_SECONDS = 2.0  # between two looks at the clock, when the schedule must fit a time
 CHECK_EVERY = 10  # steps between two looks at the loss: a look makes a GPU wait
@@ -88,6 +89,7 @@ class Training:
     deadline: float | None = None
     history: list[EpochRecord] | None = None
     seconds: float = 0.0  # spent in steps, all attempts together
+    watch: Watch | None = None  # notes gradients and updates; not part of the state
 
     def enter_step(self) -> None:
         """Put the model into the form that the present step trains."""
@@ -136,6 +138,7 @@ def fit(
     evaluate: Callable[[nn.Module], tuple[float, ...]] | None = None,
     on_step: Callable[[Moment], None] = lambda moment: None,
     on_epoch: Callable[[list[EpochRecord]], None] = lambda history: None,
+    on_watch: Callable[[list[Update]], None] = lambda rows: None,
     save: Callable[[dict[str, Any]], None] = lambda state: None,
     save_every: float = 60.0,
 ) -> bool:
@@ -166,7 +169,14 @@ def fit(
                 raise explain_divergence(
                     t.model, x, pace.step, float(loss), t.optimizers.peaks[0][-1]
                 )
+            watching = (
+                t.watch if t.watch is not None and t.watch.due(pace.step, pace.total) else None
+            )
+            if watching is not None:
+                watching.before(t.model)
             t.optimizers.step(factor)
+            if watching is not None:
+                on_watch(watching.after(pace.step))
             t.optimizers.zero_grad()
             pace.advance()
             t.average.update(pace.step)
