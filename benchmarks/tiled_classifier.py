@@ -1,13 +1,14 @@
 """Logits of a gigapixel image: ResNet-50 by Striate's tiles, against the speed of a plain 1024 x 1024 forward pass.
 
-    python benchmarks/tiled_classifier.py [--size 8192] [--memory 2GB] [--rounds 5] [--json]
+    python benchmarks/tiled_classifier.py [--size 8192] [--memory 2GB] [--rounds 5] [--append FILE]
 
 The whole image cannot run as one, so the reference is the time that its multiply-adds take at the plain module's speed
 on a 1024 x 1024 image (the median of five passes after one, with an allocator that keeps its memory, so that the
 reference is as fast as torch is). The image is a tiled TIFF of 8-bit RGB on disk, not compressed. Each run is a process
 of its own; the peak of memory is above the loaded model. The difference is that of the certificate: sampled crops of the
 last feature map, computed again by the plain module's operations. Threads: two. `--prefix 'nice -n -20'` goes before
-each run.
+each run. With `--append` each round adds a line to a file, and the table holds all rounds of that file; `--rounds 0`
+prints it alone.
 """
 
 from __future__ import annotations
@@ -102,17 +103,19 @@ def main() -> None:
     parser.add_argument("--memory", default="2GB")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--prefix", default="")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--append", type=Path)
     parser.add_argument("--run", choices=("plain", "striate"), help=argparse.SUPPRESS)
     parser.add_argument("--image", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.run:
         print(json.dumps(plain() if args.run == "plain" else striate(args.image, args.memory)))
         return
-    rounds = []
+    kept = args.append.read_text().splitlines() if args.append and args.append.exists() else []
+    rounds = [json.loads(line) for line in kept]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "image.tif"
-        write_image(path, args.size)
+        if args.rounds:
+            write_image(path, args.size)
         for _ in range(args.rounds):
             reference = child(["--run", "plain"], args.prefix)
             ours = child(
@@ -124,9 +127,9 @@ def main() -> None:
             rounds.append(
                 {"plain": reference, "striate": ours, "ideal": ideal, "ratio": ours["seconds"] / ideal}
             )  # fmt: skip
-    if args.json:
-        print(json.dumps(rounds, indent=1))
-        return
+            if args.append:
+                with args.append.open("a") as file:
+                    file.write(json.dumps(rounds[-1]) + "\n")
     ours = [r["striate"] for r in rounds]
     print(
         f"{args.size} x {args.size} pixels, {ours[0]['macs'] / 1e12:.2f} T multiply-adds: {ours[0]['plan']}"

@@ -1,14 +1,16 @@
 """A U-Net on a large image: whole, MONAI's sliding windows, and Striate's tiles, in turn.
 
-    python benchmarks/tiled_unet.py [--network small|large] [--size 4096] [--memory 2GB] [--rounds 5] [--json]
+    python benchmarks/tiled_unet.py [--network small|large|zoo] [--size 4096] [--memory 2GB] [--rounds 5] [--append FILE]
 
 small: MONAI's U-Net with batch norm in evaluation mode. large: the U-Net of 2015 with padded convolutions, 31 million
-parameters. Each run is a process of its own: it makes the network and the image, runs a small image once, notes its
-memory, and times one run. Whole-image inference has two figures: as it runs, and repeated with an allocator that keeps
-its memory (`striate.memory`). Printed are seconds, the peak of memory above the loaded model and image, the largest
-difference from whole-image inference divided by the largest value of it, and the ratio of times, round by round.
+parameters. zoo: the U-Net that `striate train scenes --model unet` trains. Each run is a process of its own: it makes
+the network and the image, runs a small image once, notes its memory, and times one run. Whole-image inference has two
+figures: as it runs, and repeated with an allocator that keeps its memory (`striate.memory`). Printed are seconds, the
+peak of memory above the loaded model and image, the largest difference from whole-image inference divided by the
+largest value of it, and the ratio of times, round by round.
 Threads: two, as in all benchmarks here. A peer that is not installed is left out; `--prefix 'nice -n -20'` goes before
-each run.
+each run. With `--append` each round adds a line to a file, and the table holds all rounds of that file; `--rounds 0`
+prints it alone.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ from fresh import child, three, watched
 CONTESTANTS = (
     "whole", "whole, memory kept", "whole, channels last", "monai", "striate", "striate to a file",
 )  # fmt: skip
-SMALL, LARGE = "small", "large"
+SMALL, LARGE, ZOO = "small", "large", "zoo"
+CHANNELS = {SMALL: 1, LARGE: 1, ZOO: 3}
 
 
 def small() -> Any:
@@ -76,6 +79,17 @@ def large() -> Any:
     return UNet()
 
 
+def zoo() -> Any:
+    """The zoo's U-Net for the classes of `scenes`."""
+    import torch
+
+    from striate.models import build
+
+    module = build("unet", num_classes=11, in_channels=3)
+    module(torch.rand(1, 3, 64, 64))
+    return module
+
+
 def settled(module: Any) -> Any:
     """In evaluation mode, with statistics in the batch norms as after training."""
     import torch
@@ -96,8 +110,8 @@ def run(args: argparse.Namespace) -> None:
     torch.set_num_threads(2)
     torch.set_grad_enabled(False)
     torch.manual_seed(0)
-    module = settled(small() if args.network == SMALL else large())
-    image = torch.rand(1, 1, args.size, args.size)
+    module = settled({SMALL: small, LARGE: large, ZOO: zoo}[args.network]())
+    image = torch.rand(1, CHANNELS[args.network], args.size, args.size)
     crop = image[..., :256, :256].contiguous()
     reference, folder = Path(args.folder) / "whole.npy", Path(args.folder)
     found: dict[str, Any] = {}
@@ -153,9 +167,11 @@ def measure(args: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
         if args.network == SMALL:
             sys.exit("the small network is MONAI's: pip install monai")
         names.remove("monai")
-    found: dict[str, list[dict[str, Any]]] = {n: [] for n in names}
+    kept = args.append.read_text().splitlines() if args.append and args.append.exists() else []
+    rounds = [json.loads(line) for line in kept]
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(args.rounds):
+            rounds.append({})
             for name in names:  # whole first: its result is what the others are compared with
                 same = [
                     "--network",
@@ -168,8 +184,11 @@ def measure(args: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
                 figures = child([*same, "--run", name, "--folder", folder], args.prefix)
                 if figures is None:
                     sys.exit(f"{name}: not enough memory in this machine; choose a smaller --size")
-                found[name].append(figures)
-    return found
+                rounds[-1][name] = figures
+            if args.append:
+                with args.append.open("a") as file:
+                    file.write(json.dumps(rounds[-1]) + "\n")
+    return {n: [r[n] for r in rounds] for n in rounds[0]}
 
 
 def show(found: dict[str, list[dict[str, Any]]]) -> None:
@@ -195,24 +214,20 @@ def show(found: dict[str, list[dict[str, Any]]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--network", choices=(SMALL, LARGE), default=SMALL)
+    parser.add_argument("--network", choices=tuple(CHANNELS), default=SMALL)
     parser.add_argument("--size", type=int, default=4096)
     parser.add_argument("--memory", default="2GB")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--without", nargs="*", default=[], choices=CONTESTANTS)
     parser.add_argument("--prefix", default="")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--append", type=Path)
     parser.add_argument("--run", choices=CONTESTANTS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.run:
         run(args)
         return
-    found = measure(args)
-    if args.json:
-        print(json.dumps(found, indent=1))
-    else:
-        show(found)
+    show(measure(args))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,15 @@ from striate.units.dossier import Dossier
 from striate.units.dossier_sheet import draw_dossier
 from striate.units.overview import class_name, sides
 
+HARDLY = 0.05  # of the unit's strongest known drive: gratings that reach less say nothing of what it is for
+
+
+def reached(d: Dossier) -> tuple[float, float]:
+    """What the best grating drives it to, and the strongest drive that is known of any image."""
+    gratings = float(d.tuning.curves["orientation"].response.max())
+    real = [p.response for p in d.peaks]
+    return gratings, max([gratings, *real, *d.synthesis.end.tolist()])
+
 
 def find_dossier(
     dossier: Dossier, classes: Sequence[str] = (), *, name: str = "dossier"
@@ -47,6 +56,7 @@ def find_dossier(
                 else f"{'bright' if t.bar_bright else 'dark'}, {t.bar_orientation:.0f}°",
             ),
         ]
+        rows.append(("best grating", "{:.2g}, where other images reach {:.2g}".format(*reached(d))))
     else:
         rows.append(("gratings", "none drives it above its response to grey"))
     rows.append(
@@ -90,7 +100,10 @@ def _verdict(d: Dossier, classes: Sequence[str], dead: bool) -> str:
     t = d.tuning
     parts = []
     if t.driven and d.layer.grid:
-        if t.circular_variance < 0.8:
+        gratings, most = reached(d)
+        if gratings < HARDLY * most:
+            parts.append(f"gratings hardly drive it ({gratings:.2g} of {most:.2g})")
+        elif t.circular_variance < 0.8:
             parts.append(
                 f"a {t.kind} cell that prefers {t.orientation:.0f}° at {t.frequency:.2f} cycles a pixel"
             )
