@@ -71,9 +71,22 @@ def test_figures_are_written_once(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert run(*arguments, "--force", "--format", "csv") == 0
 
 
+def test_the_effective_field_is_drawn_with_real_weights(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    field = tmp_path / "field.png"
+    assert run("lenet5", "--effective", str(field), "--layer", "features.conv2", "--format", "csv") == 0  # fmt: skip
+    assert field.read_bytes().startswith(b"\x89PNG")
+    said = capsys.readouterr().err
+    assert said.startswith("features.conv2 can see 196 pixels, but only ")
+    assert "(not trained)" in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
+        (("lenet5", "--effective", "field.svg"), 2, "--effective writes a .png"),
+        (("mlp", "--effective", "field.png"), 2, "no layer of this network keeps positions"),
         (("lenet5", "--figure", "field.jpg"), 2, "a figure is a file ending in .png or .svg"),
         (("lenet5", "--image", "x.png"), 2, "--image belongs to a figure"),
         (("lenet5", "--figure", "f.png", "--image", "none.png"), 1, "none.png"),

@@ -217,6 +217,10 @@ def summary(
         Path | None,
         typer.Option(help="Draw how often each pixel is read, as .png or .svg."),
     ] = None,
+    effective: Annotated[
+        Path | None,
+        typer.Option(help="Draw how much each pixel counts of those that can be seen, as .png."),
+    ] = None,
     layer: Annotated[
         str | None, typer.Option(help="The layer that the figures are drawn for.")
     ] = None,
@@ -228,7 +232,7 @@ def summary(
 
     summary_command(
         target, input=input, classes=classes, depth=depth, figure=figure, image=image,
-        utilisation=utilisation, layer=layer, force=force, format=format.value,
+        utilisation=utilisation, effective=effective, layer=layer, force=force, format=format.value,
     )  # fmt: skip
 
 

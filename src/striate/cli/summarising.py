@@ -52,6 +52,7 @@ def summary_command(
     figure: Path | None,
     image: Path | None,
     utilisation: Path | None,
+    effective: Path | None,
     layer: str | None,
     force: bool,
     format: str,
@@ -65,10 +66,13 @@ def summary_command(
         trace,
     )
 
-    for path in (figure, utilisation):
+    for path in (figure, utilisation, effective):
         if path is not None:
             writable(path, force)
-    for value, name, needs in ((image, "--image", figure), (layer, "--layer", figure or utilisation)):  # fmt: skip
+    drawing = figure or utilisation or effective
+    if effective is not None and effective.suffix.lower() != ".png":
+        raise UsageError(f"--effective writes a .png, got {effective}")
+    for value, name, needs in ((image, "--image", figure), (layer, "--layer", drawing)):
         if value is not None and needs is None:
             raise UsageError(f"{name} belongs to a figure; add --figure FILE.png")
     module, shape = network_of(target, parse_shape(input) if input is not None else None, classes)
@@ -83,6 +87,11 @@ def summary_command(
     if utilisation is not None:
         flat = utilisation.suffix.lower() == ".svg"
         drawn.append((utilisation, lambda: draw_utilisation(geometry, named, png=not flat)))
+    if effective is not None:
+        found = effective_field(target, module, shape, classes, named or last_map(geometry))
+        kind = "as trained" if (Path(target) / "run.toml").is_file() else "not trained"
+        err.print(f"{found.verdict} ({kind})", soft_wrap=True, markup=False)
+        drawn.append((effective, lambda: found.figures[0]))
     for path, draw in drawn:
         content = draw().content
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -94,6 +103,36 @@ def summary_command(
         print_csv(summary_rows(geometry, depth=depth))
     else:
         show(geometry, summary(geometry, depth=depth), f"{target} on {' × '.join(map(str, shape))}")
+
+
+def last_map(geometry: Geometry) -> str:
+    """The last layer with positions that see a part of the image each: the one whose field is worth drawing."""
+    names = [
+        r.name for r in geometry.records
+        if r.live and (v := geometry.values[r.output]).spatial and None not in v.extents and r.macs
+    ]  # fmt: skip
+    if not names:
+        raise UsageError("no layer of this network keeps positions; there is no field to draw")
+    return names[-1]
+
+
+def effective_field(
+    target: str,
+    module: nn.Module,
+    shape: tuple[int, int, int],
+    classes: int | None,
+    layer: str,
+) -> Finding:
+    """The effective receptive field: of a run as trained, of a spec with the weights that it begins with."""
+    from striate.geometry import effective_receptive_field
+    from striate.models import build
+
+    if next((p.is_meta for p in module.parameters()), False):
+        channels, *size = shape
+        module = build(
+            target, in_channels=channels, num_classes=classes or 10, size=(size[0], size[1])
+        ).eval()
+    return effective_receptive_field(module, (1, *shape), layer)
 
 
 def writable(path: Path, force: bool) -> None:
