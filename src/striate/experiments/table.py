@@ -40,6 +40,12 @@ EXPERIMENTS: dict[str, Entry] = {
         "why (seed 003).",
         file="striate.experiments.lines",
     ),
+    "shift": Entry(
+        title="The shifted seven",
+        about="A fully connected network loses a digit that has moved, a convolutional one keeps it; what makes the "
+        "difference, layer by layer (seed 001).",
+        file="striate.experiments.shift",
+    ),
 }
 
 
