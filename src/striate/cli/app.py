@@ -107,6 +107,10 @@ def train(
         bool,
         typer.Option("--watch", help="Note each layer's gradients and updates as it trains."),
     ] = False,
+    find_rate: Annotated[
+        bool,
+        typer.Option("--find-rate", help="Take the learning rate that a range test suggests."),
+    ] = False,
 ) -> None:
     """Train a network on images, evaluate it and write a report."""
     from striate.cli.training import train_command
@@ -116,6 +120,7 @@ def train(
         out=out,
         resume=resume,
         watch=watch,
+        find_rate=find_rate,
         settings=settings or [],
         model=model,
         epochs=epochs,

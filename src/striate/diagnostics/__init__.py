@@ -5,6 +5,7 @@ from striate.diagnostics.beginning import initial_loss, overfit_batch
 from striate.diagnostics.filters import filters
 from striate.diagnostics.gradients import check_gradients
 from striate.diagnostics.mislabelled import label_errors
+from striate.diagnostics.rates import rates
 from striate.diagnostics.updates import updates
 
 __all__ = [
@@ -14,5 +15,6 @@ __all__ = [
     "initial_loss",
     "label_errors",
     "overfit_batch",
+    "rates",
     "updates",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,6 +24,7 @@ from striate.data.augment import Augmentation
 from striate.data.batches import DiskImages, Images, MemoryImages, OrderedBatches, TrainingBatches
 from striate.data.masks import MaskSource, is_mask_data
 from striate.errors import GeometryError, RunError, UsageError
+from striate.findings import Finding
 from striate.geometry import trace
 from striate.memory import keep_large_buffers
 from striate.models import build, full_size, head, labels_pixels, layer_groups
@@ -32,6 +34,7 @@ from striate.runs.listener import Listener
 from striate.runs.mask_evaluation import calibrate_masks, evaluate_masks
 from striate.runs.mask_training import open_mask_data, plan_masks, prepare_masks
 from striate.runs.plan import Job, Plan
+from striate.runs.rating import rates_of
 from striate.runs.record import now, versions, write_metrics
 from striate.runs.run import FORMAT, Run, latest_unfinished, new_folder
 from striate.runs.watching import UPDATES, updates_of
@@ -59,6 +62,7 @@ def train(
     out: str | Path | None = None,
     resume: bool = False,
     watch: bool = False,
+    find_rate: bool = False,
     listener: Listener | None = None,
     **settings: Any,
 ) -> Run:
@@ -66,8 +70,9 @@ def train(
 
     data: the name of a source or a folder of images. out: the run's folder; by default `runs/NAME-1`, `runs/NAME-2`, ...
     resume: go on with the newest run of that name that was stopped. watch: note each layer's gradients and updates every
-    few steps, in `updates.csv` and a finding; the training stays the same. settings: any setting of `Recipe`; what is left
-    open is decided by the data. Raises a StriateError that says what to do; nothing is written before the data was checked.
+    few steps, in `updates.csv` and a finding; the training stays the same. find_rate: take the learning rate that a range
+    test suggests. settings: any setting of `Recipe`; what is left open is decided by the data. Raises a StriateError that
+    says what to do; nothing is written before the data was checked.
     """
     started = time.monotonic()
     listener = listener or Listener()
@@ -75,6 +80,9 @@ def train(
     recipe = Recipe.from_dict(
         {"data": str(data), **{k: v for k, v in settings.items() if v is not None}}
     )
+    if find_rate and (resume or recipe.lr is not None):
+        what = "a training that goes on has its rate" if resume else f"lr={recipe.lr:g} is given"
+        raise UsageError(f"find_rate looks for a learning rate, and {what}; leave one of them out")
     wanted = Path(out) if out else Path("runs") / source_name(recipe.data)
     device = choose_device(recipe.device)
     if resume:
@@ -85,9 +93,15 @@ def train(
     else:
         plan = plan_from(recipe, device, listener)
         job = prepare(plan, device, listener)
+        rated = rate(plan, job, listener) if find_rate else None
+        if rated is not None and rated.data["peak"] is not None:
+            plan = replace(plan, recipe=plan.recipe.replace(lr=rated.data["peak"]))
+            job.training = training_again(plan, job)
         info = first_info(plan)
         run = Run(new_folder(wanted, numbered=out is None), info)
         run.save_info()
+        if rated is not None:
+            run.add(rated)
     listener.say(f"run: {run.path}")
     if watch:
         noted = run.path / UPDATES
@@ -378,6 +392,24 @@ def make_job(
         training=training,
         seconds_per_step=seconds_per_step(plan, batches, objective, device),
     )
+
+
+def training_again(plan: Plan, job: Job) -> Training:
+    """A job's training before its first step, as a plan with another learning rate makes it."""
+    t = job.training
+    model = make_model(plan, t.device)
+    return make_training(plan, model, t.objective, t.device, t.pace.total, t.head_steps)
+
+
+def rate(plan: Plan, job: Job, listener: Listener, *, used: float | None = None) -> Finding:
+    """The learning-rate range test of a job, on a training of its own; the job stays as it was."""
+    listener.stage("learning rates")
+    unit = replace(plan, recipe=plan.recipe.replace(lr=1.0))
+    spare = training_again(unit, job)
+    spare.head_steps = 0
+    found = rates_of(spare, job.batches, used=used)
+    listener.say(found.verdict)
+    return found
 
 
 def train_run(run: Run, plan: Plan, job: Job, started: float, listener: Listener) -> bool:

@@ -1,0 +1,30 @@
+"""Rating: the learning-rate range test of a training, with its own optimizer, batches, augmentation and loss."""
+
+from __future__ import annotations
+
+import torch
+
+from striate.diagnostics import rates
+from striate.findings import Finding
+from striate.training.loop import Batches, Training, gradient
+
+STEPS = 150
+
+
+def rates_of(training: Training, batches: Batches, *, used: float | None) -> Finding:
+    """Run the range test on a training whose learning rate is 1; its model is spent afterwards.
+
+    used: the rate of the recipe, judged. Layer groups, and parts that another optimizer steps, keep their proportions.
+    """
+    t, stream = training, batches.from_step(0)
+    t.enter_step()
+    with torch.random.fork_rng(devices=[t.device] if t.device.type == "cuda" else []):
+
+        def step(rate: float) -> float:
+            x, target = next(stream)
+            loss, _ = gradient(t, x, target)
+            t.optimizers.step(rate)
+            t.optimizers.zero_grad()
+            return float(loss)
+
+        return rates(step, steps=STEPS, used=used)
