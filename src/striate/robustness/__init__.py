@@ -5,9 +5,9 @@ from __future__ import annotations
 from striate.robustness.checklist import checklist
 from striate.robustness.comparison import compare
 from striate.robustness.corruptions import CORRUPTIONS, corrupted
+from striate.robustness.curves import shifted_example
 from striate.robustness.domain import Domain, domain, line_domains
 from striate.robustness.exam import Exam, at_chance
-from striate.robustness.invariance import shifted_example
 from striate.robustness.lines import KINDS, lines, modulated
 from striate.robustness.probes import PROBES, examine, resolve_probes
 from striate.robustness.recording import Recorder

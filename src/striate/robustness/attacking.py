@@ -99,7 +99,7 @@ def attack(exam: Exam) -> Finding:
         rows=tuple((a, "yes" if b else "NO", c) for a, b, c in checks),
         caption="Whether the attack can be believed (Athalye et al. 2018; Carlini et al. 2019).",
     )
-    weak = lines["PGD"][at] < some.accuracy / 2
+    weak = lines["PGD"][at] < some.accuracy / 2 or len(won) > len(stickers) / 2
     return Finding(
         name="probe-attack",
         title="Attacks",

@@ -56,7 +56,6 @@ def calibration(
     validation: images (N, C, H, W) and labels (N,) that were not tested on; half of the exam's own, the other half being
     measured, if not given. current: what the logits are divided by now. `data["temperature"]` is the fitted one.
     """
-    started = time.perf_counter()
     logits, labels = exam.clean, exam.labels
     halved = validation is None or len(validation[0]) < LEAST
     if halved:
@@ -70,27 +69,51 @@ def calibration(
             validation[0].float() / 255 if validation[0].dtype == torch.uint8 else validation[0]
         )
         val_logits, val_labels = exam.logits(images), validation[1]
+    return judged(
+        logits,
+        labels,
+        val_logits,
+        val_labels,
+        current=current,
+        seed=exam.seed,
+        noun="images",
+        halved=halved,
+    )
+
+
+def judged(
+    logits: Tensor, labels: Tensor, val_logits: Tensor, val_labels: Tensor, *, current: float, seed: int, noun: str,
+    halved: bool,
+) -> Finding:  # fmt: skip
+    """The finding for logits (N, K) and labels (N,) that are measured, and others that the temperature is fitted on.
+
+    noun: what each row is. halved: the others are the other half of the same ones.
+    """
+    started = time.perf_counter()
     enough = len(val_labels) >= LEAST
     temperature = fitted_temperature(val_logits, val_labels) if enough else current
     before, after = (logits / current).softmax(1), (logits / temperature).softmax(1)
     e0, e1 = expected_error(before, labels), expected_error(after, labels)
-    by_chance, limit = _by_chance(before, exam.seed)
+    by_chance, limit = _by_chance(before, seed)
     accuracy = float((logits.argmax(1) == labels).float().mean())
     says = float(before.max(1).values.mean())
     off = e0 > limit
-    helps = off and e1 < e0 - 0.002
+    helps = enough and off and e1 < e0 - 0.002
     word = "over" if says > accuracy else "under"
     verdict = (
-        f"Says {percent(says)} and is right on {percent(accuracy)} of {len(labels):,} images: calibration error "
+        f"Says {percent(says)} and is right on {percent(accuracy)} of {len(labels):,} {noun}: calibration error "
         f"{percent(e0)}, " + (f"more than chance gives ({percent(by_chance)}): it is {word}-confident"
         if off else f"as chance alone gives ({percent(by_chance)}, at most {percent(limit)})")
     )  # fmt: skip
     if enough:
+        same = abs(temperature / current - 1) < 0.05
         verdict += (
-            f"; a temperature of {temperature:.2f} makes it {percent(e1)} (it uses {current:.2f})."
+            f"; the temperature in use, {current:.2f}, is the one that fits."
+            if same
+            else f"; a temperature of {temperature:.2f} makes it {percent(e1)} (it uses {current:.2f})."
         )
     else:
-        verdict += f"; {len(val_labels)} validation images are too few to fit a temperature."
+        verdict += f"; {len(val_labels)} validation {noun} are too few to fit a temperature."
     return Finding(
         name="probe-calibration",
         title="Whether its confidence can be trusted, and the temperature",
@@ -106,7 +129,7 @@ def calibration(
                     ("fitted", temperature, e1, float(after.max(1).values.mean()), float(F.cross_entropy(logits / temperature, labels))),  # noqa: E501
                 ),
                 formats=("", ".3f", ".2%", ".1%", ".4f"),
-                caption=f"{BINS} bins; fitted on {len(val_labels):,} images "
+                caption=f"{BINS} bins; fitted on {len(val_labels):,} {noun} "
                 + ("of a half of these, measured on the other." if halved else "of the validation split."),
             ),
         ),
@@ -115,7 +138,7 @@ def calibration(
             "error": e0, "fitted_error": e1, "temperature": temperature, "current": current, "by_chance": by_chance,
             "confidence": says, "accuracy": accuracy, "fitted_on": len(val_labels), "fitted": enough,
         },
-        seed=exam.seed,
+        seed=seed,
         seconds=time.perf_counter() - started,
     )  # fmt: skip
 
@@ -166,6 +189,6 @@ def _reliability(before: Tensor, after: Tensor, labels: Tensor) -> Figure:
             h.set_sizes([30])  # type: ignore[union-attr]
         return render(
             figure,
-            caption="Below the dashed line it is over-confident. Larger points hold more images.",
+            caption="Below the dashed line it is over-confident. Larger points hold more of them.",
             alt="Reliability in use and with the fitted temperature.",
         )

@@ -32,19 +32,18 @@ def curves(
     xlog: bool = False,
     ylabel: str = "",
     ticks: Sequence[str] | None = None,
+    share: bool = True,
 ) -> Figure:
-    """Lines of shares over x, each named at its end, with bands of 95 % where given."""
+    """Lines of shares over x, with bands of 95 % where given. share: in per cent; a score in [0, 1] if not."""
     with style():
         figure = new_figure(6.4, 3.6)
         axes = figure.subplots()
-        ends = []
         for i, (name, y) in enumerate(series.items()):
             colour = CYCLE[i % len(CYCLE)]
             axes.plot(x, y, color=colour, marker=MARKS[i % len(MARKS)], markersize=4, label=name)
             if bands and name in bands:
                 low, high = np.array(bands[name]).T
                 axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
-            ends.append(y[-1])
         if chance is not None:
             axes.axhline(chance, color=GRID, linewidth=1, linestyle=(0, (4, 3)))
             axes.annotate(
@@ -56,7 +55,8 @@ def curves(
             axes.set_xticks(list(x), list(ticks))
             axes.minorticks_off()
         axes.set(xlabel=xlabel, ylabel=ylabel, ylim=(-0.02, 1.02), title=title)
-        as_percent(axes.yaxis)
+        if share:
+            as_percent(axes.yaxis)
         axes.grid(axis="y")
         if len(series) > 1:
             axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
@@ -74,8 +74,9 @@ def bars(
     reference_name: str = "clean",
     intervals: Sequence[tuple[float, float]] | None = None,
     chance: float | None = None,
+    share: bool = True,
 ) -> Figure:
-    """Horizontal bars of shares, first on top, each with its number."""
+    """Horizontal bars of shares, first on top, each with its number. share: as in `curves`."""
     with style():
         figure = new_figure(6.4, 0.9 + 0.3 * len(names))
         axes = figure.subplots()
@@ -88,7 +89,8 @@ def bars(
             tops = [max(v, h) for v, h in zip(values, high, strict=True)]
         for place, value, top in zip(y, values, tops, strict=True):
             axes.annotate(
-                f"{100 * value:.0f} %", (top, place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8,
+                f"{100 * value:.0f} %" if share else f"{value:.2f}", (top, place),
+                xytext=(4, 0), textcoords="offset points", va="center", fontsize=8,
             )  # fmt: skip
         for at, name in ((reference, reference_name), (chance, "guessing")):
             if at is not None:
@@ -101,7 +103,8 @@ def bars(
         axes.set(xlim=(0, 1.12))
         axes.set_title(title, pad=16)
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
-        as_percent(axes.xaxis)
+        if share:
+            as_percent(axes.xaxis)
         return render(figure, caption=caption, alt=alt)
 
 

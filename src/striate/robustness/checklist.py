@@ -14,24 +14,35 @@ ITEMS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("Understand its answers", ("explanations", "mistakes"), "striate explain RUN IMAGE"),
     ("Out of domain", ("probe-domain",), "striate probe RUN domain --against FOLDER"),
     ("Corrupted images", ("probe-corruption",), "striate probe RUN corruption"),
-    ("Invariance", ("probe-shift", "probe-rotation", "probe-scale", "probe-flip"), "striate probe RUN shift rotation scale flip"),  # noqa: E501
+    ("Invariance", ("probe-shift", "probe-rotation", "probe-scale", "probe-flip"), "striate probe RUN shift scale flip"),
     ("Vulnerability: waves", ("probe-spectrum",), "striate probe RUN spectrum"),
     ("Vulnerability: attack", ("probe-attack",), "striate probe RUN attack"),
     ("Vulnerability: shortcuts", ("probe-shortcuts",), "striate probe RUN shortcuts"),
-    ("Gradients checked numerically", ("gradient-check",), "striate diagnose RUN"),
-    ("Hidden units sparse and uncorrelated", ("activations",), "striate diagnose RUN"),
-    ("Filters with structure", ("filter-structure",), "striate diagnose RUN"),
+    ("Gradients checked numerically", ("diagnose-gradients",), "striate diagnose RUN gradients"),
+    ("Hidden units sparse and uncorrelated", ("diagnose-activations",), "striate diagnose RUN activations"),
+    ("Filters with structure", ("diagnose-filters",), "striate diagnose RUN filters"),
 )  # fmt: skip
 URGENT = {"problem": 3, "warning": 2, "note": 1, "good": 0}
 
 
-def checklist(findings: Sequence[Finding]) -> Finding:
-    """Each item of seed 003's list: done or not, what was found, and what to do next; the report's last page."""
+# What there is no command for where a network labels pixels.
+ONE_ANSWER = frozenset({
+    "Visualise the network", "Out of domain", "Vulnerability: waves", "Vulnerability: attack", "Vulnerability: shortcuts",
+    "Gradients checked numerically", "Hidden units sparse and uncorrelated", "Filters with structure",
+})  # fmt: skip
+
+
+def checklist(findings: Sequence[Finding], *, maps: bool = False) -> Finding:
+    """Each item of seed 003's list: done or not, what was found, and what to do next; the report's last page.
+
+    maps: of a network that labels pixels; items that are for one answer an image are left out.
+    """
     known = {f.name: f for f in findings}
     rows: list[tuple[Cell, ...]] = []
     open_: list[str] = []
     worst: list[tuple[int, str, Finding]] = []
-    for item, names, command in ITEMS:
+    items = [i for i in ITEMS if not (maps and i[0] in ONE_ANSWER)]
+    for item, names, command in items:
         here = [known[n] for n in names if n in known]
         if not here:
             open_.append(item)
@@ -40,7 +51,7 @@ def checklist(findings: Sequence[Finding]) -> Finding:
         most = max(here, key=lambda f: URGENT[f.status])
         worst.append((URGENT[most.status], item, most))
         rows.append((item, "yes", most.verdict, most.advice or "Nothing to do."))
-    verdict = f"{len(ITEMS) - len(open_)} of {len(ITEMS)} things to do for a network that matters are done"
+    verdict = f"{len(items) - len(open_)} of {len(items)} things to do for a network that matters are done"
     pressing = sorted((w for w in worst if w[0] >= 2), key=lambda w: -w[0])
     if pressing:
         verdict += f"; look first at {', '.join(w[1].lower() for w in pressing[:3])}"

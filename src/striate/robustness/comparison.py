@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from torch import Tensor
 
-from striate.errors import DataError
+from striate.errors import DataError, UsageError
 from striate.figures import BLUE, GRID, VERMILLION, new_figure, render, style
 from striate.findings import Figure, Finding, Table
 from striate.robustness.attack import pgd
@@ -50,7 +50,7 @@ def compare(
     """Which of two networks is more robust: accuracy of both under each change, and b minus a with paired intervals.
 
     Both exams hold the same pictures in the same order, each prepared for its network. probes: only the changes of these.
-    Raises DataError where they are not the same pictures.
+    Raises DataError where they are not the same pictures, UsageError where no probe named changes images.
     """
     started = time.perf_counter()
     if len(a) != len(b) or not bool((a.labels == b.labels).all()):
@@ -58,6 +58,11 @@ def compare(
             f"two runs are compared on the same images; got {len(a)} and {len(b)} with different labels; pass --data"
         )
     wanted = {k: v for k, v in conditions().items() if not probes or v[0] in (*probes, "clean")}
+    if len(wanted) < 2:
+        known = ", ".join(dict.fromkeys(v[0] for k, v in conditions().items() if k != "clean"))
+        raise UsageError(
+            f"two runs are compared under changes of images, and {' and '.join(probes)} has none; name some of {known}"
+        )
     rows, drops_a, drops_b = [], [], []
     clean: tuple[np.ndarray, np.ndarray] | None = None
     for i, (name, (probe, change)) in enumerate(wanted.items()):
@@ -78,11 +83,16 @@ def compare(
     worse = [r for r in changed if r[5] < 0]
     if drops_a:
         value, low, high = paired(np.mean(drops_a, 0), np.mean(drops_b, 0))
+        over = (
+            f"on average over {len(drops_a)} changes"
+            if len(drops_a) > 1
+            else f"under {changed[0][0]}"
+        )
         winner = names[1] if low > 0 else names[0] if high < 0 else None
         said = (
-            f"{winner} is more robust by {points(value)} on average over {len(drops_a)} changes"
+            f"{winner} is more robust by {points(value)} {over}"
             if winner
-            else f"Neither is more robust on average over {len(drops_a)} changes"
+            else f"Neither is more robust {over}"
         )
         said += f" ({names[1]} minus {names[0]}: {100 * value:+.1f} points, paired 95 % interval {100 * low:+.1f} to {100 * high:+.1f}, {len(a):,} images)"  # noqa: E501
     else:

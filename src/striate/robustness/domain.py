@@ -32,7 +32,7 @@ MOST = 1000
 
 @dataclass(frozen=True, eq=False)
 class Domain:
-    """Strange images (N, C, H, W) in [0, 1] with labels (N,), or None where nobody knows them. known: shown classes exist."""  # noqa: E501
+    """Strange images (N, C, H, W) in [0, 1] with labels (N,), or None where nobody knows them."""
 
     images: Tensor
     labels: Tensor | None = None
@@ -48,7 +48,7 @@ def domain(exam: Exam, others: Mapping[str, Domain] | None = None) -> Finding:
     others = strangers(exam) if others is None else others
     own = exam.take(MOST)
     features = features_of(exam.model, own.images)
-    own_softmax, own_energy = maximum_softmax(own.clean), energy(own.clean)
+    own_softmax, own_energy = maximum_softmax(own.clean / exam.temperature), energy(own.clean)
     own_near = nearest(features, features, leave_out=True)
     own_confidence = float(own_softmax.exp().mean())
     rows: list[Any] = []
@@ -59,7 +59,7 @@ def domain(exam: Exam, others: Mapping[str, Domain] | None = None) -> Finding:
             raise DataError(f"{name} has no images; give others with --against")
         logits = exam.logits(images)
         theirs = features_of(exam.model, images)
-        softmax = maximum_softmax(logits)
+        softmax = maximum_softmax(logits / exam.temperature)
         spreads[name] = softmax.exp().numpy()
         scores = (
             auroc(own_softmax, softmax), auroc(own_energy, energy(logits)), auroc(own_near, nearest(features, theirs)),
@@ -111,6 +111,8 @@ def domain(exam: Exam, others: Mapping[str, Domain] | None = None) -> Finding:
         if weak
         else f"To refuse strange images, set a limit on {names[best]}."
     )
+    if made:
+        advice += " Try images of yours with `striate probe RUN domain --against FOLDER`."
     return Finding(
         name="probe-domain",
         title="Images of another domain",

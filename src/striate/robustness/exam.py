@@ -23,7 +23,8 @@ class Exam:
     """A network from pixels in [0, 1] (N, C, H, W) to logits (N, K), with labelled images and a seed.
 
     images: float in [0, 1] or uint8, (N, C, H, W). labels: (N,) int64. classes: K names. recorder: keeps how far each
-    layer and channel moves in the same passes; None for none. Raises DataError for images and labels that do not fit,
+    layer and channel moves in the same passes; None for none. temperature: what logits are divided by where a
+    confidence is asked for. Raises DataError for images and labels that do not fit,
     and, once asked, for outputs that are not finite.
     """
 
@@ -33,6 +34,7 @@ class Exam:
     classes: Sequence[str]
     seed: int = 0
     recorder: Recorder | None = field(default=None, repr=False)
+    temperature: float = 1.0
 
     def __post_init__(self) -> None:
         if self.images.dim() != 4 or not len(self.images):
@@ -94,6 +96,10 @@ class Exam:
         if recorder is not None:
             recorder.close(note, images, logits.argmax(1) == self.labels)
         return logits
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Confidences (N, K) of logits, at the temperature in use."""
+        return (logits / self.temperature).softmax(1)
 
     def right(self, images: Tensor, *, note: str = "") -> np.ndarray:
         """Which images (N,) bool are answered right."""

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from striate.figures import CYCLE, new_figure, render, style
 from striate.findings import Figure, Finding, Status, Table
-from striate.robustness.chart import MARKS, as_percent, curves
+from striate.robustness.chart import curves
+from striate.robustness.curves import class_scores
 from striate.robustness.equivariance import layer_tables
 from striate.robustness.exam import Exam
 from striate.robustness.intervals import paired, percent, points, wilson
@@ -22,16 +21,19 @@ from striate.robustness.transforms import rotated, scaled, shifted
 SHIFTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 ANGLES = (5.0, 10.0, 15.0, 30.0, 45.0, 90.0, 180.0)
 SCALES = (0.5, 0.65, 0.8, 0.9, 1.1, 1.25, 1.5, 2.0)
+WAYS = ("right", "left", "down", "up")
 NOTABLE = 0.05  # a loss that is worth acting on
 
 
 @dataclass(frozen=True)
 class Step:
-    """One level of a change: its value on the axis, its name, and the changes that are averaged over."""
+    """One level of a change: its value on the axis, its name, the changes averaged over, and whether it is common."""
 
     at: float
     name: str
     changes: tuple[Callable[[Tensor], Tensor], ...]
+    ways: tuple[str, ...] = ("",)  # of each change, where there are several
+    common: bool = True  # an image in use may well come so; a loss here is a warning
 
 
 def shift_steps(side: int) -> list[Step]:
@@ -42,7 +44,7 @@ def shift_steps(side: int) -> list[Step]:
 
     most = max(1, side // 4)
     return [
-        Step(d, f"{d} px", (move(0, d), move(0, -d), move(d, 0), move(-d, 0)))
+        Step(d, f"{d} px", (move(0, d), move(0, -d), move(d, 0), move(-d, 0)), WAYS)
         for d in SHIFTS
         if d <= most
     ]
@@ -56,12 +58,15 @@ def _steps(exam: Exam, kind: str) -> list[Step]:
         def turn(a: float) -> Callable[[Tensor], Tensor]:
             return lambda x: rotated(x, a)
 
-        return [Step(a, f"{a:g}°", (turn(a), turn(-a))) for a in ANGLES]
+        return [
+            Step(a, f"{a:g}°", (turn(a), turn(-a)), ("anticlockwise", "clockwise"), a <= 30)
+            for a in ANGLES
+        ]
 
     def zoom(f: float) -> Callable[[Tensor], Tensor]:
         return lambda x: scaled(x, f)
 
-    return [Step(f, f"×{f:g}", (zoom(f),)) for f in SCALES]
+    return [Step(f, f"×{f:g}", (zoom(f),), common=0.8 <= f <= 1.25) for f in SCALES]
 
 
 ADVICE = {
@@ -105,7 +110,7 @@ def flip(exam: Exam) -> Finding:
     def turn(dims: tuple[int, ...]) -> Callable[[Tensor], Tensor]:
         return lambda x: x.flip(dims)
 
-    steps = [Step(i, name, (turn(d),)) for i, (name, d) in enumerate(ways.items(), 1)]
+    steps = [Step(i, name, (turn(d),), common=False) for i, (name, d) in enumerate(ways.items(), 1)]
     return _sweep(exam, "flip", steps)
 
 
@@ -117,8 +122,8 @@ def _sweep(exam: Exam, kind: str, steps: Sequence[Step]) -> Finding:
     for step in steps:
         hits = np.zeros(len(exam))
         same = 0.0
-        for i, change in enumerate(step.changes):
-            note = f"{kind} {step.name}" + (f" ({i + 1})" if len(step.changes) > 1 else "")
+        for change, way in zip(step.changes, step.ways, strict=True):
+            note = f"{_words(kind, step)} {way}".rstrip()
             answers = exam.logits(change(exam.images), note=note).argmax(1)
             votes.append(answers)
             hits += (answers == labels).numpy() / len(step.changes)
@@ -129,36 +134,32 @@ def _sweep(exam: Exam, kind: str, steps: Sequence[Step]) -> Finding:
         rows.append((step.name, float(hits.mean()), same, value, low, high))
     consistency = _consistency(torch.stack(votes))
     losses = [r[3] for r in rows]
-    worst = int(np.argmin(losses))
-    value, low, high = losses[worst], rows[worst][4], rows[worst][5]
-    # The first step that costs something: what a person can ask of their images.
-    first = next((i for i, v in enumerate(losses) if v <= -NOTABLE and rows[i][5] < 0), None)
-    status: Status = "good" if first is None else "warning" if value < -0.2 else "note"
-    subject = {"shift": "of shift", "rotation": "of rotation", "scale": "the size", "flip": ""}[
-        kind
-    ]
-    where = (
-        f"{steps[worst].name} {subject}".strip()
-        if kind != "flip"
-        else f"a flip {steps[worst].name}"
-    )
+    costly = [i for i, r in enumerate(rows) if r[3] <= -NOTABLE and r[5] < 0]
+    # What to warn of, and to say first, is the worst of what an image in use may well be.
+    common = [i for i in costly if steps[i].common]
+    worst = min(common or costly or range(len(rows)), key=losses.__getitem__)
+    value, low, high = rows[worst][3:]
+    status: Status = "good" if not costly else "warning" if common and value < -0.2 else "note"
     n = len(exam)
-    if first is None:
+    if not costly:
         verdict = (
-            f"No {kind} tried here costs it {points(NOTABLE)}: the worst, {where}, changes accuracy by "
-            f"{100 * value:+.1f} points (95 % interval {100 * low:+.1f} to {100 * high:+.1f}) "
+            f"No {kind} tried here costs it {points(NOTABLE)}: the worst, {_words(kind, steps[worst])}, changes accuracy "
+            f"by {100 * value:+.1f} points (95 % interval {100 * low:+.1f} to {100 * high:+.1f}) "
             f"from {percent(exam.accuracy)} on {n:,} images."
         )
     else:
         verdict = (
-            f"Loses {points(value)} at {where} (95 % interval {abs(100 * high):.1f} to {abs(100 * low):.1f}; "
-            f"{percent(exam.accuracy)} to {percent(rows[worst][1])} on {n:,} images)"
+            f"Loses {points(value)} at {_words(kind, steps[worst])} (95 % interval {abs(100 * high):.1f} to "
+            f"{abs(100 * low):.1f}; {percent(exam.accuracy)} to {percent(rows[worst][1])} on {n:,} images)"
         )
-        if first != worst:
-            verdict += f", {points(losses[first])} already at {steps[first].name}"
+        mildest = min(costly, key=lambda i: (not steps[i].common, abs(losses[i])))
+        most = min(costly, key=losses.__getitem__)
+        others = [f"{points(losses[i])} at {steps[i].name}" for i in (mildest, most) if i != worst]
+        if others:
+            verdict += f", {' and '.join(dict.fromkeys(others))}"
         verdict += (
             f"; two random {kind}s agree on {percent(consistency)} of images."
-            if kind != "flip"
+            if kind == "shift"
             else "."
         )
     intervals = [wilson(r.sum(), n) for r in right]
@@ -168,7 +169,7 @@ def _sweep(exam: Exam, kind: str, steps: Sequence[Step]) -> Finding:
         title=TITLES[kind],
         verdict=verdict,
         status=status,
-        advice="" if first is None else ADVICE[kind],
+        advice=ADVICE[kind] if costly else "",
         tables=(
             Table(
                 columns=(kind, "accuracy", "says the same", "change", "from", "to"),
@@ -178,7 +179,7 @@ def _sweep(exam: Exam, kind: str, steps: Sequence[Step]) -> Finding:
                 "paired over the same images. What leaves the frame is replaced by repeated border pixels.",
             ),
         ),
-        figures=(chart, *_scores(exam, kind)),
+        figures=(chart, *class_scores(exam, kind)),
         data={
             "clean": exam.accuracy,
             "consistency": consistency,
@@ -191,6 +192,13 @@ def _sweep(exam: Exam, kind: str, steps: Sequence[Step]) -> Finding:
         seed=exam.seed,
         seconds=time.perf_counter() - started,
     )
+
+
+def _words(kind: str, step: Step) -> str:
+    return {
+        "shift": f"{step.name} of shift", "rotation": f"{step.name} of rotation", "scale": f"{step.at:g} times the size",
+        "flip": f"a flip {step.name}",
+    }[kind]  # fmt: skip
 
 
 def _consistency(votes: Tensor) -> float:
@@ -233,109 +241,3 @@ def _chart(
         caption="Share of images answered right (95 % band), and share that get the answer they got unchanged.",
         alt=f"Accuracy falls from {percent(exam.accuracy)} to {percent(min(a))}.",
     )
-
-
-def _scores(exam: Exam, kind: str) -> tuple[Figure, ...]:
-    """Class-score curves of one image under shift or rotation."""
-    if kind not in ("shift", "rotation") or not exam.clean_right.any():
-        return ()
-    if kind == "shift":
-        m = max(1, exam.side // 4)
-        levels = [float(v) for v in range(-m, m + 1)]
-        change = lambda x, v: shifted(x, 0, int(v))  # noqa: E731
-    else:
-        levels = [float(v) for v in range(-90, 91, 6)]
-        change = rotated
-    candidates = np.flatnonzero(exam.clean_right)[:24].tolist()
-    probabilities = torch.stack(
-        [exam.logits(change(exam.images[candidates], v)).softmax(1) for v in levels]
-    )
-    labels = exam.labels[candidates]
-    true = probabilities.gather(2, labels.expand(len(levels), -1)[..., None])[..., 0]
-    one = int(true.mean(0).argmin())  # the one that suffers most is where the curve can be read
-    scores = probabilities[:, one]
-    label = int(labels[one])
-    order = [label, *[int(c) for c in scores.amax(0).argsort(descending=True) if int(c) != label]]
-    word = "pixels to the right" if kind == "shift" else "degrees anticlockwise"
-    return (
-        score_curves(
-            levels,
-            {exam.classes[c]: scores[:, c].tolist() for c in order[:4]},
-            xlabel=word,
-            title=f"Scores of one “{exam.classes[label]}”",
-            caption=f"Softmax scores of one image, the worst of {len(candidates)}, as it is {'shifted' if kind == 'shift' else 'rotated'}; "  # noqa: E501
-            "its own class first.",
-            picture=exam.images[candidates[one]].permute(1, 2, 0).numpy(),
-        ),
-    )
-
-
-def score_curves(
-    x: Sequence[float], series: Mapping[str, Sequence[float]], *, xlabel: str, title: str, caption: str,
-    picture: np.ndarray | None = None,
-) -> Figure:  # fmt: skip
-    """Scores against a change, with the image (H, W, C) in [0, 1] beside them."""
-    with style():
-        figure = new_figure(6.8, 3.2)
-        axes = figure.subplots()
-        for i, (name, y) in enumerate(series.items()):
-            axes.plot(
-                x, y, color=CYCLE[i % len(CYCLE)], marker=MARKS[i % len(MARKS)], markersize=3.5, label=name,
-                linewidth=2 if i == 0 else 1.2,
-            )  # fmt: skip
-        axes.axvline(0, color="#8c959f", linewidth=0.8, linestyle=(0, (4, 3)))
-        axes.set(xlabel=xlabel, ylim=(-0.02, 1.02), title=title)
-        as_percent(axes.yaxis)
-        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 0.62))
-        if picture is not None:
-            inset = axes.inset_axes((1.04, 0.66, 0.2, 0.34))
-            inset.imshow(picture.squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-            inset.axis("off")
-        return render(figure, caption=caption, alt=f"Curves of {len(series)} class scores.")
-
-
-def shifted_example(
-    models: Mapping[str, nn.Module], image: Tensor, label: int, classes: Sequence[str], *, most: int | None = None
-) -> Finding:  # fmt: skip
-    """The shifted seven of seed 001: the answers of several networks to one image (C, H, W) as it moves right.
-
-    models: name -> module from pixels in [0, 1] to logits. most: pixels both ways, a quarter of the width if not given.
-    """
-    started = time.perf_counter()
-    most = max(1, image.shape[-1] // 4) if most is None else most
-    moves = list(range(-most, most + 1))
-    batch = torch.cat([shifted(image[None], 0, d) for d in moves])
-    rows, series, said = [], {}, []
-    for name, model in models.items():
-        exam = Exam(model, batch, torch.full((len(batch),), label), classes)
-        answers = exam.said.tolist()
-        series[name] = exam.clean.softmax(1)[:, label].tolist()
-        changes = sum(a != b for a, b in pairwise(answers))
-        good = [d for d, a in zip(moves, answers, strict=True) if a == label]
-        rows += [
-            (name, d, classes[a], s) for d, a, s in zip(moves, answers, series[name], strict=True)
-        ]
-        said.append(
-            f"{name} is right at {len(good)} of {len(moves)} positions and changes its mind {changes} times"
-        )
-    return Finding(
-        name="probe-shifted-example",
-        title=f"One “{classes[label]}”, shifted",
-        verdict="; ".join(said) + ".",
-        tables=(
-            Table(
-                columns=("network", "shift", "says", f"score of “{classes[label]}”"),
-                rows=tuple(rows),
-                formats=("", "+d", "", ".1%"),
-            ),
-        ),
-        figures=(
-            score_curves(
-                [float(d) for d in moves], series, xlabel="pixels to the right", title=f"Score of “{classes[label]}”",
-                caption="The softmax score of the true class as the image moves.",
-                picture=image.permute(1, 2, 0).numpy(),
-            ),
-        ),
-        seed=0,
-        seconds=time.perf_counter() - started,
-    )  # fmt: skip

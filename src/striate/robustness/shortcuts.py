@@ -143,7 +143,7 @@ def _colours(exam: Exam) -> list[tuple[str, str, float]]:
     if exam.images.shape[1] != 3:
         levels = levels[:, :1].expand(-1, exam.images.shape[1])
     plain = levels[:, :, None, None].expand(-1, -1, *exam.images.shape[-2:]).contiguous()
-    best = exam.logits(plain).softmax(1).max(1)
+    best = exam.probabilities(exam.logits(plain)).max(1)
     return [
         (name, exam.classes[int(c)], float(p))
         for name, p, c in zip(names, best.values, best.indices, strict=True)

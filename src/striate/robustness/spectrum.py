@@ -67,7 +67,7 @@ def spectrum(exam: Exam) -> Finding:
     name, value, low, high = worst
     serious = value < -0.05 and high < 0
     verdict = (
-        f"Multiplied by {name} images lose it {points(min(0, value))} (95 % interval {100 * low:+.1f} to {100 * high:+.1f}); "  # noqa: E501
+        f"Multiplying images by {name} costs {points(min(0, value))} (95 % interval {max(0, -100 * high):.1f} to {-100 * low:.1f}); "  # noqa: E501
         f"of added waves of strength {STRENGTH:g} the worst has a period of {pitch:.1f} pixels: error {percent(peak)} "
         f"({percent(1 - some.accuracy)} without, {len(some):,} images)."
     )
@@ -84,8 +84,8 @@ def spectrum(exam: Exam) -> Finding:
         title="Waves and textures",
         verdict=verdict,
         status="warning" if serious and value < -0.2 else "note" if serious or peak > 0.3 else "good",
-        advice="It leans on texture of that scale: train with changes of contrast and blurred and noisy images, and look "
-        "at its first kernels with `striate units`." if serious else "",
+        advice="Its answers hang on detail of that size: train with blurred and noisy images and changes of contrast, and "
+        "look at its first kernels with `striate units RUN`." if serious else "",
         tables=(
             Table(columns=("period", "across", "down"), rows=tuple(rows), formats=("", ".1%", ".1%"),
                   caption="Accuracy when multiplied by a wave of seed 003."),

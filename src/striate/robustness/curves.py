@@ -1,0 +1,123 @@
+"""Class-score curves: what a network says of one image as it is shifted or turned; the shifted seven of seed 001."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from striate.figures import CYCLE, new_figure, render, style
+from striate.findings import Figure, Finding, Table
+from striate.robustness.chart import MARKS, as_percent
+from striate.robustness.exam import Exam
+from striate.robustness.transforms import rotated, shifted
+
+
+def class_scores(exam: Exam, kind: str) -> tuple[Figure, ...]:
+    """Class-score curves of one image under shift or rotation."""
+    if kind not in ("shift", "rotation") or not exam.clean_right.any():
+        return ()
+    if kind == "shift":
+        m = max(1, exam.side // 4)
+        levels = [float(v) for v in range(-m, m + 1)]
+        change = lambda x, v: shifted(x, 0, int(v))  # noqa: E731
+    else:
+        levels = [float(v) for v in range(-90, 91, 6)]
+        change = rotated
+    candidates = np.flatnonzero(exam.clean_right)[:24].tolist()
+    probabilities = torch.stack(
+        [exam.probabilities(exam.logits(change(exam.images[candidates], v))) for v in levels]
+    )
+    labels = exam.labels[candidates]
+    true = probabilities.gather(2, labels.expand(len(levels), -1)[..., None])[..., 0]
+    one = int(true.mean(0).argmin())  # the one that suffers most is where the curve can be read
+    scores = probabilities[:, one]
+    label = int(labels[one])
+    order = [label, *[int(c) for c in scores.amax(0).argsort(descending=True) if int(c) != label]]
+    word = "pixels to the right" if kind == "shift" else "degrees anticlockwise"
+    return (
+        score_curves(
+            levels,
+            {exam.classes[c]: scores[:, c].tolist() for c in order[:4]},
+            xlabel=word,
+            title=f"Scores of one “{exam.classes[label]}”",
+            caption=f"Softmax scores of one image, the worst of {len(candidates)}, as it is {'shifted' if kind == 'shift' else 'rotated'}; "  # noqa: E501
+            "its own class first.",
+            picture=exam.images[candidates[one]].permute(1, 2, 0).numpy(),
+        ),
+    )
+
+
+def score_curves(
+    x: Sequence[float], series: Mapping[str, Sequence[float]], *, xlabel: str, title: str, caption: str,
+    picture: np.ndarray | None = None,
+) -> Figure:  # fmt: skip
+    """Scores against a change, with the image (H, W, C) in [0, 1] beside them."""
+    with style():
+        figure = new_figure(6.8, 3.2)
+        axes = figure.subplots()
+        for i, (name, y) in enumerate(series.items()):
+            axes.plot(
+                x, y, color=CYCLE[i % len(CYCLE)], marker=MARKS[i % len(MARKS)], markersize=3.5, label=name,
+                linewidth=2 if i == 0 else 1.2,
+            )  # fmt: skip
+        axes.axvline(0, color="#8c959f", linewidth=0.8, linestyle=(0, (4, 3)))
+        axes.set(xlabel=xlabel, ylim=(-0.02, 1.02), title=title)
+        as_percent(axes.yaxis)
+        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 0.62))
+        if picture is not None:
+            inset = axes.inset_axes((1.04, 0.66, 0.2, 0.34))
+            inset.imshow(picture.squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+            inset.axis("off")
+        return render(figure, caption=caption, alt=f"Curves of {len(series)} class scores.")
+
+
+def shifted_example(
+    models: Mapping[str, nn.Module], image: Tensor, label: int, classes: Sequence[str], *, most: int | None = None
+) -> Finding:  # fmt: skip
+    """The shifted seven of seed 001: the answers of several networks to one image (C, H, W) as it moves right.
+
+    models: name -> module from pixels in [0, 1] to logits. most: pixels both ways, a quarter of the width if not given.
+    """
+    started = time.perf_counter()
+    most = max(1, image.shape[-1] // 4) if most is None else most
+    moves = list(range(-most, most + 1))
+    batch = torch.cat([shifted(image[None], 0, d) for d in moves])
+    rows, series, said = [], {}, []
+    for name, model in models.items():
+        exam = Exam(model, batch, torch.full((len(batch),), label), classes)
+        answers = exam.said.tolist()
+        series[name] = exam.clean.softmax(1)[:, label].tolist()
+        changes = sum(a != b for a, b in pairwise(answers))
+        good = [d for d, a in zip(moves, answers, strict=True) if a == label]
+        rows += [
+            (name, d, classes[a], s) for d, a, s in zip(moves, answers, series[name], strict=True)
+        ]
+        said.append(
+            f"{name} is right at {len(good)} of {len(moves)} positions and changes its mind {changes} times"
+        )
+    return Finding(
+        name="probe-shifted-example",
+        title=f"One “{classes[label]}”, shifted",
+        verdict="; ".join(said) + ".",
+        tables=(
+            Table(
+                columns=("network", "shift", "says", f"score of “{classes[label]}”"),
+                rows=tuple(rows),
+                formats=("", "+d", "", ".1%"),
+            ),
+        ),
+        figures=(
+            score_curves(
+                [float(d) for d in moves], series, xlabel="pixels to the right", title=f"Score of “{classes[label]}”",
+                caption="The softmax score of the true class as the image moves.",
+                picture=image.permute(1, 2, 0).numpy(),
+            ),
+        ),
+        seed=0,
+        seconds=time.perf_counter() - started,
+    )  # fmt: skip

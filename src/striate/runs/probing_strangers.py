@@ -1,0 +1,69 @@
+"""Images of another domain for a run's network, as its own preparation makes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from striate.data import Source, load_memory, open_source
+from striate.errors import DataError, RunError, StriateError, UsageError
+from striate.robustness import Domain
+from striate.runs.images import images_of, source_of
+from striate.runs.run import Run
+from striate.runs.subject import Subject
+
+STRANGE = 1000  # images of another domain
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+
+
+def strange(run: Run, subject: Subject, against: str) -> Domain:
+    """Images of another domain, with labels where its classes are the run's. Raises DataError where there are none."""
+    try:
+        return labelled(run, source_of(run, against), folder=Path(against).is_dir())
+    except (RunError, DataError, UsageError) as error:
+        if not Path(against).is_dir():
+            # A source by its name whose classes are others: its images are strange all the same.
+            return unlabelled_source(run, against, error)
+    return unlabelled_folder(subject, Path(against))
+
+
+def labelled(run: Run, source: Source, *, folder: bool) -> Domain:
+    """Images with labels: of a folder from all its splits, none of which was learned; of a source its test split."""
+    names = [name for name in ("test", "val", "train") if len(source.splits[name])]
+    names = names if folder else names[:1]
+    whole = sum(len(source.splits[name]) for name in names)
+    found = [
+        images_of(
+            run, name, limit=max(1, round(STRANGE * len(source.splits[name]) / max(whole, STRANGE))), source=source
+        )
+        for name in names
+    ]  # fmt: skip
+    images, labels = zip(*found, strict=True)
+    return Domain(torch.cat(images), torch.cat(labels))
+
+
+def unlabelled_folder(subject: Subject, folder: Path) -> Domain:
+    """The image files of a folder, at any depth."""
+    files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES)
+    if not files:
+        raise DataError(f"{folder} holds no images; give a folder with images or a source")
+    chosen = sorted(np.random.default_rng(0).permutation(len(files))[:STRANGE].tolist())
+    read = [torch.from_numpy(np.ascontiguousarray(subject.read(files[i]))) for i in chosen]
+    return Domain(torch.stack(read))
+
+
+def unlabelled_source(run: Run, name: str, why: StriateError) -> Domain:
+    """Images of a source whose classes the run does not know."""
+    try:
+        source = open_source(name, seed=0)
+        chosen = source.test if len(source.test) else source.val
+        if len(chosen) > STRANGE:
+            order = np.random.default_rng(0).permutation(len(chosen))
+            chosen = chosen.take(np.sort(order[:STRANGE]))
+        return Domain(load_memory(chosen, run.preparation)[0])
+    except StriateError:
+        raise DataError(
+            f"cannot use {name} as another domain: {why}; give a folder or a source"
+        ) from why
