@@ -39,7 +39,9 @@ def test_a_layer_of_noise_is_named_among_layers_with_structure() -> None:
     net = network()
     smooth(net[2]), smooth(net[4])
     found = filters(net, start=network(1))
-    assert found.verdict == "The filters of 0 cannot be told from random weights."
+    assert found.verdict == (
+        "The filters of 0 cannot be told from random weights; the filters of 2 layers have structure."
+    )
     assert found.status == "note"
     assert [v["noise"] for v in found.data["layers"].values()] == [True, False, False]
     smooth(net[0])

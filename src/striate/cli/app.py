@@ -457,20 +457,32 @@ def diagnose(
         list[str] | None,
         typer.Argument(
             metavar="[NAME...]",
-            help="gradients, activations, initial-loss, one-batch, labels; all if none.",
+            help="gradients, activations, filters, updates, rates, initial-loss, one-batch, labels; all if none.",
         ),
     ] = None,
     data: Annotated[
         str | None, typer.Option(help="Images instead of the run's own: a source or a folder.")
     ] = None,
-    images: Annotated[int, typer.Option(help="Images looked at, at most.")] = 2000,
-    seed: Annotated[int, typer.Option(help="Of the first weights and the choice of images.")] = 0,
+    images: Annotated[
+        int | None,
+        typer.Option(help="Images looked at, at most; 2000 if not given, all to cross-validate."),
+    ] = None,
+    cross_validate: Annotated[
+        int | None,
+        typer.Option(
+            metavar="K", help="Judge each label by one of K networks trained without its image."
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the choice of images and the folds.")] = 0,
     format: Formats = Format.table,
 ) -> None:
-    """What is wrong inside: gradients, activations, the loss at the start, one batch, labels."""
+    """What is wrong inside: gradients, units, filters, updates, learning rates, the start, one batch, labels."""
     from striate.cli.diagnosing import diagnose_command
 
-    diagnose_command(run, names or [], data=data, images=images, seed=seed, format=format.value)
+    diagnose_command(
+        run, names or [], data=data, images=images, cross_validate=cross_validate, seed=seed,
+        format=format.value,
+    )  # fmt: skip
 
 
 @app.command()

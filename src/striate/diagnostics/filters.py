@@ -191,6 +191,8 @@ def verdict_of(layers: list[LayerFilters]) -> tuple[str, Status, str]:
         advice = (
             advice or "Empty filters do nothing: lower the weight decay, or use a narrower layer."
         )
+    if parts and status != "problem" and (rest := [x for x in told if not x.noise]):
+        parts.append(f"the filters of {count(len(rest), 'layer')} have structure")
     if parts:
         text = "; ".join(parts)
         return text[0].upper() + text[1:] + ".", status, advice

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from striate.diagnostics.soundness import logits_of, require_images, require_parameters
 from striate.errors import UsageError
 from striate.findings import Finding, Table
 
@@ -34,13 +35,15 @@ def check_gradients(
     """
     if entries < 1:
         raise UsageError(f"entries must be 1 or more, got {entries}")
+    require_parameters(model)
+    require_images(inputs)
     twin = copy.deepcopy(model).double().eval()
     learned = [(n, p) for n, p in twin.named_parameters() if p.requires_grad]
     if not learned:
         raise UsageError("the module has no parameter that requires a gradient")
     x = inputs.double() if inputs.is_floating_point() else inputs
     y = targets.double() if targets.is_floating_point() else targets
-    value = loss(twin(x), y)
+    value = loss(logits_of(twin(x)), y)
     if value.numel() != 1 or not torch.isfinite(value).all():
         raise UsageError("the loss must be one finite number; check the loss and the images")
     given = torch.autograd.grad(value, [p for _, p in learned], allow_unused=True)
@@ -57,9 +60,9 @@ def check_gradients(
                 place = tuple(int(i) for i in torch.unravel_index(torch.tensor(at), gradient.shape))
                 before = parameter[place].clone()
                 parameter[place] = before + STEP
-                up = (float(loss(twin(x), y)) - here) / STEP
+                up = (float(loss(logits_of(twin(x)), y)) - here) / STEP
                 parameter[place] = before - STEP
-                down = (here - float(loss(twin(x), y))) / STEP
+                down = (here - float(loss(logits_of(twin(x)), y))) / STEP
                 parameter[place] = before
                 numeric, ours = (up + down) / 2, float(flat[at])
                 size = max(abs(numeric), abs(ours))

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from striate.errors import UsageError
-from striate.findings import Finding, Table
+from striate.errors import DataError, UsageError
+from striate.figures import new_figure, render, style
+from striate.findings import Cell, Figure, Finding, Table
 
-LISTED = 50
+LISTED = 200
+SHOWN = 24
 
 
 def label_errors(
@@ -19,24 +21,30 @@ def label_errors(
     classes: Sequence[str],
     *,
     keys: Sequence[str] | None = None,
+    images: Tensor | None = None,
+    folds: int | None = None,
 ) -> Finding:
     """Images whose label a network contradicts with at least the confidence that it has on that class in general.
 
-    probabilities: (N, C); best of a network that has not learned these images. labels: (N,) int64. keys: the images'
-    names. Raises UsageError where shapes do not fit.
+    probabilities: (N, C); best of networks that have not learned these images, then say of how many `folds`. labels: (N,)
+    int64. keys: the images' names; images: uint8 (N, C, H, W), for the figure. An image counts where another class is
+    likelier than its label and at least as likely as that class is, on average, where it is the label (the confident joint,
+    equation 1 of the paper). Raises UsageError where shapes do not fit, DataError for probabilities that are not finite.
     """
     n, c = probabilities.shape
     if labels.shape != (n,) or len(classes) != c or (keys is not None and len(keys) != n):
         raise UsageError(
             f"probabilities {n} x {c} need {n} labels and {c} class names, got {tuple(labels.shape)} and {len(classes)}"
         )
+    if not bool(torch.isfinite(probabilities).all()):
+        raise DataError("the network gives probabilities that are not finite; look at its weights")
     p = probabilities.double()
     usual = torch.full((c,), 2.0, dtype=p.dtype)  # a class without images is never suggested
     for k in labels.unique().tolist():
         usual[k] = p[labels == k, k].mean()
     surest, suggested = p.masked_fill(p < usual, -1.0).max(1)
-    doubtful = (surest > 0) & (suggested != labels)
     own = p.gather(1, labels[:, None])[:, 0]
+    doubtful = (surest > own) & (suggested != labels)
     at = doubtful.nonzero().flatten()
     at = at[(surest - own)[at].argsort(descending=True, stable=True)]
     found = at.tolist()
@@ -52,13 +60,13 @@ def label_errors(
     return Finding(
         name="diagnose-labels",
         title="Labels likely wrong",
-        verdict=f"Of {n:,} labels {len(found):,} are contradicted with confidence."
-        if found
-        else f"None of {n:,} labels is contradicted with confidence.",
+        verdict=verdict_of(n, rows, len(found), folds),
         status="warning" if len(found) > 0.01 * n else "note" if found else "good",
-        advice="Look at the images listed, and correct those whose label is wrong."
+        advice="Look at the images listed, the surest first: some labels are wrong, some images only hard."
         if found
-        else "",
+        else ""
+        if folds
+        else "Labels learned by heart are not contradicted: --cross-validate 5 asks networks that have not learned them.",
         tables=(
             Table(
                 columns=("image", "label", "suggested", "confidence"),
@@ -69,5 +77,53 @@ def label_errors(
         )
         if rows
         else (),
-        data={"images": found, "suggested": suggested[at].tolist(), "of": n},
+        figures=(
+            draw([(images[i], classes[int(labels[i])], classes[int(suggested[i])]) for i in found]),
+        )
+        if found and images is not None
+        else (),
+        data={
+            "images": found,
+            "keys": [keys[i] if keys is not None else str(i) for i in found],
+            "suggested": suggested[at].tolist(),
+            "of": n,
+            "folds": folds,
+        },
     )
+
+
+def verdict_of(n: int, rows: Sequence[tuple[Cell, ...]], found: int, folds: int | None) -> str:
+    """How many of `n` labels are contradicted, by whom, and the surest one."""
+    by = f"networks that had not learned them ({folds} folds)" if folds else "the network itself"
+    if not rows:
+        return f"None of {n:,} labels is contradicted with confidence by {by}."
+    key, label, other, sure = rows[0]
+    return (
+        f"Of {n:,} labels {found:,} ({found / n:.1%}) {'is' if found == 1 else 'are'} contradicted with confidence by {by}; "
+        f"the surest is {key}, labelled {label} and {other} by {sure:.0%}."
+    )
+
+
+def draw(found: Sequence[tuple[Tensor, str, str]]) -> Figure:
+    """The surest images with their label and the class that is suggested."""
+    shown = found[:SHOWN]
+    columns = min(8, max(4, len(shown)))
+    rows = -(-len(shown) // columns)
+    with style():
+        figure = new_figure(0.98 * columns, 1.3 * rows)
+        grid = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axes in grid:
+            axes.axis("off")
+        for axes, (image, label, other) in zip(grid, shown, strict=False):
+            pixels = image.permute(1, 2, 0).to(torch.uint8).numpy()
+            axes.imshow(pixels.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+            axes.set_title(
+                f"{label[:14]}\n→ {other[:14]}?", fontsize=8, fontweight="normal", loc="center"
+            )
+        return render(
+            figure,
+            caption="Above each image its label, and the class that is suggested.",
+            alt=f"{len(shown)} images whose labels are likely wrong.",
+            png=True,
+            dpi=110,
+        )

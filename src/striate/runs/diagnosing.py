@@ -6,11 +6,15 @@ import difflib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
+from striate.data import Source
+from striate.data.masks import IGNORE, MaskSource
 from striate.diagnostics import (
     activations,
     check_gradients,
@@ -19,18 +23,31 @@ from striate.diagnostics import (
     label_errors,
     overfit_batch,
 )
-from striate.errors import UsageError
+from striate.errors import StriateError, UsageError
 from striate.findings import Finding
-from striate.models import build
+from striate.models import build, full_size, labels_pixels
+from striate.runs.crossing import out_of_fold
 from striate.runs.evaluate import report_run
 from striate.runs.images import balanced, images_of, source_of
+from striate.runs.listener import Listener
+from striate.runs.plan import Plan
+from striate.runs.probing_masks import cut_images, mask_source_of
 from striate.runs.run import Run
 from striate.runs.subject import open_subject
+from striate.runs.training import prepare, rate
+from striate.runs.watching import UPDATES, updates_of
+from striate.training.loop import logits_of
 
 FEW, BATCH = 4, 32  # images of the gradient check and of the one batch
 CHUNK = 256
-NAMES = ("gradients", "activations", "filters", "initial-loss", "one-batch", "labels")
+MOST_MASKS = 16  # images of a run that labels pixels
+IMAGES = 2000
+NAMES = (
+    "gradients", "activations", "filters", "updates", "rates", "initial-loss", "one-batch", "labels",
+)  # fmt: skip
+ONE_CLASS = ("one-batch", "labels")  # of networks that give an image one class
 Progress = Callable[[str, int, int], None]
+Refused = Callable[[str, StriateError], None]
 
 
 def diagnose_run(
@@ -38,57 +55,61 @@ def diagnose_run(
     names: Sequence[str] = (),
     *,
     data: str | None = None,
-    images: int = 2000,
+    images: int | None = None,
+    cross_validate: int | None = None,
     seed: int = 0,
     progress: Progress | None = None,
+    refused: Refused | None = None,
 ) -> list[Finding]:
     """Diagnose a run on its training images and store what was found in it; the report is written again.
 
-    names: diagnostics, all if none. data: images instead of the run's own. images: at most so many, drawn by `seed`.
-    Raises UsageError for an unknown name or a network that labels pixels, RunError where the run's images are gone.
+    names: diagnostics, all if none. data: images instead of the run's own. images: at most so many, drawn by `seed`; 2,000
+    if not given, all for cross-validation. cross_validate: ask for labels so many networks, each trained without the images
+    that it judges. refused: told of a diagnostic that cannot be done, and why; without it that is raised. Raises UsageError
+    for an unknown name or where `target` is no run, and what the first diagnostic raised where none could be done.
     """
     wanted = resolve(names)
-    if images < 2:
+    if images is not None and images < 2:
         raise UsageError(f"give at least 2 images, got {images}")
-    subject = open_subject(target)
-    run = subject.run
-    if run is None or run.labels_pixels:
-        raise UsageError(
-            f"{target} is no run that gives an image one class; give the folder of one that `striate train` made"
-        )
-    source = source_of(run, data)
-    raw, labels = images_of(run, "train", limit=images, seed=seed, source=source)
-    keys = list(source.train.keys)
-    if images < len(keys):
-        keys = [keys[i] for i in balanced(source.train.labels, images, seed).tolist()]
-    x = subject.normalise(raw)
-    drawn = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
-    x, labels, keys = x[drawn], labels[drawn], [str(keys[i]) for i in drawn.tolist()]
-    model = subject.model
-    make: dict[str, Callable[[], Finding]] = {
-        "gradients": lambda: check_gradients(learnable(model), x[:FEW], labels[:FEW], seed=seed),
-        "activations": lambda: activations(model, x[:CHUNK], labels[:CHUNK], seed=seed),
-        "filters": lambda: filters(
-            model, start=begun(run), shape=(run.preparation.channels, *run.preparation.size)
-        ),
-        "initial-loss": lambda: initial_loss(
-            untrained(run, seed), x[:CHUNK], labels[:CHUNK], len(run.classes)
-        ),
-        "one-batch": lambda: overfit_batch(untrained(run, seed), x[:BATCH], labels[:BATCH]),
-        "labels": lambda: label_errors(
-            probabilities(model, x, subject.temperature), labels, run.classes, keys=keys
-        ),
-    }
-    found = []
+    if cross_validate is not None and "labels" not in wanted:
+        raise UsageError("--cross-validate needs the diagnostic labels; add it, or name none")
+    run = target if isinstance(target, Run) else opened(target)
+    if not names and not (run.path / UPDATES).is_file():
+        wanted.remove("updates")  # what was not watched cannot be told, and is no fault
+    bench = Bench(run, data, images, cross_validate, seed, progress)
+    found: list[Finding] = []
+    first: StriateError | None = None
     for i, name in enumerate(wanted):
         if progress is not None:
             progress(name, i, len(wanted))
         begun = time.perf_counter()
-        finding = make[name]()
+        try:
+            if run.labels_pixels and name in ONE_CLASS:
+                raise UsageError(
+                    "it is made for networks that give an image one class, and this run labels pixels"
+                )
+            finding = bench.make(name)
+        except StriateError as error:
+            if refused is None:
+                raise
+            first = first or error
+            refused(name, error)
+            continue
         seconds = round(time.perf_counter() - begun, 3)
         found.append(run.add(replace(finding, seed=seed, seconds=seconds)))
+    if not found and first is not None:
+        raise first
     report_run(run)
     return found
+
+
+def opened(target: str | Path) -> Run:
+    """The run of a folder. Raises UsageError for a model's name, RunError where there is no run."""
+    if not Path(target).is_dir() and not any(c in str(target) for c in "/\\"):
+        raise UsageError(
+            f"{target} is no run's folder; give the one that `striate train` made, such as runs/digits-1"
+        )
+    return Run.load(target)
 
 
 def resolve(names: Sequence[str]) -> list[str]:
@@ -101,35 +122,150 @@ def resolve(names: Sequence[str]) -> list[str]:
     return [n for n in NAMES if not names or n in names]
 
 
-def learnable(model: nn.Module) -> nn.Module:
-    """The network with every parameter asking for a gradient."""
-    return model.requires_grad_(True)
+class Bench:
+    """What the diagnostics of one run share, each part made when first asked for."""
+
+    def __init__(
+        self, run: Run, data: str | None, images: int | None, folds: int | None, seed: int, progress: Progress | None
+    ) -> None:  # fmt: skip
+        self.run, self.data, self.limit, self.folds, self.seed = run, data, images, folds, seed
+        self.progress = progress
+
+    def make(self, name: str) -> Finding:
+        """One diagnostic."""
+        run, seed = self.run, self.seed
+        if name == "gradients":
+            x, y, _, _ = self.examples
+            model = self.model.requires_grad_(True)
+            return check_gradients(model, x[:FEW], y[:FEW], self.loss, seed=seed)
+        if name == "activations":
+            x, y, _, _ = self.examples
+            return activations(
+                self.model, x[:CHUNK], None if run.labels_pixels else y[:CHUNK], seed=seed
+            )
+        if name == "filters":
+            shape = (run.preparation.channels, *run.preparation.size)
+            return filters(self.model, start=begun(run), shape=shape, seed=seed)
+        if name == "updates":
+            return updates_of(run)
+        if name == "rates":
+            return self.rates()
+        x, y, _, _ = self.examples
+        if name == "initial-loss":
+            return initial_loss(
+                first_model(run), x[:CHUNK], y[:CHUNK], len(run.classes), pretrained=given(run), loss=self.loss
+            )  # fmt: skip
+        if name == "one-batch":
+            return overfit_batch(first_model(run), x[:BATCH], y[:BATCH])
+        return self.labels()
+
+    @cached_property
+    def model(self) -> nn.Module:
+        """The trained network."""
+        return open_subject(self.run).model
+
+    @cached_property
+    def source(self) -> Source | MaskSource:
+        """The run's own data, or what was given in its place."""
+        if self.run.labels_pixels:
+            return mask_source_of(self.run, self.data)
+        return source_of(self.run, self.data)
+
+    @cached_property
+    def examples(self) -> tuple[Tensor, Tensor, list[str], Tensor]:
+        """Training images as the network takes them, labels, names, and the images as uint8; in an order drawn by seed."""
+        run, source, seed = self.run, self.source, self.seed
+        if isinstance(source, MaskSource):
+            raw, labels = cut_images(run, source.train, min(self.limit or MOST_MASKS, MOST_MASKS), seed)  # fmt: skip
+            return run.preparation.normalise(raw), labels.long(), [], raw
+        limit = self.limit or IMAGES
+        raw, labels = images_of(run, "train", limit=limit, seed=seed, source=source)
+        keys = list(source.train.keys)
+        if limit < len(keys):
+            keys = [keys[i] for i in balanced(source.train.labels, limit, seed).tolist()]
+        drawn = torch.randperm(len(raw), generator=torch.Generator().manual_seed(seed))
+        raw, labels = raw[drawn], labels[drawn]
+        return run.preparation.normalise(raw), labels, [str(keys[i]) for i in drawn.tolist()], raw
+
+    @property
+    def loss(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """Cross-entropy; pixels that do not count are left out where pixels are labelled."""
+        return (
+            partial(cross_entropy, ignore_index=IGNORE) if self.run.labels_pixels else cross_entropy
+        )
+
+    def labels(self) -> Finding:
+        """Labels that are contradicted, by the network itself or by ones that have not learned them."""
+        run = self.run
+        if self.folds is None:
+            x, y, keys, raw = self.examples
+            p = probabilities(self.model, x, run.temperature)
+            return label_errors(p, y, run.classes, keys=keys, images=raw)
+        source = self.source
+        assert isinstance(source, Source)
+
+        def progress(fold: int, of: int) -> None:
+            if self.progress is not None:
+                self.progress(f"labels, network {fold + 1} of {of}", fold, of)
+
+        p, judged = out_of_fold(
+            run, source, self.folds, seed=self.seed, limit=self.limit, progress=progress
+        )
+        found = label_errors(
+            p, torch.from_numpy(judged.train.labels), judged.classes, keys=judged.train.keys, folds=self.folds
+        )  # fmt: skip
+        if not found.data["images"]:
+            return found
+        shown = judged.train.take(found.data["images"][:24])
+        raw = torch.stack(
+            [torch.from_numpy(shown.prepare(i, run.preparation)) for i in range(len(shown))]
+        )
+        pictures = torch.zeros(len(judged.train), *raw.shape[1:], dtype=torch.uint8)
+        pictures[found.data["images"][:24]] = raw
+        return label_errors(
+            p, torch.from_numpy(judged.train.labels), judged.classes, keys=judged.train.keys,
+            images=pictures, folds=self.folds,
+        )  # fmt: skip
+
+    def rates(self) -> Finding:
+        """The range test of the run's recipe on its images."""
+        recipe = self.run.recipe.replace(budget=None)
+        plan = Plan(recipe=recipe, source=self.source, preparation=self.run.preparation, why=[])
+        job = prepare(plan, torch.device("cpu"), Listener())
+        return rate(plan, job, Listener(), used=recipe.lr)
+
+
+def given(run: Run) -> bool:
+    """Whether the training began with weights that were given, not drawn."""
+    return bool(run.recipe.pretrained or run.recipe.weights)
 
 
 def begun(run: Run) -> nn.Module | None:
-    """The network with the weights that the run's training began with; None where they were given, not drawn."""
-    if run.recipe.pretrained or run.recipe.weights:
-        return None
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(run.recipe.seed)
-        return run.empty_model()
+    """The network with the weights that the run's training drew at its beginning; None where they were given."""
+    return None if given(run) else first_model(run)
 
 
-def untrained(run: Run, seed: int) -> nn.Module:
-    """The run's network with new first weights, without touching the caller's random state."""
+def first_model(run: Run) -> nn.Module:
+    """The network as the run's training began with it: drawn by its seed, or pretrained with a new head."""
+    recipe = run.recipe
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return build(
-            str(run.recipe.model),
-            in_channels=run.preparation.channels,
-            num_classes=len(run.classes),
-            size=run.preparation.size,
-            pretrained=False,
-            **run.recipe.model_options,
+        torch.manual_seed(recipe.seed)
+        return full_size(
+            build(
+                str(recipe.model),
+                in_channels=run.preparation.channels,
+                num_classes=len(run.classes),
+                size=None if labels_pixels(str(recipe.model)) else run.preparation.size,
+                pretrained=bool(recipe.pretrained),
+                weights=recipe.weights,
+                **recipe.model_options,
+            )
         )
 
 
 def probabilities(model: nn.Module, x: Tensor, temperature: float) -> Tensor:
     """Softmax of the network's outputs over chunks of the images: (N, C)."""
     with torch.inference_mode():
-        return torch.cat([(model(c).float() / temperature).softmax(1) for c in x.split(CHUNK)])
+        return torch.cat(
+            [(logits_of(model(c)).float() / temperature).softmax(1) for c in x.split(CHUNK)]
+        )

@@ -8,13 +8,18 @@ from striate.diagnostics import rates
 from striate.findings import Finding
 from striate.training.loop import Batches, Training, gradient
 
-STEPS = 150
+STEPS, LEAST = 150, 40
+SECONDS = 60.0  # that a test may take; fewer steps where they are slow
 
 
-def rates_of(training: Training, batches: Batches, *, used: float | None) -> Finding:
+def rates_of(
+    training: Training, batches: Batches, *, used: float | None, seconds_per_step: float = 0.0
+) -> Finding:
     """Run the range test on a training whose learning rate is 1; its model is spent afterwards.
 
-    used: the rate of the recipe, judged. Layer groups, and parts that another optimizer steps, keep their proportions.
+    used: the rate of the recipe, judged. seconds_per_step: as measured.
+
+    Layer groups, and parts that another optimizer steps, keep their proportions.
     """
     t, stream = training, batches.from_step(0)
     t.enter_step()
@@ -27,4 +32,5 @@ def rates_of(training: Training, batches: Batches, *, used: float | None) -> Fin
             t.optimizers.zero_grad()
             return float(loss)
 
-        return rates(step, steps=STEPS, used=used)
+        steps = min(STEPS, max(LEAST, int(SECONDS / max(seconds_per_step, 1e-9))))
+        return rates(step, steps=steps, used=used)

@@ -407,7 +407,7 @@ def rate(plan: Plan, job: Job, listener: Listener, *, used: float | None = None)
     unit = replace(plan, recipe=plan.recipe.replace(lr=1.0))
     spare = training_again(unit, job)
     spare.head_steps = 0
-    found = rates_of(spare, job.batches, used=used)
+    found = rates_of(spare, job.batches, used=used, seconds_per_step=job.seconds_per_step)
     listener.say(found.verdict)
     return found
 

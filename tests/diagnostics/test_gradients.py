@@ -1,20 +1,14 @@
-"""Diagnostics on networks whose faults are known."""
+"""Gradient check: a wrong backward is named, right ones agree."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from striate.diagnostics import (
-    check_gradients,
-    initial_loss,
-    label_errors,
-    overfit_batch,
-)
+from striate.diagnostics import check_gradients
 from striate.errors import UsageError
 
 
@@ -74,39 +68,3 @@ def test_a_frozen_network_and_a_loss_of_many_numbers_are_refused() -> None:
         check_gradients(nn.Linear(4, 3).requires_grad_(False), x, y)
     with pytest.raises(UsageError, match="one finite number"):
         check_gradients(nn.Linear(4, 3), x, y, lambda a, b: a)
-
-
-def test_a_head_of_zeros_costs_ln_classes_and_a_loud_one_is_warned_of() -> None:
-    x, y = batch()
-    head = nn.Linear(4, 3)
-    nn.init.zeros_(head.weight), nn.init.zeros_(head.bias)
-    finding = initial_loss(head, x, y, 3)
-    assert finding.data["loss"] == pytest.approx(math.log(3), abs=1e-6) and finding.status == "good"
-    nn.init.normal_(head.weight, std=20)
-    assert initial_loss(head, x, y, 3).status == "warning"
-
-
-def test_one_batch_is_learned_unless_the_network_cannot_see_it() -> None:
-    x, y = batch()
-    net = nn.Sequential(nn.Linear(4, 64), nn.ReLU(), nn.Linear(64, 3))
-    assert overfit_batch(net, x, y, steps=400, rate=0.01).status == "good"
-    assert overfit_batch(net, torch.zeros_like(x), y, steps=50).status == "warning"
-
-
-def test_planted_label_flips_of_digits_are_found() -> None:
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import cross_val_predict
-    from sklearn.neighbors import KNeighborsClassifier
-
-    pixels, truth = load_digits(return_X_y=True)
-    labels = torch.from_numpy(truth).long()
-    generator = torch.Generator().manual_seed(0)
-    flipped = torch.randperm(len(labels), generator=generator)[:90]
-    labels[flipped] = (labels[flipped] + 1 + torch.arange(90) % 9) % 10
-    learner = KNeighborsClassifier(10)
-    p = cross_val_predict(learner, pixels / 16, labels.numpy(), cv=3, method="predict_proba")
-    finding = label_errors(torch.from_numpy(p), labels, [str(i) for i in range(10)])
-    found, wrong = set(finding.data["images"]), set(flipped.tolist())
-    assert len(found & wrong) / len(wrong) >= 0.7  # recall, 0.73 measured
-    assert len(found & wrong) / len(found) >= 0.8  # precision, 0.87 measured
-    assert len(set(finding.data["images"][:50]) & wrong) >= 45  # the surest come first
