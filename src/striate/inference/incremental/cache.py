@@ -38,27 +38,47 @@ def _run(network: Network, nodes: Sequence[Node], values: dict[int, Tensor], bat
         values[node.output] = run_whole(network, node, tensors, batch)
 
 
+def _run_rounded(
+    precise: Network, dtype: torch.dtype, head: int, values: dict[int, Tensor]
+) -> None:
+    """Run the nodes in front of the head in `dtype` and note their values in the image's kind of number."""
+    image = values[precise.image]
+    wide = {precise.image: image.to(dtype)}
+    _run(precise, precise.nodes[:head], wide, 1)
+    for node in precise.nodes[:head]:
+        made = wide[node.output]
+        values[node.output] = made.to(image.dtype) if made.is_floating_point() else made
+
+
 class Cache:
     """The clean image's activations: `cache[value]` for one image, `cache.map(value, ...)` to cut crops from.
 
     Raises GeometryError, with the layer's name, where the output is not finite.
     """
 
-    def __init__(self, network: Network, image: Tensor, many: Network | None = None) -> None:
+    def __init__(
+        self, network: Network, image: Tensor, many: Network | None = None,
+        precise: tuple[Network, torch.dtype] | None = None,
+    ) -> None:  # fmt: skip
         """image (1, C, *axes), already of the network's kind of number.
 
         many: the network traced for several images, whose head then runs instead; the values behind it are for as many.
+        precise: the network up to its head, and the kind of number with more digits in which it then makes the values;
+            they are rounded when all are made.
         """
         self.network = network
         self.forms: dict[int, Form] = {}
         like = torch.channels_last if image.dim() == 4 else torch.contiguous_format
         values: dict[int, Tensor] = {network.image: image.contiguous(memory_format=like)}
+        if precise is None:
+            _run(network, network.nodes[: network.head], values, 1)
+        else:
+            _run_rounded(*precise, network.head, values)
         if many is None:
-            _run(network, network.nodes, values, 1)
+            _run(network, network.nodes[network.head :], values, 1)
             behind = values
         else:
             head, batch = many.nodes[network.head :], many.geometry.batch
-            _run(network, network.nodes[: network.head], values, 1)
             handed = {r.value for n in head for r in n.reads if r.value in values}
             behind = {v: self.form(v).join([values[v]] * batch, [1] * batch) for v in handed}
             _run(many, head, behind, batch)

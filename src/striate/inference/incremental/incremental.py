@@ -18,6 +18,7 @@ from striate.inference.incremental.classes import classes, unite
 from striate.inference.incremental.content import Boxes, Content, as_content, refuse_misfit
 from striate.inference.incremental.lines import Line, everything, hull, push
 from striate.inference.incremental.network import Network, lower, shared
+from striate.inference.incremental.precision import precise
 from striate.inference.incremental.program import Program, build
 from striate.inference.incremental.steps import State
 from striate.inference.incremental.target import Score, Target, score_of
@@ -83,6 +84,7 @@ class Incremental:
             raise UsageError(
                 f"incremental inference takes a torch.nn.Module, got {type(module).__name__}"
             )
+        keep_large_buffers()
         self.image = _checked(module, image, dtype)
         traced = module
         if dtype is not None and dtype != _dtype(module):
@@ -95,7 +97,7 @@ class Incremental:
             network = replace(network, head=min(first))
         self.network, self.many = network, many
         with torch.inference_mode():
-            self.cache = Cache(network, self.image, many)
+            self.cache = Cache(network, self.image, many, _precise(network, module, self.image))
             self.output: Any = self._rebuilt(many or network, dict(self.cache.outputs))
         self.geometry: Geometry = self.network.geometry
 
@@ -127,7 +129,6 @@ class Incremental:
         found = torch.zeros(len(regions), dtype=dtype)
         if not len(regions):
             return found
-        keep_large_buffers()
         with torch.inference_mode():
             score = score_of(target, self.output)
             done = np.zeros(len(regions), bool)
@@ -372,6 +373,20 @@ def _lowered(
         geometry = trace(traced, example)
     with torch.inference_mode():
         return lower(geometry, module, dtype)
+
+
+def _precise(
+    network: Network, module: nn.Module, image: Tensor
+) -> tuple[Network, torch.dtype] | None:
+    """The network in front of its head in more digits, where it can run so."""
+    if network.head == 0:
+        return None
+    last = network.geometry.values[network.nodes[network.head - 1].output].producer
+    assert last is not None
+    until = last + 1
+    live = [r for r in network.geometry.records[:until] if r.live]
+    wider = precise(network.geometry, live, image)
+    return None if wider is None else (lower(network.geometry, module, wider, until), wider)
 
 
 def _dtype(module: nn.Module) -> torch.dtype:

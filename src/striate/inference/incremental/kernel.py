@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 SETTLED = 3  # sizes that want the same order of the weight before it is taken to hold for all
+BAND = 4 << 20  # bytes of unfolded windows at a time, in float64
 CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
 
@@ -119,12 +120,40 @@ class Kernel:
             if self.activation is None or self.attr == "relu":  # no other may follow a sum
                 return y
             return self.activation.apply_(y)
-        y = self.convolve(
-            x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups
-        )
+        if x.dtype == torch.float64 and x.device.type == "cpu" and x.dim() == 4:
+            y = self._in_bands(x, padding)
+        else:
+            y = self.convolve(
+                x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups
+            )
         if other is not None:
             y = other.add_(y)
         return y if self.activation is None else self.activation.apply_(y)
+
+    def _in_bands(self, x: Tensor, padding: list[int]) -> Tensor:
+        """A convolution in float64, some rows at a time.
+
+        For these torch unfolds all windows into memory first, which for large maps takes longer than the products.
+        """
+        stride, step = self.stride[0], self.dilation[0]
+        span = step * (self.weight.shape[2] - 1) + 1
+        rows = (x.shape[2] + 2 * padding[0] - span) // stride + 1
+        columns = x.shape[3] // self.stride[1] + 1
+        row = x.shape[0] * self.weight[0].numel() * columns * x.element_size()
+        band = max(BAND // max(row, 1), 1)
+        if self.pointwise or band >= rows:
+            bands = [x]
+        else:
+            x, padding = F.pad(x, (0, 0, padding[0], padding[0])), [0, padding[1]]
+            bands = [
+                x[:, :, i * stride : (min(i + band, rows) - 1) * stride + span]
+                for i in range(0, rows, band)
+            ]
+        made = [
+            F.conv2d(b, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+            for b in bands
+        ]
+        return made[0] if len(made) == 1 else torch.cat(made, 2)
 
     def _packed(self, x: Tensor, padding: list[int]) -> Tensor:
         """The weight in the blocked order that oneDNN wants for this size of x.

@@ -114,11 +114,16 @@ def widened(tensor: Tensor) -> Tensor:
     return tensor.float() if narrow else tensor
 
 
-def lower(geometry: Geometry, module: nn.Module, dtype: torch.dtype | None = None) -> Network:
+def lower(
+    geometry: Geometry,
+    module: nn.Module,
+    dtype: torch.dtype | None = None,
+    until: int | None = None,
+) -> Network:
     """Turn records into nodes, with weights folded and packed.
 
-    dtype: what weights and constants are cast to; as they are if None. Raises UsageError for a network that draws
-    random numbers or takes statistics over the batch.
+    dtype: what weights and constants are cast to; as they are if None. until: the record to stop in front of.
+    Raises UsageError for a network that draws random numbers or takes statistics over the batch.
     """
     weights = Weights(geometry, module)
     constants: dict[int, Tensor] = {}
@@ -132,7 +137,7 @@ def lower(geometry: Geometry, module: nn.Module, dtype: torch.dtype | None = Non
             constants[i] = found.to(dtype) if cast else found
         return constants[i]
 
-    for record in geometry.records:
+    for record in geometry.records[:until]:
         if not record.live:
             continue
         _refuse_modes(geometry, record)
@@ -152,7 +157,7 @@ def lower(geometry: Geometry, module: nn.Module, dtype: torch.dtype | None = Non
     for leaf in geometry.outputs:
         if leaf is not None and geometry.values[leaf].source not in ("record", "input"):
             constant(leaf)
-    nodes = _nodes(geometry, constants, exact)
+    nodes = _nodes(geometry, constants, exact, len(geometry.records) if until is None else until)
     wide: dict[int, Tensor] = {}
     if dtype is not None and dtype.itemsize < torch.float32.itemsize:
         nodes = _wide(nodes)
@@ -221,7 +226,7 @@ def _refuse_modes(geometry: Geometry, record: Record) -> None:
 
 
 def _nodes(
-    geometry: Geometry, constants: Mapping[int, Tensor], exact: Mapping[int, Tensor]
+    geometry: Geometry, constants: Mapping[int, Tensor], exact: Mapping[int, Tensor], until: int
 ) -> list[Node]:
     values = geometry.values
     live = [r for r in geometry.records if r.live and values[r.output].varies]
@@ -230,6 +235,8 @@ def _nodes(
     joined = joins(geometry, live)
     nodes: list[Node] = []
     for record in live:
+        if record.index >= until:
+            break
         chain = by_end.get(record.index)
         if chain is not None:
             first = chain.first

@@ -38,7 +38,7 @@ def score_of(target: Target, clean: Any) -> Score:
         )
     index: list[slice] = []
     for axis, (place, n) in enumerate(zip(places, shape, strict=True)):
-        start, stop = _span(place, n)
+        start, stop = span(place, n)
         if isinstance(place, bool) or not 0 <= start < stop <= n:
             if axis == 0:
                 raise UsageError(
@@ -56,7 +56,8 @@ def score_of(target: Target, clean: Any) -> Score:
     return score
 
 
-def _span(place: Place, n: int) -> tuple[int, int]:
+def span(place: Place, n: int) -> tuple[int, int]:
+    """Start and stop of a place among n positions."""
     if isinstance(place, slice):
         start, stop, step = place.indices(n)
         return (start, stop) if step == 1 else (0, 0)
