@@ -200,3 +200,17 @@ def test_the_page_of_the_documentation_runs() -> None:
     made: dict[str, object] = {}
     exec(compile(code, str(page), "exec"), made)
     assert made["unit"].pixels.shape == (3, 16, 16)  # type: ignore[attr-defined]
+
+
+def test_a_place_on_the_map_is_framed_and_shuffled_maps_are_compared_there() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), nn.Conv2d(6, 4, 3, 2, 1)).eval()  # fmt: skip
+    image = torch.rand(3, 40, 48)
+    found = explain(network, image, (2, (5, 10), 7), methods=["gradient", "occlusion"])
+    assert found.region == (slice(10, 20), slice(14, 16))  # the map has half of the image's sides
+    everywhere = explain(network, image, lambda out: out[:, 2, 5:10, 7].mean(1), methods=["gradient"])  # fmt: skip
+    local, whole = (e.staying["gradient"]["all"] for e in (found, everywhere))
+    assert local is not None
+    assert whole is not None
+    assert local < whole  # the zeros far away are equal whatever the weights
+    assert everywhere.region is None

@@ -20,6 +20,7 @@ from striate.attribution.randomisation import SAME, STAGES, shuffled, similarity
 from striate.attribution.targets import Target
 from striate.errors import GeometryError, StriateError, UsageError
 from striate.geometry import Geometry
+from striate.inference.incremental.target import span
 
 TOP = 5
 CLEAR = 0.02  # faithfulness by which a map must beat the edge detector
@@ -28,6 +29,7 @@ UNSURE = 0.05  # a probability below which taking pixels away shows little
 CHECK_STEPS, CHECK_SAMPLES = 8, 6  # of the maps of shuffled networks
 SECONDS = 120.0
 Progress = Callable[[str, int, int], None]
+Region = tuple[slice, slice]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +40,7 @@ class Explanation:
     is no class. top: the best classes, name and probability (of a segmenter: share of the pixels). maps: by method.
     curves: by method, and "random" and "edges"; empty without trust. staying: by method, the rank correlation with the
     map of the network whose weights are shuffled, a stage each; None where time was up. refused: methods that this
-    network does not allow, and why.
+    network does not allow, and why. region: rows and columns of the image that the target lies in, where it is a place.
     """
 
     image: Tensor
@@ -51,6 +53,7 @@ class Explanation:
     refused: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     seed: int = 0
+    region: Region | None = None
 
     def stays(self, method: str) -> float | None:
         """The rank correlation that shows a map not to depend on the weights, None where it does depend on them."""
@@ -183,6 +186,7 @@ def explain(
             refused[method] = str(error)
     if methods is None:
         drop_twin(maps, refused)
+    region = region_of(target, output, (x.shape[2], x.shape[3]))
     drawn: dict[str, Curves] = {}
     staying: dict[str, dict[str, float | None]] = {}
     if trust:
@@ -192,15 +196,37 @@ def explain(
             progress=lambda done, of: tell("taking pixels away", done, of),
         )  # fmt: skip
         staying = check_weights(
-            module, x, target, maps, geometry, settings=settings, until=began + seconds, tell=tell
-        )
+            module, x, target, maps, geometry, settings=settings, region=region, until=began + seconds, tell=tell
+        )  # fmt: skip
     top, probability = _answers(output, names, temperature, target)
     return Explanation(
         image=x[0].detach().cpu().float().clamp(0, 1),
         target=name or (names[target] if isinstance(target, int) else "the target"),
         probability=probability, top=top, maps=maps, curves=drawn, staying=staying, refused=refused,
-        seconds=time.monotonic() - began, seed=settings.seed,
+        seconds=time.monotonic() - began, seed=settings.seed, region=region,
     )  # fmt: skip
+
+
+def region_of(target: Target, output: Any, size: tuple[int, int]) -> Region | None:
+    """Rows and columns of the image under a target (class, row, column) of a segmenter's map; None for other targets."""
+    if not isinstance(target, Sequence) or len(target) != 3 or output.dim() != 4:
+        return None
+    found = []
+    for place, n, pixels in zip(target[1:], output.shape[2:], size, strict=True):
+        start, stop = span(place, n)
+        found.append(
+            slice(start * pixels // n, max(-(-stop * pixels // n), start * pixels // n + 1))
+        )
+    return found[0], found[1]
+
+
+def around(region: Region, size: tuple[int, int]) -> Region:
+    """The region and half of its side on each side, 8 pixels at least."""
+    found = []
+    for side, n in zip(region, size, strict=True):
+        more = max(8, (side.stop - side.start) // 2)
+        found.append(slice(max(0, side.start - more), min(n, side.stop + more)))
+    return found[0], found[1]
 
 
 def drop_twin(maps: dict[str, Map], refused: dict[str, str]) -> None:
@@ -221,10 +247,16 @@ def check_weights(
     geometry: Geometry | None,
     *,
     settings: Settings,
+    region: Region | None,
     until: float,
     tell: Progress,
 ) -> dict[str, dict[str, float | None]]:
-    """For each map the rank correlation with the same method's on networks with shuffled weights, a stage each."""
+    """For each map the rank correlation with the same method's on networks with shuffled weights, a stage each.
+
+    region: where the target lies, if it is a place. Then the maps are compared there and around it: that both are dark
+    far away follows from the place, whatever the weights.
+    """
+    near = (slice(None), slice(None)) if region is None else around(region, (image.shape[2], image.shape[3]))  # fmt: skip
     light = replace(settings, steps=CHECK_STEPS, samples=CHECK_SAMPLES)
     found: dict[str, dict[str, float | None]] = {m: dict.fromkeys(STAGES) for m in maps}
     done = 0
@@ -238,7 +270,7 @@ def check_weights(
                 theirs = attribute(
                     other.module, image, target, method, settings=light, geometry=geometry
                 )
-                found[method][other.stage] = similarity(mine.shown, theirs.shown)
+                found[method][other.stage] = similarity(mine.shown[near], theirs.shown[near])
     except (
         StriateError,
         RuntimeError,

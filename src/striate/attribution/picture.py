@@ -63,15 +63,18 @@ def picture(explanation: Explanation, *, title: str = "") -> Figure:
     rows = -(-len(maps) // 2)
     below = LINE * max(len(_lines(e, one)) for one in maps) + 24
     verdict = textwrap.wrap(e.verdict, 56)
-    top = 66 + LINE * len(verdict)
+    title_lines = textwrap.wrap(f"Why “{e.target}”?", 42)[:2]
+    start = 14 + 38 * len(title_lines) + 4
+    top = start + 10 + LINE * len(verdict)
     block = 40 + high + below
     height = int(top + high + 60 + rows * block + 134)
     with style():
         page = Page(WIDTH, height)
-        page.text(MARGIN, 14, textwrap.shorten(f"Why “{e.target}”?", 44), HEADING, weight="bold")
+        for i, line in enumerate(title_lines):
+            page.text(MARGIN, 14 + 38 * i, line, HEADING, weight="bold")
         for i, line in enumerate(verdict):
-            page.text(MARGIN, 56 + LINE * i, line, SMALLTEXT)
-        draw_image(page, e.image, MARGIN, top + 32, PANEL, high)
+            page.text(MARGIN, start + LINE * i, line, SMALLTEXT)
+        draw_image(page, e, MARGIN, top + 32, PANEL, high)
         page.text(MARGIN, top, "As the network saw it", SMALLTEXT, weight="bold")
         draw_top(page, e, 2 * MARGIN + PANEL, top, PANEL, high + 28)
         for i, one in enumerate(maps):
@@ -95,7 +98,7 @@ def one_map(explanation: Explanation, method: str) -> Figure:
     with style():
         page = Page(WIDTH, height)
         page.text(MARGIN, 14, textwrap.shorten(e.target, 26), TEXT, weight="bold")
-        draw_image(page, e.image, MARGIN, 46, PANEL, high)
+        draw_image(page, e, MARGIN, 46, PANEL, high)
         page.text(2 * MARGIN + PANEL, 14, one.title, TEXT, weight="bold")
         draw_map(page, one, 2 * MARGIN + PANEL, 46, PANEL, high)
         draw_trust(page, e, one, 2 * MARGIN + PANEL, 52 + high)
@@ -116,7 +119,7 @@ def strip(explanation: Explanation, *, heading: str) -> Figure:
     with style():
         page = Page(width, height)
         page.text(gap, 6, textwrap.shorten(heading, 56), small, weight="bold")
-        draw_image(page, e.image, gap, 30, side, high)
+        draw_image(page, e, gap, 30, side, high)
         page.text(gap, 34 + high, "as it was seen", small)
         for i, one in enumerate(maps, 1):
             left = gap + i * (side + gap)
@@ -135,13 +138,23 @@ def strip(explanation: Explanation, *, heading: str) -> Figure:
     return Figure(content=buffer.getvalue(), media="image/webp", caption=caption, alt=png.alt)
 
 
-def draw_image(page: Page, image: Tensor, left: float, top: float, width: float, height: float) -> None:  # fmt: skip
-    """An image (C, H, W) in [0, 1]."""
-    pixels = image.permute(1, 2, 0).numpy()
+def draw_image(
+    page: Page, e: Explanation, left: float, top: float, width: float, height: float
+) -> None:
+    """The image as the network saw it, with a frame around the place that is explained."""
+    from matplotlib.patches import Rectangle
+
+    pixels = e.image.permute(1, 2, 0).numpy()
     pixels = pixels[..., :3] if pixels.shape[-1] >= 3 else pixels[..., 0]
     axes = page.axes(left, top, width, height)
-    axes.imshow(pixels, cmap="gray", vmin=0, vmax=1, interpolation=_interpolation(image))
+    axes.imshow(pixels, cmap="gray", vmin=0, vmax=1, interpolation=_interpolation(e.image))
     axes.set_anchor("NW")
+    if e.region is not None:
+        rows, columns = e.region
+        corner = columns.start - 0.5, rows.start - 0.5
+        sides = columns.stop - columns.start, rows.stop - rows.start
+        for colour, thick in (("white", 4), (VERMILLION, 2)):
+            axes.add_patch(Rectangle(corner, *sides, fill=False, edgecolor=colour, linewidth=thick))
 
 
 def draw_map(page: Page, one: Map, left: float, top: float, width: float, height: float) -> None:
