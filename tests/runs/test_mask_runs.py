@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from typer.testing import CliRunner
 from striate import load, predict_masks, train
 from striate.cli.app import app
 from striate.data.masks.palette import palette
-from striate.errors import StriateError, UsageError
+from striate.errors import RunError, StriateError, UsageError
 from striate.runs import Run, predict
 from striate.runs.mask_predicting import areas_of, unique_stems
 
@@ -218,3 +220,23 @@ def test_a_folder_without_masks_says_so(tmp_path: Path) -> None:
     with pytest.raises(StriateError):
         train(tmp_path, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_full_disk_leaves_what_is_finished_and_nothing_half_written(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "ab":
+        Image.fromarray(picture(3)[0]).save(tmp_path / f"{name}.png")
+    save = Image.Image.save
+
+    def fills(self: Image.Image, file: Path, *more: object, **options: object) -> None:
+        save(self, file, *more, **options)  # type: ignore[arg-type]
+        if Path(file).name.startswith(".b"):
+            Path(file).write_bytes(Path(file).read_bytes()[:20])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Image.Image, "save", fills)
+    answers = predict_masks(run, [tmp_path / "a.png", tmp_path / "b.png"], out=tmp_path / "out")
+    with pytest.raises(RunError, match=r"b\.png: No space left on device; make room there"):
+        list(answers)
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a-overlay.webp", "a.png"]
