@@ -204,4 +204,5 @@ def _pictures(exam: Exam, attacked: Tensor, stickers: list[Sticker]) -> Figure:
         caption="Three images as they are, with PGD's change of 8/255, and with the sticker; above each what it is or what "
         "the network says.",
         alt="Clean, attacked and stickered images.",
+        columns=3,
     )

@@ -105,8 +105,8 @@ def judged(
         f"{percent(e0)}, " + (f"more than chance gives ({percent(by_chance)}): it is {word}-confident"
         if off else f"as chance alone gives ({percent(by_chance)}, at most {percent(limit)})")
     )  # fmt: skip
+    same = abs(temperature / current - 1) < 0.05
     if enough:
-        same = abs(temperature / current - 1) < 0.05
         verdict += (
             f"; the temperature in use, {current:.2f}, is the one that fits."
             if same
@@ -133,7 +133,7 @@ def judged(
                 + ("of a half of these, measured on the other." if halved else "of the validation split."),
             ),
         ),
-        figures=(_reliability(before, after, labels),),
+        figures=(_reliability(before, None if same else after, labels),),
         data={
             "error": e0, "fitted_error": e1, "temperature": temperature, "current": current, "by_chance": by_chance,
             "confidence": says, "accuracy": accuracy, "fitted_on": len(val_labels), "fitted": enough,
@@ -155,7 +155,7 @@ def _by_chance(probabilities: Tensor, seed: int) -> tuple[float, float]:
     return float(np.mean(found)), float(np.quantile(found, 0.95))
 
 
-def _reliability(before: Tensor, after: Tensor, labels: Tensor) -> Figure:
+def _reliability(before: Tensor, after: Tensor | None, labels: Tensor) -> Figure:
     with style():
         figure = new_figure(4.8, 4.2)
         axes = figure.subplots()
@@ -164,6 +164,8 @@ def _reliability(before: Tensor, after: Tensor, labels: Tensor) -> Figure:
             ("in use", before, VERMILLION, "o"),
             ("fitted", after, BLUE, "s"),
         ):
+            if p is None:
+                continue  # the same points
             confidence, said = p.max(1)
             right = (said == labels).numpy()
             at = np.minimum((confidence.numpy() * BINS).astype(int), BINS - 1)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from striate.findings import Figure, Finding, Status, Table
-from striate.robustness.chart import curves
+from striate.robustness.chart import bars, curves
 from striate.robustness.curves import class_scores
 from striate.robustness.equivariance import layer_tables
 from striate.robustness.exam import Exam
@@ -228,6 +228,12 @@ def _chart(
         "scale": "size of what is shown",
         "flip": "",
     }
+    if kind == "flip":
+        return bars(
+            [t.replace("as is", "as they are") for t in ticks], a, intervals=band, title=TITLES[kind],
+            chance=1 / len(exam.classes), caption="Share of images answered right, with its 95 % interval.",
+            alt=f"Accuracy falls from {percent(exam.accuracy)} to {percent(min(a))}.",
+        )  # fmt: skip
     if kind == "shift":
         ticks = [f"{v:g}" for v in x]
     return curves(
