@@ -14,7 +14,8 @@ from striate.geometry.layout import image, plain
 from striate.geometry.record import BOOKKEEPING, Record, Value, Visit
 from striate.geometry.rules import decide
 from striate.geometry.rules.site import Operand, Site
-from striate.geometry.tape import Tape, facts
+from striate.geometry.schema import facts
+from striate.geometry.tape import Tape
 
 
 def analyse(

@@ -16,7 +16,7 @@ import torch
 from striate.geometry.rules import RULES
 
 if TYPE_CHECKING:
-    from striate.geometry.tape import Call
+    from striate.geometry.tape_records import Call
 
 Shapes = list[tuple[int, ...]]
 

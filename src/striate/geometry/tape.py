@@ -12,7 +12,6 @@ that inverts the view); other views of that base are read again from it when the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -22,134 +21,16 @@ from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from striate.geometry.record import Ref
+from striate.geometry.schema import DATA_DEPENDENT, FACTORIES, Facts, facts
 from striate.geometry.shapes import FAST
+from striate.geometry.tape_records import Call, Entry, Slot, Visit
 
 META = torch.device("meta")
 LITERAL = 4096  # the most numbers of a nameless constant that a value keeps
 
-# Operations whose result depends on the data, so that a pass without data cannot go on.
-DATA_DEPENDENT = frozenset(
-    {"_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero", "_unique2", "unique_dim",
-     "unique_consecutive", "bincount", "nms"}
-)  # fmt: skip
-
 
 class DataDependentError(Exception):
     """A call needs data that a meta tensor does not hold; `args[0]` is the operation."""
-
-
-@dataclass(slots=True)
-class Slot:
-    """A value on the tape: what it is, and the call (None for a source) that makes it."""
-
-    shape: tuple[int, ...]
-    dtype: torch.dtype
-    call: int | None
-    which: int = 0
-    source: str = ""  # "input", "parameter", "buffer", "constant" for values without a call
-    name: str = ""
-    data: Any = None
-
-
-@dataclass(slots=True)
-class Call:
-    """One operation on values: `args` and `kwargs` hold `Ref(position)` into `inputs` where tensors stood."""
-
-    target: OpOverload
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    inputs: tuple[int, ...]
-    outputs: list[int]
-    invocation: int
-    state: bool = (
-        False  # writes to a parameter or a buffer: bookkeeping of the module, not of the result
-    )
-
-
-@dataclass(slots=True)
-class Visit:
-    """One run of one submodule."""
-
-    path: str
-    kind: str
-    parent: int | None
-    number: int  # 1 for the first run of this path, 2 for the second
-    norm: str = ""  # "instance" or "batch" for torch's modules of that name
-    children: int = 0
-
-
-@dataclass(slots=True, eq=False)
-class Entry:
-    """What the tape knows of one tensor object."""
-
-    value: int
-    clock: int
-    tensor: Tensor  # keeps the object alive, so that its id stays its own
-    meta: Tensor | None  # the stand-in of a real tensor in calls, None while it stays real
-    real: bool = False  # made by this pass on a real device
-    foreign: bool = False  # existed before this pass
-    parent: Entry | None = None
-    via: tuple[OpOverload, tuple[Any, ...], dict[str, Any], int] | None = None
-    root: Entry = field(init=False)
-    version: int = 0  # of a root: how often anything in its storage was written
-
-    def __post_init__(self) -> None:
-        self.root = self if self.parent is None else self.parent.root
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What an operation's schema says, looked up once."""
-
-    name: str
-    view: bool
-    writes: tuple[int | str, ...]
-    functional: OpOverload
-    returns_written: bool
-
-
-_FACTS: dict[OpOverload, Facts] = {}
-
-
-def facts(target: OpOverload) -> Facts:
-    """What the schema says of views and writes; the functional twin of an in-place operation."""
-    known = _FACTS.get(target)
-    if known is not None:
-        return known
-    schema = target._schema
-    given = schema.name.split("::")[1]
-    name = given
-    writes: list[int | str] = []
-    for position, argument in enumerate(schema.arguments):
-        if argument.alias_info is not None and argument.alias_info.is_write:
-            writes.append(argument.name if argument.kwarg_only else position)
-    aliased = [r.alias_info for r in schema.returns if r.alias_info is not None]
-    functional = target
-    if writes and given.endswith("_") and not given.endswith("__"):
-        name = given[:-1]
-        packet = getattr(torch.ops.aten, name, None)
-        overload = target._overloadname
-        if packet is not None and overload in packet.overloads():
-            functional = getattr(packet, overload)
-    known = Facts(
-        name=name,
-        view=bool(aliased) and not any(a.is_write for a in aliased) and not writes,
-        writes=tuple(writes),
-        functional=functional,
-        returns_written=any(a.is_write for a in aliased),
-    )
-    _FACTS[target] = known
-    return known
-
-
-FACTORIES: dict[str, OpOverload] = {
-    "empty": torch.ops.aten.zeros.default,  # what was never written reads zero
-    "new_empty": torch.ops.aten.zeros.default,
-    "new_empty_strided": torch.ops.aten.zeros.default,
-    "new_zeros": torch.ops.aten.zeros.default,
-    "new_ones": torch.ops.aten.ones.default,
-    "new_full": torch.ops.aten.full.default,
-}
 
 
 class Tape(TorchDispatchMode):

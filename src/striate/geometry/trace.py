@@ -19,7 +19,8 @@ from torch.utils import _pytree as pytree
 from striate.errors import GeometryError, UsageError
 from striate.geometry.analysis import analyse
 from striate.geometry.geometry import Geometry
-from striate.geometry.tape import META, DataDependentError, Tape, Visit
+from striate.geometry.tape import META, DataDependentError, Tape
+from striate.geometry.tape_records import Visit
 
 Shape = Sequence[int]
 Inputs = Shape | Tensor | Sequence[Any] | Mapping[str, Any]
