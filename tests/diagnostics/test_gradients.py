@@ -68,3 +68,11 @@ def test_a_frozen_network_and_a_loss_of_many_numbers_are_refused() -> None:
         check_gradients(nn.Linear(4, 3).requires_grad_(False), x, y)
     with pytest.raises(UsageError, match="one finite number"):
         check_gradients(nn.Linear(4, 3), x, y, lambda a, b: a)
+
+
+def test_without_time_the_last_parameter_is_compared_and_the_rest_is_said() -> None:
+    x, y = batch()
+    net = nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 3))
+    found = check_gradients(net, x, y, seconds=0)
+    assert [row[0] for row in found.tables[0].rows] == ["2.bias"]
+    assert found.verdict.endswith("The other 3 were left out for want of time.")

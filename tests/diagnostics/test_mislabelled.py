@@ -57,6 +57,14 @@ def test_planted_errors_in_digits_over_ten_draws() -> None:
     assert min(surest) >= 43
 
 
+def test_a_network_at_chance_cannot_judge_labels() -> None:
+    generator = torch.Generator().manual_seed(0)
+    p = torch.rand(200, 4, generator=generator).softmax(1)
+    found = label_errors(p, torch.arange(200) % 4, ["a", "b", "c", "d"])
+    assert found.status == "problem" and found.data["images"] == []
+    assert "knows too little to judge them" in found.verdict
+
+
 def test_shapes_and_numbers_that_do_not_fit_are_refused() -> None:
     p = torch.full((3, 2), 0.5)
     with pytest.raises(UsageError, match="need 3 labels and 2 class names"):

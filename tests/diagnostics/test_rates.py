@@ -39,12 +39,18 @@ def test_landmarks_of_a_known_valley() -> None:
         (0.02, "good", "lies where it learns"),
         (1e-5, "warning", "too low to learn by"),
         (5.0, "warning", "where the loss leaves"),
+        (50.0, "warning", "where the loss leaves"),
     ],
 )
 def test_the_rate_that_was_used_is_judged(used: float | None, status: str, words: str) -> None:
     found = rates(valley(1e-3, 0.3, 3.0), used=used)
     assert found.status == status and words in found.verdict
     assert ("--set lr=" in found.advice) == (status != "good")
+
+
+def test_a_rate_on_the_rising_side_is_warned_of() -> None:
+    found = rates(lambda rate: 1 + 0.1 * abs(math.log10(rate) + 2), used=1.0)
+    assert found.status == "warning" and "the 1 that was used is beyond that" in found.verdict
 
 
 def test_plain_descent_on_a_bowl_leaves_where_the_theory_says() -> None:

@@ -187,9 +187,11 @@ def verdict_of(layers: list[LayerFilters]) -> tuple[str, Status, str]:
         )
     if (share := empty.share(empty.filters.empty)) > MANY_EMPTY:
         parts.append(f"{share_of(empty, share)} are empty")
-        status = "note" if status == "good" else status
+        worse = share > 0.5 and status in ("good", "note")
+        status = "warning" if worse else "note" if status == "good" else status
         advice = (
-            advice or "Empty filters do nothing: lower the weight decay, or use a narrower layer."
+            advice
+            or "Empty filters do nothing: lower the learning rate or the weight decay, or use a narrower layer."
         )
     if parts and status != "problem" and (rest := [x for x in told if not x.noise]):
         parts.append(f"the filters of {count(len(rest), 'layer')} have structure")

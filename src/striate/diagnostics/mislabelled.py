@@ -13,6 +13,9 @@ from striate.findings import Cell, Figure, Finding, Table
 
 LISTED = 200
 SHOWN = 24
+BETTER = (
+    1.5  # times the share of the largest class: a network that is right less often cannot judge
+)
 
 
 def label_errors(
@@ -29,7 +32,8 @@ def label_errors(
     probabilities: (N, C); best of networks that have not learned these images, then say of how many `folds`. labels: (N,)
     int64. keys: the images' names; images: uint8 (N, C, H, W), for the figure. An image counts where another class is
     likelier than its label and at least as likely as that class is, on average, where it is the label (the confident joint,
-    equation 1 of the paper). Raises UsageError where shapes do not fit, DataError for probabilities that are not finite.
+    equation 1 of the paper). Nothing is named where the network knows hardly more than the largest class. Raises UsageError
+    where shapes do not fit, DataError for probabilities that are not finite.
     """
     n, c = probabilities.shape
     if labels.shape != (n,) or len(classes) != c or (keys is not None and len(keys) != n):
@@ -38,6 +42,18 @@ def label_errors(
         )
     if not bool(torch.isfinite(probabilities).all()):
         raise DataError("the network gives probabilities that are not finite; look at its weights")
+    agree = float((probabilities.argmax(1) == labels).float().mean())
+    largest = float(labels.bincount().max()) / n
+    if agree < BETTER * largest and largest < 0.5:
+        return Finding(
+            name="diagnose-labels",
+            title="Labels likely wrong",
+            verdict=f"The network agrees with only {agree:.0%} of {n:,} labels, where the largest class alone has "
+            f"{largest:.0%}: it knows too little to judge them.",
+            status="problem",
+            advice="Train until it learns, then look for wrong labels.",
+            data={"images": [], "keys": [], "suggested": [], "of": n, "folds": folds},
+        )
     p = probabilities.double()
     usual = torch.full((c,), 2.0, dtype=p.dtype)  # a class without images is never suggested
     for k in labels.unique().tolist():

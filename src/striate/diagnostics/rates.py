@@ -39,6 +39,7 @@ def rates(
         raise UsageError(
             f"a range test needs 0 < low < high and 10 or more steps, got {low:g}, {high:g} and {steps}"
         )
+    high = max(high, 2 * used) if used is not None else high
     tried, losses, smooth = sweep(step, low, high, steps)
     begins, fastest, bottom, leaves = landmarks(tried, losses, smooth)
     best = min(smooth)
@@ -138,8 +139,8 @@ def verdict_of(
         return f"{text}.", "note", advice
     if leaves is not None and used >= leaves:
         return f"{text}; the {used:g} that was used is where the loss leaves.", "warning", advice
-    if used > 3 * bottom:
-        return f"{text}; the {used:g} that was used is beyond the lowest loss.", "warning", advice
+    if used > bottom:
+        return f"{text}; the {used:g} that was used is beyond that.", "warning", advice
     if used < begins / 3:
         return f"{text}; the {used:g} that was used is too low to learn by.", "warning", advice
     return f"{text}; the {used:g} that was used lies where it learns.", "good", ""

@@ -23,7 +23,7 @@ from striate.data import (
 from striate.data.augment import Augmentation
 from striate.data.batches import DiskImages, Images, MemoryImages, OrderedBatches, TrainingBatches
 from striate.data.masks import MaskSource, is_mask_data
-from striate.errors import GeometryError, RunError, UsageError
+from striate.errors import GeometryError, RunError, TrainingError, UsageError
 from striate.findings import Finding
 from striate.geometry import trace
 from striate.memory import keep_large_buffers
@@ -446,6 +446,10 @@ def train_run(run: Run, plan: Plan, job: Job, started: float, listener: Listener
             save=lambda state: save_checkpoint(run.path / "checkpoint", state),
             save_every=recipe.checkpoint_seconds,
         )
+    except TrainingError:
+        if training.watch is not None:
+            listener.say(f"`striate diagnose {run.path} updates` tells what was noted until then")
+        raise
     finally:  # what was noted up to a divergence tells where it began
         if training.watch is not None:
             write_updates(run.path / UPDATES, training.watch.rows)
