@@ -15,7 +15,7 @@ from striate.data import load_memory, open_source
 from striate.errors import DataError, RunError, UsageError
 from striate.findings import Finding
 from striate.runs.predicting import predict
-from striate.runs.probing import probe_run
+from striate.runs.probing import affordable, probe_run
 from striate.runs.probing_pairs import compare_runs
 from striate.runs.run import Run
 
@@ -101,6 +101,18 @@ def test_a_budget_takes_fewer_images_and_says_so(run: Run) -> None:
     found = by_name(probe_run(run, ["corruption"], budget=0.05))["probe-corruption"]
     assert found.data["images"] == 24
     assert "Sampled 24 of " in found.verdict and "to keep to 0.05 s" in found.verdict
+
+
+def test_a_budget_decides_how_many_images_a_probe_takes() -> None:
+    assert affordable("corruption", 2000, 1000.0, 1e-4) == 2000
+    few, fewer = (affordable("corruption", 2000, left, 1e-3) for left in (120.0, 60.0))
+    assert 24 < fewer < few < 2000
+    assert affordable("shift", 2000, -5.0, 1e-4) == 24 and affordable("shift", 3, -5.0, 1e-4) == 3
+
+
+def test_findings_come_in_the_probes_order_whatever_ran_first(run: Run) -> None:
+    found = probe_run(run, ["corruption", "flip"], budget=0.05)
+    assert [f.name for f in found] == ["probe-flip", "probe-corruption", "checklist"]
 
 
 def test_a_stored_temperature_is_what_predict_uses(run: Run, tmp_path: Path) -> None:

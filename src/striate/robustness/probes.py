@@ -23,12 +23,20 @@ PROBES: dict[str, Probe] = {
     "shift": shift, "rotation": rotation, "scale": scale, "flip": flip, "corruption": corruption, "domain": domain,
     "spectrum": spectrum, "attack": attack, "calibration": calibration, "shortcuts": shortcuts,
 }  # fmt: skip
-# Forward passes over all images, and over fixed small sets in images, as a guess that a budget starts from.
-COST = {
-    "shift": 24, "rotation": 14, "scale": 8, "flip": 3, "corruption": 110, "domain": 3, "spectrum": 14, "attack": 4,
-    "calibration": 1, "shortcuts": 8,
+# What each costs in forward passes, as a guess that a budget starts from: (passes, over at most so many images).
+Cost = tuple[tuple[int, int], ...]
+ALL, BLAME = 10**9, (14, 512)
+COST: dict[str, Cost] = {
+    "shift": ((24, ALL), (90, 64), BLAME), "rotation": ((16, ALL), (40, 24), BLAME), "scale": ((9, ALL), BLAME),
+    "flip": ((3, ALL), BLAME), "corruption": ((115, ALL), BLAME), "domain": ((2, 1000), (16, 256)),
+    "spectrum": ((14, ALL), (90, 128), BLAME), "attack": ((17, ALL), (320, 256), (200, 64), BLAME),
+    "calibration": ((1, ALL), (2, 4000)), "shortcuts": ((9, ALL), BLAME),
 }  # fmt: skip
-FIXED = {"domain": 3_000, "spectrum": 12_000, "attack": 60_000}
+
+
+def passes(name: str, count: int) -> int:
+    """About how many images a probe of `count` images sends through the network."""
+    return sum(each * min(count, most) for each, most in COST[name])
 
 
 def resolve_probes(names: Sequence[str]) -> list[str]:

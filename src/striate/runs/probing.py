@@ -25,7 +25,7 @@ from striate.robustness import (
     resolve_probes,
 )
 from striate.robustness.calibration import calibration
-from striate.robustness.probes import COST, FIXED
+from striate.robustness.probes import passes
 from striate.runs.evaluate import report_run
 from striate.runs.images import images_of, source_of
 from striate.runs.probing_masks import probe_mask_run, stored
@@ -35,6 +35,7 @@ from striate.runs.subject import Subject, open_subject
 
 IMAGES = 2000
 LEAST = 24  # images that a budget leaves
+DRAWING = 0.4  # seconds that a probe spends on its figures
 Progress = Callable[[str, int, int], None]
 
 
@@ -89,23 +90,23 @@ def probe_run(
     (run.path / "findings" / "probe-clean.json").unlink(missing_ok=True)
     found = []
     slower = 1.5  # what a probe costs over its forward passes; corrected after each
+    took, made = 0.0, 0
     try:
-        for i, name in enumerate(wanted):
+        # Under a budget the cheap ones first: what they leave of their share is the others'.
+        order = wanted if budget is None else sorted(wanted, key=lambda n: passes(n, len(whole)))
+        for i, name in enumerate(order):
             if progress is not None:
-                progress(name, i, len(wanted))
+                progress(name, i, len(order))
             exam = whole
             if budget is not None:
-                left = max(0.0, 0.9 * budget - (time.perf_counter() - started))
-                rest = sum(COST[n] * len(whole) + FIXED.get(n, 0) for n in wanted[i:])
-                mine = (COST[name] * len(whole) + FIXED.get(name, 0)) / rest
-                share = pace * slower * (COST[name] + FIXED.get(name, 0) / len(whole))
-                count = int(min(len(whole), max(LEAST, left * mine / share)))
-                if count < len(whole):
-                    exam = sampled(whole, count)
+                left = 0.9 * budget - (time.perf_counter() - started)
+                count = affordable(name, len(whole), left / (len(order) - i), pace * slower)
+                exam = sampled(whole, count) if count < len(whole) else whole
             begun = time.perf_counter()
             finding = examine(exam, name, special(name, subject, source, exam, against))
-            took = time.perf_counter() - begun
-            slower = max(0.2, took / (pace * (COST[name] * len(exam) + FIXED.get(name, 0))))
+            took += time.perf_counter() - begun - DRAWING
+            made += passes(name, len(exam))
+            slower = max(0.3, took / (pace * made))
             if len(exam) < len(whole):
                 finding = bounded(finding, len(exam), len(whole), budget)
             if name == "calibration" and store_temperature:
@@ -113,6 +114,7 @@ def probe_run(
             found.append(run.add(finding))
     finally:
         # What was found before an interruption or an error is in the report all the same.
+        found.sort(key=lambda f: wanted.index(f.name.removeprefix("probe-")))
         if found:
             found.append(run.add(checklist(list(run.findings()))))
             report_run(run)
@@ -140,6 +142,17 @@ def bounded(finding: Finding, count: int, of: int, budget: float | None) -> Find
     """The finding, saying that a budget made it look at fewer images."""
     remark = f" (Sampled {count:,} of {of:,} images to keep to {budget:g} s, so its intervals are wider.)"
     return replace(finding, verdict=finding.verdict + remark)
+
+
+def affordable(name: str, most: int, left: float, pace: float) -> int:
+    """Images for a probe that is to end in `left` seconds; at least 24, as far as there are.
+
+    pace: seconds a forward pass of an image.
+    """
+    count = most
+    while count > LEAST and passes(name, count) * pace > left - DRAWING:
+        count = int(0.95 * count)
+    return min(most, max(LEAST, count))
 
 
 def sampled(exam: Exam, count: int) -> Exam:
