@@ -46,6 +46,20 @@ EXPERIMENTS: dict[str, Entry] = {
         "difference, layer by layer (seed 001).",
         file="striate.experiments.shift",
     ),
+    "architectures": Entry(
+        title="What accuracy costs",
+        about="The zoo's classifiers trained alike on one data set: accuracy against multiply-adds and "
+        "parameters, Canziani's "
+        "figure (seed 002).",
+        file="striate.experiments.architectures",
+        bounded=True,
+    ),
+    "upsampling": Entry(
+        title="Five ways up, and their checkerboards",
+        about="Max-unpooling, transposed convolution and interpolation as decoders of one network: what they score, and "
+        "which patterns they add, by the overlap of kernel and stride (seed 004).",
+        file="striate.experiments.upsampling",
+    ),
 }
 
 
