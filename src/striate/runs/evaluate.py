@@ -143,7 +143,11 @@ def seen(run: Run, split: Split) -> Finding:
 
 
 def report_run(run: Run) -> None:
-    """Write `report.html` from the run's findings. Raises RunError."""
+    """Write `report.html` from the run's findings, the checklist of a probed run brought up to date. Raises RunError."""
+    if (run.path / "findings" / "checklist.json").is_file():
+        from striate.robustness import checklist
+
+        run.add(checklist(list(run.findings()), maps=run.labels_pixels))
     recipe, data = run.recipe, run.info["data"]
     results = run.info.get("results", {})
     write_report(
