@@ -31,7 +31,11 @@ def taps(
     Positions are computed in the precision that torch's kernels use (float32 unless the tensor is float64), because
     at a large coordinate the rounding decides which pixel is read.
     """
-    real: Any = np.float64 if double else np.float32
+    scale = _said(n_in, n_out, mode, scale)
+    exact = double and not mode.startswith(
+        "nearest"
+    )  # torch finds the nearest in float32, whatever the tensor
+    real: Any = np.float64 if exact else np.float32
     o: Any = np.arange(n_out, dtype=real)
     if corners:
         step = real((n_in - 1) / (n_out - 1)) if n_out > 1 else real(0)
@@ -72,6 +76,7 @@ def relation(
 
     A weight below rounding counts as zero: whether an exact 0 comes out as 0 or 1e-16 depends on the processor.
     """
+    scale = _said(n_in, n_out, mode, scale)
     index, weight = taps(n_in, n_out, mode, corners, scale, double)
     least = 8 * np.finfo(np.float64 if double else np.float32).eps
     sets = []
@@ -89,6 +94,11 @@ def relation(
         n_in, n_out, tuple(starts.tolist()), tuple(stops.tolist()),
         _ideal(n_in, n_out, mode, corners, scale), tuple(sets) if holes else (),
     )  # fmt: skip
+
+
+def _said(n_in: int, n_out: int, mode: Mode, scale: float | None) -> float | None:
+    """The scale that counts: torch's nearest of the same size copies, and of twice the size doubles, whatever was said."""
+    return None if mode == "nearest" and n_out in (n_in, 2 * n_in) else scale
 
 
 def _ideal(n_in: int, n_out: int, mode: Mode, corners: bool, scale: float | None) -> Pattern | None:
