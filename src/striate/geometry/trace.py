@@ -9,6 +9,7 @@ import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from operator import is_
 from typing import Any
 
 import torch
@@ -41,7 +42,7 @@ def trace(module: nn.Module, inputs: Inputs) -> Geometry:
     (Axis(size=5, stride=2, start=0), Axis(size=5, stride=2, start=0))
     """
     # In inference mode torch does not take operations apart, and convolutions would have many names.
-    with torch.inference_mode(False):
+    with torch.inference_mode(False), _no_collection():
         return _trace(module, inputs)
 
 
@@ -56,7 +57,7 @@ def _trace(module: nn.Module, inputs: Inputs) -> Geometry:
     for place, tensor in enumerate([*args, *kwargs.values()]):
         tape.source(tensor, "input", f"input {place}" if place else "input")
     paths = _Paths(module, tape)
-    with _untouched(module), _no_collection(), torch.no_grad(), paths.watch():
+    with _untouched(module), torch.no_grad(), paths.watch():
         _rnn_weights(module, names)
         try:
             with warnings.catch_warnings(), tape:
@@ -74,8 +75,7 @@ def _trace(module: nn.Module, inputs: Inputs) -> Geometry:
         tape.read(tape.entry(leaf)) if isinstance(leaf, Tensor) else None for leaf in leaves
     ]
     rest = tuple([None if isinstance(leaf, Tensor) else leaf for leaf in leaves])
-    with _no_collection():
-        return analyse(tape, module, len(args) + len(kwargs), outputs, rest, tree)
+    return analyse(tape, module, len(args) + len(kwargs), outputs, rest, tree)
 
 
 def _inputs(module: nn.Module, inputs: Inputs) -> tuple[list[Tensor], dict[str, Tensor]]:
@@ -217,15 +217,20 @@ def _put_back(value: Any, copy: Any) -> None:
     if copy is None:
         value.clear()
     elif isinstance(copy, list):
-        if len(value) != len(copy) or any(a is not b for a, b in zip(value, copy, strict=True)):
+        if len(value) != len(copy) or not all(map(is_, value, copy)):
             value[:] = copy
     elif isinstance(copy, dict):
-        if list(value) != list(copy) or any(value[k] is not copy[k] for k in copy):
+        if not _same(value, copy):
             value.clear()
             value.update(copy)
     elif value != copy:
         value.clear()
         value.update(copy)
+
+
+def _same(one: dict[Any, Any], other: dict[Any, Any]) -> bool:
+    """Whether two dicts hold the same objects under the same keys, in the same order."""
+    return list(one) == list(other) and all(map(is_, one.values(), other.values()))
 
 
 @contextmanager
@@ -254,9 +259,7 @@ def _untouched(module: nn.Module) -> Iterator[None]:
         for state, before, inner in saved:
             for value, copy in inner:
                 _put_back(value, copy)
-            if len(state) != len(before) or any(
-                state.get(k, state) is not v for k, v in before.items()
-            ):
+            if not _same(state, before):
                 state.clear()
                 state.update(before)
         moved = [t for i, t in tensors.items() if t._version != versions[i]]

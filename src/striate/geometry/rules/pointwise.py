@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -73,8 +74,11 @@ def broadcast(site: Site, ndim: int, skip: int | None = None) -> Result:
                 used |= tracked
                 break
     extents = extents_of(tuple(layout), *_aligned_extents(site, layout, ndim))
-    links, aligned = [], []
-    for o in operands:
+    made: dict[Any, tuple[Link, Aligned]] = {}  # most parts of a concatenation are alike
+    kinds = [(o.layout, o.shape, o.extents) for o in operands]
+    for o, alike in zip(operands, kinds, strict=True):
+        if alike in made:
+            continue
         shift = ndim - len(o.shape)
         relations: list[Relation | None] = []
         for k, n in enumerate(o.extents):
@@ -85,21 +89,18 @@ def broadcast(site: Site, ndim: int, skip: int | None = None) -> Result:
             place = next(p for p, dim in enumerate(o.layout) if atom in dim)
             fits = layout[place + shift] == o.layout[place]
             relations.append(same(n) if fits else everything(n, extents[k]))
-        links.append(Link(tuple(relations)))
-        aligned.append(
-            tuple([
-                (p, p + shift)
-                for p, dim in enumerate(o.layout)
-                if any(a < BATCH for a in layout[p + shift])
-                and dim != layout[p + shift]
-                and o.shape[p] == site.shape[p + shift]
-                and o.shape[p] > 1
-            ])
-        )  # fmt: skip
+        aligned = tuple([
+            (p, p + shift)
+            for p, dim in enumerate(o.layout)
+            if any(a < BATCH for a in layout[p + shift])
+            and dim != layout[p + shift]
+            and o.shape[p] == site.shape[p + shift]
+            and o.shape[p] > 1
+        ])  # fmt: skip
+        made[alike] = Link(tuple(relations)), aligned
+    links, places = tuple([made[k][0] for k in kinds]), tuple([made[k][1] for k in kinds])
     spatial = any(n is not None for n in extents)
-    return Result(
-        tuple(layout), extents, Pointwise(tuple(links), kind_of(links, spatial), tuple(aligned))
-    )
+    return Result(tuple(layout), extents, Pointwise(links, kind_of(links, spatial), places))
 
 
 def _aligned_extents(site: Site, layout: list[Dim], ndim: int) -> list[tuple[int | None, ...]]:
