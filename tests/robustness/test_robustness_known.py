@@ -36,7 +36,7 @@ from striate.robustness.calibration import expected_error, fitted_temperature
 from striate.robustness.domain import domain
 from striate.robustness.equivariance import layer_shifts
 from striate.robustness.intervals import paired, wilson
-from striate.robustness.invariance import flip, shift
+from striate.robustness.invariance import Step, advice, flip, shift
 from striate.robustness.separation import auroc
 from striate.robustness.shortcuts import shortcuts
 from striate.robustness.spectrum import basis, spectrum
@@ -428,3 +428,23 @@ def test_checklist_says_what_is_done_and_what_is_open() -> None:
     assert "look first at vulnerability: attack" in found.verdict
     row = next(r for r in found.tables[0].rows if r[0] == "Vulnerability: attack")
     assert row[1:] == ("yes", "It falls.", "Act.")
+
+
+@pytest.mark.parametrize(
+    ("kind", "step", "trained", "part"),
+    [
+        ("shift", Step(4, "4", ()), {}, "--set shift=4"),
+        ("shift", Step(4, "4", ()), {"shift": 2.0}, "--set shift=4"),
+        ("shift", Step(4, "4", ()), {"shift": 4.0}, "had shifts of 4 pixels"),
+        ("rotation", Step(30, "30°", ()), {"rotate": 8.0}, "--set rotate=30"),
+        ("scale", Step(2.0, "×2", ()), {"scale": 0.8}, "--set scale=0.25"),
+        ("scale", Step(2.0, "×2", ()), {"scale": 0.2}, "Training had crops as close"),
+        ("scale", Step(0.5, "×0.5", ()), {"scale": 0.2}, "small objects"),
+        ("flip", Step(1, "left-right", ()), {"flip": 0.0}, "--set flip=true"),
+        ("flip", Step(2, "top-bottom", ()), {}, "mirrored top to bottom"),
+    ],
+)
+def test_advice_goes_beyond_the_recipe(
+    kind: str, step: Step, trained: dict[str, float], part: str
+) -> None:
+    assert part in advice(kind, step, trained)

@@ -413,7 +413,7 @@ def probe(
         list[str] | None,
         typer.Argument(
             metavar="[NAME...]",
-            help="shift, rotation, scale, flip, corruption, domain, spectrum, attack, calibration, shortcuts; all if none. Another run's folder instead compares the two.",
+            help="shift, rotation, scale, flip, corruption, domain, spectrum, attack, calibration, shortcuts (of masks: shift, scale, flip, corruption, calibration); all if none. Another run's folder instead compares the two.",
         ),
     ] = None,
     data: Annotated[

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -24,8 +24,9 @@ class Exam:
 
     images: float in [0, 1] or uint8, (N, C, H, W). labels: (N,) int64. classes: K names. recorder: keeps how far each
     layer and channel moves in the same passes; None for none. temperature: what logits are divided by where a
-    confidence is asked for. Raises DataError for images and labels that do not fit,
-    and, once asked, for outputs that are not finite.
+    confidence is asked for. trained: the recipe's shift (pixels), rotate (degrees), scale and flip, where known; advice
+    goes beyond it. Raises DataError for images and labels that do not fit, and, once asked, for outputs that are not
+    finite.
     """
 
     model: nn.Module
@@ -35,6 +36,7 @@ class Exam:
     seed: int = 0
     recorder: Recorder | None = field(default=None, repr=False)
     temperature: float = 1.0
+    trained: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.images.dim() != 4 or not len(self.images):

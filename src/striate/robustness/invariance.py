@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,12 +69,6 @@ def _steps(exam: Exam, kind: str) -> list[Step]:
     return [Step(f, f"×{f:g}", (zoom(f),), common=0.8 <= f <= 1.25) for f in SCALES]
 
 
-ADVICE = {
-    "shift": "Train with random shifts (`--set shift=`), or pool with a blur before each stride (Zhang 2019).",
-    "rotation": "If rotated images will come, train with `--set rotate=`; if not, this needs nothing.",
-    "scale": "Train with `--set scale=`, or resize so that objects come at the size they had in training.",
-    "flip": "If mirrored images will come and mean the same, train with `--set flip=true`.",
-}
 TITLES = {
     "shift": "Shifted images",
     "rotation": "Rotated images",
@@ -112,6 +106,37 @@ def flip(exam: Exam) -> Finding:
 
     steps = [Step(i, name, (turn(d),), common=False) for i, (name, d) in enumerate(ways.items(), 1)]
     return _sweep(exam, "flip", steps)
+
+
+def advice(kind: str, worst: Step, trained: Mapping[str, float]) -> str:
+    """What to change against the worst step, given the augmentation that the network was trained with."""
+    if kind == "shift":
+        if trained.get("shift", 0) >= worst.at:
+            return (
+                f"Training had shifts of {trained['shift']:g} pixels; pool with a blur before each stride (Zhang 2019), or "
+                "train for longer."
+            )
+        return f"Train with `--set shift={worst.at:g}`, or pool with a blur before each stride (Zhang 2019)."
+    if kind == "rotation":
+        if trained.get("rotate", 0) >= worst.at:
+            return f"Training had rotations of {trained['rotate']:g}°; a larger network or a longer training may learn them."
+        return f"If rotated images will come, train with `--set rotate={worst.at:g}`; if not, this needs nothing."
+    if kind == "scale":
+        if worst.at < 1:
+            return (
+                "Cut images so that objects come at the size they had in training, or add images of small objects "
+                "to the training set."
+            )
+        area = 1 / worst.at**2
+        if trained.get("scale", 1) <= area:
+            return "Training had crops as close; resize so that objects come at the size they had in training."
+        return f"Train with `--set scale={area:.2g}`, or resize so that objects come at the size they had in training."
+    if worst.name == "left-right" and not trained.get("flip"):
+        return "If mirrored images will come and mean the same, train with `--set flip=true`."
+    way = {"left-right": "left to right", "top-bottom": "top to bottom"}.get(
+        worst.name, "both ways"
+    )
+    return f"If images mirrored {way} will come and mean the same, add such images to the training set."
 
 
 def _sweep(exam: Exam, kind: str, steps: Sequence[Step]) -> Finding:
@@ -169,7 +194,7 @@ def _sweep(exam: Exam, kind: str, steps: Sequence[Step]) -> Finding:
         title=TITLES[kind],
         verdict=verdict,
         status=status,
-        advice=ADVICE[kind] if costly else "",
+        advice=advice(kind, steps[worst], exam.trained) if costly else "",
         tables=(
             Table(
                 columns=(kind, "accuracy", "says the same", "change", "from", "to"),

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 import torch
 
 from striate.data import Source, load_memory, open_source
+from striate.data.masks import MaskSource
 from striate.errors import DataError, RunError, UsageError
 from striate.runs.run import Run
+
+S = TypeVar("S", Source, MaskSource)
 
 
 def source_of(
@@ -23,32 +27,40 @@ def source_of(
     Raises RunError where the run's data is gone, changed or of other classes, and says what to pass instead.
     """
     recipe = run.recipe
+    source = open_again(
+        run, data, "images",
+        lambda where, count: open_source(
+            where, seed=recipe.seed, val=recipe.val, test=recipe.test, count=count, progress=progress
+        ),
+    )  # fmt: skip
+    if set(source.classes) - set(run.classes):
+        strange = sorted(set(source.classes) - set(run.classes))
+        raise RunError(
+            f"{data or recipe.data} has classes that {run.path} does not know: {', '.join(strange[:5])}; "
+            f"it knows {', '.join(run.classes[:10])}"
+        )
+    return source
+
+
+def open_again(run: Run, data: str | None, what: str, opening: Callable[[str, int | None], S]) -> S:
+    """What `opening(data, count)` finds for the run's own data, or for `data` (then all of it).
+
+    Raises RunError where the run's own data is gone or changed since its training.
+    """
+    recipe = run.recipe
     own = data is None or data == recipe.data
     try:
-        source = open_source(
-            recipe.data if own else str(data),
-            seed=recipe.seed,
-            val=recipe.val,
-            test=recipe.test,
-            count=recipe.count if own else None,
-            progress=progress,
-        )
+        source = opening(recipe.data if own else str(data), recipe.count if own else None)
     except (DataError, UsageError) as error:
         if not own:
             raise
         raise RunError(
             f"the images of {run.path} cannot be opened: {error}; give where they are with --data"
         ) from error
-    if own and data is None and source.fingerprint != run.info["data"]["fingerprint"]:
+    if data is None and source.fingerprint != run.info["data"]["fingerprint"]:
         raise RunError(
             f"the images of {recipe.data} changed since {run.path} was trained, so that its test images may be ones it "
-            f"has learned; give images with --data, or --data {recipe.data} to use them all the same"
-        )
-    if set(source.classes) - set(run.classes):
-        strange = sorted(set(source.classes) - set(run.classes))
-        raise RunError(
-            f"{data or recipe.data} has classes that {run.path} does not know: {', '.join(strange[:5])}; "
-            f"it knows {', '.join(run.classes[:10])}"
+            f"has learned; give {what} with --data, or --data {recipe.data} to use them all the same"
         )
     return source
 

@@ -129,7 +129,12 @@ def exam_of(
     for parameter in model.parameters():
         parameter.requires_grad_(False)  # attacks need the gradient of pixels alone
     recorder = Recorder(model) if record else None
-    return Exam(model, images, labels, subject.classes, seed, recorder, subject.temperature)
+    recipe = None if subject.run is None else subject.run.recipe
+    augmented = {k: getattr(recipe, k, None) for k in ("shift", "rotate", "scale", "flip")}
+    trained = {k: float(v) for k, v in augmented.items() if v is not None}
+    return Exam(
+        model, images, labels, subject.classes, seed, recorder, subject.temperature, trained
+    )
 
 
 def tested_on(run: Run, source: Source) -> str:

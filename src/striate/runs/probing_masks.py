@@ -21,6 +21,7 @@ from striate.robustness import checklist
 from striate.robustness.map_probes import MAP_PROBES, map_calibration, resolve_map_probes
 from striate.robustness.maps import MapExam, maps_at_chance
 from striate.runs.evaluate import report_run
+from striate.runs.images import open_again
 from striate.runs.run import Run
 from striate.runs.subject import Subject
 from striate.training.loop import logits_of
@@ -126,23 +127,12 @@ def stored(run: Run, finding: Finding) -> Finding:
 def mask_source_of(run: Run, data: str | None = None) -> MaskSource:
     """The run's own images and masks with its own split, or `data`. Raises RunError where they are gone or others."""
     recipe = run.recipe
-    own = data is None or data == recipe.data
-    try:
-        source = open_masks(
-            recipe.data if own else str(data), seed=recipe.seed, val=recipe.val, test=recipe.test,
-            count=recipe.count if own else None, mask_255=recipe.mask_255,
-        )  # fmt: skip
-    except (DataError, UsageError) as error:
-        if not own:
-            raise
-        raise RunError(
-            f"the images of {run.path} cannot be opened: {error}; give where they are with --data"
-        ) from error
-    if own and data is None and source.fingerprint != run.info["data"]["fingerprint"]:
-        raise RunError(
-            f"the images of {recipe.data} changed since {run.path} was trained, so that its test images may be ones it "
-            f"has learned; give images and masks with --data, or --data {recipe.data} to use them all the same"
-        )
+    source = open_again(
+        run, data, "images and masks",
+        lambda where, count: open_masks(
+            where, seed=recipe.seed, val=recipe.val, test=recipe.test, count=count, mask_255=recipe.mask_255
+        ),
+    )  # fmt: skip
     if tuple(source.classes) != run.classes:
         raise RunError(
             f"{data or recipe.data} has the classes {', '.join(source.classes[:10])}, and {run.path} knows "
