@@ -82,6 +82,33 @@ def cases(rng: random.Random) -> list[tuple[Any, tuple[Any, ...], dict[str, Any]
     return found
 
 
+def convolutions(rng: random.Random) -> list[tuple[Any, tuple[Any, ...], dict[str, Any]]]:
+    found: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = []
+    for _ in range(40):
+        axes, groups, turned = rng.randint(1, 3), rng.choice((1, 1, 2, 3)), rng.random() < 0.4
+
+        def drawn(low: int, high: int, axes: int = axes) -> list[int]:
+            return [rng.randint(low, high) for _ in range(axes)]
+
+        a, b = groups * rng.randint(1, 3), groups * rng.randint(1, 3)
+        kernel, stride, dilation, padding = drawn(1, 4), drawn(1, 3), drawn(1, 2), drawn(0, 2)
+        extra = [rng.randint(0, s - 1) if turned else 0 for s in stride]
+        shape = (a, b // groups) if turned else (b, a // groups)
+        x = tensor(rng.randint(1, 3), a + (rng.random() < 0.1), *drawn(1, 9))
+        if axes == 2 and rng.random() < 0.2:
+            x = x.contiguous(memory_format=torch.channels_last)
+        bias = rng.choice((None, tensor(b), tensor(b + 1)))
+        weight = tensor(*shape, *kernel)
+        found.append(
+            (
+                aten.convolution.default,
+                (x, weight, bias, stride, padding, dilation, turned, extra, groups),
+                {},
+            )
+        )
+    return found
+
+
 def facts(made: Any) -> list[tuple[Any, ...]]:
     made = made if isinstance(made, tuple) else (made,)
     return [(tuple(t.shape), t.dtype, t.stride() if t.numel() else None) for t in made]
@@ -90,7 +117,8 @@ def facts(made: Any) -> list[tuple[Any, ...]]:
 @pytest.mark.parametrize("seed", range(12))
 def test_short_cuts_agree_with_torch(seed: int) -> None:
     answered = set()
-    for op, args, kwargs in cases(random.Random(seed)):
+    rng = random.Random(seed)
+    for op, args, kwargs in cases(rng) + convolutions(rng):
         short = FAST[op](args, kwargs)
         try:
             want = op(*args, **kwargs)

@@ -40,7 +40,8 @@ def analyse(
     weights: list[frozenset[str]] = [frozenset()] * len(slots)
     numbers: dict[int, int] = {}  # slot -> index of its value
     values: list[Value] = []
-    records: list[Record] = []
+    runs: list[tuple[str, int, bool]] = []  # operation, visit, whether it varies with the image
+    rows: list[tuple[Any, ...]] = []  # what a record holds behind its name
     claimed: set[str] = set()
     sizes = {n: t.numel() for kind, n, t in tape.names.values() if kind == "parameter"}
 
@@ -111,21 +112,18 @@ def analyse(
                 params = sum(sizes[n] for n in new)
             else:
                 weights[slot] = mine
-            index = len(records)
-            output = keep(slot, "record", index)
-            records.append(
-                Record(
-                    index, "", known.name, str(call.target), number, s.which, call.args,
-                    tuple(call.kwargs.items()), tuple([numbers[i] for i in call.inputs]), output,
-                    call.invocation, result.plan, params, macs if slot == wanted[0] else 0, slot in used,
-                )
+            output = keep(slot, "record", len(rows))
+            runs.append((known.name, call.invocation, moves))
+            rows.append(
+                (known.name, known.text, number, s.which, call.args, tuple(call.kwargs.items()),
+                 tuple([numbers[i] for i in call.inputs]), output, call.invocation, result.plan, params,
+                 macs if slot == wanted[0] else 0, slot in used)
             )  # fmt: skip
     for leaf in outputs:
         if leaf is not None:
             ensure_source(leaf)
-    names = _names(tape, records, values)
-    records = [_renamed(r, n) for r, n in zip(records, names, strict=True)]
-    total = sum(p.numel() for p in module.parameters())
+    names = _names(tape, runs)
+    records = [Record(i, n, *row) for i, (n, row) in enumerate(zip(names, rows, strict=True))]
     return Geometry(
         values=tuple(values),
         records=tuple(records),
@@ -138,7 +136,7 @@ def analyse(
         batch=batch,
         kind=type(module).__name__,
         training=module.training,
-        total_params=total,
+        total_params=sum(sizes.values()),
         unused_params=tuple(sorted(set(sizes) - claimed)),
     )
 
@@ -152,29 +150,19 @@ def _used(tape: Tape, outputs: list[int | None]) -> set[int]:
     return used
 
 
-def _renamed(record: Record, name: str) -> Record:
-    fields = {f: getattr(record, f) for f in record.__slots__}
-    return Record(**{**fields, "name": name})
-
-
-def _names(tape: Tape, records: list[Record], values: list[Value]) -> list[str]:
+def _names(tape: Tape, runs: list[tuple[str, int, bool]]) -> list[str]:
     """Unique names: a submodule's path where it runs one operation, else path and operation, numbered."""
-    counted = Counter(
-        r.visit for r in records if r.op not in BOOKKEEPING and values[r.output].varies
-    )
-    taken: Counter[str] = Counter()
+    counted = Counter([visit for op, visit, varies in runs if op not in BOOKKEEPING and varies])
+    taken: dict[str, int] = {}
     found = []
-    for r in records:
-        visit = tape.visits[r.visit]
-        alone = (
-            counted[r.visit] == 1
-            and not visit.children
-            and r.op not in BOOKKEEPING
-            and values[r.output].varies
-            and visit.path
-        )
-        op = r.op.strip("_")
-        name = visit.path if alone else f"{visit.path}.{op}" if visit.path else op
-        taken[name] += 1
-        found.append(name if taken[name] == 1 else f"{name}#{taken[name]}")
+    for op, number, varies in runs:
+        visit = tape.visits[number]
+        alone = counted[number] == 1 and not visit.children and op not in BOOKKEEPING and varies
+        op = op.strip("_")
+        if alone and visit.path:
+            name = visit.path
+        else:
+            name = f"{visit.path}.{op}" if visit.path else op
+        times = taken[name] = taken.get(name, 0) + 1
+        found.append(name if times == 1 else f"{name}#{times}")
     return found

@@ -19,6 +19,7 @@ class Facts:
     """What an operation's schema says, looked up once."""
 
     name: str
+    text: str  # of the overload, such as aten.relu_.default
     view: bool
     writes: tuple[int | str, ...]
     functional: OpOverload
@@ -50,6 +51,7 @@ def facts(target: OpOverload) -> Facts:
             functional = getattr(packet, overload)
     known = Facts(
         name=name,
+        text=str(target),
         view=bool(aliased) and not any(a.is_write for a in aliased) and not writes,
         writes=tuple(writes),
         functional=functional,

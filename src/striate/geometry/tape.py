@@ -11,7 +11,7 @@ that inverts the view); other views of that base are read again from it when the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -22,10 +22,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from striate.geometry.record import Ref
 from striate.geometry.schema import DATA_DEPENDENT, FACTORIES, Facts, facts
-from striate.geometry.shapes import FAST
+from striate.geometry.shapes import FAST, META, stand_in
 from striate.geometry.tape_records import Call, Entry, Slot, Visit
 
-META = torch.device("meta")
 LITERAL = 4096  # the most numbers of a nameless constant that a value keeps
 
 
@@ -51,7 +50,7 @@ class Tape(TorchDispatchMode):
 
     def source(self, tensor: Tensor, source: str, name: str, data: Any = None) -> Entry:
         """Take in a tensor that no call made; two tensors of one name share one value."""
-        meta = tensor if tensor.device == META else torch.empty_like(tensor, device=META)
+        meta = tensor if tensor.device == META else stand_in(tensor)
         value = self.named.get(name)
         if value is None:
             value = len(self.slots)
@@ -179,8 +178,8 @@ class Tape(TorchDispatchMode):
         if known.name.startswith("lift") and id(args[0]) not in self.entries:
             self.fresh(args[0])
         taken: list[Entry] = []
-        template = tuple([self._template(a, taken) for a in args])
-        named = {k: self._template(v, taken) for k, v in kwargs.items()} if kwargs else kwargs
+        template = self._template(args, taken)
+        named = dict(zip(kwargs, self._template(kwargs.values(), taken), strict=True))
         stays_real = bool(taken) and all(e.real for e in taken)
 
         if known.name in DATA_DEPENDENT and not stays_real:
@@ -193,12 +192,12 @@ class Tape(TorchDispatchMode):
             return args[0]
 
         if taken and not stays_real:
-            run_args = tuple([self._run(a) for a in args])
-            run_kwargs = {k: self._run(v) for k, v in kwargs.items()} if kwargs else kwargs
+            run_args = self._run(args)
+            run_kwargs = dict(zip(kwargs, self._run(kwargs.values()), strict=True))
             if run_kwargs.get("device") is not None:
                 run_kwargs = {**run_kwargs, "device": META}
         else:
-            run_args, run_kwargs = args, kwargs
+            run_args, run_kwargs = list(args), kwargs
         inputs = tuple([self.read(e) for e in taken])
         fast = FAST.get(func)
         out: Any = fast(run_args, run_kwargs) if fast is not None and not stays_real else None
@@ -243,23 +242,33 @@ class Tape(TorchDispatchMode):
                 return f"it takes {want} channels, got {shapes[0][1]}: "
         return f"{name} of {sizes}: "
 
-    def _template(self, value: Any, taken: list[Entry]) -> Any:
-        if isinstance(value, Tensor):
-            taken.append(self.entries.get(id(value)) or self.entry(value))
-            return Ref(len(taken) - 1)
-        if isinstance(value, (list, tuple)):
-            return tuple([self._template(v, taken) for v in value])
-        return value
+    def _template(self, values: Iterable[Any], taken: list[Entry]) -> tuple[Any, ...]:
+        """Arguments with a `Ref` for each tensor, whose entry goes to `taken`."""
+        found: list[Any] = []
+        for value in values:
+            if isinstance(value, Tensor):
+                found.append(Ref(len(taken)))
+                taken.append(self.entries.get(id(value)) or self.entry(value))
+            elif isinstance(value, (list, tuple)):
+                found.append(self._template(value, taken))
+            else:
+                found.append(value)
+        return tuple(found)
 
-    def _run(self, value: Any) -> Any:
-        if isinstance(value, Tensor):
-            entry = self.entries[id(value)]
-            if entry.meta is None:
-                entry.meta = torch.empty_like(value, device=META)
-            return entry.meta
-        if isinstance(value, (list, tuple)):
-            return [self._run(v) for v in value]
-        return value
+    def _run(self, values: Iterable[Any]) -> list[Any]:
+        """Arguments with its meta tensor for each tensor."""
+        found: list[Any] = []
+        for value in values:
+            if isinstance(value, Tensor):
+                entry = self.entries[id(value)]
+                if entry.meta is None:
+                    entry.meta = stand_in(value)
+                found.append(entry.meta)
+            elif isinstance(value, (list, tuple)):
+                found.append(self._run(value))
+            else:
+                found.append(value)
+        return found
 
     def _made(
         self,

@@ -25,6 +25,7 @@ from striate.geometry.tape_records import Visit
 
 Shape = Sequence[int]
 Inputs = Shape | Tensor | Sequence[Any] | Mapping[str, Any]
+Parts = dict[int, tuple[nn.Module, list[str]]]  # each submodule by its id, with its paths
 
 
 def trace(module: nn.Module, inputs: Inputs) -> Geometry:
@@ -52,13 +53,16 @@ def _trace(module: nn.Module, inputs: Inputs) -> Geometry:
             f"trace takes a torch.nn.Module, got {type(module).__name__}; wrap a function in a module's forward"
         )
     args, kwargs = _inputs(module, inputs)
-    names = _tensors(module)
+    parts: Parts = {}
+    for path, sub in module.named_modules(remove_duplicate=False):
+        parts.setdefault(id(sub), (sub, []))[1].append(path)
+    names = _tensors(parts)
     tape = Tape(names)
     for place, tensor in enumerate([*args, *kwargs.values()]):
         tape.source(tensor, "input", f"input {place}" if place else "input")
-    paths = _Paths(module, tape)
-    with _untouched(module), torch.no_grad(), paths.watch():
-        _rnn_weights(module, names)
+    paths = _Paths(module, parts, tape)
+    with _untouched(parts), torch.no_grad(), paths.watch():
+        _rnn_weights(parts, names)
         try:
             with warnings.catch_warnings(), tape:
                 warnings.simplefilter("ignore")  # the module's own advice belongs to a real run
@@ -109,10 +113,10 @@ def _inputs(module: nn.Module, inputs: Inputs) -> tuple[list[Tensor], dict[str, 
     return [one(inputs)], {}
 
 
-def _tensors(module: nn.Module) -> dict[int, tuple[str, str, Tensor]]:
+def _tensors(parts: Parts) -> dict[int, tuple[str, str, Tensor]]:
     """The tensors that a module holds, by id: what they are and their qualified name."""
     found: dict[int, tuple[str, str, Tensor]] = {}
-    for path, sub in module.named_modules():
+    for sub, (path, *_) in parts.values():
         prefix = f"{path}." if path else ""
         for name, tensor in sub.__dict__.items():
             if isinstance(tensor, Tensor):
@@ -129,12 +133,10 @@ def _tensors(module: nn.Module) -> dict[int, tuple[str, str, Tensor]]:
 class _Paths:
     """Follows which submodule runs, by torch's hooks for all modules, in this thread and for these modules only."""
 
-    def __init__(self, module: nn.Module, tape: Tape) -> None:
+    def __init__(self, module: nn.Module, parts: Parts, tape: Tape) -> None:
         self.tape = tape
         self.module = module
-        self.names: dict[int, list[str]] = {}
-        for path, sub in module.named_modules(remove_duplicate=False):
-            self.names.setdefault(id(sub), []).append(path)
+        self.names = {number: paths for number, (_, paths) in parts.items()}
         self.counts: dict[str, int] = {}
         self.running: list[int] = []
         self.thread = threading.get_ident()
@@ -213,10 +215,8 @@ def _refused(error: Exception, where: str, args: list[Tensor], call: str) -> Geo
 
 
 def _put_back(value: Any, copy: Any) -> None:
-    """Give a container the entries that it had; `copy` is None for one that was empty."""
-    if copy is None:
-        value.clear()
-    elif isinstance(copy, list):
+    """Give a container the entries that it had."""
+    if isinstance(copy, list):
         if len(value) != len(copy) or not all(map(is_, value, copy)):
             value[:] = copy
     elif isinstance(copy, dict):
@@ -234,16 +234,15 @@ def _same(one: dict[Any, Any], other: dict[Any, Any]) -> bool:
 
 
 @contextmanager
-def _untouched(module: nn.Module) -> Iterator[None]:
+def _untouched(parts: Parts) -> Iterator[None]:
     """Put back whatever a forward pass leaves behind: attributes, containers of submodules, random states."""
     saved = []
     tensors: dict[int, Tensor] = {}
-    for sub in module.modules():
+    for sub, _ in parts.values():
         state = sub.__dict__
-        inner = [
-            (v, v.copy() if v else None) for v in state.values() if isinstance(v, (dict, list, set))
-        ]
-        saved.append((state, state.copy(), inner))
+        inner = [v for v in state.values() if isinstance(v, (dict, list, set))]
+        full = [(v, v.copy()) for v in inner if v]
+        saved.append((state, state.copy(), full, [v for v in inner if not v]))
         for held in (sub._parameters, sub._buffers):
             tensors.update(
                 (id(t), t) for t in held.values() if t is not None and not t.is_inference()
@@ -256,9 +255,12 @@ def _untouched(module: nn.Module) -> Iterator[None]:
     try:
         yield
     finally:
-        for state, before, inner in saved:
-            for value, copy in inner:
+        for state, before, full, empty in saved:
+            for value, copy in full:
                 _put_back(value, copy)
+            for value in empty:
+                if value:
+                    value.clear()
             if not _same(state, before):
                 state.clear()
                 state.update(before)
@@ -287,12 +289,12 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _rnn_weights(module: nn.Module, names: dict[int, tuple[str, str, Tensor]]) -> None:
+def _rnn_weights(parts: Parts, names: dict[int, tuple[str, str, Tensor]]) -> None:
     """Recurrent layers compare the devices of weights and input themselves: give them weights on meta.
 
     Only the list that the forward pass reads is replaced; `_untouched` puts it back.
     """
-    for sub in module.modules():
+    for sub, _ in parts.values():
         if isinstance(sub, nn.RNNBase):
             stand_ins = []
             for weight in sub._flat_weights:
