@@ -117,7 +117,7 @@ def _shortest(reach: Reach) -> Reach:
 
 def _listed(relation: Relation, inner: Reach) -> Seen:
     """A relation without a pattern, position by position."""
-    if isinstance(relation, (All, All, Point)):
+    if isinstance(relation, (All, Point)):
         return EVERYTHING
     lo, hi = [], []
     for o in range(relation.n_out):
@@ -207,8 +207,8 @@ def receptive_fields(geometry: Geometry) -> tuple[list[Field], list[Field]]:
 
 
 def _reach(relation: Relation | None, inner: Seen) -> Seen:
-    if inner is None:
-        return None
+    if inner is None or isinstance(relation, Same):
+        return inner
     if isinstance(inner, str) or relation is None or isinstance(relation, (All, Point)):
         return EVERYTHING  # also of a selected row: where it lies does not move
     return through(relation, inner)
