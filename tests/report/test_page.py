@@ -23,6 +23,7 @@ from striate.figures import new_figure, render, style
 from striate.findings import Figure, Finding, Table
 from striate.report import write_report
 from striate.report.page import render_page
+from striate.report.wording import NARROW, prose
 
 NASTY = "<script>alert('x')</script> & \"quotes\" <img src=x onerror=alert(1)>"
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -120,6 +121,10 @@ def test_everything_that_came_in_is_text_not_markup() -> None:
     assert not [name for _, attrs in shown.tags for name in attrs if name.startswith("on")]
     assert {src[:22] for src in shown.values("src")} == {"data:image/png;base64,"}
     assert shown.text.count(NASTY) >= 14
+
+
+def test_what_stands_in_backticks_is_code() -> None:
+    assert str(prose("pass `--set a<b` at 5 %")) == f"pass <code>--set a&lt;b</code> at 5{NARROW}%"
 
 
 def test_nothing_is_loaded_from_anywhere() -> None:

@@ -16,7 +16,7 @@ from striate.errors import RunError
 from striate.findings import Finding
 from striate.report.sections import cards, hero, section
 from striate.report.weight import leave_out, lighten
-from striate.report.wording import WORDS, percent, printable, tie
+from striate.report.wording import WORDS, percent, printable, prose, tie
 
 LIMIT = 5_000_000  # bytes of the whole file
 
@@ -108,7 +108,7 @@ def _template() -> Template:
         lstrip_blocks=True,
         finalize=lambda value: printable(value) if type(value) is str else value,
     )
-    environment.filters |= {"tie": tie, "percent": percent}
+    environment.filters |= {"tie": tie, "prose": prose, "percent": percent}
     return environment.get_template("page.html.j2")
 
 

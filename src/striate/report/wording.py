@@ -6,6 +6,8 @@ import math
 import re
 import unicodedata
 
+from markupsafe import Markup, escape
+
 from striate.findings import Status, Table
 
 WORDS: dict[Status, str] = {
@@ -57,6 +59,11 @@ def percent(fraction: float) -> str:
 def tie(text: str) -> str:
     """The text with percent signs tied to their numbers, so that no line begins with one."""
     return re.sub(r"(?<=\d) ?%", f"{NARROW}%", text)
+
+
+def prose(text: str) -> Markup:
+    """A sentence as HTML: escaped, tied, and with what stands in backticks as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(tie(text)))))
 
 
 def printable(text: str) -> str:

@@ -16,6 +16,7 @@ from striate.robustness.exam import Exam
 from striate.robustness.intervals import percent
 
 BINS = 15
+SLIGHT = 0.01  # a calibration error that no decision depends on
 LEAST = 30  # validation images for a temperature
 
 
@@ -97,7 +98,7 @@ def judged(
     by_chance, limit = _by_chance(before, seed)
     accuracy = float((logits.argmax(1) == labels).float().mean())
     says = float(before.max(1).values.mean())
-    off = e0 > limit
+    off = e0 > limit  # more than chance gives
     helps = enough and off and e1 < e0 - 0.002
     word = "over" if says > accuracy else "under"
     verdict = (
@@ -118,9 +119,9 @@ def judged(
         name="probe-calibration",
         title="Whether its confidence can be trusted, and the temperature",
         verdict=verdict,
-        status="warning" if off and e0 > 0.05 else "note" if off else "good",
+        status="warning" if off and e0 > 0.05 else "note" if off and e0 > SLIGHT else "good",
         advice="Store the fitted temperature with `striate probe RUN calibration --store-temperature`." if helps
-        else "Collect more validation images before acting on a probability." if off else "",
+        else "Collect more validation images before acting on a probability." if off and e0 > SLIGHT else "",
         tables=(
             Table(
                 columns=("", "temperature", "calibration error", "mean confidence", "log-likelihood loss"),

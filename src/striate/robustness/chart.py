@@ -96,7 +96,7 @@ def bars(
             if at is not None:
                 axes.axvline(at, color=GRID, linewidth=1, linestyle=(0, (4, 3)))
                 axes.annotate(
-                    name, (at, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=8, color=GRID,
+                    name, (at, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=8,
                 )  # fmt: skip
         axes.set_yticks(y, list(names))
         axes.tick_params(axis="y", length=0)

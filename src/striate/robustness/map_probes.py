@@ -46,7 +46,7 @@ def map_scale(exam: MapExam) -> Finding:
     usual = {f"×{f:g}" for f in SCALES if 0.8 <= f <= 1.25}
     return _told(
         exam, "scale", "Larger and smaller objects", found, (chart,), started, usual,
-        "Train with `--set zoom=`, or resize so that objects come at the size they had in training.",
+        "Train with a wider zoom (`--set zoom=1.5`), or resize so that objects come at the size they had in training.",
     )  # fmt: skip
 
 
@@ -57,8 +57,9 @@ def map_flip(exam: MapExam) -> Finding:
     for name, dims in {"left-right": (-1,), "top-bottom": (-2,), "both": (-2, -1)}.items():
         maps = exam.maps(exam.images.flip(dims), note=f"a flip {name}")
         found.append((f"a flip {name}", exam.counts(maps, exam.masks.flip(dims))))
+    chart = _bars(exam, [(n.removeprefix("a flip "), c) for n, c in found], "Mirrored images")
     return _told(
-        exam, "flip", "Mirrored images", found, (_bars(exam, found, "Mirrored images"),), started, set(),
+        exam, "flip", "Mirrored images", found, (chart,), started, set(),
         "If mirrored images will come, train with `--set flip=true`.",
     )  # fmt: skip
 
