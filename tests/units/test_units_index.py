@@ -57,7 +57,9 @@ def test_index_equals_brute_force(spec: str) -> None:
         assert (found.places == own).float().mean() > 0.98
         torch.testing.assert_close(found.mean, maps.mean((0, 2)), rtol=1e-4, atol=1e-5)
         share = 2.5 / maps[:, 0].numel()  # the sign of two responses near 0 depends on the batch
-            torch.testing.assert_close(found.active, (maps > 0).float().mean((0, 2)), atol=share, rtol=0)
+        torch.testing.assert_close(
+            found.active, (maps > 0).float().mean((0, 2)), atol=share, rtol=0
+        )
         dead = (maps <= 0).all(0).float().mean(1)
         torch.testing.assert_close(found.dead_positions, dead, atol=1e-2, rtol=0)
         means = torch.stack([peak[labels == c].clamp(min=0).mean(0) for c in range(5)], 1)
