@@ -60,6 +60,8 @@ def test_json_is_one_document_and_the_picture_is_there(
     assert run(monkeypatch, home, "run", "a.png", "black.png", *FEW, "--format", "json") == 0
     documents = json.loads(capsys.readouterr().out)
     assert [d["path"] for d in documents] == ["a.png", "black.png"]
+    assert "one colour throughout" in documents[1]["verdict"]
+    assert "one colour throughout" not in documents[0]["verdict"]
     assert documents[0]["files"] == ["a-explained.png"]
     assert set(documents[0]["data"]["methods"]) == {"gradient", "occlusion"}
     with Image.open(home / "a-explained.png") as picture:

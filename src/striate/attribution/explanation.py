@@ -81,10 +81,18 @@ class Explanation:
         return self.curves[best].faithfulness > max(least, 0) + CLEAR
 
     @property
+    def empty(self) -> bool:
+        """Whether every pixel is the same, as in a black image."""
+        flat = self.image.flatten(1)
+        return bool((flat == flat[:, :1]).all())
+
+    @property
     def verdict(self) -> str:
         """Which method is most faithful on this image and network, in one sentence."""
         if not self.maps:
             return "No method could be used on this network."
+        if self.empty:
+            return f"The image is one colour throughout: nothing in it decides, “{self.target}” is the answer to no image."
         if not self.curves:
             return f"{len(self.maps)} maps of “{self.target}”, without trust scores."
         best = self.best

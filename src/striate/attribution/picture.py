@@ -149,6 +149,8 @@ def draw_image(
     axes = page.axes(left, top, width, height)
     axes.imshow(pixels, cmap="gray", vmin=0, vmax=1, interpolation=_interpolation(e.image))
     axes.set_anchor("NW")
+    edge = Rectangle((-0.5, -0.5), pixels.shape[1], pixels.shape[0], fill=False, edgecolor=GRID)
+    axes.add_patch(edge)  # without it a white image is not there
     if e.region is not None:
         rows, columns = e.region
         corner = columns.start - 0.5, rows.start - 0.5
