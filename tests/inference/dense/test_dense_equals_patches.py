@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
+import math
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -17,6 +19,15 @@ from striate.inference.dense import Dense, centres
 from striate.models import build
 
 TOLERANCE = 1e-5
+implementation = importlib.import_module("striate.inference.dense.dense")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _by_maps() -> Iterator[None]:
+    """Maps even where the patches by themselves are cheaper, as they are in small images."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(implementation, "WORTH", math.inf)
+        yield
 
 
 def patches(
@@ -135,8 +146,8 @@ def test_bands_of_rows_change_nothing(name: str) -> None:
     image = torch.randn(1, 2, 60, 30)
     job = Dense(module, window=20, stride=1, channels=2)
     memory = job._peak((24, 30)) + 5 * 11 * 8
-    assert job._rows((41, 11), 30, 0, memory) == 5
-    assert difference(job(image, memory=memory), job(image)) <= TOLERANCE
+    assert job._rows((41, 11), 30, 0, memory, 0) == (5, 0)
+    assert difference(job(image, memory=memory + job._own), job(image)) <= TOLERANCE
 
 
 @pytest.mark.parametrize("name", [n for n in NETS if n not in ("mirror", "attention")])
@@ -178,9 +189,18 @@ def test_it_says_what_is_shared() -> None:
     assert Dense(ready(Gate()), window=20, channels=2).alone == ("mul",)
     by_map, by_patch = valid.multiply_adds((200, 200))
     assert by_patch > 20 * by_map
+
+
+def test_patches_run_by_themselves_where_they_share_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(implementation, "WORTH", 0.9)
     few = Dense(ready(NETS["padded-residual"]()), window=20, stride=20, channels=2)
-    few(torch.randn(1, 2, 41, 41))
+    image = torch.randn(1, 2, 41, 41)
+    found = few(image)
     assert few.way == "patches"  # nothing overlaps
+    monkeypatch.setattr(implementation, "WORTH", math.inf)
+    again = few(image)
+    assert few.way == "map"
+    assert difference(found, again) <= TOLERANCE
 
 
 @st.composite

@@ -23,7 +23,13 @@ MIRRORED = frozenset(
 )  # the last: circular
 PADDINGS = ("patch", "image")
 DEFAULT = 10**9  # bytes, where no limit is given
-CACHE = 32 * 2**20  # bytes of activations of the patches that are computed one by one, at once
+CACHE = (
+    32 * 2**20
+)  # bytes of activations of the patches that run through the module itself, at once
+TOGETHER = (
+    2**29
+)  # bytes of what patches compute for themselves beside the maps: in small batches its many steps are slow
+WORTH = 0.9  # maps are made where they take less than this share of the patches' multiply-adds
 COPIES = 3  # tensors of a map's size that an operation may hold while it runs
 RANDOM = frozenset(
     {"native_dropout", "bernoulli", "rand_like", "randn_like", "uniform", "normal_functional"}
@@ -221,7 +227,7 @@ class Dense:
             )
         limit = parse_bytes(memory) or DEFAULT
         by_map, by_patch = self.multiply_adds(size)
-        single = self._forced or (self.padding == "patch" and by_patch < by_map)
+        single = self._forced or (self.padding == "patch" and by_map > WORTH * by_patch)
         self.way = "patches" if single else "map"
         results = [
             (self._single if single else self._bands)(one[None], limit, finite) for one in batched
@@ -273,12 +279,8 @@ class Dense:
         extra = -(
             -self.sharing.margin[0] // step
         )  # rows of patches that a band lends its neighbours
-        rows = self._rows(count, image.shape[3], extra, limit)
-        each = sum(self.geometry.values[r.output].bytes for r in self.sharing.single)
-        each += sum(
-            self.geometry.values[i].bytes for i in self.sharing.maps if self.sharing.ringed(i)
-        )
-        chunk = max(1, min(CACHE, limit // 4) // max(2 * each, 1))
+        rows, free = self._rows(count, image.shape[3], extra, limit, self._own)
+        chunk = max(1, min(TOGETHER, free) // max(self._own, 1))
         for top in range(0, count[0], rows):
             bottom = min(top + rows, count[0])
             first = min(extra, top)
@@ -291,23 +293,35 @@ class Dense:
             running.run(out[:, top:bottom], chunk)
         return out
 
-    def _rows(self, count: Pair, width: int, extra: int, limit: int) -> int:
-        """Rows of patches of one band, the most that the memory allows."""
+    @property
+    def _own(self) -> int:
+        """Bytes that one patch needs for what it computes by itself."""
+        sharing = self.sharing
+        own = [r.output for r in sharing.single] + [i for i in sharing.maps if sharing.ringed(i)]
+        return 2 * sum(self.geometry.values[i].bytes for i in own)
+
+    def _rows(self, count: Pair, width: int, extra: int, limit: int, own: int) -> Pair:
+        """Rows of patches of one band, and bytes that are then left for what patches compute by themselves.
+
+        own: bytes that one patch needs for that. Raises GeometryError where one row does not fit.
+        """
 
         def peak(rows: int) -> int:
             height = (rows + 2 * extra - 1) * self.stride[0] + self.window[0]
             return self._peak((height, width)) + rows * count[1] * 8
 
-        if peak(1) > limit:
+        least = peak(1) + own
+        if least > limit:
             raise GeometryError(
-                f"one row of patches needs {show_bytes(peak(1))}, and memory={show_bytes(limit)} was allowed; allow that "
+                f"one row of patches needs {show_bytes(least)}, and memory={show_bytes(limit)} was allowed; allow that "
                 "much, or cut the image into strips of columns"
             )
+        room = max(limit - min(TOGETHER, limit // 2, own * count[0] * count[1]), peak(1))
         low, high = 1, count[0]
         while low < high:
             middle = (low + high + 1) // 2
-            low, high = (middle, high) if peak(middle) <= limit else (low, middle - 1)
-        return low
+            low, high = (middle, high) if peak(middle) <= room else (low, middle - 1)
+        return low, limit - peak(low)
 
     def _peak(self, size: Pair) -> int:
         """Bytes of the maps that live at once for a band of (rows, columns)."""
