@@ -365,3 +365,15 @@ def test_inference_mode_changes_nothing() -> None:
     with torch.inference_mode():
         found = [(layer.op, layer.out_shape, layer.macs) for layer in trace(module, (1, 3, 16, 16))]
     assert found == plain
+
+
+def test_a_compiled_module_is_traced_as_what_it_was_compiled_from() -> None:
+    module = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU()).eval()
+    plain = trace(module, (1, 1, 8, 8))
+    wrapped = trace(torch.compile(module), (1, 1, 8, 8))
+    module.compile()  # in place
+    inside = trace(module, (1, 1, 8, 8))
+    for other in (wrapped, inside):
+        assert [r.op for r in other.records] == [r.op for r in plain.records]
+        assert other.total_macs == plain.total_macs
+    assert [layer.name for layer in inside] == [layer.name for layer in plain]

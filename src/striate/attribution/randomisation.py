@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.stats import rankdata
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -103,8 +102,15 @@ def similarity(a: Tensor, b: Tensor) -> float:
     x, y = (_coarse(m).flatten().numpy() for m in (a, b))
     if np.ptp(x) == 0 or np.ptp(y) == 0:
         return 0.0
-    ranks = np.corrcoef(rankdata(x), rankdata(y))
+    ranks = np.corrcoef(_ranks(x), _ranks(y))
     return float(ranks[0, 1])
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks from 1, the mean rank where values are equal; scipy.stats has them, and takes most of a second to import."""
+    _, place, times = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(times)
+    return (last - (times - 1) / 2)[place]
 
 
 def _coarse(shown: Tensor) -> Tensor:

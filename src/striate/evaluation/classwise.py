@@ -6,11 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torchmetrics.functional.classification import (
-    multiclass_f1_score,
-    multiclass_precision,
-    multiclass_recall,
-)
 
 from striate.evaluation.bootstrap import Interval, bootstrap, percent, proportion
 from striate.evaluation.names import any_script, listed, quoted, short
@@ -119,6 +114,12 @@ def classwise(scores: Scores, *, seed: int = 0) -> tuple[Interval, Interval, Int
     value, low, high = bootstrap(statistic, len(scores), seed=seed)
     _, predicted, y = scores.tensors
     known = ~np.isnan(value)
+    from torchmetrics.functional.classification import (
+        multiclass_f1_score,
+        multiclass_precision,
+        multiclass_recall,
+    )
+
     peers = (multiclass_precision, multiclass_recall, multiclass_f1_score)
     measured = torch.cat([metric(predicted, y, k, average=None) for metric in peers])
     value = np.where(known, measured.double().numpy(), np.nan)

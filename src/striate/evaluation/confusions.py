@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.collections import PatchCollection
 from matplotlib.patches import Rectangle
-from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from striate.evaluation.bootstrap import percent
 from striate.evaluation.names import any_script, quoted, short
@@ -29,6 +28,8 @@ def confusion(probabilities: ArrayLike, labels: ArrayLike, classes: Sequence[str
     scores = Scores.of(probabilities, labels, classes)
     k = len(scores.classes)
     _, predicted, y = scores.tensors
+    from torchmetrics.functional.classification import multiclass_confusion_matrix
+
     counts = multiclass_confusion_matrix(predicted, y, k).numpy()
     support = counts.sum(axis=1)
     wrong = counts.copy()

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torchmetrics.functional.classification import multiclass_calibration_error
 
 from striate.evaluation.bootstrap import Interval, bootstrap, percent
 from striate.evaluation.scores import ArrayLike, Scores
@@ -40,6 +39,8 @@ def calibration_error(scores: Scores, *, seed: int = 0) -> Interval:
 
     interval = bootstrap(error, len(scores), seed=seed, centred=True)
     p, _, y = scores.tensors
+    from torchmetrics.functional.classification import multiclass_calibration_error
+
     value = float(multiclass_calibration_error(p, y, len(scores.classes), n_bins=BINS, norm="l1"))
     return Interval(
         np.asarray(value),

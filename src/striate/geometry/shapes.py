@@ -40,8 +40,6 @@ def _convolution(args: Sequence[Any], kwargs: dict[str, Any]) -> Made:
     n = x.dim()
     if kwargs or n < 3 or weight.dim() != n or x.dtype != weight.dtype or not x.is_contiguous():
         return None
-    if n == 4 and x.is_contiguous(memory_format=torch.channels_last):
-        return None  # one channel or one position: torch chooses the strides
     size, kernel = x.shape, weight.shape
     taken, made = kernel[:2] if transposed else (kernel[1] * groups, kernel[0])
     made = made * groups if transposed else made

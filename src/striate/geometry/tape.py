@@ -166,7 +166,7 @@ class Tape(TorchDispatchMode):
 
     # Calls
 
-    def __torch_dispatch__(
+    def _dispatch(
         self,
         func: OpOverload,
         types: Any,
@@ -330,6 +330,11 @@ class Tape(TorchDispatchMode):
                 if isinstance(item, Tensor):
                     self._made(call, item, which + len(known.writes), None, template, named)
         return out
+
+
+# Set here, not in the class, where torch (2.13 and later) would wrap it in `torch._dynamo.disable`: to import that costs a
+# second, and a call of it 5 µs.
+Tape.__torch_dispatch__ = Tape._dispatch  # type: ignore[assignment]
 
 
 def _only_strides(args: tuple[Any, ...]) -> bool:

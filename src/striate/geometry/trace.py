@@ -64,7 +64,7 @@ def _trace(module: nn.Module, inputs: Inputs) -> Geometry:
     with _untouched(parts), torch.no_grad(), paths.watch():
         _rnn_weights(parts, names)
         try:
-            with warnings.catch_warnings(), tape:
+            with warnings.catch_warnings(), _not_compiled(), tape:
                 warnings.simplefilter("ignore")  # the module's own advice belongs to a real run
                 result = module(*args, **kwargs)
         except DataDependentError as stop:
@@ -275,6 +275,16 @@ def _untouched(parts: Parts) -> Iterator[None]:
             numpy.random.set_state(numpy_state)
         if cuda is not None:
             torch.cuda.set_rng_state_all(cuda)
+
+
+@contextmanager
+def _not_compiled() -> Iterator[None]:
+    """Modules of `torch.compile` run operation by operation; where torch's compiler is not loaded there are none."""
+    if "torch._dynamo" not in sys.modules:
+        yield
+        return
+    with torch.compiler.set_stance("force_eager"):
+        yield
 
 
 @contextmanager

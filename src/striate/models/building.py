@@ -37,6 +37,7 @@ def build(
     size: int | tuple[int, int] | None = None,
     pretrained: bool = False,
     weights: str | Path | None = None,
+    check: bool = True,
     **options: Any,
 ) -> nn.Module:
     """The network that `spec` names: (N, in_channels, H, W) -> (N, num_classes) logits.
@@ -51,6 +52,7 @@ def build(
     `timm/NAME`.
     weights: start from the tensors in this file; a head for other classes is left out, with a
     warning.
+    check: run shapes through, so that an image of `size` that does not fit is told by the layer where it gets stuck.
     options: the architecture's own, such as small_stem, dropout, aux, hidden.
     Raises UsageError for what does not exist or does not fit, PatternError at a wrong character of
     a pattern.
@@ -65,7 +67,7 @@ def build(
     if pretrained and weights is not None:
         raise UsageError("give pretrained or weights, not both: each fills the whole network")
     network = _network(spec, in_channels, num_classes, pixels, pretrained, options)
-    if pixels is not None:
+    if pixels is not None and check:
         check_fits(spec, network, in_channels, pixels)
     if weights is not None:
         report = load_weights(network, weights, skip_head=True)

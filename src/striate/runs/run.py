@@ -106,6 +106,7 @@ class Run:
             in_channels=self.preparation.channels,
             num_classes=len(self.classes),
             size=None if labels_pixels(spec) else self.preparation.size,
+            check=False,  # it was trained at this size
             **self.recipe.model_options,
         )
         return full_size(network)

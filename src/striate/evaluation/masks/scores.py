@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from scipy.ndimage import binary_dilation, binary_erosion, distance_transform_edt
-from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 IGNORE = 255  # the label of pixels that do not count, as in `striate.data.masks`
 TOLERANCE = 0.0075  # of the image's diagonal: how far off a boundary may lie; Perazzi et al. (2016) take 0.008
@@ -16,6 +15,8 @@ TOLERANCE = 0.0075  # of the image's diagonal: how far off a boundary may lie; P
 def confusion_matrix(predicted: torch.Tensor, truth: torch.Tensor, classes: int) -> np.ndarray:
     """Pixels by true class (row) and predicted class (column), (K, K) int64; pixels of truth IGNORE are left out."""
     valid = truth != IGNORE
+    from torchmetrics.functional.classification import multiclass_confusion_matrix
+
     counts = multiclass_confusion_matrix(
         predicted[valid].long(), truth[valid].long(), num_classes=classes, validate_args=False
     )
