@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from striate.errors import DataError, UsageError
 from striate.evaluation.masks import scores
+from striate.robustness.map_comparison import compare_maps
 from striate.robustness.map_probes import (
     MAP_PROBES,
     REFUSED,
@@ -190,3 +191,23 @@ def test_chance_and_faults() -> None:
     images, masks = discs(2)
     with pytest.raises(DataError, match="a mask for each image, of its size"):
         MapExam(Threshold().eval(), images, masks[:1], ("background", "disc"))
+
+
+def test_the_more_robust_of_two_networks_of_maps_is_named() -> None:
+    """One looks at single pixels, the other at the mean over blocks, which noise does not move."""
+    plain, smooth = exam(Threshold()), exam(Blocks(2), stride=2)
+    found = compare_maps(plain, smooth, ("pixels", "blocks"), ["corruption"])
+    rows = found.data["rows"]
+    assert rows["clean"][0] == 1.0
+    for noise in ("gaussian noise 3", "impulse noise 3"):
+        a, b, difference, low, high, images = rows[noise]
+        assert difference == pytest.approx(b - a)
+        assert images == 8
+        assert 0 < low <= difference <= high
+    assert found.verdict.startswith("blocks is more robust by")
+    with pytest.raises(
+        UsageError, match="calibration has none; name some of scale, flip, corruption"
+    ):
+        compare_maps(plain, smooth, ("pixels", "blocks"), ["calibration"])
+    with pytest.raises(DataError, match="on the same images with the same masks"):
+        compare_maps(plain, MapExam(Threshold().eval(), *discs(4), ("a", "b")), ("x", "y"))

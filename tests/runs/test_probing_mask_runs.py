@@ -76,8 +76,6 @@ def test_what_does_not_fit_is_refused(run: Run, tmp_path: Path) -> None:
         probe_run(run, ["attack"])
     with pytest.raises(UsageError, match="--against has no use for a network that labels pixels"):
         probe_run(run, against="lines")
-    with pytest.raises(UsageError, match="labels pixels; two runs are compared where"):
-        compare_runs(run, run)
     other = squares(tmp_path / "other", 12, names="background\ndark\n")
     with pytest.raises(
         RunError, match=r"has the classes background, dark, and .* knows background, bright"
@@ -95,3 +93,14 @@ def test_data_that_is_gone_says_what_to_pass(run: Run, tmp_path: Path) -> None:
     run.save_info()
     with pytest.raises(RunError, match=r"cannot be opened: .*; give where they are with --data"):
         probe_run(Run.load(run.path))
+
+
+def test_two_runs_are_compared_on_the_same_images(run: Run, tmp_path: Path) -> None:
+    twin = Run.load(shutil.copytree(run.path, tmp_path / "twin"))
+    found = compare_runs(run, twin, ["flip", "scale"], images=8)
+    assert found.data["rows"].keys() == {"clean", "scale ×0.8", "scale ×1.25", "flip left-right"}
+    assert found.data["interval"] == [0, 0]
+    assert "Neither is more robust" in found.verdict
+    assert all(r.path.joinpath("findings/probe-comparison.json").exists() for r in (run, twin))
+    with pytest.raises(UsageError, match="there is no probe attack for a network that labels pix"):
+        compare_runs(run, twin, ["attack"])

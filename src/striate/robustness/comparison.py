@@ -63,8 +63,8 @@ def compare(
         raise UsageError(
             f"two runs are compared under changes of images, and {' and '.join(probes)} has none; name some of {known}"
         )
-    rows, drops_a, drops_b = [], [], []
-    clean: tuple[np.ndarray, np.ndarray] | None = None
+    rows: list[Row] = []
+    drops_a, drops_b = [], []
     for i, (name, (probe, change)) in enumerate(wanted.items()):
         if progress is not None:
             progress(name, i, len(wanted))
@@ -72,29 +72,40 @@ def compare(
         ra, rb = ea.right(change(ea)), eb.right(change(eb))
         value, low, high = paired(ra, rb)
         rows.append((name, float(ra.mean()), float(rb.mean()), value, low, high, len(ea)))
-        if clean is None:
-            clean = (ra, rb)
-        elif probe != "attack":
+        if probe not in ("clean", "attack"):
             drops_a.append(ra)
             drops_b.append(rb)
-    assert clean is not None
+    averages = (np.mean(drops_a, 0), np.mean(drops_b, 0)) if drops_a else None
+    return concluded(
+        names, rows, None if averages is None else (*paired(*averages), len(drops_a)), len(a),
+        measure="Accuracy", seed=a.seed, started=started,
+    )  # fmt: skip
+
+
+Row = tuple[str, float, float, float, float, float, int]
+
+
+def concluded(
+    names: tuple[str, str], rows: Sequence[Row], mean: tuple[float, float, float, int] | None, count: int, *,
+    measure: str, seed: int, started: float,
+) -> Finding:  # fmt: skip
+    """The finding for rows of (change, a's score, b's, difference, its interval, images).
+
+    mean: the difference over the changes with its interval, and how many they are; None where no change counts.
+    """
     changed = [r for r in rows if r[0] != "clean"]
     better = [r for r in changed if r[4] > 0]
     worse = [r for r in changed if r[5] < 0]
-    if drops_a:
-        value, low, high = paired(np.mean(drops_a, 0), np.mean(drops_b, 0))
-        over = (
-            f"on average over {len(drops_a)} changes"
-            if len(drops_a) > 1
-            else f"under {changed[0][0]}"
-        )
+    if mean is not None:
+        value, low, high, many = mean
+        over = f"on average over {many} changes" if many > 1 else f"under {changed[0][0]}"
         winner = names[1] if low > 0 else names[0] if high < 0 else None
         said = (
             f"{winner} is more robust by {points(value)} {over}"
             if winner
             else f"Neither is more robust {over}"
         )
-        said += f" ({names[1]} minus {names[0]}: {100 * value:+.1f} points, paired 95 % interval {100 * low:+.1f} to {100 * high:+.1f}, {len(a):,} images)"  # noqa: E501
+        said += f" ({names[1]} minus {names[0]}: {100 * value:+.1f} points, paired 95 % interval {100 * low:+.1f} to {100 * high:+.1f}, {count:,} images)"  # noqa: E501
     else:
         value = float(np.mean([r[3] for r in changed]))
         said = f"{names[1]} minus {names[0]}: {100 * value:+.1f} points on {rows[-1][6]:,} images"
@@ -113,18 +124,18 @@ def compare(
                 columns=("change", names[0], names[1], "difference", "from", "to", "images"),
                 rows=tuple(rows),
                 formats=("", ".1%", ".1%", "+.1%", "+.1%", "+.1%", ","),
-                caption=f"Accuracy; {names[1]} minus {names[0]} with the 95 % interval, paired over the same images.",
+                caption=f"{measure}; {names[1]} minus {names[0]} with the 95 % interval, paired over the same images.",
             ),
         ),
-        figures=(_forest(rows, names),),
+        figures=(_forest(rows, names, measure),),
         data={"names": list(names), "difference": value, "interval": [low, high],
-              "rows": {r[0]: list(r[1:]) for r in rows}, "images": len(a)},
-        seed=a.seed,
+              "rows": {r[0]: list(r[1:]) for r in rows}, "images": count},
+        seed=seed,
         seconds=time.perf_counter() - started,
     )  # fmt: skip
 
 
-def _forest(rows: list, names: tuple[str, str]) -> Figure:  # type: ignore[type-arg]
+def _forest(rows: Sequence[Row], names: tuple[str, str], measure: str) -> Figure:
     with style():
         figure = new_figure(6.4, 1.0 + 0.24 * len(rows))
         axes = figure.subplots()
@@ -136,7 +147,10 @@ def _forest(rows: list, names: tuple[str, str]) -> Figure:  # type: ignore[type-
         axes.axvline(0, color=GRID, linewidth=1, linestyle=(0, (4, 3)))
         axes.set_yticks(range(len(rows))[::-1], [r[0] for r in rows])
         axes.tick_params(axis="y", length=0)
-        axes.set(xlabel=f"points; right of 0: {names[1]} is better", title="Difference of accuracy")
+        axes.set(
+            xlabel=f"points; right of 0: {names[1]} is better",
+            title=f"Difference of {measure[0].lower()}{measure[1:]}",
+        )
         axes.grid(axis="x")
         return render(
             figure,

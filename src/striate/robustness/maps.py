@@ -105,14 +105,14 @@ class MapExam:
         """Mean IoU of all images together over the classes that are present in the truth."""
         return float(mean_iou(counts.sum(0)))
 
+    def resampled(self, counts: np.ndarray) -> np.ndarray:
+        """Mean IoU (RESAMPLES,) of the same resamples of the images each time."""
+        k = counts.shape[-1]
+        return mean_iou((self.draws @ counts.reshape(len(counts), -1)).reshape(-1, k, k))
+
     def against_clean(self, counts: np.ndarray) -> tuple[float, float, float]:
         """Change of mean IoU with its 95 % interval, from resampling images (the same ones of both)."""
-        k = counts.shape[-1]
-
-        def many(c: np.ndarray) -> np.ndarray:
-            return mean_iou((self.draws @ c.reshape(len(c), -1)).reshape(-1, k, k))
-
-        change = many(counts) - many(self.clean)
+        change = self.resampled(counts) - self.resampled(self.clean)
         low, high = np.nanquantile(change, (0.025, 0.975))
         return self.iou(counts) - self.iou(self.clean), float(low), float(high)
 

@@ -216,14 +216,3 @@ def trained(target: str | Path | Run) -> Subject:
             f"there is no run at {target}; probes need the images of one, so give the folder that `striate train` made"
         )
     return open_subject(target)
-
-
-def classifier(target: str | Path | Run) -> tuple[Run, Subject]:
-    """A run that names classes of images. Raises UsageError for anything else."""
-    subject = trained(target)
-    assert subject.run is not None
-    if subject.run.labels_pixels:
-        raise UsageError(
-            f"{target} labels pixels; two runs are compared where they give an image one class"
-        )
-    return subject.run, subject

@@ -70,11 +70,7 @@ def probe_mask_run(
     run = subject.run
     assert run is not None
     source = mask_source_of(run, data)
-    split = source.test if len(source.test) else source.val if len(source.val) else source.train
-    model = Maps(subject).eval()
-    exam = MapExam(
-        model, *cut_images(run, split, min(images, IMAGES), seed), run.classes, coarsest(run), seed, run.temperature
-    )  # fmt: skip
+    exam = map_exam_of(subject, source, images, seed)
     tick = time.perf_counter()
     why = maps_at_chance(exam)
     pace = (time.perf_counter() - tick) / len(exam)
@@ -111,6 +107,17 @@ def probe_mask_run(
             found.append(run.add(checklist(list(run.findings()), maps=True)))
             report_run(run)
     return found
+
+
+def map_exam_of(subject: Subject, source: MaskSource, images: int, seed: int) -> MapExam:
+    """The exam of a run's network on its test images, or on the others where it has none."""
+    run = subject.run
+    assert run is not None
+    split = source.test if len(source.test) else source.val if len(source.val) else source.train
+    pictures, masks = cut_images(run, split, min(images, IMAGES), seed)
+    return MapExam(
+        Maps(subject).eval(), pictures, masks, run.classes, coarsest(run), seed, run.temperature
+    )
 
 
 def stored(run: Run, finding: Finding) -> Finding:

@@ -7,12 +7,16 @@ from pathlib import Path
 
 from striate.errors import DataError, RunError, UsageError
 from striate.findings import Finding
-from striate.robustness import Exam, at_chance, resolve_probes
-from striate.robustness import compare as compare_exams
+from striate.robustness import Exam, at_chance, compare, resolve_probes
+from striate.robustness.map_comparison import compare_maps
+from striate.robustness.map_probes import resolve_map_probes
+from striate.robustness.maps import MapExam, maps_at_chance
 from striate.runs.evaluate import report_run
 from striate.runs.images import images_of, source_of
-from striate.runs.probing import IMAGES, Progress, classifier, exam_of
+from striate.runs.probing import IMAGES, Progress, exam_of, trained
+from striate.runs.probing_masks import map_exam_of, mask_source_of
 from striate.runs.run import Run
+from striate.runs.subject import Subject
 
 
 def compare_runs(
@@ -23,36 +27,66 @@ def compare_runs(
 
     Raises RunError where one may have learned the other's test images: then pass --data with images new to both.
     """
-    probes = resolve_probes(names) if names else []
-    subjects = [classifier(first), classifier(second)]
-    (a, _), (b, _) = subjects
+    subjects = [trained(first), trained(second)]
+    a, b = [s.run for s in subjects if s.run is not None]
+    if a.labels_pixels != b.labels_pixels:
+        raise UsageError(
+            f"one of {a.path} and {b.path} gives an image one class and the other each pixel; compare runs of one kind"
+        )
     if a.classes != b.classes:
         raise UsageError(
             f"{a.path} and {b.path} know different classes; compare runs of the same data"
         )
+    resolve = resolve_map_probes if a.labels_pixels else resolve_probes
+    probes = resolve(names) if names else []
     if data is None:
-        same = a.info["data"]["fingerprint"] == b.info["data"]["fingerprint"]
-        splits = [(r.recipe.seed, r.recipe.val, r.recipe.test) for r in (a, b)]
-        # A source with a test split of its own has the same one whatever the seed.
-        test = [source_of(r).test.keys for r in (a, b)] if same and splits[0] != splits[1] else None
-        if not same or (test is not None and list(test[0]) != list(test[1])):
-            raise RunError(
-                f"{a.path} and {b.path} were tested on different images, so one may have learned the other's; "
-                "pass images that are new to both with --data"
-            )
-    exams: list[Exam] = []
-    for run, subject in subjects:
-        batch, labels = images_of(run, "test", limit=images, seed=seed, data=data)
-        exam = exam_of(subject, batch, labels, seed)
-        stopped = at_chance(exam)
-        if stopped is not None:
-            raise DataError(f"{run.path}: {stopped.verdict}")
-        exams.append(exam)
+        _same_test_images(a, b)
     titles = (a.path.name, b.path.name)
     if titles[0] == titles[1]:
         titles = (str(a.path), str(b.path))
-    found = compare_exams(exams[0], exams[1], titles, probes, progress)
-    for run, _ in subjects:
+    if a.labels_pixels:
+        maps = [_map_exam(subject, images, seed, data) for subject in subjects]
+        found = compare_maps(maps[0], maps[1], titles, probes, progress)
+    else:
+        exams = [_exam(subject, images, seed, data) for subject in subjects]
+        found = compare(exams[0], exams[1], titles, probes, progress)
+    for run in (a, b):
         run.add(found)
         report_run(run)
     return found
+
+
+def _same_test_images(a: Run, b: Run) -> None:
+    same = a.info["data"]["fingerprint"] == b.info["data"]["fingerprint"]
+    splits = [(r.recipe.seed, r.recipe.val, r.recipe.test) for r in (a, b)]
+    if same and splits[0] != splits[1]:
+        # A source with a test split of its own has the same one whatever the seed.
+        opened = mask_source_of if a.labels_pixels else source_of
+        test = [list(opened(r).test.keys) for r in (a, b)]
+        same = test[0] == test[1]
+    if not same:
+        raise RunError(
+            f"{a.path} and {b.path} were tested on different images, so one may have learned the other's; "
+            "pass images that are new to both with --data"
+        )
+
+
+def _exam(subject: Subject, images: int, seed: int, data: str | None) -> Exam:
+    run = subject.run
+    assert run is not None
+    batch, labels = images_of(run, "test", limit=images, seed=seed, data=data)
+    exam = exam_of(subject, batch, labels, seed)
+    stopped = at_chance(exam)
+    if stopped is not None:
+        raise DataError(f"{run.path}: {stopped.verdict}")
+    return exam
+
+
+def _map_exam(subject: Subject, images: int, seed: int, data: str | None) -> MapExam:
+    run = subject.run
+    assert run is not None
+    exam = map_exam_of(subject, mask_source_of(run, data), images, seed)
+    why = maps_at_chance(exam)
+    if why is not None:
+        raise DataError(f"{run.path}: {why}")
+    return exam
