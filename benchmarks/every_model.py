@@ -33,7 +33,6 @@ from torch.utils import _pytree as pytree
 from striate.errors import GeometryError
 from striate.geometry import Geometry, trace
 
-MOST = 300_000_000  # parameters of a model that is given memory; larger ones are traced on meta
 CLIPS = {"mvit": (16, 224, 224), "swin3d": (16, 224, 224), "s3d": (16, 224, 224), "r3d": (16, 112, 112),
          "mc3": (16, 112, 112), "r2plus1d": (16, 112, 112)}  # fmt: skip
 
@@ -142,7 +141,7 @@ def state(module: nn.Module) -> dict[str, Any]:
     return found
 
 
-def check(library: str, name: str) -> dict[str, Any]:
+def check(library: str, name: str, most: int) -> dict[str, Any]:
     """What was found for one model; `faults` is empty if all holds."""
     row: dict[str, Any] = {"library": library, "model": name, "faults": []}
     try:
@@ -152,7 +151,7 @@ def check(library: str, name: str) -> dict[str, Any]:
         return row
     row["parameters"] = sum(p.numel() for p in module.parameters())
     wanted = {training: plain(module.train(training), shape) for training in (False, True)}
-    if row["parameters"] <= MOST:
+    if row["parameters"] <= most:
         give_memory(module)
     for training in (False, True):
         form = "training" if training else "evaluation"
@@ -211,11 +210,17 @@ def main() -> None:
         "--match", default="", help="only models whose name holds this regular expression"
     )
     parser.add_argument("--out", type=Path, default=Path("every_model.jsonl"))
+    parser.add_argument(
+        "--most",
+        type=int,
+        default=300_000_000,
+        help="parameters of a model that is given memory; larger ones are traced on meta",
+    )
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     with args.out.open("a", encoding="utf-8") as out:
         for library, name in wanted(args):
-            row = check(library, name)
+            row = check(library, name, args.most)
             print(json.dumps(row), file=out, flush=True)
             for fault in row["faults"]:
                 print(f"{library}/{name}: {fault}", flush=True)
