@@ -38,7 +38,11 @@ class Table:
         if value is None:
             return "–"
         spec = self.formats[column] if self.formats else ""
-        return format(value, spec) if spec and not isinstance(value, str) else str(value)
+        if not spec or isinstance(value, str):
+            return str(value)
+        shown = format(value, spec)
+        nothing = shown.startswith("-") and not any(c in "123456789" for c in shown)
+        return shown.replace("-", "+" if "+" in spec else "") if nothing else shown  # no -0.00
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -116,3 +116,10 @@ def test_wide_characters_are_measured_as_the_terminal_draws_them() -> None:
         if line.rstrip().endswith(("1", "2"))
     ]
     assert [line.rstrip() for line in lines] == ["  猫科動物  1", "  dog       2"]
+
+
+def test_nothing_is_not_negative() -> None:
+    table = Table(
+        columns=("a", "b", "c"), rows=((-0.001, -0.0004, -0.02),), formats=("+.2f", ".1%", ".2f")
+    )
+    assert [table.text(0, k) for k in range(3)] == ["+0.00", "0.0%", "-0.02"]
