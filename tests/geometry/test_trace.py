@@ -367,6 +367,7 @@ def test_inference_mode_changes_nothing() -> None:
     assert found == plain
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # by torch's compiler itself
 def test_a_compiled_module_is_traced_as_what_it_was_compiled_from() -> None:
     module = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU()).eval()
     plain = trace(module, (1, 1, 8, 8))
