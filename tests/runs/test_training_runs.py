@@ -15,7 +15,7 @@ from PIL import Image
 import striate
 from striate.data import Preparation
 from striate.errors import DataError, RunError, StriateError, TrainingError, UsageError
-from striate.runs import Listener, Run, load, predict, train
+from striate.runs import Listener, Run, load, predict, preparing, train
 from striate.training import checkpoint
 from striate.training.loop import Moment
 
@@ -265,9 +265,8 @@ def test_photographs_are_fine_tuned_from_packaged_weights(tmp_path: Path) -> Non
 def test_images_too_many_for_memory_come_from_workers_to_the_same_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    training = sys.modules["striate.runs.training"]
     a = train("digits", out=tmp_path / "a", **QUICK)
-    monkeypatch.setattr(training, "decoded_bytes", lambda *_: 1 << 60)
+    monkeypatch.setattr(preparing, "decoded_bytes", lambda *_: 1 << 60)
     b = train("digits", out=tmp_path / "b", workers=0, **QUICK)
     assert same(a, b)
 

@@ -10,6 +10,7 @@ from striate.experiments.learning import Shuffled, learn, seeded
 from striate.experiments.setting import Progress, silent
 
 KERNEL, KERNELS = 9, 2
+NAMES = ("vertical", "horizontal")  # of the classes
 TAU = 10.0
 STARTS = 16
 RATE, BATCH, EPOCHS = 0.02, 50, 8

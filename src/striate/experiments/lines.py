@@ -15,11 +15,10 @@ from striate.experiments.line_pages import (
     domain_page,
     lecture_page,
     network_page,
-    spectrum_page,
     training_page,
-    wave_page,
 )
 from striate.experiments.line_spectra import Reader
+from striate.experiments.line_wave_pages import spectrum_page, wave_page
 from striate.experiments.setting import Setting
 from striate.findings import Finding
 from striate.robustness import KINDS

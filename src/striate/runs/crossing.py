@@ -13,8 +13,8 @@ from striate.data.batches import MemoryImages, OrderedBatches
 from striate.errors import UsageError
 from striate.runs.listener import Listener
 from striate.runs.plan import Plan
+from striate.runs.preparing import EVALUATION_BATCH, prepare
 from striate.runs.run import Run
-from striate.runs.training import EVALUATION_BATCH, prepare
 from striate.training.loop import fit, predict_logits
 
 

@@ -31,10 +31,11 @@ from striate.runs.evaluate import report_run
 from striate.runs.images import balanced, images_of, source_of
 from striate.runs.listener import Listener
 from striate.runs.plan import Plan
+from striate.runs.preparing import prepare
 from striate.runs.probing_masks import cut_images, mask_source_of
 from striate.runs.run import Run
 from striate.runs.subject import open_subject
-from striate.runs.training import prepare, rate
+from striate.runs.training import rate
 from striate.runs.watching import UPDATES, updates_of
 from striate.training.loop import logits_of
 

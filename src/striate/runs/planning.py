@@ -1,0 +1,126 @@
+"""Planning: from what a person chose, and the data, to a recipe with every setting decided."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from striate.data import Source, check, choose_preparation, open_source
+from striate.data.masks import MaskSource, is_mask_data
+from striate.errors import RunError, UsageError
+from striate.models import labels_pixels
+from striate.models import preparation as preparation_of
+from striate.runs.listener import Listener
+from striate.runs.mask_training import open_mask_data, plan_masks
+from striate.runs.plan import Plan
+from striate.runs.preparing import LEAST_IMAGES, require, require_memory
+from striate.runs.record import now, versions
+from striate.runs.run import FORMAT, Run
+from striate.training.choose import Facts, choose, choose_model
+from striate.training.recipe import Recipe
+
+
+def source_name(data: str) -> str:
+    """What a run is called after: the source's name, or the folder's."""
+    name = Path(data).expanduser().resolve().name if any(c in data for c in "/\\.~") else data
+    return name or "run"
+
+
+def open_data(recipe: Recipe, listener: Listener) -> Source | MaskSource:
+    """The recipe's source, checked. Raises DataError or UsageError."""
+    listener.stage("reading images")
+    if is_mask_data(recipe.data):
+        return open_mask_data(recipe, listener)
+    source = open_source(
+        recipe.data,
+        seed=recipe.seed,
+        val=recipe.val,
+        test=recipe.test,
+        count=recipe.count,
+        progress=listener.count,
+    )
+    listener.finding(check(source))
+    return source
+
+
+def plan_from(recipe: Recipe, device: torch.device, listener: Listener) -> Plan:
+    """Open and check the data, and decide everything that the recipe leaves open."""
+    source = open_data(recipe, listener)
+    if isinstance(source, MaskSource):
+        plan = plan_masks(recipe, source, device)
+        listener.decided(plan.recipe, plan.why)
+        require_memory(plan, device)
+        return plan
+    if recipe.model is not None and labels_pixels(recipe.model):
+        raise UsageError(
+            f"{recipe.model} labels every pixel, and {recipe.data} has one class an image; give images with masks (a "
+            "folder of images/ and masks/), or a model that classifies, such as resnet18"
+        )
+    largest = int(source.train.sizes.max())
+    spec, pretrained, reason = choose_model(
+        recipe, photographs=source.photographs, size=recipe.size or largest
+    )
+    why = [f"model = {spec}: {reason}"] if recipe.model is None else []
+    if recipe.size is not None:  # before any image is brought to that size
+        require(4 * 16 * LEAST_IMAGES * recipe.size**2, f"{recipe.size} x {recipe.size}", device)
+    known = preparation_of(spec) if pretrained else None
+    preparation = choose_preparation(
+        source,
+        size=recipe.size or (known.size if known else None),
+        channels=recipe.channels or (3 if known else None),
+        mean=known.mean if known else None,
+        std=known.std if known else None,
+        fit=cast(Any, recipe.fit),
+        interpolation=cast(Any, known.interpolation) if known else None,
+    )
+    facts = Facts(
+        images=min(len(source.train), recipe.limit or len(source.train)),
+        height=preparation.height,
+        width=preparation.width,
+        channels=preparation.channels,
+        classes=len(source.classes),
+        photographs=source.photographs,
+        flip=source.horizontal_flip,
+        gpu=device.type == "cuda",
+    )
+    chosen, more = choose(recipe.replace(model=spec, pretrained=pretrained), facts)
+    listener.decided(chosen, [*why, *preparation.why, *more])
+    plan = Plan(
+        recipe=chosen, source=source, preparation=preparation, why=[*why, *preparation.why, *more]
+    )
+    require_memory(plan, device)
+    return plan
+
+
+def plan_again(run: Run, listener: Listener) -> Plan:
+    """The plan of a run that was stopped. Raises RunError when its data changed."""
+    if run.finished:
+        raise RunError(f"{run.path} is finished; train a new run instead of resuming this one")
+    source = open_data(run.recipe, listener)
+    if source.fingerprint != run.info["data"]["fingerprint"]:
+        raise RunError(
+            f"the images of {run.recipe.data} changed since {run.path} began; train a new run"
+        )
+    return Plan(recipe=run.recipe, source=source, preparation=run.preparation, why=[])
+
+
+def first_info(plan: Plan) -> dict[str, Any]:
+    """What `run.toml` says before the first step."""
+    source = plan.source
+    return {
+        "format": FORMAT,
+        "task": "masks" if isinstance(source, MaskSource) else "classes",
+        "created": now(),
+        "finished": False,
+        "classes": list(source.classes),
+        "recipe": plan.recipe.to_dict(),
+        "preparation": plan.preparation.to_dict(),
+        "data": {
+            "where": source.where,
+            "fingerprint": source.fingerprint,
+            **{name: len(split) for name, split in source.splits.items()},
+        },
+        "versions": versions(),
+    }
