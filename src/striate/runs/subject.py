@@ -12,6 +12,7 @@ from torch import nn
 
 from striate.data import Preparation, read_image
 from striate.errors import UsageError
+from striate.memory import keep_large_buffers
 from striate.models import MODELS, build, imagenet_classes
 from striate.models import preparation as preparation_of
 from striate.runs.run import Run
@@ -82,6 +83,7 @@ def open_subject(target: str | Path | Run, *, weights: str | Path | None = None)
     target: a run, its folder, or a spec such as `efficientnet-lite0` or `timm/NAME`. weights: a file for a spec instead
     of published ones. Raises UsageError or RunError where there is no such run, spec or weights.
     """
+    keep_large_buffers()  # what follows runs the network many times
     if not isinstance(target, Run) and Path(target).is_dir():
         target = Run.load(target)
     if isinstance(target, Run):
