@@ -245,6 +245,11 @@ REFUSED: list[tuple[Callable[[], nn.Module], Any, str]] = [
         r"1 \(Linear\) refuses .*give the input shape",
     ),
     (
+        models.resnet18,
+        (3, 64, 64),
+        r"bn1 \(BatchNorm2d\) refuses .*with the number of images first: \(1, 3, 64, 64\)",
+    ),
+    (
         lambda: models.vit_b_16(),
         (1, 3, 64, 64),
         "VisionTransformer refuses an input of 1x3x64x64: Wrong image height",

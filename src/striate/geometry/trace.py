@@ -209,9 +209,11 @@ def _refused(error: Exception, where: str, args: list[Tensor], call: str) -> Geo
             "trace the parts before and after it, or replace that step"
         )
     shape = " and ".join("x".join(map(str, a.shape)) for a in args)
-    return GeometryError(
-        f"{where} refuses an input of {shape}: {call}{text}; give the input shape that the network was made for"
-    )
+    hint = "give the input shape that the network was made for"
+    if len(args) == 1 and args[0].dim() == 3:
+        first = ", ".join(map(str, args[0].shape))
+        hint += f", with the number of images first: (1, {first})"
+    return GeometryError(f"{where} refuses an input of {shape}: {call}{text}; {hint}")
 
 
 def _put_back(value: Any, copy: Any) -> None:
