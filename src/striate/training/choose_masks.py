@@ -112,7 +112,7 @@ def choose_for_masks(recipe: Recipe, facts: MaskFacts) -> tuple[Recipe, list[str
         )
     if recipe.budget is None:
         crops = max(facts.pixels / size**2, facts.images)
-        seen = 24_000 if not tuned else 8_000
+        seen = 8_000 if tuned else 15_000 if drawn else 24_000
         epochs = float(round(min(max(seen * 96**2 / size**2 / crops, 4), 400)))
         changes["epochs"] = pick("epochs", epochs, f"about {epochs * crops:,.0f} crops seen")
     return recipe.replace(**changes), why
