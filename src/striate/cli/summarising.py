@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from striate.cli.console import err, out, print_csv
-from striate.errors import UsageError
+from striate.errors import GeometryError, UsageError
 from striate.report.wording import cell, within
 
 if TYPE_CHECKING:
@@ -75,8 +75,13 @@ def summary_command(
     for value, name, needs in ((image, "--image", figure), (layer, "--layer", drawing)):
         if value is not None and needs is None:
             raise UsageError(f"{name} belongs to a figure; add --figure FILE.png")
-    module, shape = network_of(target, parse_shape(input) if input is not None else None, classes)
-    geometry = trace(module, (1, *shape))
+    wanted = parse_shape(input) if input is not None else None
+    module, shape = network_of(target, wanted, classes)
+    try:
+        geometry = trace(module, (1, *shape))
+    except GeometryError:
+        network_of(target, wanted, classes, check=True)  # says which size fits, if it is that
+        raise
     named = None if layer is None else geometry.record(layer).name
     drawn: list[tuple[Path, Callable[[], Figure]]] = []
     if figure is not None:
@@ -102,7 +107,8 @@ def summary_command(
     elif format == "csv":
         print_csv(summary_rows(geometry, depth=depth))
     else:
-        show(geometry, summary(geometry, depth=depth), f"{target} on {' × '.join(map(str, shape))}")
+        table = summary(geometry, depth=depth, figure=False)
+        show(geometry, table, f"{target} on {' × '.join(map(str, shape))}")
 
 
 def last_map(geometry: Geometry) -> str:
@@ -144,16 +150,17 @@ def writable(path: Path, force: bool) -> None:
 
 
 def network_of(
-    target: str, shape: tuple[int, int, int] | None, classes: int | None
+    target: str, shape: tuple[int, int, int] | None, classes: int | None, *, check: bool = False
 ) -> tuple[nn.Module, tuple[int, int, int]]:
     """The network of a run or of a spec (without memory for its weights), and the shape (C, H, W) of its input."""
     import torch
 
     from striate.models import MODELS, build
     from striate.models import preparation as preparation_of
-    from striate.runs import load
 
     if (Path(target) / "run.toml").is_file():
+        from striate.runs import load
+
         run = load(target)
         known = (run.preparation.channels, run.preparation.height, run.preparation.width)
         return run.model, shape or known
@@ -167,7 +174,13 @@ def network_of(
     usual = 2 if entry is not None and entry.pixels else 1000 if known[1] > 64 else 10
     wanted = shape or known
     with torch.device("meta"):
-        module = build(target, in_channels=wanted[0], num_classes=classes or usual, size=wanted[1:])
+        module = build(
+            target,
+            in_channels=wanted[0],
+            num_classes=classes or usual,
+            size=wanted[1:],
+            check=check,
+        )
     return module.eval(), wanted
 
 

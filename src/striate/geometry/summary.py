@@ -17,11 +17,11 @@ ROWS = 40  # the most rows of a table whose depth was not chosen
 NBSP = "\N{NO-BREAK SPACE}"
 
 
-def summary(geometry: Geometry, *, depth: int | None = None) -> Finding:
+def summary(geometry: Geometry, *, depth: int | None = None, figure: bool = True) -> Finding:
     """The layers of a network: output size, window, receptive field, parameters, products, share of the total.
 
     depth: levels of the module tree that are shown, what lies deeper is added up; chosen so that the table stays short
-    if not given. `summary_rows` has the same as exact numbers.
+    if not given. figure: with that of the receptive field growing. `summary_rows` has the same as exact numbers.
     """
     root = tree(geometry)
     depth = _depth(root, depth)
@@ -63,7 +63,7 @@ def summary(geometry: Geometry, *, depth: int | None = None) -> Finding:
         advice.append(
             f"{unused:,} parameter tensors are not used by this pass: {_listed(list(geometry.unused_params))}"
         )
-    figure = draw_growth(geometry)
+    grown = draw_growth(geometry) if figure else None
     return Finding(
         name="summary",
         title=f"{geometry.kind} on {_times(geometry.input_shape[1:])}",
@@ -71,7 +71,7 @@ def summary(geometry: Geometry, *, depth: int | None = None) -> Finding:
         status="warning" if unknown else "note",
         advice="; ".join(advice),
         tables=(table,),
-        figures=() if figure is None else (figure,),
+        figures=() if grown is None else (grown,),
         data={"totals": totals(geometry), "layers": summary_rows(geometry, depth=depth)},
     )
 

@@ -32,6 +32,8 @@ def start_layer(layer: nn.Module, nonlinearity: Nonlinearity = "relu") -> None:
     nonlinearity: what follows the layer, "linear" for logits.
     """
     assert isinstance(layer, Weighted)
+    if layer.weight.is_meta:
+        return  # no memory, nothing to draw; torch takes seconds to find that out
     fan_in = layer.weight[0].numel()
     nn.init.normal_(layer.weight, std=GAINS[nonlinearity] / math.sqrt(fan_in))
     if layer.bias is not None:
