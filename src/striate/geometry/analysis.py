@@ -37,7 +37,8 @@ def analyse(
     shapes = [s.shape for s in slots]
     operands: list[Operand | None] = [None] * len(slots)
     varies = [False] * len(slots)
-    weights: list[frozenset[str]] = [frozenset()] * len(slots)
+    none_held: frozenset[str] = frozenset()
+    weights = [none_held] * len(slots)
     numbers: dict[int, int] = {}  # slot -> index of its value
     values: list[Value] = []
     runs: list[tuple[str, int, bool]] = []  # operation, visit, whether it varies with the image
@@ -85,16 +86,14 @@ def analyse(
         if not wanted:
             continue
         for slot in call.inputs:
-            ensure_source(slot)
-        took = [o for o in (operands[slot] for slot in call.inputs) if o is not None]
+            if operands[slot] is None:
+                ensure_source(slot)
+        took = [o for slot in call.inputs if (o := operands[slot]) is not None]
         if len(took) < len(call.inputs):
             continue
         moves = any(varies[slot] for slot in call.inputs)
-        mine = (
-            frozenset().union(*[weights[slot] for slot in call.inputs])
-            if call.inputs
-            else frozenset()
-        )
+        held = [weights[slot] for slot in call.inputs if weights[slot]]
+        mine = none_held.union(*held)
         macs = multiply_adds(known.name, call, shapes)
         for slot in wanted:
             s = slots[slot]

@@ -28,6 +28,10 @@ from striate.geometry.tape_records import Call, Entry, Slot, Visit
 LITERAL = 4096  # the most numbers of a nameless constant that a value keeps
 
 
+PLAIN = frozenset({int, float, bool, type(None)})  # most arguments, told at once
+REFS = tuple(map(Ref, range(64)))  # most calls take fewer tensors
+
+
 class DataDependentError(Exception):
     """A call needs data that a meta tensor does not hold; `args[0]` is the operation."""
 
@@ -246,8 +250,11 @@ class Tape(TorchDispatchMode):
         """Arguments with a `Ref` for each tensor, whose entry goes to `taken`."""
         found: list[Any] = []
         for value in values:
-            if isinstance(value, Tensor):
-                found.append(Ref(len(taken)))
+            if type(value) in PLAIN:
+                found.append(value)
+            elif isinstance(value, Tensor):
+                at = len(taken)
+                found.append(REFS[at] if at < len(REFS) else Ref(at))
                 taken.append(self.entries.get(id(value)) or self.entry(value))
             elif isinstance(value, (list, tuple)):
                 found.append(self._template(value, taken))
@@ -259,7 +266,9 @@ class Tape(TorchDispatchMode):
         """Arguments with its meta tensor for each tensor."""
         found: list[Any] = []
         for value in values:
-            if isinstance(value, Tensor):
+            if type(value) in PLAIN:
+                found.append(value)
+            elif isinstance(value, Tensor):
                 entry = self.entries[id(value)]
                 if entry.meta is None:
                     entry.meta = stand_in(value)
