@@ -164,9 +164,9 @@ def _example(exam: MapExam, size: int, move: tuple[int, ...]) -> Figure:
     b = exam.maps(exam.images[..., r : r + size, c : c + size])[..., : size - r, : size - c]
     i = int((a != b).flatten(1).sum(1).argmax())
     with style():
-        figure = new_figure(7.2, 2.2)
-        panels = figure.subplots(1, 4)
         image = exam.images[i, :, r:size, c:size].permute(1, 2, 0).numpy().squeeze()
+        figure = new_figure(7.2, 0.4 + min(1.7 * image.shape[0] / image.shape[1], 3.4))
+        panels = figure.subplots(1, 4)
         k = max(1, len(exam.classes) - 1)
         for axes, (title, picture, more) in zip(
             panels,
