@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import striate
-from striate.cli import main
+
+Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
@@ -21,41 +23,30 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-def run(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
-    """Exit status, standard output and standard error."""
-    status = 0
-    try:
-        main([str(a) for a in arguments])
-    except SystemExit as stop:
-        status = int(stop.code or 0)
-    said = capsys.readouterr()
-    return status, said.out, said.err
-
-
-def test_few_probes_print_their_tables(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    status, out, _ = run(capsys, "probe", home / "a", "flip", "--images", "60")
+def test_few_probes_print_their_tables(home: Path, run: Run) -> None:
+    status, out, _ = run("probe", home / "a", "flip", "--images", "60")
     assert status == 0
     assert "Mirrored images" in out and "left-right" in out and "accuracy" in out
     assert "things to do for a network that matters are done" in " ".join(out.split())
     assert out.rstrip().endswith("report.html")
 
 
-def test_many_probes_print_a_sentence_each(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_many_probes_print_a_sentence_each(home: Path, run: Run) -> None:
     names = ("shift", "rotation", "scale", "flip")
-    status, out, _ = run(capsys, "probe", home / "a", *names, "--images", "40")
+    status, out, _ = run("probe", home / "a", *names, "--images", "40")
     assert status == 0
     assert all(w in out for w in ("Shifted", "Rotated", "Larger", "Mirrored", "Checklist"))
     assert "says the same" not in out  # a column of the tables
 
 
-def test_json_is_one_document(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    status, out, _ = run(capsys, "probe", home / "a", "flip", "--images", "40", "--format", "json")
+def test_json_is_one_document(home: Path, run: Run) -> None:
+    status, out, _ = run("probe", home / "a", "flip", "--images", "40", "--format", "json")
     assert status == 0
     assert [f["name"] for f in json.loads(out)] == ["probe-flip", "checklist"]
 
 
-def test_two_runs_are_compared(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    status, out, _ = run(capsys, "probe", home / "a", home / "b", "flip", "--images", "40")
+def test_two_runs_are_compared(home: Path, run: Run) -> None:
+    status, out, _ = run("probe", home / "a", home / "b", "flip", "--images", "40")
     assert status == 0
     assert "a against b" in out and "Neither is more robust under flip left-right" in " ".join(
         out.split()
@@ -74,10 +65,10 @@ def test_two_runs_are_compared(home: Path, capsys: pytest.CaptureFixture[str]) -
     ids=lambda v: " ".join(v) if isinstance(v, tuple) else None,
 )
 def test_wrong_arguments_end_with_2(
-    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+    home: Path, run: Run, monkeypatch: pytest.MonkeyPatch,
     arguments: tuple[str, ...], message: str,
 ) -> None:  # fmt: skip
     monkeypatch.chdir(home)
-    status, out, err = run(capsys, "probe", *arguments)
+    status, out, err = run("probe", *arguments)
     assert status == 2 and not out
     assert message in " ".join(err.split())

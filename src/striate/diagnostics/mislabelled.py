@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -24,16 +24,16 @@ def label_errors(
     classes: Sequence[str],
     *,
     keys: Sequence[str] | None = None,
-    images: Tensor | None = None,
+    images: Callable[[Sequence[int]], Tensor] | None = None,
     folds: int | None = None,
 ) -> Finding:
     """Images whose label a network contradicts with at least the confidence that it has on that class in general.
 
     probabilities: (N, C); best of networks that have not learned these images, then say of how many `folds`. labels: (N,)
-    int64. keys: the images' names; images: uint8 (N, C, H, W), for the figure. An image counts where another class is
-    likelier than its label and at least as likely as that class is, on average, where it is the label (the confident joint,
-    equation 1 of the paper). Nothing is named where the network knows hardly more than the largest class. Raises UsageError
-    where shapes do not fit, DataError for probabilities that are not finite.
+    int64. keys: the images' names; images: gives those of some indices, uint8 (n, C, H, W), for the figure. An image
+    counts where another class is likelier than its label and at least as likely as that class is, on average, where it is
+    the label (the confident joint, equation 1 of the paper). Nothing is named where the network knows hardly more than the
+    largest class. Raises UsageError where shapes do not fit, DataError for probabilities that are not finite.
     """
     n, c = probabilities.shape
     if labels.shape != (n,) or len(classes) != c or (keys is not None and len(keys) != n):
@@ -94,7 +94,10 @@ def label_errors(
         if rows
         else (),
         figures=(
-            draw([(images[i], classes[int(labels[i])], classes[int(suggested[i])]) for i in found]),
+            draw(
+                images(found[:SHOWN]),
+                [(classes[int(labels[i])], classes[int(suggested[i])]) for i in found[:SHOWN]],
+            ),
         )
         if found and images is not None
         else (),
@@ -120,18 +123,17 @@ def verdict_of(n: int, rows: Sequence[tuple[Cell, ...]], found: int, folds: int 
     )
 
 
-def draw(found: Sequence[tuple[Tensor, str, str]]) -> Figure:
-    """The surest images with their label and the class that is suggested."""
-    shown = found[:SHOWN]
-    columns = min(8, max(4, len(shown)))
-    rows = -(-len(shown) // columns)
+def draw(images: Tensor, names: Sequence[tuple[str, str]]) -> Figure:
+    """Images (n, C, H, W), uint8, each with its label and the class that is suggested."""
+    columns = min(8, max(4, len(names)))
+    rows = -(-len(names) // columns)
     with style():
         figure = new_figure(0.98 * columns, 1.3 * rows)
         grid = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes in grid:
             axes.axis("off")
-        for axes, (image, label, other) in zip(grid, shown, strict=False):
-            pixels = image.permute(1, 2, 0).to(torch.uint8).numpy()
+        for axes, image, (label, other) in zip(grid, images, names, strict=False):
+            pixels = image.permute(1, 2, 0).numpy()
             axes.imshow(pixels.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
             axes.set_title(
                 f"{label[:14]}\n→ {other[:14]}?", fontsize=8, fontweight="normal", loc="center"
@@ -139,7 +141,7 @@ def draw(found: Sequence[tuple[Tensor, str, str]]) -> Figure:
         return render(
             figure,
             caption="Above each image its label, and the class that is suggested.",
-            alt=f"{len(shown)} images whose labels are likely wrong.",
+            alt=f"{len(names)} images whose labels are likely wrong.",
             png=True,
             dpi=110,
         )

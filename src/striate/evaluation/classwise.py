@@ -89,6 +89,13 @@ def classwise(scores: Scores, *, seed: int = 0) -> tuple[Interval, Interval, Int
     """Precision, recall and F1, each an Interval of arrays (K,); NaN where a class has nothing
     to count.
     """
+    # Here, since torchmetrics takes a second to import, which a prediction need not wait for.
+    from torchmetrics.functional.classification import (
+        multiclass_f1_score,
+        multiclass_precision,
+        multiclass_recall,
+    )
+
     k = len(scores.classes)
     truth, said = scores.labels, scores.predicted
     hit = np.where(scores.correct, truth, k)  # column k collects what is wrong
@@ -114,12 +121,6 @@ def classwise(scores: Scores, *, seed: int = 0) -> tuple[Interval, Interval, Int
     value, low, high = bootstrap(statistic, len(scores), seed=seed)
     _, predicted, y = scores.tensors
     known = ~np.isnan(value)
-    from torchmetrics.functional.classification import (
-        multiclass_f1_score,
-        multiclass_precision,
-        multiclass_recall,
-    )
-
     peers = (multiclass_precision, multiclass_recall, multiclass_f1_score)
     measured = torch.cat([metric(predicted, y, k, average=None) for metric in peers])
     value = np.where(known, measured.double().numpy(), np.nan)

@@ -25,11 +25,12 @@ def confusion(probabilities: ArrayLike, labels: ArrayLike, classes: Sequence[str
 
     Raises DataError if the inputs do not fit together.
     """
+    # Here, since torchmetrics takes a second to import, which a prediction need not wait for.
+    from torchmetrics.functional.classification import multiclass_confusion_matrix
+
     scores = Scores.of(probabilities, labels, classes)
     k = len(scores.classes)
     _, predicted, y = scores.tensors
-    from torchmetrics.functional.classification import multiclass_confusion_matrix
-
     counts = multiclass_confusion_matrix(predicted, y, k).numpy()
     support = counts.sum(axis=1)
     wrong = counts.copy()

@@ -28,6 +28,9 @@ def calibration_error(scores: Scores, *, seed: int = 0) -> Interval:
     """Expected calibration error: mean distance of confidence from accuracy over 15 bins (Guo et
     al. 2017, eq. 3).
     """
+    # Here, since torchmetrics takes a second to import, which a prediction need not wait for.
+    from torchmetrics.functional.classification import multiclass_calibration_error
+
     bins = _bins(scores.confidence)
     gap = scores.correct - scores.confidence.astype(np.float64)
 
@@ -39,8 +42,6 @@ def calibration_error(scores: Scores, *, seed: int = 0) -> Interval:
 
     interval = bootstrap(error, len(scores), seed=seed, centred=True)
     p, _, y = scores.tensors
-    from torchmetrics.functional.classification import multiclass_calibration_error
-
     value = float(multiclass_calibration_error(p, y, len(scores.classes), n_bins=BINS, norm="l1"))
     return Interval(
         np.asarray(value),

@@ -20,6 +20,7 @@ from torch.utils import _pytree as pytree
 from striate.errors import GeometryError, UsageError
 from striate.geometry.analysis import analyse
 from striate.geometry.geometry import Geometry
+from striate.geometry.shapes import stand_in
 from striate.geometry.tape import META, DataDependentError, Tape
 from striate.geometry.tape_records import Visit
 
@@ -311,7 +312,7 @@ def _rnn_weights(parts: Parts, names: dict[int, tuple[str, str, Tensor]]) -> Non
             stand_ins = []
             for weight in sub._flat_weights:
                 assert isinstance(weight, Tensor)
-                meta = torch.empty_like(weight, device=META)
+                meta = stand_in(weight)
                 source, name, _ = names[id(weight)]
                 names[id(meta)] = (source, name, meta)
                 stand_ins.append(meta)

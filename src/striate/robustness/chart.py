@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from striate.figures import CYCLE, GRID, new_figure, render, style
+from striate.figures import CYCLE, GRID, INK, new_figure, render, style
 from striate.findings import Figure
 
 MARKS = ("o", "s", "^", "D", "v", "P")
@@ -85,7 +85,7 @@ def bars(
         tops = list(values)
         if intervals is not None:
             low, high = np.array(intervals).T
-            axes.hlines(y, low, high, color="#1f2328", linewidth=1.2)
+            axes.hlines(y, low, high, color=INK, linewidth=1.2)
             tops = [max(v, h) for v, h in zip(values, high, strict=True)]
         for place, value, top in zip(y, values, tops, strict=True):
             axes.annotate(

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from striate.figures import CYCLE, new_figure, render, style
+from striate.figures import CYCLE, GRID, new_figure, render, style
 from striate.findings import Figure, Finding, Table
 from striate.robustness.chart import MARKS, as_percent
 from striate.robustness.exam import Exam
@@ -65,7 +65,7 @@ def score_curves(
                 x, y, color=CYCLE[i % len(CYCLE)], marker=MARKS[i % len(MARKS)], markersize=3.5, label=name,
                 linewidth=2 if i == 0 else 1.2,
             )  # fmt: skip
-        axes.axvline(0, color="#8c959f", linewidth=0.8, linestyle=(0, (4, 3)))
+        axes.axvline(0, color=GRID, linewidth=0.8, linestyle=(0, (4, 3)))
         axes.set(xlabel=xlabel, ylim=(-0.02, 1.02), title=title)
         as_percent(axes.yaxis)
         axes.legend(loc="upper left", bbox_to_anchor=(1.01, 0.62))

@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -25,11 +26,11 @@ from striate.diagnostics import (
 )
 from striate.errors import StriateError, UsageError
 from striate.findings import Finding
-from striate.models import build, full_size, labels_pixels
 from striate.runs.crossing import out_of_fold
 from striate.runs.evaluate import report_run
 from striate.runs.images import balanced, images_of, source_of
 from striate.runs.listener import Listener
+from striate.runs.network import first_network
 from striate.runs.plan import Plan
 from striate.runs.preparing import prepare
 from striate.runs.probing_masks import cut_images, mask_source_of
@@ -201,7 +202,7 @@ class Bench:
         if self.folds is None:
             x, y, keys, raw = self.examples
             p = probabilities(self.model, x, run.temperature)
-            return label_errors(p, y, run.classes, keys=keys, images=raw)
+            return label_errors(p, y, run.classes, keys=keys, images=lambda at: raw[at])
         source = self.source
         assert isinstance(source, Source)
 
@@ -212,20 +213,15 @@ class Bench:
         p, judged = out_of_fold(
             run, source, self.folds, seed=self.seed, limit=self.limit, progress=progress
         )
-        found = label_errors(
-            p, torch.from_numpy(judged.train.labels), judged.classes, keys=judged.train.keys, folds=self.folds
-        )  # fmt: skip
-        if not found.data["images"]:
-            return found
-        shown = judged.train.take(found.data["images"][:24])
-        raw = torch.stack(
-            [torch.from_numpy(shown.prepare(i, run.preparation)) for i in range(len(shown))]
-        )
-        pictures = torch.zeros(len(judged.train), *raw.shape[1:], dtype=torch.uint8)
-        pictures[found.data["images"][:24]] = raw
+
+        def images(at: Sequence[int]) -> Tensor:
+            shown = judged.train.take(at)
+            prepared = [shown.prepare(i, run.preparation) for i in range(len(shown))]
+            return torch.from_numpy(np.stack(prepared))
+
         return label_errors(
-            p, torch.from_numpy(judged.train.labels), judged.classes, keys=judged.train.keys,
-            images=pictures, folds=self.folds,
+            p, torch.from_numpy(judged.train.labels), judged.classes, keys=judged.train.keys, images=images,
+            folds=self.folds,
         )  # fmt: skip
 
     def rates(self) -> Finding:
@@ -247,21 +243,8 @@ def begun(run: Run) -> nn.Module | None:
 
 
 def first_model(run: Run) -> nn.Module:
-    """The network as the run's training began with it: drawn by its seed, or pretrained with a new head."""
-    recipe = run.recipe
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
-        return full_size(
-            build(
-                str(recipe.model),
-                in_channels=run.preparation.channels,
-                num_classes=len(run.classes),
-                size=None if labels_pixels(str(recipe.model)) else run.preparation.size,
-                pretrained=bool(recipe.pretrained),
-                weights=recipe.weights,
-                **recipe.model_options,
-            )
-        )
+    """The network as the run's training began with it."""
+    return first_network(run.recipe, run.preparation, len(run.classes))
 
 
 def probabilities(model: nn.Module, x: Tensor, temperature: float) -> Tensor:

@@ -14,9 +14,10 @@ from striate.data.batches import DiskImages, Images, MemoryImages, OrderedBatche
 from striate.data.masks import MaskSource
 from striate.errors import GeometryError, UsageError
 from striate.geometry import trace
-from striate.models import build, full_size, head, labels_pixels, layer_groups
+from striate.models import head, layer_groups
 from striate.runs.listener import Listener
 from striate.runs.mask_training import prepare_masks
+from striate.runs.network import build_network, first_network
 from striate.runs.plan import Job, Plan
 from striate.training.averaging import WeightAverage
 from striate.training.loop import Batches, Training, fit, predict_logits
@@ -35,13 +36,15 @@ def require_memory(plan: Plan, device: torch.device) -> None:
 
     Raises UsageError also for a model that does not exist or does not fit the images.
     """
-    preparation = plan.preparation
+    recipe, preparation, classes = plan.recipe, plan.preparation, len(plan.source.classes)
     with torch.device("meta"):
-        skeleton = build_model(plan, fresh=True)
+        skeleton = build_network(recipe, preparation, classes, fresh=True)
     shape = (1, preparation.channels, preparation.height, preparation.width)
     try:
         geometry = trace(skeleton, shape)
     except GeometryError:
+        with torch.device("meta"):
+            build_network(recipe, preparation, classes, fresh=True, check=True)
         return  # a network that cannot be traced may still train
     least = 8 * geometry.total_params + LEAST_IMAGES * geometry.total_activation_bytes
     require(least, f"{preparation.height} x {preparation.width}", device)
@@ -82,26 +85,9 @@ def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def build_model(plan: Plan, *, fresh: bool = False) -> nn.Module:
-    """The recipe's network for the plan's images and classes; `fresh` without any given weights."""
-    recipe, preparation = plan.recipe, plan.preparation
-    network = build(
-        str(recipe.model),
-        in_channels=preparation.channels,
-        num_classes=len(plan.source.classes),
-        size=None if labels_pixels(str(recipe.model)) else preparation.size,
-        pretrained=bool(recipe.pretrained) and not fresh,
-        weights=None if fresh else recipe.weights,
-        **recipe.model_options,
-    )
-    return full_size(network)
-
-
 def make_model(plan: Plan, device: torch.device) -> nn.Module:
     """The network with its first weights: drawn from the recipe's seed, or pretrained."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(plan.recipe.seed)
-        model = build_model(plan)
+    model = first_network(plan.recipe, plan.preparation, len(plan.source.classes))
     return model.to(device).to(memory_format=torch.channels_last)
 
 

@@ -15,7 +15,7 @@ from torch import nn
 from striate.data import Preparation
 from striate.errors import RunError, UsageError
 from striate.findings import Finding
-from striate.models import build, full_size, labels_pixels
+from striate.runs.network import build_network
 from striate.training import Recipe
 from striate.training.checkpoint import write_atomically
 
@@ -100,16 +100,7 @@ class Run:
 
     def empty_model(self) -> nn.Module:
         """The network with fresh weights."""
-        spec = str(self.recipe.model)
-        network = build(
-            spec,
-            in_channels=self.preparation.channels,
-            num_classes=len(self.classes),
-            size=None if labels_pixels(spec) else self.preparation.size,
-            check=False,  # it was trained at this size
-            **self.recipe.model_options,
-        )
-        return full_size(network)
+        return build_network(self.recipe, self.preparation, len(self.classes), fresh=True)
 
     @cached_property
     def model(self) -> nn.Module:

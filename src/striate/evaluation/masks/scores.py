@@ -14,9 +14,10 @@ TOLERANCE = 0.0075  # of the image's diagonal: how far off a boundary may lie; P
 
 def confusion_matrix(predicted: torch.Tensor, truth: torch.Tensor, classes: int) -> np.ndarray:
     """Pixels by true class (row) and predicted class (column), (K, K) int64; pixels of truth IGNORE are left out."""
-    valid = truth != IGNORE
+    # Here, since torchmetrics takes a second to import, which a prediction need not wait for.
     from torchmetrics.functional.classification import multiclass_confusion_matrix
 
+    valid = truth != IGNORE
     counts = multiclass_confusion_matrix(
         predicted[valid].long(), truth[valid].long(), num_classes=classes, validate_args=False
     )
