@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from striate.data.naming import ignored, in_order
+from striate.data.naming import alike, ignored, in_order, normal
 
 
 def test_numbers_in_names_count_as_numbers() -> None:
@@ -40,3 +40,25 @@ def test_any_names_have_an_order_that_does_not_depend_on_theirs(names: list[str]
 )
 def test_what_operating_systems_leave_is_ignored(name: str, is_ignored: bool) -> None:
     assert ignored(name) == is_ignored
+
+
+def test_composed_and_decomposed_names_are_one() -> None:
+    assert "cafe\u0301" != "caf\u00e9"
+    assert normal("cafe\u0301") == normal("caf\u00e9") == "caf\u00e9"
+    assert normal("\udce4fer") == "\udce4fer"  # bytes that are no UTF-8, as os.listdir gives them
+
+
+@pytest.mark.parametrize(
+    "other",
+    ["Cat", "cat ", " CAT", "\uff43\uff41\uff54", "cat\u200b", "\ufeffcat", "cat\u00a0"],
+    ids=ascii,
+)
+def test_names_that_a_person_would_call_the_same(other: str) -> None:
+    assert alike(other) == alike("cat")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("cat", "cats"), ("a b", "ab"), ("1", "10"), ("+", "-"), ("é", "e")]
+)
+def test_names_that_differ(one: str, other: str) -> None:
+    assert alike(one) != alike(other)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 
 SPLIT_NAMES = {
@@ -14,6 +15,25 @@ SPLIT_NAMES = {
     "test": "test",
     "testing": "test",
 }
+
+
+def normal(name: str) -> str:
+    """`name` in Unicode's composed form (NFC): equal names that macOS and others write in different bytes become equal.
+
+    For comparing and showing; a file is opened by the name that its folder lists.
+    """
+    return unicodedata.normalize("NFC", name)
+
+
+def alike(name: str) -> str:
+    """A key that is equal for names that a person would call the same: whatever the case, the width and the blanks.
+
+    >>> alike("Caf\u00e9  noir ") == alike("CAFE\u0301\u00a0NOIR")
+    True
+    """
+    text = unicodedata.normalize("NFKC", name).casefold()
+    text = "".join(c for c in text if unicodedata.category(c) != "Cf")  # zero-width characters, BOM
+    return unicodedata.normalize("NFC", " ".join(re.split(r"[\s_]+", text)).strip())
 
 
 def natural(name: str) -> tuple[object, ...]:
