@@ -20,13 +20,15 @@ class Tree:
     """images, folders, tables: paths relative to the root, as tuples, in natural order.
 
     tables are files called metadata.csv or labels.csv; others counts the remaining files by suffix;
-    closed are the folders that could not be listed, with the reason.
+    files are all the files that are not among the images; closed are the folders that could not be
+    listed, with the reason.
     """
 
     images: list[Parts] = field(default_factory=list)
     folders: list[Parts] = field(default_factory=list)
     tables: list[Parts] = field(default_factory=list)
     unsupported: list[Parts] = field(default_factory=list)
+    files: list[Parts] = field(default_factory=list)
     closed: dict[str, str] = field(default_factory=dict)
     others: Counter[str] = field(default_factory=Counter)
 
@@ -75,7 +77,9 @@ def grow(root: Path) -> Tree:
             suffix = PurePosixPath(entry.name).suffix.lower()
             if suffix in SUFFIXES:
                 tree.images.append(below)
-            elif suffix in UNSUPPORTED:
+                continue
+            tree.files.append(below)
+            if suffix in UNSUPPORTED:
                 tree.unsupported.append(below)
             elif entry.name.lower() in TABLES:
                 tree.tables.append(below)
