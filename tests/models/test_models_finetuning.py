@@ -1,15 +1,20 @@
-"""The head, and the layers from input to head."""
+"""The head, how a fine-tuning begins, and the layers from input to head."""
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
+
 import pytest
+import skimage.data
 import torch
 import torchvision
 from torch import nn
 
 from striate import models
 from striate.errors import UsageError
-from striate.models import head, layer_groups
+from striate.models import head, layer_groups, load_weights
+from striate.models.finetuning import class_layers, start_head
 
 TIMM = [
     "timm/resnet18",
@@ -135,3 +140,117 @@ def test_several_classifiers_are_one_head() -> None:
 def test_a_network_without_parameters_has_no_head() -> None:
     with pytest.raises(UsageError, match=r"Sequential has no parameters, so it has no head"):
         head(nn.Sequential(nn.ReLU()))
+
+
+# Families of timm whose heads differ in form: linear, convolution, list, two distilled, norm and
+# linear, MLP, class attention with an auxiliary head.
+FAMILIES = [
+    "timm/resnet10t", "timm/test_vit", "timm/dla46_c", "timm/crossvit_tiny_240", "timm/levit_128s",
+    "timm/repvit_m0_9", "timm/deit_tiny_distilled_patch16_224", "timm/caformer_s18", "timm/volo_d1_224",
+    "timm/efficientvit_b0", "timm/vgg11", "timm/efficientvim_m1", "timm/test_convnext", "timm/nf_resnet26",
+]  # fmt: skip
+TORCHVISION = [
+    "squeezenet1_1", "mobilenet_v3_small", "resnet18", "densenet121", "inception_v3", "googlenet", "vit_b_16",
+    "swin_t", "maxvit_t", "convnext_tiny", "efficientnet_b0", "shufflenet_v2_x0_5", "mnasnet0_5", "vgg11",
+]  # fmt: skip
+
+
+def of_torchvision(name: str, classes: int) -> nn.Module:
+    make = getattr(torchvision.models, name)
+    beside = {"init_weights": False} if name in ("inception_v3", "googlenet") else {}
+    with torch.device("meta"):
+        network: nn.Module = make(num_classes=classes, **beside)
+    return network
+
+
+@pytest.mark.parametrize("spec", [*models.names(), *FAMILIES, *TORCHVISION, "googlenet with aux"])
+def test_the_layers_of_the_classes_are_those_that_change_with_them(spec: str) -> None:
+    def make(classes: int) -> nn.Module:
+        if spec in TORCHVISION:
+            return of_torchvision(spec, classes)
+        if spec == "googlenet with aux":
+            return meta("googlenet", aux=True, num_classes=classes)
+        return meta(spec, num_classes=classes)
+
+    few, many = make(7), make(9)
+    shapes = {n: p.shape for n, p in many.named_parameters()}
+    changed = {n for n, p in few.named_parameters() if p.shape != shapes[n]}
+    inside = {id(p) for layer in class_layers(few) for p in layer.parameters()}
+    assert changed == {n for n, p in few.named_parameters() if id(p) in inside}
+
+
+def first_loss(network: nn.Module, images: torch.Tensor, classes: int) -> float:
+    """The cross-entropy with which a training on these images begins, over ln(classes)."""
+    with torch.no_grad():
+        y = network.eval()(images)
+    logits = y if isinstance(y, torch.Tensor) else y[0]
+    target = torch.arange(len(images)) % classes
+    if logits.dim() == 4:
+        target = target[:, None, None].expand(-1, *logits.shape[2:])
+    loss = nn.functional.cross_entropy(logits, target)
+    return float(loss) / math.log(classes)
+
+
+def photographs(side: int) -> torch.Tensor:
+    """Six crops of three photographs, as the packaged weights take them."""
+    taken = [skimage.data.chelsea(), skimage.data.coffee(), skimage.data.rocket()]
+    crops = [photo[o : o + side, o : o + side] for o in (0, 150) for photo in taken]
+    return torch.stack([torch.from_numpy(c.copy()).permute(2, 0, 1) for c in crops]) / 128 - 1
+
+
+@pytest.mark.parametrize("classes", [2, 30])
+@pytest.mark.parametrize(
+    "spec",
+    ["efficientnet-lite0", "timm/tf_efficientnet_lite0", "unet:efficientnet-lite0", "fcn8s:efficientnet-lite0"],
+)  # fmt: skip
+def test_every_fine_tuning_begins_at_the_loss_of_guessing(spec: str, classes: int) -> None:
+    torch.manual_seed(classes)
+    network = models.build(spec, num_classes=classes, pretrained=True)
+    assert first_loss(network, photographs(128), classes) == pytest.approx(1, abs=0.1)
+    for layer in class_layers(network):
+        assert float(layer.weight.detach().std()) < 0.02
+        assert not layer.bias.any()
+
+
+@pytest.mark.parametrize("spec", ["timm/test_vit", "timm/test_byobnet", "timm/levit_128s"])
+def test_a_replaced_head_of_timm_begins_at_the_loss_of_guessing(
+    spec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with weights from the hub: timm's `create_model(pretrained=True)` then fills all but the head."""
+    monkeypatch.setattr(models.building.hub, "_reachable_weights", lambda name: {})
+    monkeypatch.setattr("timm.models._builder.load_pretrained", lambda *args, **options: None)
+    torch.manual_seed(0)
+    network = models.build(spec, num_classes=3, pretrained=True)
+    side = 224 if "levit" in spec else 160
+    x = torch.randn(6, 3, side, side, generator=torch.Generator().manual_seed(0))
+    assert first_loss(network, x, 3) == pytest.approx(1, abs=0.1)
+    assert all(float(layer.weight.detach().std()) < 0.02 for layer in class_layers(network))
+
+
+@pytest.mark.parametrize("name", ["squeezenet1_1", "mobilenet_v3_small", "resnet18"])
+def test_a_head_that_a_file_of_other_classes_leaves_out_starts_small(
+    name: str, tmp_path: Path
+) -> None:
+    """Of torchvision's networks too: their own start is ten times as wide."""
+    make = getattr(torchvision.models, name)
+    torch.manual_seed(0)
+    torch.save(make(num_classes=5).state_dict(), tmp_path / "w.pth")
+    network = make(num_classes=3)
+    assert load_weights(network, tmp_path / "w.pth", skip_head=True).skipped
+    x = torch.randn(6, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    assert first_loss(network, x, 3) == pytest.approx(1, abs=0.1)
+    assert all(float(layer.weight.detach().std()) < 0.02 for layer in class_layers(network))
+
+
+def test_a_head_of_the_classes_of_the_weights_stays_trained() -> None:
+    network = models.build("efficientnet-lite0", num_classes=1000, pretrained=True)
+    assert network.classifier.weight.std().item() > 0.02
+    assert network.classifier.bias.any()
+
+
+def test_only_the_layers_that_are_named_start_anew() -> None:
+    network = models.build("googlenet", num_classes=4, aux=True, size=32)
+    before = network.fc.weight.clone()
+    start_head(network, {"aux1.fc2.weight"})
+    assert torch.equal(network.fc.weight, before)
+    assert network.aux1.fc2.weight.std().item() < 0.02 < network.aux2.fc2.weight.std().item()

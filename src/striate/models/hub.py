@@ -12,6 +12,7 @@ from torch import nn
 
 from striate.errors import StriateError, UsageError
 from striate.models import lite0
+from striate.models.finetuning import start_head
 
 PREFIX = "timm/"
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -30,7 +31,8 @@ def build(
     """timm's network `name`, as in `timm.create_model`; `options` go there as they are.
 
     size: given to networks that are drawn for one size of image, such as vision transformers.
-    pretrained: `tf_efficientnet_lite0` takes the packaged weights, every other name asks the hub.
+    pretrained: `tf_efficientnet_lite0` takes the packaged weights, every other name asks the hub; a
+        head for other classes starts by `start_head`.
     Raises UsageError for an unknown name or option, StriateError where the weights cannot be had.
     """
     import timm  # takes seconds
@@ -45,7 +47,7 @@ def build(
     if size is not None and known.get("fixed_input_size") and "img_size" not in options:
         options = {**options, "img_size": size}
     try:
-        return timm.create_model(
+        network: nn.Module = timm.create_model(
             name, pretrained=pretrained, in_chans=in_channels, num_classes=num_classes, **options
         )
     except (TypeError, AssertionError, ValueError) as error:
@@ -54,6 +56,9 @@ def build(
         ) from error
     except OSError as error:
         raise _absent(name) from error
+    if pretrained and num_classes != known.get("num_classes", num_classes):
+        start_head(network)
+    return network
 
 
 def maps(name: str, *, in_channels: int, pretrained: bool) -> nn.Module:

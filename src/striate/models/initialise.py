@@ -7,7 +7,7 @@ from typing import Literal
 
 from torch import nn
 
-from striate.models.finetuning import head
+from striate.models.finetuning import WEIGHTED, head
 
 Nonlinearity = Literal["linear", "sigmoid", "tanh", "relu", "leaky_relu"]
 
@@ -20,7 +20,6 @@ GAINS: dict[Nonlinearity, float] = {
     "relu": math.sqrt(2),
     "leaky_relu": math.sqrt(2),
 }
-Weighted = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
 
 def start_layer(layer: nn.Module, nonlinearity: Nonlinearity = "relu") -> None:
@@ -31,7 +30,7 @@ def start_layer(layer: nn.Module, nonlinearity: Nonlinearity = "relu") -> None:
     deep feedforward neural networks" (2010).
     nonlinearity: what follows the layer, "linear" for logits.
     """
-    assert isinstance(layer, Weighted)
+    assert isinstance(layer, WEIGHTED)
     if layer.weight.is_meta:
         return  # no memory, nothing to draw; torch takes seconds to find that out
     fan_in = layer.weight[0].numel()
@@ -47,5 +46,5 @@ def initialise(module: nn.Module, nonlinearity: Nonlinearity = "relu") -> None:
     """
     last = {id(m) for m in head(module).modules()} if any(True for _ in module.parameters()) else ()
     for layer in module.modules():
-        if isinstance(layer, Weighted):
+        if isinstance(layer, WEIGHTED):
             start_layer(layer, "linear" if id(layer) in last else nonlinearity)

@@ -9,6 +9,7 @@ from torch import nn
 from striate.errors import UsageError
 from striate.models import fcn, hub, lite0, segnet, unet
 from striate.models.backbones import Backbone, timm_backbone, zoo_backbone
+from striate.models.finetuning import start_head
 from striate.nn.full_size import FullSize
 
 LABELLERS = ("unet", "unet-valid", "segnet", "fcn", "fcn8s", "fcn16s", "fcn32s")
@@ -51,7 +52,10 @@ def build_with_backbone(
             f"{spec} has no option {unknown[0]!r}; it has {', '.join(allowed) or 'none'}"
         )
     if kind == "unet":
-        return unet.EncoderUNet(backbone, num_classes, **options)
+        network = unet.EncoderUNet(backbone, num_classes, **options)
+        if pretrained:
+            start_head(network)
+        return network
     return fcn.FCN(backbone, num_classes, maps=MAPS[kind])
 
 

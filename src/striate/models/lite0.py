@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.errors import StriateError
+from striate.models.finetuning import start_head
 
 ARCHITECTURE = "tf_efficientnet_lite0"
 OPTIONS = {"drop_rate", "drop_path_rate"}
@@ -32,7 +33,7 @@ def build(
 
     drop_rate, drop_path_rate: the share of values before the head, and of residual branches, that
     is dropped in training.
-    pretrained: start from the packaged weights. The head is new unless there are 1000 classes; with
+    pretrained: start from the packaged weights. The head is new, by `start_head`, unless there are 1000 classes; with
     one input channel the first filters are summed over red, green and blue, and with other numbers
     they are repeated and scaled down.
     """
@@ -49,6 +50,8 @@ def build(
         state = network.state_dict()
         state.update(_fitting(packaged_weights(tuple(state)), in_channels, num_classes))
         network.load_state_dict(state)
+        if num_classes != CLASSES:
+            start_head(network)
     return network
 
 

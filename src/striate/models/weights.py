@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from striate.errors import UsageError
-from striate.models.finetuning import head
+from striate.models.finetuning import class_layers, start_head
 
 NESTED = (
     "state_dict",
@@ -99,8 +99,8 @@ def without_prefix(tensors: Mapping[str, Tensor], wanted: set[str]) -> dict[str,
 def load_weights(module: nn.Module, path: str | Path, *, skip_head: bool = False) -> Loaded:
     """Copy the tensors of `path` into `module` and report what was loaded.
 
-    skip_head: leave a head (and auxiliary heads) as it is where the file's is of another shape or
-    missing: weights trained on other classes.
+    skip_head: leave out a head (and auxiliary heads) where the file's is of another shape or
+    missing, weights trained on other classes; it starts anew, small, by `start_head`.
     Raises UsageError where names or shapes differ, naming the first few; the network is then left
     as it was.
     """
@@ -136,6 +136,7 @@ def load_weights(module: nn.Module, path: str | Path, *, skip_head: bool = False
             f"{path.name} does not fit the network: {'; '.join(problems)}. To do: {advice}"
         )
     module.load_state_dict(given, strict=False)
+    start_head(module, skipped)
     return Loaded(path, tuple(n for n in wanted if n in given), tuple(skipped))
 
 
@@ -166,11 +167,8 @@ def _is_counter(name: str) -> bool:
 
 
 def _head_names(module: nn.Module) -> set[str]:
-    inside = {id(p) for p in head(module).parameters()}
-    named = {n for n, p in module.named_parameters() if id(p) in inside}
-    return named | {
-        n for n, _ in module.named_parameters() if n.startswith(("aux1.fc2", "aux2.fc2"))
-    }
+    inside = {id(p) for layer in class_layers(module) for p in layer.parameters()}
+    return {n for n, p in module.named_parameters() if id(p) in inside}
 
 
 def _first(label: str, found: list[str], most: int = 3) -> list[str]:
