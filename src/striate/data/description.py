@@ -67,6 +67,9 @@ def describe(source: Source, *, figures: bool = True) -> Finding:
             "photographs": source.photographs,
             "damaged": [{"path": d.path, "reason": d.reason} for d in source.damaged],
             "duplicates": len(source.duplicates),
+            "outside": list(source.outside),
+            "empty": list(source.empty),
+            "left_out": [left.to_dict() for left in source.left_out],
         },
     )
 
@@ -115,6 +118,9 @@ def _facts(
     if deep:
         rows.append(("deeper than 8 bits", f"{deep:,}"))
     rows.append(("files left out as damaged", f"{len(source.damaged):,}"))
+    rows += [
+        ("left out" if i == 0 else "", left.sentence) for i, left in enumerate(source.left_out)
+    ]
     rows.append(("fingerprint", source.fingerprint[:16]))
     return tuple(rows)
 

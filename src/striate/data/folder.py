@@ -17,7 +17,7 @@ from striate.data.preparation import Preparation
 from striate.data.records import Progress, Record, scan
 from striate.data.source import SPLITS, Damage, FileSplit, Source
 from striate.data.splitting import TEST, TRAIN, VAL
-from striate.data.tree import Tree, grow
+from striate.data.tree import Tree, grow, is_run
 from striate.errors import DataError
 
 PHOTOGRAPH = 64  # pixels; a smaller colour image is rather an icon or a benchmark's thumbnail
@@ -82,6 +82,7 @@ def open_folder(
         damaged=(*layout.damaged, *damaged),
         duplicates=plan.duplicates,
         outside=tuple(layout.outside),
+        left_out=layout.left_out,
         empty=(*layout.empty, *in_order(set(layout.classes) - set(classes))),
         several_pages=tuple(k for k, r in zip(keys, good, strict=True) if r.several_pages),
         blank=tuple(k for k, r in zip(keys, good, strict=True) if r.blank),
@@ -104,6 +105,10 @@ def lay_out(root: Path, *, table: str | None = None) -> Layout:
     table: the name of a CSV file in `root` that is to be used, whatever else there is.
     Raises DataError with one sentence if there are no images, or none that has a class.
     """
+    if is_run(root):
+        raise DataError(
+            f"{root} is a run, which Striate wrote, and holds no images to learn from; give the folder of the images"
+        )
     tree = grow(root)
     if not tree.images and not tree.tables:
         raise DataError(_nothing(root, tree))
@@ -120,6 +125,7 @@ def lay_out(root: Path, *, table: str | None = None) -> Layout:
         Damage(path=path, reason=f"the folder cannot be listed ({reason})")
         for path, reason in tree.closed.items()
     ]
+    layout.left_out = tree.left_out("other")
     if tree.unsupported:
         layout.outside += ["/".join(p) for p in tree.unsupported]
         kinds = sorted({p[-1].rsplit(".", 1)[-1].lower() for p in tree.unsupported})
@@ -133,8 +139,11 @@ def _nothing(root: Path, tree: Tree) -> str:
     files = tree.others.copy()
     files.update("." + p[-1].rsplit(".", 1)[-1].lower() for p in tree.unsupported)
     files.update(".csv" for _ in tree.tables)
+    left = " ".join(found.sentence for found in tree.left_out() if found.weighty)
     if not files:
-        return f"{root} is empty; put {wanted} images there, each class in a folder of its own"
+        empty = "holds no image" if left else "is empty"
+        hint = f"put {wanted} images there, each class in a folder of its own"
+        return f"{root} {empty}; {hint}" + (f". {left.rstrip('.')}" if left else "")
     kinds = ", ".join(f"{n} {suffix}" for suffix, n in files.most_common(4))
     return (
         f"{root} holds no image ({wanted}) but {files.total()} other files ({kinds}); "

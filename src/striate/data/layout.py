@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from striate.data.leftout import LeftOut
 from striate.data.source import Damage
 from striate.data.tree import Parts
 
@@ -23,6 +24,7 @@ class Layout:
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
     damaged: list[Damage] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    left_out: tuple[LeftOut, ...] = ()
 
     def add(self, parts: Parts, name: str, split: str | None) -> None:
         """Take an image in."""

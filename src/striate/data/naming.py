@@ -15,6 +15,16 @@ SPLIT_NAMES = {
     "test": "test",
     "testing": "test",
 }
+# What Windows, macOS, Linux, NAS systems and tools put among a person's files, in lower case.
+SYSTEM = frozenset({
+    "__macosx", "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r", "zbthumbnail.info",
+    "picasa.ini", "pspbrwse.jbf", "$recycle.bin", "recycler", "system volume information", "lost+found",
+    "network trash folder", "temporary items", "thevolumesettingsfolder",
+    "@eadir", "@tmp", "@synoresource", "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "~snapshot",
+    "_gsdata_", "__pycache__", "node_modules", "wandb", "mlruns", "lightning_logs",
+})  # fmt: skip
+PREFIXES = ("synophoto_thumb", "synofile_thumb", "syno@", "~$")
+ENDINGS = (":zone.identifier", "@synoeastream", "@synoresource")
 
 
 def normal(name: str) -> str:
@@ -48,6 +58,13 @@ def in_order(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def ignored(name: str) -> bool:
-    """Whether a file or folder is none of the user's: hidden, or left by an operating system."""
-    junk = {"__macosx", "thumbs.db", "desktop.ini", "$recycle.bin"}
-    return name.startswith(".") or name.casefold() in junk
+    """Whether a file or folder is none of the user's: hidden, or left by a system, a NAS or a program."""
+    low = name.casefold()
+    return (
+        name.startswith(".") or low in SYSTEM or low.startswith(PREFIXES) or low.endswith(ENDINGS)
+    )
+
+
+def is_placeholder(name: str) -> bool:
+    """Whether a file stands for one that is only in iCloud: .photo.jpg.icloud."""
+    return name.startswith(".") and name.endswith(".icloud")

@@ -80,6 +80,16 @@ def _files(source: Source) -> Iterator[Remark]:
         "images belong to no class and are left out",
         "Move them into a class folder, or list them in the table of labels.",
     )
+    for left in source.left_out:
+        if left.weighty:
+            yield Remark(
+                kind="left out",
+                status="note",
+                sentence=_sentence(left.sentence),
+                advice=left.advice,
+                where=left.paths,
+                count=len(left.paths),
+            )
     yield from _listed(
         source.missized,
         "size as stated",

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from striate.data.leftout import LeftOut
 from striate.data.preparation import Preparation
 from striate.data.reading import read_image
 
@@ -159,6 +160,7 @@ class Source:
     duplicates: groups of equal images.
     outside: images that belong to no class or split, left out.
     empty: class folders without a usable image.
+    left_out: what stands there and is not used, by kind: system folders, runs, files that are no images.
     several_pages: files of which only the first page or frame is used.
     blank: images of a single colour.
     missized: images of another size than the table of labels states.
@@ -178,6 +180,7 @@ class Source:
     duplicates: tuple[Duplicate, ...] = ()
     outside: tuple[str, ...] = ()
     empty: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
     several_pages: tuple[str, ...] = ()
     blank: tuple[str, ...] = ()
     missized: tuple[str, ...] = ()
