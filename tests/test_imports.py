@@ -12,10 +12,11 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "striate"
 
 BASE = {"errors"}
-FOUND = {"errors", "findings", "figures"}
+FOUND = {"errors", "findings", "figures", "borrow"}
 ANALYSIS = FOUND | {"geometry", "inference"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
+    "borrow": BASE,
     "findings": BASE,
     "figures": {"findings"},
     "memory": set(),
@@ -23,10 +24,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ops": BASE,
     "nn": BASE,
     "geometry": FOUND,
-    "models": {"errors", "nn"},
-    "inference": {"errors", "geometry", "memory"},
+    "models": {"errors", "borrow", "nn"},
+    "inference": {"errors", "borrow", "geometry", "memory"},
     "data": FOUND,
-    "training": {"errors", "data", "memory"},
+    "training": {"errors", "borrow", "data", "memory"},
     "evaluation": FOUND,
     "runs": ANALYSIS
     | {

@@ -97,17 +97,19 @@ def test_shuffling_leaves_the_network_alone_and_the_spread_of_its_weights(
     before = {n: t.clone() for n, t in plain.state_dict().items()}
     geometry = trace(plain, (1, *images.shape[1:]))
     assert weights_in_order(plain, geometry) == ["0.weight", "4.weight", "8.weight"]
-    half, whole = shuffled(plain, images[:1], geometry, seed=0)
-    assert all(torch.equal(before[n], t) for n, t in plain.state_dict().items())
-    kept = {n for n, t in half.module.state_dict().items() if torch.equal(t, before[n])}
+    with shuffled(plain, images[:1], geometry, "upper half", seed=0) as half:
+        kept = {n for n, t in half.module.state_dict().items() if torch.equal(t, before[n])}
     assert "0.weight" in kept
     assert not {"4.weight", "8.weight"} & kept
-    for name in ("0.weight", "4.weight", "8.weight"):
-        theirs = whole.module.state_dict()[name]
-        assert not torch.equal(theirs, before[name])
-        assert torch.equal(theirs.flatten().sort().values, before[name].flatten().sort().values)
-    assert not torch.equal(whole.module.state_dict()["1.running_mean"], before["1.running_mean"])
-    assert not any(m.training for m in whole.module.modules())
+    with shuffled(plain, images[:1], geometry, "all", seed=0) as whole:
+        for name in ("0.weight", "4.weight", "8.weight"):
+            theirs = whole.module.state_dict()[name]
+            assert not torch.equal(theirs, before[name])
+            assert torch.equal(theirs.flatten().sort().values, before[name].flatten().sort().values)
+        mean = whole.module.state_dict()["1.running_mean"]
+        assert not torch.equal(mean, before["1.running_mean"])
+        assert not any(m.training for m in whole.module.modules())
+    assert all(torch.equal(before[n], t) for n, t in plain.state_dict().items())
 
 
 def test_similarity_is_spearmans() -> None:

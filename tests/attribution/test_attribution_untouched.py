@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.attribution import METHODS, attribute, explain, project
-from striate.attribution.borrowing import borrowed
+from striate.borrow import borrowed
 
 
 class Diary(nn.Module):

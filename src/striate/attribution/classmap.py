@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from striate.attribution.borrowing import borrowed
 from striate.attribution.images import as_images
 from striate.attribution.targets import Target
+from striate.borrow import borrowed
 from striate.errors import GeometryError, UsageError
 from striate.inference.dense import dense
 

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from striate.attribution.borrowing import borrowed
 from striate.attribution.faithfulness import BASELINES, Curves, curves
 from striate.attribution.gradients import as_baseline
 from striate.attribution.images import as_images, output_of
@@ -18,6 +17,7 @@ from striate.attribution.layers import geometry_of
 from striate.attribution.methods import METHODS, Map, Settings, attribute, find_method
 from striate.attribution.randomisation import SAME, STAGES, shuffled, similarity
 from striate.attribution.targets import Target
+from striate.borrow import borrowed
 from striate.errors import GeometryError, StriateError, UsageError
 from striate.geometry import Geometry
 from striate.inference.incremental.target import span
@@ -269,20 +269,18 @@ def check_weights(
     found: dict[str, dict[str, float | None]] = {m: dict.fromkeys(STAGES) for m in maps}
     done = 0
     try:
-        for other in shuffled(module, image, geometry, seed=settings.seed):
-            for method, mine in maps.items():
-                tell("shuffling the weights", done, len(maps) * len(STAGES))
-                done += 1
-                if time.monotonic() > until:
-                    continue
-                theirs = attribute(
-                    other.module, image, target, method, settings=light, geometry=geometry
-                )
-                found[method][other.stage] = similarity(mine.shown[near], theirs.shown[near])
-    except (
-        StriateError,
-        RuntimeError,
-    ):  # a network that cannot be copied, or that breaks with other weights
+        for stage in STAGES:
+            with shuffled(module, image, geometry, stage, seed=settings.seed) as other:
+                for method, mine in maps.items():
+                    tell("shuffling the weights", done, len(maps) * len(STAGES))
+                    done += 1
+                    if time.monotonic() > until:
+                        continue
+                    theirs = attribute(
+                        other.module, image, target, method, settings=light, geometry=geometry
+                    )
+                    found[method][stage] = similarity(mine.shown[near], theirs.shown[near])
+    except (StriateError, RuntimeError):  # a network that breaks with other weights
         pass
     return found
 

@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from striate.attribution.borrowing import borrowed
 from striate.attribution.images import output_of
 from striate.attribution.targets import Target, labelled, scorer
+from striate.borrow import borrowed
 
 FRACTIONS = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.45, 0.65, 0.85, 1.0)
 CELLS = 14  # along the longer side: what is taken away is a cell, not a pixel

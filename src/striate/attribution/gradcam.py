@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from striate.attribution.borrowing import borrowed
 from striate.attribution.gradients import derivative_of
 from striate.attribution.images import as_images
 from striate.attribution.layers import compute, find_layer, geometry_of, last_map, result, spread
 from striate.attribution.targets import Target, scorer
+from striate.borrow import borrowed
 from striate.errors import UsageError
 from striate.geometry import Geometry, Layer
 

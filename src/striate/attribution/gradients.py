@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from striate.attribution.borrowing import borrowed
 from striate.attribution.images import as_images, output_of
 from striate.attribution.targets import Score, Target, scorer
+from striate.borrow import borrowed
 from striate.errors import UsageError
 
 PIXELS = 8 * 3 * 224 * 224  # numbers of one batch: what a network of photographs takes at a time

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from striate.attribution.borrowing import borrowed
 from striate.attribution.gradients import Baseline, as_baseline
 from striate.attribution.images import as_images, output_of
 from striate.attribution.targets import Target, scorer
+from striate.borrow import borrowed
 from striate.errors import GeometryError, UsageError
 from striate.inference.incremental import Incremental
 

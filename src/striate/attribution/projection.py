@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from striate.attribution.borrowing import borrowed
 from striate.attribution.images import as_images
 from striate.attribution.layers import compute, find_layer, geometry_of
 from striate.attribution.names import layers_of
 from striate.attribution.rectifiers import NAMES, backward
+from striate.borrow import borrowed
 from striate.errors import UsageError
 from striate.geometry import Field, Geometry
 

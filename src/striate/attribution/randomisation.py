@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from striate.attribution.borrowing import borrowed, random_states
+from striate.borrow import borrowed, random_states
 from striate.geometry import Geometry
 
 STAGES = ("upper half", "all")
@@ -29,22 +29,22 @@ class Shuffled:
     layers: int
 
 
+@contextmanager
 def shuffled(
-    module: nn.Module, image: Tensor, geometry: Geometry | None, *, seed: int = 0
+    module: nn.Module, image: Tensor, geometry: Geometry | None, stage: str, *, seed: int = 0
 ) -> Iterator[Shuffled]:
-    """Copies of a network whose weights lost their meaning but not their spread, from the upper half to all layers.
+    """For the duration of a `with`, a network whose weights lost their meaning but not their spread.
 
-    The entries of each weight tensor change places; batch norms of those layers take the statistics of the new values,
-    of image (1, C, H, W) turned and moved, so that the signal neither dies nor explodes. The module itself is untouched.
+    stage: of `STAGES`, the upper half of the layers or all. The entries of each weight tensor change places; batch norms
+    of those layers take the statistics of the new values, of image (1, C, H, W) turned and moved, so that the signal
+    neither dies nor explodes. Afterwards the module is as before.
     """
     order = weights_in_order(module, geometry)
-    with torch.inference_mode(False):
-        for stage, names in zip(STAGES, (order[len(order) // 2 :], order), strict=True):
-            with borrowed(module):
-                copied = copy.deepcopy(module)
-            _shuffle(copied, set(names), seed)
-            _settle(copied, image, {n.rpartition(".")[0] for n in names})
-            yield Shuffled(stage=stage, module=copied.eval(), layers=len(names))
+    names = order if stage == STAGES[1] else order[len(order) // 2 :]
+    with borrowed(module, own=True):
+        _shuffle(module, set(names), seed)
+        _settle(module, image, {n.rpartition(".")[0] for n in names})
+        yield Shuffled(stage=stage, module=module, layers=len(names))
 
 
 def weights_in_order(module: nn.Module, geometry: Geometry | None) -> list[str]:

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from striate.attribution import graph
-from striate.attribution.borrowing import borrowed
 from striate.attribution.gradients import derivative_of
 from striate.attribution.images import as_images, output_of
 from striate.attribution.names import layers_of
 from striate.attribution.targets import Target, scorer
+from striate.borrow import borrowed
 from striate.errors import UsageError
 
 NAMES = {

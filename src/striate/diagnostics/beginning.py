@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from collections.abc import Callable
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from striate.borrow import borrowed
 from striate.diagnostics.soundness import count, logits_of, require_images, require_parameters
 from striate.errors import DataError, UsageError
 from striate.figures import BLUE, GRID, new_figure, render, style
@@ -41,10 +41,9 @@ def initial_loss(
     require_images(inputs, labels)
     if classes < 2:
         raise UsageError(f"classes must be 2 or more, got {classes}")
-    twin = copy.deepcopy(model).train(not pretrained and len(inputs) > 1)
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+    with borrowed(model, train=not pretrained and len(inputs) > 1), torch.no_grad():
         torch.manual_seed(0)
-        value = float(loss(logits_of(twin(inputs)).float(), labels))
+        value = float(loss(logits_of(model(inputs)).float(), labels))
     if not math.isfinite(value):
         raise DataError(
             "the loss before the first step is not finite; look at the first weights and the images' normalisation"
@@ -144,17 +143,16 @@ def by_heart(
     model: nn.Module, inputs: Tensor, labels: Tensor, rate: float, steps: int, until: float
 ) -> tuple[list[float], int]:
     """Losses before each step and after the last, and how many images were right then."""
-    twin = copy.deepcopy(model).requires_grad_(True).train(len(inputs) > 1)
-    for part in twin.modules():
-        if isinstance(part, nn.modules.dropout._DropoutNd):
-            part.eval()
-    optimiser = torch.optim.Adam(twin.parameters(), lr=rate)
     losses: list[float] = []
     right = 0
-    with torch.random.fork_rng(devices=[]):
+    with borrowed(model, train=len(inputs) > 1, own=True):
+        for part in model.requires_grad_(True).modules():
+            if isinstance(part, nn.modules.dropout._DropoutNd):
+                part.eval()
+        optimiser = torch.optim.Adam(model.parameters(), lr=rate)
         torch.manual_seed(0)
         for step in range(steps + 1):
-            logits = logits_of(twin(inputs)).float()
+            logits = logits_of(model(inputs)).float()
             loss = cross_entropy(logits, labels)
             losses.append(float(loss.detach()))
             right = int((logits.argmax(1) == labels).sum())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from striate.borrow import borrowed
 from striate.diagnostics.soundness import logits_of, require_images, require_parameters
 from striate.errors import UsageError
 from striate.findings import Finding, Table
@@ -29,7 +29,7 @@ def check_gradients(
     seconds: float = 60.0,
     seed: int = 0,
 ) -> Finding:
-    """Compare each parameter's gradient with central differences, in float64, on a copy in evaluation form.
+    """Compare each parameter's gradient with central differences, in float64, in evaluation form.
 
     inputs: (N, ...). loss: of outputs and targets, a scalar. entries: how many of each parameter's numbers are moved:
     the one of largest gradient and others drawn by `seed`. A number at a kink (as of ReLU) is left out.
@@ -40,46 +40,48 @@ def check_gradients(
         raise UsageError(f"entries must be 1 or more, got {entries}")
     require_parameters(model)
     require_images(inputs)
-    twin = copy.deepcopy(model).double().eval()
-    learned = [(n, p) for n, p in twin.named_parameters() if p.requires_grad]
-    if not learned:
-        raise UsageError("the module has no parameter that requires a gradient")
-    x = inputs.double() if inputs.is_floating_point() else inputs
-    y = targets.double() if targets.is_floating_point() else targets
-    value = loss(logits_of(twin(x)), y)
-    if value.numel() != 1 or not torch.isfinite(value).all():
-        raise UsageError("the loss must be one finite number; check the loss and the images")
-    given = torch.autograd.grad(value, [p for _, p in learned], allow_unused=True)
-    here = float(value.detach())
-    generator = torch.Generator().manual_seed(seed)
     done: dict[int, tuple[str, int, int, float, bool]] = {}
-    until = time.perf_counter() + seconds
-    with torch.no_grad():
-        for turn in spread(len(learned)):
-            (name, parameter), found = learned[turn], given[turn]
-            if done and time.perf_counter() > until:
-                break
-            gradient = torch.zeros_like(parameter) if found is None else found
-            flat = gradient.flatten()
-            drawn = torch.randperm(flat.numel(), generator=generator)[: entries - 1].tolist()
-            compared, worst, agrees = 0, 0.0, True
-            for at in dict.fromkeys([int(flat.abs().argmax()), *drawn]):
-                place = tuple(int(i) for i in torch.unravel_index(torch.tensor(at), gradient.shape))
-                before = parameter[place].clone()
-                parameter[place] = before + STEP
-                up = (float(loss(logits_of(twin(x)), y)) - here) / STEP
-                parameter[place] = before - STEP
-                down = (here - float(loss(logits_of(twin(x)), y))) / STEP
-                parameter[place] = before
-                numeric, ours = (up + down) / 2, float(flat[at])
-                size = max(abs(numeric), abs(ours))
-                if abs(up - down) > 1e-3 * size + ABSOLUTE * max(1.0, abs(here)):
-                    continue  # the slopes to the left and right differ: a kink
-                compared += 1
-                gap = abs(numeric - ours)
-                worst = max(worst, gap / max(size, 1e-12) if gap > ABSOLUTE else 0.0)
-                agrees &= gap <= RELATIVE * size + ABSOLUTE * max(1.0, abs(here))
-            done[turn] = name, parameter.numel(), compared, worst, agrees
+    with borrowed(model, dtype=torch.float64):
+        learned = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+        if not learned:
+            raise UsageError("the module has no parameter that requires a gradient")
+        x = inputs.double() if inputs.is_floating_point() else inputs
+        y = targets.double() if targets.is_floating_point() else targets
+        value = loss(logits_of(model(x)), y)
+        if value.numel() != 1 or not torch.isfinite(value).all():
+            raise UsageError("the loss must be one finite number; check the loss and the images")
+        given = torch.autograd.grad(value, [p for _, p in learned], allow_unused=True)
+        here = float(value.detach())
+        generator = torch.Generator().manual_seed(seed)
+        until = time.perf_counter() + seconds
+        with torch.no_grad():
+            for turn in spread(len(learned)):
+                (name, parameter), found = learned[turn], given[turn]
+                if done and time.perf_counter() > until:
+                    break
+                gradient = torch.zeros_like(parameter) if found is None else found
+                flat = gradient.flatten()
+                drawn = torch.randperm(flat.numel(), generator=generator)[: entries - 1].tolist()
+                compared, worst, agrees = 0, 0.0, True
+                for at in dict.fromkeys([int(flat.abs().argmax()), *drawn]):
+                    place = tuple(
+                        int(i) for i in torch.unravel_index(torch.tensor(at), gradient.shape)
+                    )
+                    before = parameter[place].clone()
+                    parameter[place] = before + STEP
+                    up = (float(loss(logits_of(model(x)), y)) - here) / STEP
+                    parameter[place] = before - STEP
+                    down = (here - float(loss(logits_of(model(x)), y))) / STEP
+                    parameter[place] = before
+                    numeric, ours = (up + down) / 2, float(flat[at])
+                    size = max(abs(numeric), abs(ours))
+                    if abs(up - down) > 1e-3 * size + ABSOLUTE * max(1.0, abs(here)):
+                        continue  # the slopes to the left and right differ: a kink
+                    compared += 1
+                    gap = abs(numeric - ours)
+                    worst = max(worst, gap / max(size, 1e-12) if gap > ABSOLUTE else 0.0)
+                    agrees &= gap <= RELATIVE * size + ABSOLUTE * max(1.0, abs(here))
+                done[turn] = name, parameter.numel(), compared, worst, agrees
     rows = [done[turn] for turn in sorted(done)]
     wrong = [name for name, *_, agrees in rows if not agrees]
     left = [name for name, _, compared, *_ in rows if not compared]

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import gc
-import random
 import sys
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from operator import is_
 from typing import Any
 
 import torch
@@ -17,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 from torch.utils import _pytree as pytree
 
+from striate.borrow import random_states, untouched
 from striate.errors import GeometryError, UsageError
 from striate.geometry.analysis import analyse
 from striate.geometry.geometry import Geometry
@@ -62,7 +61,8 @@ def _trace(module: nn.Module, inputs: Inputs) -> Geometry:
     for place, tensor in enumerate([*args, *kwargs.values()]):
         tape.source(tensor, "input", f"input {place}" if place else "input")
     paths = _Paths(module, parts, tape)
-    with _untouched(parts), torch.no_grad(), paths.watch():
+    modules = [sub for sub, _ in parts.values()]
+    with untouched(modules), random_states(), torch.no_grad(), paths.watch():
         _rnn_weights(parts, names)
         try:
             with warnings.catch_warnings(), _not_compiled(), tape:
@@ -217,69 +217,6 @@ def _refused(error: Exception, where: str, args: list[Tensor], call: str) -> Geo
     return GeometryError(f"{where} refuses an input of {shape}: {call}{text}; {hint}")
 
 
-def _put_back(value: Any, copy: Any) -> None:
-    """Give a container the entries that it had."""
-    if isinstance(copy, list):
-        if len(value) != len(copy) or not all(map(is_, value, copy)):
-            value[:] = copy
-    elif isinstance(copy, dict):
-        if not _same(value, copy):
-            value.clear()
-            value.update(copy)
-    elif value != copy:
-        value.clear()
-        value.update(copy)
-
-
-def _same(one: dict[Any, Any], other: dict[Any, Any]) -> bool:
-    """Whether two dicts hold the same objects under the same keys, in the same order."""
-    return list(one) == list(other) and all(map(is_, one.values(), other.values()))
-
-
-@contextmanager
-def _untouched(parts: Parts) -> Iterator[None]:
-    """Put back whatever a forward pass leaves behind: attributes, containers of submodules, random states."""
-    saved = []
-    tensors: dict[int, Tensor] = {}
-    for sub, _ in parts.values():
-        state = sub.__dict__
-        inner = [v for v in state.values() if isinstance(v, (dict, list, set))]
-        full = [(v, v.copy()) for v in inner if v]
-        saved.append((state, state.copy(), full, [v for v in inner if not v]))
-        for held in (sub._parameters, sub._buffers):
-            tensors.update(
-                (id(t), t) for t in held.values() if t is not None and not t.is_inference()
-            )
-    versions = {i: t._version for i, t in tensors.items()}
-    cpu, python = torch.get_rng_state(), random.getstate()
-    numpy = sys.modules.get("numpy")
-    numpy_state = numpy.random.get_state() if numpy is not None else None
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
-    try:
-        yield
-    finally:
-        for state, before, full, empty in saved:
-            for value, copy in full:
-                _put_back(value, copy)
-            for value in empty:
-                if value:
-                    value.clear()
-            if not _same(state, before):
-                state.clear()
-                state.update(before)
-        moved = [t for i, t in tensors.items() if t._version != versions[i]]
-        if moved:  # an in-place call counts as a change to autograd, although nothing was written
-            torch._C._autograd._unsafe_set_version_counter(
-                tuple(moved), tuple(versions[id(t)] for t in moved)
-            )
-        torch.set_rng_state(cpu)
-        random.setstate(python)
-        if numpy is not None:
-            numpy.random.set_state(numpy_state)
-        if cuda is not None:
-            torch.cuda.set_rng_state_all(cuda)
-
-
 @contextmanager
 def _not_compiled() -> Iterator[None]:
     """Modules of `torch.compile` run operation by operation; where torch's compiler is not loaded there are none."""
@@ -305,7 +242,7 @@ def _no_collection() -> Iterator[None]:
 def _rnn_weights(parts: Parts, names: dict[int, tuple[str, str, Tensor]]) -> None:
     """Recurrent layers compare the devices of weights and input themselves: give them weights on meta.
 
-    Only the list that the forward pass reads is replaced; `_untouched` puts it back.
+    Only the list that the forward pass reads is replaced; `untouched` puts it back.
     """
     for sub, _ in parts.values():
         if isinstance(sub, nn.RNNBase):

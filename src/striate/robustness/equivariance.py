@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from striate.borrow import borrowed
 from striate.findings import Table
 from striate.robustness.exam import Exam
 from striate.robustness.transforms import shifted
@@ -87,9 +87,9 @@ def aliasing(module: nn.Module, given: Tensor) -> float | None:
     pair = (stride, stride) if isinstance(stride, int) else stride
     if not isinstance(pair, tuple) or len(pair) != 2 or max(pair) < 2:
         return None
-    dense = copy.copy(module)
-    dense.stride = 1 if isinstance(stride, int) else (1, 1)  # type: ignore[assignment]
-    out = dense(given).float()
+    with borrowed(module, train=None), torch.no_grad():
+        module.stride = 1 if isinstance(stride, int) else (1, 1)  # type: ignore[assignment]
+        out = module(given).float()
     out = out - out.mean((-2, -1), keepdim=True)
     energy = torch.fft.fft2(out).abs() ** 2
     rows = torch.fft.fftfreq(out.shape[-2]).abs() > 0.5 / pair[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from striate.borrow import borrowed
 from striate.errors import UsageError
 from striate.geometry import Geometry, trace
 from striate.inference.incremental.cache import Cache, run_whole
@@ -86,13 +86,10 @@ class Incremental:
             )
         keep_large_buffers()
         self.image = _checked(module, image, dtype)
-        traced = module
-        if dtype is not None and dtype != _dtype(module):
-            traced = copy.deepcopy(module).to(dtype)
-        network = _lowered(traced, module, self.image, 1, dtype)
+        network = _lowered(module, self.image, 1, dtype)
         many = None  # the same network, traced for several images
         if network.mixing is not None:
-            many = _lowered(traced, module, self.image, MIXED, dtype)
+            many = _lowered(module, self.image, MIXED, dtype)
             first = [network.mixing, network.head, shared(network, many)]
             network = replace(network, head=min(first))
         self.network, self.many = network, many
@@ -364,13 +361,15 @@ class Incremental:
         return network.geometry.unflatten(leaves)
 
 
-def _lowered(
-    traced: nn.Module, module: nn.Module, image: Tensor, batch: int, dtype: torch.dtype | None
-) -> Network:
+def _lowered(module: nn.Module, image: Tensor, batch: int, dtype: torch.dtype | None) -> Network:
     # A trace in inference mode would see operations before they are taken apart.
     with torch.inference_mode(False), torch.no_grad():
         example = torch.empty((batch, *image.shape[1:]), dtype=image.dtype, device="meta")
-        geometry = trace(traced, example)
+        if dtype is None or dtype == _dtype(module):
+            geometry = trace(module, example)
+        else:
+            with borrowed(module, train=None, dtype=dtype):
+                geometry = trace(module, example)
     with torch.inference_mode():
         return lower(geometry, module, dtype)
 

@@ -1,0 +1,266 @@
+"""Borrow: whatever touches a user's module takes it through here, and gives it back bit for bit as it was.
+
+A module is never copied: locks, open files, generators, kept activations and closures cannot be. Where an analysis needs
+weights of its own (to train, shuffle or cast them), the module's tensors get other numbers for a while.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from operator import is_
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+PLAIN = frozenset(
+    {int, float, bool, str, bytes, complex, type(None), torch.dtype, torch.device, torch.Size}
+)
+CONTAINERS = (dict, list, set, deque)
+DEPTH = 4  # containers and objects in each other, as caches by size and by device are
+Kept = tuple[Any, Any]  # a container or the attributes of an object, and a shallow copy
+
+
+@contextmanager
+def borrowed(
+    module: nn.Module,
+    *,
+    train: bool | None = False,
+    dtype: torch.dtype | None = None,
+    own: bool = False,
+) -> Iterator[nn.Module]:
+    """`module` in evaluation form; afterwards everything of it, and the random states, are as before.
+
+    Parameters and buffers (numbers, kind of number, `grad`, `requires_grad`, hooks), modes, attributes, what they hold,
+    classes and hooks of submodules come back, also when something raises inside.
+
+    train: in training form instead, None as it is. dtype: parameters and buffers of floating point cast to it. own: the
+    tensors hold copies, so that they may be trained, shuffled or moved; their gradient hooks are silent. Without `own`
+    and `dtype` parameters must not be written. Gradients are on, inference mode is off.
+    """
+    parts = list(module.modules())
+    modes = [sub.training for sub in parts]
+    try:
+        with untouched(parts), random_states(), torch.inference_mode(False), torch.enable_grad():
+            if train is not None:
+                for sub in parts:
+                    sub.training = train
+            swapped = own or dtype is not None
+            with _copies(parts, dtype) if swapped else _lent(module):
+                yield module
+    finally:
+        for sub, mode in zip(parts, modes, strict=True):
+            if sub.training != mode:  # of a scripted module, which has no attributes of Python
+                sub.training = mode
+
+
+@contextmanager
+def untouched(parts: Iterable[nn.Module]) -> Iterator[None]:
+    """Put back what a forward pass leaves behind in submodules: attributes, what they hold, hooks, modes, classes."""
+    saved: list[tuple[nn.Module, type, dict[str, Any], dict[str, Any]]] = []
+    inner: list[Kept] = []
+    empty: list[Any] = []
+    seen: set[int] = set()
+    for sub in parts:
+        state = sub.__dict__
+        saved.append((sub, sub.__class__, state, state.copy()))
+        for value in state.values():
+            if type(value) in PLAIN or isinstance(value, (Tensor, nn.Module)):
+                continue
+            if isinstance(value, CONTAINERS) and not value:
+                empty.append(value)
+            else:
+                _keep(value, inner, seen, DEPTH)
+    versions: dict[int, tuple[Tensor, int]] = {}
+    for sub, *_ in saved:
+        for held in (sub._parameters, sub._buffers):
+            versions.update(
+                (id(t), (t, t._version)) for t in held.values()
+                if t is not None and not t.is_inference()
+            )  # fmt: skip
+    try:
+        yield
+    finally:
+        for sub, kind, state, before in saved:
+            if sub.__class__ is not kind:
+                sub.__class__ = kind
+            if not _same(state, before):
+                state.clear()
+                state.update(before)
+        for held, copy in inner:
+            _put_back(held, copy)
+        for held in empty:
+            if held:
+                held.clear()
+        moved = [(t, n) for t, n in versions.values() if t._version != n]
+        if moved:  # an in-place call counts as a change to autograd, although nothing was written
+            tensors, numbers = zip(*moved, strict=True)
+            torch._C._autograd._unsafe_set_version_counter(tensors, numbers)
+
+
+@contextmanager
+def random_states() -> Iterator[None]:
+    """Whatever is drawn inside, torch, numpy and Python draw afterwards as if it had not been."""
+    cpu, python = torch.get_rng_state(), random.getstate()
+    numpy = sys.modules.get("numpy")
+    numpy_state = numpy.random.get_state() if numpy is not None else None
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
+    try:
+        yield
+    finally:
+        torch.set_rng_state(cpu)
+        random.setstate(python)
+        if numpy is not None:
+            numpy.random.set_state(numpy_state)
+        if cuda is not None:
+            torch.cuda.set_rng_state_all(cuda)
+
+
+def _keep(value: Any, found: list[Kept], seen: set[int], depth: int) -> None:
+    """Note a container or an object of plain Python, and those in it, with shallow copies."""
+    if id(value) in seen or depth == 0:
+        return
+    seen.add(id(value))
+    if isinstance(value, CONTAINERS):
+        found.append((value, value.copy()))
+        inside: Iterable[Any] = value.values() if isinstance(value, dict) else value
+    elif isinstance(value, tuple):
+        inside = value
+    else:
+        state = _attributes(value)
+        if state is None:
+            return
+        found.append((state, state.copy()))
+        inside = state.values()
+    for item in list(inside):
+        if type(item) not in PLAIN and not isinstance(item, (Tensor, nn.Module)):
+            _keep(item, found, seen, depth - 1)
+
+
+def _attributes(value: Any) -> dict[str, Any] | None:
+    """The attributes of an object of a class written in Python; None for classes, functions and what libraries hold."""
+    if isinstance(value, (type, ModuleType)) or callable(value):
+        return None
+    root = type(value).__module__.partition(".")[0]
+    state = getattr(value, "__dict__", None)
+    own = (
+        isinstance(state, dict)
+        and root not in ("torch", "numpy")
+        and root not in sys.stdlib_module_names
+    )
+    return state if own else None
+
+
+def _put_back(held: Any, copy: Any) -> None:
+    """Give a container the entries that it had."""
+    if isinstance(held, list):
+        if len(held) != len(copy) or not all(map(is_, held, copy)):
+            held[:] = copy
+    elif isinstance(held, dict):
+        if not _same(held, copy):
+            held.clear()
+            held.update(copy)
+    elif isinstance(held, deque):
+        if len(held) != len(copy) or not all(map(is_, held, copy)):
+            held.clear()
+            held.extend(copy)
+    elif held ^ copy:
+        held.clear()
+        held.update(copy)
+
+
+def _same(one: dict[Any, Any], other: dict[Any, Any]) -> bool:
+    """Whether two dicts hold the same objects under the same keys, in the same order."""
+    return list(one) == list(other) and all(map(is_, one.values(), other.values()))
+
+
+@contextmanager
+def _lent(module: nn.Module) -> Iterator[None]:
+    """Give the buffers the numbers that they had, and the parameters their flags and gradients."""
+    kept = [(b, b.detach().clone()) for b in module.buffers() if _holds_numbers(b)]
+    flags = [(p, p.requires_grad, p.grad) for p in module.parameters() if p.is_leaf]
+    try:
+        yield
+    finally:
+        for buffer, value in kept:
+            if not _equal(buffer, value):
+                with torch.inference_mode(buffer.is_inference()), torch.no_grad():
+                    buffer.copy_(value)
+        for p, needs, grad in flags:
+            if p.requires_grad != needs:
+                p.requires_grad_(needs)
+            if p.grad is not grad:
+                p.grad = grad
+
+
+@contextmanager
+def _copies(parts: Iterable[nn.Module], dtype: torch.dtype | None) -> Iterator[None]:
+    """Let each parameter and buffer hold a copy of its numbers, and its own again afterwards.
+
+    The tensor objects stay, so that tied weights, lists of weights and closures all see the copy. Only tensors made in
+    inference mode take no other numbers: they are replaced.
+    """
+    made: dict[int, Tensor] = {}
+    kept = []
+    hooks: list[Kept] = []
+
+    def copied(data: Tensor) -> Tensor:
+        if dtype is not None and data.is_floating_point():
+            return data.to(dtype, copy=True)
+        return data.clone()
+
+    try:
+        for sub in parts:
+            for held in (sub._parameters, sub._buffers):
+                for name, t in list(held.items()):
+                    if t is None or not _holds_numbers(t):
+                        continue
+                    if t.is_inference():
+                        if id(t) not in made:
+                            fresh = copied(t)
+                            learned = isinstance(t, nn.Parameter)
+                            made[id(t)] = nn.Parameter(fresh, t.requires_grad) if learned else fresh
+                        held[name] = made[id(t)]  # type: ignore[assignment]
+                    elif id(t) not in made:
+                        made[id(t)] = t
+                        kept.append((t, t.data, t.grad if t.is_leaf else None, t.requires_grad))
+                        for notes in (
+                            t._backward_hooks,
+                            getattr(t, "_post_accumulate_grad_hooks", None),
+                        ):
+                            if notes:  # torch looks into this very dict
+                                hooks.append((notes, notes.copy()))
+                                notes.clear()
+                        if t.is_leaf:
+                            t.grad = None
+                        t.data = copied(t.data)
+        yield
+    finally:
+        for t, data, grad, needs in kept:
+            if t.is_leaf:
+                t.grad = None
+            t.data = data
+            if t.is_leaf:
+                t.requires_grad_(needs)
+                t.grad = grad
+        for notes, copy in hooks:
+            _put_back(notes, copy)
+
+
+def _holds_numbers(t: Tensor) -> bool:
+    return not is_lazy(t) and t.device.type != "meta"
+
+
+def _equal(a: Tensor, b: Tensor) -> bool:
+    """Equality of bits for numbers, so that a NaN equals itself."""
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return False
+    if a.is_floating_point() or a.is_complex():
+        return bool(((a == b) | ((a != a) & (b != b))).all())
+    return torch.equal(a, b)
