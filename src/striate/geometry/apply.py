@@ -13,7 +13,7 @@ from striate.errors import GeometryError, UsageError
 from striate.geometry.box import Box, contains
 from striate.geometry.geometry import Geometry
 from striate.geometry.layout import BATCH
-from striate.geometry.plan import Step, cut, target
+from striate.geometry.plan import Step, compute, target
 from striate.geometry.record import Record, Value
 
 
@@ -44,18 +44,15 @@ def apply(
             f"{record.name} ({record.op}) mixes the images of a batch, so it runs only on {geometry.batch} at a time, "
             f"got {batch}; trace the module with a batch of {batch}"
         )
-    tensors, needs = [], []
-    for value, link, crop in zip(values, record.links, crops, strict=True):
+    for link, crop in zip(record.links, crops, strict=True):
         need = link.pull(box)
         if not contains(crop.box, need):
             raise GeometryError(
                 f"{record.name} needs {need} of its input for {box}, but the crop holds {crop.box}; "
                 "pass what Link.pull gives"
             )
-        tensors.append(cut(crop.tensor, value.layout, crop.box, need, batch))
-        needs.append(need)
-    step = Step(record, tuple(tensors), tuple(needs), tuple(values), out, box, batch, device)
-    return record.plan.run(step)
+    tensors, boxes = tuple([c.tensor for c in crops]), tuple([c.box for c in crops])
+    return compute(Step(record, tensors, boxes, tuple(values), out, box, batch, device))
 
 
 def _batch(geometry: Geometry, values: Sequence[Value], crops: Sequence[Crop]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,7 +23,11 @@ Kind = Literal["local", "whole", "reduce", "normalise", "global"]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One record at work: its inputs, cut to `needs`, and the output box that is wanted."""
+    """One record at work: its inputs and the output box that is wanted.
+
+    needs: the box of each input that its tensor holds, all of it and nothing else. In `Plan.run` that is exactly what
+        the link pulls from `box`; `compute` takes any boxes that cover it, the whole value for one.
+    """
 
     record: Record
     tensors: tuple[Tensor, ...]
@@ -78,7 +82,10 @@ class Plan:
     kind: Kind
 
     def run(self, step: Step) -> Tensor:
-        """Compute the output box of `step` from its inputs."""
+        """Compute the output box of `step` from inputs that hold exactly what the links pull from it.
+
+        Callers whose tensors may hold more go through `compute`.
+        """
         raise NotImplementedError
 
 
@@ -96,6 +103,24 @@ def target(name: str) -> Callable[..., Any]:
     """The ATen overload of a name such as `aten.add.Tensor`."""
     namespace, op, overload = name.split(".")
     return getattr(getattr(getattr(torch.ops, namespace), op), overload)
+
+
+def compute(step: Step) -> Tensor:
+    """The output box of a record, from inputs that cover at least what it needs: they are cut to exactly that.
+
+    Raises GeometryError if an input holds less.
+    """
+    plan = step.record.plan
+    needs = tuple([link.pull(step.box) for link in plan.links])
+    if needs == step.needs:
+        return plan.run(step)
+    tensors = tuple([
+        cut(tensor, value.layout, have, need, step.batch)
+        for tensor, value, have, need in zip(
+            step.tensors, step.values, step.needs, needs, strict=True
+        )
+    ])  # fmt: skip
+    return plan.run(replace(step, tensors=tensors, needs=needs))
 
 
 def fill(value: Any, tensors: Sequence[Tensor]) -> Any:

@@ -13,6 +13,7 @@ from striate.geometry.plan import Kind, Plan, Result, Step, align
 from striate.geometry.record import Link
 from striate.geometry.relation import Relation, Window
 from striate.geometry.rules.site import (
+    Operand,
     Site,
     everything,
     extents_of,
@@ -80,6 +81,9 @@ def broadcast(site: Site, ndim: int, skip: int | None = None) -> Result:
         if alike in made:
             continue
         shift = ndim - len(o.shape)
+        strange = {
+            p + shift for p in range(len(o.layout)) if not fits(o, p, layout[p + shift], extents)
+        }
         relations: list[Relation | None] = []
         for k, n in enumerate(o.extents):
             if n is None:
@@ -87,13 +91,13 @@ def broadcast(site: Site, ndim: int, skip: int | None = None) -> Result:
                 continue
             atom = axis_atom(k)
             place = next(p for p, dim in enumerate(o.layout) if atom in dim)
-            fits = layout[place + shift] == o.layout[place]
-            relations.append(same(n) if fits else everything(n, extents[k]))
+            alone = place + shift in strange
+            relations.append(everything(n, extents[k]) if alone else same(n))
         aligned = tuple([
             (p, p + shift)
-            for p, dim in enumerate(o.layout)
+            for p in range(len(o.layout))
             if any(a < BATCH for a in layout[p + shift])
-            and dim != layout[p + shift]
+            and p + shift in strange
             and o.shape[p] == site.shape[p + shift]
             and o.shape[p] > 1
         ])  # fmt: skip
@@ -103,6 +107,16 @@ def broadcast(site: Site, ndim: int, skip: int | None = None) -> Result:
     return Result(tuple(layout), extents, Pointwise(links, kind_of(links, spatial), places))
 
 
+def fits(o: Operand, place: int, dim: Dim, extents: tuple[int | None, ...]) -> bool:
+    """Whether a dimension of an operand holds the output's `dim`: the same axes, as long as there.
+
+    One row taken out of an image has the image's axes too, but stands for all rows of what it is subtracted from.
+    """
+    return o.layout[place] == dim and all(
+        o.extents[axis_of(a)] == extents[axis_of(a)] for a in dim if a < BATCH
+    )
+
+
 def _aligned_extents(site: Site, layout: list[Dim], ndim: int) -> list[tuple[int | None, ...]]:
     """The extents of the operands, of those first whose dimension was taken."""
     found: list[tuple[int | None, ...]] = []
@@ -110,7 +124,10 @@ def _aligned_extents(site: Site, layout: list[Dim], ndim: int) -> list[tuple[int
         atom = axis_atom(k)
         for o in site.operands:
             shift = ndim - len(o.shape)
-            if any(atom in dim and layout[p + shift] == dim for p, dim in enumerate(o.layout)):
+            if any(
+                atom in dim and layout[p + shift] == dim and o.shape[p] == site.shape[p + shift]
+                for p, dim in enumerate(o.layout)
+            ):
                 found.append(tuple(n if j == k else None for j, n in enumerate(o.extents)))
                 break
     return found or [(None,) * site.axes]
@@ -218,7 +235,7 @@ def stack(site: Site) -> Result | None:
     ndim = len(site.shape)
     dim = site.arg(1, 0, "dim") % ndim
     first = site.operands[0]
-    if any(o.layout != first.layout for o in site.operands):
+    if any((o.layout, o.extents) != (first.layout, first.extents) for o in site.operands):
         return None
     layout = (*first.layout[:dim], (site.shape[dim],), *first.layout[dim:])
     links = tuple(

@@ -10,7 +10,7 @@ from striate.geometry.layout import BATCH, Dim, plain
 from striate.geometry.plan import Plan, Result, Step
 from striate.geometry.record import Link
 from striate.geometry.relation import Relation
-from striate.geometry.rules.pointwise import Aligned, lined_up
+from striate.geometry.rules.pointwise import Aligned, fits, lined_up
 from striate.geometry.rules.site import (
     Operand,
     Site,
@@ -60,19 +60,20 @@ def product(site: Site) -> Result | None:
             aligned.append(())
             continue
         inner = last if o is a else last - 1
-        links.append(_link(o, layout, extents, inner))
+        strange = {d for d, dim in enumerate(layout) if d == inner or not fits(o, d, dim, extents)}
+        links.append(_link(o, strange, extents))
         aligned.append(
             tuple([
                 (d, d)
-                for d, dim in enumerate(o.layout)
-                if d != inner and dim != layout[d] and any(atom < BATCH for atom in layout[d])
+                for d in sorted(strange - {inner})
+                if any(atom < BATCH for atom in layout[d])
             ])
         )  # fmt: skip
     kind = kind_of(links, any(n is not None for n in extents))
     return Result(tuple(layout), extents, Product(tuple(links), kind, tuple(aligned)))
 
 
-def _link(o: Operand, layout: list[Dim], extents: tuple[int | None, ...], inner: int) -> Link:
+def _link(o: Operand, strange: set[int], extents: tuple[int | None, ...]) -> Link:
     relations: list[Relation | None] = []
     for k, n in enumerate(o.extents):
         if n is None:
@@ -80,8 +81,7 @@ def _link(o: Operand, layout: list[Dim], extents: tuple[int | None, ...], inner:
             continue
         place = atom_dim(o.layout, k)
         assert place is not None
-        fits = place != inner and layout[place] == o.layout[place]
-        relations.append(same(n) if fits else everything(n, extents[k]))
+        relations.append(everything(n, extents[k]) if place in strange else same(n))
     return Link(tuple(relations))
 
 

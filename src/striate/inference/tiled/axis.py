@@ -95,8 +95,8 @@ def plan_axis(
             if relation is None:
                 needs[node.index, place] = None
                 continue
-            # An axis that ends here is read in full, whatever the step.
-            got = pull(relation, out) if out is not None else everything(relation.n_in, steps)
+            # An axis that ends here is read as its one output reads it, whatever the step.
+            got = pull(relation, out if out is not None else everything(1, steps))
             needs[node.index, place] = got
             u = read.value
             wanted[u] = hull(wanted[u], got) if u in wanted else got

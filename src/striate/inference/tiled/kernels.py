@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from striate.geometry import Box, Geometry, Record
-from striate.geometry.plan import Step
+from striate.geometry.plan import Step, compute
 from striate.geometry.rules.convolution import Convolve, ConvolveTransposed
 from striate.geometry.rules.normalisation import BatchNorm, GroupNorm
 from striate.inference.tiled.convolutions import Convolution, Transposed
@@ -236,7 +236,7 @@ class Kernel:
             step = Step(
                 record, tuple(tensors), tuple(boxes), values, out, box, 1, tensors[0].device
             )
-            return record.plan.run(step)
+            return compute(step)
 
         return run
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from striate.errors import GeometryError
 from striate.geometry import Box, Crop, Record, Value, Weights, apply
 from striate.geometry.box import is_empty, volume
-from striate.geometry.plan import Step, cut
+from striate.geometry.plan import Step, compute, cut
 from striate.inference.tiled.checking import normalised
 from striate.inference.tiled.crops import needed
 from striate.inference.tiled.finishing import Finishing
@@ -110,7 +110,7 @@ class Running:
             record, tuple([self.known[i] for i in record.inputs]), tuple([v.full for v in inputs]),
             inputs, out, out.full, 1, self.device,
         )  # fmt: skip
-        made = record.plan.run(step)
+        made = compute(step)
         if self.finite and out.varies and not _finite(made):
             raise GeometryError(
                 f"{record.name} ({record.op}) gives a value that is not finite{_kind(self, record)}"
