@@ -274,6 +274,9 @@ def tile(
     tile: Annotated[
         int | None, typer.Option(help="Pixels of a tile's side, instead of --memory.")
     ] = None,
+    page: Annotated[
+        int | None, typer.Option(help="Of a TIFF of several pages, counted from 1.")
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Write over an output that exists.")
     ] = False,
@@ -282,7 +285,16 @@ def tile(
     """Run the network on an image of any size, in bounded memory, at the image's own resolution."""
     from striate.cli.tiling import tile_command
 
-    tile_command(run, image, out=out, memory=memory, tile=tile, force=force, format=format.value)
+    tile_command(
+        run,
+        image,
+        out=out,
+        memory=memory,
+        tile=tile,
+        page=page,
+        force=force,
+        format=format.value,
+    )
 
 
 @app.command()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from rich.progress import Progress
 
@@ -14,34 +15,45 @@ from striate.cli.console import err, print_csv, print_finding
 from striate.errors import UsageError
 from striate.findings import Finding, Table
 from striate.inference.tiled import Tiled
-from striate.inference.tiled.images import open_image
+from striate.inference.tiled.files import open_file
+from striate.inference.tiled.images import Image, open_image
 from striate.runs import Run, load
 
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow turns colour into grey
 
+def pixels_of(run: Run, colours: int = 0) -> Callable[[torch.Tensor], torch.Tensor]:
+    """From pixels as they are read, (1, C, rows, columns), to what the run's network reads; no resizing.
 
-def pixels_of(run: Run) -> Callable[[torch.Tensor], torch.Tensor]:
-    """From pixels as they are read, (1, C, rows, columns), to what the run's network reads; no resizing."""
+    colours: how many of the channels are colours, where the image says so; others are left out, as `predict` does.
+    """
     preparation = run.preparation
 
     def prepare(raw: torch.Tensor) -> torch.Tensor:
-        black, white = (
-            (0.0, 255.0) if raw.dtype == torch.uint8 else (preparation.black, preparation.white)
-        )
-        x = ((raw.float() - black) / (white - black)).clamp(0, 1)
-        x = x[:, :3] if x.shape[1] > 3 else x
-        if x.shape[1] == 3 and preparation.channels == 1:
-            x = (x * x.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
-        if x.shape[1] == 1 and preparation.channels == 3:
-            x = x.expand(-1, 3, -1, -1)
-        shape = (1, preparation.channels, 1, 1)
-        mean, std = (
-            x.new_tensor(preparation.mean).view(shape),
-            x.new_tensor(preparation.std).view(shape),
-        )
-        return (x - mean) / std
+        if raw.dtype == torch.bool:
+            raw = raw.to(torch.uint8) * 255
+        part = raw[0, : colours or raw.shape[1]].permute(1, 2, 0).numpy()
+        pixels = part.astype(np.uint16) if raw.dtype == torch.int32 else part  # as they are read
+        seen = torch.from_numpy(preparation.colours(pixels))
+        return preparation.normalise(seen[None])
 
     return prepare
+
+
+def open_page(path: Path, page: int | None) -> Image:
+    """The image in a file, or page `page` of it, from 1. Raises UsageError."""
+    if page is not None and page < 1:
+        raise UsageError(f"--page counts from 1, got {page}")
+    return open_file(path, page=(page or 1) - 1)
+
+
+def pages_said(opened: Image, page: int | None) -> str:
+    """Which of several pages is read, in a sentence; nothing where there is one."""
+    pages = getattr(opened, "pages", 1)
+    if pages == 1:
+        return ""
+    if getattr(opened, "pictures", "") != "TIFF":
+        return "The file holds several pictures, of which the first is read. "
+    chosen = f"page {page} is read" if page else "the first is read; take another with --page"
+    return f"The file has {pages:,} pages, of which {chosen}. "
 
 
 def tile_command(
@@ -51,6 +63,7 @@ def tile_command(
     out: Path | None,
     memory: str,
     tile: int | None,
+    page: int | None,
     force: bool,
     format: str,
 ) -> None:
@@ -59,12 +72,24 @@ def tile_command(
     if not image.exists():
         raise UsageError(f"there is no image {image}; give a TIFF, PNG, JPEG, .npy or Zarr file")
     limit = None if tile is not None else memory
+    opened = open_page(image, page)
+    colours, said = getattr(opened, "colours", 0), pages_said(opened, page)
     if run.labels_pixels:  # whose output may hold the finished tiles of a run that was stopped
-        tile_masks(run, image, out=out, memory=limit, tile=tile, force=force, format=format)
+        tile_masks(
+            run,
+            opened,
+            image,
+            said,
+            out=out,
+            memory=limit,
+            tile=tile,
+            force=force,
+            format=format,
+        )
         return
     if out is not None and out.exists() and not force:
         raise UsageError(f"{out} exists; choose another name, or --force to write over it")
-    job = Tiled(run.model, image, memory=limit, tile=tile, prepare=pixels_of(run))
+    job = Tiled(run.model, opened, memory=limit, tile=tile, prepare=pixels_of(run, colours))
     with Progress(console=err, transient=True) as progress:
         task = progress.add_task("tiles", total=None)
         logits = job.run(
@@ -77,7 +102,12 @@ def tile_command(
     rows = [
         {"class": run.classes[i], "probability": round(float(probabilities[i]), 6)} for i in best
     ]
-    document = {"image": str(image), "classes": rows, "certificate": job.certificate.to_dict()}
+    document = {
+        "image": str(image),
+        "page": 1 + getattr(opened, "page", 0),
+        "classes": rows,
+        "certificate": job.certificate.to_dict(),
+    }
     if out is not None:
         out.write_text(json.dumps(document, indent=1), encoding="utf-8")
     if format == "json":
@@ -89,7 +119,7 @@ def tile_command(
             Finding(
                 name="tile",
                 title=f"{image.name} as a whole",
-                verdict=f"{rows[0]['class']}, {rows[0]['probability']:.1%}. {job.certificate.verdict}",
+                verdict=f"{rows[0]['class']}, {rows[0]['probability']:.1%}. {said}{job.certificate.verdict}",
                 status="note"
                 if job.certificate.exact is None
                 else "good"
@@ -123,7 +153,9 @@ def run_job(job: Tiled, *, force: bool = False) -> Any:
 
 def tile_masks(
     run: Run,
+    opened: Image,
     image: Path,
+    said: str,
     *,
     out: Path | None,
     memory: str | None,
@@ -142,10 +174,10 @@ def tile_masks(
 
     job = Tiled(
         run.model,
-        image,
+        opened,
         memory=memory,
         tile=tile,
-        prepare=pixels_of(run),
+        prepare=pixels_of(run, getattr(opened, "colours", 0)),
         finish=classes,
         out=out,
     )
@@ -160,6 +192,7 @@ def tile_masks(
     ]
     document = {
         "image": str(image),
+        "page": 1 + getattr(opened, "page", 0),
         "mask": str(out),
         "classes": list(run.classes),
         "areas": table,
@@ -176,7 +209,7 @@ def tile_masks(
         Finding(
             name="tile",
             title=f"{image.name} as a whole",
-            verdict=f"The class of each of {pixels:,} pixels is in {out}. {job.certificate.verdict}",
+            verdict=f"The class of each of {pixels:,} pixels is in {out}. {said}{job.certificate.verdict}",
             status="note" if good is None else "good" if good else "problem",
             tables=(
                 Table(

@@ -210,6 +210,8 @@ class Preparation:
             raise DataError(f"an image must hold numbers, got {pixels.dtype}")
         scale = 255 / (self.white - self.black)
         scaled = (pixels.astype(np.float32) - np.float32(self.black)) * np.float32(scale)
+        if pixels.dtype.kind == "f":
+            scaled = np.nan_to_num(scaled, copy=False, nan=0)  # no data is black
         return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
 
     def _resized(self, pixels: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import nn
 
 from striate.errors import GeometryError, StriateError, UsageError
-from striate.inference.tiled import Tiled, tiled
+from striate.inference.tiled import Tiled, open_file, tiled
 
 RNG = np.random.default_rng(0)
 COLOUR = RNG.integers(0, 256, (3, 91, 120), dtype=np.uint8)
@@ -62,7 +62,10 @@ WRITERS: dict[str, Any] = {
     "planes.tif": lambda p: tifffile.imwrite(
         p, COLOUR, photometric="rgb", planarconfig="separate", tile=(16, 32)
     ),
-    "pages.tif": lambda p: tifffile.imwrite(p, COLOUR, photometric="minisblack", compression="zlib"),
+    "channels.tif": lambda p: tifffile.imwrite(
+        p, COLOUR, photometric="minisblack", compression="zlib", metadata={"axes": "CYX"}
+    ),
+    "imagej.tif": lambda p: tifffile.imwrite(p, COLOUR, imagej=True, metadata={"axes": "CYX"}),
     "big.tif": lambda p: tifffile.imwrite(p, last(COLOUR), photometric="rgb", bigtiff=True),
     "channels.ome.tif": lambda p: tifffile.imwrite(
         p, DEEP, ome=True, photometric="minisblack", tile=(32, 32), metadata={"axes": "CYX"}
@@ -218,7 +221,7 @@ def test_an_output_that_cannot_be(tmp_path: Path, out: str, message: str) -> Non
         Tiled(network(), torch.rand(1, 3, 40, 40), out=tmp_path / out)
 
 
-@pytest.mark.parametrize("name", ["strips.tif", "tiles.tif", "pages.tif", "bytes.npy"])
+@pytest.mark.parametrize("name", ["strips.tif", "tiles.tif", "channels.tif", "bytes.npy"])
 def test_a_file_that_is_cut_short_is_refused(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     WRITERS[name](path)
@@ -267,8 +270,11 @@ def test_shapes_that_are_no_image(tmp_path: Path) -> None:
     stack = np.zeros((4, 3, 20, 20), np.uint8)
     path = tmp_path / "stack.tif"
     tifffile.imwrite(path, stack, photometric="minisblack", metadata={"axes": "TCYX"})
-    with pytest.raises(GeometryError, match=r"has the axes TCYX .*save the plane that is meant"):
+    with pytest.raises(UsageError, match=r"holds 4 pages, not one image; give the one that is"):
         Tiled(network(), tmp_path / "stack.tif")
+    assert Tiled(network(), open_file(path, page=2)).run().shape == (1, 2, 20, 20)
+    with pytest.raises(GeometryError, match=r"stack.tif: it has 4 pages, no page 9"):
+        open_file(path, page=8)
     with pytest.raises(UsageError, match=r"shape \(C, H, W\) or \(N, C, H, W\).*got \(9,\)"):
         Tiled(network(), np.zeros(9))
     with pytest.raises(UsageError, match=r"an array .* or the path of a file; got int"):

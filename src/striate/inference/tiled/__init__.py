@@ -12,7 +12,8 @@ passes as they follow each other. Padding is real only at the real border, and n
 """
 
 from striate.inference.tiled.certificate import Certificate
+from striate.inference.tiled.files import open_file
 from striate.inference.tiled.job import Tiled, tiled
 from striate.inference.tiled.plan import Plan, Walk
 
-__all__ = ["Certificate", "Plan", "Tiled", "Walk", "tiled"]
+__all__ = ["Certificate", "Plan", "Tiled", "Walk", "open_file", "tiled"]

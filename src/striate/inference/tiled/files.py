@@ -1,4 +1,4 @@
-"""Image files that are read region by region: TIFF and OME-TIFF, NumPy, Zarr; PNG, JPEG and others are decoded once."""
+"""Image files that are read region by region: whatever `striate.images` reads, NumPy, and Zarr."""
 
 from __future__ import annotations
 
@@ -9,51 +9,97 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from striate.errors import GeometryError, UsageError
+from striate.errors import DataError, GeometryError, UsageError
 from striate.geometry import Box
+from striate.images import Picture, open_picture
 from striate.inference.tiled.images import ArrayImage, Image, tensor_of
 from striate.inference.tiled.raw import RawArray
 
-TIFF = frozenset((".tif", ".tiff", ".btf", ".tf8", ".svs", ".ndpi", ".qptiff"))
+ANY_SIZE = 2**62  # pixels: large images are what this is for
 
 
-def open_file(path: Path) -> Image:
+def open_file(path: str | Path, *, page: int | None = None) -> Image:
     """The image in a file. Integers become numbers from 0 to 1 unless a `prepare` of the caller's takes them as they are.
 
-    Raises UsageError if there is none, GeometryError if it cannot be read.
+    page: of a file that holds several images, from 0. Raises UsageError if there is none, or several and no `page`;
+    GeometryError if it cannot be read.
+
+    >>> image = open_file("stack.tif", page=3)  # doctest: +SKIP
+    >>> tiled(module, image)  # doctest: +SKIP
     """
+    path = Path(path)
     if not path.exists():
         raise UsageError(f"there is no image {path}; check the path")
     suffix = path.suffix.lower()
-    if suffix in TIFF:
-        from striate.inference.tiled.tiff import open_tiff
-
-        return open_tiff(path)
+    if page and (suffix in (".npy", ".zarr") or path.is_dir()):
+        raise UsageError(f"{path} has no pages; leave the page out")
     if suffix == ".npy":
         return _numpy(path)
     if suffix == ".zarr" or path.is_dir():
         return _zarr(path)
-    return _decoded(path)
+    try:
+        picture = open_picture(path, page=page or 0, max_pixels=ANY_SIZE)
+    except DataError as error:
+        raise GeometryError(str(error)) from error
+    if picture.pages > 1 and page is None:
+        many = f"{picture.pages:,} pages" if picture.format == "TIFF" else "several pictures"
+        picture.close()
+        raise UsageError(
+            f"{path} holds {many}, not one image; give the one that is meant, such as "
+            "striate.inference.tiled.open_file(path, page=0), or channels as an array (C, H, W)"
+        )
+    return FileImage(path, _Planes(picture))
 
 
 class FileImage:
-    """One image of a file, as planes (C, H, W) of whatever kind of number the file holds."""
+    """One image of a file, as planes (C, H, W) of whatever kind of number the file holds.
+
+    pages: how many images the file holds; page: the one that is read, from 0; pictures: its format; colours: as `Picture`
+        has them.
+    """
 
     count = 1
     batched = True
+    pages, page, held, colours, pictures = 1, 0, 0, 0, ""
 
-    def __init__(self, path: Path, array: Any, shape: tuple[int, ...], bytes_held: int = 0) -> None:
-        self.path, self.array, self.shape = path, array, shape
+    def __init__(self, path: Path, array: RawArray | _Planes) -> None:
+        self.path, self.array, self.shape = path, array, array.shape
         self.name = str(path)
-        self.held = bytes_held
+        if isinstance(array, _Planes):
+            picture = array.picture
+            self.pages, self.page, self.held = picture.pages, picture.page, picture.held
+            self.colours, self.pictures = picture.colours, picture.format
 
     def read(self, number: int, box: Box) -> Tensor:
         sides = [s for s in box if s is not None]
-        return tensor_of(self.array.read(((0, self.shape[0]), *sides)))[None]
+        try:
+            part = self.array.read(((0, self.shape[0]), *sides))
+        except DataError as error:
+            raise GeometryError(f"cannot read {self.path}: {error}") from error
+        return tensor_of(_counted(part))[None]
 
     def identity(self) -> str:
         state = self.path.stat()
-        return f"{self.path.resolve()} {state.st_size} {state.st_mtime_ns} {self.shape}"
+        which = f" page {self.page}" if self.page else ""
+        return f"{self.path.resolve()} {state.st_size} {state.st_mtime_ns} {self.shape}{which}"
+
+
+class _Planes:
+    """A picture as planes (C, H, W)."""
+
+    def __init__(self, picture: Picture) -> None:
+        self.picture = picture
+        height, width, channels = picture.shape
+        self.shape = (channels, height, width)
+
+    def read(self, box: tuple[tuple[int, int], ...]) -> np.ndarray:
+        _, rows, columns = box
+        return np.ascontiguousarray(self.picture.read(rows, columns).transpose(2, 0, 1))
+
+
+def _counted(part: np.ndarray) -> np.ndarray:
+    """int32 as int64: int32 tensors are what 16-bit images become, which reach from 0 to 65535."""
+    return part.astype(np.int64) if part.dtype == np.int32 else part
 
 
 def _numpy(path: Path) -> Image:
@@ -70,7 +116,7 @@ def _numpy(path: Path) -> Image:
             f"{path} holds an array of shape {mapped.shape}; an image is (C, H, W) or (H, W) in row-major order"
         )
     offset = mapped.offset if hasattr(mapped, "offset") else 0
-    return FileImage(path, RawArray(path, offset, mapped.shape, mapped.dtype), mapped.shape)
+    return FileImage(path, RawArray(path, offset, mapped.shape, mapped.dtype))
 
 
 def _zarr(path: Path) -> Image:
@@ -92,10 +138,10 @@ def _zarr(path: Path) -> Image:
         raise GeometryError(
             f"{path} holds an array of shape {found.shape}; an image is (C, H, W) or (H, W), other axes of length 1"
         )
-    return ArrayImage(_Planes(found), 2, path)
+    return ArrayImage(_Stack(found), 2, path)
 
 
-class _Planes:
+class _Stack:
     """The last three axes of an array-like, (C, H, W)."""
 
     def __init__(self, array: Any) -> None:
@@ -107,44 +153,8 @@ class _Planes:
     def __getitem__(self, places: tuple[Any, ...]) -> np.ndarray:
         ndim = len(self.array.shape)
         if ndim == 2:
-            return np.asarray(self.array[places[1:]])[None]
-        return np.asarray(self.array[(0,) * (ndim - 3) + places])
-
-
-class _Decoded:
-    """Pixels (H, W, C) that were decoded at once."""
-
-    def __init__(self, pixels: np.ndarray) -> None:
-        self.pixels = pixels
-
-    def read(self, box: tuple[tuple[int, int], ...]) -> np.ndarray:
-        _, (top, bottom), (left, right) = box
-        return np.ascontiguousarray(self.pixels[top:bottom, left:right].transpose(2, 0, 1))
-
-
-def _decoded(path: Path) -> Image:
-    from PIL import Image as Pillow
-    from PIL import ImageOps, UnidentifiedImageError
-
-    limit = Pillow.MAX_IMAGE_PIXELS
-    Pillow.MAX_IMAGE_PIXELS = None  # large images are what this is for
-    try:
-        with Pillow.open(path) as file:
-            picture = ImageOps.exif_transpose(file)
-            if picture.mode not in ("L", "RGB", "I;16", "F", "I"):
-                grey = picture.mode in ("1", "LA")
-                picture = picture.convert("L" if grey else "RGB")
-            pixels = np.asarray(picture)
-    except (OSError, SyntaxError, ValueError, UnidentifiedImageError) as error:
-        raise GeometryError(
-            f"cannot read {path}: {' '.join(str(error).split())}; give a TIFF, PNG, JPEG, .npy or Zarr image"
-        ) from error
-    finally:
-        Pillow.MAX_IMAGE_PIXELS = limit
-    if pixels.ndim == 2:
-        pixels = pixels[..., None]
-    height, width, channels = pixels.shape
-    return FileImage(path, _Decoded(pixels), (channels, height, width), pixels.nbytes)
+            return _counted(np.asarray(self.array[places[1:]])[None])
+        return _counted(np.asarray(self.array[(0,) * (ndim - 3) + places]))
 
 
 def to_unit(part: Tensor) -> Tensor:

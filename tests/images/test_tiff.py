@@ -10,8 +10,8 @@ import tifffile
 from PIL import Image
 from skimage import data as pictures
 
-from striate.data.reading import decode
 from striate.errors import DataError
+from striate.images import decode
 
 RGB = pictures.astronaut()[100:140, 200:260]  # (40, 60, 3)
 GREY = pictures.camera()[100:140, 200:260]
@@ -111,12 +111,16 @@ def test_other_numbers_become_float32(kind: type) -> None:
     np.testing.assert_array_equal(found[..., 0], values)
 
 
-@pytest.mark.parametrize("wrong", [np.nan, np.inf, 1e300])
-def test_numbers_that_are_none_are_refused(wrong: float) -> None:
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, 1e300, -3.4028234663852886e38])
+def test_numbers_that_are_none_are_no_data(wrong: float) -> None:
     values = np.zeros((3, 4))
     values[1, 2] = wrong
-    with pytest.raises(DataError, match="1 of its 12 values are NaN or infinite; replace them"):
-        read(values)
+    found = decode(written(values))
+    assert found.missing == 1
+    assert np.isnan(found.pixels[1, 2, 0])
+    assert np.isnan(found.pixels).sum() == 1
+    with pytest.raises(DataError, match="none of its values is a number"):
+        read(np.full((3, 4), wrong))
 
 
 def test_the_first_of_several_pages_is_read() -> None:
