@@ -8,6 +8,7 @@ import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 import torch
@@ -84,7 +85,8 @@ def _trace(module: nn.Module, inputs: Inputs) -> Geometry:
 
 
 def _inputs(module: nn.Module, inputs: Inputs) -> tuple[list[Tensor], dict[str, Tensor]]:
-    dtype = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
+    held = chain(module.parameters(), module.buffers())
+    dtype = next((t.dtype for t in held if t.is_floating_point()), torch.float32)
 
     def one(item: Any) -> Tensor:
         if isinstance(item, Tensor):

@@ -365,7 +365,7 @@ def _lowered(module: nn.Module, image: Tensor, batch: int, dtype: torch.dtype | 
     # A trace in inference mode would see operations before they are taken apart.
     with torch.inference_mode(False), torch.no_grad():
         example = torch.empty((batch, *image.shape[1:]), dtype=image.dtype, device="meta")
-        if dtype is None or dtype == _dtype(module):
+        if dtype is None or dtype == _dtype(module, image):
             geometry = trace(module, example)
         else:
             with borrowed(module, train=None, dtype=dtype):
@@ -388,8 +388,10 @@ def _precise(
     return None if wider is None else (lower(network.geometry, module, wider, until), wider)
 
 
-def _dtype(module: nn.Module) -> torch.dtype:
-    return next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
+def _dtype(module: nn.Module, image: Tensor) -> torch.dtype:
+    """The kind of number that the module computes in: its parameters', or without any the image's own."""
+    own = image.dtype if image.is_floating_point() else torch.float32
+    return next((p.dtype for p in module.parameters() if p.is_floating_point()), own)
 
 
 def _checked(module: nn.Module, image: Tensor, dtype: torch.dtype | None) -> Tensor:
@@ -403,7 +405,7 @@ def _checked(module: nn.Module, image: Tensor, dtype: torch.dtype | None) -> Ten
             f"one image at a time, (C, H, W) or (1, C, H, W), got {tuple(image.shape)}; call once an image"
         )
     device = next((p.device for p in module.parameters()), image.device)
-    image = image.detach().to(device, dtype or _dtype(module))
+    image = image.detach().to(device, dtype or _dtype(module, image))
     if not bool(torch.isfinite(image).all()):
         raise UsageError(
             "the image holds values that are not finite; look for a division by zero in its preparation"

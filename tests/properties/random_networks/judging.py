@@ -1,0 +1,157 @@
+"""Judging: one network through every check; what is equal, refused or a fault; and the smallest program that fails."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+
+from random_networks.checks import CHECKS, Case, Wrong, close, plain, quiet, state_of, tensors
+from random_networks.drawing import Unfit
+from random_networks.program import Built, Program, build
+from striate.errors import StriateError
+
+SECONDS = 20
+
+
+@dataclass
+class Verdict:
+    """How a network fared: a word a check ("equal", "refused", "fault"), the sentences, and the source of a fault."""
+
+    seed: int
+    outcomes: dict[str, str] = field(default_factory=dict)
+    sentences: dict[str, str] = field(default_factory=dict)
+    kinds: tuple[str, ...] = ()
+    source: str = ""
+    unstable: bool = False
+
+    @property
+    def faults(self) -> list[str]:
+        return [check for check, word in self.outcomes.items() if word == "fault"]
+
+    def line(self) -> str:
+        """Its faults as a line of JSON."""
+        found = {check: self.sentences[check] for check in self.faults}
+        return json.dumps({"seed": self.seed, "operations": self.kinds, **found})
+
+
+class Hung(Exception):  # noqa: N818
+    """A check takes too long."""
+
+
+@contextmanager
+def limited(seconds: int) -> Iterator[None]:
+    def stop(*_: object) -> None:
+        raise Hung(f"no result within {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def judge(program: Program, only: str | None = None) -> Verdict | None:
+    """All checks, or one; None where the program makes no network."""
+    try:
+        return judge_built(build(program), only)
+    except Unfit:
+        return None
+
+
+def judge_built(built: Built, only: str | None = None) -> Verdict | None:
+    quiet()
+    torch.set_num_threads(1)
+    case = Case(built)
+    verdict = Verdict(built.program.seed, kinds=built.kinds)
+    try:
+        first, second = tensors(case.want), tensors(plain(case.module, case.image))
+    except Exception as error:  # a program that a plain run refuses is no network
+        verdict.sentences["plain"] = f"{type(error).__name__}: {error}"
+        return None
+    chance = not all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    if not first or not all(bool(torch.isfinite(t).all()) for t in first):
+        return None
+    before = state_of(case.module)
+    for name, check in CHECKS.items():
+        if only is not None and name != only:
+            continue
+        try:
+            with limited(SECONDS):
+                outcome = "equal" if check(case) else ""
+        except StriateError as error:
+            outcome = "refused"
+            verdict.sentences[name] = str(error)
+        except Wrong as wrong:
+            outcome = "chance" if chance else "fault"
+            if outcome == "fault" and _unstable(case, wrong.size):
+                outcome, verdict.unstable = "unstable", True
+            verdict.sentences[name] = str(wrong)
+        except Exception as error:
+            outcome = "fault"
+            verdict.sentences[name] = f"{type(error).__name__}: {error} [{_where(error)}]"
+        if outcome:
+            verdict.outcomes[name] = outcome
+    if not chance and state_of(case.module) != before:
+        verdict.outcomes["untouched"] = "fault"
+        verdict.sentences["untouched"] = "the module is not as it was"
+    if verdict.faults:
+        verdict.source = built.source
+    return verdict
+
+
+def _unstable(case: Case, size: float) -> bool:
+    """Whether rounding alone can change the network's own numbers so much: a tie, a step, a division by nearly zero."""
+    for trial in range(6):
+        generator = torch.Generator().manual_seed(trial)
+        noise = torch.randn(case.image.shape, generator=generator, dtype=torch.float64)
+        try:
+            other = plain(case.module, case.image * (1 + 1e-13 * noise))
+        except Exception:
+            return True
+        worst = max((b - a).abs().max().item() / max(a.abs().max().item(), 1e-3)
+                    for a, b in zip(tensors(case.want), tensors(other), strict=True) if a.numel())  # fmt: skip
+        if worst > 1e-9 or worst > size / 10:
+            return True
+    return False
+
+
+def _where(error: BaseException) -> str:
+    """The last line of ours in a traceback."""
+    ours = [f for f in traceback.extract_tb(error.__traceback__) if "/striate/" in f.filename]
+    last = ours[-1] if ours else traceback.extract_tb(error.__traceback__)[-1]
+    return f"{last.filename.rpartition('/striate/')[2]}:{last.lineno} {last.name}"
+
+
+def alike(sentence: str) -> str:
+    """A sentence without its numbers and names, by which faults are grouped."""
+    text = re.sub(r"\d+(\.\d+)?(e[-+]\d+)?", "0", sentence.split("\n")[0])
+    return re.sub(r"\bm0(_0)?(\.[\w#]+)*", "m0", text)[:140]
+
+
+def smallest(program: Program, check: str) -> tuple[Program, Verdict]:
+    """The program with as few steps as still fail the check."""
+    found = judge(program, None if check == "untouched" else check)
+    assert found is not None
+    assert check in found.faults
+    best, place = program, 0
+    best = build(program).program
+    while place < len(best.steps):
+        shorter = best.without(place)
+        verdict = judge(shorter, None if check == "untouched" else check)
+        if verdict is not None and check in verdict.faults:
+            best, found = build(shorter).program, verdict
+        else:
+            place += 1
+    return best, found
+
+
+__all__ = ["Verdict", "alike", "close", "judge", "judge_built", "smallest"]

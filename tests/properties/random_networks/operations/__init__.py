@@ -1,0 +1,20 @@
+"""The operations by name: MAPS read a map (N, C, H, W), GENERAL any tensor, ENDINGS make the result."""
+
+from random_networks.operations.convolving import CONVOLVING
+from random_networks.operations.endings import ENDINGS
+from random_networks.operations.indexing import INDEXING
+from random_networks.operations.mixing import MIXING
+from random_networks.operations.normalising import NORMALISING
+from random_networks.operations.pointwise import POINTWISE
+from random_networks.operations.pooling import POOLING
+from random_networks.operations.reducing import REDUCING
+from random_networks.operations.resizing import RESIZING
+from random_networks.operations.returning import RETURNING
+from random_networks.operations.shaping import SHAPING
+from random_networks.operations.writing import WRITING
+
+MAPS = CONVOLVING | POOLING | NORMALISING | RESIZING
+GENERAL = POINTWISE | REDUCING | INDEXING | WRITING | SHAPING | MIXING | RETURNING
+OPERATIONS = MAPS | GENERAL
+
+__all__ = ["ENDINGS", "GENERAL", "MAPS", "OPERATIONS"]

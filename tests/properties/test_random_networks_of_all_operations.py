@@ -1,0 +1,50 @@
+"""Random networks out of all operations: equal to the plain module, or refused; never anything else.
+
+Many more by hand: `python tests/properties/fuzz_networks.py --count 20000 --jobs 2`.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from random_networks.cured import CURED
+from random_networks.judging import judge_built
+from random_networks.operations import ENDINGS, OPERATIONS
+from random_networks.program import Program, Step, build, draw, load
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+SHAPES = [(1, 4, 9, 8), (1, 3, 8, 8), (1, 2, 1, 5)]
+
+
+def test_a_source_is_the_network() -> None:
+    """What is printed and pasted gives the same numbers."""
+    for seed in range(20):
+        built = build(draw(seed))
+        again = load(built.source, built.program)
+        for one, other in zip(built.module.parameters(), again.module.parameters(), strict=True):
+            assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("kind", [*OPERATIONS, *ENDINGS])
+def test_every_operation_runs(kind: str) -> None:
+    """No operation is always left out because of a slip in its lines."""
+    before = ["residual", "tokens", "split_dim", "reduced_and_kept"]
+    for seed in range(60):
+        for shape in SHAPES:
+            for first in before:
+                steps = [Step("residual", 0), Step(first, seed)]
+                if kind in OPERATIONS:
+                    steps.append(Step(kind, seed))
+                ending = Step(kind if kind in ENDINGS else "plain", seed)
+                if kind in build(Program(seed, shape, tuple(steps), ending)).kinds:
+                    return
+    pytest.fail(f"{kind} never fits")
+
+
+@pytest.mark.parametrize("name", CURED)
+def test_cured_networks(name: str) -> None:
+    verdict = judge_built(CURED[name].build())
+    assert verdict is not None
+    refused = {check for check, word in verdict.outcomes.items() if word == "refused"}
+    assert set(verdict.outcomes.values()) <= {"equal", "refused"}, verdict.sentences
+    assert refused <= CURED[name].refused, verdict.sentences
