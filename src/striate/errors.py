@@ -41,3 +41,7 @@ class TrainingError(StriateError):
 
 class GeometryError(StriateError, ValueError):
     """A module cannot be traced, or a request does not fit its geometry."""
+
+
+class WeightsWarning(UserWarning):
+    """A weights file was taken in part, or one of several sets of weights in it was chosen."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Sequence
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit: 0 done, 1 the work failed, 2 the arguments were wrong."""
     from striate.cli.app import app
-    from striate.errors import StriateError
+    from striate.errors import StriateError, WeightsWarning
 
+    warnings.simplefilter("ignore", WeightsWarning)  # a training says it itself, once
     try:
         app(args=list(arguments) if arguments is not None else None, prog_name="striate")
     except StriateError as error:

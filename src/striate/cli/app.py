@@ -83,7 +83,8 @@ def train(
         ),
     ] = None,
     weights: Annotated[
-        Path | None, typer.Option(help="Start from this file (.safetensors, or .pth without code).")
+        Path | None,
+        typer.Option(help="Start from the weights in this file, as any trainer saved them."),
     ] = None,
     seed: Annotated[
         int,

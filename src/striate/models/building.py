@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from striate.errors import UsageError
+from striate.errors import UsageError, WeightsWarning
 from striate.models import hub, pattern
 from striate.models.fitting import check_fits
 from striate.models.labelling import build_with_backbone, has_backbone
@@ -50,8 +50,8 @@ def build(
         begin with a stem for small images.
     pretrained: start from published weights: packaged for `efficientnet-lite0`, from the hub for
     `timm/NAME`.
-    weights: start from the tensors in this file; a head for other classes is left out, with a
-    warning.
+    weights: start from the tensors in this file, as any trainer saved them; a head for other classes
+    is left out, and that and every choice among its contents is a WeightsWarning.
     check: run shapes through, so that an image of `size` that does not fit is told by the layer where it gets stuck.
     options: the architecture's own, such as small_stem, dropout, aux, hidden.
     Raises UsageError for what does not exist or does not fit, PatternError at a wrong character of
@@ -70,13 +70,8 @@ def build(
     if pixels is not None and check:
         check_fits(spec, network, in_channels, pixels)
     if weights is not None:
-        report = load_weights(network, weights, skip_head=True)
-        if report.skipped:
-            warnings.warn(
-                f"{Path(weights).name} was trained on other classes: {', '.join(report.skipped)} "
-                "start anew",
-                stacklevel=2,
-            )
+        for note in load_weights(network, weights, skip_head=True).notes:
+            warnings.warn(note, WeightsWarning, stacklevel=2)
     return network
 
 

@@ -1,143 +1,151 @@
-"""Weights from a file into a network: tensors only, nothing that is loaded can run code."""
+"""Weights from a file into a network, whichever trainer saved them: all of it, or a sentence about what is not."""
 
 from __future__ import annotations
 
-import pickle
-import re
-import warnings
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from striate.errors import UsageError
 from striate.models.finetuning import class_layers, start_head
+from striate.models.matching import match, translated
+from striate.models.stored import advice_of, read_stored
 
-NESTED = (
-    "state_dict",
-    "model_state_dict",
-    "model",
-    "net",
-    "weights",
-)  # where training scripts put the tensors
-PREFIXES = ("module.", "_orig_mod.", "model.")  # what wrappers write before every name
-# torchvision's oldest DenseNet files say norm.1 where the network says norm1.
-_OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12])\.")
+NEAREST = 3000  # names among which a near one is looked for
+CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """What went from `path` into a network, by name, and what of the head stayed as it was."""
+    """What went from `path` into a network, by name, what of the head starts anew, and sentences about all else."""
 
     path: Path
     loaded: tuple[str, ...]
     skipped: tuple[str, ...]
-
-
-def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """The tensors in `path` by name: .safetensors, or .pth, .pt and .bin with weights_only=True.
-
-    Raises UsageError where the file is missing, of another kind, damaged, or holds more than
-    tensors.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise UsageError(f"there is no weights file {path}")
-    if path.suffix == ".safetensors":
-        try:
-            return load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise UsageError(
-                f"{path} is no safetensors file that can be read ({error}); fetch or write it again"
-            ) from error
-    if path.suffix not in (".pth", ".pt", ".bin"):
-        raise UsageError(
-            f"weights are read from .safetensors, .pth, .pt and .bin files, got {path.name}"
-        )
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # an unusual pickle is refused or harmless
-            stored = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise UsageError(
-            f"{path} holds more than tensors, or is damaged, and is not opened because it could "
-            "run code; save network.state_dict() with safetensors.torch.save_file"
-        ) from error
-    except (RuntimeError, EOFError, ValueError, OSError) as error:
-        raise UsageError(f"{path} cannot be read as weights ({error}); write it again") from error
-    return _tensors(stored, path)
-
-
-def _tensors(stored: object, path: Path) -> dict[str, Tensor]:
-    for key in NESTED:
-        if isinstance(stored, Mapping) and isinstance(stored.get(key), Mapping):
-            stored = stored[key]
-    if not isinstance(stored, Mapping):
-        raise UsageError(
-            f"{path} holds a {type(stored).__name__}, not named tensors; save network.state_dict()"
-        )
-    tensors = {str(k): v for k, v in stored.items() if isinstance(v, Tensor)}
-    if not tensors:
-        raise UsageError(f"{path} holds no named tensors; save network.state_dict()")
-    return tensors
-
-
-def without_prefix(tensors: Mapping[str, Tensor], wanted: set[str]) -> dict[str, Tensor]:
-    """The same tensors without what DataParallel and torch.compile write before every name."""
-    found = dict(tensors)
-    while True:
-        prefix = next((p for p in PREFIXES if all(k.startswith(p) for k in found)), None)
-        if prefix is None or found.keys() & wanted:
-            return found
-        found = {k[len(prefix) :]: v for k, v in found.items()}
+    notes: tuple[str, ...] = ()
 
 
 def load_weights(module: nn.Module, path: str | Path, *, skip_head: bool = False) -> Loaded:
     """Copy the tensors of `path` into `module` and report what was loaded.
 
-    skip_head: leave out a head (and auxiliary heads) where the file's is of another shape or
-    missing, weights trained on other classes; it starts anew, small, by `start_head`.
-    Raises UsageError where names or shapes differ, naming the first few; the network is then left
-    as it was.
+    Names are taken as trainers write them: inside `state_dict`, `model`, `ema` and the like, behind `module.`,
+    `_orig_mod.`, `backbone.` and other prefixes. Of several sets that fit, averaged weights are taken, then a teacher's.
+    skip_head: leave out a head (and auxiliary heads) where the file's is of another shape or missing, weights trained on
+    other classes; it starts anew, small, by `start_head`. A first convolution of 3 channels is summed for 1, and one of
+    other numbers repeated and scaled, as `lite0` does.
+    Raises UsageError where names or shapes differ, naming the first few and what comes near them; the network is then
+    left as it was.
     """
     path = Path(path)
     wanted = module.state_dict()
-    given = _translated(without_prefix(read_weights(path), set(wanted)), module, set(wanted))
-    skipped = []
+    found = match(read_stored(path), wanted)
+    given = translated(dict(found.tensors), set(wanted))
+    notes = list(found.notes)
+    skipped: list[str] = []
     if skip_head:
+        classes = ""
         for name in sorted(_head_names(module)):
             if name not in given or given[name].shape != wanted[name].shape:
+                if name in given and not classes:
+                    classes = f" ({len(given[name])} classes in the file, {len(wanted[name])} here)"
                 given.pop(name, None)
                 skipped.append(name)
-    missing = [n for n in wanted if n not in given and n not in skipped and not _is_counter(n)]
-    unexpected = [n for n in given if n not in wanted]
-    shapes = [
-        f"{n} is {tuple(given[n].shape)} in the file and {tuple(wanted[n].shape)} in the network"
-        for n in wanted
-        if n in given and given[n].shape != wanted[n].shape
-    ]
-    problems = [
-        *_first("missing: ", missing),
-        *_first("unexpected: ", unexpected),
-        *_first("", shapes),
-    ]
-    if problems:
-        head_only = {n.partition(" ")[0] for n in shapes} <= _head_names(module)
-        advice = (
-            "the head was trained on other classes: use skip_head=True"
-            if shapes and head_only and not missing and not unexpected
-            else "build the network that the file was saved from"
-        )
-        raise UsageError(
-            f"{path.name} does not fit the network: {'; '.join(problems)}. To do: {advice}"
-        )
+        if skipped:
+            why = "was trained on other classes" if classes else "has no such head"
+            notes.append(f"{path.name} {why}: {', '.join(skipped)} start anew{classes}")
+        notes += _fit_channels(module, given, path)
+    _check_fit(module, given, wanted, skipped, path)
+    _check_values(given, wanted, path)
     module.load_state_dict(given, strict=False)
     start_head(module, skipped)
-    return Loaded(path, tuple(n for n in wanted if n in given), tuple(skipped))
+    return Loaded(path, tuple(n for n in wanted if n in given), tuple(skipped), tuple(notes))
+
+
+def _check_fit(
+    module: nn.Module,
+    given: Mapping[str, Tensor],
+    wanted: Mapping[str, Tensor],
+    skipped: list[str],
+    path: Path,
+) -> None:
+    missing = [n for n in wanted if n not in given and n not in skipped and not _is_counter(n)]
+    unexpected = [n for n in given if n not in wanted]
+    shapes = [n for n in wanted if n in given and given[n].shape != wanted[n].shape]
+    told = [
+        f"{n} is {tuple(given[n].shape)} in the file and {tuple(wanted[n].shape)} in the network"
+        for n in shapes
+    ]
+    problems = [
+        *_first("missing: ", missing[:3], len(missing)),
+        *_first("unexpected: ", unexpected[:3], len(unexpected)),
+        *_first("", told[:3], len(told)),
+    ]  # fmt: skip
+    if not problems:
+        return
+    turned = [n for n in shapes if sorted(given[n].shape) == sorted(wanted[n].shape)]
+    if turned and len(turned) == len(shapes):
+        advice = (
+            "these weights are stored channels last, as TensorFlow, Keras and Flax do: permute convolutions by "
+            "(3, 2, 0, 1) and transpose linear layers before they are saved"
+        )
+    elif shapes and set(shapes) <= _head_names(module) and not missing and not unexpected:
+        advice = "the head was trained on other classes: use skip_head=True"
+    else:
+        advice = advice_of(path) or "build the network that the file was saved from"
+    nearest = [(n, _near(n, wanted[n], given, unexpected)) for n in missing[:3]]
+    near = ", ".join(f"{n} is perhaps {close}" for n, close in nearest if close)
+    raise UsageError(
+        f"{path.name} does not fit the network: {'; '.join(problems)}{'. Near: ' if near else ''}{near}. To do: {advice}"
+    )
+
+
+def _check_values(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor], path: Path) -> None:
+    """Raises UsageError for values that no network can compute with: quantised, without memory, not finite."""
+    for name, tensor in given.items():
+        if name not in wanted:
+            continue
+        if tensor.is_meta:
+            raise UsageError(
+                f"{path.name} holds {name} without values (on the meta device); save it from a device"
+            )
+        if tensor.is_quantized or wanted[name].is_floating_point() != tensor.is_floating_point():
+            raise UsageError(
+                f"{path.name} holds {name} as {str(tensor.dtype).removeprefix('torch.')}, quantised weights, and the "
+                "network computes in float; save the weights before they are quantised"
+            )
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor.to_dense().float()).all()):
+            raise UsageError(
+                f"{path.name} holds values in {name} that are not finite: its training diverged, or 16 bits overflowed; "
+                "take an earlier checkpoint"
+            )
+
+
+def _fit_channels(module: nn.Module, given: dict[str, Tensor], path: Path) -> list[str]:
+    """Bring the filters of the first convolution to the network's channels; a sentence where they were changed."""
+    first = next(((n, m) for n, m in module.named_modules() if isinstance(m, CONVS)), None)
+    if first is None or f"{first[0]}.weight".lstrip(".") not in given:
+        return []
+    name, layer = f"{first[0]}.weight".lstrip("."), first[1]
+    filters, weight = given[name], layer.weight
+    assert isinstance(weight, Tensor) and isinstance(layer, CONVS)
+    have, want = filters.shape[1], weight.shape[1]
+    alike = filters.dim() == weight.dim() and filters.shape[0] == weight.shape[0]
+    if have == want or not alike or filters.shape[2:] != weight.shape[2:] or layer.groups > 1:
+        return []
+    if not filters.is_floating_point() or filters.is_quantized:
+        return []
+    if want == 1:
+        given[name] = filters.sum(1, keepdim=True)
+        how = f"summed over the {have} channels of the file for 1 here"
+    else:
+        repeats = [1, -(-want // have)] + [1] * (filters.dim() - 2)
+        given[name] = filters.repeat(repeats)[:, :want] * (have / want)
+        how = f"repeated and scaled from the {have} channels of the file to {want} here"
+    return [f"{path.name}: the filters of {name} are {how}"]
 
 
 def load_torchvision(module: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
@@ -147,18 +155,20 @@ def load_torchvision(module: nn.Module, state_dict: Mapping[str, Tensor]) -> Non
     of torchvision's oldest DenseNet files is understood. Raises UsageError where the networks
     differ.
     """
-    given = _translated(dict(state_dict), module, set(module.state_dict()))
+    given = translated(dict(state_dict), set(module.state_dict()))
     try:
         module.load_state_dict(given)
     except RuntimeError as error:
         raise UsageError(f"these are weights of another network: {error}") from error
 
 
-def _translated(given: dict[str, Tensor], module: nn.Module, wanted: set[str]) -> dict[str, Tensor]:
-    given = {_OLD_DENSENET.sub(r"\1\2.", name): tensor for name, tensor in given.items()}
-    if not any(name.startswith("aux") for name in wanted):
-        given = {n: t for n, t in given.items() if not n.startswith(("aux1.", "aux2."))}
-    return given
+def _near(name: str, tensor: Tensor, given: Mapping[str, Tensor], unexpected: list[str]) -> str:
+    """What a missing tensor may be called in the file: a similar name, of its shape before others."""
+    alike = [n for n in unexpected if given[n].shape == tensor.shape][:NEAREST]
+    for names in (alike, unexpected[:NEAREST]):
+        if close := difflib.get_close_matches(name, names, n=1, cutoff=0.5):
+            return close[0]
+    return ""
 
 
 def _is_counter(name: str) -> bool:
@@ -171,8 +181,8 @@ def _head_names(module: nn.Module) -> set[str]:
     return {n for n, p in module.named_parameters() if id(p) in inside}
 
 
-def _first(label: str, found: list[str], most: int = 3) -> list[str]:
+def _first(label: str, found: list[str], count: int) -> list[str]:
     if not found:
         return []
-    more = f" and {len(found) - most} more" if len(found) > most else ""
-    return [f"{label}{', '.join(found[:most])}{more}"]
+    more = f" and {count - len(found)} more" if count > len(found) else ""
+    return [f"{label}{', '.join(found)}{more}"]

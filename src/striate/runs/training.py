@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +13,7 @@ from typing import Any
 import torch
 
 from striate.data.masks import MaskSource
-from striate.errors import TrainingError, UsageError
+from striate.errors import TrainingError, UsageError, WeightsWarning
 from striate.findings import Finding
 from striate.memory import keep_large_buffers
 from striate.runs.evaluate import calibrate, evaluate_run, report_run
@@ -62,11 +65,13 @@ def train(
     if resume:
         run = latest_unfinished(wanted)
         plan = plan_again(run, listener)
-        job = prepare(plan, device, listener)
+        with noted_weights(plan, listener):
+            job = prepare(plan, device, listener)
         job.training.load_state_dict(load_checkpoint(run.path / "checkpoint"))
     else:
         plan = plan_from(recipe, device, listener)
-        job = prepare(plan, device, listener)
+        with noted_weights(plan, listener):
+            job = prepare(plan, device, listener)
         rated = rate(plan, job, listener) if find_rate else None
         if rated is not None and rated.data["peak"] is not None:
             plan = replace(plan, recipe=plan.recipe.replace(lr=rated.data["peak"]))
@@ -99,6 +104,25 @@ def train(
             f"stopped before its end; `striate train {recipe.data} --out {run.path} --resume` goes on"
         )
     return run
+
+
+@contextmanager
+def noted_weights(plan: Plan, listener: Listener) -> Iterator[None]:
+    """What was left out of a weights file is said once and stands in the report; without a display it stays a warning."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    said: list[str] = []
+    for one in caught:
+        if not issubclass(one.category, WeightsWarning):
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+        elif str(one.message) not in said:
+            said.append(str(one.message))
+            if type(listener) is Listener:
+                warnings.warn(str(one.message), WeightsWarning, stacklevel=4)
+    for text in said:
+        listener.say(text)
+    plan.why.extend(said)
 
 
 def rate(plan: Plan, job: Job, listener: Listener, *, used: float | None = None) -> Finding:

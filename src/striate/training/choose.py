@@ -34,6 +34,8 @@ def choose_model(recipe: Recipe, *, photographs: bool, size: int) -> tuple[str, 
         recipe.pretrained is None and (not photographs or size <= SMALL)
     ):
         return "compact", False, "small images: our own network, from nothing"
+    if recipe.weights:
+        return "efficientnet-lite0", False, "photographs, from the weights of the file"
     return "efficientnet-lite0", True, "photographs: ImageNet weights, fine-tuned"
 
 

@@ -34,6 +34,8 @@ def choose_mask_model(recipe: Recipe, *, photographs: bool) -> tuple[str, bool, 
     if recipe.model is not None:
         return recipe.model, bool(recipe.pretrained), "as asked"
     if recipe.pretrained or (recipe.pretrained is None and photographs):
+        if recipe.weights and not recipe.pretrained:
+            return "unet:efficientnet-lite0", False, "colour pictures, from the weights of the file"
         return "unet:efficientnet-lite0", True, "colour pictures: an encoder with ImageNet weights"
     return "unet", False, "few colours or small images: U-Net, from nothing"
 

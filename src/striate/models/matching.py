@@ -1,0 +1,162 @@
+"""Matching: which of a file's tensors are a network's, whatever wrappers wrote before or into their names."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from striate.errors import UsageError
+from striate.models.stored import NESTED, Stored
+
+# what torch.compile, FSDP and activation checkpointing put into the middle of names
+WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
+# torchvision's oldest DenseNet files say norm.1 where the network says norm1.
+_OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12])\.")
+COUNTERS = ("num_batches_tracked", "n_averaged", "total_ops", "total_params")  # counts, no weights
+AVERAGED = {"ema", "swa", "averaged", "average", "avg", "shadow"}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One set of a file under one prefix. score: how many of the network's tensors it has in the right shape."""
+
+    where: str
+    prefix: str
+    tensors: dict[str, Tensor]
+    score: int
+
+    @property
+    def name(self) -> str:
+        """What leads to it: the keys, then the prefix."""
+        return ".".join(part for part in (self.where, self.prefix.rstrip(".")) if part)
+
+    @property
+    def words(self) -> set[str]:
+        """The words of its name: `state_dict_ema` has "ema"."""
+        return set(re.split(r"[._]", self.name.lower()))
+
+    @property
+    def kind(self) -> str:
+        """What a reader should know of it."""
+        if self.words & AVERAGED:
+            return "the average over steps"
+        return "the teacher" if "teacher" in self.words else ""
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        """Which of several comes first: averages, as timm takes them, then teachers, then the usual names."""
+        kind = 0 if self.words & AVERAGED else 1 if "teacher" in self.words else 2
+        first = self.name.partition(".")[0]
+        usual = NESTED.index(first) if first in NESTED else len(NESTED)
+        return kind, -1 if not self.name else usual + (
+            len(NESTED) if "student" in self.words else 0
+        )
+
+
+@dataclass(frozen=True)
+class Match:
+    """The tensors of a file under the network's names, and sentences about what was chosen and left out."""
+
+    tensors: dict[str, Tensor]
+    notes: tuple[str, ...]
+
+
+def match(stored: Stored, wanted: Mapping[str, Tensor]) -> Match:
+    """The set of `stored` that fits the network's tensors `wanted` best.
+
+    Raises UsageError where two sets fit as well and no usual name decides, or where the tensors are flattened shards.
+    """
+    choices = [
+        c for where, tensors in stored.sets.items() for c in _choices(where, tensors, wanted)
+    ]
+    most = max(c.score for c in choices)
+    best = sorted((c for c in choices if c.score == most), key=lambda c: c.rank)
+    taken, others = best[0], [c for c in best[1:] if not _same(c.tensors, best[0].tensors)]
+    if 2 * most < sum(
+        not n.endswith(COUNTERS) for n in wanted
+    ):  # another network: show the largest set as it is
+        largest = max(stored.sets, key=lambda where: len(stored.sets[where]))
+        _refuse_flat(stored, stored.sets[largest])
+        return Match(_cleaned(stored.sets[largest], set(wanted)), ())
+    if others and others[0].rank == taken.rank:
+        names = " and ".join(f"`{c.name}`" for c in (taken, others[0]))
+        raise UsageError(
+            f"{stored.path.name} holds several networks that fit as well: {names}; save the one that you mean by itself"
+        )
+    notes = []
+    beside = [*others, *(c for c in choices if c.kind and c.score and c.score < most)]
+    if taken.name and (others or beside):
+        what = f", {taken.kind}," if taken.kind else ""
+        rest = ", ".join(dict.fromkeys(f"`{c.name}`" for c in beside))
+        notes.append(f"`{taken.name}`{what} is taken, and {rest} left out")
+    if taken.prefix:
+        outside = [
+            name
+            for name in _cleaned(stored.sets[taken.where], set(wanted))
+            if not name.startswith(taken.prefix) and not name.endswith(COUNTERS)
+        ]
+        known = [c.prefix for c in beside if c.where == taken.where and c.prefix]
+        outside = [n for n in outside if not any(n.startswith(p) for p in known)]
+        if outside:
+            more = f" and {len(outside) - 3} more" if len(outside) > 3 else ""
+            notes.append(f"left out beside `{taken.prefix}`: {', '.join(outside[:3])}{more}")
+    kept = {n: t for n, t in taken.tensors.items() if n in wanted or not n.endswith(COUNTERS)}
+    return Match(kept, tuple(notes))
+
+
+def _choices(
+    where: str, tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
+) -> list[Choice]:
+    named = _cleaned(tensors, set(wanted))
+    prefixes: Counter[str] = Counter({"": 0})
+    for name in named:
+        parts = name.split(".")
+        for i in range(len(parts)):
+            if ".".join(parts[i:]) in wanted:
+                prefixes["".join(f"{p}." for p in parts[:i])] += 1
+    found = []
+    for prefix in prefixes:
+        own = {n[len(prefix) :]: t for n, t in named.items() if n.startswith(prefix)}
+        score = sum(
+            n in wanted and wanted[n].shape == t.shape and not n.endswith(COUNTERS) for n, t in own.items()
+        )  # fmt: skip
+        found.append(Choice(where, prefix, own, score))
+    return found
+
+
+def _cleaned(tensors: Mapping[str, Tensor], wanted: set[str]) -> dict[str, Tensor]:
+    """The tensors without the wrappers' words in their names, where that keeps the names apart."""
+    words = {part for name in wanted for part in name.split(".")}
+    drop = {w for w in (*WRAPPERS, "module") if w not in words}
+    clean = {
+        _OLD_DENSENET.sub(r"\1\2.", ".".join(p for p in name.split(".") if p not in drop)): t
+        for name, t in tensors.items()
+    }
+    return clean if len(clean) == len(tensors) else dict(tensors)
+
+
+def translated(given: dict[str, Tensor], wanted: set[str]) -> dict[str, Tensor]:
+    """Names as torchvision's older files spell them; auxiliary classifiers are left out where the network has none."""
+    given = {_OLD_DENSENET.sub(r"\1\2.", name): tensor for name, tensor in given.items()}
+    if not any(name.startswith("aux") for name in wanted):
+        given = {n: t for n, t in given.items() if not n.startswith(("aux1.", "aux2."))}
+    return given
+
+
+def _same(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(t, b[n]) for n, t in a.items())
+
+
+def _refuse_flat(stored: Stored, tensors: Mapping[str, Tensor]) -> None:
+    flat = next((n for n in tensors if n.split(".")[-1] in ("_flat_param", "flat_param")), None)
+    if flat is not None:
+        raise UsageError(
+            f"{stored.path} holds flattened shards of FSDP ({flat}); gather them where it was trained: torch.distributed."
+            "checkpoint.state_dict.get_model_state_dict(network, options=StateDictOptions(full_state_dict=True, "
+            "cpu_offload=True)), and save that"
+        )
