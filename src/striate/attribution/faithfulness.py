@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from striate.attribution.images import output_of
 from striate.attribution.targets import Target, labelled, scorer
 from striate.borrow import borrowed
+from striate.inference.apart import Together
 
 FRACTIONS = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.45, 0.65, 0.85, 1.0)
 CELLS = 14  # along the longer side: what is taken away is a cell, not a pixel
@@ -88,7 +89,8 @@ def curves(
     with borrowed(module), torch.no_grad():
         ends = torch.cat([image, blank, blurred])
         probability = probability_of(target, output_of(module, image), temperature)
-        whole, gone, start = probability(output_of(module, ends)).tolist()
+        run = Together(lambda images: probability(output_of(module, images)))
+        whole, gone, start = run(ends).tolist()
         scale = _scale(target, whole, gone)
         found: list[float] = []
         total = 2 * len(flat) * len(inner)
@@ -99,7 +101,7 @@ def curves(
                     marked = cells.mask(order, fraction).to(image.device)
                     pending.append(torch.where(marked == marked_stays, image, other))
                     if len(pending) == BATCH or len(found) + len(pending) == total:
-                        found += probability(output_of(module, torch.cat(pending))).tolist()
+                        found += run(torch.cat(pending)).tolist()
                         pending = []
                         if progress is not None:
                             progress(len(found), total)

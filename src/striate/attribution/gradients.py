@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from striate.attribution.images import as_images, output_of
 from striate.attribution.targets import Score, Target, scorer
 from striate.borrow import borrowed
 from striate.errors import UsageError
+from striate.inference.apart import Together
 
 PIXELS = 8 * 3 * 224 * 224  # numbers of one batch: what a network of photographs takes at a time
 Baseline = float | Tensor
@@ -146,9 +148,10 @@ def _averaged(
         for i in range(len(x)):
             with torch.no_grad():
                 score = _score(target, i, output_of(module, x[i : i + 1]))
+            run = Together(partial(derivative, module, score=score))
             for a in range(0, count, many):
                 b = min(a + many, count)
-                each = derivative(module, points(i, a, b), score)
+                each = run(points(i, a, b))
                 found[i] += torch.einsum("n,n...->...", shares[a:b], each)
     return found
 

@@ -14,6 +14,7 @@ from striate.attribution.images import as_images, output_of
 from striate.attribution.targets import Target, scorer
 from striate.borrow import borrowed
 from striate.errors import GeometryError, UsageError
+from striate.inference.apart import Together
 from striate.inference.incremental import Incremental
 
 SHARE = 7  # a patch is a seventh of the side
@@ -94,6 +95,7 @@ def _plain(
 ) -> Tensor:
     """The score for each patch by running the whole network."""
     found = []
+    run = Together(lambda images: score(output_of(module, images)))
     with torch.no_grad():
         for a in range(0, len(boxes), BATCH):
             part = boxes[a : a + BATCH].tolist()
@@ -101,7 +103,7 @@ def _plain(
             for one, (rows, columns) in zip(changed, part, strict=True):
                 at = (slice(None), slice(*rows), slice(*columns))
                 one[at] = hiding[at]
-            found.append(score(output_of(module, changed)).cpu())
+            found.append(run(changed).cpu())
             if progress is not None:
                 progress(a + len(part), len(boxes))
     return torch.cat(found)

@@ -78,7 +78,7 @@ def sizes(dim: Dim, extents: Sequence[int | None], batch: int) -> list[int]:
     """The size of each atom of a dimension."""
     found = []
     for atom in dim:
-        if atom > 0:
+        if atom >= 0:  # 0: an empty slice
             found.append(atom)
         elif atom == BATCH:
             found.append(batch)
@@ -107,6 +107,8 @@ def reshape(
     layout: Layout, extents: Sequence[int | None], batch: int, shape: Sequence[int]
 ) -> Reshaped | None:
     """The layout after a view or reshape to `shape`, or None if the batch or an axis would be cut unevenly."""
+    if 0 in shape:
+        return None
     queue: list[tuple[int, int]] = []  # (atom, size), next one last
     for dim in reversed(layout):
         queue += list(zip(reversed(dim), reversed(sizes(dim, extents, batch)), strict=True))

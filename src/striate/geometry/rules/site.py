@@ -108,6 +108,9 @@ def extents_of(layout: Layout, *sources: Sequence[int | None]) -> tuple[int | No
     return tuple(found)
 
 
+STRIDED = frozenset({"view", "_unsafe_view", "as_strided", "view_as_complex", "view_as_real"})
+
+
 @dataclass(frozen=True, slots=True)
 class Whole(Plan):
     """Runs the call as it was traced, on whole inputs."""
@@ -115,6 +118,10 @@ class Whole(Plan):
     mixes_batch: bool
 
     def run(self, step: Step) -> Tensor:
+        if (
+            step.record.op in STRIDED
+        ):  # the call fits the strides of the trace, which others may not have here
+            return step.call([t.contiguous() for t in step.tensors])
         return step.call(step.tensors)
 
 

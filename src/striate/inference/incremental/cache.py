@@ -51,18 +51,16 @@ def _run_rounded(
 
 
 class Cache:
-    """The clean image's activations: `cache[value]` for one image, `cache.map(value, ...)` to cut crops from.
+    """The clean image's activations: `cache[value]`, and `cache.map(value, ...)` to cut crops from.
 
     Raises GeometryError, with the layer's name, where the output is not finite.
     """
 
     def __init__(
-        self, network: Network, image: Tensor, many: Network | None = None,
-        precise: tuple[Network, torch.dtype] | None = None,
-    ) -> None:  # fmt: skip
+        self, network: Network, image: Tensor, precise: tuple[Network, torch.dtype] | None = None
+    ) -> None:
         """image (1, C, *axes), already of the network's kind of number.
 
-        many: the network traced for several images, whose head then runs instead; the values behind it are for as many.
         precise: the network up to its head, and the kind of number with more digits in which it then makes the values;
             they are rounded when all are made.
         """
@@ -74,19 +72,10 @@ class Cache:
             _run(network, network.nodes[: network.head], values, 1)
         else:
             _run_rounded(*precise, network.head, values)
-        if many is None:
-            _run(network, network.nodes[network.head :], values, 1)
-            behind = values
-        else:
-            head, batch = many.nodes[network.head :], many.geometry.batch
-            handed = {r.value for n in head for r in n.reads if r.value in values}
-            behind = {v: self.form(v).join([values[v]] * batch, [1] * batch) for v in handed}
-            _run(many, head, behind, batch)
-            behind = {**values, **{n.output: behind[n.output] for n in head}}
-        last = network if many is None else many
-        self._refuse_infinite(last, behind)
+        _run(network, network.nodes[network.head :], values, 1)
+        self._refuse_infinite(network, values)
         self.values: Mapping[int, Tensor] = values
-        self.outputs: Mapping[int, Tensor] = {v: behind[v][:1] for v in last.outputs}
+        self.outputs: Mapping[int, Tensor] = {v: values[v] for v in network.outputs}
         self.maps: dict[tuple[int, float], Tensor] = {}
 
     def __getitem__(self, value: int) -> Tensor:

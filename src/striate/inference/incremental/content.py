@@ -22,7 +22,12 @@ def as_content(content: Content, image: Tensor) -> Tensor:
     """
     channels = image.shape[1]
     try:
-        found = torch.as_tensor(content, device=image.device).to(image.dtype)
+        # A number of Python goes straight to the image's kind: by way of float32 it would lose digits.
+        found = torch.as_tensor(
+            content,
+            device=image.device,
+            dtype=None if isinstance(content, (Tensor, np.ndarray)) else image.dtype,
+        ).to(image.dtype)
     except (TypeError, ValueError, RuntimeError) as error:
         raise UsageError(
             f"a content is a number, one number a channel, or pixels (C, *size); got {type(content).__name__} ({error})"

@@ -24,7 +24,7 @@ class Form:
         self.batched = BATCH in atoms
         self.axes = tuple(k for k, n in enumerate(value.extents) if n is not None)
         places = {axis_of(a): p for p, a in enumerate(atoms) if a < BATCH}
-        plain = [p for p, a in enumerate(atoms) if a > 0]
+        plain = [p for p, a in enumerate(atoms) if a >= 0]
         batch = [p for p, a in enumerate(atoms) if a == BATCH]
         self.order = [*batch, *(places[k] for k in self.axes), *plain]
         self.back = [self.order.index(p) for p in range(len(atoms))]
@@ -39,7 +39,7 @@ class Form:
         if not self.simple:
             along = dict(zip(self.axes, sizes, strict=True))
             tensor = tensor.reshape(
-                [a if a > 0 else batch if a == BATCH else along[axis_of(a)] for a in self.atoms]
+                [a if a >= 0 else batch if a == BATCH else along[axis_of(a)] for a in self.atoms]
             )
         return tensor.permute(self.order)
 

@@ -13,15 +13,18 @@ from torch import Tensor, nn
 from striate.borrow import borrowed
 from striate.errors import UsageError
 from striate.geometry import Geometry, trace
+from striate.inference.apart import Images
 from striate.inference.incremental.cache import Cache, run_whole
 from striate.inference.incremental.classes import classes, unite
 from striate.inference.incremental.content import Boxes, Content, as_content, refuse_misfit
 from striate.inference.incremental.lines import Line, everything, hull, push
-from striate.inference.incremental.network import Network, lower, shared
+from striate.inference.incremental.mixing import first_mixing
+from striate.inference.incremental.network import Network, lower
 from striate.inference.incremental.precision import precise
 from striate.inference.incremental.program import Program, build
+from striate.inference.incremental.scoring import Scoring, rebuilt
 from striate.inference.incremental.steps import State
-from striate.inference.incremental.target import Score, Target, score_of
+from striate.inference.incremental.target import Target
 from striate.memory import keep_large_buffers
 
 Progress = Callable[[int, int], None]
@@ -29,7 +32,6 @@ Progress = Callable[[int, int], None]
 # Bytes of one batch: smaller ones leave the matrices of small boxes too thin for two threads.
 PATCHES = 64 << 20
 HEAD = 64 << 20
-MIXED = 8  # images at a time where an operation without a rule fixes their number
 # What a program costs besides its arithmetic, as multiply-adds: preparing a kernel for a new size, and moving a number.
 PREPARE, MOVE = 1.2e8, 40.0
 
@@ -86,16 +88,16 @@ class Incremental:
             )
         keep_large_buffers()
         self.image = _checked(module, image, dtype)
-        network = _lowered(module, self.image, 1, dtype)
-        many = None  # the same network, traced for several images
-        if network.mixing is not None:
-            many = _lowered(module, self.image, MIXED, dtype)
-            first = [network.mixing, network.head, shared(network, many)]
-            network = replace(network, head=min(first))
-        self.network, self.many = network, many
+        network = _lowered(module, self.image, dtype)
         with torch.inference_mode():
-            self.cache = Cache(network, self.image, many, _precise(network, module, self.image))
-            self.output: Any = self._rebuilt(many or network, dict(self.cache.outputs))
+            self.cache = Cache(network, self.image, _precise(network, module, self.image))
+            mixing = first_mixing(network, self.cache.values)
+            self.output: Any = rebuilt(network, self.cache.outputs)
+        # Whether the head runs for one image at a time; it then begins where images would be mixed.
+        self.alone = mixing is not None
+        self.network = (
+            network if mixing is None else replace(network, head=min(network.head, mixing))
+        )
         self.geometry: Geometry = self.network.geometry
 
     @property
@@ -106,7 +108,7 @@ class Incremental:
     def score(self, target: Target) -> float:
         """The clean image's score."""
         with torch.inference_mode():
-            return float(score_of(target, self.output)(self.output)[0])
+            return float(self._scoring(target)(self.cache.outputs, 1)[0])
 
     def scores(
         self, boxes: Any, contents: Content | Sequence[Content], target: Target, *, batch: int | None = None,
@@ -127,7 +129,7 @@ class Incremental:
         if not len(regions):
             return found
         with torch.inference_mode():
-            score = score_of(target, self.output)
+            score = self._scoring(target)
             done = np.zeros(len(regions), bool)
             for order, states in self._batches(regions, given, batch, memory):
                 values = self._finish(states, len(order), score).to("cpu", dtype)
@@ -136,6 +138,9 @@ class Incremental:
                 if progress is not None:
                     progress(int(done.sum()), len(regions))
         return found
+
+    def _scoring(self, target: Target) -> Scoring:
+        return Scoring(self.network, self.cache.outputs, target, alone=self.alone)
 
     def costs(self, boxes: Any) -> Costs:
         """The arithmetic that these boxes take."""
@@ -325,46 +330,31 @@ class Incremental:
         turns = -(-count // batch)
         return -(-count // turns)
 
-    def _finish(self, state: State, count: int, score: Score) -> Tensor:
+    def _finish(self, state: State, count: int, score: Scoring) -> Tensor:
         """Run the head and read the score."""
-        network = self.network
-        if self.many is None:
-            return self._head(network, state, count, score)
+        if not self.alone:
+            return self._head(state, count, score)
+        where = {v: Images(self.geometry.values[v].layout) for v in state}
         found = []
-        size = self.many.geometry.batch
-        for a in range(0, count, size):
-            b = min(a + size, count)
-            piece = {}
-            for v, tensor in state.items():
-                form = self.cache.form(v)
-                parts = [form.images(tensor, count, a, b)]
-                parts += [form.images(tensor, count, b - 1, b)] * (size - (b - a))
-                piece[v] = form.join(parts, [b - a, *[1] * (size - (b - a))])
-            found.append(self._head(self.many, piece, size, score)[: b - a])
+        for i in range(count):
+            piece = {v: where[v].take(tensor, count, i) for v, tensor in state.items()}
+            found.append(self._head(piece, 1, score))
         return torch.cat(found)
 
-    def _head(self, network: Network, state: State, count: int, score: Score) -> Tensor:
-        for node in network.nodes[self.network.head :]:
+    def _head(self, state: State, count: int, score: Scoring) -> Tensor:
+        network = self.network
+        for node in network.nodes[network.head :]:
             tensors = [state[r.value] for r in node.reads]
             if node.kernel is not None and len(tensors) > 1:
                 tensors[1] = tensors[1].clone()
             state[node.output] = run_whole(network, node, tensors, count)
-        return score(self._rebuilt(network, {v: state[v] for v in network.outputs}))
-
-    @staticmethod
-    def _rebuilt(network: Network, values: State) -> Any:
-        """The network's output as it returns it."""
-        leaves = [
-            None if i is None else values[i] if i in values else network.constants[i]
-            for i in network.geometry.outputs
-        ]
-        return network.geometry.unflatten(leaves)
+        return score({v: state[v] for v in network.outputs}, count)
 
 
-def _lowered(module: nn.Module, image: Tensor, batch: int, dtype: torch.dtype | None) -> Network:
+def _lowered(module: nn.Module, image: Tensor, dtype: torch.dtype | None) -> Network:
     # A trace in inference mode would see operations before they are taken apart.
     with torch.inference_mode(False), torch.no_grad():
-        example = torch.empty((batch, *image.shape[1:]), dtype=image.dtype, device="meta")
+        example = torch.empty(image.shape, dtype=image.dtype, device="meta")
         if dtype is None or dtype == _dtype(module, image):
             geometry = trace(module, example)
         else:

@@ -73,7 +73,7 @@ class Network:
     readers: for each value the nodes that read it.
     margins: for each (value, what padding is filled with) how far windows hang over before and after, by axis.
     head: the first node of the classifier's head, which runs on many images at once.
-    mixing: the first node whose operation has no rule, so that it runs on as many images as were traced and no others.
+    mixing: the first node whose operation has no rule, so that it runs for one image, as traced.
     """
 
     geometry: Geometry
@@ -197,16 +197,6 @@ def _mixes(geometry: Geometry, node: Node) -> bool:
     plan = node.record.plan
     lost = not any(BATCH in dim for dim in geometry.values[node.output].layout)
     return lost or (isinstance(plan, Whole) and plan.mixes_batch)
-
-
-def shared(a: Network, b: Network) -> int:
-    """How many nodes two traces of one module, for different numbers of images, begin with alike."""
-    count = 0
-    for m, n in zip(a.nodes, b.nodes, strict=False):
-        if (m.record.op, m.output, m.reads) != (n.record.op, n.output, n.reads):
-            break
-        count += 1
-    return count
 
 
 def _refuse_modes(geometry: Geometry, record: Record) -> None:

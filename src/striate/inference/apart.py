@@ -1,0 +1,165 @@
+"""Apart: whether an operation treats the images of a batch one by one, found by running it.
+
+A network is traced for one image, and means what it computes for one image. A batch of one hides where the images stand:
+attention that takes its batch for the sequence, windows folded into the batch, a sum over dimension 0 all look harmless. So
+what runs on many images at once has first been seen to give each image what it gives that image alone; all else runs
+for one image at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import isfinite
+
+import torch
+from torch import Tensor
+
+from striate.errors import StriateError
+from striate.geometry import Record, Value
+from striate.geometry.layout import BATCH, Layout
+from striate.geometry.rules.convolution import Convolve, ConvolveTransposed
+from striate.geometry.rules.dimension import Expand, Permute, Take, View
+from striate.geometry.rules.normalisation import BatchNorm, GroupNorm
+from striate.geometry.rules.padding import Pad, Untracked
+from striate.geometry.rules.pointwise import Concatenate, Pointwise
+from striate.geometry.rules.pooling import AdaptivePool, AvgPool, MaxPool
+from striate.geometry.rules.product import Product
+from striate.geometry.rules.reduction import Along, Reduce
+
+# Rules that follow the images wherever they stand, or have no result with images: no need to try with one input alone.
+FOLLOWING = (View, Permute, Expand, Take, Pad, Untracked, Along, Reduce)
+# Rules that keep to dimension 0 where all that varies with the image has its images there.
+LEADING = (
+    Convolve, ConvolveTransposed, MaxPool, AvgPool, AdaptivePool, BatchNorm, GroupNorm, Concatenate, Pointwise,
+)  # fmt: skip
+FIXED = (Convolve, ConvolveTransposed, BatchNorm, GroupNorm)  # whose constants are weights
+# How far two ways of rounding may be apart, relative to the largest value: mixed images differ by far more.
+CLOSE = {torch.float64: 1e-10, torch.complex128: 1e-10, torch.float32: 1e-4, torch.complex64: 1e-4}
+COARSE = 0.05  # of 16 bits and fewer, and of float32 on a device that rounds it (TF32)
+
+
+def plainly(record: Record, values: Sequence[Value], out: Value) -> bool:
+    """Whether the record keeps images apart by its rule alone. values: of its inputs; out: what it makes."""
+    plan = record.plan
+    varying = [v for v in values if v.varies]
+    if len(varying) == 1 and Images(out.layout).known:
+        if isinstance(plan, FOLLOWING) or (isinstance(plan, Pointwise) and len(values) == 1):
+            return True
+        if isinstance(plan, Product) and record.op in ("mm", "addmm") and varying[0] is values[-2]:
+            return True
+    if not isinstance(plan, LEADING) or not all(leads(v.layout) for v in (*varying, out)):
+        return False
+    if isinstance(plan, BatchNorm) and plan.training and not plan.each:
+        return False
+    # A constant that fills dimension 0 for one image would have to grow with the batch.
+    return isinstance(plan, FIXED) or all(
+        v.varies or len(v.shape) < len(out.shape) or v.shape[0] == 1 for v in values
+    )
+
+
+def leads(layout: Layout) -> bool:
+    """Whether dimension 0 holds the images and nothing else."""
+    return layout[:1] == ((BATCH,),) and all(BATCH not in dim for dim in layout[1:])
+
+
+class Images:
+    """Where a value's images stand: takes them out of a tensor and joins them."""
+
+    def __init__(self, layout: Layout) -> None:
+        held = [(d, dim) for d, dim in enumerate(layout) if BATCH in dim]
+        self.dim, dim = held[0] if held else (0, ())
+        before = dim[: dim.index(BATCH)] if held else ()
+        self.known = len(held) == 1 and all(a > 0 for a in before)
+        self.before = 1
+        for atom in before:
+            self.before *= atom
+
+    def join(self, tensors: Sequence[Tensor]) -> Tensor:
+        """One tensor of several, each of one image."""
+        parts = [t.unflatten(self.dim, (self.before, 1, -1)) for t in tensors]
+        return torch.cat(parts, self.dim + 1).flatten(self.dim, self.dim + 2)
+
+    def take(self, tensor: Tensor, count: int, i: int) -> Tensor:
+        """Image i of a tensor of `count`."""
+        parts = tensor.unflatten(self.dim, (self.before, count, -1)).narrow(self.dim + 1, i, 1)
+        return parts.flatten(self.dim, self.dim + 2)
+
+
+def apart(
+    run: Callable[[Sequence[Tensor], int], Tensor], inputs: Sequence[Layout], output: Layout, tensors: Sequence[Tensor]
+) -> bool:  # fmt: skip
+    """Whether `run`, given three images at once, gives each of them what it gives it alone.
+
+    run: from its inputs and the number of images to its result. inputs, output: the layouts of these; tensors: the inputs
+    of one image, whose numbers another image is made from.
+    """
+    places, place = [Images(layout) for layout in inputs], Images(output)
+    if not all(p.known for p in (*places, place)):
+        return False
+    generator = torch.Generator(device="cpu").manual_seed(0)
+    one, other = list(tensors), [_another(t, generator) for t in tensors]
+    three = (other, one, other)
+    try:
+        together = run([p.join([o[i] for o in three]) for i, p in enumerate(places)], 3)
+        alone = [run(other, 1), run(one, 1)]
+        return all(alike(place.take(together, 3, i), alone[i % 2]) for i in range(3))
+    except (RuntimeError, ValueError, IndexError, TypeError, AssertionError):
+        return False  # whatever it is: it does not run on three images
+
+
+def _another(tensor: Tensor, generator: torch.Generator) -> Tensor:
+    """Other numbers of the same kind and range: backwards, and each by a factor near 1."""
+    backwards = tensor.flatten().flip(0).reshape(tensor.shape)
+    if not (tensor.is_floating_point() or tensor.is_complex()):
+        return backwards
+    factor = torch.empty(tensor.shape).uniform_(0.5, 1.5, generator=generator).to(tensor.device)
+    return (torch.where(backwards == 0, 0.01, backwards) * factor).to(tensor.dtype)
+
+
+def alike(a: Tensor, b: Tensor) -> bool:
+    """Whether two results are the same but for rounding."""
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return False
+    if not (a.is_floating_point() or a.is_complex()):
+        return torch.equal(a, b)
+    exact = CLOSE.get(a.dtype, COARSE)
+    if a.device.type != "cpu" and a.dtype == torch.float32:
+        exact = COARSE
+    if not a.numel():
+        return True
+    furthest, largest = float((a - b).abs().max()), float(b.abs().max())
+    if isfinite(furthest) and isfinite(largest):
+        return furthest <= exact * largest
+    finite = torch.isfinite(a)  # infinities and NaN stand in the same places
+    same = torch.equal(torch.nan_to_num(a)[~finite], torch.nan_to_num(b)[~finite])
+    return same and bool(torch.isfinite(b[finite]).all()) and alike(a[finite], b[finite])
+
+
+class Together:
+    """Runs `run` on many images at once once it is seen to give each what it gives that image alone, else one by one.
+
+    run: images (N, ...) to a result (N, ...). It may raise for a batch, never for one image.
+    """
+
+    def __init__(self, run: Callable[[Tensor], Tensor]) -> None:
+        self.run = run
+        self.apart: bool | None = None  # not known before the first batch
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """The result of each image, (N, ...)."""
+        if len(images) > 1 and self.apart is None:
+            first = self._tried(images)
+            if first is not None:
+                return first
+        if len(images) == 1 or self.apart:
+            return self.run(images)
+        return torch.cat([self.run(images[i : i + 1]) for i in range(len(images))])
+
+    def _tried(self, images: Tensor) -> Tensor | None:
+        last = self.run(images[-1:])
+        try:
+            found = self.run(images)
+            self.apart = len(found) == len(images) and alike(found[-1:], last)
+        except (RuntimeError, ValueError, IndexError, TypeError, AssertionError, StriateError):
+            self.apart = False
+        return found if self.apart else None
