@@ -99,7 +99,7 @@ def test_choices_fill_every_gap_and_keep_what_was_given() -> None:
         "budget",
         "workers",
     }
-    left |= {"mask_255", "foreground", "dice", "class_weights", "zoom", "jitter"}  # of masks
+    left |= {"masks", "ignore", "foreground", "dice", "class_weights", "zoom", "jitter"}  # of masks
     assert {k for k, v in vars(recipe).items() if v is None} == left
 
 

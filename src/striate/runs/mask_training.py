@@ -38,7 +38,8 @@ def open_mask_data(recipe: Recipe, listener: Listener) -> MaskSource:
         val=recipe.val,
         test=recipe.test,
         count=recipe.count,
-        mask_255=recipe.mask_255,
+        masks=recipe.masks,
+        ignore=recipe.ignore,
         progress=listener.count,
     )
     listener.finding(check_masks(source))

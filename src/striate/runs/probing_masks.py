@@ -137,7 +137,8 @@ def mask_source_of(run: Run, data: str | None = None) -> MaskSource:
     source = open_again(
         run, data, "images and masks",
         lambda where, count: open_masks(
-            where, seed=recipe.seed, val=recipe.val, test=recipe.test, count=count, mask_255=recipe.mask_255
+            where, seed=recipe.seed, val=recipe.val, test=recipe.test, count=count,
+            masks=recipe.masks, ignore=recipe.ignore,
         ),
     )  # fmt: skip
     if tuple(source.classes) != run.classes:

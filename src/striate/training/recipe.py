@@ -15,7 +15,7 @@ CHOICES = {
     "optimizer": ("muon", "sgd", "adamw"),
     "precision": ("auto", "fp32", "bf16"),
     "fit": ("squash", "crop", "pad"),
-    "mask_255": ("class", "ignore"),
+    "masks": ("numbers", "colours", "binary", "nearest"),
 }
 POSITIVE = ("size", "epochs", "budget", "batch", "lr", "checkpoint_seconds", "width", "limit")
 FRACTION = (
@@ -80,7 +80,12 @@ class Recipe:
     mixup: float | None = None
     flip_test: bool | None = None
     # a class for every pixel
-    mask_255: str | None = None  # what 255 means in masks: "class" or "ignore"
+    masks: str | None = (
+        None  # what masks hold: numbers, colours, binary (0 or not), nearest (smoothed)
+    )
+    ignore: str | None = (
+        None  # the value of pixels without a label, such as 255 or #ffffff, or none
+    )
     foreground: float | None = None  # share of crops laid over one of the rarer classes
     dice: float | None = None  # weight of the Dice loss beside the cross-entropy
     class_weights: bool | None = None  # rare classes weigh more in the cross-entropy
@@ -133,6 +138,9 @@ class Recipe:
     @classmethod
     def from_dict(cls, settings: dict[str, Any]) -> Recipe:
         """The opposite of `to_dict`. Raises UsageError for a name that no setting has."""
+        settings = dict(settings)
+        if (old := settings.pop("mask_255", None)) is not None:  # its name before `ignore`
+            settings.setdefault("ignore", "255" if old == "ignore" else "none")
         return cls(**{name: cls.coerce(name, value) for name, value in settings.items()})
 
     @classmethod
@@ -153,7 +161,8 @@ class Recipe:
         ]
         kind = kinds[0]
         optional = types.NoneType in typing.get_args(hints[name])
-        if optional and (value is None or str(value).lower() in ("none", "auto")):
+        none = ("auto",) if name == "ignore" else ("none", "auto")
+        if optional and (value is None or str(value).lower() in none):
             return None
         try:
             if kind is bool:

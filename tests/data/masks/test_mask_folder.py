@@ -13,10 +13,12 @@ from PIL import Image
 
 from striate.data.masks import IGNORE, is_mask_data, open_masks
 from striate.data.masks.checks import check_masks
-from striate.data.masks.coding import Coding, choose_coding
+from striate.data.masks.coding import Coding
+from striate.data.masks.deciding import decide
 from striate.data.masks.description import describe_masks
 from striate.data.masks.reading import read_mask
 from striate.data.masks.source import MaskSource
+from striate.data.masks.values import Tally
 from striate.errors import DataError, UsageError
 
 Write = Callable[..., Path]
@@ -103,11 +105,9 @@ def test_0_and_255_are_background_and_object_and_the_switch_is_offered(write: Wr
     source = open_masks(root)
     assert source.classes == ("background", "object")
     assert set(np.unique(source.train.mask(0)).tolist()) == {0, 1}
-    assert (
-        "only 0 and 255: taken as background and object (--set mask_255=ignore" in source.notes[0]
-    )
+    assert "only 0 and 255: taken as background and object (--set ignore=255" in source.notes[0]
     with pytest.raises(DataError, match="hold one value, 0, so there is nothing to tell apart"):
-        open_masks(root, mask_255="ignore")
+        open_masks(root, ignore="255")
 
 
 def test_255_beside_classes_is_ignored_and_the_switch_is_offered(write: Write) -> None:
@@ -120,8 +120,8 @@ def test_255_beside_classes_is_ignored_and_the_switch_is_offered(write: Write) -
     source = open_masks(root)
     assert source.classes == ("background", "object")
     assert (source.train.mask(0)[:2] == IGNORE).all()
-    assert "--set mask_255=class" in source.notes[0]
-    assert len(open_masks(root, mask_255="class").classes) == 3
+    assert "--set ignore=none" in source.notes[0]
+    assert len(open_masks(root, ignore="none").classes) == 3
 
 
 def test_palette_images_give_their_numbers(write: Write) -> None:
@@ -272,16 +272,17 @@ def test_a_coding_maps_any_value() -> None:
 
 
 def test_dense_values_keep_their_numbers_even_with_gaps() -> None:
-    coding, names, _ = choose_coding(
-        [{0: 5, 3: 2}, {1: 4}], colour=False, naming=None, mask_255=None
+    held = [{0: 5, 3: 2}, {1: 4}]
+    found = decide(
+        [Tally(key=str(i), kind="number", counts=c, distinct=2) for i, c in enumerate(held)]
     )
-    assert coding.values == (0, 1, 2, 3) and len(names) == 4
+    assert found.coding.values == (0, 1, 2, 3) and len(found.classes) == 4
 
 
 def test_grey_saved_as_colour_gives_numbers(tmp_path: Path) -> None:
     Image.fromarray(np.repeat(square(3)[..., None], 3, -1)).save(tmp_path / "m.png")
-    raw, colour = read_mask(tmp_path / "m.png")
-    assert not colour and set(np.unique(raw).tolist()) == {0, 3}
+    mask = read_mask(tmp_path / "m.png")
+    assert mask.kind == "grey" and set(np.unique(mask.numbers()).tolist()) == {0, 3}
 
 
 def test_the_description_counts_pixels_and_shows_them(write: Write) -> None:

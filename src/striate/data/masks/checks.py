@@ -128,6 +128,13 @@ def _find(source: MaskSource) -> Iterator[Remark]:
             f"{'is' if n == 1 else 'are'} left out ({', '.join(held[0].keys[:2])}).",
             advice="Delete the copies.",
         )
+    for warning in source.warnings:
+        yield Remark(
+            kind="assumed",
+            status="warning",
+            sentence=f"{warning[0].upper()}{warning[1:]}.",
+            advice="Look at the masks over their images, and decide with the setting if it is wrong.",
+        )
     yield from _classes(source)
     for note in source.notes:
         yield Remark(kind="assumed", status="note", sentence=f"{note[0].upper()}{note[1:]}.")

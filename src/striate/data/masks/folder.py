@@ -1,8 +1,7 @@
-"""A folder of images/ and masks/ as a source."""
+"""A folder of images with masks as a source."""
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,34 +10,59 @@ from pathlib import Path
 import numpy as np
 
 from striate.data.arrangement import FREE, arrange
-from striate.data.masks.coding import Coding, Naming, choose_coding, strangers
+from striate.data.masks.coding import Coding, strangers
+from striate.data.masks.deciding import decide
+from striate.data.masks.naming import find_naming
 from striate.data.masks.pairing import Pairs, pair
-from striate.data.masks.reading import pages_of, read_mask
-from striate.data.masks.source import FileMaskSplit, MaskSource, anchors_of
+from striate.data.masks.reading import header_of, pages_of, read_mask
+from striate.data.masks.source import FileMaskSplit, MaskSource, anchors_of, united
+from striate.data.masks.turning import Posture, Turns, settle
+from striate.data.masks.values import Tally, tally
 from striate.data.pool import ordered
 from striate.data.preparation import Preparation
+from striate.data.reading import read_image
 from striate.data.records import Progress, Record, digest, inspect
 from striate.data.source import SPLITS, Damage
 from striate.data.splitting import TEST, TRAIN, VAL
 from striate.data.tiff import read_tiff_page
 from striate.errors import DataError
 
-TABLES = ("classes.csv", "classes.txt")
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One page of an image with its masks (one, or several of one object each), and the split that folders or lists say."""
+
+    image: str
+    masks: tuple[str, ...]
+    given: str | None
+    page: int
+    pages: int
+
+    @property
+    def key(self) -> str:
+        """The image's path, and the page of a file of several."""
+        return f"{self.image}#{self.page + 1}" if self.pages > 1 else self.image
+
+
+@dataclass(frozen=True, kw_only=True)
+class Glance:
+    """What the masks of a job hold, before anything is decided; posture: None for an image that cannot be read."""
+
+    tallies: tuple[Tally, ...]
+    posture: Posture | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """One readable image with its mask: what is known of both. counts, anchors: by raw value of the mask."""
+    """One readable image with its mask: what is known of both. pixels: of each class; anchors: by class."""
 
-    key: str
-    image: str
-    mask: str
-    page: int
-    given: str | None
+    job: Job
     record: Record
-    colour: bool
-    counts: dict[int, int]
+    pixels: np.ndarray
     anchors: dict[int, np.ndarray]
+
+
+Failure = tuple[str, str]  # "size", "image" or "mask", and the reason
 
 
 def open_mask_folder(
@@ -47,38 +71,56 @@ def open_mask_folder(
     seed: int = 0,
     val: float | None = None,
     test: float | None = None,
-    mask_255: str | None = None,
+    masks: str | None = None,
+    ignore: str | None = None,
     progress: Progress | None = None,
 ) -> MaskSource:
-    """Open a folder that holds images/ and masks/, unsplit or with train, val and test folders.
+    """Open a folder that holds images and masks, unsplit or with train, val and test folders or lists.
 
-    Every file is decoded once to find damage, and none is kept. mask_255: what the value 255 means, "class" or "ignore";
-    None decides by the values. Raises DataError with one sentence where nothing is left to train on.
+    Every mask is read to decide what all of them mean, then every pair to find damage; none is kept. masks, ignore: as in
+    `decide`. Raises DataError with one sentence where nothing is left to train on, or masks can be read in two ways.
     """
     pairs = pair(root)
-    naming = read_naming(root)
-    good, damaged, misfits = _scan(root, pairs, progress)
+    if pairs.several and masks != "binary":
+        raise DataError(pairs.several_words())
+    naming = find_naming(root, pairs.files, [m for several in pairs.masks for m in several])
+    jobs, damaged, misfits = _jobs(root, pairs)
+    count = _Count(progress, 2 * len(jobs))
+    glances: list[Glance] = []
+    kept: list[Job] = []
+    for job, seen in zip(jobs, ordered(lambda j: _glance(root, j), jobs), strict=True):
+        count.step()
+        if isinstance(seen, Glance):
+            kept.append(job)
+            glances.append(seen)
+        else:
+            (misfits if seen[0] == "size" else damaged).append(Damage(path=job.key, reason=seen[1]))
+    if not kept:
+        raise DataError(_nothing(root, damaged, misfits))
+    tallies = [t for glance in glances for t in glance.tallies]
+    decision = decide(tallies, naming=naming, masks=masks, ignore=ignore)
+    coding, classes = decision.coding, decision.classes
+    turned = _settle(root, kept, glances)
+    good: list[Pair] = []
+    looks = ordered(
+        lambda at: _look(root, kept[at], coding, len(classes), turned.turns[at]), range(len(kept))
+    )
+    for job, found in zip(kept, looks, strict=True):
+        count.step()
+        if isinstance(found, Pair):
+            good.append(found)
+        else:
+            (misfits if found[0] == "size" else damaged).append(
+                Damage(path=job.key, reason=found[1])
+            )
     if not good:
-        first = (*damaged, *misfits)[0]
-        raise DataError(f"no pair in {root} can be used; the first, {first.path}: {first.reason}")
-    colours = {p.colour for p in good if p.colour or max(p.counts) > 0}
-    if len(colours) > 1:
-        odd = next(p for p in good if not p.colour and max(p.counts) > 0)
-        raise DataError(
-            f"some masks in {root} hold colours and others numbers ({odd.mask}); save all of them in the same way"
-        )
-    colour = colours == {True}
-    found = [p.counts for p in good]
-    coding, classes, notes = choose_coding(found, colour=colour, naming=naming, mask_255=mask_255)
-    keys = [p.key for p in good]
-    place = {value: i for i, value in enumerate(coding.values)}
-    pixels = np.zeros((len(good), len(classes)), dtype=np.int64)
-    for row, p in zip(pixels, good, strict=True):
-        for value, n in p.counts.items():
-            if value in place:
-                row[place[value]] += n
+        raise DataError(_nothing(root, damaged, misfits))
+    turns = {job.key: turn for job, turn in zip(kept, turned.turns, strict=True)}
+    held = {job.key: glance.tallies for job, glance in zip(kept, glances, strict=True)}
+    keys = [p.job.key for p in good]
+    each = [_summed([t.read_as(coding.colour) for t in held[key]]) for key in keys]
+    pixels = np.stack([p.pixels for p in good])
     codes: dict[str | None, int] = {None: FREE, **{name: i for i, name in enumerate(SPLITS)}}
-    given = np.array([codes[p.given] for p in good], dtype=np.int8)
     plan = arrange(
         [p.record.content for p in good],
         _strata(pixels),
@@ -87,26 +129,28 @@ def open_mask_folder(
         seed=seed,
         val=val,
         test=test,
-        given=given,
+        given=np.array([codes[p.job.given] for p in good], dtype=np.int8),
     )
-    masks = hashlib.sha256(plan.fingerprint.encode())
-    for p in sorted(good, key=lambda p: p.key):
-        masks.update(repr((p.key, sorted(p.counts.items()))).encode())
+    print_of_all = hashlib.sha256(plan.fingerprint.encode())
+    for key, counts in sorted(zip(keys, each, strict=True), key=lambda pair: pair[0]):
+        print_of_all.update(repr((key, sorted(counts.items()))).encode())
     parts = [
-        _split(root, good, pixels, coding, place, np.flatnonzero(plan.part == code))
+        _split(root, good, pixels, coding, turns, np.flatnonzero(plan.part == code))
         for code in range(len(SPLITS))
     ]
     return MaskSource(
         name=root.resolve().name or str(root),
         classes=classes,
         where=str(root),
-        fingerprint=masks.hexdigest(),
-        damaged=damaged,
+        fingerprint=print_of_all.hexdigest(),
+        damaged=tuple(damaged),
         duplicates=plan.duplicates,
         alone=tuple(pairs.alone),
-        misfits=misfits,
-        strange=strangers(found, keys, coding),
-        notes=tuple(notes),
+        misfits=tuple(misfits),
+        strange=strangers(each, keys, coding),
+        how=decision.how,
+        notes=(*decision.notes, *turned.notes, *pairs.notes),
+        warnings=(*decision.warnings, *turned.warnings),
         photographs=_colourful(parts[TRAIN]),
         train=parts[TRAIN],
         val=parts[VAL],
@@ -114,86 +158,98 @@ def open_mask_folder(
     )
 
 
-def read_naming(root: Path) -> Naming | None:
-    """What `classes.csv` (name[,value] or name,red,green,blue) or `classes.txt` (a name a line) in `root` says.
+class _Count:
+    """Progress over both passes."""
 
-    Raises DataError for a table that cannot be understood.
-    """
-    file = next((root / name for name in TABLES if (root / name).is_file()), None)
-    if file is None:
-        return None
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read {file}: {error}; save it as UTF-8 text") from error
-    if file.suffix == ".txt":
-        names = [line.strip() for line in text.splitlines() if line.strip()]
-        rows = [(name, str(i)) for i, name in enumerate(names)]
-    else:
-        table = [
-            [cell.strip() for cell in row] for row in csv.reader(text.splitlines()) if any(row)
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self.progress, self.total, self.done = progress, total, 0
+
+    def step(self) -> None:
+        self.done += 1
+        if self.progress is not None:
+            self.progress(self.done, self.total)
+
+
+def _nothing(root: Path, damaged: Sequence[Damage], misfits: Sequence[Damage]) -> str:
+    first = (*damaged, *misfits)[0]
+    return f"no pair in {root} can be used; the first, {first.path}: {first.reason}"
+
+
+def _summed(each: Sequence[dict[int, int]]) -> dict[int, int]:
+    total: dict[int, int] = {}
+    for one in each:
+        for value, n in one.items():
+            total[value] = total.get(value, 0) + n
+    return total
+
+
+def _jobs(root: Path, pairs: Pairs) -> tuple[list[Job], list[Damage], list[Damage]]:
+    """The pages of every pair; and pairs whose pages do not match."""
+    jobs: list[Job] = []
+    misfits: list[Damage] = []
+    for image, masks, given in zip(pairs.images, pairs.masks, pairs.given, strict=True):
+        try:
+            pages = pages_of(root / image)
+            more = [pages_of(root / mask) for mask in masks]
+        except DataError:
+            pages, more = 1, [1] * len(masks)  # the decoder will say what is wrong
+        if any(n != pages for n in more):
+            odd = next(n for n in more if n != pages)
+            words = f"{pages} page{'s' * (pages != 1)}, its mask {odd}"
+            misfits.append(Damage(path=image, reason=words))
+            continue
+        jobs += [
+            Job(image=image, masks=masks, given=given, page=page, pages=pages)
+            for page in range(pages)
         ]
-        numbers = [any(cell.isdecimal() for cell in row) for row in table]
-        if any(numbers) and not numbers[0]:
-            table = table[1:]  # the heading
-        rows = [tuple(row) for row in table]  # type: ignore[misc]
+    return jobs, [], misfits
+
+
+def _glance(root: Path, job: Job) -> Glance | Failure:
+    """Count what a job's masks hold."""
+    tallies, shapes, turns = [], [], []
     try:
-        colour = bool(rows) and len(rows[0]) >= 4
-        values = []
-        for i, row in enumerate(rows):
-            if colour:
-                r, g, b = (int(cell) for cell in row[1:4])
-                values.append(r << 16 | g << 8 | b)
-            else:
-                values.append(int(row[1]) if len(row) > 1 and row[1] else i)
-        if len(rows) < 2 or len(set(values)) < len(values) or min(values) < 0:
-            raise ValueError
-    except (ValueError, IndexError):
-        raise DataError(
-            f"{file} cannot be understood; write a line a class: name,value or name,red,green,blue, each value once"
-        ) from None
-    return Naming(
-        names=tuple(r[0] for r in rows), values=tuple(values), colour=colour, where=str(file)
+        for path in job.masks:
+            mask = read_mask(root / path, job.page)
+            tallies.append(tally(path, mask))
+            shapes.append(mask.values.shape)
+            turns.append(mask.orientation)
+    except DataError as error:
+        return "mask", str(error)
+    header = header_of(root / job.image, job.page)
+    if header is None:
+        return Glance(tallies=tuple(tallies), posture=None)
+    posture = Posture(image=header[2], mask=turns[0], size=header[:2], shape=shapes[0])
+    if not posture.candidates or any(s != shapes[0] for s in shapes):
+        height, width = header[:2] if header[2] < 5 else header[1::-1]
+        odd = next((s for s in shapes if s != (height, width)), shapes[0])
+        return "size", _sizes((height, width), odd)
+    return Glance(tallies=tuple(tallies), posture=posture)
+
+
+def _sizes(image: tuple[int, int], mask: tuple[int, int]) -> str:
+    """Two sizes (height, width) in words."""
+    words = f"{image[1]} x {image[0]} pixels, its mask {mask[1]} x {mask[0]}"
+    small, large = sorted((image, mask))
+    factor = large[0] / small[0]
+    if factor >= 1.5 and abs(large[1] / small[1] - factor) < 0.05 * factor:
+        words += f", 1/{factor:g} of it" if mask == small else f", {factor:g} times as large"
+    return words
+
+
+def _settle(root: Path, jobs: Sequence[Job], glances: Sequence[Glance]) -> Turns:
+    plain = Posture(image=1, mask=1, size=(1, 1), shape=(1, 1))
+    return settle(
+        [glance.posture or plain for glance in glances],
+        lambda i: (read_image(root / jobs[i].image), read_mask(root / jobs[i].masks[0]).values),
     )
 
 
-def _scan(
-    root: Path, pairs: Pairs, progress: Progress | None
-) -> tuple[list[Pair], tuple[Damage, ...], tuple[Damage, ...]]:
-    """Look at every pair, page by page, on threads."""
-    jobs: list[tuple[str, str, str | None, int, int]] = []
-    damaged: list[Damage] = []
-    misfits: list[Damage] = []
-    for image, mask, given in zip(pairs.images, pairs.masks, pairs.given, strict=True):
+def _look(root: Path, job: Job, coding: Coding, classes: int, turn: int) -> Pair | Failure:
+    """Decode a pair and count the pixels of its classes."""
+    if job.page:
         try:
-            pages, more = pages_of(root / image), pages_of(root / mask)
-        except DataError:
-            pages = more = 1  # the decoder will say what is wrong
-        if pages != more and min(pages, more) > 1:
-            misfits.append(Damage(path=image, reason=f"{pages} pages, its mask {more}"))
-            continue
-        jobs += [(image, mask, given, page, pages) for page in range(min(pages, more))]
-    good: list[Pair] = []
-    for done, (job, result) in enumerate(
-        zip(jobs, ordered(lambda job: _look(root, *job), jobs), strict=True), 1
-    ):
-        if isinstance(result, Pair):
-            good.append(result)
-        else:
-            kind, reason = result
-            (misfits if kind == "size" else damaged).append(Damage(path=job[0], reason=reason))
-        if progress is not None:
-            progress(done, len(jobs))
-    return good, tuple(damaged), tuple(misfits)
-
-
-def _look(
-    root: Path, image: str, mask: str, given: str | None, page: int, pages: int
-) -> Pair | tuple[str, str]:
-    key = f"{image}#{page + 1}" if pages > 1 else image
-    if page:
-        try:
-            pixels = read_tiff_page(root / image, page)
+            pixels = read_tiff_page(root / job.image, job.page)
         except DataError as error:
             return "image", str(error)
         deep = pixels.dtype != np.uint8
@@ -210,27 +266,23 @@ def _look(
             blank=bool((pixels == pixels[0, 0]).all()),
         )
     else:
-        record = inspect(root / image)
+        record = inspect(root / job.image)
     if isinstance(record, str):
         return "image", record
     try:
-        raw, colour = read_mask(root / mask, page)
+        mask = united(root, job.masks, job.page, coding, turn)
     except DataError as error:
         return "mask", str(error)
-    if (record.height, record.width) != raw.shape:
-        height, width = raw.shape
-        return "size", f"{record.width} x {record.height} pixels, its mask {width} x {height}"
-    values, counts = np.unique(raw, return_counts=True)
+    if (record.height, record.width) != mask.shape:
+        height, width = mask.shape
+        return "size", _sizes((record.height, record.width), (height, width))
+    counts = np.bincount(mask.ravel(), minlength=256)[:classes]
+    places = anchors_of(mask, job.key)
     return Pair(
-        key=key,
-        image=image,
-        mask=mask,
-        page=page,
-        given=given,
+        job=job,
         record=record,
-        colour=colour,
-        counts=dict(zip(values.tolist(), counts.tolist(), strict=True)),
-        anchors=anchors_of(raw, key) if len(values) <= 256 else {},
+        pixels=counts,
+        anchors={c: at for c, at in places.items() if c < classes},
     )
 
 
@@ -250,24 +302,25 @@ def _split(
     good: Sequence[Pair],
     pixels: np.ndarray,
     coding: Coding,
-    place: dict[int, int],
+    turns: dict[str, int],
     at: np.ndarray,
 ) -> FileMaskSplit:
     mine = [good[i] for i in at]
     records = [p.record for p in mine]
     return FileMaskSplit(
-        keys=tuple(p.key for p in mine),
+        keys=tuple(p.job.key for p in mine),
         sizes=np.array([(r.height, r.width) for r in records], dtype=np.int64).reshape(-1, 2),
         channels=np.array([r.channels for r in records], dtype=np.int8),
         low=np.array([r.low for r in records], dtype=np.float64),
         high=np.array([r.high for r in records], dtype=np.float64),
         deep=np.array([r.deep for r in records], dtype=bool),
         pixels=pixels[at],
-        anchors=tuple({place[v]: xy for v, xy in p.anchors.items() if v in place} for p in mine),
+        anchors=tuple(p.anchors for p in mine),
         root=root,
-        images=tuple(p.image for p in mine),
-        masks=tuple(p.mask for p in mine),
-        pages=tuple(p.page for p in mine),
+        images=tuple(p.job.image for p in mine),
+        masks=tuple(p.job.masks for p in mine),
+        pages=tuple(p.job.page for p in mine),
+        turns=tuple(turns[p.job.key] for p in mine),
         coding=coding,
     )
 

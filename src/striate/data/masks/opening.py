@@ -47,12 +47,13 @@ def open_masks(
     test: float | None = None,
     count: int | None = None,
     size: int | None = None,
-    mask_255: str | None = None,
+    masks: str | None = None,
+    ignore: str | None = None,
     progress: Progress | None = None,
 ) -> MaskSource:
     """Open `scenes`, or a folder of images/ and masks/, split into train, validation and test.
 
-    seed, val, test, count, size, progress: as in `open_source`. mask_255: "class" or "ignore", what 255 means.
+    seed, val, test, count, size, progress: as in `open_source`. masks, ignore: as in `decide`.
     Raises UsageError for an unknown name or wrong number, DataError if the images cannot be used.
     """
     if seed < 0:
@@ -69,5 +70,5 @@ def open_masks(
             f"{', '.join(MASK_SOURCES)}"
         )
     return open_mask_folder(
-        path, seed=seed, val=val, test=test, mask_255=mask_255, progress=progress
+        path, seed=seed, val=val, test=test, masks=masks, ignore=ignore, progress=progress
     )

@@ -19,9 +19,20 @@ class Pairs:
     """images[i] and masks[i] are paths relative to the root; given[i] is the split that the folders say, or None."""
 
     images: list[str] = field(default_factory=list)
-    masks: list[str] = field(default_factory=list)
+    masks: list[tuple[str, ...]] = field(default_factory=list)
     given: list[str | None] = field(default_factory=list)
     alone: list[str] = field(default_factory=list)
+    files: list[Parts] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def several(self) -> bool:
+        """Whether some image has several masks."""
+        return any(len(m) > 1 for m in self.masks)
+
+    def several_words(self) -> str:
+        """What to do about it."""
+        return ""
 
 
 def holds_masks(root: Path) -> bool:
@@ -53,7 +64,7 @@ def pair(root: Path) -> Pairs:
         )
     images: dict[tuple[str | None, Parts], Parts] = {}
     masks: dict[tuple[str | None, Parts], Parts] = {}
-    pairs = Pairs()
+    pairs = Pairs(files=tree.files)
     for path in tree.images:
         folded = [part.casefold() for part in path[:-1]]
         at = next((i for i, part in enumerate(folded) if part in IMAGES | MASKS), None)
@@ -78,7 +89,7 @@ def pair(root: Path) -> Pairs:
     for key, path in images.items():
         if key in masks:
             pairs.images.append("/".join(path))
-            pairs.masks.append("/".join(masks[key]))
+            pairs.masks.append(("/".join(masks[key]),))
             pairs.given.append(key[0])
         else:
             pairs.alone.append("/".join(path))

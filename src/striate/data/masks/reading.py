@@ -1,32 +1,74 @@
-"""Reading a mask: the numbers that a file holds, never their colours, and never an interpolation of them."""
+"""Reading a mask: the numbers or colours that a file holds, never an interpolation of them."""
 
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import tifffile
 from PIL import Image
 
-from striate.data.pixels import MAX_PIXELS, refuse_bomb
+from striate.data.pixels import MAX_PIXELS, refuse_bomb, upright
 from striate.data.quiet import quiet
 from striate.data.reading import _reason, identify
 from striate.errors import DataError
 
-LOSSY = {"JPEG": "JPEG", "WebP": "WebP"}
+Kind = Literal["bit", "number", "palette", "grey", "colour"]
+TRANSPARENT = 1 << 24  # the colour of a pixel that cannot be seen; no 0xRRGGBB reaches it
+WHITE_IS_ZERO = 0  # TIFF 6.0, tag 262
 
 
-def read_mask(path: Path, page: int = 0) -> tuple[np.ndarray, bool]:
-    """A mask file's raw values (H, W) int32, and whether they are colours, 0xRRGGBB.
+@dataclass(frozen=True, kw_only=True)
+class RawMask:
+    """A mask as its file holds it, in the order of the file's rows (EXIF orientation not applied).
 
-    One channel of up to 16 bits and palettes give their numbers; three channels give colours, or numbers if all are grey.
-    page: of a TIFF of several. Raises DataError with one sentence if the file is missing, broken, or smeared by a lossy
-    format.
+    values: (H, W) int32. kind: "bit" (0 and 1), "number", "palette" (indices into `table`), "grey" (three equal channels) or
+    "colour"; the last two hold 0xRRGGBB, or TRANSPARENT. table: index -> 0xRRGGBB of a palette. lossy: saved by a format
+    that smears edges. orientation: of EXIF or TIFF, 1 to 8.
+    """
+
+    values: np.ndarray
+    kind: Kind
+    table: dict[int, int] = field(default_factory=dict)
+    lossy: bool = False
+    orientation: int = 1
+
+    def numbers(self) -> np.ndarray:
+        """(H, W) int32: the number of each pixel; a grey is its level."""
+        return self.values & 0xFF if self.kind in ("grey", "colour") else self.values
+
+    def colours(self) -> np.ndarray:
+        """(H, W) int32: the colour of each pixel, 0xRRGGBB."""
+        if self.kind in ("grey", "colour"):
+            return self.values
+        if self.kind == "palette":
+            known = np.zeros(max(256, int(self.values.max()) + 1), dtype=np.int32)
+            for index, colour in self.table.items():
+                known[index] = colour
+            return known[self.values]
+        return as_colour(self.values, self.kind)
+
+    def turned(self, orientation: int) -> np.ndarray:
+        """`values` turned as an EXIF orientation asks."""
+        return upright(self.values[..., None], orientation)[..., 0]
+
+
+def as_colour(numbers: Any, kind: str) -> Any:
+    """Numbers of one channel as the greys 0xVVVVVV that a viewer shows; 1 of a single bit is white."""
+    return numbers * (0xFFFFFF if kind == "bit" else 0x010101)
+
+
+def read_mask(path: Path, page: int = 0) -> RawMask:
+    """What a mask file holds.
+
+    page: of a TIFF of several. Raises DataError with one sentence if the file is missing or broken, or holds no mask.
     """
     try:
         with quiet():
-            values = _values(path, page)
+            return _read(path, page)
     except DataError as error:
         raise DataError(f"cannot read the mask {path}: {error}") from error
     except FileNotFoundError:
@@ -39,67 +81,168 @@ def read_mask(path: Path, page: int = 0) -> tuple[np.ndarray, bool]:
         Exception
     ) as error:  # decoders raise a dozen kinds on broken files, none of them documented
         raise DataError(f"cannot read the mask {path}: {_reason(error)}") from error
-    if values.ndim == 2:
-        return values.astype(np.int32), False
-    rgb = values[..., :3].astype(np.int32)
-    if (rgb == rgb[..., :1]).all():
-        return rgb[..., 0], False
-    return rgb[..., 0] << 16 | rgb[..., 1] << 8 | rgb[..., 2], True
 
 
 def pages_of(path: Path) -> int:
-    """How many pages a file has; 1 for anything but TIFF. Raises DataError."""
-    if path.suffix.lower() not in (".tif", ".tiff"):
-        return 1
+    """How many pages or frames a TIFF or GIF has; 1 for anything else. Raises DataError."""
+    suffix = path.suffix.lower()
     try:
-        with quiet(), tifffile.TiffFile(path) as tif:
-            return max(1, len(tif.pages))
+        if suffix in (".tif", ".tiff"):
+            with quiet(), tifffile.TiffFile(path) as tif:
+                return max(1, len(tif.pages))
+        if suffix == ".gif":
+            with Image.open(path) as image:
+                return int(getattr(image, "n_frames", 1))
     except Exception as error:
         raise DataError(f"cannot read {path}: {_reason(error)}") from error
+    return 1
 
 
-def _values(path: Path, page: int) -> np.ndarray:
+def header_of(path: Path, page: int = 0) -> tuple[int, int, int] | None:
+    """Height and width as stored, and the orientation (1 to 8) of EXIF or a TIFF tag; None where it cannot be read."""
+    try:
+        with quiet():
+            if path.suffix.lower() in (".tif", ".tiff"):
+                with tifffile.TiffFile(path) as tif:
+                    first: Any = tif.pages[page] if page else tif.pages.first
+                    return first.imagelength, first.imagewidth, _tag(first)
+            with Image.open(path) as image:
+                return image.height, image.width, _known(image.getexif().get(0x0112, 1))
+    except Exception:  # a broken file is named by the decoder
+        return None
+
+
+def _known(orientation: Any) -> int:
+    return int(orientation) if orientation in range(1, 9) else 1
+
+
+def _tag(page: Any) -> int:
+    tag = page.tags.get(274)
+    return _known(tag.value) if tag is not None else 1
+
+
+def _read(path: Path, page: int) -> RawMask:
     with path.open("rb") as stream:
         kind = identify(stream.read(16))
     if kind == "TIFF":
-        with tifffile.TiffFile(path) as tif:
-            if page >= len(tif.pages):
-                raise DataError(f"it has {len(tif.pages)} pages, fewer than its image")
-            values = tif.pages[page].asarray()
-        if values.ndim == 3 and values.shape[0] in (3, 4) and values.shape[-1] not in (3, 4):
-            values = np.moveaxis(values, 0, -1)
-        if values.ndim == 3 and values.shape[-1] == 1:
-            values = values[..., 0]
-    else:
-        data = path.read_bytes()
-        with Image.open(io.BytesIO(data)) as image:
-            refuse_bomb(image.height, image.width, MAX_PIXELS)
-            lossy = kind == "JPEG" or (kind == "WebP" and b"VP8L" not in data[:64])
-            if lossy:
-                raise DataError(
-                    f"{LOSSY[kind]} smears the values at every edge, so classes cannot be told; save masks as PNG or TIFF"
-                )
-            if image.mode == "1":
-                values = np.asarray(image).astype(np.uint8)
-            elif image.mode in ("L", "P", "I", "I;16", "I;16B", "I;16L"):
-                values = np.asarray(image)
-            elif image.mode in ("LA", "PA"):
-                values = np.asarray(image)[..., 0]
-            else:
-                values = np.asarray(image.convert("RGB"))
-    if values.dtype == np.bool_:
-        values = values.astype(np.uint8)
+        return _tiff(path, page)
+    data = path.read_bytes()
+    with Image.open(io.BytesIO(data)) as image:
+        refuse_bomb(image.height, image.width, MAX_PIXELS)
+        orientation = 1
+        try:
+            orientation = _known(image.getexif().get(0x0112, 1))
+        except Exception:  # a broken EXIF block must not cost the mask
+            orientation = 1
+        lossy = kind == "JPEG" or (kind == "WebP" and b"VP8L" not in data[:64])
+        facts: dict[str, Any] = {"lossy": lossy, "orientation": orientation}
+        if kind == "PNG" and data[24] == 16 and image.mode not in ("I;16", "I;16B", "I"):
+            return _array(_deep_png(data), **facts)
+        if image.mode == "1":
+            bits = np.asarray(image).astype(np.int32)
+            return RawMask(values=bits, kind="bit", **facts)
+        if image.mode in ("P", "PA"):
+            pixels = np.asarray(image)
+            colours = np.array(image.getpalette("RGB") or [], dtype=np.uint8).reshape(-1, 3)
+            return RawMask(
+                values=(pixels if pixels.ndim == 2 else pixels[..., 0]).astype(np.int32),
+                kind="palette",
+                table=dict(enumerate(_pack(colours).tolist())),
+                **facts,
+            )
+        if image.mode in ("L", "I", "I;16", "I;16B", "I;16L", "F"):
+            return _array(np.asarray(image), **facts)
+        if image.mode in ("LA", "La", "RGBA", "RGBa"):
+            return _array(np.asarray(image.convert("RGBA")), **facts)
+        return _array(np.asarray(image.convert("RGB")), **facts)
+
+
+def _deep_png(data: bytes) -> np.ndarray:
+    import imagecodecs
+
+    values = imagecodecs.png_decode(data)  # colours of 16 bits: the upper 8, as a viewer shows them
+    if values.ndim == 3 and values.shape[-1] == 2:
+        values = np.concatenate([np.repeat(values[..., :1], 3, -1), values[..., 1:]], -1)
+    return (values >> 8).astype(np.uint8) if values.ndim == 3 else values
+
+
+def _tiff(path: Path, number: int) -> RawMask:
+    with tifffile.TiffFile(path) as tif:
+        if number >= len(tif.pages):
+            raise DataError(f"it has {len(tif.pages)} pages, fewer than its image")
+        page = tif.pages[number] if number else tif.pages.first
+        assert isinstance(page, tifffile.TiffPage)
+        refuse_bomb(page.imagelength, page.imagewidth, MAX_PIXELS)
+        values = page.asarray()
+        facts: dict[str, Any] = {
+            "lossy": int(page.compression) in (6, 7),
+            "orientation": _tag(page),
+        }
+        bits, table = int(page.bitspersample), page.colormap
+        if (
+            page.photometric is not None
+            and int(page.photometric) == WHITE_IS_ZERO
+            and values.dtype.kind in "bu"
+        ):
+            values = ~values if values.dtype == np.bool_ else ((1 << bits) - 1) - values
+    if values.ndim == 3 and values.shape[0] in (3, 4) and values.shape[-1] not in (3, 4):
+        values = np.moveaxis(values, 0, -1)
+    if values.ndim == 3 and values.shape[-1] == 1:
+        values = values[..., 0]
+    if table is not None and values.ndim == 2:
+        eight = (table if table.max() < 256 else table >> 8).astype(np.uint8).T
+        return RawMask(
+            values=values.astype(np.int32),
+            kind="palette",
+            table=dict(enumerate(_pack(eight).tolist())),
+            **facts,
+        )
+    if values.dtype == np.bool_ or (bits == 1 and values.ndim == 2):
+        return RawMask(values=(values != 0).astype(np.int32), kind="bit", **facts)
+    return _array(values, **facts)
+
+
+def _array(values: np.ndarray, **facts: Any) -> RawMask:
+    """Pixels of one channel, RGB or RGBA."""
     if values.ndim not in (2, 3) or (values.ndim == 3 and values.shape[-1] not in (3, 4)):
         raise DataError(
             f"a mask has one number or one colour a pixel, got an array of {values.shape}"
         )
     if values.dtype.kind == "f":
+        if not np.isfinite(values).all():
+            wrong = int(values.size - np.isfinite(values).sum())
+            raise DataError(
+                f"{wrong:,} of its {values.size:,} values are NaN or infinite; write -1 where there is no label"
+            )
         if not (values == np.rint(values)).all():
             raise DataError("it holds fractions; save whole class numbers")
     elif values.dtype.kind not in "ui":
         raise DataError(f"it holds {values.dtype}, not whole numbers")
-    if values.size and (values.min() < 0 or values.max() > 65535):
-        raise DataError(
-            f"its values run from {values.min()} to {values.max()}; class numbers are 0 to 65535"
-        )
-    return values
+    if values.ndim == 2:
+        if values.size and (values.min() < -65535 or values.max() > 65535):
+            raise DataError(
+                f"its values run from {values.min():g} to {values.max():g}; class numbers are 0 to 65535"
+            )
+        return RawMask(values=values.astype(np.int32), kind="number", **facts)
+    if values.dtype != np.uint8:
+        if values.min() < 0 or values.max() > 255:
+            if values.dtype != np.uint16:
+                raise DataError(
+                    f"its colours run from {values.min():g} to {values.max():g}; save them with 8 bits"
+                )
+            values = values >> 8
+        values = values.astype(np.uint8)
+    colours = _pack(values[..., :3])
+    if values.shape[-1] == 4:
+        clear = values[..., 3] < 128
+        # Wholly opaque and wholly clear are alike: the writer did not use its alpha.
+        if clear.any() and not clear.all():
+            return RawMask(values=np.where(clear, TRANSPARENT, colours), kind="colour", **facts)
+    grey = bool((values[..., :3] == values[..., :1]).all())
+    return RawMask(values=colours, kind="grey" if grey else "colour", **facts)
+
+
+def _pack(rgb: np.ndarray) -> np.ndarray:
+    """(..., 3) uint8 to 0xRRGGBB int32."""
+    wide = rgb.astype(np.int32)
+    return wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2]

@@ -12,6 +12,7 @@ import numpy as np
 
 from striate.data.masks.coding import Coding
 from striate.data.masks.reading import read_mask
+from striate.data.pixels import upright
 from striate.data.reading import read_image
 from striate.data.source import Damage, Duplicate
 from striate.data.tiff import read_tiff_page
@@ -108,12 +109,17 @@ class ArrayMaskSplit(MaskSplit):
 
 @dataclass(frozen=True, eq=False)
 class FileMaskSplit(MaskSplit):
-    """Image and mask files under `root`, decoded when asked for; pages[i] is the page of a TIFF of several, else 0."""
+    """Image and mask files under `root`, decoded when asked for.
+
+    masks[i]: one file, or several of an object each. pages[i]: the page of a TIFF of several, else 0. turns[i]: the EXIF
+    orientation that is applied to the mask.
+    """
 
     root: Path
     images: tuple[str, ...]
-    masks: tuple[str, ...]
+    masks: tuple[tuple[str, ...], ...]
     pages: tuple[int, ...]
+    turns: tuple[int, ...]
     coding: Coding
 
     def path(self, index: int) -> Path:
@@ -126,13 +132,28 @@ class FileMaskSplit(MaskSplit):
         return read_image(self.path(index))
 
     def mask(self, index: int) -> np.ndarray:
-        raw, _ = read_mask(self.root / self.masks[index], self.pages[index])
-        return self.coding.apply(raw)
+        return united(
+            self.root, self.masks[index], self.pages[index], self.coding, self.turns[index]
+        )
 
     def _taken(self, at: np.ndarray) -> dict[str, Any]:
         return {
-            name: tuple(getattr(self, name)[i] for i in at) for name in ("images", "masks", "pages")
+            name: tuple(getattr(self, name)[i] for i in at)
+            for name in ("images", "masks", "pages", "turns")
         }
+
+
+def united(
+    root: Path, masks: Sequence[str], page: int, coding: Coding, orientation: int
+) -> np.ndarray:
+    """The class indices (H, W) uint8 of one mask file, or of several laid over one another, turned upright."""
+    coded: np.ndarray | None = None
+    for path in masks:
+        one = coding.read(read_mask(root / path, page))
+        # Of several masks of an object each, a pixel belongs to the object if one of them says so.
+        coded = one if coded is None else np.where(one == 0, coded, one)
+    assert coded is not None
+    return upright(coded[..., None], orientation)[..., 0]
 
 
 def anchors_of(mask: np.ndarray, key: str) -> dict[int, np.ndarray]:
@@ -157,6 +178,7 @@ class MaskSource:
     alone: images without a mask and masks without an image, left out.
     misfits: pairs whose sizes differ, left out.
     strange: masks with pixels of no class, which are ignored.
+    how: what the masks were taken to hold. warnings: what was assumed of them and may well be wrong.
     generated: drawn at random, so that augmentation adds nothing.
     """
 
@@ -172,7 +194,9 @@ class MaskSource:
     alone: tuple[str, ...] = ()
     misfits: tuple[Damage, ...] = ()
     strange: tuple[Damage, ...] = ()
+    how: str = ""
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     photographs: bool = False
     horizontal_flip: bool | None = None
     generated: bool = False
