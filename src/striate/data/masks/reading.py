@@ -11,10 +11,11 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from striate.data.pixels import MAX_PIXELS, refuse_bomb, upright
-from striate.data.quiet import quiet
-from striate.data.reading import _reason, identify
 from striate.errors import DataError
+from striate.images import MAX_PIXELS, quiet, refuse_bomb
+from striate.images import reason as _reason
+from striate.images.kinds import identify
+from striate.images.pixels import upright
 
 Kind = Literal["bit", "number", "palette", "grey", "colour"]
 TRANSPARENT = 1 << 24  # the colour of a pixel that cannot be seen; no 0xRRGGBB reaches it

@@ -12,10 +12,10 @@ import numpy as np
 
 from striate.data.masks.coding import Coding
 from striate.data.masks.reading import read_mask
-from striate.data.pixels import upright
 from striate.data.reading import read_image
 from striate.data.source import Damage, Duplicate
 from striate.data.tiff import read_tiff_page
+from striate.images.pixels import upright
 
 _S = TypeVar("_S", bound="MaskSplit")
 ANCHORS = 64  # places kept of each class of an image, for crops to aim at

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from striate.data.pixels import upright
+from striate.images.pixels import upright
 
 LOOKED_AT = 24  # pairs whose edges are compared
 CLEARER = 1.25  # times the contrast along the mask's outline, from which one reading is taken
