@@ -19,7 +19,7 @@ from striate.cli.app import app
 from striate.data.masks.palette import palette
 from striate.errors import RunError, StriateError, UsageError
 from striate.runs import Run, predict
-from striate.runs.mask_predicting import areas_of, unique_stems
+from striate.runs.mask_predicting import areas_of
 
 COLOURS = ((200, 40, 40), (40, 200, 40))
 
@@ -209,8 +209,38 @@ def test_areas_count_objects() -> None:
     assert rows[2]["instances"] == 0 and "instances" not in rows[0]
 
 
-def test_equal_stems_get_numbers() -> None:
-    assert unique_stems(["a/x.png", "b/x.tif", "x.jpg", "y.png"]) == ["x", "x-2", "x-3", "y"]
+def test_each_image_has_masks_of_its_own(run: Run, tmp_path: Path) -> None:
+    names = ["a/p.png", "b/p.png", "a/p-2.png", "a/P.jpg"]
+    for number, name in enumerate(names):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(picture(number, 20 + number, 24)[0]).save(tmp_path / name)
+    answers = list(
+        predict_masks(str(run.path), [tmp_path / n for n in names], out=tmp_path / "out")
+    )
+    assert [a.error for a in answers] == [None] * 4
+    assert len({a.mask for a in answers} | {a.overlay for a in answers}) == 8
+    for number, answer in enumerate(answers):
+        with Image.open(answer.mask) as mask, Image.open(answer.overlay) as overlay:
+            assert mask.size == overlay.size == (24, 20 + number)
+
+
+def test_a_mask_never_replaces_an_image(run: Run, tmp_path: Path) -> None:
+    Image.fromarray(picture(3)[0]).save(tmp_path / "p.png")
+    before = (tmp_path / "p.png").read_bytes()
+    with pytest.raises(UsageError, match=r"p\.png would replace the image itself; choose another"):
+        list(predict_masks(run, tmp_path, out=tmp_path, force=True))
+    assert (tmp_path / "p.png").read_bytes() == before
+
+
+def test_a_mask_that_cannot_be_written_does_not_stop_the_others(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "ab":
+        Image.fromarray(picture(3)[0]).save(tmp_path / f"{name}.png")
+    (tmp_path / "out" / "a.png").mkdir(parents=True)
+    answers = list(predict_masks(run, tmp_path, out=tmp_path / "out", force=True))
+    assert [bool(a.error) for a in answers] == [True, False]
+    assert "a.png cannot be written" in str(answers[0].error)
 
 
 def test_a_folder_without_masks_says_so(tmp_path: Path) -> None:

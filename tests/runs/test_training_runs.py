@@ -241,6 +241,38 @@ def test_a_path_that_names_nothing_is_an_error(tmp_path: Path, digits: Run) -> N
         list(predict(digits, [tmp_path / "*.png"]))
 
 
+def test_a_run_may_be_given_by_its_folder_and_an_image_by_itself(
+    tmp_path: Path, digits: Run
+) -> None:
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    (expected,) = predict(digits, [tmp_path / "a.png"])
+    assert list(predict(digits.path, [tmp_path / "a.png"])) == [expected]
+    assert list(predict(str(digits.path), str(tmp_path / "a.png"))) == [expected]
+    assert list(predict(digits, tmp_path)) == [expected]
+
+
+def test_no_images_and_no_run_are_said(digits: Run) -> None:
+    with pytest.raises(UsageError, match="the list of paths is empty; give files or folders"):
+        predict(digits, [])
+    with pytest.raises(UsageError, match=r"run must be a run or the folder of one, .*; got int"):
+        predict(5, ["a.png"])  # type: ignore[arg-type]
+    with pytest.raises(RunError, match="there is no run at"):
+        predict("no/run", ["a.png"])
+
+
+def test_predictions_leave_out_what_training_leaves_out(tmp_path: Path, digits: Run) -> None:
+    for name in (
+        "a.png",
+        ".ipynb_checkpoints/a-checkpoint.png",
+        "@eaDir/a.png/THUMB.jpg",
+        "b.JPG-1",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        with (tmp_path / name).open("wb") as file:
+            Image.new("L", (8, 8)).save(file, "PNG")
+    assert [Path(p.path).name for p in predict(digits, tmp_path)] == ["a.png", "b.JPG-1"]
+
+
 def photographs(root: Path) -> None:
     """Two classes of crops of real photographs that scikit-learn carries."""
     from sklearn.datasets import load_sample_images

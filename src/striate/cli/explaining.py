@@ -11,8 +11,10 @@ from rich.progress import Progress
 
 from striate.attribution import arrays, finding, one_map, picture
 from striate.cli.console import err, print_csv, print_finding
+from striate.cli.predicting import say_left_out
 from striate.errors import StriateError, UsageError
 from striate.runs.explaining import Explained, explain_files
+from striate.runs.files import find_files, holds, stays
 from striate.runs.subject import open_subject
 
 SUFFIXES = (".png", ".npz", ".safetensors")
@@ -41,13 +43,15 @@ def explain_command(
         raise UsageError(f"{out} exists; choose another name, or --force to write over it")
     where = parse_place(at) if at is not None else None
     subject = open_subject(target_of)
+    found = find_files(images)
+    inputs = stays(found.files)
     documents: list[dict[str, Any]] = []
     taken: set[Path] = set()
     failed = total = 0
     with Progress(console=err, transient=True) as bar:
         task = bar.add_task("explaining", total=None)
         stream = explain_files(
-            subject, images, target=target, at=where, methods=methods or None, layer=layer, trust=trust, seed=seed,
+            subject, found, target=target, at=where, methods=methods or None, layer=layer, trust=trust, seed=seed,
             progress=lambda what, done, of: bar.update(task, description=what, completed=done, total=of),
         )  # fmt: skip
         for one in stream:
@@ -58,13 +62,14 @@ def explain_command(
                 if format != "json":
                     err.print(f"striate: {one.path} was not read: {one.error}", soft_wrap=True, markup=False)  # fmt: skip
                 continue
-            files = save(one, out, taken, force=force)
+            files = save(one, out, taken, inputs, force=force)
             document = shown(one, files, format)
             documents.append(document)
     if format == "json":
         print(json.dumps(documents, indent=1, default=str))
     elif format == "csv":
         print_csv(row for d in documents for row in d.get("rows", ()))
+    say_left_out(found)
     if failed:
         err.print(f"striate: {failed} of {total} files could not be read", soft_wrap=True)
         raise SystemExit(1)
@@ -88,24 +93,31 @@ def shown(one: Explained, files: Sequence[Path], format: str) -> dict[str, Any]:
     return {"rows": rows} if format == "csv" else document
 
 
-def save(one: Explained, out: Path | None, taken: set[Path], *, force: bool) -> list[Path]:
+def save(
+    one: Explained,
+    out: Path | None,
+    taken: set[Path],
+    inputs: frozenset[tuple[int, int]],
+    *,
+    force: bool,
+) -> list[Path]:
     """Write what `out` asks for; returns the files. Raises StriateError where that cannot be written."""
     explanation, source = one.explanation, Path(one.path)
     assert explanation is not None
     try:
         if out is not None and not out.suffix:
             out.mkdir(parents=True, exist_ok=True)
-            files = [free(out / f"{source.stem}.png", taken, force)]
+            files = [free(out / f"{source.stem}.png", taken, inputs, force)]
             files[0].write_bytes(picture(explanation, title=source.name).content)
             for method in explanation.maps:
-                files.append(free(out / f"{source.stem}-{method}.png", taken, force))
+                files.append(free(out / f"{source.stem}-{method}.png", taken, inputs, force))
                 files[-1].write_bytes(one_map(explanation, method).content)
             return files
         if out is None:
-            file = free(Path(f"{source.stem}-explained.png"), taken, force)
+            file = free(Path(f"{source.stem}-explained.png"), taken, inputs, force)
         else:
             file = out if not taken else out.with_name(f"{out.stem}-{source.stem}{out.suffix}")
-            file = free(file, taken, force or not taken)
+            file = free(file, taken, inputs, force or not taken)
             file.parent.mkdir(parents=True, exist_ok=True)
         if file.suffix.lower() == ".png":
             file.write_bytes(picture(explanation, title=source.name).content)
@@ -125,11 +137,11 @@ def save(one: Explained, out: Path | None, taken: set[Path], *, force: bool) -> 
         ) from error
 
 
-def free(wanted: Path, taken: set[Path], force: bool) -> Path:
-    """`wanted`, or with the first number that is not there yet; never a file of another image or, without `force`, of
-    another day."""
+def free(wanted: Path, taken: set[Path], inputs: frozenset[tuple[int, int]], force: bool) -> Path:
+    """`wanted`, or with the first number that is not there yet; never a file of another image, an image that is explained
+    or, without `force`, a file of another day."""
     file, number = wanted, 1
-    while file in taken or (file.exists() and not force):
+    while file in taken or (file.exists() and not force) or holds(inputs, file):
         number += 1
         file = wanted.with_name(f"{wanted.stem}-{number}{wanted.suffix}")
     taken.add(file)

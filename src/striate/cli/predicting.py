@@ -15,6 +15,7 @@ from rich.table import Table
 from striate.cli.console import err, out, print_csv
 from striate.errors import UsageError
 from striate.runs import Prediction, Run, load, predict
+from striate.runs.files import Found, find_files
 from striate.runs.mask_predicting import predict_masks
 
 AT_ONCE = 200  # rows of one table; longer lists are several, so that the first appears early
@@ -51,11 +52,12 @@ def predict_command(
         raise UsageError(
             f"{path} names the classes of whole images and writes no files; leave out --out (use --format csv > FILE)"
         )
+    found = find_files(paths)
     failed = total = 0
 
     def watched() -> Iterator[Prediction]:
         nonlocal failed, total
-        for prediction in predict(run, paths, top=top, device=device):
+        for prediction in predict(run, found, top=top, device=device):
             total += 1
             failed += prediction.error is not None
             yield prediction
@@ -67,12 +69,19 @@ def predict_command(
         print_csv(row(p, shown) for p in watched())
     else:
         print_tables(watched(), shown)
+    say_left_out(found)
     if failed:
         err.print(
             f"striate: {failed} of {total} files could not be read; the rows say why",
             soft_wrap=True,
         )
         raise SystemExit(1)
+
+
+def say_left_out(found: Found) -> None:
+    """Name on standard error what was not looked at."""
+    for sentence in found.sentences:
+        err.print(f"striate: {sentence}", soft_wrap=True, markup=False)
 
 
 def print_json(predictions: Iterator[Prediction]) -> None:
@@ -126,9 +135,10 @@ def predict_masks_command(
 ) -> None:
     """Write masks and overlays, and print what they show."""
     answers = []
+    found = find_files(paths)
     with Progress(console=err, transient=True) as progress:
         task = progress.add_task("labelling", total=None)
-        for answer in predict_masks(run, paths, out=folder, force=force, device=device):
+        for answer in predict_masks(run, found, out=folder, force=force, device=device):
             answers.append(answer)
             progress.update(task, completed=len(answers))
     if format == "json":
@@ -160,6 +170,7 @@ def predict_masks_command(
                 table.add_row(*first, escape(row["class"]), f"{row['share']:.1%}", objects)
         out.print(table)
         out.print(f"masks and overlays are in {escape(str(folder))}", soft_wrap=True)
+    say_left_out(found)
     failed = sum(a.error is not None for a in answers)
     if failed:
         err.print(

@@ -6,7 +6,6 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from striate.attribution.layers import find_layer, geometry_of
 from striate.data import Split
 from striate.errors import DataError, UsageError
 from striate.findings import Cell, Figure, Finding, Table
-from striate.runs.predicting import find_images
+from striate.runs.files import Found, Paths, find_files
 from striate.runs.run import Run, resolve_class
 from striate.runs.subject import Subject, open_subject
 
@@ -38,7 +37,7 @@ class Explained:
 
 def explain_files(
     subject: Subject,
-    paths: Sequence[str | Path],
+    paths: Paths | Found,
     *,
     target: str | None = None,
     at: tuple[slice, slice] | None = None,
@@ -56,20 +55,13 @@ def explain_files(
     """
     chosen = [find_method(m) for m in methods] if methods else None
     index = None if target is None else resolve_class(target, subject.classes)
-    names = find_images([str(p) for p in paths])
-    first = next(names, None)
-    if first is None:
-        raise UsageError("there is no image to explain; give files, folders or a pattern")
+    names = find_files(paths).files
     module = subject.pixels
     if layer is not None:
         layer = find_layer(geometry_of(module, torch.zeros(subject.shape)), f"model.{layer}").name
     settings = Settings(baseline=torch.tensor(subject.preparation.mean), seed=seed, layer=layer)
 
-    def chain() -> Iterator[str]:
-        yield str(first)
-        yield from names
-
-    for name in chain():
+    for name in names:
         try:
             pixels = subject.read(name)
         except DataError as error:

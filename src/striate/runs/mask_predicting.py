@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import errno
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,16 @@ from scipy.ndimage import label as components
 from striate.data.masks.palette import overlay, palette
 from striate.data.reading import read_image
 from striate.errors import DataError, RunError, UsageError
+from striate.runs.files import Found, Paths, find_files, holds, stays
 from striate.runs.labelling import label
-from striate.runs.predicting import find_images
+from striate.runs.output_names import output_names
+from striate.runs.predicting import opened
 from striate.runs.run import Run
 from striate.training.machine import choose_device, choose_precision
 
 LEAST = 4  # pixels; smaller spots are no objects
+WEBP_SIDE = 16383  # pixels; the format takes no more
+FULL = {errno.ENOSPC, errno.EROFS, errno.EDQUOT}  # of a disk: no further file can be written either
 MOST_OBJECTS = 1000  # of one class and image that are listed
 
 
@@ -42,8 +47,8 @@ class MaskPrediction:
 
 
 def predict_masks(
-    run: Run,
-    paths: Sequence[str | Path],
+    run: Run | str | Path,
+    paths: Paths | Found,
     *,
     out: str | Path,
     force: bool = False,
@@ -51,14 +56,27 @@ def predict_masks(
 ) -> Iterator[MaskPrediction]:
     """Label files, folders and globs, in order; masks and overlays are written into the folder `out`.
 
-    A mask is a palette PNG of the image's size whose numbers are the run's classes. A file that cannot be read gives a
-    MaskPrediction with its error. Raises UsageError for a path that names nothing, or where a file would be overwritten
-    without `force`, before anything is written.
+    Each mask has its image's name; where two images share one, or a file system would say so, the second gets a number.
+    run: a run or its folder. A mask is a palette PNG of the image's size whose numbers are the run's classes. A file that
+    cannot be read gives a MaskPrediction with its error. Raises UsageError for a path that names nothing, or where a file
+    would be overwritten without `force`, or an image itself with it, before anything is written.
     """
-    names = list(find_images([str(p) for p in paths]))
+    run = opened(run)
+    names = find_files(paths).files
     folder = Path(out).expanduser()
-    stems = unique_stems(names)
-    taken = [folder / f"{s}.png" for s in stems if (folder / f"{s}.png").exists()]
+    stems = output_names(names)
+    outputs = [(folder / f"{s}.png", folder / f"{s}-overlay.webp") for s in stems]
+    taken = [
+        next(file for file in both if file.exists())
+        for both in outputs
+        if any(f.exists() for f in both)
+    ]
+    inputs = stays(names)
+    own = next((file for both in outputs for file in both if holds(inputs, file)), None)
+    if own is not None:
+        raise UsageError(
+            f"the mask {own} would replace the image itself; choose another folder with --out"
+        )
     if taken and not force:
         raise UsageError(
             f"{taken[0]} exists{f' and {len(taken) - 1} more' if len(taken) > 1 else ''}; choose another folder with --out, "
@@ -91,12 +109,17 @@ def predict_masks(
         files = folder / f"{stem}.png", folder / f"{stem}-overlay.webp"
         try:
             write_mask(files[0], mask, run.classes)
-            shown = overlay(image.transpose(1, 2, 0), mask, run.classes)
-            Image.fromarray(shown).save(files[1], "WEBP", quality=90)
-        except OSError as error:
-            raise RunError(
-                f"cannot write {files[0]}: {error.strerror or error}; make room there or choose another folder with --out"
-            ) from error
+            write_overlay(files[1], overlay(image.transpose(1, 2, 0), mask, run.classes))
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            if getattr(error, "errno", None) in FULL:
+                raise RunError(
+                    f"cannot write {files[0]}: {reason}; make room there or choose another folder with --out"
+                ) from error
+            yield MaskPrediction(
+                path=name, error=f"its mask {files[0]} cannot be written: {reason}"
+            )
+            continue
         yield MaskPrediction(
             path=name,
             mask=str(files[0]),
@@ -104,17 +127,6 @@ def predict_masks(
             size=mask.shape,
             areas=areas_of(mask, run.classes),
         )
-
-
-def unique_stems(names: Sequence[str]) -> list[str]:
-    """File names without suffix; a second one of the same stem gets -2, and so on."""
-    seen: dict[str, int] = {}
-    stems = []
-    for name in names:
-        stem = Path(name).stem
-        seen[stem] = seen.get(stem, 0) + 1
-        stems.append(stem if seen[stem] == 1 else f"{stem}-{seen[stem]}")
-    return stems
 
 
 def write_mask(path: Path, mask: np.ndarray, classes: tuple[str, ...]) -> None:
@@ -127,6 +139,13 @@ def write_mask(path: Path, mask: np.ndarray, classes: tuple[str, ...]) -> None:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def write_overlay(path: Path, picture: np.ndarray) -> None:
+    """A picture (H, W, 3) uint8 to look at, as WebP; one larger than WebP takes is written smaller."""
+    shown = Image.fromarray(picture)
+    shown.thumbnail((WEBP_SIDE, WEBP_SIDE))
+    shown.save(path, "WEBP", quality=90)
 
 
 def areas_of(mask: np.ndarray, classes: tuple[str, ...]) -> list[dict[str, Any]]:

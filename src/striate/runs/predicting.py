@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,10 +11,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from striate.data.naming import ignored
-from striate.data.reading import SUFFIXES
 from striate.errors import DataError, UsageError
-from striate.runs.run import Run
+from striate.runs.files import Found, Paths, find_files
+from striate.runs.run import Run, load
 from striate.training.loop import predict_logits
 from striate.training.machine import choose_device, choose_precision
 
@@ -31,49 +29,37 @@ class Prediction:
     error: str | None = None
 
 
-def find_images(patterns: Sequence[str]) -> Iterator[str]:
-    """Files named by paths, folders (all images in them, at any depth) and globs, in order, one at a time.
-
-    Raises UsageError for a pattern that names nothing.
-    """
-    for pattern in patterns:
-        path = Path(pattern).expanduser()
-        found = False
-        if path.is_dir():
-            for file in sorted(path.rglob("*")):
-                if file.suffix.lower() in SUFFIXES and not ignored(file.name) and file.is_file():
-                    found = True
-                    yield str(file)
-        elif path.exists():
-            found = True
-            yield str(path)
-        elif glob.has_magic(str(path)):
-            for name in sorted(glob.iglob(str(path), recursive=True)):
-                if Path(name).is_file():
-                    found = True
-                    yield name
-        if not found:
-            raise UsageError(
-                f"no image at {pattern}; give files, folders or a pattern such as 'photos/*.jpg'"
-            )
-
-
 def predict(
-    run: Run, paths: Sequence[str | Path], *, top: int = 5, device: str = "auto"
+    run: Run | str | Path, paths: Paths | Found, *, top: int = 5, device: str = "auto"
 ) -> Iterator[Prediction]:
     """Predictions for files, folders and globs, in order, as they are ready.
 
-    top: how many classes a file gets (at most all). A file that cannot be read gives a Prediction with its error.
-    Raises UsageError for a path that names nothing, before the first prediction.
+    run: a run or its folder. top: how many classes a file gets (at most all). A file that cannot be read gives a Prediction
+    with its error. Raises UsageError for a path that names nothing, before the first prediction.
     """
+    run = opened(run)
     if run.labels_pixels:
         raise UsageError(
             f"{run.path} labels every pixel; use striate.predict_masks, or `striate predict`, which writes masks"
         )
     if top < 1:
         raise UsageError(f"top must be at least 1, got {top}")
-    names = find_images([str(p) for p in paths])
-    first = next(names)  # a wrong first path is an error before anything is loaded
+    files = find_files(paths).files  # a wrong path is an error before anything is loaded
+    return _predictions(run, files, top, device)
+
+
+def opened(run: Run | str | Path) -> Run:
+    """A run, from itself or its folder. Raises UsageError for anything else."""
+    if isinstance(run, str | Path):
+        return load(run)
+    if not isinstance(run, Run):
+        raise UsageError(
+            f"run must be a run or the folder of one, such as runs/digits-1; got {type(run).__name__}"
+        )
+    return run
+
+
+def _predictions(run: Run, files: Sequence[str], top: int, device: str) -> Iterator[Prediction]:
     place = choose_device(device)
     dtype = choose_precision(run.recipe.precision, place)
     model = run.model.to(place)
@@ -84,11 +70,7 @@ def predict(
         except DataError as error:
             return str(error)
 
-    def chain() -> Iterator[str]:
-        yield first
-        yield from names
-
-    stream = chain()
+    stream = iter(files)
     with ThreadPoolExecutor() as pool:
         waiting = submit(pool, prepare, stream)
         while waiting:

@@ -1,0 +1,150 @@
+"""Files that a command was given: paths, folders and patterns become image files, and what is left out is named."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from striate.data.filetype import Content, looks_like_image, type_of
+from striate.data.leftout import LeftOut
+from striate.data.naming import ignored
+from striate.data.tree import Tree, grow, is_run
+from striate.errors import DataError, UsageError
+
+Paths = str | Path | Sequence[str | Path]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """The image files that paths, folders and patterns name, in order, and what is left out beside them."""
+
+    files: tuple[str, ...]
+    left_out: tuple[LeftOut, ...] = ()
+
+    @property
+    def sentences(self) -> list[str]:
+        """What is left out, a sentence a kind."""
+        return [found.sentence for found in self.left_out]
+
+
+def find_files(paths: Paths | Found) -> Found:
+    """Files named by paths, folders (all images in them, at any depth) and patterns, in order.
+
+    A folder is read as training reads it: hidden and system folders, runs and what is no image are left out. Of several
+    paths, as a shell makes them of `photos/*`, system files and runs are left out too; a path that stands alone is taken.
+    Raises UsageError for a path that names nothing.
+    """
+    if isinstance(paths, Found):
+        return paths
+    patterns = [str(p) for p in ([paths] if isinstance(paths, str | Path) else paths)]
+    if not patterns:
+        raise UsageError("there is no image: the list of paths is empty; give files or folders")
+    search = _Search()
+    for pattern in patterns:
+        search.add(pattern, alone=len(patterns) == 1)
+    return Found(files=tuple(search.files), left_out=search.left_out())
+
+
+def stays(files: Iterable[str]) -> frozenset[tuple[int, int]]:
+    """What `holds` needs to know of files that must never be written over."""
+    return frozenset(key for key in map(_identity, files) if key is not None)
+
+
+def holds(inputs: frozenset[tuple[int, int]], path: Path) -> bool:
+    """Whether `path` is one of the files that `stays` was given, by whatever name."""
+    return _identity(path) in inputs
+
+
+def _identity(path: str | Path) -> tuple[int, int] | None:
+    try:
+        state = os.stat(path)
+    except OSError:
+        return None
+    return state.st_dev, state.st_ino
+
+
+class _Search:
+    """files and what is left out, of one pattern after another."""
+
+    def __init__(self) -> None:
+        self.files: list[str] = []
+        self.left: dict[str, list[str]] = {}
+        self.held: dict[str, int] = {}
+
+    def left_out(self) -> tuple[LeftOut, ...]:
+        return tuple(
+            LeftOut(kind=kind, paths=tuple(paths), images=self.held.get(kind, 0))
+            for kind, paths in self.left.items()
+        )
+
+    def add(self, pattern: str, *, alone: bool) -> None:
+        path = Path(os.path.expanduser(pattern))
+        files, left = len(self.files), sum(map(len, self.left.values()))
+        if not alone and os.path.lexists(path) and ignored(path.name):
+            self._leave("system", str(path))
+        elif path.is_dir():
+            self._folder(path, alone=alone)
+        elif path.exists():
+            self.files.append(str(path))
+        elif glob.has_magic(str(path)):
+            self._pattern(path)
+        elif os.path.lexists(path):
+            self.files.append(str(path))  # a broken link, which the reader names
+        if len(self.files) == files and (alone or sum(map(len, self.left.values())) == left):
+            more = " ".join(found.sentence for found in self.left_out())
+            raise UsageError(
+                f"no image at {pattern}; give files, folders or a pattern such as 'photos/*.jpg'"
+                + (f". There: {more.rstrip('.')}" if more else "")
+            )
+
+    def _folder(self, path: Path, *, alone: bool) -> None:
+        if is_run(path):
+            if alone:
+                raise UsageError(f"{path} is a run, not a folder of images; give images to predict")
+            self._leave("run", str(path))
+            return
+        try:
+            tree = grow(path)
+        except DataError as error:
+            raise UsageError(str(error)) from error
+        self._take(path, tree)
+
+    def _take(self, path: Path, tree: Tree) -> None:
+        self.files += [str(path.joinpath(*parts)) for parts in tree.images]
+        for found in tree.left_out("closed", "unsupported", "other"):
+            for name in found.paths:
+                self._leave(found.kind, str(path / name))
+            self.held[found.kind] = self.held.get(found.kind, 0) + found.images
+
+    def _pattern(self, path: Path) -> None:
+        fixed = 0
+        while not glob.has_magic(path.parts[fixed]):
+            fixed += 1
+        below = Path(*path.parts[:fixed]) if fixed else None
+        for name in sorted(glob.glob(str(path), recursive=True)):
+            match = Path(name)
+            inner = match.relative_to(below).parts if below else match.parts
+            if any(ignored(part) for part in inner):
+                if not match.is_dir():
+                    self._leave("system", name)
+            elif match.is_dir():
+                if "**" not in path.parts:
+                    self._folder(match, alone=False)
+            elif looks_like_image(match.name, set()):
+                self.files.append(name)
+            else:
+                self._sort(name, match.name)
+
+    def _sort(self, path: str, name: str) -> None:
+        content = type_of(path, name)
+        kinds = {Content.SPECIAL: "special", Content.UNSUPPORTED: "unsupported"}
+        if content is Content.IMAGE:
+            self.files.append(path)
+        else:
+            self._leave(kinds.get(content, "other"), path)
+
+    def _leave(self, kind: str, path: str) -> None:
+        self.left.setdefault(kind, []).append(path)
