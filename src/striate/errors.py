@@ -39,6 +39,17 @@ class TrainingError(StriateError):
     """Training cannot go on: a loss that is not finite, a disk that is full."""
 
 
+class ExactnessError(StriateError):
+    """A result differs from the plain module's, and is withheld.
+
+    `report` is what a maintainer needs to know, as JSON types.
+    """
+
+    def __init__(self, message: str, report: dict[str, object]) -> None:
+        self.report = report
+        super().__init__(message)
+
+
 class GeometryError(StriateError, ValueError):
     """A module cannot be traced, or a request does not fit its geometry."""
 

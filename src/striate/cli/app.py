@@ -281,6 +281,12 @@ def tile(
     force: Annotated[
         bool, typer.Option("--force", help="Write over an output that exists.")
     ] = False,
+    check: Annotated[
+        bool,
+        typer.Option(
+            help="Compare with the plain network where that is cheap; withhold what differs."
+        ),
+    ] = True,
     format: Formats = Format.table,
 ) -> None:
     """Run the network on an image of any size, in bounded memory, at the image's own resolution."""
@@ -295,6 +301,7 @@ def tile(
         page=page,
         force=force,
         format=format.value,
+        check=check,
     )
 
 

@@ -74,7 +74,7 @@ def test_finished_tiles_of_a_file_are_reused(tmp_path: Path, suffix: str, strate
     heard: list[int] = []
     reading = Counting()
     job = Tiled(network(), image(), prepare=reading, **made)
-    job.run(progress=lambda done, total, seconds: heard.append(done))
+    job.run(progress=lambda done, total, seconds: heard.append(done), check=False)
     assert heard[0] > 20
     assert heard[-1] == job.plan.cells
     assert reading.pixels < SIZE[0] * SIZE[1]

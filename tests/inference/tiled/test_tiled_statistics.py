@@ -64,7 +64,7 @@ def test_statistics_in_the_middle_take_a_pass_each(
         assert apart(job.run(certificate=True), module(x)) < 1e-5
     assert job.certificate is not None
     assert job.certificate.exact
-    assert "with the statistics of the whole image" in job.certificate.reference
+    assert job.certificate.reference == "the plain module on the whole image"
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_a_certificate_that_fails_says_so() -> None:
     assert bad.verdict.startswith("Differs from the plain module by 3.8e-01")
     assert bad.to_finding()["status"] == "problem"
     none = Certificate(**made | {"reference": "no crop decides it"}, difference=None)  # type: ignore[arg-type]
-    assert none.verdict.startswith("Not compared: no crop decides it")
+    assert none.verdict.startswith("Not verified: no crop decides it")
     assert none.to_finding()["status"] == "note"
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from striate.inference.tiled.comparing import FLIPS, TOLERANCE
 from striate.inference.tiled.limits import show_bytes
-
-TOLERANCE = 1e-5  # of the largest value, in float32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,8 +20,10 @@ class Certificate:
     arithmetic: multiply-adds done for each multiply-add of one forward pass.
     predicted_bytes, measured_bytes: the most memory above the module and the image, measured in the process, None where
         that is not possible; limit_bytes: what was allowed, None if nothing was said.
-    samples: crops that were computed again by the plain module; difference: the largest absolute difference divided by
-        the largest value of those crops, None where no crop can stand for the whole; reference: what it was compared with.
+    reference: what the results were compared with: the untouched module on the whole image, on `samples` crops of it, or on
+        a smaller image that was cut in the same way; or why nothing was compared.
+    difference: the largest absolute difference divided by the largest value, None where nothing was compared; tolerance:
+        up to where that counts as equal; flips: the share of whole numbers (classes) that differ.
     seconds: how long the run took, without the samples.
     """
 
@@ -40,22 +41,29 @@ class Certificate:
     difference: float | None
     reference: str
     seconds: float
+    tolerance: float = TOLERANCE
+    flips: float = 0.0
 
     @property
     def exact(self) -> bool | None:
         """Whether the difference is within the tolerance; None if nothing could be compared."""
-        return None if self.difference is None else self.difference <= TOLERANCE
+        if self.difference is None:
+            return None
+        return self.difference <= self.tolerance and self.flips <= FLIPS
 
     @property
     def verdict(self) -> str:
         """One sentence."""
-        where = f"{self.samples} sampled crops"
         if self.difference is None:
-            text = f"Not compared: {self.reference}"
+            text = f"Not verified: {self.reference}"
         elif self.exact:
-            text = f"Equal to {self.reference} on {where}, to {self.difference:.1e} of the largest value"
+            text = f"Equal to {self.reference}, to {self.difference:.1e} of the largest value"
+            if self.difference > TOLERANCE:
+                text += ", as much as the network's own rounding"
         else:
-            text = f"Differs from {self.reference} by {self.difference:.1e} of the largest value on {where}"
+            text = f"Differs from {self.reference} by {self.difference:.1e} of the largest value"
+        if self.flips:
+            text += f", {self.flips:.2%} of whole numbers tipped over"
         memory = self.predicted_bytes if self.measured_bytes is None else self.measured_bytes
         return f"{text}; {show_bytes(memory)} of memory, {self.arithmetic:.2f}x the arithmetic."
 
@@ -110,7 +118,7 @@ class Certificate:
                 "–" if self.measured_bytes is None else show_bytes(self.measured_bytes),
             ),
             ("memory, allowed", "–" if self.limit_bytes is None else show_bytes(self.limit_bytes)),
-            ("crops compared", str(self.samples)),
+            ("compared with", self.reference if self.difference is not None else "nothing"),
             ("largest difference", "–" if self.difference is None else f"{self.difference:.1e}"),
             ("time", f"{self.seconds:.2f} s"),
         )

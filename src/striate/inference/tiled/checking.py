@@ -1,131 +1,315 @@
-"""Checking: a few crops of the image computed again by the plain module, and compared with what the tiles gave."""
+"""Checking: what a tiled run gave, compared with the untouched module. No plan and no rule takes part in what is compared.
+
+Three ways, the surest that is cheap enough: the whole image; crops of it that the module itself shows to decide the
+compared positions; a smaller image that is cut and walked in the same way. Where none can be done nothing is claimed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from math import prod
 
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from striate.geometry import Box, Crop, Record, Weights, apply
-from striate.geometry.plan import cut
-from striate.geometry.rules.normalisation import GroupNorm
-from striate.inference.tiled.crops import Sample
+from striate.geometry import Box
+from striate.geometry.layout import dim_of_axis
+from striate.inference.tiled.comparing import MOST, ROUNDING, Difference, difference, tolerance
+from striate.inference.tiled.costs import HEAP, MOVE
+from striate.inference.tiled.crops import (
+    Region,
+    Sample,
+    choose_samples,
+    held_at_once,
+    maps,
+    units,
+)
 from striate.inference.tiled.network import Network
+from striate.inference.tiled.plan import Plan, Walk
+from striate.inference.tiled.smaller import Smaller, choose_smaller, pixels_of
 from striate.inference.tiled.store import axis_dims, narrow, overlap, room, spread
 
-Known = Mapping[int, Tensor]
-Moments = Mapping[int, tuple[Tensor, Tensor]]
+Leaves = list[Tensor | None]
+Tile = Callable[[Tensor, Smaller], Leaves]
+
+QUICK = 2e10  # multiply-adds, by the plan's reckoning, that a check may take at any rate: a fraction of a second
+CALL = 500_000  # multiply-adds that pass while torch starts an operation
+EPS = 0.012  # of what counts as equal is one rounding, in float32
+SHARE = 0.1  # of a run's work that a check may take
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a check found. reference: what was compared with, or why nothing was; samples: how many crops."""
+
+    reference: str
+    difference: Difference | None = None
+    tolerance: float = 0.0
+    samples: int = 0
+
+    @property
+    def exact(self) -> bool | None:
+        """Whether the results are equal up to rounding; None if nothing was compared."""
+        return None if self.difference is None else self.difference.within(self.tolerance)
 
 
 class Probe:
-    """Keeps what a run hands out inside the sampled boxes."""
+    """Keeps what a run hands out of some values inside some boxes."""
 
-    def __init__(self, network: Network, samples: Sequence[Sample], device: torch.device) -> None:
-        self.network, self.samples = network, samples
+    def __init__(
+        self, network: Network, wanted: Sequence[tuple[int, Box]], device: torch.device
+    ) -> None:
         self.values = network.geometry.values
-        self.found = [room(self.values[s.target], s.box, device, False) for s in samples]
-
-    def sink(self, box: Box, tensor: Tensor) -> None:
-        """Take in a piece of the target."""
-        for sample, found in zip(self.samples, self.found, strict=True):
-            value = self.values[sample.target]
-            part = overlap(sample.box, box)
-            if part is not None:
-                dims = axis_dims(value)
-                source = narrow(spread(tensor, value, box), dims, box, part)
-                narrow(spread(found, value, sample.box), dims, sample.box, part).copy_(source)
-
-    def difference(
-        self, module: nn.Module, read: Callable[[Box], Tensor], known: Known, moments: Moments
-    ) -> float | None:
-        """The largest difference from direct computation, divided by the largest value; None without samples."""
-        worst = top = 0.0
-        for sample, found in zip(self.samples, self.found, strict=True):
-            crop = read(sample.crop)
-            if self.plain:
-                whole = _returned(module(crop), sample)
-            else:
-                whole = _direct(self.network, module, sample, crop, known, moments)
-            value = sample.network.geometry.values[sample.target]
-            want = cut(whole, value.layout, value.full, sample.inside, 1).double()
-            worst = max(worst, (found.double() - want).abs().max().item())
-            top = max(top, want.abs().max().item())
-        if not self.samples:
-            return None
-        return worst / top if top else worst
+        self.wanted = list(wanted)
+        self.found = [room(self.values[v], box, device, False) for v, box in wanted]
+        self.missing = [
+            prod(b - a for a, b in (s for s in box if s is not None)) for _, box in wanted
+        ]
 
     @property
-    def plain(self) -> bool:
-        """Whether the module's own forward pass on a crop gives the compared boxes."""
-        return not self.network.reductions and all(
-            s.target in s.network.geometry.outputs for s in self.samples
+    def targets(self) -> set[int]:
+        """The values that are looked at."""
+        return {v for v, _ in self.wanted}
+
+    def sink(self, v: int, box: Box, tensor: Tensor) -> None:
+        """Take in a piece of a value."""
+        value = self.values[v]
+        dims = axis_dims(value)
+        for i, (target, mine) in enumerate(self.wanted):
+            part = overlap(mine, box) if target == v else None
+            if part is not None:
+                source = narrow(spread(tensor, value, box), dims, box, part)
+                narrow(spread(self.found[i], value, mine), dims, mine, part).copy_(source)
+                self.missing[i] -= prod(s[1] - s[0] for s in part if s is not None)
+
+    def __getitem__(self, key: tuple[int, Box]) -> Tensor | None:
+        """What a box holds, None where the run did not hand out all of it (it was taken up in the middle)."""
+        i = self.wanted.index(key)
+        return self.found[i] if self.missing[i] <= 0 else None
+
+
+class Check:
+    """The check of one run.
+
+    read: a region of the first image as the module reads it. room: bytes that the check may take. tile: tiles a smaller
+    image in the same way and gives its leaves. kept: the results stay in memory as the network gives them.
+    """
+
+    def __init__(
+        self, network: Network, module: nn.Module, plan: Plan, final: Walk, read: Callable[[Region], Tensor],
+        room: int, device: torch.device, tile: Tile, kept: bool,
+    ) -> None:  # fmt: skip
+        self.network, self.module, self.final, self.tile = network, module, final, tile
+        self.read = read
+        geometry = self.geometry = network.geometry
+        self.tolerance = tolerance({v.dtype for v in geometry.values if v.varies})
+        self.full: Region = tuple([(0, n) for n in geometry.image])
+        count = prod(geometry.image)
+        moved = 2 * sum(v.bytes for v in geometry.values if v.varies)
+        work = plan.whole_macs + MOVE * moved + CALL * len(geometry.records)
+        held = held_at_once(geometry) + 2 * sum(geometry.values[i].bytes for i in network.outputs)
+        self.room = room / HEAP
+        self.whole = work <= QUICK and held <= self.room
+        share = max(SHARE, QUICK / work) * count
+        self.pixels = int(min(share, count * self.room / max(held, 1)))
+        self.samples: list[Sample] = []
+        wanted: list[tuple[int, Box]] = []
+        if self.whole and not kept:
+            wanted = [(v, geometry.values[v].full) for v in network.outputs]
+        elif not self.whole and maps(network):
+            self.samples = choose_samples(network, final.step, self.pixels // 3)
+            wanted = [item for s in self.samples for item in s.boxes.items()]
+        self.probe = Probe(network, list(dict.fromkeys(wanted)), device)
+
+    def conclude(self, leaves: Leaves) -> Evidence:
+        """Compare; `leaves` are the results of the first image as far as they are in memory, before `finish`."""
+        if self.whole:
+            found = self._whole(leaves)
+            if found is not None:
+                return found
+        if self.samples:
+            found = self._crops()
+            if found is not None:
+                return found
+        return self._smaller()
+
+    def _run(self, x: Tensor) -> Leaves | None:
+        """The module's own results, None where it refuses this image."""
+        try:
+            result = self.module(x)
+        except Exception:  # a network made for one size says so in any way
+            return None
+        return [t if isinstance(t, Tensor) else None for t in pytree.tree_leaves(result)]
+
+    def _judged(
+        self,
+        reference: str,
+        found: Difference,
+        again: Callable[[float], Difference],
+        samples: int = 0,
+    ) -> Evidence:
+        """The evidence of a difference; a large one is weighed against what one rounding of the image does."""
+        if found.within(self.tolerance):
+            return Evidence(reference, found, self.tolerance, samples)
+        rounding = again(self.tolerance * EPS)
+        allowed = max(min(ROUNDING * rounding.relative, MOST), self.tolerance)
+        return Evidence(reference, found, allowed, samples)
+
+    def _whole(self, leaves: Leaves) -> Evidence | None:
+        got = list(leaves)
+        for place, v in enumerate(self.geometry.outputs):
+            if v is not None and v in self.probe.targets and got[place] is None:
+                got[place] = self.probe[v, self.geometry.values[v].full]
+            if v is not None and got[place] is None:
+                return None  # a run that was taken up in the middle
+        x = self.read(self.full)
+        want = self._run(x)
+        if want is None:
+            return None
+        return self._judged(
+            "the plain module on the whole image",
+            all_of(got, want),
+            partial(self._rounded, x, want),
+        )
+
+    def _rounded(self, x: Tensor, want: Leaves, eps: float) -> Difference:
+        """How far the results move if each number of the image is off by one rounding."""
+        moved = self._run(nudged(x, eps))
+        return Difference() if moved is None else all_of(moved, want)
+
+    def _crops(self) -> Evidence | None:
+        """Compare with crops; None where the module shows that none of them decides its positions."""
+        found, count, worst = Difference(), 0, None
+        for sample in self.samples:
+            x = self.read(sample.crop)
+            want = self._run(x)
+            if want is None or not self._decides(sample, x, want):
+                continue
+            off = Difference()
+            for v, whole in self._results(want):
+                part = self.probe[v, sample.boxes[v]]
+                inside = self._part(whole, v, sample.inside(v, sample.crop))
+                if part is None or inside is None:
+                    break
+                off |= difference(part, inside, whole)
+            else:
+                count += 1
+                if worst is None or off.relative >= found.relative:
+                    worst = (x, want)
+                found |= off
+        if worst is None:
+            return None
+        reference = f"the plain module on {count} crop{'s' if count > 1 else ''}"
+        judged = self._judged(reference, found, partial(self._rounded, *worst), count)
+        return judged if judged.exact else self._doubted(judged)
+
+    def _doubted(self, judged: Evidence) -> Evidence:
+        """A difference from crops: the whole image decides if there is room for it."""
+        geometry = self.geometry
+        if held_at_once(geometry) > self.room:
+            return judged
+        want = self._run(self.read(self.full))
+        if want is None:
+            return judged
+        found = Difference()
+        for v, whole in self._results(want):
+            for sample in self.samples:
+                got, box = self.probe[v, sample.boxes[v]], sample.boxes[v]
+                inside = self._part(whole, v, box)
+                if got is not None and inside is not None:
+                    found |= difference(got, inside, whole)
+        reference = "the plain module on the whole image, at sampled places"
+        return Evidence(reference, found, judged.tolerance, judged.samples)
+
+    def _results(self, leaves: Leaves) -> list[tuple[int, Tensor]]:
+        """The maps among some leaves, by their value."""
+        return [
+            (v, leaf)
+            for v, leaf in zip(self.geometry.outputs, leaves, strict=True)
+            if v is not None and leaf is not None and self.geometry.values[v].varies
+        ]
+
+    def _part(self, whole: Tensor, v: int, box: Box | None) -> Tensor | None:
+        """A box of a map, None where the map does not hold it."""
+        if box is None:
+            return None
+        for k, side in enumerate(box):
+            dim = dim_of_axis(self.geometry.values[v].layout, k)
+            if side is None or dim is None or side[0] < 0 or side[1] > whole.shape[dim]:
+                return None
+            whole = whole.narrow(dim, side[0], side[1] - side[0])
+        return whole
+
+    def _decides(self, sample: Sample, x: Tensor, want: Leaves) -> bool:
+        """Whether the module gives the same for a wider crop with other pixels around: nothing outside enters."""
+        if sample.crop == self.full:
+            return True
+        wide = changed(self.read(sample.wide))
+        first = wide.dim() - len(sample.crop)
+        inner = wide
+        for k, (mine, outer) in enumerate(zip(sample.crop, sample.wide, strict=True)):
+            inner = inner.narrow(first + k, mine[0] - outer[0], mine[1] - mine[0])
+        inner.copy_(x)
+        other = self._run(wide)
+        if other is None or len(other) != len(want):
+            return False
+        wider = dict(self._results(other))
+        for v, whole in self._results(want):
+            a = self._part(whole, v, sample.inside(v, sample.crop))
+            b = self._part(wider[v], v, sample.inside(v, sample.wide)) if v in wider else None
+            if a is None or b is None or not difference(b, a, whole).within(self.tolerance):
+                return False
+        return True
+
+    def _smaller(self) -> Evidence:
+        """Compare a smaller image, run in the same way, with the plain module on it."""
+        small = choose_smaller(
+            self.network, self.module, self.final, units(self.network), self.pixels // 3, self.room
+        )
+        if small is None:
+            return Evidence(
+                "no crop decides its results, and there is no smaller image for it that is cheap enough"
+            )
+        x = pixels_of(self.read, small.region)
+        want = self._run(x)
+        if want is None:
+            return Evidence("the network takes no smaller image")
+        size = " x ".join(map(str, small.size))
+        reference = (
+            f"the plain module on a smaller image of {size} pixels that was cut in the same way"
+        )
+        return self._judged(
+            reference, all_of(self.tile(x, small), want), partial(self._rounded, x, want)
         )
 
 
-def _returned(result: object, sample: Sample) -> Tensor:
-    leaf = pytree.tree_leaves(result)[sample.network.geometry.outputs.index(sample.target)]
-    assert isinstance(leaf, Tensor)
-    return leaf
+def all_of(got: Leaves, want: Leaves) -> Difference:
+    """The largest difference of all leaves."""
+    found = Difference()
+    for a, b in zip(got, want, strict=True):
+        if a is not None and b is not None:
+            found |= difference(a, b, b)
+    return found
 
 
-def _direct(
-    network: Network,
-    module: nn.Module,
-    sample: Sample,
-    crop: Tensor,
-    known: Known,
-    moments: Moments,
-) -> Tensor:
-    """The target of a crop, operation by operation, with the statistics of the whole image as they are known."""
-    geometry = sample.network.geometry
-    values = geometry.values
-    weights = Weights(geometry, module)
-    done: dict[int, Tensor] = {geometry.inputs[0]: crop}
-    last = {i: record.index for record in geometry.records for i in record.inputs}
-    for record in geometry.records:
-        value = values[record.output]
-        if not record.live:
-            continue
-        if value.varies and not value.spatial:
-            if record.output in known:
-                done[record.output] = known[record.output]
-            continue
-        inputs = []
-        for i in record.inputs:
-            if values[i].source in ("parameter", "buffer", "constant"):
-                done[i] = weights[i].detach()
-            if i in done:
-                inputs.append(Crop(done[i], values[i].full))
-        if len(inputs) < len(record.inputs):
-            continue
-        if record.output in moments:
-            done[record.output] = normalised(
-                record, [c.tensor for c in inputs], *moments[record.output]
-            )
-        else:
-            done[record.output] = apply(geometry, record, inputs, value.full, batch=1)
-        if record.output == sample.target:
-            break
-        del inputs
-        for i in {*record.inputs, record.output}:
-            if last.get(i, -1) <= record.index:
-                done.pop(i, None)
-    return done[sample.target]
+def nudged(x: Tensor, eps: float) -> Tensor:
+    """The image with each number a little larger or smaller."""
+    if not x.is_floating_point():
+        return x
+    signs = torch.randint(0, 2, x.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    return x * (1 + eps * signs.to(x.device, x.dtype))
 
 
-def normalised(record: Record, tensors: list[Tensor], mean: Tensor, var: Tensor) -> Tensor:
-    """A norm with the statistics of the whole image, in float64."""
-    x, weight, bias = [
-        tensors[a.position] if hasattr(a, "position") else None for a in record.args[:3]
-    ]
-    assert x is not None
-    eps = record.plan.eps if isinstance(record.plan, GroupNorm) else record.args[7]
-    shape = [1, -1, *[1] * (x.dim() - 2)]
-    y = (x.double() - mean.view(shape)) / (var.view(shape) + eps).sqrt()
-    if weight is not None:
-        y = y * weight.double().view(shape)
-    if bias is not None:
-        y = y + bias.double().view(shape)
-    return y.to(x.dtype)
+def changed(x: Tensor) -> Tensor:
+    """Other pixels of the same kind: noise over three times the range of some."""
+    generator = torch.Generator().manual_seed(0)
+    if not x.is_floating_point():
+        least, most = int(x.min()), int(x.max())
+        return torch.randint(least, most + 1, x.shape, generator=generator).to(x.device, x.dtype)
+    known = x.nan_to_num(posinf=0, neginf=0)
+    low, span = float(known.min()), float(known.max() - known.min()) or 1.0
+    noise = torch.rand(x.shape, generator=generator).to(x.device, x.dtype)
+    return (noise * 3 - 1) * span + low

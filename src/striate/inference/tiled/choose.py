@@ -26,14 +26,15 @@ FIXED = 16_000_000  # bytes that torch's kernels and threads take beside tensors
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the caller asks for: `tile` pixels of the image along each axis, `memory` bytes, `strategy` by name.
+    """What the caller asks for: `tile` pixels of the image along each axis, `memory` bytes, `strategy` by name, or which
+    axes are carried.
 
     reading: tensors of a crop's size that live while it is read and prepared.
     """
 
     tile: tuple[int, ...] | None = None
     memory: int | None = None
-    strategy: str = "auto"
+    strategy: str | tuple[bool, ...] = "auto"
     reading: float = 1.0
 
 
@@ -108,7 +109,7 @@ def lattice(network: Network, work: Pass, extents: Sequence[int]) -> tuple[int, 
         ratios = [1]
         for node in work.nodes:
             e = values[node.output].extents[axis]
-            if e:
+            if e and e > 1:
                 ratios.append(round(n / e))
         found.append(max(r for r in ratios if r <= LATTICE))
     return tuple(found)
@@ -202,8 +203,10 @@ def _steps(n: int, unit: int, asked: float | None) -> list[int]:
     return [*found, n]
 
 
-def _modes(cut_axes: Sequence[bool], strategy: str) -> list[tuple[bool, ...]]:
+def _modes(cut_axes: Sequence[bool], strategy: str | tuple[bool, ...]) -> list[tuple[bool, ...]]:
     """Which axes may be carried: those that are cut, all or none or some of them."""
+    if not isinstance(strategy, str):
+        return [tuple([c and s for c, s in zip(cut_axes, strategy, strict=True)])]
     choices = {"halo": (False,), "carry": (True,), "auto": (False, True)}[strategy]
     return list(product(*[choices if c else (False,) for c in cut_axes]))
 
@@ -280,10 +283,11 @@ def halo(network: Network, walk: Walk) -> tuple[tuple[int, int], ...]:
 
 
 def check_request(
-    tile: int | Sequence[int] | None, memory: int | None, strategy: str, axes: int
+    tile: int | Sequence[int] | None, memory: int | None, strategy: str | Sequence[bool], axes: int
 ) -> Request:
     """Arguments as a request. Raises UsageError if they are none."""
-    if strategy not in STRATEGIES:
+    given_axes = not isinstance(strategy, str) and len(strategy) == axes
+    if not given_axes and strategy not in STRATEGIES:
         raise UsageError(f"strategy is one of {', '.join(STRATEGIES)}; got {strategy!r}")
     sizes: tuple[int, ...] | None = None
     if tile is not None:
@@ -295,4 +299,4 @@ def check_request(
             raise UsageError(
                 f"tile is a positive number of pixels, or one an axis ({axes}); got {tile!r}"
             )
-    return Request(sizes, memory, strategy)
+    return Request(sizes, memory, strategy if isinstance(strategy, str) else tuple(strategy))

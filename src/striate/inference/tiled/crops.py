@@ -1,7 +1,7 @@
-"""Crops: which part of the image decides a box of a result, proven by comparing two traces.
+"""Crops: parts of the image that should decide some positions of a result. The module itself tells whether they do.
 
-A crop stands for the whole where every value behind the compared positions is read from the same places, real borders
-included: then the plain module on the crop gives the same numbers.
+What geometry says of a network is only a guess here: a crop counts if the module gives the same numbers for a wider one
+with other pixels around, so that nothing outside of the crop and no place or size of it enters.
 """
 
 from __future__ import annotations
@@ -11,56 +11,155 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, lcm, prod
 
-import torch
-from torch import nn
-
-from striate.errors import GeometryError
-from striate.geometry import Box, Geometry, trace
+from striate.geometry import Box, Geometry
 from striate.geometry.box import hull, is_empty, volume
-from striate.inference.tiled.network import Network, sort
+from striate.geometry.layout import dim_of_axis
+from striate.inference.tiled.network import Network
 
-SIDES = (16, 8, 4, 2, 1)  # positions of a compared box along each axis; the first whose crop fits
-MARGINS = (0, 1, 3)  # lattice steps around what is needed, tried in turn
+SIDES = (16, 8, 4, 2, 1)  # positions of a compared box along each axis; the first whose crops fit
+RING = 16  # pixels around a crop that are changed, at least
+LATTICE = 64  # the largest stride that crops are aligned to
 
+Region = tuple[tuple[int, int], ...]
 Shift = tuple[Fraction | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """`box` of the value `target`, the crop of the image that decides it, and where it lies in the crop's own value."""
+    """`boxes` of the results, the `crop` of the image that should decide them, and a `wide` one around it.
 
-    target: int
-    box: Box
-    crop: tuple[tuple[int, int], ...]
-    network: Network
-    inside: Box
-
-
-def choose_samples(
-    network: Network, module: nn.Module, targets: tuple[int, ...], step: tuple[int, ...], room: int
-) -> list[Sample]:
-    """Boxes of the largest target at the first corner, across the seams in the middle, and at the last corner.
-
-    step: positions of the target that a tile has along each axis. room: bytes that a forward pass on a crop may take. A box
-    that no crop is proven to decide is left out.
+    rates: pixels between two positions of each result, along each axis.
     """
+
+    boxes: Mapping[int, Box]
+    crop: Region
+    wide: Region
+    rates: Mapping[int, tuple[Fraction, ...]]
+
+    def inside(self, v: int, region: Region) -> Box | None:
+        """Where the box of a result lies in the result of a crop; None where that is no whole number of positions."""
+        sides: list[tuple[int, int]] = []
+        for side, (start, _), rate in zip(self.boxes[v], region, self.rates[v], strict=True):
+            shift = start / rate
+            if side is None or shift.denominator != 1:
+                return None
+            sides.append((side[0] - int(shift), side[1] - int(shift)))
+        return tuple(sides)
+
+
+def maps(network: Network) -> bool:
+    """Whether all results are maps, with a dimension of its own for each axis, that no statistic of the image enters."""
+    geometry = network.geometry
+    found = [geometry.values[i] for i in geometry.outputs if i is not None]
+    found = [v for v in found if v.varies]
+    return not network.reductions and all(
+        dim_of_axis(v.layout, k) is not None for v in found for k in range(geometry.axes)
+    )
+
+
+def choose_samples(network: Network, step: tuple[int, ...], pixels: int) -> list[Sample]:
+    """Samples at the first corner, across the seams in the middle, and at the last corner.
+
+    step: positions of the largest result that a tile has along each axis; pixels: how many both crops of a sample may have.
+    """
+    values = network.geometry.values
+    image = network.geometry.image
+    targets = [i for i in network.outputs if values[i].varies]
     if not targets:
         return []
-    values = network.geometry.values
-    target = max(targets, key=lambda v: volume(values[v].full))
-    extents = values[target].extents
-    pixels = int(room / (held_at_once(network.geometry) / prod(network.geometry.image)))
-    found: dict[Box, Sample] = {}
+    unit, steps = units(network), strides(network)
+    rates = {}
+    for v in targets:
+        sides = [
+            Fraction(n, e or 1) if r is None else r
+            for n, e, r in zip(image, values[v].extents, steps[v], strict=True)
+        ]
+        rates[v] = tuple(sides)
+    found: dict[Region, Sample] = {}
     for place in range(3):
         for most in SIDES:
-            box = _box(extents, step, place, most)
-            crop = _crop(network, needed(network, target, box), 0)
-            if crop is not None and prod(b - a for a, b in crop) <= pixels:
-                sample = _sample(network, module, target, box, pixels)
-                if sample is not None:
-                    found[box] = sample
+            boxes = _boxes(network, targets, step, place, most)
+            need: Box = (None,) * len(image)
+            for v, box in boxes.items():
+                got = needed(network, v, box).get(network.image)
+                need = (
+                    got
+                    if got is not None and need == (None,) * len(image)
+                    else hull(need, got or need)
+                )
+            if any(s is None or s[0] >= s[1] for s in need):
+                break  # nothing of the image is needed
+            crop = _around(need, image, unit, [1] * len(image))
+            ring = [max(RING, (b - a) // 4) for a, b in crop]
+            wide = _around(
+                crop, image, unit, [ceil(r / u) for r, u in zip(ring, unit, strict=True)]
+            )
+            if _pixels(crop) + _pixels(wide) <= pixels:
+                found.setdefault(crop, Sample(boxes, crop, wide, rates))
                 break
     return list(found.values())
+
+
+def _pixels(region: Region) -> int:
+    return prod(b - a for a, b in region)
+
+
+def _around(box: Box, image: Sequence[int], unit: Sequence[int], margin: Sequence[int]) -> Region:
+    """A box and `margin` units around it; it starts on the lattice of units, and ends as far from it as the image does."""
+    found = []
+    for side, n, u, m in zip(box, image, unit, margin, strict=True):
+        assert side is not None
+        start = max(side[0] // u - m, 0) * u
+        stop = n % u + ceil(max(side[1] + m * u - n % u, 0) / u) * u
+        found.append((start, min(stop, n)))
+    return tuple(found)
+
+
+def units(network: Network) -> tuple[int, ...]:
+    """The steps along each axis after which the network repeats itself, as far as that is known."""
+    geometry, found = network.geometry, []
+    rates = strides(network).values()
+    for k, n in enumerate(geometry.image):
+        unit = lcm(*[s.numerator for r in rates if (s := r[k]) is not None])
+        if unit > LATTICE:  # sizes that do not divide: the nearest whole stride
+            ratios = [round(n / e) for v in geometry.values if (e := v.extents[k]) and e > 1]
+            unit = max([r for r in ratios if r <= LATTICE], default=1)
+        found.append(unit)
+    return tuple(found)
+
+
+def _boxes(
+    network: Network, targets: Sequence[int], step: tuple[int, ...], place: int, most: int
+) -> dict[int, Box]:
+    """Boxes of at most `most` positions an axis of the largest result, and what lies there in the others."""
+    values = network.geometry.values
+    leader = max(targets, key=lambda v: volume(values[v].full))
+    first = _box(values[leader].extents, step, place, most)
+    found = {}
+    for v in targets:
+        sides: list[tuple[int, int] | None] = []
+        for side, n, m in zip(first, values[leader].extents, values[v].extents, strict=True):
+            if side is None or n is None or m is None:
+                sides.append(None)
+                continue
+            start = min(side[0] * m // n, m - 1)
+            sides.append((start, min(max(side[1] * m // n, start + 1), m)))
+        found[v] = tuple(sides)
+    return found
+
+
+def _box(extents: tuple[int | None, ...], step: tuple[int, ...], place: int, most: int) -> Box:
+    """A box of at most `most` positions an axis: at the first corner, across seams in the middle, at the last corner."""
+    sides: list[tuple[int, int] | None] = []
+    for n, size in zip(extents, step, strict=True):
+        if n is None:
+            sides.append(None)
+            continue
+        side = min(most, n)
+        middle = min(max(n // 2 // size * size - side // 2, 0), n - side)
+        start = (0, middle, n - side)[place]
+        sides.append((start, start + side))
+    return tuple(sides)
 
 
 def held_at_once(geometry: Geometry) -> int:
@@ -79,20 +178,6 @@ def held_at_once(geometry: Geometry) -> int:
             if value.varies and value.producer is not None and last.get(i, -1) <= record.index:
                 now -= value.bytes
     return most + largest
-
-
-def _box(extents: tuple[int | None, ...], step: tuple[int, ...], place: int, most: int) -> Box:
-    """A box of at most `most` positions an axis: at the first corner, across seams in the middle, at the last corner."""
-    sides: list[tuple[int, int] | None] = []
-    for n, size in zip(extents, step, strict=True):
-        if n is None:
-            sides.append(None)
-            continue
-        side = min(most, n)
-        middle = min(max(n // 2 // size * size - side // 2, 0), n - side)
-        start = (0, middle, n - side)[place]
-        sides.append((start, start + side))
-    return tuple(sides)
 
 
 def needed(network: Network, target: int, box: Box) -> dict[int, Box]:
@@ -126,91 +211,3 @@ def strides(network: Network) -> dict[int, Shift]:
             sides.append(rates.pop() if len(rates) == 1 else None)
         found[node.output] = tuple(sides)
     return found
-
-
-def _crop(
-    network: Network, reads: Mapping[int, Box], margin: int
-) -> tuple[tuple[int, int], ...] | None:
-    """The pixels that are needed and `margin` lattice steps around them; None where there is no lattice or no need."""
-    steps = strides(network)
-    extents = [network.geometry.values[v].extents for v in reads]
-    crop = []
-    for k, (n, side) in enumerate(
-        zip(network.geometry.image, reads.get(network.image, ()), strict=False)
-    ):
-        along = [steps[v][k] for v, e in zip(reads, extents, strict=True) if e[k] is not None]
-        if side is None or side[0] >= side[1] or None in along:
-            return None
-        unit = lcm(*[s.numerator for s in along if s is not None])
-        start = max(side[0] // unit - margin, 0) * unit
-        crop.append((start, min((ceil(side[1] / unit) + margin) * unit, n)))
-    return tuple(crop) or None
-
-
-def _sample(
-    network: Network, module: nn.Module, target: int, box: Box, pixels: int
-) -> Sample | None:
-    """The crop of at most so many pixels that decides a box, None if none is proven to."""
-    reads = needed(network, target, box)
-    steps = strides(network)
-    for margin in MARGINS:
-        crop = _crop(network, reads, margin)
-        if crop is None or prod(b - a for a, b in crop) > pixels:
-            return None
-        shape = (*network.geometry.input_shape[: -len(crop)], *[b - a for a, b in crop])
-        try:
-            dtype = network.geometry.values[network.image].dtype
-            small = sort(trace(module, torch.empty(shape, dtype=dtype, device="meta")))
-        except GeometryError:
-            continue
-        moved = _moved(box, crop, steps[target])
-        if moved is not None and _agree(network, small, reads, crop, steps, target, moved):
-            return Sample(target, box, crop, small, moved)
-    return None
-
-
-def _moved(box: Box, crop: Sequence[tuple[int, int]], stride: Shift) -> Box | None:
-    """A box of the image's value as one of the crop's; None where that is no whole number of positions."""
-    sides: list[tuple[int, int] | None] = []
-    for side, (start, _), step in zip(box, crop, stride, strict=True):
-        if side is None:
-            sides.append(None)
-            continue
-        if step is None:
-            return None
-        shift = start / step
-        if shift.denominator != 1:
-            return None
-        sides.append((side[0] - int(shift), side[1] - int(shift)))
-    return tuple(sides)
-
-
-def _agree(
-    network: Network,
-    small: Network,
-    reads: Mapping[int, Box],
-    crop: Sequence[tuple[int, int]],
-    steps: Mapping[int, Shift],
-    target: int,
-    moved: Box,
-) -> bool:
-    """Whether both networks read the same places for the box, and the same constants."""
-    if [n.output for n in network.nodes] != [n.output for n in small.nodes]:
-        return False
-    pulled = needed(small, target, moved)
-    for v, box in reads.items():
-        if is_empty(box):
-            continue
-        if v not in pulled or _moved(box, crop, steps[v]) != pulled[v]:
-            return False
-    ours, theirs = network.geometry.values, small.geometry.values
-    for node in network.nodes:
-        if node.output not in reads:
-            continue
-        for record in node.records:
-            for i in record.inputs:
-                if not ours[i].spatial and (
-                    ours[i].shape != theirs[i].shape or ours[i].data != theirs[i].data
-                ):
-                    return False
-    return True

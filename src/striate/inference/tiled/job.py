@@ -12,16 +12,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
-from striate.errors import GeometryError, StriateError, UsageError
+from striate.errors import ExactnessError, GeometryError, StriateError, UsageError
 from striate.geometry import Box, Geometry, trace
 from striate.geometry.layout import BATCH, axis_atom
 from striate.geometry.rules.convolution import Convolve, ConvolveTransposed
 from striate.geometry.rules.normalisation import BatchNorm
 from striate.inference.tiled.certificate import Certificate
-from striate.inference.tiled.checking import Probe
+from striate.inference.tiled.checking import Check, Evidence, Leaves
 from striate.inference.tiled.choose import check_request, make_plan
-from striate.inference.tiled.crops import choose_samples
 from striate.inference.tiled.files import to_unit
 from striate.inference.tiled.finishing import Finish, Finishing
 from striate.inference.tiled.images import Image, Prepare, open_image
@@ -36,7 +36,9 @@ from striate.inference.tiled.outputs import (
     remove,
 )
 from striate.inference.tiled.plan import Plan, Walk
+from striate.inference.tiled.reporting import report_of
 from striate.inference.tiled.running import Running
+from striate.inference.tiled.smaller import Smaller
 from striate.inference.tiled.walking import Sink
 from striate.memory import keep_large_buffers
 
@@ -45,7 +47,7 @@ READING = {
     True: 1.5,
     False: 3.0,
 }  # tensors that live while a crop is read: by our own steps, by a caller's
-CROP = 500_000_000  # bytes that a sampled crop may take where no limit was given
+CHECK = 500_000_000  # bytes that a check may take where no limit was given
 RANDOM = frozenset(
     {"native_dropout", "bernoulli", "rand_like", "randn_like", "uniform", "normal_functional"}
 )
@@ -88,7 +90,7 @@ class Tiled:
         *,
         tile: int | Sequence[int] | None = None,
         memory: int | float | str | None = None,
-        strategy: str = "auto",
+        strategy: str | Sequence[bool] = "auto",
         prepare: Prepare | None = None,
         finish: Finish | None = None,
         out: str | Path | None = None,
@@ -162,6 +164,7 @@ class Tiled:
         resume: str | Path | None = None,
         progress: Progress | None = None,
         certificate: bool = False,
+        check: bool = True,
     ) -> Any:
         """Run the plan: what the module returns for the whole image, or the path of `out`.
 
@@ -169,7 +172,10 @@ class Tiled:
         resume: a file that remembers what is finished, so that an interrupted run goes on where it stopped; beside `out`
             if not given, and nowhere for results in memory.
         progress: hears how many tiles are finished, of how many, and after how many seconds.
-        certificate: measure memory, compute sampled crops again with the plain module, and set `certificate`.
+        check: compare with the untouched module where that takes little of the run's time and memory; a result that
+            differs is withheld. certificate: measure memory, and set `certificate`.
+
+        Raises ExactnessError, with a report, if the result differs from the module's.
         """
         keep_large_buffers()
         total = self.plan.cells * self.image.count
@@ -183,50 +189,48 @@ class Tiled:
                 progress(done, total, time.perf_counter() - began)
 
         journal, state = self._journal(resume, force)
-        final = [w for w in self.plan.walks if w.work.outputs or w is self.plan.walks[-1]][-1]
+        final = self._final
         with torch.no_grad(), ExitStack() as stack:
-            probe: Probe | None = None
-            if certificate:
-                samples = choose_samples(
-                    self.network, self.module, final.targets, final.step, self._room()
-                )
-                probe = Probe(self.network, samples, self.device)
+            checking = self._checking(final) if check else None
             output = None if self.out is None else self._open(state is not None, final)
             if output is not None:
                 stack.callback(output.close)
             began = time.perf_counter()
             memory = stack.enter_context(PeakMemory(self.device)) if certificate else None
             results: list[list[Tensor | None]] = []
-            first: Running | None = None
             for number in range(self.image.count):
                 extra: dict[int, list[Sink]] = {}
                 if output is not None:
                     take = _written(output, self.out)
                     take = take if self.finish is None else self.finish.sink(take)
                     extra[final.work.outputs[0]] = [take]
-                if probe is not None and number == 0 and probe.samples:
-                    extra.setdefault(probe.samples[0].target, []).append(probe.sink)
+                if checking is not None and number == 0:
+                    for v in checking.probe.targets:
+                        extra.setdefault(v, []).append(partial(checking.probe.sink, v))
                 running = Running(
                     self.network, self.module, self.plan, partial(self._read, number),
                     device=self.device, fuse=self.fuse, finite=self.finite, finish=self.finish, extra=extra,
                     to_file=output is not None, count=count, journal=journal, state=state, number=number,
                 )  # fmt: skip
                 results.append(running.run())
-                first = running if first is None else first
+            seconds = time.perf_counter() - began
+            evidence = Evidence("the check was switched off")
+            if checking is not None:
+                evidence = checking.conclude(self._unfinished(results[0]))
             if memory is not None:
                 memory.__exit__(None, None, None)
-            seconds = time.perf_counter() - began
-            if probe is not None:
-                assert first is not None
-                self.certificate = self._certify(probe, first, memory, seconds)
+            if certificate:
+                self.certificate = self._certify(evidence, memory, seconds)
         if journal is not None:
             journal.remove()
+        if evidence.exact is False:
+            self._withhold(evidence)
         return self.out if self.out is not None else self._returned(results)
 
     def _room(self) -> int:
-        """Bytes that a sampled crop may take when it is computed again."""
+        """Bytes that the check may take."""
         if self.plan.limit is None:
-            return max(self.plan.bytes, CROP)
+            return max(self.plan.bytes, CHECK)
         return self.plan.limit - self._held
 
     def _returned(self, results: list[list[Tensor | None]]) -> Any:
@@ -306,19 +310,51 @@ class Tiled:
         assert self.out is not None
         return open_output(self.out, value.shape[1:], value.dtype, final.step, again=again)
 
-    def _certify(
-        self, probe: Probe, running: Running, memory: PeakMemory | None, seconds: float
-    ) -> Certificate:
-        difference = probe.difference(
-            self.module, partial(self._read, 0), running.known, running.moments
+    def _checking(self, final: Walk) -> Check:
+        read = partial(self._read, 0)
+        return Check(
+            self.network, self.module, self.plan, final, read, self._room(), self.device, self._tiled_smaller,
+            kept=self.finish is None and self.out is None,
+        )  # fmt: skip
+
+    def _tiled_smaller(self, x: Tensor, small: Smaller) -> Leaves:
+        """The leaves of a smaller image, walked as this job walks its own."""
+        final = self._final
+        job = Tiled(
+            self.module, x, tile=small.tile, strategy=final.carried, fuse=self.fuse, finite=False,
+            axes=self.geometry.axes,
+        )  # fmt: skip
+        result = job.run(check=False)
+        return [t if isinstance(t, Tensor) else None for t in pytree.tree_leaves(result)]
+
+    @property
+    def _final(self) -> Walk:
+        """The walk that hands out the results."""
+        return [w for w in self.plan.walks if w.work.outputs or w is self.plan.walks[-1]][-1]
+
+    def _unfinished(self, leaves: list[Tensor | None]) -> Leaves:
+        """Results as the network gives them; None for those that `finish` has changed."""
+        maps = set(self.network.outputs) if self.finish is not None else set()
+        return [
+            None if v in maps else t for v, t in zip(self.geometry.outputs, leaves, strict=True)
+        ]
+
+    def _withhold(self, evidence: Evidence) -> None:
+        """Take back what was written, and raise ExactnessError."""
+        if self.out is not None:
+            remove(self.out)
+        assert evidence.difference is not None
+        raise ExactnessError(
+            f"the tiles differ from {evidence.reference} by {evidence.difference.relative:.1e} of the largest value, so "
+            "the result is withheld: this is a fault of striate or a network that depends on its image's size; send in "
+            "the report, run a smaller image whole, or take the result unchecked with check=False (--no-check)",
+            report_of(self.network, self.plan, evidence),
         )
-        if not probe.samples:
-            reference = "no crop of the image decides any of its results"
-        elif probe.plain:
-            reference = "the plain module"
-        else:
-            reference = "the network's operations with the statistics of the whole image"
-        plan = self.plan
+
+    def _certify(
+        self, evidence: Evidence, memory: PeakMemory | None, seconds: float
+    ) -> Certificate:
+        plan, found = self.plan, evidence.difference
         return Certificate(
             strategy=plan.strategy,
             image=plan.image,
@@ -330,10 +366,12 @@ class Tiled:
             predicted_bytes=plan.bytes,
             measured_bytes=None if memory is None else memory.peak,
             limit_bytes=plan.limit,
-            samples=len(probe.samples),
-            difference=difference,
-            reference=reference,
+            samples=evidence.samples,
+            difference=None if found is None else found.relative,
+            reference=evidence.reference,
             seconds=seconds,
+            tolerance=evidence.tolerance,
+            flips=0.0 if found is None else found.flips,
         )
 
 
@@ -395,13 +433,15 @@ def tiled(
     resume: str | Path | None = None,
     progress: Progress | None = None,
     certificate: bool = False,
+    check: bool = True,
     fuse: bool = True,
     finite: bool = True,
 ) -> Any:
     """What `module(image)` returns, computed tile by tile in bounded memory, with the numbers of the whole image.
 
     The arguments are those of `Tiled` and `Tiled.run`. Returns the result, in the form and on the device of the image; the
-    path if it went to `out`; with `certificate=True` a pair of that and the `Certificate`.
+    path if it went to `out`; with `certificate=True` a pair of that and the `Certificate`. Unless `check=False`, the result
+    is compared with the plain module where that is cheap; ExactnessError is raised if it differs.
 
     >>> tiled(nn.Conv2d(3, 8, 3, padding=1), torch.rand(1, 3, 100, 80), tile=32).shape
     torch.Size([1, 8, 100, 80])
@@ -410,5 +450,7 @@ def tiled(
         module, image, tile=tile, memory=memory, strategy=strategy, prepare=prepare, finish=finish, out=out,
         fuse=fuse, finite=finite,
     )  # fmt: skip
-    result = job.run(force=force, resume=resume, progress=progress, certificate=certificate)
+    result = job.run(
+        force=force, resume=resume, progress=progress, certificate=certificate, check=check
+    )
     return (result, job.certificate) if certificate else result

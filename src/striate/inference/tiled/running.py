@@ -12,7 +12,7 @@ from striate.errors import GeometryError
 from striate.geometry import Box, Crop, Record, Value, Weights, apply
 from striate.geometry.box import is_empty, volume
 from striate.geometry.plan import Step, compute, cut
-from striate.inference.tiled.checking import normalised
+from striate.geometry.rules.normalisation import GroupNorm
 from striate.inference.tiled.crops import needed
 from striate.inference.tiled.finishing import Finishing
 from striate.inference.tiled.journal import Journal, State
@@ -335,6 +335,22 @@ class Running:
             *[c.tensor for c in crops[1:]],
         ]
         return normalised(record, tensors, *self.moments[record.output])
+
+
+def normalised(record: Record, tensors: list[Tensor], mean: Tensor, var: Tensor) -> Tensor:
+    """A norm with the statistics of the whole image, in float64."""
+    x, weight, bias = [
+        tensors[a.position] if hasattr(a, "position") else None for a in record.args[:3]
+    ]
+    assert x is not None
+    eps = record.plan.eps if isinstance(record.plan, GroupNorm) else record.args[7]
+    shape = [1, -1, *[1] * (x.dim() - 2)]
+    y = (x.double() - mean.view(shape)) / (var.view(shape) + eps).sqrt()
+    if weight is not None:
+        y = y * weight.double().view(shape)
+    if bias is not None:
+        y = y + bias.double().view(shape)
+    return y.to(x.dtype)
 
 
 def _kind(run: Running, record: Record) -> str:

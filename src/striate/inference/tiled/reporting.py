@@ -1,0 +1,48 @@
+"""Reporting: what a maintainer needs to know of a result that differs from the module's, as JSON types."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+import torch
+
+from striate.inference.tiled.checking import Evidence
+from striate.inference.tiled.network import Network
+from striate.inference.tiled.plan import Plan
+
+
+def report_of(network: Network, plan: Plan, evidence: Evidence) -> dict[str, object]:
+    """Versions, the network's records, the image's size, the tiles, and the difference. No weight and no pixel is in it."""
+    geometry = network.geometry
+    values = geometry.values
+    found = evidence.difference
+    return {
+        "versions": {
+            "striate": _striate(), "torch": torch.__version__, "python": platform.python_version(),
+            "machine": f"{platform.system()} {platform.machine()}", "threads": torch.get_num_threads(),
+        },
+        "image": list(geometry.input_shape),
+        "dtype": str(values[network.image].dtype),
+        "tile": list(plan.tile),
+        "strategy": plan.strategy,
+        "carried": [list(w.carried) for w in plan.walks],
+        "compared with": evidence.reference,
+        "difference": None if found is None else found.relative,
+        "flips": None if found is None else found.flips,
+        "tolerance": evidence.tolerance,
+        "network": geometry.kind,
+        "records": [
+            f"{r.name}: {r.target} {[list(values[i].shape) for i in r.inputs]} -> {list(values[r.output].shape)} "
+            f"by {type(r.plan).__name__}, {r.plan.kind}"
+            for r in geometry.records
+            if r.live
+        ],
+    }  # fmt: skip
+
+
+def _striate() -> str:
+    try:
+        return version("striate")
+    except PackageNotFoundError:
+        return "from source"
