@@ -125,7 +125,8 @@ def is_mask(node: Node) -> bool:
     if kind(node) != "mul":
         return False
     try:
-        sides = [node._saved_self, node._saved_other]
+        # a multiplication by a number, as scaled_dot_product_attention makes one, saves no second tensor
+        sides = [getattr(node, name, None) for name in ("_saved_self", "_saved_other")]
     except RuntimeError:
         return False
     for side in sides:

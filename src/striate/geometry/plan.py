@@ -64,6 +64,8 @@ class Step:
             kwargs["device"] = self.device
         if record.target.split(".")[1].endswith("_"):  # an in-place call that has no other form
             tensors = [tensors[0].clone(), *tensors[1:]]
+        if record.op == "as_strided":  # reads memory: that of a tensor whose entries stand in order
+            tensors = [t.clone(memory_format=torch.contiguous_format) for t in tensors]
         result = target(record.target)(*[fill(a, tensors) for a in args], **kwargs)
         return result[record.which] if isinstance(result, (tuple, list)) else result
 
@@ -98,9 +100,16 @@ class Result:
     plan: Plan
 
 
+RESHAPED = dict.fromkeys(("aten.view.default", "aten._unsafe_view.default"), "aten.reshape.default")
+
+
 @lru_cache(maxsize=1024)
 def target(name: str) -> Callable[..., Any]:
-    """The ATen overload of a name such as `aten.add.Tensor`."""
+    """The ATen overload of a name such as `aten.add.Tensor`.
+
+    A view is made by reshape: here a tensor may lie in memory otherwise than it did in the forward pass.
+    """
+    name = RESHAPED.get(name, name)
     namespace, op, overload = name.split(".")
     return getattr(getattr(getattr(torch.ops, namespace), op), overload)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch._ops import OpOverload
+from torch._ops import OpOverload, OpOverloadPacket
 
 # Operations whose result depends on the data, so that a pass without data cannot go on.
 DATA_DEPENDENT = frozenset(
@@ -45,10 +45,7 @@ def facts(target: OpOverload) -> Facts:
     functional = target
     if writes and given.endswith("_") and not given.endswith("__"):
         name = given[:-1]
-        packet = getattr(torch.ops.aten, name, None)
-        overload = target._overloadname
-        if packet is not None and overload in packet.overloads():
-            functional = getattr(packet, overload)
+        functional = _twin(target, getattr(torch.ops.aten, name, None)) or target
     known = Facts(
         name=name,
         text=str(target),
@@ -59,6 +56,19 @@ def facts(target: OpOverload) -> Facts:
     )
     _FACTS[target] = known
     return known
+
+
+def _twin(target: OpOverload, packet: OpOverloadPacket | None) -> OpOverload | None:
+    """The overload of `packet` that takes the same arguments: mostly, not always, the one of the same name."""
+    if packet is None:
+        return None
+    names = packet.overloads()
+    wanted = [(a.name, str(a.type)) for a in target._schema.arguments]
+    for name in sorted(names, key=lambda n: n != target._overloadname):
+        found: OpOverload = getattr(packet, name)
+        if [(a.name, str(a.type)) for a in found._schema.arguments] == wanted:
+            return found
+    return None
 
 
 FACTORIES: dict[str, OpOverload] = {

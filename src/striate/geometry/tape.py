@@ -36,6 +36,10 @@ class DataDependentError(Exception):
     """A call needs data that a meta tensor does not hold; `args[0]` is the operation."""
 
 
+class UnfollowedError(Exception):
+    """A call that no value can stand for; `args[0]` says what it does and what to do instead."""
+
+
 class Tape(TorchDispatchMode):
     """Records the calls made under it. `names` maps the id of a module's tensor to (source, qualified name, tensor)."""
 
@@ -141,14 +145,14 @@ class Tape(TorchDispatchMode):
             new, new_args = aten.permute.default, (Ref(0), tuple(inverse))
         elif name in ("transpose", "t"):
             new, new_args = target, (Ref(0), *rest)
-        elif name == "expand" or _numel(slot.shape) != _numel(part.shape):
-            new, new_args = (
-                target,
-                (Ref(0), Ref(1), *rest),
-            )  # no inverse: needs and changes everything
+        elif name in ("diagonal", "as_strided"):
+            new = getattr(aten, f"{name}_scatter").default
+            new_args = (Ref(0), Ref(1), *rest)
             sources = (parent.value, child.value)
-        else:
+        elif slot.dtype == part.dtype and _numel(slot.shape) == _numel(part.shape):
             new, new_args = aten.view.default, (Ref(0), slot.shape)
+        else:
+            raise UnfollowedError(f"writes through {name}; write to the tensor itself instead")
         call = self.emit(new, new_args, {}, sources)
         return self.add(call, slot.shape, slot.dtype, 0)
 
@@ -194,6 +198,10 @@ class Tape(TorchDispatchMode):
             raise DataDependentError(known.name)
         if known.name == "as_strided" and known.writes and _only_strides(args):
             return args[0]
+        if known.name == "as_strided" and not _in_order(args[0]):
+            raise UnfollowedError(
+                "takes as_strided of a tensor whose memory is laid out otherwise; call contiguous() before it"
+            )
 
         if taken and not stays_real:
             run_args = self._run(args)
@@ -352,6 +360,11 @@ def _only_strides(args: tuple[Any, ...]) -> bool:
     return tuple(size) == tuple(x.shape) and all(
         n == 1 or a == b for n, a, b in zip(size, stride, x.stride(), strict=True)
     )
+
+
+def _in_order(x: Tensor) -> bool:
+    """Whether the entries lie in memory one after the other, as those of a value do when it is computed again."""
+    return x.is_contiguous() and x.storage_offset() == 0
 
 
 def _numel(shape: tuple[int, ...]) -> int:

@@ -21,7 +21,7 @@ from striate.errors import GeometryError, UsageError
 from striate.geometry.analysis import analyse
 from striate.geometry.geometry import Geometry
 from striate.geometry.shapes import stand_in
-from striate.geometry.tape import META, DataDependentError, Tape
+from striate.geometry.tape import META, DataDependentError, Tape, UnfollowedError
 from striate.geometry.tape_records import Visit
 
 Shape = Sequence[int]
@@ -74,6 +74,8 @@ def _trace(module: nn.Module, inputs: Inputs) -> Geometry:
                 f"{paths.where()} decides by the data ({stop.args[0]}), which a trace without data cannot follow; "
                 "trace the parts before and after it, or give that step a fixed size"
             ) from stop
+        except UnfollowedError as stop:
+            raise GeometryError(f"{paths.where()} {stop.args[0]}") from stop
         except Exception as error:
             raise _refused(error, paths.where(), [*args, *kwargs.values()], tape.failed) from error
     leaves, tree = pytree.tree_flatten(result)

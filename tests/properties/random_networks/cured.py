@@ -30,4 +30,40 @@ CURED = {
         ("return F.conv2d(x, self.b0.expand(2, 1, 3, 3), groups=2)",),
         ("self.register_buffer('b0', torch.eye(3))",),
     ),
+    "the power in place has another overload than the power": Cured(
+        (1, 1, 5, 6), ("x = x + 0", "x **= 2", "return x")
+    ),
+    "written through a diagonal": Cured(
+        (1, 2, 8, 5),
+        ("x = x.clone()", "x.diagonal(0, -2, -1).fill_(0)", "return x.flatten(1).amax(1)"),
+        refused=frozenset({"tiled"}),
+    ),
+    "a view of what lies in memory otherwise when it is computed again": Cured(
+        (1, 4, 8, 9),
+        (
+            "x = x.clone()",
+            "x.index_fill_(3, torch.tensor([2, 5]), 1.0)",
+            "return x.reshape(x.size(0), -1), x.tanh()",
+        ),
+        refused=frozenset({"tiled"}),
+    ),
+    "memory read with strides": Cured(
+        (1, 3, 6, 6),
+        ("x = x.contiguous()", "return x.as_strided((x.shape[0], 3, 6, 3), (108, 36, 6, 2)) * 2"),
+        refused=frozenset({"tiled", "replay of 3"}),
+    ),
+    "memory read with strides where a crop lies otherwise": Cured(
+        (1, 3, 6, 6),
+        ("x = x.transpose(2, 3)", "return x.as_strided((1, 3, 6, 3), (108, 36, 6, 2)) * 2"),
+        refused=frozenset({"replay", "fields", "push", "tiled", "occlusion"}),
+    ),
+    "scaled products multiply by a number": Cured(
+        (1, 4, 4, 4),
+        (
+            "t = x.flatten(2).mT",
+            "return F.scaled_dot_product_attention(t, t, t, attn_mask=self.p0).mean(1)",
+        ),
+        ("self.p0 = nn.Parameter(torch.eye(16))",),
+        refused=frozenset({"tiled", "replay of 3", "explain"}),
+    ),
 }

@@ -97,7 +97,9 @@ def judge_built(built: Built, only: str | None = None) -> Verdict | None:
             verdict.sentences[name] = str(wrong)
         except Exception as error:
             outcome = "fault"
-            verdict.sentences[name] = f"{type(error).__name__}: {error} [{_where(error)}]"
+            verdict.sentences[name] = (
+                f"{type(error).__name__}: {str(error)[:300]} [{_where(error)}]"
+            )
         if outcome:
             verdict.outcomes[name] = outcome
     if not chance and state_of(case.module) != before:
