@@ -364,7 +364,7 @@ def _only_strides(args: tuple[Any, ...]) -> bool:
 
 def _in_order(x: Tensor) -> bool:
     """Whether the entries lie in memory one after the other, as those of a value do when it is computed again."""
-    return x.is_contiguous() and x.storage_offset() == 0
+    return bool(x.is_contiguous() and x.storage_offset() == 0)
 
 
 def _numel(shape: tuple[int, ...]) -> int:
