@@ -175,12 +175,20 @@ def data(
         str | None, typer.Argument(help="A source or a folder; leave it out to list the sources.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Decides the split.")] = 0,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="How the data are read, as in a training: val, test, count; masks, ignore.",
+        ),
+    ] = None,
     format: Formats = Format.table,
 ) -> None:
     """List the sources, or describe one: classes, counts, sizes, damage."""
     from striate.cli.describing import data_command
 
-    data_command(data, seed=seed, format=format.value)
+    data_command(data, seed=seed, settings=settings or [], format=format.value)
 
 
 @app.command()

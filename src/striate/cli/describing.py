@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from rich.markup import escape
@@ -12,25 +13,35 @@ from rich.table import Table
 from striate.cli.console import err, out, print_csv, print_finding
 from striate.errors import UsageError
 
+READ_BY = ("val", "test", "count", "masks", "ignore")  # settings that say how data are read
 
-def data_command(data: str | None, *, seed: int, format: str) -> None:
+
+def data_command(data: str | None, *, seed: int, settings: Sequence[str], format: str) -> None:
     """List the sources, or describe one."""
+    from striate.cli.training import parse_settings
     from striate.data import check, describe, list_sources, open_source
     from striate.data.masks import is_mask_data, open_masks
     from striate.data.masks.checks import check_masks
     from striate.data.masks.description import describe_masks
+    from striate.training import Recipe
 
     if data is None:
         print_finding(list_sources(), format)
         return
+    recipe = Recipe.from_dict({"data": data, **parse_settings(settings)}).to_dict()
+    chosen = {name: recipe[name] for name in READ_BY if name in recipe}
     with Progress(console=err, transient=True) as progress:
         task = progress.add_task("reading images", total=None)
         masks = is_mask_data(data)
         describe_of: Any = describe_masks if masks else describe
         check_of: Any = check_masks if masks else check
-        source = (open_masks if masks else open_source)(
+        if not masks and {"masks", "ignore"} & set(chosen):
+            raise UsageError(f"{data} holds no masks; leave out the settings masks and ignore")
+        opening: Any = open_masks if masks else open_source
+        source = opening(
             data,
             seed=seed,
+            **chosen,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
         description, checked = describe_of(source), check_of(source)

@@ -81,6 +81,13 @@ def open_source(
         )
     if path.is_file():
         raise DataError(_file(path))
+    from striate.data.masks.opening import is_mask_data  # which needs what stands here
+
+    if is_mask_data(path):
+        raise DataError(
+            f"{path} holds images with masks or other labels inside them, not a folder of images for each class; "
+            "striate.data.masks.open_masks opens it, or says what it lacks"
+        )
     return open_folder(path, seed=seed, val=val, test=test, progress=progress)
 
 

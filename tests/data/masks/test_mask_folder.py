@@ -287,7 +287,8 @@ def test_grey_saved_as_colour_gives_numbers(tmp_path: Path) -> None:
 
 def test_the_description_counts_pixels_and_shows_them(write: Write) -> None:
     found = describe_masks(open_masks(write()))
-    shares = {row[0]: row[1] for row in found.tables[0].rows}
+    shares = {row[0]: row[2] for row in found.tables[0].rows}
+    assert [row[1] for row in found.tables[0].rows] == ["0", "1", "2"]
     assert shares["class 1"] == pytest.approx(112 / 480)
     assert found.verdict.startswith("12 images with a class for every pixel, 3 classes (8 train")
     assert len(found.figures) == 2

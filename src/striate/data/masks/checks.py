@@ -118,6 +118,9 @@ def _find(source: MaskSource) -> Iterator[Remark]:
             f"out ({', '.join(source.alone[:NAMED])}{', ...' if n > NAMED else ''}).",
             advice="An image and its mask have the same name before the dot.",
         )
+    for left in source.left_out:
+        if left.weighty:
+            yield Remark(kind="left out", status="note", sentence=left.sentence, advice=left.advice)
     held = [d for d in source.duplicates if d.dropped]
     if held:
         n = sum(len(d.dropped) for d in held)

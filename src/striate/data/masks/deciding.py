@@ -62,11 +62,23 @@ def decide(
     found = census(tallies, colour=colour)
     left_out = _given(ignore, found, colour)
     if naming is not None and masks != "binary":
-        coding, classes = by_table(
-            found, naming, colour=colour, nearest=masks == "nearest", ignore=left_out, open_255=ignore is None, notes=notes
-        )  # fmt: skip
-        how = f"{'colours' if colour else 'numbers'}, named by {naming.where}"
-        return Decision(coding=coding, classes=classes, how=how, notes=tuple(notes))
+        try:
+            coding, classes = by_table(
+                found,
+                naming,
+                colour=colour,
+                nearest=masks == "nearest",
+                ignore=left_out,
+                open_255=ignore is None,
+                notes=notes,
+            )
+        except DataError as error:
+            if naming.sure:
+                raise
+            notes.append(f"{naming.where} is not used: {str(error).split('; ')[0]}")
+        else:
+            how = f"{'colours' if colour else 'numbers'}, named by {naming.where}"
+            return Decision(coding=coding, classes=classes, how=how, notes=tuple(notes))
     if masks == "binary":
         return _binary(found, colour, left_out, notes)
     if masks == "nearest":
@@ -316,8 +328,10 @@ def _numbers(
             "objects, not classes; save class numbers 0, 1, 2, ... as PNG or TIFF without smoothing, or --set masks=binary "
             "for anything but 0 as the object"
         )
-    if dense:
-        values = list(range(values[-1] + 1)) if 0 in values or values[-1] > 2 else values
+    if values == list(range(1, len(values) + 1)) and len(values) > 1:
+        notes.append(f"the masks hold 1 to {values[-1]} and no 0: each number is a class")
+    elif dense:
+        values = list(range(values[-1] + 1))
     elif values != [0, 255]:
         some = ", ".join(map(str, values[:6])) + (", ..." if len(values) > 6 else "")
         notes.append(
@@ -325,8 +339,6 @@ def _numbers(
         )
         if 255 in values and len(values) > 2 and ignore is None:
             notes.append("255 is taken as one of them (--set ignore=255 leaves it out)")
-    if values == [1, 2]:
-        notes.append("the masks hold only 1 and 2, no 0: both are taken as classes")
     if masks is None:
         _few_objects(found, warnings)
     _inverted(found, values, notes)

@@ -8,8 +8,9 @@ import numpy as np
 from PIL import Image
 
 from striate.data.choosing import levels
+from striate.data.masks.coding import IGNORE, shown
 from striate.data.masks.palette import overlay, palette
-from striate.data.masks.source import MaskSource, MaskSplit
+from striate.data.masks.source import FileMaskSplit, MaskSource, MaskSplit
 from striate.data.preparation import Preparation
 from striate.data.source import SPLITS
 from striate.figures import new_figure, render, style
@@ -32,45 +33,78 @@ def describe_masks(source: MaskSource) -> Finding:
         if (small == large).all()
         else f"from {small[1]} x {small[0]} to {large[1]} x {large[0]} pixels"
     )
+    values = values_of(source)
     rows = tuple(
-        (name, float(shares[c].sum() / total), *present[c].tolist())
+        (
+            name,
+            *([values[c]] if values else []),
+            float(shares[c].sum() / total),
+            *present[c].tolist(),
+        )
         for c, name in enumerate(source.classes)
     )
+    void = int(sizes.prod(1).sum()) - int(shares.sum())
+    held = ["value in the masks"] if values else []
     return Finding(
         name="data",
         title="What the data look like",
         verdict=f"{len(source):,} images with a class for every pixel, {len(source.classes)} classes ({parts}), {extent}.",
         tables=(
             Table(
-                columns=("class", "share of pixels", *(f"{s} images" for s in SPLITS)),
+                columns=("class", *held, "share of pixels", *(f"{s} images" for s in SPLITS)),
                 rows=rows,
-                formats=("", ".2%", ",", ",", ","),
+                formats=("", *([""] if values else []), ".2%", ",", ",", ","),
                 caption="The classes: their share of all pixels, and in how many images of each split they occur",
             ),
             Table(
                 columns=("", "value"),
-                rows=(("from", source.where), ("fingerprint", source.fingerprint[:16])),
+                rows=(
+                    ("from", source.where),
+                    ("masks are read as", source.how or "generated"),
+                    ("pixels without a label", f"{void / max(void + int(shares.sum()), 1):.2%}"),
+                    ("fingerprint", source.fingerprint[:16]),
+                ),
                 caption="The images",
             ),
         ),
-        figures=(sheet(source), legend(source.classes)),
+        figures=(sheet(source), legend(source.classes, void=void > 0)),
         data={
             "name": source.name,
             "where": source.where,
             "fingerprint": source.fingerprint,
             "classes": list(source.classes),
+            "masks": source.how,
+            "values": values,
             "pixels": {split: shares[:, i].tolist() for i, split in enumerate(SPLITS)},
             "images": {name: len(split) for name, split in source.splits.items()},
             "damaged": [{"path": d.path, "reason": d.reason} for d in source.damaged],
             "alone": list(source.alone),
+            "left_out": [left.to_dict() for left in source.left_out],
         },
     )
 
 
-def sheet(source: MaskSource) -> Figure:
-    """Some images, their masks laid over them underneath, as WebP."""
+def values_of(source: MaskSource) -> list[str]:
+    """The values that mean each class in the mask files; empty for generated masks."""
     split = source.train
-    at = np.linspace(0, len(split) - 1, min(len(split), SHOWN)).astype(int)
+    if not isinstance(split, FileMaskSplit):
+        return []
+    held: list[list[str]] = [[] for _ in source.classes]
+    for value, c in split.coding.table.items():
+        if c < len(held):
+            held[c].append(shown(value, split.coding.colour))
+    if split.coding.other < len(held):
+        held[split.coding.other].append("any other")
+    nearest = " or near it" if split.coding.nearest else ""
+    return [", ".join(texts) + nearest for texts in held]
+
+
+def sheet(source: MaskSource) -> Figure:
+    """Some images, their masks laid over them underneath, as WebP: those that show most classes, drawn evenly."""
+    split = source.train
+    parts = np.array_split(np.arange(len(split)), min(len(split), SHOWN))
+    several = (split.pixels > 0).sum(1)
+    at = [int(part[several[part].argmax()]) for part in parts]
     tiles = [_tile(source, split, int(i)) for i in at]
     gap = 6
     page = Image.new("RGB", (len(tiles) * (TILE + gap) - gap, 2 * TILE + gap), "white")
@@ -82,7 +116,7 @@ def sheet(source: MaskSource) -> Figure:
     return Figure(
         content=buffer.getvalue(),
         media="image/webp",
-        caption="Training images, and under each the same with its mask.",
+        caption="Training images, and under each the same with its mask; white has no label.",
         alt=f"{len(tiles)} training images with their masks",
     )
 
@@ -91,22 +125,27 @@ def _tile(source: MaskSource, split: MaskSplit, index: int) -> tuple[Image.Image
     black, white = levels(split)  # type: ignore[arg-type]
     shown = Preparation(channels=3, height=1, width=1, black=black, white=white)
     image = shown.colours(split.image(index)).transpose(1, 2, 0)
-    over = overlay(image, split.mask(index), source.classes)
-    side = min(image.shape[:2])
-    corner = tuple((n - side) // 2 for n in image.shape[:2])
-    cut = (slice(corner[0], corner[0] + side), slice(corner[1], corner[1] + side))
-    method = Image.Resampling.NEAREST if side <= TILE else Image.Resampling.LANCZOS
-    first, second = (
-        Image.fromarray(np.ascontiguousarray(a[cut])).resize((TILE, TILE), method)
-        for a in (image, over)
-    )
-    return first, second
+    mask = split.mask(index)
+    over = overlay(image, mask, source.classes)
+    void = mask == IGNORE
+    over[void] = (0.25 * over[void] + 0.75 * 255).astype(np.uint8)
+    height, width = mask.shape
+    scale = TILE / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    method = Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.LANCZOS
+    tiles = []
+    for pixels in (image, over):
+        tile = Image.new("RGB", (TILE, TILE), "white")
+        small = Image.fromarray(np.ascontiguousarray(pixels)).resize(size, method)
+        tile.paste(small, ((TILE - size[0]) // 2, (TILE - size[1]) // 2))
+        tiles.append(tile)
+    return tiles[0], tiles[1]
 
 
-def legend(classes: tuple[str, ...]) -> Figure:
-    """The colour of each class."""
+def legend(classes: tuple[str, ...], *, void: bool = False) -> Figure:
+    """The colour of each class, and of pixels without a label."""
     table = palette(classes)
-    names = classes[:40]
+    names = classes[:40] + (("no label",) if void else ())
     columns = min(6, len(names))
     rows = -(-len(names) // columns)
     with style():
@@ -116,7 +155,7 @@ def legend(classes: tuple[str, ...]) -> Figure:
         axes.axis("off")
         for i, name in enumerate(names):
             row, column = divmod(i, columns)
-            colour = "#{:02x}{:02x}{:02x}".format(*table[i])
+            colour = "#{:02x}{:02x}{:02x}".format(*table[i if i < len(classes[:40]) else IGNORE])
             axes.add_patch(_patch(column + 0.02, row + 0.2, 0.14, 0.6, colour))
             text = name if len(name) <= 14 else name[:13] + "…"
             axes.text(column + 0.2, row + 0.5, text.replace("$", r"\$"), va="center", fontsize=9)
@@ -126,4 +165,4 @@ def legend(classes: tuple[str, ...]) -> Figure:
 def _patch(x: float, y: float, width: float, height: float, colour: str):  # type: ignore[no-untyped-def]
     from matplotlib.patches import Rectangle
 
-    return Rectangle((x, y), width, height, facecolor=colour, edgecolor="none")
+    return Rectangle((x, y), width, height, facecolor=colour, edgecolor="#888888", linewidth=0.5)

@@ -148,6 +148,7 @@ def open_mask_folder(
         alone=tuple(pairs.alone),
         misfits=tuple(misfits),
         strange=strangers(each, keys, coding),
+        left_out=pairs.left_out,
         how=decision.how,
         notes=(*decision.notes, *turned.notes, *pairs.notes),
         warnings=(*decision.warnings, *turned.warnings),

@@ -29,10 +29,14 @@ RED, GREEN, BLUE = {"r", "red"}, {"g", "green"}, {"b", "blue"}
 
 @dataclass(frozen=True, kw_only=True)
 class Naming:
-    """names, and for each its number (`values`), its colour 0xRRGGBB (`colours`), both, or neither: the order counts."""
+    """names, and for each its number (`values`), its colour 0xRRGGBB (`colours`), both, or neither: the order counts.
+
+    sure: whether a file of that name can be nothing else.
+    """
 
     names: tuple[str, ...]
     where: str
+    sure: bool = True
     values: tuple[int, ...] | None = None
     colours: tuple[int, ...] | None = None
 
@@ -80,6 +84,8 @@ def read_naming(file: Path) -> Naming:
                 raise DataError(f"{file} gives {shown} to {both}; give each value to one class")
         if len(names) < 2 or not all(names):
             raise ValueError
+    except DataError:
+        raise
     except (ValueError, IndexError, KeyError, TypeError, AttributeError):
         raise DataError(
             f"{file} cannot be understood; write a line a class: name,value or name,red,green,blue, each value once"
@@ -89,6 +95,7 @@ def read_naming(file: Path) -> Naming:
         values=tuple(values) if values is not None else None,
         colours=tuple(colours) if colours is not None else None,
         where=file.name,
+        sure=file.name.casefold() not in PERHAPS,
     )
 
 

@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from striate.data.naming import SPLIT_NAMES, in_order
+from striate.data.leftout import LeftOut
+from striate.data.masks.foreign import LABEL_STUDIO, foreign
+from striate.data.masks.lists import apply_lists
+from striate.data.masks.matching import match
+from striate.data.masks.roles import base_of, rank_of, role_of, stem_of
+from striate.data.naming import in_order
 from striate.data.tree import Parts, Tree, grow
 from striate.errors import DataError
 
-IMAGES = frozenset({"images", "image", "imgs", "img"})
-MASKS = frozenset({"masks", "mask", "labels", "label", "annotations", "segmentation", "gt"})
-ENDINGS = ("_mask", "-mask", "_label", "-label", "_seg", "_gt", "_gtfine_labelids", "_segmentation")
+DEPTH = 6  # folders above an images/ folder, at most
+SIDE_BY_SIDE = 0.5  # share of the files of a folder that are images with masks beside them
 
 
 @dataclass(kw_only=True)
 class Pairs:
-    """images[i] and masks[i] are paths relative to the root; given[i] is the split that the folders say, or None."""
+    """images[i] and masks[i] (one, or several of one object or class each) are paths relative to the root.
+
+    given[i]: the split that folders or lists say, or None. alone: files without a partner. files: what are no images.
+    left_out: folders of systems, runs and the like.
+    """
 
     images: list[str] = field(default_factory=list)
     masks: list[tuple[str, ...]] = field(default_factory=list)
     given: list[str | None] = field(default_factory=list)
     alone: list[str] = field(default_factory=list)
     files: list[Parts] = field(default_factory=list)
+    left_out: tuple[LeftOut, ...] = ()
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -31,82 +41,256 @@ class Pairs:
         return any(len(m) > 1 for m in self.masks)
 
     def several_words(self) -> str:
-        """What to do about it."""
-        return ""
+        """What to do about images with several masks."""
+        n = sum(len(m) > 1 for m in self.masks)
+        first = next(i for i, m in enumerate(self.masks) if len(m) > 1)
+        own = self.masks[first]
+        return (
+            f"{n:,} image{'s have' if n > 1 else ' has'} several masks: {self.images[first]} has {len(own)}, such as "
+            f"{own[0]} and {own[1]}; they are one an object, or one a class; --set masks=binary lays them over one another "
+            "as one object against background; for classes save one mask an image, with the number of the class in each "
+            "pixel"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A file that is an image or a mask: where it lies (the folders that say neither role nor split), stem and split."""
+
+    path: Parts
+    place: Parts
+    inner: Parts
+    stem: str
+    split: str | None
+    rank: int
 
 
 def holds_masks(root: Path) -> bool:
-    """Whether a folder holds images/ and masks/ (or train/images and so on): labels for every pixel."""
-    return root.is_dir() and _side_by_side(grow(root))
-
-
-def _side_by_side(tree: Tree) -> bool:
-    """Whether somewhere a folder of images and a folder of masks have the same parent, and both hold image files."""
-    parents: dict[Parts, set[str]] = {}
-    for path in tree.images:
-        for i, part in enumerate(path[:-1][:3]):
-            kind = (
-                "image" if part.casefold() in IMAGES else "mask" if part.casefold() in MASKS else ""
-            )
-            parents.setdefault(path[:i], set()).add(kind)
-    return any({"image", "mask"} <= kinds for kinds in parents.values())
+    """Whether a folder holds images with labels for every pixel, in a form that can be read or at least told."""
+    if not root.is_dir():
+        return False
+    tree = grow(root)
+    return bool(_sites(tree.images) or _beside(tree.images) or foreign(tree))
 
 
 def pair(root: Path) -> Pairs:
-    """Pair files of the same stem; `name_mask.png` goes with `name.jpg` too.
+    """Pair images with masks: by folders of both side by side, or by the names of files in one folder.
 
     Raises DataError where there are no images, no masks, or no pair.
     """
     tree = grow(root)
-    if not _side_by_side(tree):
+    images, masks, alone = _candidates(root, tree)
+    channel = next((i for i in images if i.stem.endswith("_0001") and _nnunet(i.path)), None)
+    if channel is not None:
         raise DataError(
-            f"{root} holds no images/ and masks/ side by side; put images and masks there"
+            f"{'/'.join(channel.path)} is a second channel: nnU-Net writes each channel of an image into a file of its own, "
+            "and an image here is one file of 1 or 3 channels; join them into RGB files, or keep the _0000 files alone"
         )
-    images: dict[tuple[str | None, Parts], Parts] = {}
-    masks: dict[tuple[str | None, Parts], Parts] = {}
-    pairs = Pairs(files=tree.files)
-    for path in tree.images:
-        folded = [part.casefold() for part in path[:-1]]
-        at = next((i for i, part in enumerate(folded) if part in IMAGES | MASKS), None)
-        if at is None:
-            pairs.alone.append("/".join(path))
-            continue
-        split = next((SPLIT_NAMES[p] for p in folded if p in SPLIT_NAMES), None)
-        inner = tuple(p for i, p in enumerate(path[:-1]) if i > at and folded[i] not in SPLIT_NAMES)
-        is_mask = folded[at] in MASKS
-        key = (split, (*inner, _stem(path[-1], mask=is_mask)))
-        there = masks if is_mask else images
-        if key in there:
-            raise DataError(
-                f"{'/'.join(there[key])} and {'/'.join(path)} in {root} have the same stem; rename one of them"
-            )
-        there[key] = path
+    pairs = Pairs(
+        files=tree.files,
+        left_out=tree.left_out("unsupported", "closed"),
+        alone=["/".join(p) for p in alone],
+    )
     if not images or not masks:
         raise DataError(
             f"{root} holds {len(images)} images and {len(masks)} masks; each image in images/ needs a mask of the same "
             "name in masks/"
         )
-    for key, path in images.items():
-        if key in masks:
-            pairs.images.append("/".join(path))
-            pairs.masks.append(("/".join(masks[key]),))
-            pairs.given.append(key[0])
-        else:
-            pairs.alone.append("/".join(path))
-    pairs.alone += ["/".join(path) for key, path in masks.items() if key not in images]
+    matched, unused = match(images, masks)
+    for image in images:
+        own = matched.get(image.path)
+        if own is None:
+            pairs.alone.append("/".join(image.path))
+            continue
+        pairs.images.append("/".join(image.path))
+        pairs.masks.append(tuple("/".join(m.path) for m in own))
+        pairs.given.append(image.split or own[0].split)
+    used = {m.path for own in matched.values() for m in own}
+    second = {m.path for m in unused}
+    pairs.alone += ["/".join(m.path) for m in masks if m.path not in used | second]
     pairs.alone = list(in_order(pairs.alone))
     if not pairs.images:
+        first = images[0].path[-1]
+        if any(LABEL_STUDIO.match(m.stem) for m in masks):
+            raise DataError(
+                f"the masks in {root} are Label Studio's, a file for each class of a task ({'/'.join(masks[0].path)}), and "
+                "do not name their images; lay those of a task over one another, with a number for each class, in one PNG "
+                "of the image's name"
+            )
         raise DataError(
             f"none of the {len(images)} images in {root} has a mask of the same name, such as masks/"
-            f"{PurePosixPath(next(iter(images.values()))[-1]).stem}.png"
+            f"{first.rpartition('.')[0] or first}.png"
         )
+    if second:
+        taken, left = (_kinds(paths) for paths in (used, second))
+        pairs.notes.append(f"of several masks of an image {taken} are taken, and {left} are not")
+    apply_lists(root, tree.files, pairs)
     return pairs
 
 
-def _stem(name: str, *, mask: bool) -> str:
-    stem = PurePosixPath(name).stem
-    if mask:
-        for ending in ENDINGS:
-            if stem.casefold().endswith(ending) and len(stem) > len(ending):
-                return stem[: -len(ending)]
-    return stem
+def _kinds(paths: Iterable[Parts]) -> str:
+    """A few masks in words."""
+    some = sorted("/".join(p) for p in paths)
+    return some[0] + (f" and {len(some) - 1:,} more" if len(some) > 1 else "")
+
+
+def _candidates(root: Path, tree: Tree) -> tuple[list[Candidate], list[Candidate], list[Parts]]:
+    """Images, masks, and image files that are neither."""
+    sites = _sites(tree.images)
+    if sites:
+        return _of_sites(tree.images, sites)
+    beside = _beside(tree.images)
+    if beside:
+        return beside
+    if (words := foreign(tree)) is not None:
+        raise DataError(f"{root} {words}")
+    raise DataError(
+        f"{root} holds no images/ and masks/ side by side; put images and masks there, or masks beside their images "
+        "as NAME_mask.png"
+    )
+
+
+Sites = dict[
+    Parts, tuple[set[str], set[str]]
+]  # parent -> names of the folders of images and of masks; "" are its own files
+
+
+def _sites(paths: Sequence[Parts]) -> Sites:
+    """Folders that hold images and masks side by side, outermost first."""
+    children: dict[Parts, set[str]] = {}
+    for path in paths:
+        for i in range(min(len(path) - 1, DEPTH)):
+            children.setdefault(path[:i], set()).add(path[i])
+    sites: Sites = {}
+    for parent in sorted(children, key=len):
+        if any(parent[: len(site)] == site for site in sites):
+            continue
+        names = children[parent]
+        masks = {n for n in names if role_of(n).kind == "mask"}
+        if not masks:
+            continue
+        images = {n for n in names if role_of(n).kind == "image"}
+        if not images:
+            splits = {role_of(n).split for n in masks} - {None}
+            images = {n for n in names if role_of(n).pure and role_of(n).split in splits}
+        if not images:
+            images = {n for n in names if role_of(n).kind == "weak"}
+        if not images and _loose(paths, parent, masks):
+            images = {""}
+        if images:
+            sites[parent] = images, masks
+    return sites
+
+
+def _nnunet(path: Parts) -> bool:
+    """Whether an image lies in a folder of nnU-Net's."""
+    return any(part.casefold() in ("imagestr", "imagests", "imagesval") for part in path[:-1])
+
+
+def _loose(paths: Sequence[Parts], parent: Parts, masks: set[str]) -> bool:
+    """Whether the files that lie directly in `parent` are the images of its masks."""
+    depth = len(parent)
+    own = {stem_of(p[-1]) for p in paths if p[:depth] == parent and len(p) == depth + 1}
+    theirs = {
+        stem_of(p[-1])
+        for p in paths
+        if p[:depth] == parent and len(p) > depth + 1 and p[depth] in masks
+    }
+    theirs |= {base_of(s, True)[0] for s in theirs}
+    return len(own & theirs) > SIDE_BY_SIDE * len(own)
+
+
+def _of_sites(
+    paths: Sequence[Parts], sites: Sites
+) -> tuple[list[Candidate], list[Candidate], list[Parts]]:
+    images: list[Candidate] = []
+    masks: list[Candidate] = []
+    alone: list[Parts] = []
+    for path in paths:
+        parent = next((path[:i] for i in range(len(path)) if path[:i] in sites), None)
+        if parent is None:
+            alone.append(path)
+            continue
+        own, theirs = sites[parent]
+        child = path[len(parent)] if len(path) > len(parent) + 1 else ""
+        if child not in own | theirs:
+            alone.append(path)
+            continue
+        is_mask = child in theirs
+        above = [*parent, *([child] if child else [])]
+        inside = path[len(above) : -1]
+        roles = [role_of(name) for name in (*above, *inside)]
+        split = next((r.split for r in roles if r.split and (r.pure or r.kind)), None)
+        stem = stem_of(path[-1])
+        if _nnunet(path) and stem.endswith("_0000"):
+            stem = stem[:-5]  # its first channel
+        rank = (
+            max(
+                (r.rank for r in roles[len(parent) :] if r.kind == "mask" or r.rank == 9), default=1
+            )
+            if is_mask
+            else 0
+        )
+        ending = rank_of(list(base_of(stem, True)[1])) if is_mask else 0
+        candidate = Candidate(
+            path=path,
+            place=tuple(p for p in parent if not role_of(p).pure),
+            inner=tuple(p for p in inside if not (role_of(p).pure or role_of(p).kind)),
+            stem=stem,
+            split=split,
+            rank=9 if 9 in (rank, ending) else min(rank, ending) if is_mask else 0,
+        )
+        (masks if is_mask else images).append(candidate)
+    return images, masks, alone
+
+
+def _beside(
+    paths: Sequence[Parts],
+) -> tuple[list[Candidate], list[Candidate], list[Parts]] | None:
+    """Images and masks in one folder, told by their names; None where most files have no partner."""
+    folders: dict[Parts, list[Parts]] = {}
+    for path in paths:
+        folders.setdefault(path[:-1], []).append(path)
+    images: list[Candidate] = []
+    masks: list[Candidate] = []
+    alone: list[Parts] = []
+    paired = looked_at = 0
+    for folder, files in folders.items():
+        stems = {stem_of(p[-1]): p for p in files}
+        bases = {base_of(s, False)[0]: s for s in stems if not _mask_words(s)}
+        own = {
+            s
+            for s in stems
+            if _mask_words(s) and (base_of(s, True)[0] in stems or base_of(s, True)[0] in bases)
+        }
+        if not own:
+            alone += files
+            continue
+        partners = {base_of(s, True)[0] for s in own}
+        rest = [s for s in stems if s not in own]
+        met = [s for s in rest if s in partners or base_of(s, False)[0] in partners]
+        paired += len(met) + len(own)
+        looked_at += len(files)
+        roles = [role_of(name) for name in folder]
+        split = next((r.split for r in roles if r.pure), None)
+        place = tuple(p for p in folder if not role_of(p).pure)
+        for stem, path in stems.items():
+            words = base_of(stem, True)[1]
+            candidate = Candidate(
+                path=path, place=place, inner=(), stem=stem, split=split, rank=rank_of(list(words)) if stem in own else 0
+            )  # fmt: skip
+            (masks if stem in own else images).append(candidate)
+    if not masks or paired < SIDE_BY_SIDE * looked_at or looked_at < len(alone) / 2:
+        return None
+    return images, masks, alone
+
+
+def _mask_words(stem: str) -> bool:
+    """Whether a stem carries a word, not just a letter or number, that says that it is a mask."""
+    words = base_of(stem, True)[1]
+    return any(
+        len(w) > 1
+        and not w.isdecimal()
+        and w not in ("ah", "vk", "2nd", "second", "part", "object")
+        for w in words
+    )

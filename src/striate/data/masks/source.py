@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from striate.data.leftout import LeftOut
 from striate.data.masks.coding import Coding
 from striate.data.masks.reading import read_mask
 from striate.data.reading import read_image
@@ -178,6 +179,7 @@ class MaskSource:
     alone: images without a mask and masks without an image, left out.
     misfits: pairs whose sizes differ, left out.
     strange: masks with pixels of no class, which are ignored.
+    left_out: what stands there and is not used, as in Source.
     how: what the masks were taken to hold. warnings: what was assumed of them and may well be wrong.
     generated: drawn at random, so that augmentation adds nothing.
     """
@@ -194,6 +196,7 @@ class MaskSource:
     alone: tuple[str, ...] = ()
     misfits: tuple[Damage, ...] = ()
     strange: tuple[Damage, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
     how: str = ""
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

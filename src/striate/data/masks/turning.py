@@ -63,7 +63,8 @@ def settle(
         sure = {_reading(postures[i], turns[i]) for i in group if len(postures[i].candidates) == 1}
         open_ones = [i for i in group if len(postures[i].candidates) > 1]
         if len(sure) == 1:
-            reading, how = sure.pop(), "as the sizes of the others show"
+            reading = sure.pop()
+            how = f"as the sizes{' of others' if open_ones else ''} show"
         elif open_ones and (seen := _by_edges(postures, open_ones, read)) is not None:
             reading, how = seen, "as the edges in the images show"
         else:

@@ -1,0 +1,548 @@
+"""Folders as the well-known data sets and annotation tools write them: taken, or told apart; never classes of images."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from striate.data import open_source
+from striate.data.masks import is_mask_data, open_masks
+from striate.errors import DataError
+
+File = tuple[str, Any]  # path, and "image", the name of a mask in DRAWN, or text
+Layout = Callable[[], Iterator[File]]
+PALETTE = [0, 0, 0, 128, 0, 0, 0, 128, 0]
+
+
+def numbers(i: int, n: int = 3) -> np.ndarray:
+    mask = np.zeros((16, 20), dtype=np.uint8)
+    mask[3 + i % 4 : 9 + i % 4, 4:12] = 1
+    mask[1:3, 14 + i % 4 : 19] = n - 1
+    return mask
+
+
+def with_palette(i: int) -> Image.Image:
+    picture = Image.fromarray(numbers(i), "P")
+    picture.putpalette(PALETTE)
+    return picture
+
+
+DRAWN: dict[str, Callable[[int], Any]] = {
+    "image": lambda i: np.random.default_rng(i).integers(0, 255, (16, 20, 3), dtype=np.uint8),
+    "grey": lambda i: np.random.default_rng(i).integers(0, 255, (16, 20), dtype=np.uint8),
+    "numbers": numbers,
+    "object": lambda i: (numbers(i) > 0).astype(np.uint8) * 255,
+    "all": lambda i: np.full((16, 20), 255, np.uint8),
+    "palette": with_palette,
+    "colours": lambda i: with_palette(i).convert("RGB"),
+    "instances": lambda i: numbers(i).astype(np.uint16) * 24001,
+    "trimap": lambda i: np.where(numbers(i) == 0, 2, np.where(numbers(i) == 1, 1, 3)).astype(np.uint8),
+}  # fmt: skip
+TABLE = "name,r,g,b\nvoid,0,0,0\ncar,128,0,0\ntree,0,128,0\n"
+
+
+def voc() -> Iterator[File]:
+    for i in range(9):
+        yield f"VOC2012/JPEGImages/2007_{i:06}.jpg", "image"
+        yield f"VOC2012/Annotations/2007_{i:06}.xml", "<annotation/>"
+        if i < 7:
+            yield f"VOC2012/SegmentationClass/2007_{i:06}.png", "palette"
+            yield f"VOC2012/SegmentationObject/2007_{i:06}.png", "palette"
+    for name, ids in (("train", range(4)), ("val", range(4, 7)), ("trainval", range(7))):
+        yield f"VOC2012/ImageSets/Segmentation/{name}.txt", "".join(f"2007_{i:06}\n" for i in ids)
+    yield "VOC2012/ImageSets/Main/test.txt", "2007_000001\n"
+
+
+def cityscapes() -> Iterator[File]:
+    for split, city in (
+        ("train", "aachen"),
+        ("train", "bochum"),
+        ("val", "frankfurt"),
+        ("test", "berlin"),
+    ):
+        for i in range(3):
+            stem = f"{split}/{city}/{city}_00000{i}_000019"
+            yield f"leftImg8bit/{stem}_leftImg8bit.png", "image"
+            for kind, drawn in (
+                ("labelIds", "numbers"),
+                ("instanceIds", "instances"),
+                ("color", "colours"),
+                ("polygons", "{}"),
+            ):
+                yield f"gtFine/{stem}_gtFine_{kind}.{'json' if drawn == '{}' else 'png'}", drawn
+
+
+def camvid() -> Iterator[File]:
+    for split in ("train", "val", "test"):
+        for i in range(4):
+            yield f"{split}/{split}{i}.png", "image"
+            yield f"{split}_labels/{split}{i}_L.png", "colours"
+    yield "class_dict.csv", TABLE
+
+
+def camvid_of_fastai() -> Iterator[File]:
+    for i in range(8):
+        yield f"images/0001TP_{i:04}.png", "image"
+        yield f"labels/0001TP_{i:04}_P.png", "numbers"
+    yield "codes.txt", "Animal\nArchway\nVoid\n"
+    yield "valid.txt", "0001TP_0001.png\n0001TP_0002.png\n"
+
+
+def segnet() -> Iterator[File]:
+    for split in ("train", "val", "test"):
+        for i in range(4):
+            yield f"CamVid/{split}/{split}{i}.png", "image"
+            yield f"CamVid/{split}annot/{split}{i}.png", "numbers"
+        yield (
+            f"CamVid/{split}.txt",
+            f"/SegNet/CamVid/{split}/{split}0.png /SegNet/CamVid/{split}annot/{split}0.png\n",
+        )
+
+
+def ade20k() -> Iterator[File]:
+    for split, n in (("training", 5), ("validation", 3)):
+        for i in range(n):
+            yield f"images/{split}/ADE_{split}_{i:08}.jpg", "image"
+            yield f"annotations/{split}/ADE_{split}_{i:08}.png", "numbers"
+    yield (
+        "objectInfo150.txt",
+        "Idx\tRatio\tTrain\tVal\tName\n1\t0.16\t11664\t1172\twall\n2\t0.11\t6046\t612\tbuilding, edifice\n",
+    )
+
+
+def coco_stuff() -> Iterator[File]:
+    for split in ("train2017", "val2017"):
+        for i in range(5):
+            yield f"images/{split}/{split[:2]}{i:012}.jpg", "image"
+            yield f"annotations/{split}/{split[:2]}{i:012}.png", "numbers"
+
+
+def pets() -> Iterator[File]:
+    names = [f"Abyssinian_{i}" for i in range(8)]
+    for name in names:
+        yield f"images/{name}.jpg", "image"
+        yield f"annotations/trimaps/{name}.png", "trimap"
+        yield f"annotations/trimaps/._{name}.png", "left by a Mac"
+        yield f"annotations/xmls/{name}.xml", "<annotation/>"
+    yield "annotations/trainval.txt", "".join(f"{n} 1 1 1\n" for n in names[:5])
+    yield "annotations/test.txt", "".join(f"{n} 1 1 1\n" for n in names[5:])
+
+
+def nnunet() -> Iterator[File]:
+    for i in range(8):
+        yield f"Dataset001_X/imagesTr/case_{i:03}_0000.png", "grey"
+        yield f"Dataset001_X/labelsTr/case_{i:03}.png", "numbers"
+    yield "Dataset001_X/imagesTs/case_050_0000.png", "grey"
+    yield (
+        "Dataset001_X/dataset.json",
+        json.dumps({"labels": {"background": 0, "a": 1, "b": 2}, "file_ending": ".png"}),
+    )
+
+
+def nnunet_of_two_channels() -> Iterator[File]:
+    for i in range(8):
+        yield f"imagesTr/case_{i:03}_0000.png", "grey"
+        yield f"imagesTr/case_{i:03}_0001.png", "grey"
+        yield f"labelsTr/case_{i:03}.png", "numbers"
+
+
+def carvana() -> Iterator[File]:
+    for i in range(8):
+        yield f"train/ab{i}_01.jpg", "image"
+        yield f"train_masks/ab{i}_01_mask.gif", "object"
+
+
+def science_bowl() -> Iterator[File]:
+    for i in range(8):
+        yield f"stage1_train/{i:08x}/images/{i:08x}.png", "image"
+        for k in range(3):
+            yield f"stage1_train/{i:08x}/masks/{i * 7 + k + 99:08x}.png", "object"
+
+
+def isic() -> Iterator[File]:
+    for part, n in (("Training", 5), ("Validation", 3)):
+        for i in range(n):
+            yield f"ISIC2018_Task1-2_{part}_Input/ISIC_{n}{i:06}.jpg", "image"
+            yield f"ISIC2018_Task1_{part}_GroundTruth/ISIC_{n}{i:06}_segmentation.png", "object"
+        yield f"ISIC2018_Task1-2_{part}_Input/LICENSE.txt", "CC0"
+
+
+def drive() -> Iterator[File]:
+    for split, first in (("training", 21), ("test", 1)):
+        for i in range(first, first + 4):
+            yield f"{split}/images/{i:02}_{split}.tif", "image"
+            yield f"{split}/1st_manual/{i:02}_manual1.gif", "object"
+            yield f"{split}/mask/{i:02}_{split}_mask.gif", "all"
+            if split == "test":
+                yield f"{split}/2nd_manual/{i:02}_manual2.gif", "object"
+
+
+def chase() -> Iterator[File]:
+    for i in range(8):
+        yield f"Image_{i:02}L.jpg", "image"
+        yield f"Image_{i:02}L_1stHO.png", "object"
+        yield f"Image_{i:02}L_2ndHO.png", "all"
+
+
+def deepglobe() -> Iterator[File]:
+    for i in range(8):
+        yield f"train/{i * 13}_sat.jpg", "image"
+        yield f"train/{i * 13}_mask.png", "colours"
+    yield "valid/900_sat.jpg", "image"
+    yield "class_dict.csv", TABLE
+
+
+def kvasir() -> Iterator[File]:
+    for i in range(8):
+        yield f"Kvasir-SEG/images/cju{i}.jpg", "image"
+        yield f"Kvasir-SEG/masks/cju{i}.jpg", "object"
+
+
+def busi() -> Iterator[File]:
+    for kind in ("benign", "malignant", "normal"):
+        for i in range(1, 5):
+            yield f"{kind}/{kind} ({i}).png", "image"
+            yield f"{kind}/{kind} ({i})_mask.png", "object"
+
+
+def labelme() -> Iterator[File]:
+    for i in range(8):
+        yield f"IMG_{i}.jpg", "image"
+        yield f"IMG_{i}.json", "{}"
+
+
+def labelme_to_voc() -> Iterator[File]:
+    for i in range(8):
+        yield f"JPEGImages/IMG_{i}.jpg", "image"
+        yield f"SegmentationClass/IMG_{i}.npy", "array"
+        yield f"SegmentationClassPNG/IMG_{i}.png", "palette"
+        yield f"SegmentationClassVisualization/IMG_{i}.jpg", "image"
+    yield "class_names.txt", "_background_\ncar\ntree\n"
+
+
+def labelme_to_dataset() -> Iterator[File]:
+    for i in range(8):
+        yield f"x{i}_json/img.png", "image"
+        yield f"x{i}_json/label.png", "palette"
+        yield f"x{i}_json/label_viz.png", "image"
+        yield f"x{i}_json/label_names.txt", "_background_\ncar\ntree\n"
+
+
+def cvat() -> Iterator[File]:
+    for i in range(8):
+        yield f"JPEGImages/f{i}.png", "image"
+        yield f"SegmentationClass/f{i}.png", "palette"
+        yield f"SegmentationObject/f{i}.png", "palette"
+    yield "ImageSets/Segmentation/default.txt", "f0\nf1\n"
+    yield (
+        "labelmap.txt",
+        "# label:color_rgb:parts:actions\nvoid:0,0,0::\ncar:128,0,0::\ntree:0,128,0::\n",
+    )
+
+
+def supervisely() -> Iterator[File]:
+    for i in range(8):
+        yield f"ds0/img/p{i}.jpg", "image"
+        yield f"ds0/ann/p{i}.jpg.json", "{}"
+    yield "meta.json", json.dumps({"classes": [{"title": "a", "color": "#800000"}]})
+
+
+def supervisely_masks() -> Iterator[File]:
+    yield from supervisely()
+    for i in range(8):
+        yield f"ds0/masks_machine/p{i}.png", "numbers"
+        yield f"ds0/masks_human/p{i}.png", "image"
+
+
+def label_studio() -> Iterator[File]:
+    for i in range(8):
+        yield f"images/{i:08x}-a{i}.jpg", "image"
+        for kind in ("Car", "Tree"):
+            yield f"masks/task-{i + 40}-annotation-{i}-by-1-tag-{kind}-0.png", "object"
+
+
+def roboflow() -> Iterator[File]:
+    for split, n in (("train", 5), ("valid", 3), ("test", 2)):
+        for i in range(n):
+            yield f"{split}/{split}{i}_jpg.rf.{i:05x}abc.jpg", "image"
+            yield f"{split}/{split}{i}_jpg.rf.{i:05x}abc_mask.png", "numbers"
+        yield f"{split}/_classes.csv", "Pixel Value, Class\n0, background\n1, cat\n2, dog\n"
+
+
+def mmsegmentation() -> Iterator[File]:
+    for split, n in (("train", 5), ("val", 3)):
+        for i in range(n):
+            yield f"img_dir/{split}/{split}x{i}.jpg", "image"
+            yield f"ann_dir/{split}/{split}x{i}.png", "numbers"
+
+
+def hub() -> Iterator[File]:
+    for i in range(8):
+        yield f"train/image/{i}.png", "image"
+        yield f"train/label/{i}.png", "numbers"
+
+
+def prefixes() -> Iterator[File]:
+    for i in range(8):
+        yield f"images/image_{i}.jpg", "image"
+        yield f"masks/mask_{i}.png", "numbers"
+
+
+def affixes() -> Iterator[File]:
+    for i in range(8):
+        yield f"images/frame{i:03}-left.jpg", "image"
+        yield f"masks/{i:03}.png", "numbers"
+
+
+def beside_masks() -> Iterator[File]:
+    for i in range(8):
+        yield f"a{i}.jpg", "image"
+        yield f"masks/a{i}.png", "numbers"
+
+
+def sites() -> Iterator[File]:
+    for site in "AB":
+        for i in range(4):
+            yield f"site{site}/images/a{i}.jpg", "image"
+            yield f"site{site}/masks/a{i}.png", "numbers"
+
+
+def accents() -> Iterator[File]:
+    for i in range(8):
+        yield unicodedata.normalize("NFC", f"images/gewächs{i}.png"), "image"
+        yield unicodedata.normalize("NFD", f"masks/gewächs{i}.png"), "numbers"
+
+
+def suffix_twice() -> Iterator[File]:
+    for i in range(8):
+        yield f"images/a{i}.jpg", "image"
+        yield f"masks/a{i}.jpg.png", "numbers"
+
+
+def write(root: Path, layout: Layout) -> Path:
+    counts: dict[str, int] = {}
+    for path, content in layout():
+        file = root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if content not in DRAWN:
+            file.write_text(content)
+            continue
+        i = counts[content] = counts.get(content, 0) + 1
+        drawn = DRAWN[content](i)
+        picture = drawn if isinstance(drawn, Image.Image) else Image.fromarray(drawn)
+        picture.save(file)
+    return root
+
+
+# layout: ((train + drawn from it, val given, test given), classes, files without a partner)
+THREE = ("background", "class 1", "class 2")
+NAMED = ("void", "car", "tree")
+OBJECT = ("background", "object")
+TAKEN: dict[Layout, tuple[tuple[int, int, int], tuple[str, ...], int]] = {
+    voc: ((4, 3, 0), THREE, 2),
+    cityscapes: ((6, 3, 3), THREE, 0),
+    camvid: ((4, 4, 4), NAMED, 0),
+    camvid_of_fastai: ((6, 2, 0), ("Animal", "Archway", "Void"), 0),
+    segnet: ((4, 4, 4), THREE, 0),
+    ade20k: ((5, 3, 0), ("wall", "building, edifice"), 0),
+    coco_stuff: ((5, 5, 0), THREE, 0),
+    pets: ((5, 0, 3), ("class 1", "class 2", "class 3"), 0),
+    nnunet: ((8, 0, 0), ("background", "a", "b"), 1),
+    carvana: ((8, 0, 0), OBJECT, 0),
+    isic: ((5, 3, 0), OBJECT, 0),
+    drive: ((4, 0, 4), OBJECT, 0),
+    chase: ((8, 0, 0), OBJECT, 0),
+    deepglobe: ((8, 0, 0), NAMED, 1),
+    busi: ((12, 0, 0), OBJECT, 0),
+    labelme_to_voc: ((8, 0, 0), ("_background_", "car", "tree"), 0),
+    labelme_to_dataset: ((8, 0, 0), ("_background_", "car", "tree"), 0),
+    cvat: ((8, 0, 0), NAMED, 0),
+    supervisely_masks: ((8, 0, 0), THREE, 0),
+    roboflow: ((5, 3, 2), ("background", "cat", "dog"), 0),
+    mmsegmentation: ((5, 3, 0), THREE, 0),
+    hub: ((8, 0, 0), THREE, 0),
+    prefixes: ((8, 0, 0), THREE, 0),
+    affixes: ((8, 0, 0), THREE, 0),
+    beside_masks: ((8, 0, 0), THREE, 0),
+    sites: ((8, 0, 0), THREE, 0),
+    accents: ((8, 0, 0), THREE, 0),
+    suffix_twice: ((8, 0, 0), THREE, 0),
+}
+
+
+@pytest.mark.parametrize("layout", TAKEN, ids=lambda f: f.__name__)
+def test_layouts_that_are_taken(tmp_path: Path, layout: Layout) -> None:
+    given, classes, alone = TAKEN[layout]
+    root = write(tmp_path, layout)
+    assert is_mask_data(root)
+    # Where a layout gives no validation or test images, they are drawn from the training images.
+    settings = {name: 0.0 for name, n in zip(("val", "test"), given[1:], strict=True) if not n}
+    source = open_masks(root, **settings)  # type: ignore[arg-type]
+    assert tuple(len(split) for split in source.splits.values()) == given
+    assert source.classes == classes
+    assert len(source.alone) == alone
+    assert not source.damaged and not source.misfits
+    for split in source.splits.values():
+        for index, key in enumerate(split.keys):
+            assert (split.pixels[index] > 0).sum() > 1, key
+    with pytest.raises(DataError, match="masks"):
+        open_source(root)
+
+
+def test_each_image_gets_its_own_mask(tmp_path: Path) -> None:
+    for i in (1, 10, 100, 11):
+        for folder, drawn in (
+            ("images", DRAWN["image"](i)),
+            ("masks", np.full((16, 20), i, np.uint8)),
+        ):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            name = f"mask_{i}.png" if folder == "masks" else f"image_{i}.png"
+            Image.fromarray(drawn).save(tmp_path / folder / name)
+    source = open_masks(tmp_path, val=0, test=0, masks="numbers")
+    for index, key in enumerate(source.train.keys):
+        number = int(key.rpartition("_")[2].removesuffix(".png"))
+        c = int(source.train.mask(index)[0, 0])
+        assert source.classes[c] == f"class {number}"
+
+
+def coco() -> Iterator[File]:
+    for split in ("train2017", "val2017"):
+        for i in range(4):
+            yield f"{split}/{i:012}.jpg", "image"
+        yield f"annotations/instances_{split}.json", "{}"
+
+
+def coco_of_roboflow() -> Iterator[File]:
+    for split in ("train", "valid"):
+        for i in range(4):
+            yield f"{split}/{i}.jpg", "image"
+        yield f"{split}/_annotations.coco.json", "{}"
+
+
+def yolo() -> Iterator[File]:
+    for split in ("train", "val"):
+        for i in range(4):
+            yield f"images/{split}/{i}.jpg", "image"
+            yield f"labels/{split}/{i}.txt", "0 .5 .5 .1 .1\n"
+
+
+def voc_boxes() -> Iterator[File]:
+    for i in range(8):
+        yield f"JPEGImages/{i}.jpg", "image"
+        yield f"Annotations/{i}.xml", "<annotation/>"
+
+
+def a_folder_a_class() -> Iterator[File]:
+    for i in range(8):
+        yield f"images/a{i}.jpg", "image"
+        yield f"masks/car/a{i}.png", "object"
+        yield f"masks/tree/a{i}.png", "object"
+
+
+def a_file_a_class() -> Iterator[File]:
+    for i in range(8):
+        yield f"images/a{i}.jpg", "image"
+        yield f"masks/a{i}_car.png", "object"
+        yield f"masks/a{i}_tree.png", "object"
+
+
+def masks_twice() -> Iterator[File]:
+    for i in range(8):
+        yield f"images/a{i}.jpg", "image"
+        yield f"masks/a{i}.png", "numbers"
+        yield f"labels/a{i}.png", "numbers"
+
+
+SEVERAL = "8 images have several masks: .* --set masks=binary"
+TOLD: dict[Layout, str] = {
+    science_bowl: SEVERAL,
+    a_folder_a_class: SEVERAL,
+    a_file_a_class: SEVERAL,
+    masks_twice: "could both be the mask of images/a0.jpg; keep one of them",
+    nnunet_of_two_channels: "case_000_0001.png is a second channel",
+    kvasir: "JPEG smears .* --set masks=nearest",
+    labelme: "labels as JSON, such as polygons .*put them into masks/",
+    supervisely: "in ds0/ann/, labels as JSON",
+    coco: "in annotations/, labels as JSON",
+    coco_of_roboflow: "_annotations.coco.json",
+    yolo: r"in labels/, labels as text, such as boxes \(YOLO\)",
+    voc_boxes: r"in Annotations/, labels as XML, such as boxes",
+    label_studio: "are Label Studio's, a file for each class of a task",
+}
+
+
+@pytest.mark.parametrize("layout", TOLD, ids=lambda f: f.__name__)
+def test_layouts_that_are_told_apart(tmp_path: Path, layout: Layout) -> None:
+    root = write(tmp_path, layout)
+    assert is_mask_data(root)
+    with pytest.raises(DataError, match=TOLD[layout]):
+        open_masks(root)
+    with pytest.raises(DataError):
+        open_source(root)
+
+
+@pytest.mark.parametrize("layout", [science_bowl, a_folder_a_class, a_file_a_class])
+def test_several_masks_of_an_image_are_one_object_where_that_is_set(
+    tmp_path: Path, layout: Layout
+) -> None:
+    source = open_masks(write(tmp_path, layout), masks="binary", val=0, test=0)
+    assert source.classes == OBJECT and len(source.train) == 8
+    split = source.train
+    own = [np.asarray(Image.open(tmp_path / path)) for path in split.masks[0]]  # type: ignore[attr-defined]
+    assert len(own) > 1
+    assert (split.mask(0) == np.any(own, axis=0)).all()
+
+
+def people(*names: str) -> Layout:
+    def layout() -> Iterator[File]:
+        for name in names:
+            for i in range(6):
+                yield f"{name}/{i}.jpg", "image"
+
+    return layout
+
+
+def dogs() -> Iterator[File]:
+    for breed in ("n0208-Chihuahua", "n0209-Spaniel"):
+        for i in range(6):
+            yield f"Images/{breed}/{breed[:5]}_{i}.jpg", "image"
+            yield f"Annotation/{breed}/{breed[:5]}_{i}.xml", "<annotation/>"
+
+
+def scraped() -> Iterator[File]:
+    for name in ("cat", "dog"):
+        for i in range(6):
+            yield f"{name}/{i}.jpg", "image"
+            yield f"{name}/{i}.json", "{}"
+
+
+def hands() -> Iterator[File]:
+    for name in ("left", "right"):
+        for i in range(6):
+            yield f"{name}/h{i}.jpg", "image"
+            yield f"{name}/h{i}_L.jpg", "image"
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        people("mask", "no_mask"),
+        people("with_mask", "without_mask"),
+        people("images/mask", "images/no_mask"),
+        people("train/cat", "train/dog", "test/cat", "test/dog"),
+        dogs,
+        scraped,
+        hands,
+    ],
+)
+def test_classes_of_images_stay_classes(tmp_path: Path, layout: Layout) -> None:
+    root = write(tmp_path, layout)
+    assert not is_mask_data(root)
+    assert len(open_source(root).classes) == 2
