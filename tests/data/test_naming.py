@@ -58,7 +58,8 @@ def test_names_that_a_person_would_call_the_same(other: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other"), [("cat", "cats"), ("a b", "ab"), ("1", "10"), ("+", "-"), ("é", "e")]
+    ("one", "other"),
+    [("cat", "cats"), ("1", "-1"), ("0", "1"), ("a b", "ab"), ("1", "10"), ("+", "-"), ("é", "e")],
 )
 def test_names_that_differ(one: str, other: str) -> None:
     assert alike(one) != alike(other)

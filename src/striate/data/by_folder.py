@@ -62,7 +62,14 @@ def _split_folders(
 
 
 def has_classes(tree: Tree, base: Parts) -> bool:
-    return len({p[len(base)] for p in tree.images if len(p) > len(base) + 1}) > 1
+    """Whether folders say the classes: in `base`, or in the split folders there."""
+    below = [
+        p[len(base) :] for p in tree.images if p[: len(base)] == base and len(p) > len(base) + 1
+    ]
+    tops = {p[0] for p in below}
+    if tops and all(top.casefold() in SPLIT_NAMES for top in tops):
+        return any(len(p) > 2 for p in below)
+    return len(tops) > 1
 
 
 def descend(paths: list[Parts]) -> Parts:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from striate.data.labels import Labels, read_labels
+from striate.data.finder import Finder
+from striate.data.kinds import ONE_CLASS
+from striate.data.labels import Labels, Useless, read_labels
 from striate.data.layout import Layout
-from striate.data.naming import SPLIT_NAMES
+from striate.data.leftout import named
+from striate.data.naming import SPLIT_NAMES, alike, normal
 from striate.data.source import Damage
+from striate.data.table import SUFFIXES
 from striate.data.tree import TABLES, Parts, Tree
 from striate.errors import DataError
+
+REPEATED = (
+    0.1  # of the images with two classes or more: then the table gives several labels on purpose
+)
+COVERED = 0.5  # of the images that a table must list to count for more than class folders
+READ = (".csv", ".tsv", ".jsonl")
+SUBMISSION = "submission"  # Kaggle's example of an answer holds no labels
 
 
 def by_table(
@@ -19,21 +28,30 @@ def by_table(
 ) -> Layout | str | None:
     """The layout that a table describes, in words why it is of no use, or None without a table.
 
-    table: the name of a CSV file in `root`; None looks for metadata.csv and labels.csv, in `root`,
-        in `base` and in split folders.
+    table: the name of a file in `root`; None looks for metadata.csv and labels.csv, in `root`, in `base` and in split
+        folders, and where there are no class folders for any table there.
     Raises DataError for a table that is of no use where one is `required`.
     """
+    if table is not None:
+        return _use(root, tree, [((table,), None)], required=required)
+    if tables := _find(tree, base):
+        return _use(root, tree, tables, required=required)
+    return _any(root, tree, base) if required else None
+
+
+def _use(
+    root: Path, tree: Tree, tables: list[tuple[Parts, str | None]], *, required: bool
+) -> Layout | str:
     layout = Layout()
-    tables = [((table,), None)] if table is not None else _find(tree, base)
     for parts, split in tables:
         path = root.joinpath(*parts)
-        labels = read_labels(path, required=required)
-        if labels is None:
-            return f"{path.name} has no label column, so the class folders are used"
-        layout.notes.append(labels.note)
-        _add(root, tree, parts, labels, split, layout)
-    if not tables:
-        return None
+        finder = Finder(root, parts, tree.images)
+        labels = read_labels(path, finder)
+        useless = labels if isinstance(labels, Useless) else _add(parts, labels, split, finder, layout)  # fmt: skip
+        if useless is not None:
+            if required:
+                raise DataError(f"{path} {useless.why}{useless.detail}; {useless.remedy}")
+            return f"{path.name} {useless.why}, so the class folders are used"
     path = root.joinpath(*tables[0][0])
     if not layout.keys and not required:
         return f"none of the files that {path.name} lists is there, so the class folders are used"
@@ -41,6 +59,12 @@ def by_table(
         raise DataError(
             f"none of the files that {path} lists is there; write paths relative to the table"
         )
+    if not required and len(layout.keys) < COVERED * len(tree.images):
+        return (
+            f"{path.name} lists {len(layout.keys)} of {len(tree.images)} images, so the class folders are used; "
+            f"give {path} instead of the folder to use the table alone"
+        )
+    layout.notes += _folders_against(layout, path.name)
     listed = set(layout.keys)
     layout.outside += [key for key in map("/".join, tree.images) if key not in listed]
     return layout
@@ -59,61 +83,115 @@ def _find(tree: Tree, base: Parts) -> list[tuple[Parts, str | None]]:
     ]
 
 
+def _any(root: Path, tree: Tree, base: Parts) -> Layout | None:
+    """The layout by whatever table there is: train.csv and its like, or the only one.
+
+    Raises DataError where several would do, or where the only one is of no use.
+    """
+    here = [p for p in tree.files if p[:-1] in ((), base)]
+    here = [p for p in here if SUBMISSION not in p[-1].casefold()]
+    tables = [p for p in here if PurePosixPath(p[-1]).suffix.lower() in READ]
+    splits = {p: SPLIT_NAMES.get(PurePosixPath(p[-1]).stem.casefold()) for p in tables}
+    if "train" in splits.values():
+        tables = [p for p in tables if splits[p]]
+    useful: list[Parts] = []
+    reasons: list[str] = []
+    for parts in tables:
+        path = root.joinpath(*parts)
+        finder = Finder(root, parts, tree.images)
+        try:
+            labels = read_labels(path, finder)
+        except DataError as error:
+            reasons.append(str(error))
+            continue
+        if isinstance(labels, Useless):
+            reasons.append(f"{path} {labels.why}{labels.detail}; {labels.remedy}")
+        elif any(not isinstance(finder.find(row.file), str) for row in labels.rows):
+            useful.append(parts)
+        else:
+            reasons.append(
+                f"none of the files that {path} lists is there; write paths relative to the table"
+            )
+    if len(useful) > 1 and not all(splits[p] for p in useful):
+        names = ", ".join("/".join(p) for p in useful)
+        raise DataError(
+            f"{root} holds several tables of labels ({names}); give the one to use, such as "
+            f"{root.joinpath(*useful[0])}"
+        )
+    if useful:
+        alone = len(useful) == 1
+        layout = _use(
+            root, tree, [(p, None if alone else splits[p]) for p in useful], required=True
+        )
+        assert isinstance(layout, Layout)
+        return layout
+    if reasons:
+        raise DataError(reasons[0])
+    other = [p for p in here if PurePosixPath(p[-1]).suffix.lower() in SUFFIXES - {".txt"}]
+    if other:
+        names = named(["/".join(p) for p in other])
+        raise DataError(
+            f"{root} holds images but no class folders, and {names} is not read as a table of labels; put the images of "
+            "each class into a folder of its own, or write labels.csv with the columns file and label"
+        )
+    return None
+
+
 def _add(
-    root: Path, tree: Tree, table: Parts, labels: Labels, split: str | None, layout: Layout
-) -> None:
+    table: Parts, labels: Labels, split: str | None, finder: Finder, layout: Layout
+) -> Useless | None:
+    """Take the rows in; or why they are of no use."""
     name = table[-1]
-    finder = _Finder(root, table[:-1], tree.images)
     chosen: dict[Parts, tuple[str, str | None]] = {}
     clashing: dict[Parts, set[str]] = {}
+    damaged: list[Damage] = []
     for row in labels.rows:
         found = finder.find(row.file)
         if isinstance(found, str):
-            layout.damaged.append(Damage(path=row.file, reason=f"{name} lists it, but {found}"))
+            damaged.append(Damage(path=row.file, reason=f"{name} lists it, but {found}"))
             continue
         if row.size is not None:
             layout.sizes["/".join(found)] = row.size
         previous = chosen.setdefault(found, (row.label, row.split))
         if previous[0] != row.label:
             clashing.setdefault(found, {previous[0]}).add(row.label)
+    if len(chosen) >= 10 and len(clashing) > REPEATED * len(chosen):
+        return Useless(
+            why=f"gives {len(clashing)} of {len(chosen)} images several labels, on a line each",
+            remedy=f"{ONE_CLASS}: keep one line an image",
+        )
     for parts, (label, own) in chosen.items():
         if parts in clashing:
             names = " and ".join(sorted(clashing[parts]))
             reason = f"{name} gives it the labels {names}; one image has one class"
-            layout.damaged.append(Damage(path="/".join(parts), reason=reason))
+            damaged.append(Damage(path="/".join(parts), reason=reason))
         else:
             layout.add(parts, label, own or split)
+    layout.damaged += damaged
+    layout.notes += [labels.note, *labels.remarks]
+    for words, n in finder.lenient.items():
+        if words:
+            layout.notes.append(
+                f"{name}: {n} {'file was' if n == 1 else 'files were'} found {words} than the table writes"
+                if "another" in words
+                else f"{name}: {n} {'file was' if n == 1 else 'files were'} found {words} of its name"
+            )
+    return None
 
 
-class _Finder:
-    """Finds the image that a table means: by path, else by name, else by name without suffix."""
-
-    def __init__(self, root: Path, folder: Parts, images: Iterable[Parts]) -> None:
-        self.root, self.folder = root, folder
-        self.paths: set[Parts] = set(images)
-        self.names: dict[str, list[Parts]] = {}
-        self.stems: dict[str, list[Parts]] = {}
-        for parts in self.paths:
-            self.names.setdefault(parts[-1], []).append(parts)
-            self.stems.setdefault(parts[-1].rsplit(".", 1)[0], []).append(parts)
-
-    def find(self, value: str) -> Parts | str:
-        """The path's parts, or in words why there is none."""
-        text = value.replace("\\", "/")
-        parts = tuple(p for p in text.split("/") if p not in ("", "."))
-        if not parts:
-            return "it names no file"
-        for candidate in ((*self.folder, *parts), parts):
-            if candidate in self.paths:
-                return candidate
-        target = self.root.joinpath(*self.folder, text)
-        if target.is_file():
-            relative = os.path.relpath(target, self.root).replace(os.sep, "/")
-            return tuple(relative.split("/"))
-        for index in (self.names, self.stems):
-            matches = index.get(parts[-1], [])
-            if len(matches) == 1:
-                return matches[0]
-            if matches:
-                return f"{len(matches)} files have that name; write its path"
-        return "it is not there"
+def _folders_against(layout: Layout, name: str) -> list[str]:
+    """What a person may not expect where classes stand in the folders too."""
+    classes = {alike(label) for label in layout.classes}
+    folders = [alike(normal(key.rpartition("/")[0].rpartition("/")[2])) for key in layout.keys]
+    if len(classes & set(folders)) < 2:
+        return []
+    other = [
+        key
+        for key, label, folder in zip(layout.keys, layout.classes, folders, strict=True)
+        if folder in classes and folder != alike(label)
+    ]
+    text = f"{name} decides the classes, not the folders"
+    if other:
+        verb = "lies" if len(other) == 1 else "lie"
+        text += f"; {len(other)} of {len(layout.keys)} images {verb} in the folder of another class ({named(other)})"
+    return [text]

@@ -1,27 +1,20 @@
-"""Tables of labels: a CSV file with one line an image."""
+"""Tables of labels: one class an image, by one line an image."""
 
 from __future__ import annotations
 
-import csv
-import io
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from striate.data.naming import SPLIT_NAMES
+from striate.data.columns import Columns, cell, find_columns
+from striate.data.finder import Finder
+from striate.data.kinds import ONE_CLASS, kind_of
+from striate.data.naming import SPLIT_NAMES, normal
+from striate.data.table import Table, read_table
 from striate.errors import DataError
 
-# Column names in the order in which they are looked for.
-FILE = (
-    "file_name", "filename", "file", "path", "file_path", "filepath", "image_path", "image_file",
-    "image_name", "image", "img", "image_id", "name", "id",
-)  # fmt: skip
-LABEL = (
-    "label", "class", "category", "target", "class_name", "label_name", "category_name", "labels",
-    "species", "breed", "diagnosis", "y",
-)  # fmt: skip
-WIDTH, HEIGHT = ("width", "image_width", "w"), ("height", "image_height", "h")
-SPLIT = ("split", "subset", "set", "partition", "dataset")
+YES, NO = frozenset({"true", "1", "1.0", "yes"}), frozenset({"false", "0", "0.0", "no", ""})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,92 +29,156 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Labels:
-    """The rows of a table, and one sentence on how it was read."""
+    """The rows of a table, a sentence on how it was read, and further ones on what was assumed."""
 
     rows: tuple[Row, ...]
     note: str
+    remarks: tuple[str, ...] = ()
 
 
-def read_labels(path: Path, *, required: bool = True) -> Labels | None:
-    """Read a CSV file (comma, semicolon or tab) whose first line names its columns.
+@dataclass(frozen=True, kw_only=True)
+class Useless:
+    """Why a table gives no classes, as the end of a sentence that begins with its name, more of it, and what to do."""
 
-    Returns None if it has no label column and none is `required`. Raises DataError with one
-    sentence if the file or a value cannot be understood.
+    why: str
+    detail: str = ""
+    remedy: str = ""
+
+
+def read_labels(path: Path, finder: Finder) -> Labels | Useless:
+    """Read a table of labels, or say why it is none.
+
+    Raises DataError with one sentence if the file or a value cannot be understood.
     """
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = path.read_bytes().decode("latin-1")
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
-    first = text.split("\n", 1)[0]
-    delimiter = max(",;\t", key=first.count)
-    try:
-        lines = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if any(row)]
-    except csv.Error as error:
-        raise DataError(f"cannot read {path}: {error}; save it as CSV again") from error
-    if not lines:
+    table = read_table(path)
+    if not table.rows:
         raise DataError(f"{path} is empty; give it the columns file and label")
-    header = [_plain(name) for name in lines[0]]
-    file, label = _column(header, FILE), _column(header, LABEL)
-    split = _column(header, SPLIT)
-    height, width = _column(header, HEIGHT), _column(header, WIDTH)
-    if file is not None and label is None:
-        rest = [i for i in range(len(header)) if i not in (file, split, height, width)]
-        label = rest[0] if len(rest) == 1 else None
-    if label is None and not required:
-        return None
-    if file is None or label is None:
-        missing = "file" if file is None else "label"
-        raise DataError(
-            f"{path} has no {missing} column: its first line reads {', '.join(lines[0])}; "
-            "name the columns file and label"
-        )
+    columns = find_columns(
+        table.rows, finder.holds, lambda value: not isinstance(finder.find(value), str)
+    )
+    finder.lenient.clear()
+    body = table.rows[1:] if columns.headed else table.rows
+    if refused := _not_classes(columns, body):
+        return refused
+    if columns.file is None or columns.label is None:
+        hot = _one_hot(columns, body)
+        if isinstance(hot, Useless):
+            return hot
+        if hot is None:
+            missing = "file" if columns.file is None else "label"
+            return Useless(
+                why=f"has no {missing} column",
+                detail=f": its first line reads {', '.join(table.rows[0])}",
+                remedy="name the columns file and label",
+            )
+        texts, how = hot, f"columns {', '.join(columns.names[i] for i in columns.rest[:3])}"
+        how += f"{', ...' if len(columns.rest) > 3 else ''} hold 1 for its class"
+    else:
+        texts = [cell(row, columns.label) for row in body]
+        how = f"column {columns.names[columns.label]} its class"
+    return _labels(path, table, columns, body, texts, how)
+
+
+def _labels(
+    path: Path, table: Table, columns: Columns, body: Sequence[Sequence[str]], texts: list[str], how: str
+) -> Labels | Useless:  # fmt: skip
+    at = [i for i, row in enumerate(body) if cell(row, columns.file) and texts[i]]
+    name = columns.names[columns.label] if columns.label is not None else ""
+    kind = kind_of([texts[i] for i in at], name)
+    if kind.why_not:
+        return Useless(why=kind.why_not, remedy=kind.remedy)
     rows: list[Row] = []
-    unlabelled = 0
-    for number, line in enumerate(lines[1:], 2):
-        name, kind = _cell(line, file), _cell(line, label)
-        if not name or not kind:
-            unlabelled += 1
+    skip = len(table.rows) - len(body)
+    for i, label in zip(at, kind.classes, strict=True):
+        if label is None:
             continue
+        row = body[i]
         rows.append(
             Row(
-                file=name,
-                label=kind,
-                split=_split(path, number, _cell(line, split)),
-                size=_size(_cell(line, height), _cell(line, width)),
+                file=cell(row, columns.file),
+                label=normal(label),
+                split=_split(path, table.lines[i + skip], columns, row),
+                size=_size(cell(row, columns.height), cell(row, columns.width)),
             )
         )
-    note = f"{path.name}: column {lines[0][file].strip()} names the file, "
-    note += f"column {lines[0][label].strip()} its class"
-    if split is not None:
-        note += f", column {lines[0][split].strip()} its split"
-    if unlabelled:
-        note += f"; {unlabelled} lines without a file or class are left out"
-    return Labels(rows=tuple(rows), note=note)
+    assert columns.file is not None
+    note = f"{path.name}: column {columns.names[columns.file]} names the file, {how}"
+    if columns.split is not None:
+        note += f", column {columns.names[columns.split]} its split"
+    if not columns.headed:
+        note = f"{path.name} has no heading: {note.removeprefix(f'{path.name}: ')}"
+    if len(at) < len(body):
+        note += f"; {len(body) - len(at)} lines without a file or class are left out"
+    remarks = [*table.remarks, *(f"{path.name}: {text}" for text in kind.notes)]
+    if columns.also is not None:
+        remarks.append(f"{path.name}: column {columns.names[columns.also]} is not used")
+    if columns.boxes:
+        remarks.append(
+            f"{path.name}: the boxes in {', '.join(columns.boxes)} are not used; the whole image has the class"
+        )
+    return Labels(rows=tuple(rows), note=note, remarks=tuple(remarks))
 
 
-def _plain(name: str) -> str:
-    return name.strip().casefold().replace(" ", "_").replace("-", "_")
+def _not_classes(columns: Columns, body: Sequence[Sequence[str]]) -> Useless | None:
+    """Tables of objects or masks."""
+    files = Counter(cell(row, columns.file) for row in body)
+    if columns.boxes and (columns.label is None or max(files.values(), default=0) > 1):
+        return Useless(
+            why=f"holds boxes of objects ({', '.join(columns.boxes)})",
+            remedy=f"{ONE_CLASS}, or a mask: give one line an image with the columns file and label, or masks as files",
+        )
+    if columns.masks is not None and (columns.label is None or max(files.values(), default=0) > 1):
+        return Useless(
+            why=f"holds masks (column {columns.masks})",
+            remedy="save the masks as files: images/ and masks/ side by side, a mask of the same name for each image",
+        )
+    return None
 
 
-def _column(header: Sequence[str], names: Sequence[str]) -> int | None:
-    return next((header.index(name) for name in names if name in header), None)
-
-
-def _cell(line: Sequence[str], column: int | None) -> str:
-    return line[column].strip() if column is not None and column < len(line) else ""
+def _one_hot(columns: Columns, body: Sequence[Sequence[str]]) -> list[str] | Useless | None:
+    """The class of each row where each has a column of zeros and ones; None where the columns are no such."""
+    if columns.file is None or not columns.headed or len(columns.rest) < 2:
+        return None
+    zero, one = {"0", "0.0", "false", "-1", ""}, {"1", "1.0", "true", "x"}
+    texts: list[str] = []
+    most = 0
+    for row in body:
+        values = [cell(row, i).casefold() for i in columns.rest]
+        if not set(values) <= zero | one:
+            return None
+        hot = [i for i, value in zip(columns.rest, values, strict=True) if value in one]
+        most = max(most, len(hot))
+        texts.append(columns.names[hot[0]] if hot else "")
+    if most > 1:
+        some = ", ".join(columns.names[i] for i in columns.rest[:3])
+        return Useless(
+            why=f"gives images several labels: 1 in more than one of the columns {some}",
+            remedy=f"{ONE_CLASS}: write the columns file and label",
+        )
+    return texts if most else None
 
 
 def _size(height: str, width: str) -> tuple[int, int] | None:
     return (int(height), int(width)) if height.isdecimal() and width.isdecimal() else None
 
 
-def _split(path: Path, number: int, value: str) -> str | None:
+def _split(path: Path, number: int, columns: Columns, row: Sequence[str]) -> str | None:
+    value = cell(row, columns.split).casefold()
+    if columns.split is None:
+        return None
+    if columns.flag is not None:
+        if value in NO:
+            return None if columns.flag != "train" else "test"
+        if value in YES:
+            return columns.flag
+        raise DataError(
+            f"{path}, line {number}: {columns.names[columns.split]} must be true or false, got {value!r}"
+        )
     if not value:
         return None
-    if value.casefold() not in SPLIT_NAMES:
+    if value not in SPLIT_NAMES:
         raise DataError(
-            f"{path}, line {number}: the split must be train, val or test, got {value!r}"
+            f"{path}, line {number}: the split must be train, val or test, "
+            f"got {cell(row, columns.split)!r}"
         )
-    return SPLIT_NAMES[value.casefold()]
+    return SPLIT_NAMES[value]

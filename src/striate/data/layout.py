@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from striate.data.leftout import LeftOut
+from striate.data.naming import normal
 from striate.data.source import Damage
 from striate.data.tree import Parts
 
@@ -29,7 +30,7 @@ class Layout:
     def add(self, parts: Parts, name: str, split: str | None) -> None:
         """Take an image in."""
         self.keys.append("/".join(parts))
-        self.classes.append(printable(name))
+        self.classes.append(normal(printable(name)))
         self.given.append(split)
 
 

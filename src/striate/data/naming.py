@@ -43,7 +43,9 @@ def alike(name: str) -> str:
     """
     text = unicodedata.normalize("NFKC", name).casefold()
     text = "".join(c for c in text if unicodedata.category(c) != "Cf")  # zero-width characters, BOM
-    return unicodedata.normalize("NFC", " ".join(re.split(r"[\s_]+", text)).strip())
+    text = re.sub(r"(?<=\w)-+(?=\w)", " ", text)  # but -1 is not 1
+    text = " ".join(re.split(r"[\s_]+", text)).strip()
+    return unicodedata.normalize("NFC", text.lstrip("0") or "0" if text.isdecimal() else text)
 
 
 def natural(name: str) -> tuple[object, ...]:

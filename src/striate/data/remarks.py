@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from striate.data.naming import alike
 from striate.data.source import Source
 from striate.data.tells import tells
 from striate.findings import Status
@@ -179,6 +180,7 @@ def _copies(source: Source) -> Iterator[Remark]:
 def _classes(source: Source) -> Iterator[Remark]:
     table = source.counts()
     classes = source.classes
+    yield from _like_names(classes)
     for split, status in (("train", "problem"), ("test", "warning")):
         column = list(source.splits).index(split)
         without = tuple(classes[i] for i in np.flatnonzero(table[:, column] == 0))
@@ -229,6 +231,25 @@ def _classes(source: Source) -> Iterator[Remark]:
             f"{100 * 0.98 / np.sqrt(tested):.0f} points either way.",
             advice="Read the intervals, not the numbers alone.",
             count=tested,
+        )
+
+
+def _like_names(classes: Sequence[str]) -> Iterator[Remark]:
+    """Classes that are one to a person: Cat and cat, or one with a blank at its end."""
+    groups: dict[str, list[str]] = {}
+    for name in classes:
+        groups.setdefault(alike(name), []).append(name)
+    like = [group for group in groups.values() if len(group) > 1]
+    if like:
+        listed = ", ".join(" and ".join(map(repr, group)) for group in like[:NAMED])
+        more = f" (and {len(like) - NAMED} more)" if len(like) > NAMED else ""
+        yield Remark(
+            kind="like names",
+            status="problem",
+            sentence=f"{listed} look like one class{more}.",
+            advice="Give them one name, or two that differ by more than case and blanks.",
+            where=tuple(name for group in like for name in group),
+            count=len(like),
         )
 
 

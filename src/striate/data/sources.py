@@ -14,6 +14,7 @@ from striate.data.lines import open_lines
 from striate.data.reading import SUFFIXES
 from striate.data.records import Progress
 from striate.data.source import Source
+from striate.data.table import SUFFIXES as TABLES
 from striate.errors import DataError, UsageError
 from striate.findings import Finding, Table
 
@@ -75,7 +76,7 @@ def open_source(
         raise UsageError("count and size are for generated sources; leave them out for a folder")
     if not path.exists():
         raise UsageError(_unknown(data))
-    if path.suffix.lower() in {".csv", ".tsv"} and path.is_file():
+    if path.suffix.lower() in TABLES and path.is_file():
         return open_folder(
             path.parent, seed=seed, val=val, test=test, progress=progress, table=path.name
         )

@@ -17,7 +17,7 @@ from striate.data.naming import ignored, is_placeholder, natural
 from striate.data.thumbnails import find_thumbnails
 from striate.errors import DataError
 
-TABLES = ("metadata.csv", "labels.csv")
+TABLES = ("metadata.csv", "metadata.jsonl", "metadata.tsv", "labels.csv", "labels.tsv")
 MOST_COUNTED = 20_000  # entries of one hidden folder that are looked at to count its images
 Parts = tuple[str, ...]
 
@@ -26,7 +26,7 @@ Parts = tuple[str, ...]
 class Tree:
     """images, folders, tables: paths relative to the root, as tuples, in natural order.
 
-    tables are files called metadata.csv or labels.csv; rest are the files that are no images;
+    tables are files called metadata.csv, labels.csv or the like; rest are the files that are no images;
     closed are the folders that could not be listed, with the reason; left holds by kind what else is
     left out, and held counts the image files in it.
     """
