@@ -53,7 +53,18 @@ def pointwise(site: Site) -> Result | None:
         link = Link(tuple([None if n is None else same(n) for n in only.extents]))
         kind: Kind = "local" if any(n is not None for n in only.extents) else "whole"
         return Result(only.layout, only.extents, Pointwise((link,), kind, ((),)))
-    return broadcast(site, ndim)
+    return None if strays(site) else broadcast(site, ndim)
+
+
+def strays(site: Site) -> bool:
+    """Whether the images of two operands lie along different dimensions: each then meets the others.
+
+    A batch of one image could stand anywhere, and meets nothing.
+    """
+    held = {
+        d - len(o.layout) for o in site.operands for d, dim in enumerate(o.layout) if BATCH in dim
+    }
+    return site.batch > 1 and len(held) > 1
 
 
 def broadcast(site: Site, ndim: int, skip: int | None = None) -> Result:
@@ -140,6 +151,7 @@ class Concatenate(Plan):
     dim: int
     axis: int | None
     aligned: tuple[Aligned, ...]
+    mixes_batch: bool = False
 
     def run(self, step: Step) -> Tensor:
         tensors = lined_up(step, step.tensors, self.aligned)
@@ -190,8 +202,11 @@ def concatenate(site: Site) -> Result | None:
         )
     only = next(iter(held))
     if len(held) > 1 or len(only) != 1 or only[0] == BATCH:
+        images = any(BATCH in o.layout[dim] for o in operands)
         return Result(
-            base.layout, base.extents, Concatenate(plan.links, plan.kind, dim, None, plan.aligned)
+            base.layout,
+            base.extents,
+            Concatenate(plan.links, plan.kind, dim, None, plan.aligned, images),
         )
     k = axis_of(only[0])
     n_out = site.shape[dim]

@@ -50,6 +50,10 @@ def product(site: Site) -> Result | None:
                 used |= tracked
                 break
     extents = extents_of(tuple(layout), a.extents, b.extents)
+    for o, inner in ((a, last), (b, last - 1)):
+        for d, dim in enumerate(o.layout):
+            if site.batch > 1 and BATCH in dim and (d == inner or layout[d] != dim):
+                return None  # the images of one operand meet those of the other
     links: list[Link] = []
     aligned: list[Aligned] = []
     for o in site.operands:

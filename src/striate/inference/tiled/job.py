@@ -19,6 +19,7 @@ from striate.geometry import Box, Geometry, trace
 from striate.geometry.layout import BATCH, axis_atom
 from striate.geometry.rules.convolution import Convolve, ConvolveTransposed
 from striate.geometry.rules.normalisation import BatchNorm
+from striate.inference.tiled.batches import places
 from striate.inference.tiled.certificate import Certificate
 from striate.inference.tiled.checking import Check, Evidence, Leaves
 from striate.inference.tiled.choose import check_request, make_plan
@@ -119,6 +120,7 @@ class Tiled:
         )
         _refuse_chance(self.geometry, module)
         self.network: Network = sort(self.geometry)
+        self._places = places(module, self.geometry, self.image.count)
         kept = [self.geometry.values[i] for i in self.network.outputs]
         if finish is not None or self.out is not None:
             self._one_map("finish=" if self.out is None else "out=")
@@ -235,18 +237,17 @@ class Tiled:
 
     def _returned(self, results: list[list[Tensor | None]]) -> Any:
         """The results of all images in the form of the module's own result."""
-        values = self.geometry.values
         leaves: list[Tensor | None] = []
         for place, leaf in enumerate(self.geometry.outputs):
             parts = [p for r in results if (p := r[place]) is not None]
             if leaf is None or not parts:
                 leaves.append(None)
                 continue
-            batched = any(BATCH in dim for dim in values[leaf].layout[:1])
-            joined = parts[0] if len(parts) == 1 or not batched else torch.cat(parts)
-            leaves.append(
-                (joined if self.image.batched or not batched else joined[0]).to(self.home)
-            )
+            at = self._places[place]
+            joined = parts[0] if len(parts) == 1 or at is None else torch.cat(parts, at)
+            if not self.image.batched and at is not None and joined.shape[at] == 1:
+                joined = joined.squeeze(at)
+            leaves.append(joined.to(self.home))
         return self.geometry.unflatten(leaves)
 
     def _journal(

@@ -17,6 +17,7 @@ from striate.geometry.box import volume
 from striate.geometry.relation import All, Same
 from striate.geometry.rules.normalisation import BatchNorm, GroupNorm
 from striate.geometry.rules.pointwise import Pointwise
+from striate.geometry.rules.site import Whole
 from striate.inference.tiled.reductions import Reduction, way_of
 
 
@@ -177,8 +178,11 @@ def _refusal(geometry: Geometry, record: Record) -> GeometryError:
     visit = geometry.visits[record.visit]
     kind = f" in {visit.kind}" if visit.kind else ""
     shape = "x".join(map(str, geometry.values[record.output].shape))
+    # Nothing is guessed: an operation without a rule, or in a form that has none, could move any position anywhere.
+    unknown = isinstance(record.plan, Whole)
+    does = "has no rule in this form and is taken to mix" if unknown else "mixes"
     return GeometryError(
-        f"{record.name} ({record.op}{kind}, output {shape}) mixes all positions of its input, so the image cannot be "
+        f"{record.name} ({record.op}{kind}, output {shape}) {does} all positions of its input, so the image cannot be "
         "cut into tiles before it; run this network on the whole image, or on a smaller one"
     )
 
