@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from striate.findings import Figure
@@ -20,6 +22,38 @@ SEQUENTIAL = "cividis"  # perceptually even, and the same to most colour-blind e
 DIVERGING = "PuOr"
 INK = "#1f2328"  # text and axes; becomes currentColor in SVG, so that a dark page turns it light
 GRID = "#8c959f"
+
+
+# Fonts with scripts that matplotlib's own lacks, as Linux, macOS and Windows have them; colour fonts cannot be drawn.
+OTHER_FONTS = (
+    "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Micro Hei",
+    "WenQuanYi Zen Hei", "Droid Sans Fallback", "Microsoft YaHei", "SimHei", "PingFang SC", "PingFang HK",
+    "Hiragino Sans GB", "Hiragino Sans", "Yu Gothic", "Meiryo", "MS Gothic", "Malgun Gothic",
+    "Apple SD Gothic Neo", "NanumGothic", "Noto Sans Devanagari", "Noto Sans Thai", "Noto Sans Arabic",
+    "Noto Sans Hebrew", "Noto Sans Bengali", "Noto Sans Tamil", "Nirmala UI", "Leelawadee UI", "Segoe UI",
+    "Noto Emoji", "Segoe UI Symbol", "Symbola", "Noto Sans Symbols2", "Arial Unicode MS", "FreeSans", "Unifont",
+)  # fmt: skip
+
+
+@cache
+def other_fonts() -> tuple[str, ...]:
+    """Those of OTHER_FONTS that are installed: they draw what the first font lacks."""
+    from matplotlib.font_manager import fontManager
+
+    installed = {font.name for font in fontManager.ttflist}
+    return tuple(name for name in OTHER_FONTS if name in installed)
+
+
+@cache
+def font_for(text: str) -> str:
+    """The file of an installed font that has every character of `text`; matplotlib's own where none has."""
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    own = findfont(FontProperties(family="DejaVu Sans"))
+    for file in (own, *(findfont(FontProperties(family=name)) for name in other_fonts())):
+        if all(ord(c) in get_font(file).get_charmap() for c in text):
+            return file
+    return own
 
 
 @contextmanager
@@ -47,7 +81,7 @@ def style() -> Iterator[None]:
         "ytick.color": INK,
         "legend.frameon": False,
         "legend.fontsize": 9,
-        "font.family": "sans-serif",
+        "font.family": ["sans-serif", *other_fonts()],
         "font.size": 10,
         "figure.facecolor": "none",
         "axes.facecolor": "none",
@@ -56,7 +90,11 @@ def style() -> Iterator[None]:
         "svg.hashsalt": "striate",
         "image.cmap": SEQUENTIAL,
     }
-    with matplotlib.rc_context(settings):
+    with warnings.catch_warnings(), matplotlib.rc_context(settings):
+        # A class may have any name. What no font has becomes a box here; in SVG the reader's own fonts draw it.
+        warnings.filterwarnings(
+            "ignore", message=r"Glyph .* missing from|Matplotlib currently does not support"
+        )
         yield
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from striate import figures
 from striate.data import describe, open_source
 from striate.findings import Finding
 
@@ -138,3 +139,20 @@ def test_without_figures_nothing_is_decoded(fill: Fill, monkeypatch: pytest.Monk
         for name in ("image", "prepare"):
             monkeypatch.setattr(type(split), name, lambda *_: pytest.fail("decoded"))
     assert describe(source, figures=False).figures == ()
+
+
+def test_names_in_any_script_are_drawn_without_noise(fill: Fill) -> None:
+    # Warnings are errors here: matplotlib's about characters that its font lacks would end the test.
+    names = ("$5 bill", "[red]", "<b>", "犬", "😀 happy", "مرحبا", "हिन्दी", "two\nlines", "é" * 80)
+    found = describe(open_source(fill(*names, images=2)))
+    assert [figure.media for figure in found.figures] == ["image/svg+xml", "image/webp"]
+    assert "犬" in found.figures[0].content.decode()
+
+
+def test_a_font_that_has_the_characters_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    # STIX comes with matplotlib and has letters that DejaVu Sans lacks, such as U+E000.
+    monkeypatch.setattr(figures, "other_fonts", lambda: ("STIXNonUnicode",))
+    figures.font_for.cache_clear()
+    assert "STIXNonUni" in figures.font_for("\ue000")
+    assert "DejaVuSans" in figures.font_for("cat")
+    figures.font_for.cache_clear()

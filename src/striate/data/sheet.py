@@ -8,11 +8,12 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from striate.data.choosing import levels
+from striate.data.leftout import fit
 from striate.data.pool import ordered
 from striate.data.preparation import Preparation
 from striate.data.source import Source, Split
 from striate.errors import DataError
-from striate.figures import INK
+from striate.figures import INK, font_for
 from striate.findings import Figure
 
 ROWS, COLUMNS = 12, 8
@@ -27,9 +28,12 @@ def contact_sheet(source: Source) -> Figure:
     largest = int(source.train.sizes.max(initial=1))
     tiny = largest <= TILE
     side = TILE // largest * largest if tiny else TILE
-    font = _font()
-    names = [_fitting(source.classes[label], font) for label in chosen]
-    text = int(max(font.getlength(name) for name in names)) + 20
+    fonts = [ImageFont.truetype(font_for(fit(source.classes[label])), 13) for label in chosen]
+    names = [
+        _fitting(fit(source.classes[label]), font)
+        for label, font in zip(chosen, fonts, strict=True)
+    ]
+    text = int(max(font.getlength(name) for name, font in zip(names, fonts, strict=True))) + 20
     tile = Preparation(
         channels=3,
         height=side,
@@ -46,7 +50,7 @@ def contact_sheet(source: Source) -> Figure:
     tiles: list[tuple[Split, int, tuple[int, int]]] = []
     for row, label in enumerate(chosen):
         top = row * step
-        draw.text((text - 10, top + side // 2), names[row], fill=INK, font=font, anchor="rm")
+        draw.text((text - 10, top + side // 2), names[row], fill=INK, font=fonts[row], anchor="rm")
         for column, (split, index) in enumerate(_examples(source, label)):
             tiles.append((split, index, (text + column * step, top)))
     for place, pixels in ordered(lambda t: (t[2], _tile(t[0], t[1], tile)), tiles):
@@ -71,7 +75,7 @@ def _examples(source: Source, label: int) -> list[tuple[Split, int]]:
     mine = [
         (split, int(i))
         for split in source.splits.values()
-        for i in np.flatnonzero(split.labels == label)[: 50 * COLUMNS]
+        for i in np.flatnonzero(split.labels == label)
     ]
     at = np.unique(np.linspace(0, len(mine) - 1, min(len(mine), COLUMNS)).astype(int))
     return [mine[i] for i in at]
@@ -84,14 +88,7 @@ def _tile(split: Split, index: int, preparation: Preparation) -> np.ndarray | No
         return None
 
 
-def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    # Matplotlib's font has Latin, Greek, Cyrillic and more; Pillow's own has Latin alone.
-    from matplotlib import get_data_path
-
-    return ImageFont.truetype(f"{get_data_path()}/fonts/ttf/DejaVuSans.ttf", 13)
-
-
-def _fitting(name: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+def _fitting(name: str, font: ImageFont.FreeTypeFont) -> str:
     if font.getlength(name) <= TEXT:
         return name
     while name and font.getlength(name + "…") > TEXT:
