@@ -9,15 +9,17 @@ from __future__ import annotations
 import random
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from operator import is_
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
+
+from striate.errors import UsageError
 
 PLAIN = frozenset(
     {int, float, bool, str, bytes, complex, type(None), torch.dtype, torch.device, torch.Size}
@@ -43,11 +45,19 @@ def borrowed(
     train: in training form instead, None as it is. dtype: parameters and buffers of floating point cast to it. own: the
     tensors hold copies, so that they may be trained, shuffled or moved; their gradient hooks are silent. Without `own`
     and `dtype` parameters must not be written. Gradients are on, inference mode is off.
+
+    Raises UsageError for a lazy layer that was never run: its weights would be made here, and could not be unmade.
     """
+    refuse_lazy(module)
     parts = list(module.modules())
     modes = [sub.training for sub in parts]
     try:
-        with untouched(parts), random_states(), torch.inference_mode(False), torch.enable_grad():
+        with (
+            untouched(parts),
+            random_states(parts),
+            torch.inference_mode(False),
+            torch.enable_grad(),
+        ):
             if train is not None:
                 for sub in parts:
                     sub.training = train
@@ -82,7 +92,7 @@ def untouched(parts: Iterable[nn.Module]) -> Iterator[None]:
         for held in (sub._parameters, sub._buffers):
             versions.update(
                 (id(t), (t, t._version)) for t in held.values()
-                if t is not None and not t.is_inference()
+                if t is not None and not is_lazy(t) and not t.is_inference()
             )  # fmt: skip
     try:
         yield
@@ -105,14 +115,27 @@ def untouched(parts: Iterable[nn.Module]) -> Iterator[None]:
 
 
 @contextmanager
-def random_states() -> Iterator[None]:
-    """Whatever is drawn inside, torch, numpy and Python draw afterwards as if it had not been."""
+def random_states(parts: Iterable[nn.Module] = ()) -> Iterator[Callable[[], list[str]]]:
+    """Whatever is drawn inside, torch, numpy, Python and the generators that `parts` keep draw afterwards as before.
+
+    Gives a function that lists which of them, torch's own apart, have been drawn from.
+    """
     cpu, python = torch.get_rng_state(), random.getstate()
     numpy = sys.modules.get("numpy")
-    numpy_state = numpy.random.get_state() if numpy is not None else None
+    numpy_state = numpy.random.get_state(legacy=False) if numpy is not None else None
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
+    own = [(g, ask, put, ask()) for sub in parts for g, ask, put in _generators(sub, numpy)]
+
+    def drawn() -> list[str]:
+        found = ["Python's random"] if random.getstate() != python else []
+        if numpy is not None and _differs(numpy.random.get_state(legacy=False), numpy_state):
+            found.append("numpy.random")
+        return found + [
+            f"a {type(g).__name__}" for g, ask, _, state in own if _differs(ask(), state)
+        ]
+
     try:
-        yield
+        yield drawn
     finally:
         torch.set_rng_state(cpu)
         random.setstate(python)
@@ -120,6 +143,36 @@ def random_states() -> Iterator[None]:
             numpy.random.set_state(numpy_state)
         if cuda is not None:
             torch.cuda.set_rng_state_all(cuda)
+        for _, _, put, state in own:
+            put(state)
+
+
+def _generators(
+    sub: nn.Module, numpy: Any
+) -> Iterator[tuple[Any, Callable[[], Any], Callable[[Any], Any]]]:
+    """The generators of random numbers among a submodule's attributes, with how to read and to set their state."""
+    for value in sub.__dict__.values():
+        if type(value) in PLAIN or isinstance(value, (Tensor, *CONTAINERS)):
+            continue
+        if isinstance(value, torch.Generator):
+            yield value, value.get_state, value.set_state
+        elif isinstance(value, random.Random):
+            yield value, value.getstate, value.setstate
+        elif numpy is not None and isinstance(value, numpy.random.Generator):
+            bits = value.bit_generator
+            yield value, lambda b=bits: b.state, lambda s, b=bits: setattr(b, "state", s)  # type: ignore[misc]
+        elif numpy is not None and isinstance(value, numpy.random.RandomState):
+            yield value, lambda v=value: v.get_state(legacy=False), value.set_state  # type: ignore[misc]
+
+
+def _differs(a: Any, b: Any) -> bool:
+    """Whether two states of a generator differ; they are nested dicts, tuples, arrays and tensors."""
+    if isinstance(a, dict):
+        return any(_differs(v, b[k]) for k, v in a.items())
+    if isinstance(a, (tuple, list)):
+        return any(map(_differs, a, b))
+    different = a != b
+    return bool(different.any()) if hasattr(different, "any") else bool(different)
 
 
 def _keep(value: Any, found: list[Kept], seen: set[int], depth: int) -> None:
@@ -149,12 +202,9 @@ def _attributes(value: Any) -> dict[str, Any] | None:
         return None
     root = type(value).__module__.partition(".")[0]
     state = getattr(value, "__dict__", None)
-    own = (
-        isinstance(state, dict)
-        and root not in ("torch", "numpy")
-        and root not in sys.stdlib_module_names
-    )
-    return state if own else None
+    ours = root not in ("torch", "numpy") and root not in sys.stdlib_module_names
+    plain = isinstance(state, dict) and (ours or isinstance(value, SimpleNamespace))
+    return state if plain else None
 
 
 def _put_back(held: Any, copy: Any) -> None:
@@ -184,7 +234,9 @@ def _same(one: dict[Any, Any], other: dict[Any, Any]) -> bool:
 def _lent(module: nn.Module) -> Iterator[None]:
     """Give the buffers the numbers that they had, and the parameters their flags and gradients."""
     kept = [(b, b.detach().clone()) for b in module.buffers() if _holds_numbers(b)]
-    flags = [(p, p.requires_grad, p.grad) for p in module.parameters() if p.is_leaf]
+    flags = [
+        (p, p.requires_grad, p.grad) for p in module.parameters() if not is_lazy(p) and p.is_leaf
+    ]
     try:
         yield
     finally:
@@ -251,6 +303,16 @@ def _copies(parts: Iterable[nn.Module], dtype: torch.dtype | None) -> Iterator[N
                 t.grad = grad
         for notes, copy in hooks:
             _put_back(notes, copy)
+
+
+def refuse_lazy(module: nn.Module) -> None:
+    """Raise UsageError where a lazy layer has no weights yet."""
+    for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+        if is_lazy(tensor):
+            raise UsageError(
+                f"{name} has no numbers yet, because this lazy layer was never run; call module(x) once on one of your "
+                "images first"
+            )
 
 
 def _holds_numbers(t: Tensor) -> bool:

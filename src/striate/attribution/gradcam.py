@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.attribution.gradients import derivative_of
-from striate.attribution.images import as_images
+from striate.attribution.images import as_images, without_history
 from striate.attribution.layers import compute, find_layer, geometry_of, last_map, result, spread
 from striate.attribution.targets import Target, scorer
 from striate.borrow import borrowed
@@ -55,8 +55,7 @@ def grad_cam(
         output = result(
             geometry, module, compute(geometry, module, {value: feature, geometry.inputs[0]: x})
         )
-        clean = output.detach() if isinstance(output, Tensor) else output
-        total = scorer(target, clean)(output).sum()
+        total = scorer(target, without_history(output))(output).sum()
         slope = derivative_of(total, feature)
         weights = slope.mean((2, 3), keepdim=True)
         maps = (weights * feature.detach()).sum(1).clamp(min=0)

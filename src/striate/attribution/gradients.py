@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from striate.attribution.images import as_images, output_of
+from striate.attribution.images import as_images, output_of, without_history
 from striate.attribution.targets import Score, Target, scorer
 from striate.borrow import borrowed
 from striate.errors import UsageError
@@ -23,7 +23,7 @@ def gradient(module: nn.Module, images: Tensor, target: Target) -> Tensor:
     """The derivative of the target's score by every pixel (Simonyan et al. 2013; seed 002): (N, C, H, W)."""
     x = as_images(module, images)
     with borrowed(module):
-        return derivative(module, x, lambda output: scorer(target, output.detach())(output))
+        return derivative(module, x, lambda output: scorer(target, without_history(output))(output))
 
 
 def gradient_x_input(module: nn.Module, images: Tensor, target: Target) -> Tensor:
@@ -122,7 +122,15 @@ def derivative(module: nn.Module, x: Tensor, score: Callable[[Tensor], Tensor]) 
 def derivative_of(total: Tensor, x: Tensor, *, keep: bool = False) -> Tensor:
     """The derivative of one number by x. Raises UsageError where none gets through."""
     if total.requires_grad:
-        (found,) = torch.autograd.grad(total, x, retain_graph=keep, allow_unused=True)
+        try:
+            (found,) = torch.autograd.grad(total, x, retain_graph=keep, allow_unused=True)
+        except (
+            RuntimeError
+        ) as error:  # a function without a derivative, a checkpoint that forbids it
+            text = " ".join(str(error).split())[:200]
+            raise UsageError(
+                f"no gradient can be taken through the network: {text}; explain it by occlusion"
+            ) from error
         if found is not None:
             return found.detach()
     raise UsageError(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from striate.errors import StriateError, UsageError
+from striate.geometry import leaves_of, map_tensors, own_words
 
 
 def as_images(module: nn.Module, images: Tensor) -> Tensor:
@@ -43,6 +45,11 @@ def as_images(module: nn.Module, images: Tensor) -> Tensor:
     return images
 
 
+def without_history(output: Any) -> Any:
+    """What a network gives, with its tensors cut off from autograd."""
+    return map_tensors(output, Tensor.detach)
+
+
 def output_of(module: nn.Module, images: Tensor) -> Any:
     """What `module` gives for images; a dict with the entry "out" (torchvision's segmenters) gives that.
 
@@ -50,14 +57,17 @@ def output_of(module: nn.Module, images: Tensor) -> Any:
     """
     try:
         found = module(images)
-    except (RuntimeError, ValueError, TypeError, AssertionError, IndexError) as error:
-        text = " ".join(str(error).split())[:300] or type(error).__name__
-        size = "x".join(map(str, images.shape))
-        raise StriateError(
-            f"the network refuses images of {size}: {text}; give the size and the channels that it was made for"
-        ) from error
+    except StriateError:
+        raise
+    except Exception as error:
+        raise StriateError(own_words(error, "the network", tuple(images.shape))) from error
     if isinstance(found, dict) and isinstance(found.get("out"), Tensor):
         found = found["out"]
+    for leaf in leaves_of(found):
+        if isinstance(leaf, np.ndarray):
+            raise UsageError(
+                "the network returns NumPy arrays, through which no score can be followed; return tensors"
+            )
     if isinstance(found, Tensor) and not bool(torch.isfinite(found).all()):
         broken = [n for n, p in module.state_dict().items() if not bool(torch.isfinite(p).all())]
         where = f"its {broken[0]} is not finite" if broken else "numbers overflow inside"

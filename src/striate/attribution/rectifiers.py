@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from striate.attribution import graph
 from striate.attribution.gradients import derivative_of
-from striate.attribution.images import as_images, output_of
+from striate.attribution.images import as_images, output_of, without_history
 from striate.attribution.names import layers_of
 from striate.attribution.targets import Target, scorer
 from striate.borrow import borrowed
@@ -51,7 +51,7 @@ def ruled(module: nn.Module, images: Tensor, target: Target, rule: str) -> Tenso
     with borrowed(module):
         x = x.requires_grad_()
         output = output_of(module, x)
-        total = scorer(target, _detached(output))(output).sum()
+        total = scorer(target, without_history(output))(output).sum()
         return backward(total, x, rule, lambda: layers_of(module, x))
 
 
@@ -147,7 +147,3 @@ TABLES: dict[str, Callable[[graph.Node], graph.Rule | None]] = {
     "deconvnet": rectified,
     "deconvnet-switches": as_zeiler_and_fergus,
 }
-
-
-def _detached(output: Any) -> Any:
-    return output.detach() if isinstance(output, Tensor) else output

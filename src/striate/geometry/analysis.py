@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
@@ -14,8 +15,9 @@ from striate.geometry.layout import image, plain
 from striate.geometry.record import BOOKKEEPING, Record, Value, Visit
 from striate.geometry.rules import decide
 from striate.geometry.rules.site import Operand, Site
-from striate.geometry.schema import facts
+from striate.geometry.schema import draws, facts
 from striate.geometry.tape import Tape
+from striate.geometry.tape_records import Call
 
 
 def analyse(
@@ -25,8 +27,12 @@ def analyse(
     outputs: list[int | None],
     rest: tuple[Any, ...],
     tree: pytree.TreeSpec,
+    chances: Sequence[str] = (),
 ) -> Geometry:
-    """Apply the rules to every call of the tape that a result or a cost depends on."""
+    """Apply the rules to every call of the tape that a result or a cost depends on.
+
+    chances: what drew random numbers besides the calls, in words.
+    """
     slots, calls = tape.slots, tape.calls
     first = slots[0]
     axes = max(len(first.shape) - 2, 0)
@@ -123,6 +129,7 @@ def analyse(
             ensure_source(leaf)
     names = _names(tape, runs)
     records = [Record(i, n, *row) for i, (n, row) in enumerate(zip(names, rows, strict=True))]
+    drawn = [r for r in records if r.live and _draws(calls[r.call])]
     return Geometry(
         values=tuple(values),
         records=tuple(records),
@@ -137,7 +144,12 @@ def analyse(
         training=module.training,
         total_params=sum(sizes.values()),
         unused_params=tuple(sorted(set(sizes) - claimed)),
+        chance=(*[f"{r.name} ({tape.visits[r.visit].kind})" for r in drawn], *chances),
     )
+
+
+def _draws(call: Call) -> bool:
+    return facts(call.target).seeded and draws(call.target, call.args, call.kwargs)
 
 
 def _used(tape: Tape, outputs: list[int | None]) -> set[int]:

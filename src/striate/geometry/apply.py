@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from striate.borrow import refuse_lazy
 from striate.errors import GeometryError, UsageError
 from striate.geometry.box import Box, contains
 from striate.geometry.geometry import Geometry
@@ -77,6 +78,7 @@ class Weights:
     """Finds the tensors of a module that a geometry's values name."""
 
     def __init__(self, geometry: Geometry, module: nn.Module) -> None:
+        refuse_lazy(module)
         self.geometry = geometry
         self.named: dict[str, Tensor] = {
             **dict(module.named_buffers(remove_duplicate=False)),
@@ -90,14 +92,19 @@ class Weights:
         value = self.geometry.values[index]
         found = self.named.get(value.name)
         if found is None and value.data is not None:
-            found = torch.tensor(value.data, dtype=value.dtype, device=self.device).reshape(
-                value.shape
-            )
+            found = value.data.tensor(value.shape, value.dtype, self.device)
         if found is None and value.source == "constant":
             owner: Any = self.module
             for part in value.name.split("."):
                 owner = getattr(owner, part, None)
             found = owner if isinstance(owner, Tensor) else None
+        if found is None and value.name.startswith("constant ") and value.source == "constant":
+            size = "x".join(map(str, value.shape))
+            raise GeometryError(
+                f"the network computes with {size} numbers that a trace cannot know: it keeps them in a cache outside the "
+                "module, or they are too many to write down; make them in forward from x.shape with torch operations on "
+                "x.device, or hold them in a buffer"
+            )
         if found is None or tuple(found.shape) != value.shape:
             raise GeometryError(
                 f"the module has no tensor {value.name!r} of shape {value.shape}; "

@@ -25,6 +25,7 @@ class Geometry:
         `rest`); `tree` rebuilds the tuple, list or dict that the module returned.
     total_params: parameters of the module, each counted once, used or not.
     axes: how many spatial axes the input has; batch: its batch size as traced.
+    chance: the operations that draw random numbers on which a result depends, by name.
     """
 
     values: tuple[Value, ...]
@@ -40,6 +41,7 @@ class Geometry:
     training: bool
     total_params: int
     unused_params: tuple[str, ...]
+    chance: tuple[str, ...] = ()
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:

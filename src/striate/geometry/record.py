@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from striate.geometry.box import Box
+from striate.geometry.constant import Constant
 from striate.geometry.layout import Layout
 from striate.geometry.relation import EMPTY, All, Interval, Point, Relation
 
@@ -45,7 +46,7 @@ class Value:
     extents: size along each spatial axis of the input, None where the value has no such axis.
     source: "record" if `Geometry.records[producer]` makes it, else what it is; `name` is then its qualified name.
     varies: whether it depends on the network's input at all.
-    data: the numbers (flat) of a small constant that belongs to no module.
+    data: the numbers of a constant that the module does not hold under a name.
     """
 
     index: int
@@ -57,7 +58,7 @@ class Value:
     name: str
     producer: int | None
     varies: bool
-    data: tuple[Any, ...] | None = None
+    data: Constant | None = None
 
     @property
     def full(self) -> Box:

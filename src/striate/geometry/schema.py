@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch._ops import OpOverload, OpOverloadPacket
@@ -24,6 +26,8 @@ class Facts:
     writes: tuple[int | str, ...]
     functional: OpOverload
     returns_written: bool
+    composite: bool  # made of other operations, which torch shows instead except in inference mode
+    seeded: bool  # may draw random numbers
 
 
 _FACTS: dict[OpOverload, Facts] = {}
@@ -53,6 +57,10 @@ def facts(target: OpOverload) -> Facts:
         writes=tuple(writes),
         functional=functional,
         returns_written=any(a.is_write for a in aliased),
+        composite=target.has_kernel_for_dispatch_key(
+            torch._C.DispatchKey.CompositeImplicitAutograd
+        ),
+        seeded=torch.Tag.nondeterministic_seeded in target.tags,
     )
     _FACTS[target] = known
     return known
@@ -69,6 +77,25 @@ def _twin(target: OpOverload, packet: OpOverloadPacket | None) -> OpOverload | N
         if [(a.name, str(a.type)) for a in found._schema.arguments] == wanted:
             return found
     return None
+
+
+RATES = frozenset({"p", "dropout_p", "dropout"})
+SWITCHES = frozenset({"train", "training", "is_training"})
+
+
+def draws(target: OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Whether a call draws random numbers: torch marks those that can; a rate of 0 and evaluation form draw none."""
+    if not facts(target).seeded:
+        return False
+    for place, argument in enumerate(target._schema.arguments):
+        given = (
+            args[place] if place < len(args) else kwargs.get(argument.name, argument.default_value)
+        )
+        if argument.name in RATES and isinstance(given, (int, float)) and given == 0:
+            return False
+        if argument.name in SWITCHES and given is False:
+            return False
+    return True
 
 
 FACTORIES: dict[str, OpOverload] = {

@@ -1,8 +1,8 @@
 """The tape: one forward pass on meta tensors, written down ATen call by ATen call in single-assignment form.
 
-Parameters and inputs are replaced by meta tensors where a call takes them, so no weight is copied, moved or changed and
-no arithmetic runs. A tensor that the forward pass makes itself on a real device out of numbers alone (an index table,
-a drop rate) stays real: it is small, and models branch on it.
+Parameters and inputs are replaced by stand-ins without data (on meta, or dressed: see `Dress`) where a call takes them,
+so no weight is copied, moved or changed and no arithmetic runs. A tensor that the forward pass makes itself on a real
+device out of numbers alone (an index table, a drop rate) stays real: it is small, and models branch on it.
 
 In-place calls and views are resolved to values: every tensor is an `Entry` that knows its value, and a view also
 knows the tensor it looks at. Writing through a view makes a new value for each tensor up to the base (by the scatter
@@ -20,14 +20,14 @@ from torch import Tensor
 from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from striate.geometry.constant import Constant
+from striate.geometry.dress import Dress, in_autocast, is_blank
 from striate.geometry.record import Ref
-from striate.geometry.schema import DATA_DEPENDENT, FACTORIES, Facts, facts
+from striate.geometry.schema import DATA_DEPENDENT, FACTORIES, Facts, draws, facts
 from striate.geometry.shapes import FAST, META, stand_in
 from striate.geometry.tape_records import Call, Entry, Slot, Visit
 
-LITERAL = 4096  # the most numbers of a nameless constant that a value keeps
-
-
+LITERAL = 4096  # the most numbers of a constant under a name that a value keeps
 PLAIN = frozenset({int, float, bool, type(None)})  # most arguments, told at once
 REFS = tuple(map(Ref, range(64)))  # most calls take fewer tensors
 
@@ -41,11 +41,21 @@ class UnfollowedError(Exception):
 
 
 class Tape(TorchDispatchMode):
-    """Records the calls made under it. `names` maps the id of a module's tensor to (source, qualified name, tensor)."""
+    """Records the calls made under it.
 
-    def __init__(self, names: dict[int, tuple[str, str, Tensor]]) -> None:
+    names: the id of a module's tensor -> (source, qualified name, tensor). dress: makes stand-ins that have a device; they
+    are on meta if not given. misled: whether something happened that stand-ins on meta do not follow.
+    """
+
+    def __init__(
+        self, names: dict[int, tuple[str, str, Tensor]], dress: Dress | None = None
+    ) -> None:
         super().__init__()
         self.names = names
+        self.dress = dress
+        self.misled = False
+        self.chanced: set[int] = set()  # values that depend on random numbers
+        self.chances: list[int] = []  # visits that decided by such a value
         self.slots: list[Slot] = []
         self.calls: list[Call] = []
         self.visits: list[Visit] = [Visit("", "", None, 1)]
@@ -58,7 +68,7 @@ class Tape(TorchDispatchMode):
 
     def source(self, tensor: Tensor, source: str, name: str, data: Any = None) -> Entry:
         """Take in a tensor that no call made; two tensors of one name share one value."""
-        meta = tensor if tensor.device == META else stand_in(tensor)
+        meta = tensor if is_blank(tensor) else self.stand_in(tensor)
         value = self.named.get(name)
         if value is None:
             value = len(self.slots)
@@ -74,20 +84,51 @@ class Tape(TorchDispatchMode):
         if known is not None:
             return known
         source, name, _ = self.names.get(id(tensor), ("constant", "", tensor))
-        data = None
-        if source == "constant" and tensor.device != META and tensor.numel() <= LITERAL:
-            data = tuple(tensor.reshape(-1).tolist())
         if not name:
-            name = f"constant {len(self.slots)}"
-        return self.source(tensor, source, name, data)
+            return self.fresh(tensor)
+        small = source == "constant" and not is_blank(tensor) and tensor.numel() <= LITERAL
+        return self.source(tensor, source, name, Constant.of(tensor) if small else None)
 
-    def fresh(self, tensor: Tensor) -> None:
-        """Take in numbers that the forward pass wrote down itself: `torch.tensor([...])`."""
-        known = tensor.device != META and tensor.numel() <= LITERAL
-        data = tuple(tensor.reshape(-1).tolist()) if known else None
+    def fresh(self, tensor: Tensor) -> Entry:
+        """Take in numbers that the forward pass wrote down itself, by `torch.tensor([...])` or NumPy, or had in a cache."""
+        blank = is_blank(tensor)
+        if blank:
+            for other in self.entries.values():  # the same memory under another class
+                if other.tensor.shape == tensor.shape and _same_memory(other.tensor, tensor):
+                    self.entries[id(tensor)] = entry = Entry(
+                        self.read(other), other.root.version, tensor, other.meta, parent=other,
+                        via=(torch.ops.aten.alias.default, (REFS[0],), {}, 0),
+                    )  # fmt: skip
+                    return entry
+            self.misled = True  # left in a cache by an earlier trace
+        data = None if blank else Constant.of(tensor)
         entry = self.source(tensor, "constant", f"constant {len(self.slots)}", data)
-        if tensor.device != META:
+        if not blank:
             entry.meta, entry.real, entry.foreign = None, True, False
+        return entry
+
+    def stand_in(self, tensor: Tensor) -> Tensor:
+        """A tensor without data in the place of a real one."""
+        return stand_in(tensor) if self.dress is None else self.dress.stand_in(tensor)
+
+    def known(self, value: int) -> Tensor | None:
+        """The numbers of a value that depends on no input and no chance, None for others."""
+        slot = self.slots[value]
+        if value in self.chanced or slot.source == "input":
+            return None
+        if slot.call is None:
+            found = next((e.tensor for e in self.entries.values() if e.value == value), None)
+            return None if found is None or is_blank(found) else found
+        call = self.calls[slot.call]
+        inputs = [self.known(i) for i in call.inputs]
+        if any(t is None for t in inputs):
+            return None
+        device = next((t.device for t in inputs if t is not None), torch.device("cpu"))
+        kwargs = {k: _filled(v, inputs) for k, v in call.kwargs.items()}
+        if kwargs.get("device") is not None:
+            kwargs["device"] = device
+        out = call.target(*_filled(call.args, inputs), **kwargs)
+        return out[slot.which] if isinstance(out, (tuple, list)) else out
 
     def read(self, entry: Entry) -> int:
         """The value of a tensor now; a view of something written since is taken again."""
@@ -169,6 +210,11 @@ class Tape(TorchDispatchMode):
     def add(self, call: int, shape: tuple[int, ...], dtype: torch.dtype, which: int) -> int:
         value = len(self.slots)
         self.slots.append(Slot(shape, dtype, call, which))
+        made = self.calls[call]
+        if (facts(made.target).seeded and draws(made.target, made.args, made.kwargs)) or (
+            self.chanced and not self.chanced.isdisjoint(made.inputs)
+        ):
+            self.chanced.add(value)
         self.calls[call].outputs.append(value)
         return value
 
@@ -182,7 +228,17 @@ class Tape(TorchDispatchMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
+        if func.namespace == "prim":  # the device of a dressed tensor
+            return func(*args, **kwargs)
         known = facts(func)
+        if known.composite and torch.is_inference_mode_enabled():
+            with self:
+                return func.decompose(*args, **kwargs)
+        if known.name == "_convolution":  # in what torch.jit.trace wrote
+            func, args = torch.ops.aten.convolution.default, args[:9]
+            known = facts(func)
+        if self.dress is None and in_autocast():
+            self.misled = True
         if known.name.startswith("lift") and id(args[0]) not in self.entries:
             self.fresh(args[0])
         taken: list[Entry] = []
@@ -190,12 +246,16 @@ class Tape(TorchDispatchMode):
         named = dict(zip(kwargs, self._template(kwargs.values(), taken), strict=True))
         stays_real = bool(taken) and all(e.real for e in taken)
 
-        if known.name in DATA_DEPENDENT and not stays_real:
-            if known.name == "_local_scalar_dense" and len(taken) == 1:
-                entry = taken[0]  # a model may read its own parameter: its value is known
-                if entry.foreign and entry.root.version == 0 and entry.tensor.device != META:
-                    return func(entry.tensor)
-            raise DataDependentError(known.name)
+        if known.name in DATA_DEPENDENT:
+            values = [self.read(e) for e in taken]
+            if not self.chanced.isdisjoint(values):
+                self.chances.append(self.stack[-1])
+            if not stays_real:  # a model may read its own parameters: their values are known
+                numbers = [self.known(i) for i in values]
+                if any(n is None for n in numbers):
+                    raise DataDependentError(known.name)
+                named = {k: _filled(v, numbers) for k, v in named.items()}
+                return func(*_filled(template, numbers), **named)
         if known.name == "as_strided" and known.writes and _only_strides(args):
             return args[0]
         if known.name == "as_strided" and not _in_order(args[0]):
@@ -206,16 +266,19 @@ class Tape(TorchDispatchMode):
         if taken and not stays_real:
             run_args = self._run(args)
             run_kwargs = dict(zip(kwargs, self._run(kwargs.values()), strict=True))
-            if run_kwargs.get("device") is not None:
+            if run_kwargs.get("device") is not None and self.dress is None:
                 run_kwargs = {**run_kwargs, "device": META}
         else:
             run_args, run_kwargs = list(args), kwargs
         inputs = tuple([self.read(e) for e in taken])
-        fast = FAST.get(func)
+        fast = FAST.get(func) if self.dress is None else None
         out: Any = fast(run_args, run_kwargs) if fast is not None and not stays_real else None
         if out is None:
             try:
-                out = func(*run_args, **run_kwargs)
+                if self.dress is not None and not taken:
+                    out = self.dress.made(func, run_args, run_kwargs)
+                else:
+                    out = func(*run_args, **run_kwargs)
             except Exception:
                 self.failed = self._told(known.name, func, inputs, template)
                 raise
@@ -279,7 +342,7 @@ class Tape(TorchDispatchMode):
             elif isinstance(value, Tensor):
                 entry = self.entries[id(value)]
                 if entry.meta is None:
-                    entry.meta = stand_in(value)
+                    entry.meta = self.stand_in(value)
                 found.append(entry.meta)
             elif isinstance(value, (list, tuple)):
                 found.append(self._run(value))
@@ -297,7 +360,7 @@ class Tape(TorchDispatchMode):
         named: dict[str, Any],
     ) -> None:
         value = self.add(call, tuple(tensor.shape), tensor.dtype, which)
-        real = tensor.device != META
+        real = not is_blank(tensor)
         if parent is None:
             entry = Entry(value, 0, tensor, None if real else tensor, real=real)
         else:
@@ -365,6 +428,20 @@ def _only_strides(args: tuple[Any, ...]) -> bool:
 def _in_order(x: Tensor) -> bool:
     """Whether the entries lie in memory one after the other, as those of a value do when it is computed again."""
     return bool(x.is_contiguous() and x.storage_offset() == 0)
+
+
+def _same_memory(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors without data are one, seen as different classes."""
+    if a.dtype != b.dtype or a.stride() != b.stride() or a.storage_offset() != b.storage_offset():
+        return False
+    return a.untyped_storage()._cdata == b.untyped_storage()._cdata
+
+
+def _filled(value: Any, tensors: Sequence[Tensor | None]) -> Any:
+    """Arguments with tensors where their `Ref`s stood."""
+    if isinstance(value, tuple):
+        return [_filled(v, tensors) for v in value]
+    return tensors[value.position] if isinstance(value, Ref) else value
 
 
 def _numel(shape: tuple[int, ...]) -> int:

@@ -7,21 +7,27 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import chain
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
-from torch.utils import _pytree as pytree
+from torch.nn.modules.lazy import LazyModuleMixin
+from torch.nn.parameter import is_lazy
+from torch.utils._python_dispatch import _disable_current_modes
 
 from striate.borrow import random_states, untouched
-from striate.errors import GeometryError, UsageError
+from striate.errors import UsageError
 from striate.geometry.analysis import analyse
+from striate.geometry.dress import Dress, one_kernel_each
 from striate.geometry.geometry import Geometry
+from striate.geometry.leaks import take_back
+from striate.geometry.outputs import flatten, leaves_of
+from striate.geometry.refusal import fits_badly, refusal, refuse_misfit
 from striate.geometry.shapes import stand_in
-from striate.geometry.tape import META, DataDependentError, Tape, UnfollowedError
+from striate.geometry.tape import META, Tape
 from striate.geometry.tape_records import Visit
 
 Shape = Sequence[int]
@@ -54,36 +60,91 @@ def _trace(module: nn.Module, inputs: Inputs) -> Geometry:
             f"trace takes a torch.nn.Module, got {type(module).__name__}; wrap a function in a module's forward"
         )
     args, kwargs = _inputs(module, inputs)
+    refuse_misfit(module, args, kwargs)
     parts: Parts = {}
     for path, sub in module.named_modules(remove_duplicate=False):
         parts.setdefault(id(sub), (sub, []))[1].append(path)
     names = _tensors(parts)
-    tape = Tape(names)
-    for place, tensor in enumerate([*args, *kwargs.values()]):
-        tape.source(tensor, "input", f"input {place}" if place else "input")
-    paths = _Paths(module, parts, tape)
-    modules = [sub for sub, _ in parts.values()]
-    with untouched(modules), random_states(), torch.no_grad(), paths.watch():
-        _rnn_weights(parts, names)
-        try:
-            with warnings.catch_warnings(), _not_compiled(), tape:
-                warnings.simplefilter("ignore")  # the module's own advice belongs to a real run
-                result = module(*args, **kwargs)
-        except DataDependentError as stop:
-            raise GeometryError(
-                f"{paths.where()} decides by the data ({stop.args[0]}), which a trace without data cannot follow; "
-                "trace the parts before and after it, or give that step a fixed size"
-            ) from stop
-        except UnfollowedError as stop:
-            raise GeometryError(f"{paths.where()} {stop.args[0]}") from stop
-        except Exception as error:
-            raise _refused(error, paths.where(), [*args, *kwargs.values()], tape.failed) from error
-    leaves, tree = pytree.tree_flatten(result)
+    device = _device(module)
+    run = _Run(module, parts, names, args, kwargs, None)
+    if device.type != "meta" and (run.tape.misled or run.may_be_misled):
+        again = _Run(module, parts, _tensors(parts), args, kwargs, device)
+        if again.error is None or run.error is None or not again.unsupported:
+            run = again
+    elif run.tape.dress is None and run.leaks():  # now the caches get real numbers
+        run = _Run(module, parts, _tensors(parts), args, kwargs, device)
+    run.leaks()
+    if run.error is not None:
+        given = [tuple(t.shape) for t in [*args, *kwargs.values()]]
+        raise refusal(module, run.error, run.where, given, run.tape.failed) from run.error
+    leaves, tree = flatten(run.result)
     outputs: list[int | None] = [
-        tape.read(tape.entry(leaf)) if isinstance(leaf, Tensor) else None for leaf in leaves
+        run.tape.read(run.tape.entry(leaf)) if isinstance(leaf, Tensor) else None for leaf in leaves
     ]
     rest = tuple([None if isinstance(leaf, Tensor) else leaf for leaf in leaves])
-    return analyse(tape, module, len(args) + len(kwargs), outputs, rest, tree)
+    return analyse(run.tape, module, len(args) + len(kwargs), outputs, rest, tree, run.chances)
+
+
+def _device(module: nn.Module) -> torch.device:
+    held = chain(module.parameters(), module.buffers())
+    return next((t.device for t in held), torch.device("cpu"))
+
+
+class _Run:
+    """One forward pass under a tape: on meta tensors, or on tensors dressed for a device.
+
+    result: what the module returned, or error: what it raised, and where. chances: who drew random numbers that no
+    operation of torch shows.
+    """
+
+    def __init__(
+        self, module: nn.Module, parts: Parts, names: dict[int, tuple[str, str, Tensor]],
+        args: list[Tensor], kwargs: dict[str, Tensor], device: torch.device | None,
+    ) -> None:  # fmt: skip
+        dress = None if device is None else Dress()
+        self.tape = tape = Tape(names, dress)
+        self.result: Any = None
+        self.error: Exception | None = None
+        if dress is not None:
+            assert device is not None
+            args = [dress.empty(t, device) for t in args]
+            kwargs = {k: dress.empty(t, device) for k, t in kwargs.items()}
+        for place, tensor in enumerate([*args, *kwargs.values()]):
+            tape.source(tensor, "input", f"input {place}" if place else "input")
+        paths = _Paths(module, parts, tape)
+        modules = [sub for sub, _ in parts.values()]
+        alike = nullcontext() if dress is None else one_kernel_each()
+        with untouched(modules), random_states(modules) as drawn, torch.no_grad(), paths.watch():
+            _lazy_weights(parts, names, dress is None)
+            if dress is None:
+                _rnn_weights(parts, names)
+            try:
+                with warnings.catch_warnings(), _not_compiled(), alike, tape:
+                    warnings.simplefilter("ignore")  # the module's own advice belongs to a real run
+                    self.result = module(*args, **kwargs)
+            except Exception as error:
+                self.error = error
+            foreign = drawn()
+        self.where = paths.where()
+        visits = [tape.visits[v] for v in dict.fromkeys(tape.chances)]
+        self.chances = [f"{v.path} ({v.kind})" if v.path else v.kind for v in visits]
+        self.chances += [f"{type(module).__name__} (with {name})" for name in foreign]
+
+    @property
+    def may_be_misled(self) -> bool:
+        """Whether it failed, and not because shapes do not fit."""
+        return self.error is not None and not (self.tape.failed and fits_badly(self.error))
+
+    def leaks(self) -> bool:
+        """Take tensors without data out of caches outside the module; whether there were any."""
+        if self.error is not None:
+            return False
+        return take_back(self.tape, {id(t) for t in leaves_of(self.result)})
+
+    @property
+    def unsupported(self) -> bool:
+        """Whether it failed for a reason of torch's fake tensors, not of the module."""
+        return type(self.error).__module__.startswith("torch._subclasses")
 
 
 def _inputs(module: nn.Module, inputs: Inputs) -> tuple[list[Tensor], dict[str, Tensor]]:
@@ -164,6 +225,9 @@ class _Paths:
         path = self._path(module)
         if path is None:
             return
+        if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params():
+            with _disable_current_modes():  # its first weights are no operations of the network
+                module.initialize_parameters(*args)
         tape = self.tape
         number = self.counts.get(path, 0) + 1
         self.counts[path] = number
@@ -205,22 +269,6 @@ class _Paths:
         return f"{visit.path} ({kind})" if visit.path else kind
 
 
-def _refused(error: Exception, where: str, args: list[Tensor], call: str) -> GeometryError:
-    text = " ".join(str(error).split()) or type(error).__name__
-    if "meta" in text.lower() and isinstance(error, (RuntimeError, NotImplementedError, TypeError)):
-        reason = text.split(". ")[0][:160]
-        return GeometryError(
-            f"{where} needs the data itself, which a trace without data does not have ({reason}); "
-            "trace the parts before and after it, or replace that step"
-        )
-    shape = " and ".join("x".join(map(str, a.shape)) for a in args)
-    hint = "give the input shape that the network was made for"
-    if len(args) == 1 and args[0].dim() == 3:
-        first = ", ".join(map(str, args[0].shape))
-        hint += f", with the number of images first: (1, {first})"
-    return GeometryError(f"{where} refuses an input of {shape}: {call}{text}; {hint}")
-
-
 @contextmanager
 def _not_compiled() -> Iterator[None]:
     """Modules of `torch.compile` run operation by operation; where torch's compiler is not loaded there are none."""
@@ -241,6 +289,19 @@ def _no_collection() -> Iterator[None]:
     finally:
         if was:
             gc.enable()
+
+
+def _lazy_weights(parts: Parts, names: dict[int, tuple[str, str, Tensor]], meta: bool) -> None:
+    """Lazy layers that were never run get shapes from the trace, on weights of its own; `untouched` puts theirs back."""
+    for sub, _ in parts.values():
+        for held in (sub._parameters, sub._buffers):
+            for name, tensor in held.items():
+                if tensor is not None and is_lazy(tensor):
+                    device = META if meta else tensor.device
+                    fresh = type(tensor)(device=device, dtype=tensor.dtype)  # type: ignore[call-arg]
+                    source, path, _ = names.pop(id(tensor))
+                    names[id(fresh)] = (source, path, fresh)
+                    held[name] = fresh  # type: ignore[assignment]
 
 
 def _rnn_weights(parts: Parts, names: dict[int, tuple[str, str, Tensor]]) -> None:

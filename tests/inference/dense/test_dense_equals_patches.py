@@ -316,7 +316,7 @@ def test_bad_input() -> None:
         striate.dense(nn.Conv2d(2, 4, 3), image, window=20)
     with pytest.raises(
         UsageError,
-        match=r"draws random numbers, so scores of the same patch differ; call module.eval",
+        match=r"draws random numbers, so no two runs of the same image agree; call module.eval",
     ):
         striate.dense(nn.Sequential(nn.Dropout(), module), image, window=20)
     with pytest.raises(UsageError, match="takes statistics over the batch"):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.errors import GeometryError, UsageError
-from striate.geometry import Crop, Geometry, Weights, apply, trace
+from striate.geometry import Crop, Geometry, Weights, apply, refuse_chance, trace
 from striate.geometry.box import volume
 from striate.geometry.rules.normalisation import BatchNorm
 from striate.inference.dense.maps import Pair
@@ -31,9 +31,6 @@ TOGETHER = (
 )  # bytes of what patches compute for themselves beside the maps: in small batches its many steps are slow
 WORTH = 0.9  # maps are made where they take less than this share of the patches' multiply-adds
 COPIES = 3  # tensors of a map's size that an operation may hold while it runs
-RANDOM = frozenset(
-    {"native_dropout", "bernoulli", "rand_like", "randn_like", "uniform", "normal_functional"}
-)
 
 
 class Dense:
@@ -80,6 +77,7 @@ class Dense:
         self.dtype = dtype or own
         self.geometry: Geometry = trace(module, (1, channels, *self.window))
         self._refuse()
+        refuse_chance(self.geometry, module)
         self.sharing = Sharing(self.geometry, self.stride, image=padding == "image")
         stuck = next(
             (r for r in self.sharing.single if getattr(r.plan, "mixes_batch", False)), None
@@ -158,10 +156,10 @@ class Dense:
             batchwise = record.op == "native_batch_norm" and bool(record.args[5])
             if batchwise and isinstance(record.plan, BatchNorm):
                 batchwise = not record.plan.each
-            if batchwise or record.op in RANDOM:
-                what = "takes statistics over the batch" if batchwise else "draws random numbers"
+            if batchwise:
                 raise UsageError(
-                    f"{record.name} {what}, so scores of the same patch differ; call module.eval() first"
+                    f"{record.name} takes statistics over the batch, so scores of the same patch differ; "
+                    "call module.eval() first"
                 )
 
     def _refuse_fixed(self) -> None:

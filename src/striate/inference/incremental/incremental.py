@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from striate.borrow import borrowed
 from striate.errors import UsageError
-from striate.geometry import Geometry, trace
+from striate.geometry import Geometry, refuse_chance, trace
 from striate.inference.apart import Images
 from striate.inference.incremental.cache import Cache, run_whole
 from striate.inference.incremental.classes import classes, unite
@@ -360,6 +360,7 @@ def _lowered(module: nn.Module, image: Tensor, dtype: torch.dtype | None) -> Net
         else:
             with borrowed(module, train=None, dtype=dtype):
                 geometry = trace(module, example)
+    refuse_chance(geometry, module)
     with torch.inference_mode():
         return lower(geometry, module, dtype)
 

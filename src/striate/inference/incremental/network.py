@@ -28,8 +28,6 @@ from striate.inference.incremental.kernel import Kernel
 
 MEANS = (AdaptivePool, Reduce)
 CHEAP = (View, Permute, Copy, Take, Pointwise)
-RANDOM = frozenset({"native_dropout", "dropout", "feature_dropout", "bernoulli", "rrelu_with_noise",
-                    "rrelu_with_noise_functional", "rand_like", "randn_like", "uniform", "normal_functional"})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +121,7 @@ def lower(
     """Turn records into nodes, with weights folded and packed.
 
     dtype: what weights and constants are cast to; as they are if None. until: the record to stop in front of.
-    Raises UsageError for a network that draws random numbers or takes statistics over the batch.
+    Raises UsageError for a network that takes statistics over the batch.
     """
     weights = Weights(geometry, module)
     constants: dict[int, Tensor] = {}
@@ -208,10 +206,10 @@ def _refuse_modes(geometry: Geometry, record: Record) -> None:
         and any(BATCH in d for d in geometry.values[record.inputs[0]].layout[:1])
         and not getattr(record.plan, "each", False)
     )
-    if trained or (record.op in RANDOM and geometry.training):
-        what = "takes statistics over the batch" if trained else "draws random numbers"
+    if trained:
         raise UsageError(
-            f"{record.name} {what}, so scores of the same image differ from run to run; call module.eval() first"
+            f"{record.name} takes statistics over the batch, so scores of the same image differ from run to run; "
+            "call module.eval() first"
         )
 
 

@@ -13,9 +13,8 @@ from math import prod
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
-from striate.geometry import Box
+from striate.geometry import Box, leaves_of
 from striate.geometry.layout import dim_of_axis
 from striate.inference.tiled.comparing import MOST, ROUNDING, Difference, difference, tolerance
 from striate.inference.tiled.costs import HEAP, MOVE
@@ -142,7 +141,7 @@ class Check:
             result = self.module(x)
         except Exception:  # a network made for one size says so in any way
             return None
-        return [t if isinstance(t, Tensor) else None for t in pytree.tree_leaves(result)]
+        return [t if isinstance(t, Tensor) else None for t in leaves_of(result)]
 
     def _judged(
         self,

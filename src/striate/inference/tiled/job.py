@@ -12,10 +12,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
 from striate.errors import ExactnessError, GeometryError, StriateError, UsageError
-from striate.geometry import Box, Geometry, trace
+from striate.geometry import Box, Geometry, leaves_of, refuse_chance, trace
 from striate.geometry.layout import BATCH, axis_atom
 from striate.geometry.rules.convolution import Convolve, ConvolveTransposed
 from striate.geometry.rules.normalisation import BatchNorm
@@ -49,9 +48,6 @@ READING = {
     False: 3.0,
 }  # tensors that live while a crop is read: by our own steps, by a caller's
 CHECK = 500_000_000  # bytes that a check may take where no limit was given
-RANDOM = frozenset(
-    {"native_dropout", "bernoulli", "rand_like", "randn_like", "uniform", "normal_functional"}
-)
 
 
 class Tiled:
@@ -326,7 +322,7 @@ class Tiled:
             axes=self.geometry.axes,
         )  # fmt: skip
         result = job.run(check=False)
-        return [t if isinstance(t, Tensor) else None for t in pytree.tree_leaves(result)]
+        return [t if isinstance(t, Tensor) else None for t in leaves_of(result)]
 
     @property
     def _final(self) -> Walk:
@@ -414,10 +410,7 @@ def _refuse_chance(geometry: Geometry, module: nn.Module) -> None:
                 raise GeometryError(
                     f"{record.name} is in training mode and normalises by its batch; call module.eval() first"
                 )
-        if record.op in RANDOM:
-            raise GeometryError(
-                f"{record.name} ({record.op}) draws random numbers, so no two runs agree; call module.eval() first"
-            )
+    refuse_chance(geometry, module, GeometryError)
 
 
 def tiled(
