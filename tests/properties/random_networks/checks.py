@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ from torch.utils import _pytree as pytree
 
 from random_networks.program import Built, image_of
 from striate.attribution import METHODS, attribute
-from striate.errors import GeometryError
+from striate.errors import StriateError
 from striate.geometry import Geometry, replay, trace
 from striate.geometry.layout import BATCH
 from striate.geometry.plan import cut
@@ -47,6 +48,9 @@ class Case:
 
     built: Built
 
+    def __post_init__(self) -> None:
+        traces.known.clear()
+
     @cached_property
     def rng(self) -> random.Random:
         return random.Random(self.built.program.seed + 1)
@@ -61,7 +65,7 @@ class Case:
 
     @cached_property
     def geometry(self) -> Geometry:
-        return trace(self.module, self.image)
+        return traces(self.module, self.image)
 
     @cached_property
     def want(self) -> Any:
@@ -87,6 +91,38 @@ class Case:
     @property
     def tolerance(self) -> float:
         return CLOSE if self.built.exact else COARSE
+
+
+class Traces:
+    """Traces of one network, by the shape of the image: each is made once, however many checks need it."""
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[Any, ...], tuple[nn.Module, Geometry | StriateError]] = {}
+
+    def __call__(self, module: nn.Module, inputs: Any) -> Geometry:
+        first = next(module.parameters(), None)
+        kind = (
+            (inputs.dtype, tuple(inputs.shape))
+            if isinstance(inputs, Tensor)
+            else (None, tuple(inputs))
+        )
+        key = (id(module), module.training, first is not None and first.dtype, *kind)
+        if key not in self.known:
+            try:
+                self.known[key] = module, trace(module, inputs)
+            except StriateError as error:
+                self.known[key] = module, error
+        found = self.known[key][1]
+        if isinstance(found, StriateError):
+            raise found
+        return found
+
+
+traces = Traces()
+TRACING = ("attribution.layers", "attribution.names", "inference.dense.dense", "inference.incremental.incremental",
+           "inference.tiled.job", "inference.tiled.smaller")  # fmt: skip
+for place in TRACING:
+    vars(import_module(f"striate.{place}"))["trace"] = traces
 
 
 def plain(module: nn.Module, images: Tensor) -> Any:
@@ -397,4 +433,4 @@ def quiet() -> None:
     warnings.simplefilter("ignore")
 
 
-__all__ = ["CHECKS", "Case", "GeometryError", "Wrong", "quiet", "state_of"]
+__all__ = ["CHECKS", "Case", "Wrong", "quiet", "state_of"]

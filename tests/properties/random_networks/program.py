@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from random_networks.drawing import Draw, Unfit
-from random_networks.operations import ENDINGS, GENERAL, MAPS, OPERATIONS
+from random_networks.operations import ENDINGS, OPERATIONS, SHARES
 
 PRELUDE = """import math
 from collections import namedtuple
@@ -78,11 +78,11 @@ def draw(seed: int) -> Program:
     )
     if rng.random() < 0.1:
         shape = (*shape[:3], rng.randint(20, 40))
-    maps, general = list(MAPS), list(GENERAL)
+    families, weights = zip(*SHARES, strict=True)
     steps = []
-    for _ in range(rng.randint(1, 7)):
-        kinds = maps if rng.random() < 0.45 else general
-        steps.append(Step(rng.choice(kinds), rng.randrange(10**6)))
+    for _ in range(rng.randint(1, 6)):
+        (family,) = rng.choices(families, weights)
+        steps.append(Step(rng.choice(list(family)), rng.randrange(10**6)))
     ending = Step(rng.choice(list(ENDINGS)), rng.randrange(10**6))
     return Program(seed, shape, tuple(steps), ending)
 

@@ -17,4 +17,19 @@ MAPS = CONVOLVING | POOLING | NORMALISING | RESIZING
 GENERAL = POINTWISE | REDUCING | INDEXING | WRITING | SHAPING | MIXING | RETURNING
 OPERATIONS = MAPS | GENERAL
 
-__all__ = ["ENDINGS", "GENERAL", "MAPS", "OPERATIONS"]
+# How often each family is drawn: what mixes all positions seldom, or most networks could only be refused.
+SHARES = (
+    (CONVOLVING, 22),
+    (POOLING, 10),
+    (NORMALISING, 9),
+    (RESIZING, 12),
+    (POINTWISE, 14),
+    (REDUCING, 5),
+    (INDEXING, 10),
+    (WRITING, 6),
+    (SHAPING, 8),
+    (MIXING, 3),
+    (RETURNING, 3),
+)
+
+__all__ = ["ENDINGS", "GENERAL", "MAPS", "OPERATIONS", "SHARES"]

@@ -57,7 +57,8 @@ def pooled_parts(d: Draw) -> None:
 
 
 def last_state(d: Draw) -> None:
-    _, c, _, _ = d.map()
+    _, c, h, w = d.map()
+    d.need(h * w <= 30)  # torch takes recurrent layers apart into one call a step
     name = d.new(f"nn.LSTM({c}, 3, batch_first=True)")
     d.run(f"_, (h, _) = {name}(x.flatten(2).transpose(1, 2))", "return h[-1]")
 

@@ -216,7 +216,8 @@ def transformer_layer(d: Draw) -> None:
 
 def recurrent(d: Draw) -> None:
     """An LSTM, GRU or RNN along rows or columns, the other axis in the batch."""
-    _, c, _, _ = d.map()
+    _, c, h, w = d.map()
+    d.need(max(h, w) <= 16)
     kind = d.pick("LSTM", "GRU", "RNN")
     o = d.int(1, 3)
     both = d.coin(0.3)
@@ -229,6 +230,7 @@ def recurrent(d: Draw) -> None:
         d.run("t = x.permute(0, 3, 2, 1).flatten(0, 1)", f"t = {name}(t)[0]")
         d.x("t.unflatten(0, (n, w)).permute(0, 3, 2, 1)")
     else:
+        d.need(h * w <= 30)
         d.run(f"t, state = {name}(x.flatten(2).transpose(1, 2))")
         d.x("t.mT.reshape(n, -1, h, w)" if d.coin() else "t.transpose(1, 2).unflatten(2, (h, w))")
 
