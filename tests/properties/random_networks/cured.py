@@ -66,4 +66,7 @@ CURED = {
         ("self.p0 = nn.Parameter(torch.eye(16))",),
         refused=frozenset({"tiled", "replay of 3", "explain"}),
     ),
+    "rolled twice along one axis": Cured(
+        (1, 3, 7, 9), ("return torch.roll(x, (1, -2, 3), (3, 2, 3)).amax(1)",)
+    ),
 }

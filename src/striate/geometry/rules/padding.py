@@ -168,11 +168,16 @@ def roll(site: Site) -> Result | None:
     found = _plain(site, {d % ndim for d in dims})
     if found is not None:
         return found
-    sources = {}
-    for shift, d in zip(shifts, dims, strict=True):
-        n = x.shape[d % ndim]
-        sources[d % ndim] = (tuple([(o - shift) % n for o in range(n)]), shift)
-    return _move(site, sources)
+    moved: dict[int, int] = {}
+    for shift, d in zip(shifts, dims, strict=True):  # a dimension may be named twice
+        moved[d % ndim] = moved.get(d % ndim, 0) + shift
+    return _move(
+        site,
+        {
+            d: (tuple([(o - s) % x.shape[d] for o in range(x.shape[d])]), s)
+            for d, s in moved.items()
+        },
+    )
 
 
 def flip(site: Site) -> Result | None:
