@@ -73,11 +73,12 @@ def judge_built(built: Built, only: str | None = None) -> Verdict | None:
     case = Case(built)
     verdict = Verdict(built.program.seed, kinds=built.kinds)
     try:
-        first, second = tensors(case.want), tensors(plain(case.module, case.image))
+        first = tensors(case.want)
+        others = [tensors(plain(case.module, case.image)) for _ in range(2)]
     except Exception as error:  # a program that a plain run refuses is no network
         verdict.sentences["plain"] = f"{type(error).__name__}: {error}"
         return None
-    chance = not all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    chance = not all(torch.equal(a, b) for o in others for a, b in zip(first, o, strict=True))
     if not first or not all(bool(torch.isfinite(t).all()) for t in first):
         return None
     before = state_of(case.module)

@@ -21,7 +21,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.fx
 import torch.nn.functional as F
+import torch.utils.checkpoint
+import torchvision as tv
 from torch import nn
 
 Result = namedtuple("Result", ["logits", "features"])
@@ -137,7 +140,7 @@ def load(source: str, program: Program) -> Built:
     with torch.random.fork_rng(devices=[]):
         exec(source, namespace)
         module = namespace["Network"]().double().eval()
-    exact = not re.search(r"float\(\)|half|float16|float32", source.split("def forward")[1])
+    exact = not re.search(r"float\(\)|half|float16|float32", source.split("def forward", 1)[1])
     kinds = (*[s.kind for s in program.steps], program.ending.kind)
     return Built(program, source, module, kinds, exact, namespace)
 

@@ -2,6 +2,7 @@
 
 from random_networks.operations.convolving import CONVOLVING
 from random_networks.operations.endings import ENDINGS
+from random_networks.operations.habits import HABITS
 from random_networks.operations.indexing import INDEXING
 from random_networks.operations.mixing import MIXING
 from random_networks.operations.normalising import NORMALISING
@@ -14,7 +15,7 @@ from random_networks.operations.shaping import SHAPING
 from random_networks.operations.writing import WRITING
 
 MAPS = CONVOLVING | POOLING | NORMALISING | RESIZING
-GENERAL = POINTWISE | REDUCING | INDEXING | WRITING | SHAPING | MIXING | RETURNING
+GENERAL = POINTWISE | REDUCING | INDEXING | WRITING | SHAPING | MIXING | RETURNING | HABITS
 OPERATIONS = MAPS | GENERAL
 
 # How often each family is drawn: what mixes all positions seldom, or most networks could only be refused.
@@ -30,6 +31,7 @@ SHARES = (
     (SHAPING, 8),
     (MIXING, 3),
     (RETURNING, 3),
+    (HABITS, 9),
 )
 
 __all__ = ["ENDINGS", "GENERAL", "MAPS", "OPERATIONS", "SHARES"]
