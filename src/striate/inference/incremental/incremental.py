@@ -15,6 +15,7 @@ from striate.errors import UsageError
 from striate.geometry import Geometry, refuse_chance, trace
 from striate.inference.apart import Images
 from striate.inference.incremental.cache import Cache, run_whole
+from striate.inference.incremental.check import Check
 from striate.inference.incremental.classes import classes, unite
 from striate.inference.incremental.content import Boxes, Content, as_content, refuse_misfit
 from striate.inference.incremental.lines import Line, everything, hull, push
@@ -69,9 +70,12 @@ class Incremental:
     module: any network that `striate.trace` can follow, in evaluation mode; it is not changed.
     image: (C, *axes) or (1, C, *axes).
     dtype: compute in another kind of number (torch.bfloat16); the module's own if None.
+    check: hold a few of the scores against the module itself, which then runs on those changed images (at most five runs,
+        and again after every 256 boxes).
 
     Raises UsageError for what is no module, an image of the wrong shape or with values that are not finite, and a
-    module in training mode; GeometryError if the module refuses the image, or a layer's output is not finite.
+    module in training mode; GeometryError if the module refuses the image, or a layer's output is not finite; ExactnessError
+    if scores are not those of the module.
 
     >>> network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2)).eval()
     >>> session = Incremental(network, torch.ones(1, 8, 8))
@@ -80,7 +84,12 @@ class Incremental:
     """
 
     def __init__(
-        self, module: nn.Module, image: Tensor, *, dtype: torch.dtype | None = None
+        self,
+        module: nn.Module,
+        image: Tensor,
+        *,
+        dtype: torch.dtype | None = None,
+        check: bool = True,
     ) -> None:
         if not isinstance(module, nn.Module):
             raise UsageError(
@@ -99,6 +108,7 @@ class Incremental:
             network if mixing is None else replace(network, head=min(network.head, mixing))
         )
         self.geometry: Geometry = self.network.geometry
+        self._check = Check(module, self.image, self.geometry, dtype, _in_double) if check else None
 
     @property
     def bytes(self) -> int:
@@ -137,6 +147,8 @@ class Incremental:
                 done[order] = True
                 if progress is not None:
                     progress(int(done.sum()), len(regions))
+        if self._check is not None:
+            self._check(regions, given, target, self.score(target), found)
         return found
 
     def _scoring(self, target: Target) -> Scoring:
@@ -349,6 +361,19 @@ class Incremental:
                 tensors[1] = tensors[1].clone()
             state[node.output] = run_whole(network, node, tensors, count)
         return score({v: state[v] for v in network.outputs}, count)
+
+
+def _in_double(
+    module: nn.Module, image: Tensor, boxes: np.ndarray, contents: Sequence[Tensor], target: Target
+) -> list[float]:
+    """Scores of the clean image and of some changed ones by a module that is in double precision."""
+    session = Incremental(module, image.double(), check=False)
+    kinds = {v.dtype for v in session.geometry.values if v.varies and v.dtype.is_floating_point}
+    if kinds != {torch.float64}:
+        raise UsageError("the network computes in other kinds of numbers inside")
+    given = [c.double() for c in contents]
+    found = session.scores(boxes, given if len(given) > 1 else given[0], target)
+    return [session.score(target), *found.tolist()]
 
 
 def _lowered(module: nn.Module, image: Tensor, dtype: torch.dtype | None) -> Network:

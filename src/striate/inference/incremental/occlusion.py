@@ -18,6 +18,7 @@ def occlusion(
     module: nn.Module, image: Tensor, target: Target, *, patch: Size = 16, stride: Size = 8,
     baseline: Content = 0.0, batch: int | None = None, memory: int | None = None,
     dtype: torch.dtype | None = None, progress: Progress | None = None, return_scores: bool = False,
+    check: bool = True,
 ) -> Tensor | tuple[Tensor, Tensor]:  # fmt: skip
     """The drop of the target's score when a patch of the image is hidden, at every position where the patch fits.
 
@@ -30,11 +31,12 @@ def occlusion(
     (C, H, W), such as the blurred one.
     batch, memory: positions, or bytes, at a time. dtype: torch.bfloat16 for about twice the speed at three digits.
     progress: called with (positions done, positions). return_scores: return (drops, scores) instead.
+    check: run the first position, the last, one drawn and the one with the largest drop by the plain module as well.
 
     Raises UsageError for what `Incremental` refuses, a target out of range, a stride below 1, or a patch that is larger
-    than the image.
+    than the image; ExactnessError, and gives nothing, if a position is not what the plain module gives there.
     """
-    session = Incremental(module, image, dtype=dtype)
+    session = Incremental(module, image, dtype=dtype, check=check)
     rows, columns, boxes = positions(session.image, patch, stride)
     scores = session.scores(
         boxes, baseline, target, batch=batch, memory=memory, progress=progress

@@ -35,19 +35,19 @@ class Perturbation:
 def perturb(
     module: nn.Module | Incremental, image: Tensor | None, regions: Sequence[Perturbation], target: Target, *,
     batch: int | None = None, memory: int | None = None, dtype: torch.dtype | None = None,
-    progress: Progress | None = None,
+    progress: Progress | None = None, check: bool = True,
 ) -> Tensor:  # fmt: skip
     """The target's score for each of many changes of one image, (N,), in their order.
 
     module: a network, or an `Incremental` whose clean activations are there already (then image is None).
-    The other arguments are those of `Incremental.scores`.
+    The other arguments are those of `Incremental` and of its `scores`.
     """
     if isinstance(module, Incremental):
         session = module
     elif image is None:
         raise UsageError("perturb needs the image unless an Incremental is given")
     else:
-        session = Incremental(module, image, dtype=dtype)
+        session = Incremental(module, image, dtype=dtype, check=check)
     boxes = [r.box for r in regions]
     contents = [r.content for r in regions]
     return session.scores(boxes, contents, target, batch=batch, memory=memory, progress=progress)

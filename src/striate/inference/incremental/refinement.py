@@ -52,7 +52,7 @@ class Refined:
 def occlusion_refined(
     module: nn.Module | Incremental, image: Tensor | None, target: Target, *, patch: Size = 16, stride: Size = 8,
     baseline: Content = 0.0, levels: int = 2, tolerance: float = 0.1, checks: int = 32, seed: int = 0,
-    batch: int | None = None, memory: int | None = None, dtype: torch.dtype | None = None,
+    batch: int | None = None, memory: int | None = None, dtype: torch.dtype | None = None, check: bool = True,
 ) -> Refined:  # fmt: skip
     """The map of `occlusion`, computed on a lattice 2^levels times coarser and refined where it varies.
 
@@ -69,7 +69,7 @@ def occlusion_refined(
     elif image is None:
         raise UsageError("occlusion_refined needs the image unless an Incremental is given")
     else:
-        session = Incremental(module, image, dtype=dtype)
+        session = Incremental(module, image, dtype=dtype, check=check)
     rows, columns, boxes = positions(session.image, patch, stride)
     clean = session.score(target)
     drops = np.zeros((rows, columns))

@@ -11,7 +11,7 @@ from torch import Tensor
 from striate.geometry.layout import BATCH, plain
 from striate.inference.apart import apart
 from striate.inference.incremental.network import Network
-from striate.inference.incremental.target import Target, score_of
+from striate.inference.incremental.target import Target, score_of, score_of_one
 
 
 def rebuilt(network: Network, values: Mapping[int, Tensor]) -> Any:
@@ -34,16 +34,7 @@ class Scoring:
     ) -> None:
         self.network = network
         clean = rebuilt(network, outputs)
-        # A network that drops the dimension of a batch of one: `squeeze()`.
-        self.bare = (
-            alone
-            and not callable(target)
-            and isinstance(clean, Tensor)
-            and (clean.dim() < 2 or len(clean) != 1)
-        )
-        if self.bare:
-            clean = clean[None] if clean.dim() else clean[None, None]
-        self.score = score_of(target, clean)
+        self.score = score_of_one(target, clean) if alone else score_of(target, clean)
         self.together = not alone and (not callable(target) or self._apart(outputs))
 
     def __call__(self, values: Mapping[int, Tensor], count: int) -> Tensor:
@@ -53,10 +44,7 @@ class Scoring:
         return torch.cat([self._read({v: t[i : i + 1] for v, t in values.items()}) for i in range(count)])  # fmt: skip
 
     def _read(self, values: Mapping[int, Tensor]) -> Tensor:
-        output = rebuilt(self.network, values)
-        if self.bare:
-            output = output[None] if output.dim() else output[None, None]
-        return self.score(output)
+        return self.score(rebuilt(self.network, values))
 
     def _apart(self, outputs: Mapping[int, Tensor]) -> bool:
         """Whether the target reads the numbers of many images as it does that of each alone."""

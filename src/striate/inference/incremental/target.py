@@ -56,6 +56,19 @@ def score_of(target: Target, clean: Any) -> Score:
     return score
 
 
+def score_of_one(target: Target, clean: Any) -> Score:
+    """`score_of` for one image at a time, also where the network drops the dimension of a batch of one (`squeeze()`)."""
+    bare = isinstance(clean, Tensor) and (clean.dim() < 2 or len(clean) != 1)
+    if not bare or callable(target):
+        return score_of(target, clean)
+    inner = score_of(target, _as_batch(clean))
+    return lambda output: inner(_as_batch(output))
+
+
+def _as_batch(output: Tensor) -> Tensor:
+    return output[None] if output.dim() else output[None, None]
+
+
 def span(place: Place, n: int) -> tuple[int, int]:
     """Start and stop of a place among n positions."""
     if isinstance(place, slice):

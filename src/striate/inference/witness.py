@@ -1,0 +1,175 @@
+"""Witness: the plain module on a few inputs, against which a result is held before anybody gets it.
+
+It runs the untouched module, one image at a time, and shares nothing with how the result was computed: no trace, no rule,
+no plan. Two ways of rounding differ, so a difference that rounding might explain is measured again in double precision,
+where rounding explains nothing.
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from striate.borrow import borrowed
+from striate.errors import ExactnessError, StriateError
+from striate.geometry import Geometry
+
+SAMPLES = 4
+DOUBLE = (
+    1e-8  # of the largest output: as far as two ways of rounding in double precision come apart
+)
+SHARE = 0.01  # of what a result spans: a difference below cannot be seen in it
+# Units of rounding, of the largest output: what two ways of rounding always differ by, and never more than.
+LEAST, MOST = 32, 1024
+TF32 = 2.0**-11
+DRAWS, NOISE = (
+    4,
+    4,
+)  # changes in the last digit that are tried, and how many times what they do may pass
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One input: its place in words, what was computed for it, and the module's own numbers."""
+
+    where: str
+    got: Tensor
+    plain: Tensor
+
+    @property
+    def difference(self) -> float:
+        """The largest one; infinite where only one of the two is not a number."""
+        a, b = self.got.double().flatten().cpu(), self.plain.double().flatten().cpu()
+        if a.shape != b.shape:
+            return float("inf")
+        same = (a == b) | (a.isnan() & b.isnan())
+        gap = torch.where(same, 0.0, (a - b).abs())
+        return float(torch.nan_to_num(gap, nan=float("inf")).max()) if len(gap) else 0.0
+
+
+def plainly(module: nn.Module, image: Tensor, shaken: float = 0.0) -> Any:
+    """What the untouched module gives for an image (1, C, *axes), each pixel changed by a share drawn up to `shaken`."""
+    share = (torch.rand(image.shape, dtype=torch.float64) * 2 - 1) * shaken
+    image = (image.double() * (1 + share.to(image.device))).to(
+        image.dtype
+    )  # a copy: it may be written into
+    with borrowed(module, train=None), torch.no_grad():
+        try:
+            return module(image)
+        except StriateError:
+            raise
+        except Exception as error:  # the module is anybody's, and so is what it raises
+            text = " ".join(str(error).split())[:200] or type(error).__name__
+            raise StriateError(
+                f"the result cannot be checked, because the network itself refuses the image: {text}; pass check=False "
+                "to get the result unchecked"
+            ) from error
+
+
+def largest(output: Any) -> float:
+    """The largest finite number of what a module returns, without its sign."""
+    sizes = [
+        float(torch.nan_to_num(leaf.detach().abs().double(), nan=0.0, posinf=0.0).max())
+        for leaf in pytree.tree_leaves(output)
+        if isinstance(leaf, Tensor) and leaf.numel() and leaf.dtype != torch.bool
+    ]
+    return max(sizes, default=0.0)
+
+
+def unit(geometry: Geometry, device: torch.device, dtype: torch.dtype | None = None) -> float:
+    """The coarsest rounding on the way from the image to the result, relative to a number."""
+    kinds = {v.dtype for v in geometry.values if v.varies and v.dtype.is_floating_point}
+    if dtype is not None:
+        kinds.add(dtype)
+    coarsest = max((torch.finfo(kind).eps for kind in kinds), default=0.0)
+    switches = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    if device.type == "cuda" and torch.float32 in kinds and any(switches):
+        coarsest = max(coarsest, TF32)
+    return coarsest
+
+
+def refuse_unequal(
+    samples: Sequence[Sample], *, what: str, scale: float, span: float, unit: float, geometry: Geometry,
+    again: Callable[[], Sequence[Sample]], repeat: Callable[[int, float], Tensor],
+) -> None:  # fmt: skip
+    """Raise ExactnessError where a result is not the module's own.
+
+    what: is withheld. scale: the largest number that the module gives. span: of the result, from its least to its largest.
+    unit: of rounding. again: the samples in double precision; it may raise, and counts only where everything is in double
+    precision then. repeat: the module's own numbers for a sample once more, each pixel changed by a share.
+    """
+    if unit < 1e-12:
+        least = most = DOUBLE * scale
+    else:
+        least, most = LEAST * unit * scale, MOST * unit * scale
+    allowed = min(max(least, SHARE * span), most)
+    worst = max(range(len(samples)), key=lambda i: samples[i].difference)
+    if samples[worst].difference <= allowed:
+        return
+    sample = samples[worst]
+    double = "was not possible"
+    if unit >= 1e-12:
+        found = _in_double(again)
+        if found is not None:
+            sharp = max(s.difference for s in found)
+            if sharp <= DOUBLE * max(scale, 1e-30):
+                return
+            double = f"{sharp:.3g}"
+        elif sample.difference <= most:
+            return
+    if Sample("", repeat(worst, 0.0), sample.plain).difference > allowed:
+        raise StriateError(
+            f"the network gives other numbers each time for the same image, so {what} cannot be checked; find what it "
+            "draws or keeps between calls, or pass check=False to get the result unchecked"
+        )
+    # Where the network jumps, its own number is as uncertain as a change of the pixels' last digits makes it.
+    noise = max(Sample("", repeat(worst, unit), sample.plain).difference for _ in range(DRAWS))
+    if sample.difference <= NOISE * noise:
+        return
+    report = {
+        "versions": {"striate": _version(), "torch": torch.__version__, "python": platform.python_version()},
+        "network": geometry.kind,
+        "input": list(geometry.input_shape),
+        "place": sample.where,
+        "striate": sample.got.flatten()[:4].tolist(),
+        "module": sample.plain.flatten()[:4].tolist(),
+        "difference": sample.difference,
+        "allowed": allowed,
+        "in double precision": double,
+        "records": [
+            f"{r.name}: {r.target} {[list(geometry.values[i].shape) for i in r.inputs]} -> "
+            f"{list(geometry.values[r.output].shape)} by {type(r.plan).__name__}, {r.plan.kind}"
+            for r in geometry.records
+            if r.live
+        ],
+    }  # fmt: skip
+    raise ExactnessError(_message(sample, what, report), report)
+
+
+def _in_double(again: Callable[[], Sequence[Sample]]) -> Sequence[Sample] | None:
+    """The samples in double precision; None where the network does not run so."""
+    try:
+        return again()
+    except Exception:  # again, anybody's module: one that casts to float32 inside, for example
+        return None
+
+
+def _message(sample: Sample, what: str, report: dict[str, object]) -> str:
+    lines = [f"{name}: {found}" for name, found in report.items() if name != "records"]
+    return "\n  ".join((
+        f"{what} is withheld: at {sample.where} it is off by {sample.difference:.3g} from what the network itself gives "
+        "there. This is a fault of Striate: please report it with the lines below and the error's `report`; "
+        "check=False gives the result unchecked.",
+        *lines,
+    ))  # fmt: skip
+
+
+def _version() -> str:
+    return str(getattr(sys.modules.get("striate"), "__version__", ""))
