@@ -183,12 +183,16 @@ def data(
             help="How the data are read, as in a training: val, test, count; masks, ignore.",
         ),
     ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option(help="Write all of it with its figures, masks over their images, as .html."),
+    ] = None,
     format: Formats = Format.table,
 ) -> None:
     """List the sources, or describe one: classes, counts, sizes, damage."""
     from striate.cli.describing import data_command
 
-    data_command(data, seed=seed, settings=settings or [], format=format.value)
+    data_command(data, seed=seed, settings=settings or [], page=page, format=format.value)
 
 
 @app.command()

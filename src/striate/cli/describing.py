@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
@@ -16,7 +17,9 @@ from striate.errors import UsageError
 READ_BY = ("val", "test", "count", "masks", "ignore")  # settings that say how data are read
 
 
-def data_command(data: str | None, *, seed: int, settings: Sequence[str], format: str) -> None:
+def data_command(
+    data: str | None, *, seed: int, settings: Sequence[str], page: Path | None, format: str
+) -> None:
     """List the sources, or describe one."""
     from striate.cli.training import parse_settings
     from striate.data import check, describe, list_sources, open_source
@@ -28,6 +31,9 @@ def data_command(data: str | None, *, seed: int, settings: Sequence[str], format
     if data is None:
         print_finding(list_sources(), format)
         return
+    if page is not None and (page.suffix.lower() != ".html" or page.exists()):
+        what = "exists; choose another name" if page.exists() else "is no .html file; name one"
+        raise UsageError(f"--page writes a page of its own, and {page} {what}")
     recipe = Recipe.from_dict({"data": data, **parse_settings(settings)}).to_dict()
     chosen = {name: recipe[name] for name in READ_BY if name in recipe}
     with Progress(console=err, transient=True) as progress:
@@ -45,6 +51,19 @@ def data_command(data: str | None, *, seed: int, settings: Sequence[str], format
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
         description, checked = describe_of(source), check_of(source)
+    if page is not None:
+        from striate.report import write_report
+        from striate.runs.record import now, versions
+
+        write_report(
+            page,
+            [description, checked],
+            title=source.name,
+            subtitle=description.verdict,
+            facts={"images": f"{len(source):,}", "classes": f"{len(source.classes):,}"},
+            generated=f"{now()} by Striate {versions()['striate']}",
+        )
+        err.print(f"wrote {page}", soft_wrap=True, markup=False)
     if format == "json":
         print(json.dumps({"data": description.to_dict(), "check": checked.to_dict()}, indent=1))
         return

@@ -362,3 +362,55 @@ def test_palettes_and_greys_meet_a_table_of_colours(tmp_path: Path) -> None:
     greys = Naming(names=("a", "b", "c"), colours=(0, 0x808080, 0xFFFFFF), where="classes.csv")
     masks = saved(tmp_path, lambda i, m: np.array([0, 128, 255], np.uint8)[m])
     assert coded(decided(masks, naming=greys), masks[0]) == THREE
+
+
+def cells(i: int, classes: Sequence[int], n: int = 14) -> np.ndarray:
+    """A mask (64, 64) uint8 of n cells, each of the points nearest to a random one, of random classes."""
+    rng = np.random.default_rng(i)
+    y, x = np.mgrid[:64, :64]
+    centres = rng.uniform(0, 64, (2, n))
+    nearest = ((y[..., None] - centres[0]) ** 2 + (x[..., None] - centres[1]) ** 2).argmin(-1)
+    return np.asarray(rng.choice(classes, n)[nearest], dtype=np.uint8)
+
+
+@pytest.mark.parametrize("classes", [(0, 2, 6, 7, 10), tuple(range(6)), tuple(range(21))], ids=len)
+@pytest.mark.parametrize("scale", [0.5, 0.7, 2.0])
+def test_class_numbers_that_were_smoothed_are_refused(
+    tmp_path: Path, classes: tuple[int, ...], scale: float
+) -> None:
+    """[0 2 6 7 10] becomes [0 1 2 ... 10] (tf-keras-PSPNet, issue 2); masks that nobody smoothed are taken."""
+
+    def smooth(i: int, mask: np.ndarray) -> np.ndarray:
+        side = int(64 * scale)
+        picture = Image.fromarray(cells(i, classes)).resize((side, side), Image.Resampling.BILINEAR)
+        return np.asarray(picture)
+
+    assert decided(saved(tmp_path, lambda i, m: cells(i, classes))).classes
+    masks = saved(tmp_path, smooth)
+    with pytest.raises(
+        DataError, match=r"of the edges .* resize the original masks with nearest .*masks=numbers"
+    ):
+        decided(masks)
+    assert len(decided(masks, masks="numbers").classes) == max(classes) + 1
+
+
+def test_noise_and_outlines_are_not_taken_for_smoothing(tmp_path: Path) -> None:
+    noise = saved(
+        tmp_path, lambda i, m: np.random.default_rng(i).integers(0, 5, (40, 48)).astype(np.uint8)
+    )
+    assert len(decided(noise).classes) == 5
+
+    def outlined(i: int, mask: np.ndarray) -> np.ndarray:
+        inside = np.where(cells(i, (0, 2)) > 0, 2, 0).astype(np.uint8)
+        inside[1:][inside[1:] != inside[:-1]] = 1
+        return inside
+
+    found = decided(saved(tmp_path, outlined))
+    assert found.classes == ("background", "class 1", "class 2")
+
+
+def test_a_number_far_from_the_others_is_named(tmp_path: Path) -> None:
+    """250 for pixels without a label (pytorch-semseg, issue 67)."""
+    masks = saved(tmp_path, lambda i, m: np.where(m == 2, 250, m).astype(np.uint8))
+    assert "250 is taken as one of them (--set ignore=250 leaves it out)" in decided(masks).notes
+    assert coded(decided(masks, ignore="250"), masks[0]) == {0: GROUND, 1: DISC, IGNORE: BOX}

@@ -136,7 +136,7 @@ def _find(source: MaskSource) -> Iterator[Remark]:
             kind="assumed",
             status="warning",
             sentence=f"{warning[0].upper()}{warning[1:]}.",
-            advice="Look at the masks over their images, and decide with the setting if it is wrong.",
+            advice="Look at the masks over their images (striate data FOLDER --page data.html), and set what is wrong.",
         )
     yield from _classes(source)
     for note in source.notes:

@@ -16,10 +16,13 @@ from striate.data.masks.telling import (
     anchors,
     instances,
     looks_dense,
+    outlines,
     refuse_lossy,
+    refuse_numbers,
     refuse_objects,
     refuse_shades,
     shades,
+    smoothed_numbers,
     two_scales,
 )
 from striate.data.masks.values import Census, Tally, census
@@ -208,6 +211,8 @@ def _refuse(found: Census, colour: bool) -> None:
         refuse_shades(found, colour)
     if (reason := instances(found, colour)) is not None:
         refuse_objects(reason)
+    if not colour and smoothed_numbers(found):
+        refuse_numbers(found)
     if not colour and (words := two_scales(found)) is not None:
         raise DataError(words)
 
@@ -337,10 +342,16 @@ def _numbers(
         notes.append(
             f"the values {some} are taken as classes 0 to {len(values) - 1}, in that order"
         )
-        if 255 in values and len(values) > 2 and ignore is None:
-            notes.append("255 is taken as one of them (--set ignore=255 leaves it out)")
+        top = values[-1]
+        if len(values) > 2 and ignore is None and (top == 255 or top > 2 * values[-2] + SPARSE):
+            notes.append(f"{top} is taken as one of them (--set ignore={top} leaves it out)")
     if masks is None:
         _few_objects(found, warnings)
+        if (line := outlines(found)) is not None and len(values) > 2:
+            notes.append(
+                f"{line} often lies as a line between other numbers: it is taken as a class of outlines; if the masks were "
+                "smoothed when they were resized, resize them again with nearest neighbour"
+            )
     _inverted(found, values, notes)
     how = "numbers, each a class" if dense else f"the values {_listed(values, False)}, each a class"
     return _plain(values, False, left_out, notes, warnings=warnings, how=how)

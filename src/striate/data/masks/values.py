@@ -12,6 +12,7 @@ from scipy.ndimage import find_objects, label, maximum_filter, minimum_filter
 from striate.data.masks.reading import TRANSPARENT, Kind, RawMask, as_colour
 
 FLAT = 16  # levels within which JPEG and rounding change one value
+SMALL_NUMBERS = 63
 MOST_PIECES = 300  # objects of one mask that are looked at
 MOST_PIXELS = 2**23  # of a mask whose objects are looked at
 MOST_VALUES = 1024  # of one mask that are counted one by one; the rest is a photograph
@@ -23,8 +24,9 @@ class Tally:
 
     counts: raw value -> pixels, the MOST_VALUES commonest. distinct: how many values there are in all.
     between: raw value -> how many of its pixels lie strictly between their neighbours, as smoothing leaves them on edges.
-    flat: raw value -> pixels inside areas of nearly one value. pieces: share of the numbers 1, 2, ..., n whose pixels are
-    connected, of a mask that holds exactly those and 0. kind, table, lossy: as in RawMask.
+    flat: raw value -> pixels inside areas of nearly one value; None for all. edges: how often neighbours differ.
+    pieces: share of the numbers 1, 2, ..., n whose pixels are connected, of a mask that holds exactly those and 0.
+    kind, table, lossy: as in RawMask.
     """
 
     key: str
@@ -33,7 +35,8 @@ class Tally:
     distinct: int
     between: dict[int, int] = field(default_factory=dict)
     table: dict[int, int] = field(default_factory=dict)
-    flat: dict[int, int] = field(default_factory=dict)
+    flat: dict[int, int] | None = None
+    edges: int = 0
     lossy: bool = False
     pieces: float | None = None
 
@@ -47,7 +50,7 @@ class Tally:
 
     def flat_as(self, colour: bool) -> dict[int, int]:
         """Number or colour -> pixels inside flat areas."""
-        return self._mapped(self.flat, colour)
+        return self._mapped(self.counts if self.flat is None else self.flat, colour)
 
     def _mapped(self, counts: dict[int, int], colour: bool) -> dict[int, int]:
         if self.kind in ("grey", "colour"):
@@ -71,11 +74,14 @@ def tally(key: str, mask: RawMask) -> Tally:
     values, counts = count_values(mask.values)
     order = np.argsort(-counts, kind="stable")[:MOST_VALUES]
     between: dict[int, int] = {}
-    flat: dict[int, int] = {}
+    flat: dict[int, int] | None = None
+    edges = 0
     if len(values) > 2 and mask.kind != "palette":
         channels = _channels(mask)
         between = _counted(mask.values[_between(channels) & (mask.values != TRANSPARENT)])
         flat = _counted(mask.values[_flat(channels)])
+        edges = int(np.count_nonzero(np.diff(mask.values, axis=0)))
+        edges += int(np.count_nonzero(np.diff(mask.values, axis=1)))
     used = set(values.tolist())
     return Tally(
         key=key,
@@ -85,6 +91,7 @@ def tally(key: str, mask: RawMask) -> Tally:
         between=between,
         table={i: c for i, c in mask.table.items() if i in used},
         flat=flat,
+        edges=edges,
         lossy=mask.lossy,
         pieces=_pieces(mask, values),
     )
@@ -135,7 +142,9 @@ def _channels(mask: RawMask) -> np.ndarray:
 def _flat(channels: np.ndarray) -> np.ndarray:
     """(H, W) bool: pixels whose 3 x 3 neighbourhood spans at most FLAT in every channel."""
     spread = maximum_filter(channels, (1, 3, 3)) - minimum_filter(channels, (1, 3, 3))
-    return np.asarray((spread <= FLAT).all(0))
+    # Small numbers are classes, and those beside one another are no shades of one.
+    room = FLAT if channels.max() > SMALL_NUMBERS else 0
+    return np.asarray((spread <= room).all(0))
 
 
 def _between(channels: np.ndarray) -> np.ndarray:
@@ -159,7 +168,7 @@ class Census:
     """The values of all masks, read as numbers or as colours.
 
     counts: value -> pixels; flat: of them inside flat areas; between: value -> share of its pixels between their neighbours.
-    each: the counts of every mask. distinct: the most values that one mask holds. pieces: as in Tally.
+    each: the counts of every mask. distinct: the most values that one mask holds. edges, pieces: as in Tally.
     """
 
     counts: dict[int, int]
@@ -167,6 +176,7 @@ class Census:
     each: tuple[dict[int, int], ...]
     flat: dict[int, int]
     distinct: int
+    edges: int
     lossy: bool
     pieces: tuple[float | None, ...] = ()
 
@@ -189,13 +199,14 @@ def census(tallies: Sequence[Tally], *, colour: bool) -> Census:
     for t, one in zip(tallies, each, strict=True):
         counts.update(one)
         lines.update(t.between_as(colour))
-        even.update(t.flat_as(colour) if t.flat else one)
+        even.update(t.flat_as(colour))
     return Census(
         counts=dict(sorted(counts.items())),
         between={v: lines[v] / n for v, n in counts.items()},
         each=each,
         flat=dict(even),
         distinct=max((t.distinct for t in tallies), default=0),
+        edges=sum(t.edges for t in tallies),
         lossy=any(t.lossy for t in tallies),
         pieces=tuple(t.pieces for t in tallies),
     )
