@@ -289,6 +289,98 @@ def hub() -> Iterator[File]:
         yield f"train/label/{i}.png", "numbers"
 
 
+def vaihingen() -> Iterator[File]:
+    for i in range(8):
+        yield f"top/top_mosaic_09cm_area{i}.tif", "image"
+        yield f"gts_for_participants/top_mosaic_09cm_area{i}.tif", "colours"
+
+
+def potsdam() -> Iterator[File]:
+    for i in range(8):
+        yield f"2_Ortho_RGB/top_potsdam_2_{i}_RGB.tif", "image"
+        yield f"5_Labels_all/top_potsdam_2_{i}_label.tif", "colours"
+
+
+def mapillary() -> Iterator[File]:
+    for split, n in (("training", 5), ("validation", 3)):
+        for i in range(n):
+            yield f"{split}/images/{split}{i}.jpg", "image"
+            yield f"{split}/v1.2/labels/{split}{i}.png", "palette"
+            yield f"{split}/v1.2/panoptic/{split}{i}.png", "image"
+
+
+def bdd100k() -> Iterator[File]:
+    for split, n in (("train", 5), ("val", 3)):
+        for i in range(n):
+            yield f"bdd100k/images/10k/{split}/{split}{i}.jpg", "image"
+            yield f"bdd100k/labels/sem_seg/masks/{split}/{split}{i}.png", "numbers"
+            yield f"bdd100k/labels/sem_seg/colormaps/{split}/{split}{i}.png", "colours"
+
+
+def kitti() -> Iterator[File]:
+    for i in range(8):
+        yield f"training/image_2/{i:06}_10.png", "image"
+        yield f"training/semantic/{i:06}_10.png", "numbers"
+        yield f"training/semantic_rgb/{i:06}_10.png", "colours"
+
+
+def a2d2() -> Iterator[File]:
+    for i in range(8):
+        yield f"2018/camera/cam_front_center/2018_camera_frontcenter_{i:09}.png", "image"
+        yield f"2018/label/cam_front_center/2018_label_frontcenter_{i:09}.png", "colours"
+
+
+def carla() -> Iterator[File]:
+    for i in range(8):
+        yield f"CameraRGB/F{i}-1.png", "image"
+        yield f"CameraSeg/F{i}-1.png", "colours"
+
+
+def coco_stuff_as_downloaded() -> Iterator[File]:
+    for split in ("train2017", "val2017"):
+        for i in range(5):
+            yield f"{split}/{split[:2]}{i:012}.jpg", "image"
+            yield f"stuffthingmaps/{split}/{split[:2]}{i:012}.png", "numbers"
+
+
+def cvat_as_camvid() -> Iterator[File]:
+    for i in range(8):
+        yield f"default/f{i}.png", "image"
+        yield f"defaultannot/f{i}.png", "colours"
+    yield "label_colors.txt", "0 0 0 void\n128 0 0 car\n0 128 0 tree\n"
+
+
+def paddleseg() -> Iterator[File]:
+    for i in range(8):
+        yield f"images/p{i}.jpg", "image"
+        yield f"annotations/p{i}.png", "palette"
+    for name, ids in (("train", range(5)), ("val", range(5, 8))):
+        yield f"{name}.txt", "".join(f"images/p{i}.jpg annotations/p{i}.png\n" for i in ids)
+    yield "labels.txt", "void\ncar\ntree\n"
+
+
+def eiseg() -> Iterator[File]:
+    for i in range(8):
+        yield f"p{i}.jpg", "image"
+        yield f"label/p{i}.png", "numbers"
+        yield f"label/p{i}_pseudo.png", "palette"
+        yield f"label/p{i}_cutout.png", "image"
+
+
+def segments_ai() -> Iterator[File]:
+    for i in range(8):
+        yield f"p{i}.png", "image"
+        yield f"p{i}_label_ground-truth.png", "instances"
+        yield f"p{i}_label_ground-truth_semantic.png", "numbers"
+        yield f"p{i}_label_ground-truth_colored.png", "colours"
+
+
+def a_folder_called_after_its_class() -> Iterator[File]:
+    for i in range(8):
+        yield f"images/p{i}.png", "image"
+        yield f"roads/p{i}.png", "object"
+
+
 def prefixes() -> Iterator[File]:
     for i in range(8):
         yield f"images/image_{i}.jpg", "image"
@@ -345,6 +437,7 @@ def write(root: Path, layout: Layout) -> Path:
 THREE = ("background", "class 1", "class 2")
 NAMED = ("void", "car", "tree")
 OBJECT = ("background", "object")
+COLOURS = ("#000000", "#008000", "#800000")
 TAKEN: dict[Layout, tuple[tuple[int, int, int], tuple[str, ...], int]] = {
     voc: ((4, 3, 0), THREE, 2),
     cityscapes: ((6, 3, 3), THREE, 0),
@@ -368,6 +461,19 @@ TAKEN: dict[Layout, tuple[tuple[int, int, int], tuple[str, ...], int]] = {
     roboflow: ((5, 3, 2), ("background", "cat", "dog"), 0),
     mmsegmentation: ((5, 3, 0), THREE, 0),
     hub: ((8, 0, 0), THREE, 0),
+    vaihingen: ((8, 0, 0), COLOURS, 0),
+    potsdam: ((8, 0, 0), COLOURS, 0),
+    mapillary: ((5, 3, 0), THREE, 8),
+    bdd100k: ((5, 3, 0), THREE, 0),
+    kitti: ((8, 0, 0), THREE, 0),
+    a2d2: ((8, 0, 0), COLOURS, 0),
+    carla: ((8, 0, 0), COLOURS, 0),
+    coco_stuff_as_downloaded: ((5, 5, 0), THREE, 0),
+    cvat_as_camvid: ((8, 0, 0), NAMED, 0),
+    paddleseg: ((5, 3, 0), NAMED, 0),
+    eiseg: ((8, 0, 0), THREE, 0),
+    segments_ai: ((8, 0, 0), THREE, 0),
+    a_folder_called_after_its_class: ((8, 0, 0), OBJECT, 0),
     prefixes: ((8, 0, 0), THREE, 0),
     affixes: ((8, 0, 0), THREE, 0),
     beside_masks: ((8, 0, 0), THREE, 0),
@@ -536,6 +642,8 @@ def hands() -> Iterator[File]:
         people("mask", "no_mask"),
         people("with_mask", "without_mask"),
         people("images/mask", "images/no_mask"),
+        people("mask", "helmet"),
+        people("images", "drawings"),
         people("train/cat", "train/dog", "test/cat", "test/dog"),
         dogs,
         scraped,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from striate.data.masks.roles import base_of
+from striate.data.masks.roles import bare, base_of
 from striate.data.tree import Parts
 from striate.errors import DataError
 
@@ -65,7 +65,9 @@ def _stems(
     """Match equal stems, then stems without their words, among images and masks of equal `key`; the masks that are left."""
     exact: dict[object, dict[str, list[Candidate]]] = {}
     bases: dict[object, dict[str, list[Candidate]]] = {}
+    bares: dict[object, dict[str, list[Candidate]]] = {}
     for image in images:
+        bares.setdefault(key(image), {}).setdefault(bare(image.stem), []).append(image)
         exact.setdefault(key(image), {}).setdefault(image.stem, []).append(image)
         bases.setdefault(key(image), {}).setdefault(base_of(image.stem, False)[0], []).append(image)
     left = []
@@ -76,6 +78,7 @@ def _stems(
             exact.get(group, {}).get(base),
             bases.get(group, {}).get(base),
             bases.get(group, {}).get(mask.stem),
+            bares.get(group, {}).get(bare(mask.stem)),
         )
         found = next((t for t in tries if t), None)
         if found is None or (len(found) > 1 and key(mask) is None):

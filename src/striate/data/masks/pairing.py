@@ -10,12 +10,12 @@ from striate.data.leftout import LeftOut
 from striate.data.masks.foreign import LABEL_STUDIO, foreign
 from striate.data.masks.lists import apply_lists
 from striate.data.masks.matching import match
-from striate.data.masks.roles import base_of, rank_of, role_of, stem_of
+from striate.data.masks.roles import base_of, rank_of, role_of, stem_of, without_mask
+from striate.data.masks.sites import Sites, find_sites
 from striate.data.naming import in_order
 from striate.data.tree import Parts, Tree, grow
 from striate.errors import DataError
 
-DEPTH = 6  # folders above an images/ folder, at most
 SIDE_BY_SIDE = 0.5  # share of the files of a folder that are images with masks beside them
 
 
@@ -70,7 +70,7 @@ def holds_masks(root: Path) -> bool:
     if not root.is_dir():
         return False
     tree = grow(root)
-    return bool(_sites(tree.images) or _beside(tree.images) or foreign(tree))
+    return bool(find_sites(root, tree.images) or _beside(tree.images) or foreign(tree))
 
 
 def pair(root: Path) -> Pairs:
@@ -136,7 +136,7 @@ def _kinds(paths: Iterable[Parts]) -> str:
 
 def _candidates(root: Path, tree: Tree) -> tuple[list[Candidate], list[Candidate], list[Parts]]:
     """Images, masks, and image files that are neither."""
-    sites = _sites(tree.images)
+    sites = find_sites(root, tree.images)
     if sites:
         return _of_sites(tree.images, sites)
     beside = _beside(tree.images)
@@ -150,54 +150,9 @@ def _candidates(root: Path, tree: Tree) -> tuple[list[Candidate], list[Candidate
     )
 
 
-Sites = dict[
-    Parts, tuple[set[str], set[str]]
-]  # parent -> names of the folders of images and of masks; "" are its own files
-
-
-def _sites(paths: Sequence[Parts]) -> Sites:
-    """Folders that hold images and masks side by side, outermost first."""
-    children: dict[Parts, set[str]] = {}
-    for path in paths:
-        for i in range(min(len(path) - 1, DEPTH)):
-            children.setdefault(path[:i], set()).add(path[i])
-    sites: Sites = {}
-    for parent in sorted(children, key=len):
-        if any(parent[: len(site)] == site for site in sites):
-            continue
-        names = children[parent]
-        masks = {n for n in names if role_of(n).kind == "mask"}
-        if not masks:
-            continue
-        images = {n for n in names if role_of(n).kind == "image"}
-        if not images:
-            splits = {role_of(n).split for n in masks} - {None}
-            images = {n for n in names if role_of(n).pure and role_of(n).split in splits}
-        if not images:
-            images = {n for n in names if role_of(n).kind == "weak"}
-        if not images and _loose(paths, parent, masks):
-            images = {""}
-        if images:
-            sites[parent] = images, masks
-    return sites
-
-
 def _nnunet(path: Parts) -> bool:
     """Whether an image lies in a folder of nnU-Net's."""
     return any(part.casefold() in ("imagestr", "imagests", "imagesval") for part in path[:-1])
-
-
-def _loose(paths: Sequence[Parts], parent: Parts, masks: set[str]) -> bool:
-    """Whether the files that lie directly in `parent` are the images of its masks."""
-    depth = len(parent)
-    own = {stem_of(p[-1]) for p in paths if p[:depth] == parent and len(p) == depth + 1}
-    theirs = {
-        stem_of(p[-1])
-        for p in paths
-        if p[:depth] == parent and len(p) > depth + 1 and p[depth] in masks
-    }
-    theirs |= {base_of(s, True)[0] for s in theirs}
-    return len(own & theirs) > SIDE_BY_SIDE * len(own)
 
 
 def _of_sites(
@@ -219,6 +174,9 @@ def _of_sites(
         is_mask = child in theirs
         above = [*parent, *([child] if child else [])]
         inside = path[len(above) : -1]
+        named = without_mask(child) if is_mask else child.casefold()
+        if named not in {n.casefold() for n in own} & {without_mask(n) for n in theirs}:
+            named = ""  # photos and photos_gt belong together, and so do 01 and 01_GT
         roles = [role_of(name) for name in (*above, *inside)]
         split = next((r.split for r in roles if r.split and (r.pure or r.kind)), None)
         stem = stem_of(path[-1])
@@ -235,7 +193,9 @@ def _of_sites(
         candidate = Candidate(
             path=path,
             place=tuple(p for p in parent if not role_of(p).pure),
-            inner=tuple(p for p in inside if not (role_of(p).pure or role_of(p).kind)),
+            inner=tuple(
+                p for p in (named, *inside) if p and not (role_of(p).pure or role_of(p).kind)
+            ),
             stem=stem,
             split=split,
             rank=9 if 9 in (rank, ending) else min(rank, ending) if is_mask else 0,

@@ -14,7 +14,7 @@ from striate.data.reading import SUFFIXES
 IMAGE_WORDS = frozenset((
     "image", "images", "img", "imgs", "im", "jpeg", "jpegs", "rgb", "photo", "photos", "picture", "pictures",
     "input", "inputs", "orig", "original", "originals", "frame", "frames", "sat", "satellite", "tile",
-    "tiles", "patch", "patches", "slide", "slides", "scan", "scans", "leftimg8bit", "imagery",
+    "tiles", "patch", "patches", "slide", "slides", "scan", "scans", "leftimg8bit", "imagery", "camera",
 ))  # fmt: skip
 # images only beside masks
 WEAK_WORDS = frozenset((
@@ -28,10 +28,10 @@ MASK_WORDS = frozenset((
 ))  # fmt: skip
 LETTERS = frozenset(
     {"l", "p"}
-)  # CamVid: x_L.png, x_P.png; too short to tell a mask from an image beside it
+)  # CamVid: x_L.png, x_P.png; too short to tell a mask beside its image
 # "no_mask", "with_mask": classes of pictures of people, not masks of pictures.
 NEITHER = frozenset((
-    "no", "non", "not", "without", "with", "wearing", "worn", "incorrect", "unmasked", "face", "faces",
+    "no", "non", "not", "without", "with", "wearing", "worn", "incorrect", "unmasked",
 ))  # fmt: skip
 SPLIT_WORDS = {
     "train": "train", "training": "train", "tr": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
@@ -41,17 +41,19 @@ BESIDE_SPLITS = frozenset((
     "stage", "set", "data", "split", "subset", "fold", "dataset",
 ))  # fmt: skip
 # Kinds of masks that other masks are preferred to: of single objects, drawn for the eye, coarse, of a second person.
-BETTER = frozenset({"png", "manual", "manual1", "1stho", "labeltrainids", "trainids"})
+BETTER = frozenset(
+    {"png", "manual", "manual1", "1stho", "labeltrainids", "trainids", "raw", "semantic"}
+)
 WORSE = frozenset((
     "object", "objects", "instance", "instances", "inst", "instanceids", "instancetrainids", "color",
     "colors", "colour", "colours", "colored", "viz", "vis", "visualization", "visualisation", "overlay",
     "overlays", "human", "preview", "previews", "coarse", "gtcoarse", "nd", "2nd", "2ndho", "second",
     "manual2", "vk", "parts", "part", "edge", "edges", "contour", "contours", "boundary", "boundaries", "fov",
-    "roi", "weights", "panoptic", "depth", "disparity",
+    "roi", "weights", "panoptic", "depth", "disparity", "pseudo", "cutout", "colormap", "colormaps",
 ))  # fmt: skip
 _TOKEN = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _JOINED = re.compile(
-    r"^(train|training|val|valid|validation|test)(annot|annotations?|masks?|labels?|gt|images?|imgs?)$"
+    r"^(train|training|val|valid|validation|test)(annot|annotations?|masks?|labels?|gt|images?|imgs?)$|^(.{3,}?)(annots?|masks)$"
 )
 
 
@@ -69,7 +71,8 @@ class Role:
 def role_of(folder: str) -> Role:
     """The role of a folder by its name."""
     words = tokens(folder)
-    split = next((SPLIT_WORDS[w] for w in words if w in SPLIT_WORDS), None)
+    splits = {SPLIT_WORDS[w] for w in words if w in SPLIT_WORDS}
+    split = splits.pop() if len(splits) == 1 else None  # TrainVal says none
     rest = [w for w in words if w not in SPLIT_WORDS and not w.isdecimal()]
     pure = split is not None and not set(rest) - BESIDE_SPLITS
     if "ground" in words and "truth" in words:
@@ -84,7 +87,8 @@ def role_of(folder: str) -> Role:
             kind = "weak"
     if kind == "" and not pure:
         split = None
-    return Role(kind=kind, split=split, rank=rank_of(words), pure=pure)
+    drawn = kind == "mask" and "rgb" in words  # KITTI's semantic_rgb
+    return Role(kind=kind, split=split, rank=9 if drawn else rank_of(words), pure=pure)
 
 
 def tokens(name: str) -> list[str]:
@@ -92,7 +96,7 @@ def tokens(name: str) -> list[str]:
     words = []
     for word in _TOKEN.findall(normal(name)):
         joined = _JOINED.match(word.casefold())
-        words += list(joined.groups()) if joined else [word.casefold()]
+        words += [g for g in joined.groups() if g] if joined else [word.casefold()]
     return words
 
 
@@ -122,7 +126,7 @@ def base_of(stem: str, mask: bool) -> tuple[str, tuple[str, ...]]:
     (('x', ('mask', '2')), ('104', ('sat',)))
     """
     own = (
-        MASK_WORDS | WORSE | BETTER | LETTERS
+        MASK_WORDS | WORSE | BETTER | LETTERS | {"ground"}
         if mask
         else IMAGE_WORDS | {"training", "test", "photo"}
     )
@@ -142,6 +146,19 @@ def base_of(stem: str, mask: bool) -> tuple[str, tuple[str, ...]]:
             marks.pop(0)
     whole = "".join(w + m for w, m in zip(words, [*marks, ""], strict=False)) if words else ""
     return whole, tuple(taken)
+
+
+def bare(stem: str) -> str:
+    """A stem without any word that says "mask" or "image", wherever it stands (A2D2: 7_camera_left_1, 7_label_left_1)."""
+    return "_".join(w for w in re.split(r"[ _.\-]+", stem) if w not in MASK_WORDS | IMAGE_WORDS)
+
+
+def without_mask(folder: str) -> str:
+    """A folder's name, in lower case, without the words that say that it holds masks: train of train_masks or trainannot."""
+    name = folder.casefold()
+    base = base_of(name, True)[0]
+    joined = _JOINED.match(name)
+    return base if base != name or joined is None else next(g for g in joined.groups() if g)
 
 
 def _is(word: str, own: frozenset[str]) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.ndimage import find_objects, label, maximum_filter, minimum_filter
+from scipy.ndimage import find_objects, label
 
 from striate.data.masks.reading import TRANSPARENT, Kind, RawMask, as_colour
 
@@ -80,8 +80,8 @@ def tally(key: str, mask: RawMask) -> Tally:
         channels = _channels(mask)
         between = _counted(mask.values[_between(channels) & (mask.values != TRANSPARENT)])
         flat = _counted(mask.values[_flat(channels)])
-        edges = int(np.count_nonzero(np.diff(mask.values, axis=0)))
-        edges += int(np.count_nonzero(np.diff(mask.values, axis=1)))
+        pairs = (_slices(channels, axis, 2) for axis in (1, 2))
+        edges = sum(int((first != second).any(0).sum()) for first, second in pairs)
     used = set(values.tolist())
     return Tally(
         key=key,
@@ -133,34 +133,46 @@ def _counted(values: np.ndarray) -> dict[int, int]:
 
 
 def _channels(mask: RawMask) -> np.ndarray:
-    """(C, H, W) int32: red, green and blue, or the number."""
+    """(C, H, W): red, green and blue, or the number; uint8 where they fit."""
+    values = mask.values
     if mask.kind in ("grey", "colour"):
-        return np.stack([mask.values >> 16 & 255, mask.values >> 8 & 255, mask.values & 255])
-    return mask.values[None]
+        return np.stack([values >> 16 & 255, values >> 8 & 255, values & 255]).astype(np.uint8)
+    fits = values.min() >= 0 and values.max() <= 255
+    return values[None].astype(np.uint8) if fits else values[None]
 
 
 def _flat(channels: np.ndarray) -> np.ndarray:
-    """(H, W) bool: pixels whose 3 x 3 neighbourhood spans at most FLAT in every channel."""
-    spread = maximum_filter(channels, (1, 3, 3)) - minimum_filter(channels, (1, 3, 3))
+    """(H, W) bool: pixels that differ from the four around them by at most FLAT in every channel."""
     # Small numbers are classes, and those beside one another are no shades of one.
     room = FLAT if channels.max() > SMALL_NUMBERS else 0
-    return np.asarray((spread <= room).all(0))
+    flat = np.ones(channels.shape[1:], dtype=bool)
+    for axis in (1, 2):
+        first, second = _slices(channels, axis, 2)
+        if room:
+            same = (np.maximum(first, second) - np.minimum(first, second) <= room).all(0)
+        else:
+            same = (first == second).all(0)
+        before, behind = _slices(flat[None], axis, 2)
+        before &= same[None]
+        behind &= same[None]
+    return flat
 
 
 def _between(channels: np.ndarray) -> np.ndarray:
     """(H, W) bool: pixels between their left and right, or upper and lower, neighbours in every channel, equal to none."""
     found = np.zeros(channels.shape[1:], dtype=bool)
     for axis in (1, 2):
-        if channels.shape[axis] < 3:
-            continue
-        a, b, c = (
-            np.take(channels, range(i, channels.shape[axis] - 2 + i), axis) for i in range(3)
-        )
-        low, high = np.minimum(a, c), np.maximum(a, c)
-        inside = ((low <= b) & (b <= high)).all(0) & (b != a).any(0) & (b != c).any(0)
-        here = (slice(1, -1), slice(None)) if axis == 1 else (slice(None), slice(1, -1))
-        found[here] |= inside
+        a, b, c = _slices(channels, axis, 3)
+        inside = (((a <= b) & (b <= c)) | ((a >= b) & (b >= c))).all(0)
+        inside &= (a != b).any(0) & (b != c).any(0)
+        found[(slice(1, -1), slice(None)) if axis == 1 else (slice(None), slice(1, -1))] |= inside
     return found
+
+
+def _slices(array: np.ndarray, axis: int, n: int) -> list[np.ndarray]:
+    """n views of an array (C, H, W), each a pixel further along the axis than the one before."""
+    length = max(array.shape[axis] - n + 1, 0)
+    return [array[(slice(None),) * axis + (slice(i, i + length),)] for i in range(n)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,123 @@
+"""Sites: folders that hold images and masks side by side, under any names that say so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from striate.data.masks.reading import read_mask
+from striate.data.masks.roles import base_of, role_of, stem_of, without_mask
+from striate.data.masks.values import count_values
+from striate.data.tree import Parts
+from striate.errors import DataError
+
+DEPTH = 6  # folders above an images/ folder, at most
+SAME = 0.5  # share of the images whose stem a mask has too
+LOOKED_AT = 4  # files of a folder whose content is looked at
+FEW, MANY = 33, 64  # values of a mask at most, of an image at least
+
+Sites = dict[
+    Parts, tuple[set[str], set[str]]
+]  # parent -> folders of images and of masks; "" are its own files
+
+
+def find_sites(root: Path, paths: Sequence[Parts]) -> Sites:
+    """Folders whose children are images and masks, the outermost first; paths: image files below `root`."""
+    children: dict[Parts, dict[str, list[Parts]]] = {}
+    for path in paths:
+        for i in range(min(len(path), DEPTH)):
+            name = path[i] if i < len(path) - 1 else ""
+            children.setdefault(path[:i], {}).setdefault(name, []).append(path)
+    sites: Sites = {}
+    for parent in sorted(children, key=len):
+        if any(parent[:k] in sites for k in range(len(parent) + 1)):
+            continue
+        below = children[parent]
+        kinds = {name: _kind(name, len(parent), below[name]) for name in below if name}
+        masks = {n for n, kind in kinds.items() if kind == "mask"}
+        images = (
+            _images(kinds, masks, below) if masks else {n for n, k in kinds.items() if k == "image"}
+        )
+        if masks and not images:
+            images = {
+                n
+                for n in below
+                if n not in masks
+                and role_of(n).rank < 9
+                and _shared(below[n], masks, below)
+                and _are(root, below, {n}, masks)
+            }
+        elif images and not masks:
+            masks = {
+                n
+                for n in kinds
+                if not kinds[n]
+                and not role_of(n).pure
+                and _shared(below[n], images, below)
+                and _are(root, below, images, {n})
+            }
+        if images and masks:
+            sites[parent] = images, masks
+    return sites
+
+
+def _kind(name: str, depth: int, paths: Sequence[Parts]) -> str:
+    """The role of a folder, by its name or by that of the folders that hold all of its files."""
+    own = role_of(name)
+    if own.kind or own.pure:
+        return own.kind
+    inner = [[role_of(p) for p in path[depth + 1 : -1]] for path in paths]
+    held = all(any(r.kind == "mask" or r.rank == 9 for r in roles) for roles in inner)
+    return "mask" if held and any(r.kind == "mask" for roles in inner for r in roles) else ""
+
+
+def _images(kinds: dict[str, str], masks: set[str], below: dict[str, list[Parts]]) -> set[str]:
+    """The folders of images beside folders of masks."""
+    images = {n for n, kind in kinds.items() if kind == "image"}
+    named = {without_mask(n) for n in masks}  # train for train_masks, default for defaultannot
+    for found in (
+        images,
+        {n for n in kinds if n.casefold() in named and n not in masks},
+        {n for n in kinds if role_of(n).pure},
+        {n for n, kind in kinds.items() if kind == "weak"},
+    ):
+        if found:
+            return found
+    loose = below.get("", [])
+    return {""} if loose and _shared(loose, masks, below) else set()
+
+
+def _shared(paths: Sequence[Parts], others: set[str], below: dict[str, list[Parts]]) -> bool:
+    """Whether most files have a namesake in the folders `others`."""
+    stems = {stem_of(p[-1]) for p in paths}
+    theirs = {stem_of(p[-1]) for n in others for p in below[n]}
+    theirs |= {base_of(s, True)[0] for s in theirs}
+    met = sum(
+        s in theirs or base_of(s, False)[0] in theirs or base_of(s, True)[0] in theirs
+        for s in stems
+    )
+    return met > SAME * len(stems)
+
+
+def _are(root: Path, below: dict[str, list[Parts]], images: set[str], masks: set[str]) -> bool:
+    """Whether the content of some files is that of images here and of masks there."""
+    pictured, marked = (
+        [_values(root / "/".join(p)) for n in sorted(names) for p in _some(below[n])]
+        for names in (images, masks)
+    )
+    return min(pictured) > MANY and max(marked) < FEW and max(marked) > 1
+
+
+def _some(paths: Sequence[Parts]) -> list[Parts]:
+    at = np.linspace(0, len(paths) - 1, min(len(paths), LOOKED_AT)).astype(int)
+    return [paths[int(i)] for i in at]
+
+
+def _values(path: Path) -> int:
+    """How many values a file holds, 0 if it cannot be read."""
+    try:
+        return len(count_values(read_mask(path).values)[0])
+    except DataError:
+        return 0
