@@ -414,3 +414,45 @@ def test_a_number_far_from_the_others_is_named(tmp_path: Path) -> None:
     masks = saved(tmp_path, lambda i, m: np.where(m == 2, 250, m).astype(np.uint8))
     assert "250 is taken as one of them (--set ignore=250 leaves it out)" in decided(masks).notes
     assert coded(decided(masks, ignore="250"), masks[0]) == {0: GROUND, 1: DISC, IGNORE: BOX}
+
+
+def test_shades_in_a_palette_are_shades(tmp_path: Path) -> None:
+    """An optimiser that makes a palette of a smoothed mask makes a number of each shade."""
+    masks = saved(
+        tmp_path,
+        lambda i, m: Image.fromarray(resized(objects(m, 255), Image.Resampling.BICUBIC)).quantize(
+            12
+        ),
+    )
+    with pytest.raises(DataError, match="they are shades"):
+        decided(masks)
+    found = decided(masks, masks="nearest")
+    assert found.classes == NEUTRAL
+    assert (found.coding.read(masks[0]) == (shapes(0) > 0)).mean() > 0.95
+
+
+def test_smoothed_masks_meet_a_table(tmp_path: Path) -> None:
+    masks = saved(tmp_path, SMOOTH["bicubic"])
+    with pytest.raises(
+        DataError, match=r"does not list .* or --set masks=nearest if they were smoothed"
+    ):
+        decided(masks, naming=ORDER)
+    found = decided(masks, naming=ORDER, masks="nearest")
+    assert found.classes == ("ground", "cell")
+    assert (found.coding.read(masks[0]) == (shapes(0) > 0)).mean() > 0.95
+    for settings in ({}, {"masks": "nearest"}):  # 255 is the object, and the table calls it 1
+        with pytest.raises(DataError, match=r"classes\.csv does not name what the masks hold"):
+            decided(masks, naming=NUMBERS, **settings)
+
+
+@pytest.mark.parametrize("factor", [1, 100 * 257])
+def test_colours_of_16_bits(tmp_path: Path, factor: int) -> None:
+    """Three equal channels of 16 bits: small numbers stay, large ones are levels of grey."""
+    import imagecodecs
+
+    masks = []
+    for i in range(4):
+        grey = np.repeat((shapes(i).astype(np.uint16) * factor)[..., None], 3, -1)
+        (tmp_path / f"{i}.png").write_bytes(imagecodecs.png_encode(grey))
+        masks.append(read_mask(tmp_path / f"{i}.png"))
+    assert coded(decided(masks), masks[0]) == THREE

@@ -96,6 +96,10 @@ def decide(
             chosen, colour, left_out, notes, nearest=True, how="the nearest of the commonest values"
         )
     if masks is None:
+        if not colour and any(t.kind == "palette" for t in tallies):
+            painted = census(tallies, colour=True)
+            if shades(painted, True):  # shades that an optimiser made a palette of
+                refuse_shades(painted, True)
         _refuse(found, colour)
     if colour:
         return _colours(found, left_out, ignore, masks, notes)
@@ -127,6 +131,8 @@ def _colours_decide(
                 )
         return True
     palettes = [t for t in tallies if t.kind == "palette"]
+    if palettes and masks == "nearest":
+        return True
     if table:
         as_colours, as_numbers = (census(tallies, colour=c) for c in (True, False))
         values = set(naming.values or ()) if naming is not None else set()

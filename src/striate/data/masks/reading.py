@@ -161,10 +161,10 @@ def _read(path: Path, page: int) -> RawMask:
 def _deep_png(data: bytes) -> np.ndarray:
     import imagecodecs
 
-    values = imagecodecs.png_decode(data)  # colours of 16 bits: the upper 8, as a viewer shows them
+    values = imagecodecs.png_decode(data)
     if values.ndim == 3 and values.shape[-1] == 2:
         values = np.concatenate([np.repeat(values[..., :1], 3, -1), values[..., 1:]], -1)
-    return (values >> 8).astype(np.uint8) if values.ndim == 3 else values
+    return values
 
 
 def _tiff(path: Path, number: int) -> RawMask:
@@ -231,7 +231,7 @@ def _array(values: np.ndarray, **facts: Any) -> RawMask:
                 raise DataError(
                     f"its colours run from {values.min():g} to {values.max():g}; save them with 8 bits"
                 )
-            values = values >> 8
+            values = values >> 8  # as a viewer shows them
         values = values.astype(np.uint8)
     colours = _pack(values[..., :3])
     if values.shape[-1] == 4:

@@ -6,7 +6,7 @@ import numpy as np
 
 from striate.data.masks.coding import IGNORE, MOST_CLASSES, Coding, distance, shown
 from striate.data.masks.naming import Naming
-from striate.data.masks.telling import NEAR, anchors, refuse_lossy
+from striate.data.masks.telling import CLOSE, NEAR, anchors, refuse_lossy
 from striate.data.masks.values import Census
 from striate.errors import DataError
 
@@ -51,7 +51,8 @@ def by_table(
             f"name,value, or delete {naming.where}"
         )
     else:
-        names, values = _in_order(names, held, notes, naming.where)
+        solid = [v for v in anchors(found, colour) if v not in ignore] if nearest else held
+        names, values = _in_order(names, solid, notes, naming.where)
     if len(values) > MOST_CLASSES:
         raise DataError(f"{naming.where} names {len(values):,} classes; at most {MOST_CLASSES} are learned")  # fmt: skip
     void = set(ignore)
@@ -69,10 +70,20 @@ def by_table(
     void |= {v for v in held if v < 0}
     counted = {v: n for v, n in found.counts.items() if v and v not in void}
     known = sum(n for v, n in counted.items() if v in values) / max(sum(counted.values()), 1)
-    if counted and known < LEAST_KNOWN and not nearest:
+    if nearest and not found.lossy:
+        # What fills areas must be in the table: only what lies between may take the nearest of it.
+        known_values = np.array(values, dtype=np.int64)
+        solid = [v for v in anchors(found, colour) if v not in ignore]
+        counted = {
+            v: found.counts[v] for v in solid if distance(v, known_values, colour).min() > CLOSE
+        }
+        known = 0.0
+    if counted and known < LEAST_KNOWN and not (nearest and found.lossy):
         strange = sorted((v for v in counted if v not in values), key=lambda v: -counted[v])
         hint = ""
-        if len(anchors(found, colour)) > 1 and len(strange) > 8:
+        ends = anchors(found, colour)
+        in_order = naming.values is None and naming.colours is None
+        if len(ends) > 1 and len(strange) > 8 and (in_order or set(ends) <= set(values)):
             hint = ", or --set masks=nearest if they were smoothed"
         raise DataError(
             f"{naming.where} does not name what the masks hold: {1 - known:.0%} of their pixels other than 0 have "

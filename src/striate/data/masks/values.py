@@ -76,7 +76,7 @@ def tally(key: str, mask: RawMask) -> Tally:
     between: dict[int, int] = {}
     flat: dict[int, int] | None = None
     edges = 0
-    if len(values) > 2 and mask.kind != "palette":
+    if len(values) > 2:
         channels = _channels(mask)
         between = _counted(mask.values[_between(channels) & (mask.values != TRANSPARENT)])
         flat = _counted(mask.values[_flat(channels)])
@@ -134,8 +134,8 @@ def _counted(values: np.ndarray) -> dict[int, int]:
 
 def _channels(mask: RawMask) -> np.ndarray:
     """(C, H, W): red, green and blue, or the number; uint8 where they fit."""
-    values = mask.values
-    if mask.kind in ("grey", "colour"):
+    values = mask.colours() if mask.kind == "palette" else mask.values
+    if mask.kind in ("grey", "colour", "palette"):
         return np.stack([values >> 16 & 255, values >> 8 & 255, values & 255]).astype(np.uint8)
     fits = values.min() >= 0 and values.max() <= 255
     return values[None].astype(np.uint8) if fits else values[None]
