@@ -10,7 +10,6 @@ import pytest
 from PIL import Image
 
 from striate.data import Source, choose_preparation, open_source
-from striate.data.choosing import levels
 from striate.errors import DataError
 
 
@@ -106,34 +105,6 @@ def test_a_mixture_of_grey_and_colour_is_colour(tmp_path: Path) -> None:
     found = choose_preparation(source)
     assert found.channels == 3
     assert "25% of the images are grey" in " ".join(found.why)
-
-
-@pytest.mark.parametrize(
-    ("most", "white"),
-    [(200, 255), (900, 1023), (4000, 4095), (60_000, 65535), (5000, 5000), (9000, 16383)],
-)
-def test_white_is_a_full_scale_that_the_data_use(tmp_path: Path, most: int, white: int) -> None:
-    rng = np.random.default_rng(0)
-    images = [rng.integers(0, most // 2, (8, 8)).astype(np.uint16) for _ in range(6)]
-    images[3][0, 0] = most
-    source = folder(tmp_path, images)
-    assert levels(source.train) == (0, white)
-    found = choose_preparation(source)
-    assert (found.black, found.white) == (0, white)
-    assert f"{white} white in every image" in " ".join(found.why)
-    # The same value is the same grey in every image, however dark the rest of it.
-    assert found.apply(np.full((8, 8, 1), white, np.uint16)).min() == 255
-
-
-def test_signed_and_floating_images_have_a_black_of_their_own(tmp_path: Path) -> None:
-    import tifffile
-
-    for i in range(4):
-        path = tmp_path / "ab"[i % 2] / f"{i}.tif"
-        path.parent.mkdir(exist_ok=True)
-        tifffile.imwrite(path, np.array([[-1024.0 + i, 3.5]], dtype=np.float32))
-    found = choose_preparation(open_source(tmp_path, val=0, test=0))
-    assert (found.black, found.white) == (-1024, 3.5)
 
 
 def test_bars_do_not_count_for_the_mean(tmp_path: Path) -> None:

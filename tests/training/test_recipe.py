@@ -99,6 +99,7 @@ def test_choices_fill_every_gap_and_keep_what_was_given() -> None:
         "budget",
         "workers",
     }
+    left |= {"black", "white"}  # of images deeper than 8 bits
     left |= {"masks", "ignore", "foreground", "dice", "class_weights", "zoom", "jitter"}  # of masks
     assert {k for k, v in vars(recipe).items() if v is None} == left
 

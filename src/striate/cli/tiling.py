@@ -13,12 +13,16 @@ import torch
 from rich.progress import Progress
 
 from striate.cli.console import err, print_csv, print_finding
-from striate.errors import ExactnessError, UsageError
+from striate.data.depth import refuse_depth
+from striate.errors import DataError, ExactnessError, UsageError
 from striate.findings import Finding, Table
 from striate.inference.tiled import Tiled
 from striate.inference.tiled.files import open_file
 from striate.inference.tiled.images import Image, open_image
 from striate.runs import Run, load
+
+CROP = 128  # pixels a side of the crops by which the depth of an image is judged
+CROPS = 4  # along each axis
 
 
 def pixels_of(run: Run, colours: int = 0) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -29,14 +33,41 @@ def pixels_of(run: Run, colours: int = 0) -> Callable[[torch.Tensor], torch.Tens
     preparation = run.preparation
 
     def prepare(raw: torch.Tensor) -> torch.Tensor:
-        if raw.dtype == torch.bool:
-            raw = raw.to(torch.uint8) * 255
-        part = raw[0, : colours or raw.shape[1]].permute(1, 2, 0).numpy()
-        pixels = part.astype(np.uint16) if raw.dtype == torch.int32 else part  # as they are read
-        seen = torch.from_numpy(preparation.colours(pixels))
+        seen = torch.from_numpy(preparation.colours(as_read(raw, colours)))
         return preparation.normalise(seen[None])
 
     return prepare
+
+
+def as_read(raw: torch.Tensor, colours: int) -> np.ndarray:
+    """Pixels (1, C, rows, columns) as tiles are read, as the decoder gives them: (rows, columns, colours)."""
+    part = raw[0, : colours or raw.shape[1]].permute(1, 2, 0).cpu().numpy()
+    return part.astype(np.uint16) if raw.dtype == torch.int32 else part
+
+
+def refuse_foreign(run: Run, opened: Image, path: Path) -> None:
+    """Raise DataError, as `predict` does, for a depth or values that are not those of the training; by some crops."""
+    channels, height, width = opened.shape
+    channels = getattr(opened, "colours", 0) or channels
+    if channels not in (1, 3):
+        raise DataError(
+            f"cannot use {path}: it has {channels} channels; 1 (grey), 3 (RGB) or 4 (RGB and alpha) are read"
+        )
+    rows, columns = (
+        np.unique(np.linspace(0, max(n - CROP, 0), CROPS).astype(int)) for n in (height, width)
+    )
+    parts = [
+        as_read(
+            opened.read(0, ((r, min(r + CROP, height)), (c, min(c + CROP, width)))),
+            getattr(opened, "colours", 0),
+        ).reshape(-1)
+        for r in rows.tolist()
+        for c in columns.tolist()
+    ]
+    try:
+        refuse_depth(np.concatenate(parts), run.preparation)
+    except DataError as error:
+        raise DataError(f"cannot use {path}: {error}") from error
 
 
 def open_page(path: Path, page: int | None) -> Image:
@@ -75,6 +106,7 @@ def tile_command(
         raise UsageError(f"there is no image {image}; give a TIFF, PNG, JPEG, .npy or Zarr file")
     limit = None if tile is not None else memory
     opened = open_page(image, page)
+    refuse_foreign(run, opened, image)
     colours, said = getattr(opened, "colours", 0), pages_said(opened, page)
     if run.labels_pixels:  # whose output may hold the finished tiles of a run that was stopped
         tile_masks(

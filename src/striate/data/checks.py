@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from striate.data.deep_remarks import deep_remarks
 from striate.data.remarks import find, names
 from striate.data.source import Source
 from striate.errors import DataError
@@ -22,7 +23,7 @@ def check(source: Source) -> Finding:
         raise DataError(f"{source.name} has one class; at least two are needed")
     if len(source.train) == 0:
         raise DataError(f"{source.name} has no training images; make val and test smaller")
-    remarks = sorted(find(source), key=lambda r: -RANK[r.status])
+    remarks = sorted([*find(source), *deep_remarks(source.splits)], key=lambda r: -RANK[r.status])
     worst: Status = remarks[0].status if remarks else "good"
     serious = [r for r in remarks if RANK[r.status] >= RANK["warning"]]
     total = f"{len(source):,} images in {len(source.classes)} classes"

@@ -10,6 +10,7 @@ import numpy as np
 from striate.data.pool import ordered
 from striate.data.preparation import Fit, Interpolation, Preparation
 from striate.data.prepared import prepared
+from striate.data.scale import check_together, measure
 from striate.data.source import Source, Split
 from striate.errors import DataError
 
@@ -17,7 +18,6 @@ SIDES = (32, 48, 64, 96, 128, 160, 192, 224)
 NATIVE = 96  # pixels; images that all have one size up to this are taken as they are
 PIXELS = 2**27  # resized for the mean and standard deviation, at most
 SAMPLE = 200  # images for mean and standard deviation where they must be decoded
-LADDER = (255, 1023, 4095, 16383, 65535)  # full scale of 8, 10, 12, 14 and 16 bits
 
 
 def choose_preparation(
@@ -30,11 +30,14 @@ def choose_preparation(
     fit: Fit | None = None,
     interpolation: Interpolation | None = None,
     crop_fraction: float | None = None,
+    black: float | None = None,
+    white: float | None = None,
 ) -> Preparation:
     """Choose how images are prepared by looking at the training split; what is given is kept.
 
     size: pixels a side, or (height, width). `why` of the result has a sentence for each choice.
-    Raises DataError if there is nothing to train on.
+    black, white: the values of images deeper than 8 bits that become 0 and 255. Raises DataError if there is nothing to
+    train on, or depths that nothing relates to each other; UsageError for levels that cannot be.
     """
     split = source.train
     if len(split) == 0:
@@ -44,13 +47,9 @@ def choose_preparation(
     sample = _sample(split)
     channels = channels if channels is not None else _channels(split, sample, why)
     fit = fit if fit is not None else _fit(split, height, width, why)
-    black, white = levels(split)
-    if split.deep.any():
-        low, high = split.low[split.deep].min(), split.high[split.deep].max()
-        why.append(
-            f"Images deeper than 8 bits reach from {low:g} to {high:g} in training; "
-            f"{black:g} becomes black and {white:g} white in every image."
-        )
+    scale = measure(split, black=black, white=white)
+    check_together(source.splits.values(), scale)
+    why += scale.why
     draft = Preparation(
         channels=channels,
         height=height,
@@ -58,8 +57,7 @@ def choose_preparation(
         fit=fit,
         interpolation=interpolation or "bilinear",
         crop_fraction=1.0 if crop_fraction is None else crop_fraction,
-        white=white,
-        black=black,
+        **scale.levels,
     )
     if mean is None or std is None:
         found_mean, found_std = _statistics(split, sample, draft, why)
@@ -141,25 +139,6 @@ def _fit(split: Split, height: int, width: int, why: list[str]) -> Fit:
         "so bars are added."
     )
     return "pad"
-
-
-def levels(split: Split) -> tuple[float, float]:
-    """The values (black, white) between which a split's images deeper than 8 bits are shown.
-
-    White is the full scale of 8, 10, 12, 14 or 16 bits that holds the largest value, or that value
-    itself where it fills less than half of it or is no whole number.
-    """
-    if not split.deep.any():
-        return 0, 65535
-    low, high = float(split.low[split.deep].min()), float(split.high[split.deep].max())
-    black = min(low, 0.0)
-    steps = [level for level in LADDER if level >= high]
-    whole = high == int(high) and steps
-    # A scale that the data fill by less than half would waste grey levels of the 8 bits.
-    white = float(steps[0]) if whole and high > steps[0] / 2 else high
-    if white <= black:
-        white = black + 1
-    return black, white
 
 
 def _statistics(

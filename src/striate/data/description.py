@@ -6,6 +6,9 @@ from collections import Counter
 
 import numpy as np
 
+from striate.data.depth import Levels
+from striate.data.histogram import scale_figure, scale_table
+from striate.data.scale import scale_of
 from striate.data.sheet import contact_sheet
 from striate.data.source import SPLITS, Source
 from striate.figures import BLUE, GREEN, ORANGE, new_figure, render, style
@@ -14,10 +17,11 @@ from striate.findings import Cell, Figure, Finding, Table
 BARS = 40  # classes in the chart; of more, the largest and the smallest
 
 
-def describe(source: Source, *, figures: bool = True) -> Finding:
+def describe(source: Source, *, figures: bool = True, levels: Levels | None = None) -> Finding:
     """Classes, counts a split, sizes, aspect ratios, formats and damage of a source.
 
-    figures: also draw the class counts and a sheet of example images, which decodes some.
+    figures: also draw the class counts and a sheet of example images, which decodes some. levels: what a run made black
+    and white; what the data suggest, if not given.
     """
     table = source.counts()
     splits = [split for split in source.splits.values() if len(split)]
@@ -36,9 +40,12 @@ def describe(source: Source, *, figures: bool = True) -> Finding:
         (name, *counts, sum(counts))
         for name, counts in zip(source.classes, table.tolist(), strict=True)
     ]
+    scale = scale_of(source.train, levels)
     pictures: list[Figure] = []
     if figures:
-        pictures = [_bars(source, table), contact_sheet(source)]
+        pictures = [_bars(source, table), contact_sheet(source, scale)]
+        if scale is not None:
+            pictures.append(scale_figure(scale))
     facts = _facts(source, sizes, formats, channels, deep)
     return Finding(
         name="data",
@@ -52,6 +59,7 @@ def describe(source: Source, *, figures: bool = True) -> Finding:
                 formats=("", ",", ",", ",", ","),
                 caption="Images a class and split",
             ),
+            *(() if scale is None else (scale_table(scale),)),
         ),
         figures=tuple(pictures),
         data={
@@ -64,6 +72,7 @@ def describe(source: Source, *, figures: bool = True) -> Finding:
             "formats": dict(formats),
             "channels": {str(k): v for k, v in channels.items()},
             "deeper_than_8_bits": deep,
+            "scale": None if scale is None else scale.to_dict(),
             "photographs": source.photographs,
             "damaged": [{"path": d.path, "reason": d.reason} for d in source.damaged],
             "duplicates": len(source.duplicates),

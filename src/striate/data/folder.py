@@ -14,7 +14,7 @@ from striate.data.layout import Layout
 from striate.data.naming import in_order
 from striate.data.pool import ordered
 from striate.data.preparation import Preparation
-from striate.data.records import Progress, Record, scan
+from striate.data.records import Progress, Record, depths_of, left_out_channels, scan
 from striate.data.source import SPLITS, Damage, FileSplit, Source
 from striate.data.splitting import TEST, TRAIN, VAL
 from striate.data.tree import Tree, grow, is_run
@@ -91,7 +91,7 @@ def open_folder(
             for key, r in zip(keys, good, strict=True)
             if {r.height, r.width} != set(layout.sizes.get(key, (r.height, r.width)))
         ),
-        notes=(*layout.notes, *_drawn(given, plan)),
+        notes=(*layout.notes, *left_out_channels(keys, good), *_drawn(given, plan)),
         photographs=_photographs(parts[TRAIN]),
         train=parts[TRAIN],
         val=parts[VAL],
@@ -165,6 +165,7 @@ def _split(
         high=np.array([r.high for r in mine], dtype=np.float64),
         deep=np.array([r.deep for r in mine], dtype=bool),
         formats=np.array([r.format for r in mine], dtype="<U5"),
+        **depths_of(mine),
     )
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from PIL import Image
 
-from striate.data.pixels import flatten_alpha
-from striate.data.reading import read_image
+from striate.data.depth import BYTES, NUMBERS, SHORTS, UNKNOWN, refuse_depth, to_bytes
 from striate.errors import DataError, UsageError
+from striate.images import flatten_alpha, read_image
 
 if TYPE_CHECKING:
     import torch
@@ -42,6 +42,9 @@ class Preparation:
     crop_fraction: the part of the side that "crop" keeps in any case, 1.0 all of it.
     mean, std: a value a channel, of images in [0, 1].
     white, black: the values of images deeper than 8 bits that become 255 and 0; decided once.
+    full_scale: what the training files state as white: 255 (8 bits), 65535 (16 bits), 0 (nothing: floating, signed and
+        32-bit numbers), or -1 in runs that were made before it was recorded, which take all.
+    nodata: values of deep images that stand for no data; they become black.
     why: the reasons for the choices, one sentence each; not compared.
     """
 
@@ -55,6 +58,8 @@ class Preparation:
     std: tuple[float, ...] = ()
     white: float = 65535
     black: float = 0
+    full_scale: float = UNKNOWN
+    nodata: tuple[float, ...] = ()
     why: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
@@ -83,6 +88,9 @@ class Preparation:
             raise UsageError(f"std must be above 0, got {self.std}")
         if not self.white > self.black:
             raise UsageError(f"white must be above black, got {self.white} and {self.black}")
+        if self.full_scale not in (UNKNOWN, NUMBERS, BYTES, SHORTS):
+            raise UsageError(f"full_scale must be 255, 65535, 0 or -1, got {self.full_scale}")
+        object.__setattr__(self, "nodata", tuple(float(v) for v in self.nodata))
         object.__setattr__(self, "why", tuple(self.why))
 
     @property
@@ -108,8 +116,8 @@ class Preparation:
     def apply(self, image: np.ndarray) -> np.ndarray:
         """Prepare an image (H, W, C), C 1, 3 or 4, or (H, W): (channels, height, width) uint8.
 
-        uint8 is taken as it is; deeper images are scaled from black..white to 0..255.
-        Raises DataError for another shape or depth.
+        Images of the depth of `full_scale` are scaled from black..white to 0..255, uint8 is taken as it is; others by what
+        they state. Raises DataError for another shape, or a depth that nothing relates to this one.
         """
         pixels = self._resized(self._flat(image))
         if pixels.shape[-1] == 1 and self.channels == 3:
@@ -124,22 +132,45 @@ class Preparation:
             pixels = np.repeat(pixels, self.channels, axis=-1)
         return np.array(pixels.transpose(2, 0, 1), order="C")
 
+    def eight_bits(self, image: np.ndarray) -> np.ndarray:
+        """As `apply`, but at the image's own size and in its own colours: (H, W, C) uint8, C 1 or 3, on white."""
+        return flatten_alpha(to_bytes(_three_axes(image), self), keep=False)
+
     def _flat(self, image: np.ndarray) -> np.ndarray:
         """(H, W, 1 or 3) uint8 on white, in grey where one channel is wanted."""
-        pixels = flatten_alpha(self._eight_bits(_three_axes(image)), keep=False)
+        pixels = self.eight_bits(image)
         if pixels.shape[-1] == 3 and self.channels == 1:
             pixels = np.asarray(Image.fromarray(pixels).convert("L"))[..., None]
         return pixels
 
-    def read(self, path: str | os.PathLike[str]) -> np.ndarray:
+    def read(self, path: str | os.PathLike[str], *, foreign: bool = True) -> np.ndarray:
         """Read and prepare an image file: (channels, height, width) uint8. Raises DataError.
 
         The way in which training, evaluation and prediction take a file: a JPEG that is far
         larger than needed is decoded at a half, a quarter or an eighth of its size, which is
         several times faster and differs from `apply(read_image(path))` by less than a grey level
         on average.
+        foreign: refuse an image whose depth or values are not those of the training; see `refuse_depth`.
         """
-        return self.apply(read_image(path, shrink=self.shrink))
+        return self._of(path, self.apply, read_image(path, shrink=self.shrink), foreign)
+
+    def read_colours(self, path: str | os.PathLike[str]) -> np.ndarray:
+        """As `read`, but at the image's own size: (channels, H, W) uint8. Raises DataError."""
+        return self._of(path, self.colours, read_image(path), True)
+
+    def _of(
+        self,
+        path: str | os.PathLike[str],
+        turn: Callable[[np.ndarray], np.ndarray],
+        pixels: np.ndarray,
+        foreign: bool,
+    ) -> np.ndarray:
+        try:
+            if foreign:
+                refuse_depth(pixels, self)
+            return turn(pixels)
+        except DataError as error:
+            raise DataError(f"cannot use {os.fspath(path)}: {error}") from error
 
     def shrink(self, height: int, width: int) -> int:
         """How many times smaller (1, 2, 4 or 8) an image may be decoded before it is resized.
@@ -200,19 +231,6 @@ class Preparation:
         std, mean = values.new_tensor(self.std), values.new_tensor(self.mean)
         values = (values * std.view(shape) + mean.view(shape)) * 255
         return values.round().clamp(0, 255).byte()
-
-    def _eight_bits(self, pixels: np.ndarray) -> np.ndarray:
-        if pixels.dtype == np.uint8:
-            return pixels
-        if pixels.dtype == np.bool_:
-            return pixels.astype(np.uint8) * 255
-        if pixels.dtype.kind not in "uif":
-            raise DataError(f"an image must hold numbers, got {pixels.dtype}")
-        scale = 255 / (self.white - self.black)
-        scaled = (pixels.astype(np.float32) - np.float32(self.black)) * np.float32(scale)
-        if pixels.dtype.kind == "f":
-            scaled = np.nan_to_num(scaled, copy=False, nan=0)  # no data is black
-        return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
 
     def _resized(self, pixels: np.ndarray) -> np.ndarray:
         height, width = pixels.shape[:2]

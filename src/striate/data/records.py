@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from striate.data.depth import stated_white
 from striate.data.pool import ordered
-from striate.data.reading import decode
 from striate.data.source import Damage
 from striate.errors import DataError
+from striate.images import Decoded, decode
 
 Progress = Callable[[int, int], None]
 READ_WHOLE = 256 * 2**20  # bytes; a larger file is hashed in pieces and decoded from the disk
@@ -27,6 +28,8 @@ class Record:
     pixels, so that a copy saved again as PNG, BMP or TIFF is found; JPEG and WebP by their bytes,
     because their pixels may differ by a value from one decoder's version to the next and a split
     must not.
+    low, high: extremes of a deep image, or 0, 255. stated: what it states as white, 255, 65535 or 0 for nothing.
+    missing: share of its values that are no data. left_out: channels beside its colours.
     """
 
     content: bytes
@@ -39,6 +42,9 @@ class Record:
     format: str
     several_pages: bool
     blank: bool
+    stated: int = 255
+    missing: float = 0.0
+    left_out: int = 0
 
 
 def digest(data: bytes | np.ndarray, *more: bytes) -> bytes:
@@ -64,6 +70,12 @@ def inspect(path: Path) -> Record | str:
         return str(error).split("; ")[0]  # what to do with it is said once, by the check
     except (OSError, ValueError, MemoryError) as error:
         return f"it cannot be read ({getattr(error, 'strerror', None) or error})"
+    return record_of(image, content)
+
+
+def record_of(image: Decoded, content: bytes) -> Record:
+    """What is known of a decoded image."""
+    pixels = image.pixels
     deep = pixels.dtype != np.uint8
     return Record(
         content=content,
@@ -76,6 +88,28 @@ def inspect(path: Path) -> Record | str:
         format=image.format,
         several_pages=image.several_pages,
         blank=_blank(pixels),
+        stated=stated_white(pixels.dtype),
+        missing=image.missing / pixels.size,
+        left_out=image.left_out,
+    )
+
+
+def depths_of(records: Sequence[Record]) -> dict[str, np.ndarray]:
+    """`stated` and `missing` of a split of these images."""
+    return {
+        "stated": np.array([r.stated for r in records], dtype=np.int64),
+        "missing": np.array([r.missing for r in records], dtype=np.float64),
+    }
+
+
+def left_out_channels(keys: Sequence[str], records: Sequence[Record]) -> tuple[str, ...]:
+    """In a sentence, the channels that are not read, if there are any."""
+    named = [key for key, record in zip(keys, records, strict=True) if record.left_out]
+    if not named:
+        return ()
+    more = f" and {len(named) - 1:,} more" if len(named) > 1 else ""
+    return (
+        f"the files hold further channels beside their colours, which are not read ({named[0]}{more})",
     )
 
 

@@ -7,10 +7,10 @@ import io
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from striate.data.choosing import levels
 from striate.data.leftout import fit
 from striate.data.pool import ordered
 from striate.data.preparation import Preparation
+from striate.data.scale import Scale, scale_of
 from striate.data.source import Source, Split
 from striate.errors import DataError
 from striate.figures import INK, font_for
@@ -20,10 +20,10 @@ ROWS, COLUMNS = 12, 8
 TILE, GAP, TEXT = 72, 4, 150  # pixels, at most for tile and text
 
 
-def contact_sheet(source: Source) -> Figure:
-    """A few images of each class as WebP, each whole, at the same levels for deep images."""
+def contact_sheet(source: Source, scale: Scale | None = None) -> Figure:
+    """A few images of each class as WebP, each whole, deep images by the same scale, that of the training images if none."""
     chosen = _rows(len(source.classes))
-    black, white = levels(source.train)
+    scale = scale or scale_of(source.train) or Scale()
     # Tiny images are enlarged by a whole number, so that each pixel is seen as it is.
     largest = int(source.train.sizes.max(initial=1))
     tiny = largest <= TILE
@@ -41,8 +41,7 @@ def contact_sheet(source: Source) -> Figure:
         fit="pad",
         interpolation="nearest" if tiny else "bilinear",
         mean=(1.0, 1.0, 1.0),
-        black=black,
-        white=white,
+        **scale.levels,
     )
     step = side + GAP
     page = Image.new("RGB", (text + COLUMNS * step - GAP, len(chosen) * step - GAP), "white")

@@ -57,6 +57,8 @@ class Split(ABC):
     low, high: (N,) float64, smallest and largest value of an image deeper than 8 bits, or 0, 255.
     deep: (N,) bool, deeper than 8 bits.
     formats: what the file is ("JPEG", "PNG", ..., "array").
+    stated: (N,) what a file states as white: 255 (8 bits), 65535 (16 bits), 0 (nothing); None where `deep` says it all.
+    missing: (N,) share of an image's values that are no data; None for none.
     """
 
     labels: np.ndarray
@@ -67,6 +69,8 @@ class Split(ABC):
     high: np.ndarray
     deep: np.ndarray
     formats: np.ndarray
+    stated: np.ndarray | None = field(default=None, kw_only=True)
+    missing: np.ndarray | None = field(default=None, kw_only=True)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -91,7 +95,15 @@ class Split(ABC):
             name: getattr(self, name)[at]
             for name in ("labels", "sizes", "channels", "low", "high", "deep", "formats")
         }
+        for name in ("stated", "missing"):
+            known = getattr(self, name)
+            parts[name] = None if known is None else known[at]
         return replace(self, keys=tuple(self.keys[i] for i in at), **parts, **self._taken(at))
+
+    @property
+    def white_stated(self) -> np.ndarray:
+        """(N,) what each file states as white: 255, 65535, or 0 for nothing."""
+        return np.where(self.deep, 65535, 255) if self.stated is None else self.stated
 
     def _taken(self, at: np.ndarray) -> dict[str, Any]:
         return {}
@@ -144,7 +156,7 @@ class FileSplit(Split):
         return read_image(self.path(index))
 
     def prepare(self, index: int, preparation: Preparation) -> np.ndarray:
-        return preparation.read(self.path(index))
+        return preparation.read(self.path(index), foreign=False)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

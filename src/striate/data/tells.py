@@ -30,6 +30,9 @@ def tells(source: Source) -> Iterator[Tell]:
     facts = {
         "size": np.unique(sizes, axis=0, return_inverse=True)[1].reshape(-1),
         "file format": np.unique(formats, return_inverse=True)[1],
+        "number of bits": np.unique(
+            np.concatenate([s.white_stated for s in splits]), return_inverse=True
+        )[1],
         "number of channels": np.concatenate([s.channels for s in splits]).astype(np.int64),
     }
     base = float(np.bincount(labels).max() / len(labels))

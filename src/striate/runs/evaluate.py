@@ -41,7 +41,7 @@ def evaluate_run(
     """
     listener.stage("evaluating")
     split = source.test if len(source.test) else source.val
-    run.add(describe(source))
+    run.add(describe(source, levels=run.preparation))
     run.add(check(source))
     if len(split):
         logits = split_logits(run, split, device or torch.device("cpu"))
@@ -130,7 +130,7 @@ def logits_of_batches(run: Run, batches: OrderedBatches, device: torch.device) -
 def seen(run: Run, split: Split) -> Finding:
     """What the network sees of a few images, one a class as far as they go."""
     first = [int(np.flatnonzero(split.labels == c)[0]) for c in np.unique(split.labels)[:SHOWN]]
-    originals = [split.image(i) for i in first]
+    originals = [run.preparation.eight_bits(split.image(i)) for i in first]
     sizes = [image.shape[:2] for image in originals]
     squashed = run.preparation.fit == "squash"
     return evaluation.as_seen(

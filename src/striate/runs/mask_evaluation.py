@@ -47,7 +47,7 @@ def evaluate_masks(
     listener.stage("evaluating")
     device = device or torch.device("cpu")
     split = source.test if len(source.test) else source.val
-    run.add(describe_masks(source))
+    run.add(describe_masks(source, run.preparation))
     run.add(check_masks(source))
     headline = None
     if len(split):

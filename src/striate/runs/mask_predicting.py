@@ -15,7 +15,6 @@ from scipy.ndimage import find_objects
 from scipy.ndimage import label as components
 
 from striate.data.masks.palette import overlay, palette
-from striate.data.reading import read_image
 from striate.errors import DataError, RunError, UsageError
 from striate.runs.files import Found, Paths, find_files, holds, stays
 from striate.runs.labelling import label
@@ -93,7 +92,7 @@ def predict_masks(
         ) from error
     for name, stem in zip(names, stems, strict=True):
         try:
-            image = run.preparation.colours(read_image(name))
+            image = run.preparation.read_colours(name)
         except DataError as error:
             yield MaskPrediction(path=name, error=str(error))
             continue

@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from striate.data import Preparation
-from striate.data.choosing import levels
 from striate.data.masks import MaskSource, open_masks
 from striate.data.masks.batches import CropBatches, MaskAugmentation, Pairs, decoded_pairs
 from striate.data.masks.checks import check_masks
 from striate.data.masks.source import MaskSplit
+from striate.data.scale import check_together, measure
 from striate.errors import UsageError
 from striate.evaluation.masks.scores import confusion_matrix, mean_iou
 from striate.models import labels_pixels
@@ -72,14 +72,15 @@ def plan_masks(recipe: Recipe, source: MaskSource, device: torch.device) -> Plan
     backbone = spec.partition(":")[2]
     known = preparation_of(backbone) if pretrained and backbone else None
     channels = recipe.channels or (3 if known or (train.channels == 3).any() else 1)
-    black, white = levels(train)  # type: ignore[arg-type]
+    scale = measure(train, black=recipe.black, white=recipe.white)
+    check_together(source.splits.values(), scale)
+    why += scale.why
     draft = Preparation(
         channels=channels,
         height=chosen.size,
         width=chosen.size,
         fit="crop",
-        white=white,
-        black=black,
+        **scale.levels,
     )
     mean, std = (known.mean, known.std) if known else statistics(train, draft)
     preparation = Preparation.from_dict({**draft.to_dict(), "mean": list(mean), "std": list(std)})

@@ -74,6 +74,8 @@ def plan_from(recipe: Recipe, device: torch.device, listener: Listener) -> Plan:
         std=known.std if known else None,
         fit=cast(Any, recipe.fit),
         interpolation=cast(Any, known.interpolation) if known else None,
+        black=recipe.black,
+        white=recipe.white,
     )
     facts = Facts(
         images=min(len(source.train), recipe.limit or len(source.train)),

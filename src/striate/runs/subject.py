@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from striate.data import Preparation, read_image
+from striate.data import Preparation
 from striate.errors import UsageError
 from striate.memory import keep_large_buffers
 from striate.models import MODELS, build, imagenet_classes
@@ -69,7 +69,7 @@ class Subject:
         Raises DataError.
         """
         if self.run is not None and self.run.labels_pixels:
-            return self.preparation.colours(read_image(path))
+            return self.preparation.read_colours(path)
         return self.preparation.read(Path(path))
 
     def normalise(self, batch: torch.Tensor) -> torch.Tensor:
@@ -121,6 +121,7 @@ def open_subject(target: str | Path | Run, *, weights: str | Path | None = None)
             crop_fraction=known.crop_fraction,
             mean=known.mean,
             std=known.std,
+            full_scale=255,  # photographs of 8 bits
         ),
         classes=imagenet_classes(),
     )

@@ -50,6 +50,8 @@ class Recipe:
     size: int | None = None
     channels: int | None = None
     fit: str | None = None
+    black: float | None = None  # value of images deeper than 8 bits that becomes black
+    white: float | None = None  # and the one that becomes white
     val: float | None = None
     test: float | None = None
     limit: int | None = None  # at most so many training images
@@ -115,6 +117,12 @@ class Recipe:
             raise UsageError(
                 f"val + test must leave images to train on, got {self.val} + {self.test}; make them smaller"
             )
+        for name in ("black", "white"):
+            value = getattr(self, name)
+            if value is not None and not math.isfinite(value):
+                raise UsageError(f"{name} must be a number, got {value}")
+        if self.black is not None and self.white is not None and not self.white > self.black:
+            raise UsageError(f"white must be above black, got {self.white} and {self.black}")
         if self.channels not in (None, 1, 3):
             raise UsageError(f"channels must be 1 (grey) or 3 (RGB), got {self.channels}")
         if self.scale is not None and not 0 < self.scale <= 1:

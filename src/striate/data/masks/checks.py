@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from striate.data.deep_remarks import deep_remarks
 from striate.data.masks.source import MaskSource
 from striate.data.remarks import Remark, count
 from striate.findings import Finding, Status, Table
@@ -19,7 +20,7 @@ ORDER: tuple[Status, ...] = ("problem", "warning", "note", "good")
 
 def check_masks(source: MaskSource) -> Finding:
     """Everything that can be said against images and masks, before a step is made."""
-    remarks = list(_find(source))
+    remarks = [*_find(source), *deep_remarks(source.splits)]
     worst: Status = min((r.status for r in remarks), key=ORDER.index, default="good")
     serious = sorted(
         (r for r in remarks if r.status in ("problem", "warning")),

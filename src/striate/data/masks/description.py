@@ -7,11 +7,13 @@ import io
 import numpy as np
 from PIL import Image
 
-from striate.data.choosing import levels
+from striate.data.depth import Levels
+from striate.data.histogram import scale_figure, scale_table
 from striate.data.masks.coding import IGNORE, shown
 from striate.data.masks.palette import overlay, palette
 from striate.data.masks.source import FileMaskSplit, MaskSource, MaskSplit
 from striate.data.preparation import Preparation
+from striate.data.scale import Scale, scale_of
 from striate.data.source import SPLITS
 from striate.figures import new_figure, render, style
 from striate.findings import Figure, Finding, Table
@@ -20,8 +22,12 @@ SHOWN = 8
 TILE = 160
 
 
-def describe_masks(source: MaskSource) -> Finding:
-    """Images a split, sizes, the share of each class, and examples with their masks."""
+def describe_masks(source: MaskSource, levels: Levels | None = None) -> Finding:
+    """Images a split, sizes, the share of each class, and examples with their masks.
+
+    levels: what a run made black and white; what the data suggest, if not given.
+    """
+    scale = scale_of(source.train, levels)
     shares = source.shares()
     total = max(int(shares.sum()), 1)
     sizes = np.concatenate([s.sizes for s in source.splits.values() if len(s)])
@@ -66,8 +72,13 @@ def describe_masks(source: MaskSource) -> Finding:
                 ),
                 caption="The images",
             ),
+            *(() if scale is None else (scale_table(scale),)),
         ),
-        figures=(sheet(source), legend(source.classes, void=void > 0)),
+        figures=(
+            sheet(source, scale),
+            legend(source.classes, void=void > 0),
+            *(() if scale is None else (scale_figure(scale),)),
+        ),
         data={
             "name": source.name,
             "where": source.where,
@@ -78,6 +89,7 @@ def describe_masks(source: MaskSource) -> Finding:
             "pixels": {split: shares[:, i].tolist() for i, split in enumerate(SPLITS)},
             "images": {name: len(split) for name, split in source.splits.items()},
             "damaged": [{"path": d.path, "reason": d.reason} for d in source.damaged],
+            "scale": None if scale is None else scale.to_dict(),
             "alone": list(source.alone),
             "left_out": [left.to_dict() for left in source.left_out],
         },
@@ -99,13 +111,13 @@ def values_of(source: MaskSource) -> list[str]:
     return [", ".join(texts) + nearest for texts in held]
 
 
-def sheet(source: MaskSource) -> Figure:
+def sheet(source: MaskSource, scale: Scale | None = None) -> Figure:
     """Some images, their masks laid over them underneath, as WebP: those that show most classes, drawn evenly."""
     split = source.train
     parts = np.array_split(np.arange(len(split)), min(len(split), SHOWN))
     several = (split.pixels > 0).sum(1)
     at = [int(part[several[part].argmax()]) for part in parts]
-    tiles = [_tile(source, split, int(i)) for i in at]
+    tiles = [_tile(source, split, int(i), scale) for i in at]
     gap = 6
     page = Image.new("RGB", (len(tiles) * (TILE + gap) - gap, 2 * TILE + gap), "white")
     for column, (image, over) in enumerate(tiles):
@@ -121,18 +133,19 @@ def sheet(source: MaskSource) -> Figure:
     )
 
 
-def _tile(source: MaskSource, split: MaskSplit, index: int) -> tuple[Image.Image, Image.Image]:
-    black, white = levels(split)  # type: ignore[arg-type]
-    shown = Preparation(channels=3, height=1, width=1, black=black, white=white)
-    image = shown.colours(split.image(index)).transpose(1, 2, 0)
+def _tile(
+    source: MaskSource, split: MaskSplit, index: int, scale: Scale | None
+) -> tuple[Image.Image, Image.Image]:
+    plain = Preparation(channels=3, height=1, width=1, **(scale or Scale()).levels)
+    image = plain.colours(split.image(index)).transpose(1, 2, 0)
     mask = split.mask(index)
     over = overlay(image, mask, source.classes)
     void = mask == IGNORE
     over[void] = (0.25 * over[void] + 0.75 * 255).astype(np.uint8)
     height, width = mask.shape
-    scale = TILE / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    method = Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.LANCZOS
+    zoom = TILE / max(height, width)
+    size = max(1, round(width * zoom)), max(1, round(height * zoom))
+    method = Image.Resampling.NEAREST if zoom >= 1 else Image.Resampling.LANCZOS
     tiles = []
     for pixels in (image, over):
         tile = Image.new("RGB", (TILE, TILE), "white")

@@ -21,11 +21,19 @@ from striate.data.masks.values import Tally, tally
 from striate.data.pool import ordered
 from striate.data.preparation import Preparation
 from striate.data.reading import read_image
-from striate.data.records import Progress, Record, digest, inspect
+from striate.data.records import (
+    Progress,
+    Record,
+    depths_of,
+    digest,
+    inspect,
+    left_out_channels,
+    record_of,
+)
 from striate.data.source import SPLITS, Damage
 from striate.data.splitting import TEST, TRAIN, VAL
-from striate.data.tiff import read_tiff_page
 from striate.errors import DataError
+from striate.images import decode
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +158,12 @@ def open_mask_folder(
         strange=strangers(each, keys, coding),
         left_out=pairs.left_out,
         how=decision.how,
-        notes=(*decision.notes, *turned.notes, *pairs.notes),
+        notes=(
+            *decision.notes,
+            *turned.notes,
+            *pairs.notes,
+            *left_out_channels(keys, [p.record for p in good]),
+        ),
         warnings=(*decision.warnings, *turned.warnings),
         photographs=_colourful(parts[TRAIN]),
         train=parts[TRAIN],
@@ -250,22 +263,12 @@ def _look(root: Path, job: Job, coding: Coding, classes: int, turn: int) -> Pair
     """Decode a pair and count the pixels of its classes."""
     if job.page:
         try:
-            pixels = read_tiff_page(root / job.image, job.page)
+            found = decode(root / job.image, page=job.page)
         except DataError as error:
             return "image", str(error)
-        deep = pixels.dtype != np.uint8
-        record: Record | str = Record(
-            content=digest(pixels, repr((pixels.shape, pixels.dtype.str)).encode()),
-            height=pixels.shape[0],
-            width=pixels.shape[1],
-            channels=pixels.shape[2],
-            deep=deep,
-            low=float(pixels.min()) if deep else 0.0,
-            high=float(pixels.max()) if deep else 255.0,
-            format="TIFF",
-            several_pages=True,
-            blank=bool((pixels == pixels[0, 0]).all()),
-        )
+        pixels = found.pixels
+        content = digest(pixels, repr((pixels.shape, pixels.dtype.str)).encode())
+        record: Record | str = record_of(found, content)
     else:
         record = inspect(root / job.image)
     if isinstance(record, str):
@@ -315,6 +318,7 @@ def _split(
         low=np.array([r.low for r in records], dtype=np.float64),
         high=np.array([r.high for r in records], dtype=np.float64),
         deep=np.array([r.deep for r in records], dtype=bool),
+        **depths_of(records),
         pixels=pixels[at],
         anchors=tuple(p.anchors for p in mine),
         root=root,

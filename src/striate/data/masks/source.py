@@ -13,9 +13,8 @@ import numpy as np
 from striate.data.leftout import LeftOut
 from striate.data.masks.coding import Coding
 from striate.data.masks.reading import read_mask
-from striate.data.reading import read_image
 from striate.data.source import Damage, Duplicate
-from striate.data.tiff import read_tiff_page
+from striate.images import read_image
 from striate.images.pixels import upright
 
 _S = TypeVar("_S", bound="MaskSplit")
@@ -28,7 +27,7 @@ class MaskSplit(ABC):
 
     keys: N names, unique in the source. sizes: (N, 2) int64, height and width in pixels. channels: (N,) 1 or 3.
     low, high: (N,) extremes of images deeper than 8 bits, else 0, 255. pixels: (N, K) int64, pixels of each class.
-    anchors: for each image, class -> (n, 2) rows and columns of some of its pixels.
+    anchors: for each image, class -> (n, 2) rows and columns of some of its pixels. stated, missing: as in Split.
     """
 
     keys: tuple[str, ...]
@@ -39,6 +38,8 @@ class MaskSplit(ABC):
     deep: np.ndarray
     pixels: np.ndarray
     anchors: tuple[dict[int, np.ndarray], ...] = field(repr=False)
+    stated: np.ndarray | None = field(default=None, kw_only=True)
+    missing: np.ndarray | None = field(default=None, kw_only=True)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -58,6 +59,9 @@ class MaskSplit(ABC):
             name: getattr(self, name)[at]
             for name in ("sizes", "channels", "low", "high", "deep", "pixels")
         }
+        for name in ("stated", "missing"):
+            known = getattr(self, name)
+            parts[name] = None if known is None else known[at]
         return replace(
             self,
             keys=tuple(self.keys[i] for i in at),
@@ -65,6 +69,11 @@ class MaskSplit(ABC):
             **parts,
             **self._taken(at),
         )
+
+    @property
+    def white_stated(self) -> np.ndarray:
+        """(N,) what each image's file states as white: 255, 65535, or 0 for nothing."""
+        return np.where(self.deep, 65535, 255) if self.stated is None else self.stated
 
     def _taken(self, at: np.ndarray) -> dict[str, Any]:
         return {}
@@ -129,7 +138,7 @@ class FileMaskSplit(MaskSplit):
 
     def image(self, index: int) -> np.ndarray:
         if self.pages[index]:
-            return read_tiff_page(self.path(index), self.pages[index])
+            return read_image(self.path(index), page=self.pages[index])
         return read_image(self.path(index))
 
     def mask(self, index: int) -> np.ndarray:
