@@ -139,7 +139,7 @@ NETWORKS: Mapping[str, Callable[[], nn.Module]] = {
     "reflect": lambda: nn.Sequential(nn.ReflectionPad2d((2, 1, 0, 3)), nn.ReplicationPad2d((1, 2, 3, 0))),
     "reflect 1d": lambda: Lambda(lambda x: [F.pad(lines(x), (2, 1), m) for m in ("reflect", "replicate", "circular")]),
     "circular": lambda: nn.CircularPad2d((2, 1, 0, 3)),
-    "roll": lambda: Lambda(lambda x: (x.roll((1, -2), (2, 3)), x.roll(1, 1), x.flip(3), x.flip(1))),
+    "roll": lambda: Lambda(lambda x: (x.roll((1, -2), (2, 3)), x.roll(1, 1), x.roll((-1, 3), (2, 2)), x.flip(3), x.flip(1))),
     "max": lambda: nn.Sequential(nn.MaxPool2d(3, 2, 1), nn.MaxPool2d(2, 1, 1, ceil_mode=True)),
     "avg": lambda: nn.Sequential(nn.AvgPool2d(3, 2, 1, True, False), nn.AvgPool2d((2, 1), 1, divisor_override=3)),
     "adaptive": lambda: Lambda(lambda x: (F.adaptive_avg_pool2d(x, (4, 8)), F.adaptive_max_pool2d(x, (3, 5)),
