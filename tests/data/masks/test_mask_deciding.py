@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from striate.data.masks.coding import IGNORE
@@ -456,3 +457,17 @@ def test_colours_of_16_bits(tmp_path: Path, factor: int) -> None:
         (tmp_path / f"{i}.png").write_bytes(imagecodecs.png_encode(grey))
         masks.append(read_mask(tmp_path / f"{i}.png"))
     assert coded(decided(masks), masks[0]) == THREE
+
+
+@pytest.mark.parametrize("writer", ["tifffile", "libtiff"])
+def test_one_bit_tiff_is_the_object_whoever_wrote_it(tmp_path: Path, writer: str) -> None:
+    """tifffile stores True as black, libtiff white as 0; to their users the object is True, and white."""
+    masks = []
+    for i in range(4):
+        inside = shapes(i) > 0
+        if writer == "tifffile":
+            tifffile.imwrite(tmp_path / f"{i}.tif", inside)
+        else:
+            Image.fromarray(inside).save(tmp_path / f"{i}.tif", compression="group4")
+        masks.append(read_mask(tmp_path / f"{i}.tif"))
+    assert coded(decided(masks), masks[0]) == BINARY

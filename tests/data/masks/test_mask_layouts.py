@@ -518,6 +518,23 @@ def test_each_image_gets_its_own_mask(tmp_path: Path) -> None:
         assert source.classes[c] == f"class {number}"
 
 
+def test_names_that_differ_in_case_alone(tmp_path: Path) -> None:
+    for name, i in (("a", 1), ("A", 2)):
+        for folder, drawn in (
+            ("images", DRAWN["image"](i)),
+            ("masks", np.full((16, 20), i, np.uint8)),
+        ):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            Image.fromarray(drawn).save(tmp_path / folder / f"{name}.png")
+    if len(list((tmp_path / "images").iterdir())) < 2:
+        pytest.skip("this disk knows no difference")
+    split = open_masks(tmp_path, val=0, test=0, masks="numbers").train
+    assert {key: int(split.mask(i).max()) for i, key in enumerate(split.keys)} == {
+        "images/A.png": 1,
+        "images/a.png": 0,
+    }
+
+
 def coco() -> Iterator[File]:
     for split in ("train2017", "val2017"):
         for i in range(4):

@@ -295,7 +295,8 @@ def _colours(
     if (len(values) > SPARSE or found.distinct > 1024) and masks is None:
         raise DataError(
             f"the colour masks hold {max(len(values), found.distinct):,} colours, more than classes could be; save them "
-            "without smoothing or compression, or name the colours in a classes.csv (name,red,green,blue)"
+            "without smoothing or compression, or name the colours in a classes.csv (name,red,green,blue); or are images "
+            "and masks swapped?"
         )
     if set(values) != {0, 0xFFFFFF}:
         notes.append(

@@ -81,6 +81,8 @@ def _stems(
             bares.get(group, {}).get(bare(mask.stem)),
         )
         found = next((t for t in tries if t), None)
+        if found is not None and len(found) > 1:  # a and A
+            found = [f for f in found if _written(f) == _written(mask)] or found
         if found is None or (len(found) > 1 and key(mask) is None):
             left.append(mask)
             continue
@@ -92,6 +94,11 @@ def _stems(
             )
         matched.setdefault(found[0].path, []).append(mask)
     return left
+
+
+def _written(candidate: Candidate) -> str:
+    """The stem as the file writes it, in upper and lower case."""
+    return candidate.path[-1].rpartition(".")[0]
 
 
 def _rest(

@@ -180,8 +180,11 @@ def _tiff(path: Path, number: int) -> RawMask:
             "orientation": _tag(page),
         }
         bits, table = int(page.bitspersample), page.colormap
+        # tifffile calls True black, and its users mean the object.
+        seen = "tifffile" not in str(page.software) or bits > 1
         if (
-            page.photometric is not None
+            seen
+            and page.photometric is not None
             and int(page.photometric) == WHITE_IS_ZERO
             and values.dtype.kind in "bu"
         ):

@@ -100,6 +100,11 @@ def refuse_shades(found: Census, colour: bool) -> NoReturn:
     values = sorted(found.counts)
     ends = anchors(found, colour)
     number = max(found.distinct, len(values))
+    keep = (
+        f", or --set masks={'colours' if colour else 'numbers'} if each is a class"
+        if number <= MOST_CLASSES
+        else ""
+    )
     near = sum(
         n
         for v, n in found.counts.items()
@@ -108,15 +113,10 @@ def refuse_shades(found: Census, colour: bool) -> NoReturn:
     if len(ends) < 2 or near < 0.5 * found.pixels:
         raise DataError(
             f"the masks hold {number:,} different values up to {shown(values[-1], colour)}, which look like shades or "
-            "numbers of objects, not classes; save class numbers 0, 1, 2, ... as PNG or TIFF without smoothing"
+            f"numbers of objects, not classes; save class numbers 0, 1, 2, ... as PNG or TIFF without smoothing{keep}"
         )
     along = [v for v in values if found.between.get(v, 0.0) > ON_EDGES]
     several = ", ".join(shown(v, colour) for v in along[:3]) + (", ..." if len(along) > 3 else "")
-    keep = (
-        f", or --set masks={'colours' if colour else 'numbers'} if each is a class"
-        if number <= MOST_CLASSES
-        else ""
-    )
     raise DataError(
         f"the masks hold {number:,} different values, and most of them ({several}) lie only along edges: they are shades, "
         "as smoothing leaves them when masks are resized; resize with nearest neighbour, or --set masks=nearest to give "
@@ -150,7 +150,12 @@ def instances(found: Census, colour: bool, *, least: int = MANY_OBJECTS) -> str 
     if not colour and least == MANY_OBJECTS and (reason := _packed(several)) is not None:
         return reason
     times = [sum(v in s for s in sets) for v in several]
-    if len(several) >= MANY_OBJECTS and np.median(times) <= 1 and len(sets) > 3:
+    if (
+        len(several) >= MANY_OBJECTS
+        and found.distinct <= MOST_CLASSES
+        and np.median(times) <= 1
+        and len(sets) > 3
+    ):
         what = "colours" if colour else "numbers"
         return f"most of the {len(several):,} {what} in the masks occur in one mask only"
     if colour:
