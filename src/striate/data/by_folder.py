@@ -80,7 +80,8 @@ def descend(paths: list[Parts]) -> Parts:
         rest = [p[depth:] for p in paths if p[:depth] == base]
         tops = {p[0] for p in rest if len(p) > 1}
         second = {p[1] for p in rest if len(p) > 2}
-        loose = any(len(p) < 3 for p in rest)
-        if len(tops) != 1 or not second or (loose and len(second) < 2):
+        loose = sum(len(p) < 3 for p in rest)
+        # A few stray files do not make a wrapper the only class; many are a class with folders in it.
+        if len(tops) != 1 or not second or (len(second) < 2 and 2 * loose > len(rest)):
             return base
         base = (*base, tops.pop())

@@ -65,6 +65,7 @@ def _use(
             f"give {path} instead of the folder to use the table alone"
         )
     layout.notes += _folders_against(layout, path.name)
+    layout.tables = tuple(parts for parts, _ in tables)
     listed = set(layout.keys)
     layout.outside += [key for key in map("/".join, tree.images) if key not in listed]
     return layout

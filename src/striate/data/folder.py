@@ -125,6 +125,7 @@ def lay_out(root: Path, *, table: str | None = None) -> Layout:
         Damage(path=path, reason=f"the folder cannot be listed ({reason})")
         for path, reason in tree.closed.items()
     ]
+    tree.rest = [parts for parts in tree.rest if parts not in layout.tables]
     layout.left_out = tree.left_out("other")
     if tree.unsupported:
         layout.outside += ["/".join(p) for p in tree.unsupported]

@@ -79,7 +79,7 @@ def kind_of(values: Sequence[str], name: str) -> Kind:
         )
     if len(numbers) == distinct:
         return _numbers(values, counts, name, notes)
-    if n >= LEAST and distinct > n / 2:
+    if n >= LEAST and _alone(counts) > n / 2:
         return Kind(
             why_not=f"has {distinct} different labels for {n} images in its column {name}: "
             "identifiers or texts, not classes",
@@ -87,6 +87,11 @@ def kind_of(values: Sequence[str], name: str) -> Kind:
         )  # fmt: skip
     kept = tuple(None if value in MISSING else value for value in values)
     return Kind(classes=kept, notes=tuple(notes))
+
+
+def _alone(counts: Counter[str]) -> int:
+    """Images whose label no other has."""
+    return sum(n == 1 for n in counts.values())
 
 
 def _elsewhere(name: str) -> str:
@@ -117,7 +122,7 @@ def _numbers(values: Sequence[str], counts: Counter[str], name: str, notes: list
     n, distinct = sum(counts.values()), len(set(numbers.values()))
     whole = all(number == int(number) for number in numbers.values() if abs(number) < 1e15)
     measure = name.casefold().strip().split("_")[-1] in MEASURES and distinct > STEPS
-    spread = n >= LEAST and distinct > n / 2
+    spread = n >= LEAST and _alone(counts) > n / 2
     if measure or spread or (not whole and distinct > STEPS):
         return Kind(
             why_not=f"holds {distinct} different numbers in its column {name}: "

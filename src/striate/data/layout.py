@@ -14,7 +14,7 @@ from striate.data.tree import Parts
 class Layout:
     """keys[i] (relative to the root) has class classes[i] and split given[i], or None.
 
-    sizes are the (height, width) that a table states. The rest is what Source says of them.
+    sizes are the (height, width) that a table states; tables are those that were used. The rest is what Source says of them.
     """
 
     keys: list[str] = field(default_factory=list)
@@ -26,6 +26,7 @@ class Layout:
     damaged: list[Damage] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     left_out: tuple[LeftOut, ...] = ()
+    tables: tuple[Parts, ...] = ()
 
     def add(self, parts: Parts, name: str, split: str | None) -> None:
         """Take an image in."""
