@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from striate.data import Source, choose_preparation, open_source
+from striate.data.drawing import drawn
 from striate.errors import DataError
 
 
@@ -123,3 +124,36 @@ def test_nothing_to_train_on(fill: Callable[..., Path]) -> None:
     empty = type(source)(**{**vars(source), "train": source.train.take([])})
     with pytest.raises(DataError, match="has no training images; make val and test smaller"):
         choose_preparation(empty)
+
+
+def test_colour_of_one_class_keeps_three_channels(tmp_path: Path) -> None:
+    # Three classes of 60 in order, the first two grey: only the third is told by its colour.
+    for name in ("a_grey", "b_grey", "c_red"):
+        for i in range(60):
+            value = 3 * i + 20
+            colour = (255, value, value) if name == "c_red" else (value, value, value)
+            path = tmp_path / name / f"{i}.png"
+            path.parent.mkdir(exist_ok=True)
+            Image.new("RGB", (12, 12), colour).save(path)
+    chosen = choose_preparation(open_source(tmp_path))
+    assert chosen.channels == 3
+    # A third of the images has 255 in red: the mean is that of all classes, not of the first.
+    assert chosen.mean[0] > chosen.mean[1] + 0.1
+
+
+def test_one_coloured_pixel_in_one_image_is_colour(tmp_path: Path) -> None:
+    for i in range(80):
+        picture = np.full((90, 90, 3), 2 * i + 20, np.uint8)
+        path = tmp_path / "ab"[i % 2] / f"{i}.png"
+        path.parent.mkdir(exist_ok=True)
+        if i == 79:
+            picture[70, 3, 0] += 9
+        Image.fromarray(picture).save(path)
+    assert choose_preparation(open_source(tmp_path, val=0, test=0)).channels == 3
+
+
+def test_a_sample_is_drawn_from_all_classes() -> None:
+    # Two classes in turn, 399 images: every second one, as an even spacing takes them, is of one class.
+    labels = np.arange(399) % 2
+    assert 0.35 < labels[drawn(399, 200)].mean() < 0.65
+    assert drawn(5, 9).tolist() == [0, 1, 2, 3, 4]

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from striate.data.drawing import drawn, shuffled
 from striate.data.pool import ordered
 from striate.data.preparation import Fit, Interpolation, Preparation
 from striate.data.prepared import prepared
@@ -45,7 +46,7 @@ def choose_preparation(
     why: list[str] = []
     height, width = _size(split, size, why)
     sample = _sample(split)
-    channels = channels if channels is not None else _channels(split, sample, why)
+    channels = channels if channels is not None else _channels(split, why)
     fit = fit if fit is not None else _fit(split, height, width, why)
     scale = measure(split, black=black, white=white)
     check_together(source.splits.values(), scale)
@@ -69,7 +70,7 @@ def choose_preparation(
 
 def _sample(split: Split) -> np.ndarray:
     most = len(split) if split.array is not None else SAMPLE
-    return np.unique(np.linspace(0, len(split) - 1, min(len(split), most)).astype(np.int64))
+    return drawn(len(split), most)
 
 
 def _size(split: Split, size: int | tuple[int, int] | None, why: list[str]) -> tuple[int, int]:
@@ -88,11 +89,11 @@ def _size(split: Split, size: int | tuple[int, int] | None, why: list[str]) -> t
     return side, side
 
 
-def _channels(split: Split, sample: np.ndarray, why: list[str]) -> int:
+def _channels(split: Split, why: list[str]) -> int:
     if (split.channels == 1).all():
         why.append("All images are grey: one channel.")
         return 1
-    if split.array is None and _all_grey(split, sample[:50]):
+    if split.array is None and _all_grey(split):
         why.append("The images are stored in colour but hold only greys: one channel.")
         return 1
     if (split.channels == 1).any():
@@ -105,10 +106,11 @@ def _channels(split: Split, sample: np.ndarray, why: list[str]) -> int:
     return 3
 
 
-def _all_grey(split: Split, at: np.ndarray) -> bool:
-    small = Preparation(channels=3, height=64, width=64)
-    images = ordered(lambda i: split.prepare(int(i), small), at)
-    return all(bool((image == image[:1]).all()) for image in images)
+def _all_grey(split: Split) -> bool:
+    """Whether no training image has any colour: all are looked at, pixel by pixel, until one has."""
+    at = np.flatnonzero(split.channels == 3)
+    images = ordered(lambda i: split.image(int(i)), at[shuffled(len(at))])
+    return all(bool((image == image[..., :1]).all()) for image in images)
 
 
 def _fit(split: Split, height: int, width: int, why: list[str]) -> Fit:

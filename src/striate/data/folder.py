@@ -10,6 +10,7 @@ import numpy as np
 from striate.data.arrangement import FREE, Arrangement, arrange
 from striate.data.by_folder import by_folder, descend, has_classes
 from striate.data.by_table import by_table
+from striate.data.drawing import drawn
 from striate.data.layout import Layout
 from striate.data.naming import in_order
 from striate.data.pool import ordered
@@ -185,7 +186,7 @@ def _photographs(split: FileSplit) -> bool:
     if len(split) == 0 or large.mean() < 0.5:
         return False
     at = np.flatnonzero(large)
-    at = at[np.linspace(0, len(at) - 1, min(len(at), SAMPLE)).astype(int)]
+    at = at[drawn(len(at), SAMPLE)]
     small = Preparation(channels=3, height=128, width=128)
     natural = ordered(lambda i: _natural(split.prepare(int(i), small)), at)
     return float(np.mean(list(natural))) > 0.5

@@ -10,8 +10,11 @@ import torch
 from torch import Tensor
 
 from striate.data import Source, Split, load_memory, open_source
+from striate.data.drawing import drawn
+from striate.data.tree import grow
 from striate.errors import DataError, UsageError
 from striate.findings import Figure, Finding
+from striate.runs.files import find_files
 from striate.runs.images import balanced, images_of, source_of
 from striate.runs.run import Run
 from striate.runs.subject import Subject, open_subject
@@ -85,11 +88,7 @@ def seen_by(
         return Seen(images, None if run.labels_pixels else labels, run.classes, source.where)
     if data is None:
         return None
-    if (
-        Path(data).is_dir()
-        and any(Path(data).iterdir())
-        and not any(p.is_dir() for p in Path(data).iterdir())
-    ):
+    if Path(data).is_dir() and _is_loose(Path(data)):
         return _loose(subject, Path(data), limit)
     source = open_source(data, seed=seed)
     split = _largest(source)
@@ -101,12 +100,19 @@ def seen_by(
     return Seen(images, None, (), source.where)
 
 
+def _is_loose(folder: Path) -> bool:
+    """Whether all images lie in the folder itself."""
+    images = grow(folder).images
+    return bool(images) and all(len(parts) == 1 for parts in images)
+
+
 def _loose(subject: Subject, folder: Path, limit: int) -> Seen:
     """The images that lie in a folder without classes."""
     found = []
-    for path in sorted(folder.iterdir())[:limit]:
+    files = find_files(folder).files
+    for i in drawn(len(files), limit):
         try:
-            found.append(torch.from_numpy(subject.read(path)))
+            found.append(torch.from_numpy(subject.read(files[i])))
         except DataError:
             continue
     if not found:

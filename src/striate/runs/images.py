@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 
 from striate.data import Source, load_memory, open_source
 from striate.data.masks import MaskSource
+from striate.data.naming import alike, normal
 from striate.errors import DataError, RunError, UsageError
 from striate.runs.run import Run
 
@@ -33,11 +35,15 @@ def source_of(
             where, seed=recipe.seed, val=recipe.val, test=recipe.test, count=count, progress=progress
         ),
     )  # fmt: skip
-    if set(source.classes) - set(run.classes):
-        strange = sorted(set(source.classes) - set(run.classes))
+    known = {normal(name): name for name in run.classes}
+    source = replace(source, classes=tuple(known.get(normal(c), c) for c in source.classes))
+    if strange := sorted(set(source.classes) - set(run.classes)):
+        like = {alike(name): name for name in run.classes}
+        near = next((name for name in strange if alike(name) in like), None)
+        hint = f"; rename {near!r} to {like[alike(near)]!r}" if near is not None else ""
         raise RunError(
             f"{data or recipe.data} has classes that {run.path} does not know: {', '.join(strange[:5])}; "
-            f"it knows {', '.join(run.classes[:10])}"
+            f"it knows {', '.join(run.classes[:10])}{hint}"
         )
     return source
 

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from striate.data import Preparation
+from striate.data.drawing import drawn
 from striate.data.masks import MaskSource, open_masks
 from striate.data.masks.batches import CropBatches, MaskAugmentation, Pairs, decoded_pairs
 from striate.data.masks.checks import check_masks
@@ -89,7 +90,7 @@ def plan_masks(recipe: Recipe, source: MaskSource, device: torch.device) -> Plan
 
 def statistics(split: MaskSplit, draft: Preparation) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation a channel, of at most SAMPLE training images."""
-    at = np.linspace(0, len(split) - 1, min(len(split), SAMPLE)).astype(int)
+    at = drawn(len(split), SAMPLE)
     parts = [
         draft.colours(split.image(int(i))).reshape(draft.channels, -1)[:, ::7].astype(np.float64)
         / 255

@@ -8,14 +8,15 @@ import numpy as np
 import torch
 
 from striate.data import Source, load_memory, open_source
+from striate.data.drawing import drawn
 from striate.errors import DataError, RunError, StriateError, UsageError
 from striate.robustness import Domain
+from striate.runs.files import find_files
 from striate.runs.images import images_of, source_of
 from striate.runs.run import Run
 from striate.runs.subject import Subject
 
 STRANGE = 1000  # images of another domain
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 
 
 def strange(run: Run, subject: Subject, against: str) -> Domain:
@@ -46,11 +47,21 @@ def labelled(run: Run, source: Source, *, folder: bool) -> Domain:
 
 def unlabelled_folder(subject: Subject, folder: Path) -> Domain:
     """The image files of a folder, at any depth."""
-    files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES)
-    if not files:
-        raise DataError(f"{folder} holds no images; give a folder with images or a source")
-    chosen = sorted(np.random.default_rng(0).permutation(len(files))[:STRANGE].tolist())
-    read = [torch.from_numpy(np.ascontiguousarray(subject.read(files[i]))) for i in chosen]
+    try:
+        files = find_files(folder).files
+    except UsageError as error:
+        raise DataError(
+            f"{folder} holds no images ({error}); give a folder with images or a source"
+        ) from error
+    read: list[torch.Tensor] = []
+    reason = ""
+    for i in drawn(len(files), STRANGE):
+        try:
+            read.append(torch.from_numpy(np.ascontiguousarray(subject.read(files[i]))))
+        except DataError as error:
+            reason = reason or str(error)  # one file never stops the others
+    if not read:
+        raise DataError(f"{folder} holds no image that can be read: {reason}")
     return Domain(torch.stack(read))
 
 

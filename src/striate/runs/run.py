@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from striate.data import Preparation
+from striate.data.naming import normal
 from striate.errors import RunError, UsageError
 from striate.findings import Finding
 from striate.runs.network import build_network
@@ -230,6 +231,9 @@ def resolve_class(name: str, classes: tuple[str, ...]) -> int:
 
     if name in classes:
         return classes.index(name)
+    same = [i for i, known in enumerate(classes) if normal(known) == normal(name)]
+    if len(same) == 1:
+        return same[0]
     if name.isdecimal() and int(name) < len(classes):
         return int(name)
     near = difflib.get_close_matches(name, classes, n=1)

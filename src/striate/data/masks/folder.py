@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from striate.data.arrangement import FREE, arrange
+from striate.data.drawing import drawn
 from striate.data.masks.coding import Coding, strangers
 from striate.data.masks.deciding import decide
 from striate.data.masks.naming import find_naming
@@ -335,6 +336,6 @@ def _colourful(split: FileMaskSplit) -> bool:
     if not len(split) or (split.channels != 3).any() or split.deep.any():
         return False
     small = Preparation(channels=3, height=64, width=64)
-    at = np.linspace(0, len(split) - 1, min(len(split), 12)).astype(int)
+    at = drawn(len(split), 12)
     spread = [np.ptp(small.apply(split.image(int(i))).astype(np.int16), axis=0).mean() for i in at]
     return float(np.median(spread)) > 3 and int(split.sizes.min()) > 64
