@@ -51,7 +51,7 @@ def unlabelled_folder(subject: Subject, folder: Path) -> Domain:
         files = find_files(folder).files
     except UsageError as error:
         raise DataError(
-            f"{folder} holds no images ({error}); give a folder with images or a source"
+            f"{folder} holds no images; give a folder with images or a source"
         ) from error
     read: list[torch.Tensor] = []
     reason = ""
