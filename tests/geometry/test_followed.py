@@ -18,7 +18,7 @@ from torch import Tensor, nn
 import striate
 from striate.attribution import explain
 from striate.errors import GeometryError, StriateError, UsageError
-from striate.geometry import leaves_of, replay, trace
+from striate.geometry import leaves_of, replay, summary, trace
 
 X = torch.rand(
     1, 3, 72, 61, generator=torch.Generator().manual_seed(0)
@@ -404,3 +404,63 @@ def test_quantised_networks_are_named_as_such() -> None:
         GeometryError, match=r"1 \(Linear\) computes in quantised numbers .*before quantisation"
     ):
         trace(quantised, (1, 3, 2, 2))
+
+
+def test_a_map_of_half_precision_keeps_its_kind_of_number() -> None:
+    module = nn.Sequential(Autocast(), nn.Flatten()).eval()
+    found = striate.dense(module, X[:, :, :20, :20], window=16, stride=4)
+    patch = module(X[:, :, 4:20, 0:16])
+    assert found.dtype == patch.dtype == torch.bfloat16
+    torch.testing.assert_close(found[0, :, 1, 0], patch[0], atol=1e-2, rtol=0)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_batch_norm_over_the_image_is_said(training: bool) -> None:
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU()).train(training)
+    geometry = trace(module, (1, 3, 8, 8))
+    assert ("call module.eval() first" in geometry.note) == training
+    assert (
+        geometry.note in summary(geometry, figure=False).advice
+    ) == training or not geometry.note
+    kept = nn.Sequential(nn.BatchNorm2d(3, track_running_stats=False)).eval()
+    assert "keeps no running statistics" in trace(kept, (1, 3, 8, 8)).note
+    assert trace(nn.InstanceNorm2d(3), (1, 3, 8, 8)).note == ""
+
+
+def test_layers_by_their_place() -> None:
+    geometry = trace(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3)), (1, 3, 9, 9))
+    assert geometry.receptive_field(-1, (0, 0)).box == ((0, 5), (0, 5))
+    assert geometry.receptive_field(0, (1, 0)).box == ((1, 4), (0, 3))
+    with pytest.raises(UsageError, match="has 3 layers, 0 to 2; got 5"):
+        geometry.receptive_field(5)
+    with pytest.raises(UsageError, match="a layer is a name such as"):
+        geometry.receptive_field(2.0)  # type: ignore[arg-type]
+
+
+class Distances(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.pair = nn.Bilinear(3, 4, 5)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        rows = x.flatten(2).transpose(1, 2)
+        y = x.mean((2, 3))
+        return (
+            torch.cdist(rows, rows[:, :5]),
+            torch.cdist(rows, rows, p=1.0),
+            self.pair(y, y[:, [0, 1, 2, 2]]),
+        )
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
+def test_products_by_hand() -> None:
+    """Two images of 64 positions with 3 channels; Bilinear: 5 outputs of 3 x 4 products a row; a kernel of 4 x 3 x 3 x 3."""
+    counts = {x.op: x.macs for x in trace(Distances(), (2, 3, 8, 8)) if x.macs}
+    assert counts == {
+        "_euclidean_dist": 2 * 64 * 5 * 3,
+        "_cdist_forward": 2 * 64 * 64 * 3,
+        "_trilinear": 2 * 5 * 12,
+    }
+    for norm in (nn.utils.weight_norm, nn.utils.parametrizations.weight_norm):  # type: ignore[deprecated]
+        module = nn.Sequential(norm(nn.Conv2d(3, 4, 3)))
+        assert trace(module, (1, 3, 8, 8)).total_macs == 4 * 27 * 36

@@ -51,12 +51,24 @@ def _attention(call: Call, shapes: Shapes) -> int:
     return prod(q[:-1]) * k[-2] * (q[-1] + v[-1])
 
 
+def _distances(call: Call, shapes: Shapes) -> int:
+    """Each number of (..., P, R) is a sum over what both vectors hold."""
+    return prod(shapes[call.outputs[0]]) * shapes[call.inputs[0]][-1]
+
+
+def _bilinear(call: Call, shapes: Shapes) -> int:
+    """x W y for each row and each output, W (O, I, J)."""
+    return prod(shapes[call.outputs[0]]) * prod(shapes[call.inputs[1]][-2:])
+
+
 COUNTED: dict[str, Callable[[Call, Shapes], int]] = {
     "convolution": _convolution,
     "deform_conv2d": _deformed,
     **dict.fromkeys(("mm", "bmm", "addmm", "baddbmm", "mv", "addmv", "dot", "vdot"), _product),
     "linear": _linear,
     "addr": _outer,
+    **dict.fromkeys(("_euclidean_dist", "_cdist_forward"), _distances),
+    "_trilinear": _bilinear,
     **dict.fromkeys(
         (
             "_scaled_dot_product_flash_attention",
@@ -79,7 +91,7 @@ FREE = frozenset(
      "topk", "tril", "tril_indices", "triu", "triu_indices", "unfold", "zeros", "_local_scalar_dense",
      "lift_fresh", "affine_grid_generator", "block_diag", "view_as_real", "view_as_complex", "complex", "_conj",
      "conj_physical",
-     "real", "imag", "std", "var", "nonzero"}
+     "real", "imag", "std", "var", "nonzero", "_weight_norm_interface"}
 )  # fmt: skip
 
 

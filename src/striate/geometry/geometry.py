@@ -12,6 +12,7 @@ from torch.utils import _pytree as pytree
 from striate.errors import UsageError
 from striate.geometry.box import Box, hull, is_empty
 from striate.geometry.layers import layers
+from striate.geometry.layout import BATCH
 from striate.geometry.record import Layer, Record, Value, Visit
 from striate.geometry.sight import Field, receptive_field
 
@@ -64,6 +65,8 @@ class Geometry:
 
         Raises UsageError for a name that does not exist.
         """
+        if not isinstance(name, str):
+            raise UsageError(f"a layer is named by a text such as 'layer1.0.conv1', got {name!r}")
         found = self.by_name.get(name)
         if found is not None:
             return found
@@ -116,13 +119,44 @@ class Geometry:
                 found[v].append(r.index)
         return tuple(tuple(f) for f in found)
 
-    def receptive_field(self, layer: str, position: Sequence[int] | None = None) -> Field:
+    def receptive_field(self, layer: str | int, position: Sequence[int] | None = None) -> Field:
         """The exact set of pixels that one position of a layer sees, clipped at the border.
 
-        position: one index for each axis that the layer still has, its middle if not given; () where it has none.
+        layer: its name, or its place among `layers` (-1 is the last). position: one index for each axis that the layer
+        still has, its middle if not given; () where it has none.
         Raises UsageError for a layer or a position that does not exist.
         """
-        return receptive_field(self, layer, position)
+        if isinstance(layer, str):
+            return receptive_field(self, layer, position)
+        count = len(self.layers)
+        if type(layer) is not int:
+            raise UsageError(
+                f"a layer is a name such as 'layer1.0.conv1', or its place, got {layer!r}"
+            )
+        if not -count <= layer < count:
+            raise UsageError(f"the network has {count} layers, 0 to {count - 1}; got {layer}")
+        return receptive_field(self, self.layers[layer].name, position)
+
+    @property
+    def note(self) -> str:
+        """What to know before reading receptive fields: one sentence, empty where there is nothing to know."""
+        norms = [
+            r.name for r in self.records
+            if r.live and r.op == "native_batch_norm" and r.args[5] and not getattr(r.plan, "each", False)
+            and BATCH in self.values[r.inputs[0]].layout[0]
+        ]  # fmt: skip
+        if not norms:
+            return ""
+        more = f" and {len(norms) - 1} more" if len(norms) > 1 else ""
+        remedy = (
+            "call module.eval() first to see what the trained network sees"
+            if self.training
+            else "it keeps no running statistics, or is in training mode while the network is not"
+        )
+        return (
+            f"Batch norm ({norms[0]}{more}) takes its statistics over all positions of all images here, so it and what "
+            f"follows see the whole input: {remedy}"
+        )
 
     def unflatten(self, leaves: Sequence[Any]) -> Any:
         """What the module returns, from one entry for each of `outputs`."""

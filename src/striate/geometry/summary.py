@@ -63,6 +63,8 @@ def summary(geometry: Geometry, *, depth: int | None = None, figure: bool = True
         advice.append(
             f"{unused:,} parameter tensors are not used by this pass: {_listed(list(geometry.unused_params))}"
         )
+    if geometry.note:
+        advice.append(geometry.note)
     grown = draw_growth(geometry) if figure else None
     return Finding(
         name="summary",

@@ -75,6 +75,7 @@ class Dense:
         self.device = first.device if first is not None else torch.device("cpu")
         own = first.dtype if first is not None and first.is_floating_point() else torch.float32
         self.dtype = dtype or own
+        self._own_dtype = own
         self.geometry: Geometry = trace(module, (1, channels, *self.window))
         self._refuse()
         refuse_chance(self.geometry, module)
@@ -241,8 +242,12 @@ class Dense:
     def _new(self, count: Pair) -> Tensor:
         leaf = self.geometry.outputs[0]
         assert leaf is not None
-        classes = self.geometry.values[leaf].shape[1]
-        return torch.empty(classes, *count, dtype=self.dtype, device=self.device)
+        value = self.geometry.values[leaf]
+        own = (
+            self.dtype == self._own_dtype
+        )  # else the network is computed in another kind of number
+        dtype = value.dtype if own else self.dtype
+        return torch.empty(value.shape[1], *count, dtype=dtype, device=self.device)
 
     def _single(self, image: Tensor, limit: int, finite: bool) -> Tensor:
         """Every patch through the module itself, in batches."""
