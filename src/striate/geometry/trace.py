@@ -231,14 +231,14 @@ class _Paths:
         tape = self.tape
         number = self.counts.get(path, 0) + 1
         self.counts[path] = number
+        norm = "batch" if isinstance(module, nn.modules.batchnorm._BatchNorm) else ""
+        if isinstance(module, nn.modules.instancenorm._InstanceNorm):
+            norm = "instance"
         if not self.running and module is self.module:
-            tape.visits[0].kind = type(module).__name__
+            tape.visits[0].kind, tape.visits[0].norm = type(module).__name__, norm
         else:
             parent = tape.stack[-1]
             tape.visits[parent].children += 1
-            norm = "batch" if isinstance(module, nn.modules.batchnorm._BatchNorm) else ""
-            if isinstance(module, nn.modules.instancenorm._InstanceNorm):
-                norm = "instance"
             tape.visits.append(Visit(path, type(module).__name__, parent, number, norm))
             tape.stack.append(len(tape.visits) - 1)
         self.running.append(id(module))
