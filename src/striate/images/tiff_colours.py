@@ -83,14 +83,12 @@ class Colours:
             place = np.minimum(values[..., 0].astype(np.intp), len(self.table) - 1)
             return self.table[place]
         empty = None if self.nodata is None else values == self.nodata
-        pixels = self._depth(values)
+        pixels = self._depth(self._mirrored(values))
         colours, further = pixels[..., : self.ink], pixels[..., self.ink :]
         if self.kind == CMYK:
             colours = _cmyk(colours)
         elif self.kind == YCBCR and self.convert:
             colours = _rgb(colours, self.luma, self.reference)
-        elif self.kind == WHITE_IS_ZERO and pixels.dtype != np.float32:
-            colours = np.iinfo(pixels.dtype).max - colours
         if further.shape[-1] or colours is not pixels:
             pixels = np.concatenate([colours, further], -1) if further.shape[-1] else colours
         if empty is not None and pixels.shape == empty.shape:
@@ -100,6 +98,20 @@ class Colours:
         if self.alpha:
             pixels = flatten_alpha(pixels, keep=self.keep, premultiplied=self.premultiplied)
         return pixels
+
+    def _mirrored(self, values: np.ndarray) -> np.ndarray:
+        """Samples whose least value is white, as samples whose least value is black: integers keep their range."""
+        if self.kind != WHITE_IS_ZERO:
+            return values
+        mirrored = values.copy()
+        colours = mirrored[..., : self.ink]
+        if values.dtype.kind == "f":
+            colours *= -1
+        elif values.dtype.kind == "u" and self.bits < 8 * values.dtype.itemsize:
+            colours[...] = (1 << self.bits) - 1 - colours
+        else:
+            np.invert(colours, out=colours)  # of bools too; -1 - x of signed ones
+        return mirrored
 
     def _without(self, pixels: np.ndarray, empty: np.ndarray) -> np.ndarray:
         """Pixels whose values the file states to be no data: NaN where there is one, else 0; bytes stay as they are."""

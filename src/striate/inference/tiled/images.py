@@ -92,7 +92,8 @@ def tensor_of(part: np.ndarray) -> Tensor:
     part = np.ascontiguousarray(part) if wider is None else part.astype(wider)
     if not part.dtype.isnative:
         part = part.astype(part.dtype.newbyteorder("="))
-    if not part.flags.writeable:
+    # A side of one pixel may run backwards and count as contiguous all the same; torch takes no such array.
+    if not part.flags.writeable or min(part.strides, default=1) < 0:
         part = part.copy()
     return torch.from_numpy(part)
 
