@@ -125,3 +125,11 @@ def test_photographs_are_fine_tuned_and_small_images_are_not(
         choose_model(Recipe(data="x", pretrained=asked), photographs=photographs, size=size)[:2]
         == expected
     )
+
+
+def test_the_setting_of_masks_has_its_old_name_too() -> None:
+    for old, new in (("class", "none"), ("ignore", "255")):
+        recipe = Recipe.from_dict({"data": "x", "mask_255": old})
+        assert recipe.ignore == new
+        assert Recipe.from_dict(recipe.to_dict()) == recipe
+    assert Recipe.from_dict({"data": "x", "ignore": "auto"}).ignore is None

@@ -583,11 +583,11 @@ def masks_twice() -> Iterator[File]:
         yield f"labels/a{i}.png", "numbers"
 
 
-SEVERAL = "8 images have several masks: .* --set masks=binary"
+SEVERAL = "8 images have several masks: .* they seem to be one {}; --set masks=binary"
 TOLD: dict[Layout, str] = {
-    science_bowl: SEVERAL,
-    a_folder_a_class: SEVERAL,
-    a_file_a_class: SEVERAL,
+    science_bowl: SEVERAL.format("an object"),
+    a_folder_a_class: SEVERAL.format(r"a class \(car, tree\)"),
+    a_file_a_class: SEVERAL.format(r"a class \(car, tree\)"),
     masks_twice: "could both be the mask of images/a0.jpg; keep one of them",
     nnunet_of_two_channels: "case_000_0001.png is a second channel",
     kvasir: "JPEG smears .* --set masks=nearest",

@@ -6,17 +6,16 @@ What can be read in two ways that are equally likely is refused, with the settin
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from striate.data.masks.coding import IGNORE, MOST_CLASSES, Coding, shown
+from striate.data.masks.coding import IGNORE, Coding, shown
+from striate.data.masks.decision import NEUTRAL, Decision, listed, one_value, plain
 from striate.data.masks.naming import Naming
+from striate.data.masks.numbers import SPARSE, by_numbers
 from striate.data.masks.reading import TRANSPARENT
 from striate.data.masks.tables import by_table
 from striate.data.masks.telling import (
     anchors,
     instances,
-    looks_dense,
-    outlines,
     refuse_lossy,
     refuse_numbers,
     refuse_objects,
@@ -28,22 +27,8 @@ from striate.data.masks.telling import (
 from striate.data.masks.values import Census, Tally, census
 from striate.errors import DataError
 
-SPARSE = 32  # more values than this that are not 0, 1, 2, ... are no classes but shades
 GREY_LEVEL = 40  # numbers above it are levels of grey rather than numbers of classes
-WHITES = frozenset({1, 255, 65535, *range(250, 255)})  # what writers put where the object is
 VOC_VOID = 0xE0E0C0  # Pascal VOC's colour of pixels without a label
-NEUTRAL = ("background", "object")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Decision:
-    """coding: which value is which class. how: that in words. notes: what was assumed; warnings: what may well be wrong."""
-
-    coding: Coding
-    classes: tuple[str, ...]
-    how: str
-    notes: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
 
 
 def decide(
@@ -83,7 +68,7 @@ def decide(
             how = f"{'colours' if colour else 'numbers'}, named by {naming.where}"
             return Decision(coding=coding, classes=classes, how=how, notes=tuple(notes))
     if masks == "binary":
-        return _binary(found, colour, left_out, notes)
+        return binary(found, colour, left_out, notes)
     if masks == "nearest":
         chosen = [v for v in anchors(found, colour) if v not in left_out]
         if len(chosen) < 2:
@@ -91,8 +76,8 @@ def decide(
                 "masks=nearest needs two values that many pixels have, and these masks have "
                 f"{', '.join(shown(v, colour) for v in chosen) or 'none'}; save them again without smoothing"
             )
-        notes.append(f"each pixel takes the nearest of {_listed(chosen, colour)}")
-        return _plain(
+        notes.append(f"each pixel takes the nearest of {listed(chosen, colour)}")
+        return plain(
             chosen, colour, left_out, notes, nearest=True, how="the nearest of the commonest values"
         )
     if masks is None:
@@ -102,8 +87,8 @@ def decide(
                 refuse_shades(painted, True)
         _refuse(found, colour)
     if colour:
-        return _colours(found, left_out, ignore, masks, notes)
-    return _numbers(found, left_out, ignore, masks, notes)
+        return by_colours(found, left_out, ignore, masks, notes)
+    return by_numbers(found, left_out, ignore, masks, notes)
 
 
 def _colours_decide(
@@ -205,7 +190,7 @@ def _given(ignore: str | None, found: Census, colour: bool) -> set[int]:
         value *= 0x010101
     if value not in found.counts:
         raise DataError(
-            f"ignore={ignore} was set, but no mask holds that value; they hold {_listed(list(found.counts), colour)}"
+            f"ignore={ignore} was set, but no mask holds that value; they hold {listed(list(found.counts), colour)}"
         )
     return below | {value}
 
@@ -223,13 +208,13 @@ def _refuse(found: Census, colour: bool) -> None:
         raise DataError(words)
 
 
-def _binary(found: Census, colour: bool, left_out: set[int], notes: list[str]) -> Decision:
+def binary(found: Census, colour: bool, left_out: set[int], notes: list[str]) -> Decision:
     ground = 0
     if colour and 0 not in found.counts:
         commonest = max(found.counts, key=lambda v: found.counts[v])
         ground = TRANSPARENT if TRANSPARENT in found.counts else commonest
     if not set(found.counts) - {ground} - left_out:
-        raise DataError(_one_value([ground], colour))
+        raise DataError(one_value([ground], colour))
     values = (ground, *sorted(left_out))
     notes.append(f"{shown(ground, colour)} is taken as background and every other value as object")
     return Decision(
@@ -240,48 +225,7 @@ def _binary(found: Census, colour: bool, left_out: set[int], notes: list[str]) -
     )  # fmt: skip
 
 
-def _plain(
-    values: Sequence[int],
-    colour: bool,
-    left_out: set[int],
-    notes: list[str],
-    *,
-    how: str,
-    warnings: Sequence[str] = (),
-    nearest: bool = False,
-    merged: Sequence[Sequence[int]] = (),
-) -> Decision:
-    """A class for each of `values`, in that order; merged: further values of each class."""
-    if len(values) > MOST_CLASSES:
-        raise DataError(
-            f"the masks hold {len(values):,} values, and at most {MOST_CLASSES} classes are learned; merge some of them"
-        )
-    if len(values) < 2:
-        raise DataError(_one_value(values, colour))
-    coded = {v: i for i, v in enumerate(values)}
-    for i, more in enumerate(merged):
-        coded |= dict.fromkeys(more, i)
-    coded |= dict.fromkeys(left_out, IGNORE)
-    if (
-        set(values) == {0, 0xFFFFFF}
-        or (len(values) == 2 and TRANSPARENT in values)
-        or (len(values) == 2 and not colour and values[0] == 0)
-    ):
-        names: tuple[str, ...] = NEUTRAL
-    elif colour:
-        names = tuple(shown(v, True) for v in values)
-    else:
-        names = tuple("background" if v == 0 else f"class {v}" for v in values)
-    return Decision(
-        coding=Coding(colour=colour, values=tuple(coded), classes=tuple(coded.values()), nearest=nearest),
-        classes=names,
-        how=how,
-        notes=tuple(notes),
-        warnings=tuple(warnings),
-    )  # fmt: skip
-
-
-def _colours(
+def by_colours(
     found: Census, left_out: set[int], ignore: str | None, masks: str | None, notes: list[str]
 ) -> Decision:
     if ignore is None and VOC_VOID in found.counts and len(found.counts) > 2:
@@ -302,131 +246,4 @@ def _colours(
         notes.append(
             f"{len(values)} colours are the classes; a classes.csv (name,red,green,blue) would name them"
         )
-    return _plain(values, True, left_out, notes, how=f"{len(values)} colours, each a class")
-
-
-def _numbers(
-    found: Census, left_out: set[int], ignore: str | None, masks: str | None, notes: list[str]
-) -> Decision:
-    if below := [v for v in found.counts if v < 0]:
-        notes.append(f"{_listed(below, False)} is taken as 'no label' and left out")
-    values = [v for v in found.counts if v not in left_out]
-    warnings: list[str] = []
-    objects = {v for v in values if v}
-    open_to_judge = ignore is None and masks is None
-    apart = all(len(set(one) & objects) <= 1 for one in found.each)
-    if open_to_judge and apart and len(objects) > 1 and objects <= WHITES:
-        several = " and ".join(
-            f"{sum(v in one for one in found.each):,} masks hold {v}" for v in sorted(objects)
-        )
-        warnings.append(
-            f"{several} where the object is: all are taken as the same class (--set ignore={max(objects)} leaves "
-            f"{max(objects)} out instead, --set masks=numbers makes each a class)"
-        )
-        least = min(objects)
-        return _plain(
-            [0, least], False, left_out, notes, warnings=warnings, merged=[[], sorted(objects - {least})],
-            how=f"0 is background, {_listed(sorted(objects), False)} are object",
-        )  # fmt: skip
-    if 255 in values and ignore is None:
-        left_out = left_out | _judge_255(found, values, masks, notes, warnings)
-    values = [v for v in values if v not in left_out]
-    if not values:
-        raise DataError("the masks hold no class at all, only 255; check what they should mark")
-    dense = looks_dense(values)
-    if not dense and len(values) > SPARSE and (masks is None or len(values) > MOST_CLASSES):
-        raise DataError(
-            f"the masks hold {len(values):,} different values up to {values[-1]:,}, which look like shades or numbers of "
-            "objects, not classes; save class numbers 0, 1, 2, ... as PNG or TIFF without smoothing, or --set masks=binary "
-            "for anything but 0 as the object"
-        )
-    if values == list(range(1, len(values) + 1)) and len(values) > 1:
-        notes.append(f"the masks hold 1 to {values[-1]} and no 0: each number is a class")
-    elif dense:
-        values = list(range(values[-1] + 1))
-    elif values != [0, 255]:
-        some = ", ".join(map(str, values[:6])) + (", ..." if len(values) > 6 else "")
-        notes.append(
-            f"the values {some} are taken as classes 0 to {len(values) - 1}, in that order"
-        )
-        top = values[-1]
-        if len(values) > 2 and ignore is None and (top == 255 or top > 2 * values[-2] + SPARSE):
-            notes.append(f"{top} is taken as one of them (--set ignore={top} leaves it out)")
-    if masks is None:
-        _few_objects(found, warnings)
-        if (line := outlines(found)) is not None and len(values) > 2:
-            notes.append(
-                f"{line} often lies as a line between other numbers: it is taken as a class of outlines; if the masks were "
-                "smoothed when they were resized, resize them again with nearest neighbour"
-            )
-    _inverted(found, values, notes)
-    how = "numbers, each a class" if dense else f"the values {_listed(values, False)}, each a class"
-    return _plain(values, False, left_out, notes, warnings=warnings, how=how)
-
-
-def _judge_255(
-    found: Census,
-    values: Sequence[int],
-    masks: str | None,
-    notes: list[str],
-    warnings: list[str],
-) -> set[int]:
-    """{255} where it can only mean 'no label'. Raises DataError where that is as likely as a class."""
-    others = [v for v in values if v != 255]
-    if others == [0]:
-        notes.append(
-            "the masks hold only 0 and 255: taken as background and object (--set ignore=255 leaves 255 out)"
-        )
-        return set()
-    if len(others) < 2 or not looks_dense(others):
-        return set()
-    beside = sum(255 in one and any(v in one for v in others if v) for one in found.each)
-    alone = sum(255 in one for one in found.each) - beside
-    if not beside and masks == "numbers":
-        return set()
-    if not beside:
-        rest = _listed([v for v in others if v], False)
-        raise DataError(
-            f"{alone:,} masks hold 255 but none of the other classes ({rest}), which only other masks hold: it may be "
-            "an object or 'no label'; decide with --set ignore=none or --set ignore=255, or save all masks in the same way"
-        )
-    share = found.counts[255] / max(found.pixels, 1)
-    words = f"255 is taken as 'no label' and left out: {share:.1%} of the pixels (--set ignore=none makes it a class)"
-    if share > 0.5 or alone > beside:
-        more = f"; {alone:,} masks hold it without any class but 0" if alone else ""
-        warnings.append(words + more)
-    else:
-        notes.append(words)
-    return {255}
-
-
-def _few_objects(found: Census, warnings: list[str]) -> None:
-    if (reason := instances(found, False, least=3)) is not None:
-        warnings.append(
-            f"{reason}: they may be numbers of objects, not of classes; they are taken as classes "
-            "(--set masks=binary takes anything but 0 as one class)"
-        )
-
-
-def _inverted(found: Census, values: Sequence[int], notes: list[str]) -> None:
-    """Say so where what is taken as the object covers most of the images."""
-    if len(values) != 2 or values[0] != 0:
-        return
-    share = sum(n for v, n in found.counts.items() if v == values[1]) / max(found.pixels, 1)
-    if share > 0.5:
-        notes.append(
-            f"{values[1]} is taken as the object and covers {share:.0%} of the pixels; if the masks are inverted, say so in "
-            f"a classes.csv with the lines background,{values[1]} and object,0"
-        )
-
-
-def _one_value(values: Sequence[int], colour: bool) -> str:
-    held = _listed(values, colour)
-    return f"the masks hold one value, {held}, so there is nothing to tell apart; check that they are masks"
-
-
-def _listed(values: Sequence[int], colour: bool) -> str:
-    texts = [shown(v, colour) for v in values[:6]]
-    if len(values) > 6:
-        return ", ".join(texts) + ", ..."
-    return texts[0] if len(texts) == 1 else ", ".join(texts[:-1]) + " and " + texts[-1] if texts else "none"  # fmt: skip
+    return plain(values, True, left_out, notes, how=f"{len(values)} colours, each a class")

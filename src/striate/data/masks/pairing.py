@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from striate.data.naming import in_order
 from striate.data.tree import Parts, Tree, grow
 from striate.errors import DataError
 
+FEW_CLASSES = 32
 SIDE_BY_SIDE = 0.5  # share of the files of a folder that are images with masks beside them
 
 
@@ -45,12 +47,33 @@ class Pairs:
         n = sum(len(m) > 1 for m in self.masks)
         first = next(i for i, m in enumerate(self.masks) if len(m) > 1)
         own = self.masks[first]
+        endings = {
+            _ending(image, mask)
+            for image, masks in zip(self.images, self.masks, strict=True)
+            for mask in masks
+            if len(masks) > 1
+        }
+        words = sorted(e for e in endings if not set(e) <= set("0123456789abcdef"))
+        if words and len(words) == len(endings) <= FEW_CLASSES:
+            what = f"one a class ({', '.join(words[:4])}{', ...' if len(words) > 4 else ''})"
+        else:
+            what = "one an object" if not words else "one an object, or one a class"
         return (
             f"{n:,} image{'s have' if n > 1 else ' has'} several masks: {self.images[first]} has {len(own)}, such as "
-            f"{own[0]} and {own[1]}; they are one an object, or one a class; --set masks=binary lays them over one another "
-            "as one object against background; for classes save one mask an image, with the number of the class in each "
-            "pixel"
+            f"{own[0]} and {own[1]}; they seem to be {what}; --set masks=binary lays them over one another as one object "
+            "against background; for classes save one mask an image, with the number of the class in each pixel"
         )
+
+
+def _ending(image: str, mask: str) -> str:
+    """What a mask's name adds to that of its image; the folder's name where it adds nothing."""
+    parts = mask.split("/")
+    stem, own = stem_of(parts[-1]), stem_of(image.split("/")[-1])
+    rest = stem.removeprefix(own) if stem.startswith(own) else stem
+    words = [w for w in re.split(r"[ _.\-]+", rest) if w and base_of(w, True)[0]]
+    return (
+        "_".join(words) if words else parts[-2].casefold() if stem == own and len(parts) > 1 else ""
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
