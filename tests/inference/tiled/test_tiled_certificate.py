@@ -148,6 +148,22 @@ def test_a_smaller_image_stands_for_one_that_no_crop_decides(name: str) -> None:
 
 
 @pytest.mark.usefixtures("large")
+def test_a_pattern_that_repeats_along_the_image_raises_no_false_alarm() -> None:
+    """A crop that starts on an odd column sees the other half of a checkerboard; the wider one starts on an even one."""
+    certificate = certify(of(lambda x: x * (torch.arange(x.shape[3]) % 2)), image(1, 3, 150, 173))
+    assert certificate.exact
+
+
+@pytest.mark.usefixtures("large")
+def test_crops_of_one_colour_are_no_evidence(monkeypatch: pytest.MonkeyPatch) -> None:
+    module, x = stack(nn.MaxPool2d(3, 1, 1)), torch.ones(1, 3, 180, 172)
+    assert "on a smaller image" in certify(module, x).reference
+    monkeypatch.setattr(pooling.MaxPool, "run", off_by_one(pooling.MaxPool))
+    with pytest.raises(ExactnessError):
+        tiled(module, x, tile=40)
+
+
+@pytest.mark.usefixtures("large")
 def test_what_takes_one_size_alone_is_not_verified() -> None:
     table = torch.rand(1, 4, 90, 80, generator=torch.Generator().manual_seed(0))
     module = of(lambda x, p: x * p.table, nn.ParameterDict({"table": table}))

@@ -122,6 +122,7 @@ class Check:
         share = max(SHARE, QUICK / work) * count
         self.pixels = int(min(share, count * self.room / max(held, 1)))
         self.samples: list[Sample] = []
+        self.flat = True  # whether all crops that were compared are of one colour
         wanted: list[tuple[int, Box]] = []
         if self.whole and not kept:
             wanted = [(v, geometry.values[v].full) for v in network.outputs]
@@ -138,8 +139,11 @@ class Check:
                 return found
         if self.samples:
             found = self._crops()
-            if found is not None:
+            if found is not None and (found.exact is False or not self.flat):
                 return found
+            if found is not None:  # crops of one colour tell little
+                more = self._smaller()
+                return more if more.exact is not None else found
         return self._smaller()
 
     def _run(self, x: Tensor) -> Leaves | None:
@@ -203,6 +207,9 @@ class Check:
                 off |= difference(part, inside, whole)
             else:
                 count += 1
+                self.flat = self.flat and bool(
+                    (x == x.flatten(2)[:, :, :1].unflatten(2, (1,) * len(sample.crop))).all()
+                )
                 if worst is None or off.relative >= found.relative:
                     worst = (x, want)
                 found |= off

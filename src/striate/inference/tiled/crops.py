@@ -90,14 +90,23 @@ def choose_samples(network: Network, step: tuple[int, ...], pixels: int) -> list
             if any(s is None or s[0] >= s[1] for s in need):
                 break  # nothing of the image is needed
             crop = _around(need, image, unit, [1] * len(image))
-            ring = [max(RING, (b - a) // 4) for a, b in crop]
-            wide = _around(
-                crop, image, unit, [ceil(r / u) for r, u in zip(ring, unit, strict=True)]
-            )
+            ring = [
+                _prime(ceil(max(RING, (b - a) // 4) / u))
+                for (a, b), u in zip(crop, unit, strict=True)
+            ]
+            wide = _around(crop, image, unit, ring)
             if _pixels(crop) + _pixels(wide) <= pixels:
                 found.setdefault(crop, Sample(boxes, crop, wide, rates))
                 break
     return list(found.values())
+
+
+def _prime(n: int) -> int:
+    """The next prime: no pattern that repeats along the image looks alike from both crops, unless it repeats so often."""
+    n = max(n, 3)
+    while any(n % d == 0 for d in range(2, n)):
+        n += 1
+    return n
 
 
 def _pixels(region: Region) -> int:
