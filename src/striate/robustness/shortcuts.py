@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from striate.findings import Finding, Table
+from striate.findings import Figure, Finding, Table
 from striate.robustness.chart import bars, gallery
 from striate.robustness.exam import Exam
 from striate.robustness.intervals import paired, percent, points, wilson
+from striate.robustness.mark_names import content_name, place_name
+from striate.robustness.marks import find_marks
+from striate.robustness.stamping import Stamped, stamp
 
 COLOURS = {
     "black": (0, 0, 0), "white": (1, 1, 1), "grey": (0.5, 0.5, 0.5), "red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1),
 }  # fmt: skip
-PULLED = 0.5  # share of images that a mark must pull to its class
+MOST = 3  # marks that the verdict names
 
 
 def views(images: Tensor) -> dict[str, Tensor]:
@@ -55,8 +60,12 @@ def marks(images: Tensor) -> dict[str, Tensor]:
     return found
 
 
-def shortcuts(exam: Exam) -> Finding:
-    """Accuracy with the object, the background, or all but the border hidden; classes that a colour or a mark predicts."""
+def shortcuts(exam: Exam, training: tuple[Tensor, Tensor] | None = None) -> Finding:
+    """Accuracy with the object, the background, or all but the border hidden; marks that give a class away.
+
+    training: images (N, C, H, W) in [0, 1] or uint8 and labels (N,) in which marks are looked for; half of the exam's own
+    where None, and the other half then tells whether the network reads them.
+    """
     started = time.perf_counter()
     n, k = len(exam), len(exam.classes)
     rows = [("as they are", exam.accuracy, *wilson(exam.clean_right.sum(), n), 0.0)]
@@ -73,27 +82,21 @@ def shortcuts(exam: Exam) -> Finding:
     leaning = border[2] > guess + 0.05 and border[1] > guess + 0.3 * (exam.accuracy - guess)
     without = hidden[2] > guess + 0.05 and hidden[1] > guess + 0.5 * (exam.accuracy - guess)
     colours, pulled = _colours(exam), _marks(exam)
-    predicted = [row for row in pulled if row[2] >= PULLED]
-    sentences = []
+    tried = planted(exam, training)
+    read = [one for one in tried if one.read(len(tried))]
+    sentences = [mark_sentence(one, exam.classes) for one in read[:MOST]]
     if leaning:
         sentences.append(
             f"reads the border: {percent(border[1])} right from an eighth of the side alone (guessing {percent(guess)})"
         )
     if without:
         sentences.append(f"needs no object: {percent(hidden[1])} right with the middle hidden")
-    if predicted:
-        name, c, pull, _ = predicted[0]
-        sentences.append(f"a {name} makes {percent(pull)} of other images “{c}”")
     numbers = (
         f"{percent(exam.accuracy)} as they are, {percent(hidden[1])} with the middle hidden, {percent(rows[2][1])} with the "
         f"surroundings hidden, {percent(border[1])} from the border alone ({n:,} images, guessing {percent(guess)})"
     )
     if sentences:
-        verdict = (
-            f"It {'; '.join(sentences)}; {numbers}."
-            if not sentences[0].startswith("a ")
-            else f"Found: {'; '.join(sentences)}; {numbers}."
-        )
+        verdict = f"It {'; it '.join(sentences)}. {numbers[0].upper()}{numbers[1:]}."
     else:
         verdict = f"No shortcut among those tried: {numbers}."
         if rows[2][4] < -0.1:
@@ -112,6 +115,13 @@ def shortcuts(exam: Exam) -> Finding:
         tables=(
             Table(columns=("images", "accuracy", "from", "to", "change"), rows=tuple(rows),
                   formats=("", ".1%", ".1%", ".1%", "+.1%"), caption="Accuracy with parts hidden, 95 % intervals."),
+            Table(columns=("mark in the training images", "class", "place", "tells it apart", "put on others", "control",
+                           "put elsewhere", "on its class", "taken away", "p", "read"),
+                  rows=tuple(mark_row(one, exam.classes, len(tried)) for one in tried),
+                  formats=("", "", "", ".0%", ".1%", ".1%", ".1%", ".1%", ".1%", ".2g", ""),
+                  caption="Places that predict a class too well (share of the class that has it, less that of the others). Then the "  # noqa: E501
+                  "share predicted as that class: other images with the mark, with what other classes have there (control), with "  # noqa: E501
+                  "the mark at a random place; images of the class with the mark, and with what others have there; exact sign test."),  # noqa: E501
             Table(columns=("mark", "class it pulls to", "of other images", "changes its mind"), rows=tuple(pulled),
                   formats=("", "", ".1%", ".1%"),
                   caption="A mark put on every image: the class whose share of images not of it, and not said to be it before, grows most."),  # noqa: E501
@@ -121,15 +131,82 @@ def shortcuts(exam: Exam) -> Finding:
             bars([r[0] for r in rows], [r[1] for r in rows], intervals=[(r[2], r[3]) for r in rows], chance=guess,
                  title="Right, with parts hidden", caption="Accuracy and its 95 % interval; the dashed line is guessing.",
                  alt="Accuracy with parts of the image hidden."),
+            *([mark_gallery(exam, read[:MOST])] if read else []),
             gallery([("as it is", exam.images[0].permute(1, 2, 0).numpy()), *[(a, b[0].permute(1, 2, 0).numpy()) for a, b in found]],  # noqa: E501
                     caption="One image in each form.", alt="The forms tried.", columns=5),
         ),
         data={
             "clean": exam.accuracy, "guess": guess, "views": {r[0]: r[1] for r in rows},
             "border": bool(leaning), "object": bool(without), "marks": {r[0]: [r[1], r[2]] for r in pulled}, "images": n,
+            "planted": [mark_data(one, exam.classes) for one in read], "tried": len(tried),
         },
         seed=exam.seed,
         seconds=time.perf_counter() - started,
+    )  # fmt: skip
+
+
+def planted(exam: Exam, training: tuple[Tensor, Tensor] | None) -> list[Stamped]:
+    """Marks found in the training images and tried on the exam's, those that the network reads most first."""
+    if training is None:
+        order = torch.randperm(len(exam), generator=exam.generator(312))
+        half = order[: len(exam) // 2].sort().values
+        training = (exam.images[half], exam.labels[half])
+        rest = torch.ones(len(exam), dtype=torch.bool)
+        rest[half] = False
+        if not bool(rest.any()):
+            return []
+        exam = replace(exam, images=exam.images[rest], labels=exam.labels[rest], recorder=None)
+    images, labels = training
+    if images.dtype == torch.uint8:
+        images = images.float() / 255
+    found = [stamp(exam, mark) for mark in find_marks(images, labels, len(exam.classes), seed=exam.seed)]  # fmt: skip
+    return sorted((one for one in found if one is not None), key=lambda one: -one.effect)
+
+
+def mark_sentence(one: Stamped, classes: Sequence[str]) -> str:
+    """What follows "It ": the class, the place, the colour, and what the mark does."""
+    name = classes[one.mark.label]
+    return (
+        f"reads a mark on “{name}”: {content_name(one.mark)} {place_name(one.mark)}; put on other images it makes "
+        f"{percent(one.stamped)} of {one.others:,} “{name}” (what other classes have there: {percent(one.control)}), and "
+        f"where it is taken away {percent(one.removed)} of {one.bearers:,} stay so, {percent(one.kept)} with it"
+    )
+
+
+def mark_row(one: Stamped, classes: Sequence[str], tried: int) -> tuple[str | float, ...]:
+    """A row of the table of marks."""
+    return (
+        content_name(one.mark), classes[one.mark.label], place_name(one.mark), one.mark.separation, one.stamped, one.control,
+        one.elsewhere, one.kept, one.removed, one.p, "yes" if one.read(tried) else "no",
+    )  # fmt: skip
+
+
+def mark_data(one: Stamped, classes: Sequence[str]) -> dict[str, object]:
+    """The mark in numbers."""
+    return {
+        "class": classes[one.mark.label], "content": content_name(one.mark), "place": place_name(one.mark),
+        "box": list(one.mark.box), "separation": one.mark.separation, "elsewhere": one.mark.elsewhere,
+        "stamped": one.stamped, "control": one.control, "moved": one.elsewhere, "kept": one.kept, "removed": one.removed,
+        "p": one.p,
+    }  # fmt: skip
+
+
+def mark_gallery(exam: Exam, read: Sequence[Stamped]) -> Figure:
+    """For each mark: a bearer, where the mark is, another image without and with it."""
+    pictures = []
+    for one in read:
+        mark, name = one.mark, exam.classes[one.mark.label]
+        bearer = mark.bearers[0]
+        other = exam.images[int(torch.nonzero(exam.labels != mark.label)[0])]
+        stamped = torch.where(mark.mask, bearer, other)
+        dimmed = torch.where(mark.mask, bearer, 0.25 * bearer + 0.6)
+        shown = {
+            f"training image of {name}": bearer, "the mark in it": dimmed, "another image": other, "with the mark": stamped,
+        }  # fmt: skip
+        pictures += [(words, image.permute(1, 2, 0).numpy()) for words, image in shown.items()]
+    return gallery(
+        pictures, columns=4, caption="Marks that the network reads: where they are, and how they were tried.",
+        alt="The marks that were found.",
     )  # fmt: skip
 
 

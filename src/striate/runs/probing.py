@@ -26,6 +26,7 @@ from striate.robustness import (
 )
 from striate.robustness.calibration import calibration
 from striate.robustness.probes import passes
+from striate.robustness.shortcuts import shortcuts
 from striate.runs.evaluate import report_run
 from striate.runs.images import images_of, source_of
 from striate.runs.probing_masks import probe_mask_run, stored
@@ -34,6 +35,7 @@ from striate.runs.run import Run
 from striate.runs.subject import Subject, open_subject
 
 IMAGES = 2000
+SEARCHED = 800  # training images in which marks are looked for
 LEAST = 24  # images that a budget leaves
 DRAWING = 0.4  # seconds that a probe spends on its figures
 Progress = Callable[[str, int, int], None]
@@ -180,6 +182,12 @@ def special(
         if run.recipe.data == "lines":
             _, c, h, _ = subject.shape
             return partial(domain, others=line_domains(256, size=h, channels=c, seed=exam.seed))
+    if name == "shortcuts":
+        try:
+            searched = images_of(run, "train", limit=SEARCHED, seed=exam.seed, source=source)
+        except StriateError:  # images that are not the run's own may have no training split
+            searched = None
+        return partial(shortcuts, training=searched)
     if name == "calibration":
         try:
             # An empty test split has the validation images tested on: then there are no others.
