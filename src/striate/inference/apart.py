@@ -8,14 +8,14 @@ for one image at a time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from striate.errors import StriateError
-from striate.geometry import Record, Value
+from striate.errors import StriateError, UsageError
+from striate.geometry import Crop, Geometry, Record, Value, apply
 from striate.geometry.layout import BATCH, Layout
 from striate.geometry.rules.convolution import Convolve, ConvolveTransposed
 from striate.geometry.rules.dimension import Expand, Permute, Take, View
@@ -107,6 +107,38 @@ def apart(
         return False  # whatever it is: it does not run on three images
 
 
+def records_apart(geometry: Geometry, record: Record, known: Mapping[int, Tensor]) -> bool:
+    """`apart` for one record. known: every value of one image, by its index."""
+    values, out = geometry.values, geometry.values[record.output]
+    varying = [i for i in record.inputs if values[i].varies]
+
+    def run(tensors: Sequence[Tensor], count: int) -> Tensor:
+        given = iter(tensors)
+        crops = [
+            Crop(next(given) if values[i].varies else known[i], values[i].full)
+            for i in record.inputs
+        ]
+        return apply(geometry, record, crops, out.full, batch=count)
+
+    return apart(run, [values[i].layout for i in varying], out.layout, [known[i] for i in varying])
+
+
+def refuse_batch_statistics(geometry: Geometry, module: nn.Module) -> None:
+    """Raise UsageError where a batch norm in training form would make each image's answer depend on the others."""
+    for record in geometry.records:
+        if not record.live or not geometry.values[record.output].varies:
+            continue
+        if record.op != "native_batch_norm" or not record.args[5]:
+            continue
+        path = geometry.visits[record.visit].path
+        owner = module.get_submodule(path) if path else module
+        if isinstance(owner, nn.modules.batchnorm._BatchNorm) and owner.training:
+            raise UsageError(
+                f"{record.name} takes statistics over the batch, so its answer for an image depends on the others; call "
+                "module.eval() first"
+            )
+
+
 def _another(tensor: Tensor, generator: torch.Generator) -> Tensor:
     """Other numbers of the same kind and range: backwards, and each by a factor near 1."""
     backwards = tensor.flatten().flip(0).reshape(tensor.shape)
@@ -156,10 +188,12 @@ class Together:
         return torch.cat([self.run(images[i : i + 1]) for i in range(len(images))])
 
     def _tried(self, images: Tensor) -> Tensor | None:
-        last = self.run(images[-1:])
+        # Two neighbours: what pairs images off treats every other one alike.
+        count = len(images)
+        alone = [self.run(images[i : i + 1]) for i in (count - 2, count - 1)]
         try:
             found = self.run(images)
-            self.apart = len(found) == len(images) and alike(found[-1:], last)
+            self.apart = len(found) == count and alike(found[-2:], torch.cat(alone))
         except (RuntimeError, ValueError, IndexError, TypeError, AssertionError, StriateError):
             self.apart = False
         return found if self.apart else None

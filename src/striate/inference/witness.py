@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,6 +72,13 @@ def plainly(module: nn.Module, image: Tensor, shaken: float = 0.0) -> Any:
                 f"the result cannot be checked, because the network itself refuses the image: {text}; pass check=False "
                 "to get the result unchecked"
             ) from error
+
+
+@contextmanager
+def doubled(module: nn.Module) -> Iterator[None]:
+    """The module in double precision for a while."""
+    with borrowed(module, train=None, dtype=torch.float64), torch.no_grad():
+        yield
 
 
 def largest(output: Any) -> float:

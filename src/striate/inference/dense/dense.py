@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from striate.errors import GeometryError, UsageError
-from striate.geometry import Crop, Geometry, Weights, apply, refuse_chance, trace
+from striate.geometry import Crop, Geometry, Weights, apply, refuse_chance, replay, trace
 from striate.geometry.box import volume
-from striate.geometry.rules.normalisation import BatchNorm
+from striate.inference.apart import Together, plainly, records_apart, refuse_batch_statistics
+from striate.inference.dense.check import all_double, refuse_unequal, scores_of
 from striate.inference.dense.maps import Pair
 from striate.inference.dense.running import Running
 from striate.inference.dense.sharing import Sharing
 from striate.inference.tiled.limits import parse_bytes, show_bytes
+from striate.inference.witness import unit
 
 # Paddings whose values come from the patch itself.
 MIRRORED = frozenset(
@@ -41,6 +44,7 @@ class Dense:
     padding: "patch" gives each position what the module gives for that patch alone. "image" lets every layer read what
         lies around the patch, so that padding enters only at the image's border (fully convolutional).
     channels: C, for the trace. dtype: compute in another kind of number, `torch.bfloat16` for instance.
+    check: hold a few patches of each result against the module, which runs on them alone.
 
     way: "map" where values are shared between patches, "patches" where running them one by one takes fewer multiply-adds
     or nothing can be shared. pads: the layers that pad inside the patch, for which the two kinds of padding differ. alone:
@@ -50,7 +54,8 @@ class Dense:
     >>> job(torch.rand(1, 1, 40, 50)).shape
     torch.Size([1, 2, 33, 43])
 
-    Raises UsageError for arguments that are wrong, GeometryError for a module that refuses the window.
+    Raises UsageError for arguments that are wrong, GeometryError for a module that refuses the window; a call raises
+    ExactnessError, and gives nothing, where a patch has other scores than the module gives it.
     """
 
     def __init__(
@@ -63,6 +68,7 @@ class Dense:
         channels: int = 3,
         dtype: torch.dtype | None = None,
         channels_last: bool = False,
+        check: bool = True,
     ) -> None:
         if not isinstance(module, nn.Module):
             raise UsageError(f"dense takes a torch.nn.Module, got {type(module).__name__}")
@@ -70,7 +76,7 @@ class Dense:
             raise UsageError(f"padding is 'patch' or 'image', got {padding!r}")
         self.module, self.padding, self.channels = module, padding, channels
         self.window, self.stride = _pair(window, "window"), _pair(stride, "stride")
-        self.channels_last = channels_last
+        self.channels_last, self.check = channels_last, check
         first = next(module.parameters(), None)
         self.device = first.device if first is not None else torch.device("cpu")
         own = first.dtype if first is not None and first.is_floating_point() else torch.float32
@@ -86,7 +92,7 @@ class Dense:
         self.way = "map"
         if padding == "image":
             self._refuse_fixed()
-        elif stuck is not None or not self.sharing.shared:
+        elif stuck is not None or not self.sharing.shared or self._bare or self._mixes():
             self.way = "patches"
         self._forced = self.way == "patches"
         weights = Weights(self.geometry, module)
@@ -144,24 +150,33 @@ class Dense:
         leaves = [i for i in self.geometry.outputs if i is not None]
         shape = values[leaves[0]].shape if leaves else ()
         entries = 1
-        for n in shape[1:]:
+        for n in shape:
             entries *= n
-        if len(leaves) != 1 or len(shape) < 2 or entries != shape[1] or shape[0] != 1:
+        self.classes = entries
+        # A module that drops the dimension of a batch of one, by `squeeze()`.
+        self._bare = len(shape) < 2
+        fits = self._bare or (shape[0] == 1 and shape[1] == entries)
+        if len(leaves) != 1 or not fits:
             got = ", ".join("x".join(map(str, values[i].shape)) for i in leaves) or "no tensor"
             raise UsageError(
                 f"dense takes a classifier that gives (N, classes) for N patches; for one patch this one gives {got}"
             )
-        for record in self.geometry.records:
-            if not record.live or not values[record.output].varies:
-                continue
-            batchwise = record.op == "native_batch_norm" and bool(record.args[5])
-            if batchwise and isinstance(record.plan, BatchNorm):
-                batchwise = not record.plan.each
-            if batchwise:
-                raise UsageError(
-                    f"{record.name} takes statistics over the batch, so scores of the same patch differ; "
-                    "call module.eval() first"
-                )
+        refuse_batch_statistics(self.geometry, self.module)
+
+    def _mixes(self) -> bool:
+        """Whether what runs for each patch by itself mixes patches that run together."""
+        values = self.geometry.values
+        doubtful = [
+            r for r in self.sharing.single
+            if not plainly(r, [values[i] for i in r.inputs], values[r.output])
+        ]  # fmt: skip
+        if not doubtful:
+            return False
+        kind = values[self.geometry.inputs[0]].dtype
+        patch = torch.rand((1, self.channels, *self.window), dtype=kind, device=self.device)
+        with torch.no_grad():
+            known = replay(self.geometry, self.module, patch, keep=True)
+            return not all(records_apart(self.geometry, r, known) for r in doubtful)
 
     def _refuse_fixed(self) -> None:
         """Raise GeometryError where padding inside the patch could not be moved to the border of the image."""
@@ -231,8 +246,33 @@ class Dense:
         results = [
             (self._single if single else self._bands)(one[None], limit, finite) for one in batched
         ]
+        if self.check:
+            for one, scores in zip(batched, results, strict=True):
+                self._compare(one, scores, limit, finite)
         out = torch.stack(results).to(image.device)
         return out if image.dim() == 4 else out[0]
+
+    def _compare(self, image: Tensor, scores: Tensor, limit: int, finite: bool) -> None:
+        """Raise ExactnessError where the scores of some patches are not what the module alone gives them."""
+        own = self.geometry.values[self.geometry.inputs[0]].dtype
+        image = image.to(self.device, own)
+        if (
+            self.padding == "image" and self.pads
+        ):  # the module says what is right on an image of one window alone
+            image = image[:, : self.window[0], : self.window[1]]
+            scores = self._bands(image[None], limit, finite)
+
+        def double(module: nn.Module, part: Tensor) -> Tensor:
+            job = Dense(
+                module, window=self.window, stride=self.stride, padding=self.padding, channels=self.channels, check=False
+            )  # fmt: skip
+            all_double(job.geometry)
+            return (job._bands if self.way == "map" else job._single)(part, DEFAULT, finite)
+
+        refuse_unequal(
+            self.module, self.geometry, image, scores, self.window, self.stride,
+            unit(self.geometry, self.device, self.dtype), double,
+        )  # fmt: skip
 
     def _ready(self, part: Tensor) -> Tensor:
         part = part.to(self.device, self.dtype)
@@ -247,7 +287,7 @@ class Dense:
             self.dtype == self._own_dtype
         )  # else the network is computed in another kind of number
         dtype = value.dtype if own else self.dtype
-        return torch.empty(value.shape[1], *count, dtype=dtype, device=self.device)
+        return torch.empty(self.classes, *count, dtype=dtype, device=self.device)
 
     def _single(self, image: Tensor, limit: int, finite: bool) -> Tensor:
         """Every patch through the module itself, in batches."""
@@ -263,16 +303,17 @@ class Dense:
                 f"this network runs patch by patch, through the module itself; give a module in {self.dtype}"
             )
         windows = image.unfold(2, h, sy).unfold(3, w, sx)[0]
+        run = Together(partial(scores_of, module))
         for row in range(count[0]):
             for left in range(0, count[1], chunk):
                 part = windows[:, row, left : left + chunk].movedim(1, 0)
-                scores = module(self._ready(part))
+                scores = run(self._ready(part))
                 if finite and not bool(torch.isfinite(scores).all()):
                     raise GeometryError(
                         "the scores are not finite; look for NaN or infinity in the image and the weights, or pass "
                         "finite=False to let them through"
                     )
-                out[:, row, left : left + chunk] = scores.flatten(1).t()
+                out[:, row, left : left + chunk] = scores.t()
         return out
 
     def _bands(self, image: Tensor, limit: int, finite: bool) -> Tensor:
@@ -370,6 +411,7 @@ def dense(
     dtype: torch.dtype | None = None,
     channels_last: bool = False,
     finite: bool = True,
+    check: bool = True,
 ) -> Tensor:
     """Scores (N, classes, rows, columns) of a patch classifier for every window of an image (N, C, H, W).
 
@@ -382,7 +424,7 @@ def dense(
     channels = image.shape[-3] if isinstance(image, Tensor) and image.dim() in (3, 4) else 3
     job = Dense(
         module, window=window, stride=stride, padding=padding, channels=channels, dtype=dtype,
-        channels_last=channels_last,
+        channels_last=channels_last, check=check,
     )  # fmt: skip
     return job(image, memory=memory, finite=finite)
 

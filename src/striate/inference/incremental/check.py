@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from striate.borrow import borrowed
 from striate.geometry import Geometry
 from striate.inference import witness
 from striate.inference.incremental.target import Target, score_of_one
@@ -68,7 +67,7 @@ class Check:
             return score(witness.plainly(self.module, image, shaken))[0]
 
         def again() -> list[Sample]:
-            with borrowed(self.module, train=None, dtype=torch.float64), torch.no_grad():
+            with witness.doubled(self.module):
                 got = self.double(self.module, self.image, boxes[chosen], mine, target)
                 image = self.image.double()
                 images = [image, *(changed(image, boxes[c], m) for c, m in zip(chosen, mine, strict=True))]  # fmt: skip

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from striate.borrow import borrowed
 from striate.errors import UsageError
 from striate.geometry import Geometry, refuse_chance, trace
-from striate.inference.apart import Images
+from striate.inference.apart import Images, refuse_batch_statistics
 from striate.inference.incremental.cache import Cache, run_whole
 from striate.inference.incremental.check import Check
 from striate.inference.incremental.classes import classes, unite
@@ -386,6 +386,7 @@ def _lowered(module: nn.Module, image: Tensor, dtype: torch.dtype | None) -> Net
             with borrowed(module, train=None, dtype=dtype):
                 geometry = trace(module, example)
     refuse_chance(geometry, module)
+    refuse_batch_statistics(geometry, module)
     with torch.inference_mode():
         return lower(geometry, module, dtype)
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
-from striate.errors import UsageError
 from striate.geometry import Crop, Geometry, Link, Record, Weights, apply
 from striate.geometry.layout import BATCH
 from striate.geometry.relation import Same, Window
@@ -121,7 +120,6 @@ def lower(
     """Turn records into nodes, with weights folded and packed.
 
     dtype: what weights and constants are cast to; as they are if None. until: the record to stop in front of.
-    Raises UsageError for a network that takes statistics over the batch.
     """
     weights = Weights(geometry, module)
     constants: dict[int, Tensor] = {}
@@ -138,7 +136,6 @@ def lower(
     for record in geometry.records[:until]:
         if not record.live:
             continue
-        _refuse_modes(geometry, record)
         for i in record.inputs:
             if geometry.values[i].source not in ("record", "input"):
                 constant(i)
@@ -195,22 +192,6 @@ def _mixes(geometry: Geometry, node: Node) -> bool:
     plan = node.record.plan
     lost = not any(BATCH in dim for dim in geometry.values[node.output].layout)
     return lost or (isinstance(plan, Whole) and plan.mixes_batch)
-
-
-def _refuse_modes(geometry: Geometry, record: Record) -> None:
-    if not geometry.values[record.output].varies:
-        return
-    trained = (
-        record.op == "native_batch_norm"
-        and bool(record.args[5])
-        and any(BATCH in d for d in geometry.values[record.inputs[0]].layout[:1])
-        and not getattr(record.plan, "each", False)
-    )
-    if trained:
-        raise UsageError(
-            f"{record.name} takes statistics over the batch, so scores of the same image differ from run to run; "
-            "call module.eval() first"
-        )
 
 
 def _nodes(
