@@ -471,3 +471,48 @@ def test_one_bit_tiff_is_the_object_whoever_wrote_it(tmp_path: Path, writer: str
             Image.fromarray(inside).save(tmp_path / f"{i}.tif", compression="group4")
         masks.append(read_mask(tmp_path / f"{i}.tif"))
     assert coded(decided(masks), masks[0]) == BINARY
+
+
+# The same object, as ten programs save it.
+ENCODED: dict[str, tuple[Callable[[np.ndarray], Any], str]] = {
+    "0 and 1": (lambda o: o, ".png"),
+    "0 and 255": (lambda o: o * 255, ".png"),
+    "one bit": (lambda o: Image.fromarray(o * 255).convert("1"), ".png"),
+    "one bit TIFF": (lambda o: Image.fromarray(o > 0), ".tif"),
+    "palette": (lambda o: palette(o, BLACK, (255, 255, 255)), ".png"),
+    "palette, white first": (lambda o: palette(1 - o, (255, 255, 255), BLACK), ".png"),
+    "grey as colour": (lambda o: np.repeat(o[..., None] * 255, 3, -1), ".png"),
+    "1 as colour": (lambda o: np.repeat(o[..., None], 3, -1), ".png"),
+    "16 bits": (lambda o: o.astype(np.uint16), ".png"),
+    "16 bits, full": (lambda o: o.astype(np.uint16) * 65535, ".png"),
+    "floats": (lambda o: Image.fromarray(o.astype(np.float32)), ".tif"),
+    "GIF": (lambda o: Image.fromarray(o * 255), ".gif"),
+    "alpha": (lambda o: np.dstack([np.full((*o.shape, 3), 255, np.uint8), o * 255]), ".png"),
+    "red": (lambda o: paint(o, BLACK, RED), ".png"),
+}
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_one_object_saved_in_several_ways_is_one_object_or_refused(
+    tmp_path: Path, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    ways = rng.choice(list(ENCODED), int(rng.integers(1, 4)), replace=False)
+    masks, inside = [], []
+    for i in range(5):
+        save, suffix = ENCODED[str(rng.choice(ways))]
+        inside.append(objects(shapes(i)))
+        drawn = save(inside[-1])
+        picture = drawn if isinstance(drawn, Image.Image) else Image.fromarray(drawn)
+        picture.save(tmp_path / f"{i}{suffix}")
+        masks.append(read_mask(tmp_path / f"{i}{suffix}"))
+    try:
+        found = decided(masks)
+    except DataError:  # withheld: the masks can be read in two ways
+        return
+    if "red" in ways and len(found.classes) > 2:  # which may be another class
+        assert "each mask shows one colour" in " ".join(found.notes)
+        return
+    assert len(found.classes) == 2, ways
+    for mask, expected in zip(masks, inside, strict=True):
+        assert (found.coding.read(mask) == expected).all(), ways

@@ -225,6 +225,28 @@ def binary(found: Census, colour: bool, left_out: set[int], notes: list[str]) ->
     )  # fmt: skip
 
 
+def _one_object(found: Census, values: list[int]) -> Decision | None:
+    """One object that some masks show white and others as 1, on black here and on nothing there; None for other colours."""
+    grounds = [v for v in values if v in (0, TRANSPARENT)]
+    inside = [v for v in values if v in (0x010101, 0xFFFFFF)]
+    mixed = len(grounds) > 1 or len(inside) > 1
+    apart = all(len(set(one) & set(s)) < 2 for one in found.each for s in (grounds, inside))
+    if not (mixed and apart and grounds and inside and len(grounds) + len(inside) == len(values)):
+        return None
+    words = f"{listed(grounds, True)} are taken as background and {listed(inside, True)} as object"
+    return plain(
+        [grounds[0], inside[-1]],
+        True,
+        set(),
+        [],
+        how=words,
+        warnings=[
+            f"the masks are saved in several ways: {words} (--set masks=colours makes each a class)"
+        ],
+        merged=[grounds[1:], inside[:-1]],
+    )
+
+
 def by_colours(
     found: Census, left_out: set[int], ignore: str | None, masks: str | None, notes: list[str]
 ) -> Decision:
@@ -234,6 +256,8 @@ def by_colours(
             f"{shown(VOC_VOID, True)} is Pascal VOC's 'no label' and left out (--set ignore=none makes it a class)"
         )
     values = [v for v in found.counts if v not in left_out]
+    if masks is None and ignore is None and (same := _one_object(found, values)) is not None:
+        return same
     if TRANSPARENT in values:
         values = [TRANSPARENT, *(v for v in values if v != TRANSPARENT)]
     if (len(values) > SPARSE or found.distinct > 1024) and masks is None:
@@ -241,6 +265,12 @@ def by_colours(
             f"the colour masks hold {max(len(values), found.distinct):,} colours, more than classes could be; save them "
             "without smoothing or compression, or name the colours in a classes.csv (name,red,green,blue); or are images "
             "and masks swapped?"
+        )
+    shown_alone = all(len(set(one) - {0, TRANSPARENT}) < 2 for one in found.each)
+    if masks is None and len(set(values) - {0, TRANSPARENT}) > 1 and shown_alone:
+        notes.append(
+            "each mask shows one colour beside the background: the colours are taken as classes (--set masks=binary takes "
+            "them as one object)"
         )
     if set(values) != {0, 0xFFFFFF}:
         notes.append(
