@@ -375,3 +375,32 @@ def test_every_suffix_that_is_read_has_a_decoder() -> None:
     }
     assert {identify(raw[:16]) for raw in heads.values()} == set(heads)
     assert {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"} <= SUFFIXES
+
+
+def test_a_transparent_grey_of_16_bits_is_white(tmp_path: Path) -> None:
+    """tRNS names one grey level; Pillow keeps the 16 bits and forgets the transparency."""
+    body = b"tRNS" + struct.pack(">H", 256)
+    trns = struct.pack(">I", 2) + body + struct.pack(">I", zlib.crc32(body))
+    rows = b"\0" + np.array([1000, 256], dtype=">u2").tobytes()
+    found = read(tmp_path, png(2, 1, 0, 16, rows, trns))
+    assert found.dtype == np.uint16
+    assert found[..., 0].tolist() == [[1000, 65535]]
+
+
+@pytest.mark.parametrize(("kind", "channels"), [(b"P5", 1), (b"P6", 3)])
+def test_pnm_of_16_bits_keeps_them(tmp_path: Path, kind: bytes, channels: int) -> None:
+    """Pillow cuts colour down to 8 bits; what the header calls white becomes white."""
+    values = (np.arange(2 * channels) * 500).astype(">u2")
+    raw = kind + b"\n# made by hand\n2 1\n4095\n" + values.tobytes()
+    found = read(tmp_path, raw)
+    assert found.dtype == np.uint16
+    assert found.reshape(-1).tolist() == [round(int(v) * 65535 / 4095) for v in values]
+
+
+def test_jpeg_of_12_bits(tmp_path: Path) -> None:
+    """12 bits as X-ray machines write them; 4095 is white."""
+    codecs = pytest.importorskip("imagecodecs")
+    slope = np.linspace(0, 4095, 64 * 64).reshape(64, 64).astype(np.uint16)
+    found = read(tmp_path, codecs.jpeg_encode(slope, bitspersample=12, level=99))
+    assert found.dtype == np.uint16
+    assert np.abs(found[..., 0] / 65535 - slope / 4095).max() < 0.01

@@ -13,7 +13,8 @@ from rich.progress import Progress
 from rich.table import Table
 
 from striate.cli.console import err, out, print_csv
-from striate.errors import UsageError
+from striate.errors import DataError, UsageError
+from striate.images import pages_of
 from striate.runs import Prediction, Run, load, predict
 from striate.runs.files import Found, find_files
 from striate.runs.mask_predicting import predict_masks
@@ -79,9 +80,25 @@ def predict_command(
 
 
 def say_left_out(found: Found) -> None:
-    """Name on standard error what was not looked at."""
+    """Name on standard error what was not looked at, pages after the first among it."""
+    several = [f for f in found.files if f.lower().endswith((".tif", ".tiff")) and _pages(f) > 1]
+    if several:
+        many = f"{len(several)} files hold" if len(several) > 1 else "1 file holds"
+        err.print(
+            f"striate: {many} several pages, of which the first is read ({several[0]}); save the others as files of "
+            "their own, or take them with `striate tile --page`",
+            soft_wrap=True,
+            markup=False,
+        )
     for sentence in found.sentences:
         err.print(f"striate: {sentence}", soft_wrap=True, markup=False)
+
+
+def _pages(path: str) -> int:
+    try:
+        return pages_of(Path(path))
+    except DataError:  # its row says why
+        return 1
 
 
 def print_json(predictions: Iterator[Prediction]) -> None:

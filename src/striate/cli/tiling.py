@@ -64,8 +64,12 @@ def refuse_foreign(run: Run, opened: Image, path: Path) -> None:
         for r in rows.tolist()
         for c in columns.tolist()
     ]
+    values = np.concatenate(parts)
     try:
-        refuse_depth(np.concatenate(parts), run.preparation)
+        refuse_depth(values, run.preparation)
+        run.preparation.eight_bits(
+            values[:1, None, None]
+        )  # says so where nothing relates the depths
     except DataError as error:
         raise DataError(f"cannot use {path}: {error}") from error
 
@@ -158,7 +162,7 @@ def tile_command(
                 title=f"{image.name} as a whole",
                 verdict=f"{rows[0]['class']}, {rows[0]['probability']:.1%}. {said}{job.certificate.verdict}",
                 status="note"
-                if job.certificate.exact is None
+                if job.certificate.exact is None or (said and page is None)
                 else "good"
                 if job.certificate.exact
                 else "problem",
@@ -260,7 +264,11 @@ def tile_masks(
             name="tile",
             title=f"{image.name} as a whole",
             verdict=f"The class of each of {pixels:,} pixels is in {out}. {said}{job.certificate.verdict}",
-            status="note" if good is None else "good" if good else "problem",
+            status="note"
+            if good is None or said.endswith("--page. ")
+            else "good"
+            if good
+            else "problem",
             tables=(
                 Table(
                     columns=("class", "pixels", "share"),
