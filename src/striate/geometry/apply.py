@@ -53,7 +53,16 @@ def apply(
                 "pass what Link.pull gives"
             )
     tensors, boxes = tuple([c.tensor for c in crops]), tuple([c.box for c in crops])
-    return compute(Step(record, tensors, boxes, tuple(values), out, box, batch, device))
+    try:
+        return compute(Step(record, tensors, boxes, tuple(values), out, box, batch, device))
+    except RuntimeError as error:
+        if batch == geometry.batch or isinstance(error, torch.OutOfMemoryError):
+            raise
+        # the module took the number of images from the shape, and a size that it made of it stands in a call
+        raise GeometryError(
+            f"{record.name} ({record.op}) was traced with sizes that hold {geometry.batch} images, got {batch}; "
+            f"trace the module with a batch of {batch}"
+        ) from error
 
 
 def _batch(geometry: Geometry, values: Sequence[Value], crops: Sequence[Crop]) -> int:

@@ -69,4 +69,18 @@ CURED = {
     "rolled twice along one axis": Cured(
         (1, 3, 7, 9), ("return torch.roll(x, (1, -2, 3), (3, 2, 3)).amax(1)",)
     ),
+    "two images at the trace fix the sizes of what the network makes": Cured(
+        (2, 1, 6, 5),
+        ("y = x.new_zeros(x.shape[0], 1, 7, 5)", "y[:, :, 1:] = x", "return y.mean((2, 3))"),
+        refused=frozenset({"replay of 3"}),
+    ),
+    "torch itself has no gradient": Cured(
+        (1, 2, 6, 5),
+        (
+            "x = x.clone()",
+            "x = torch.heaviside(x, torch.zeros((), dtype=x.dtype)) + x.exp()",
+            "return x.mean((2, 3))",
+        ),
+        refused=frozenset({"explain"}),
+    ),
 }
