@@ -83,4 +83,7 @@ CURED = {
         ),
         refused=frozenset({"explain"}),
     ),
+    "a result that is nothing but rounding": Cured(
+        (1, 3, 8, 7), ("return (x - x.mean((2, 3), keepdim=True)).flatten(1).mean(1)",)
+    ),
 }
