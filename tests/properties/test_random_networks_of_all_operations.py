@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 import torch
 from random_networks.cured import CURED
-from random_networks.judging import judge_built
+from random_networks.judging import judge, judge_built
 from random_networks.operations import ENDINGS, OPERATIONS
 from random_networks.program import Program, Step, build, draw, load
 
@@ -39,6 +39,21 @@ def test_every_operation_runs(kind: str) -> None:
                 if kind in build(Program(seed, shape, tuple(steps), ending)).kinds:
                     return
     pytest.fail(f"{kind} never fits")
+
+
+@pytest.mark.parametrize("first", range(0, 100, 20))
+def test_random_networks_are_equal_or_refused(first: int) -> None:
+    faults = {}
+    equal = outcomes = 0
+    for seed in range(first, first + 20):
+        verdict = judge(draw(seed))
+        assert verdict is not None
+        outcomes += len(verdict.outcomes)
+        equal += list(verdict.outcomes.values()).count("equal")
+        if verdict.faults:
+            faults[seed] = {check: verdict.sentences[check] for check in verdict.faults}
+    assert not faults
+    assert equal > 0.75 * outcomes  # else nothing is proven
 
 
 @pytest.mark.parametrize("name", CURED)

@@ -40,7 +40,9 @@ def apply(
     device = crops[0].tensor.device if crops else torch.device("cpu")
     if batch is None:
         batch = _batch(geometry, values, crops)
-    if batch != geometry.batch and getattr(record.plan, "mixes_batch", False):
+    if batch != geometry.batch and (
+        getattr(record.plan, "mixes_batch", False) or _joins(values, out)
+    ):
         raise GeometryError(
             f"{record.name} ({record.op}) mixes the images of a batch, so it runs only on {geometry.batch} at a time, "
             f"got {batch}; trace the module with a batch of {batch}"
@@ -63,6 +65,15 @@ def apply(
             f"{record.name} ({record.op}) was traced with sizes that hold {geometry.batch} images, got {batch}; "
             f"trace the module with a batch of {batch}"
         ) from error
+
+
+def _joins(inputs: Sequence[Value], output: Value) -> bool:
+    """Whether the dimension that holds the images ends here: what comes out is one thing for all of them."""
+    return not _holds_batch(output) and any(map(_holds_batch, inputs))
+
+
+def _holds_batch(value: Value) -> bool:
+    return any(BATCH in dim for dim in value.layout)
 
 
 def _batch(geometry: Geometry, values: Sequence[Value], crops: Sequence[Crop]) -> int:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import torch
@@ -34,6 +35,7 @@ DRAWS, NOISE = (
     4,
     4,
 )  # changes in the last digit that are tried, and how many times what they do may pass
+_draws = count()  # each draw is another one
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,8 @@ class Sample:
 
 def plainly(module: nn.Module, image: Tensor, shaken: float = 0.0) -> Any:
     """What the untouched module gives for an image (1, C, *axes), each pixel changed by a share drawn up to `shaken`."""
-    share = (torch.rand(image.shape, dtype=torch.float64) * 2 - 1) * shaken
+    generator = torch.Generator().manual_seed(next(_draws))  # the user's own random state stays
+    share = (torch.rand(image.shape, generator=generator, dtype=torch.float64) * 2 - 1) * shaken
     image = (image.double() * (1 + share.to(image.device))).to(
         image.dtype
     )  # a copy: it may be written into

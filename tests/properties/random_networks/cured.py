@@ -86,4 +86,9 @@ CURED = {
     "a result that is nothing but rounding": Cured(
         (1, 3, 8, 7), ("return (x - x.mean((2, 3), keepdim=True)).flatten(1).mean(1)",)
     ),
+    "one image hides which dimension of a product holds the images": Cured(
+        (1, 3, 5, 6),
+        ("return torch.einsum('nchw,ndhw->ncd', x, x)",),
+        refused=frozenset({"tiled", "replay of 3"}),
+    ),
 }
