@@ -148,8 +148,10 @@ class Segments:
                     extra = {"jpegtables": page.jpegtables, "jpegheader": self.key.jpegheader}
                 data = self._bytes_at(page.dataoffsets[index], page.databytecounts[index])
             segment, _, _ = self.key.decode(data, index, **extra)
-        except DataError:
+        except (DataError, MemoryError):
             raise
+        except NotImplementedError as error:  # such as thinned colours without JPEG
+            raise DataError(f"its samples cannot be decoded ({error}); save it as RGB") from error
         except Exception as error:  # each codec has errors of its own
             text = " ".join(str(error).split()) or type(error).__name__
             raise DataError(
