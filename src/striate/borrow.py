@@ -315,6 +315,17 @@ def refuse_lazy(module: nn.Module) -> None:
             )
 
 
+def refuse_numberless(module: nn.Module) -> None:
+    """Raise UsageError where weights hold no numbers: of lazy layers that were never run, or on the meta device."""
+    refuse_lazy(module)
+    for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+        if tensor.is_meta:
+            raise UsageError(
+                f"{name} lies on the meta device and has no numbers; make the module on the CPU, or call "
+                "module.to_empty(device='cpu') and load its weights"
+            )
+
+
 def _holds_numbers(t: Tensor) -> bool:
     return not is_lazy(t) and t.device.type != "meta"
 

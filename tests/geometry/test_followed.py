@@ -414,6 +414,55 @@ def test_a_map_of_half_precision_keeps_its_kind_of_number() -> None:
     torch.testing.assert_close(found[0, :, 1, 0], patch[0], atol=1e-2, rtol=0)
 
 
+class InPlace(Two):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.both(x.sub_(0.5).div_(0.25))
+
+
+def test_a_network_that_writes_into_its_input_leaves_the_image_alone() -> None:
+    module = InPlace().eval()
+    image = X.clone()
+    with torch.no_grad():
+        expected = module(image.clone())
+    assert trace(module, X).writes_input
+    assert not trace(Inference(), X).writes_input
+    found = striate.tiled(module, image, tile=24)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    assert set(explain(module, image[0], score, methods=["gradient", "occlusion"], trust=False).maps) == {
+        "gradient", "occlusion",
+    }  # fmt: skip
+    patches = nn.Sequential(module, nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    striate.dense(patches, image, window=(72, 61))
+    assert torch.equal(image, X)
+
+
+def test_autocast_around_the_trace_is_followed_and_leaves_no_cast_behind() -> None:
+    class Plain(Two):
+        def forward(self, x: Tensor) -> Tensor:
+            return self.both(x)
+
+    module = Plain().eval()
+    with torch.autocast("cpu", dtype=torch.bfloat16), torch.no_grad():
+        assert trace(module, X).values[-1].dtype == torch.bfloat16
+        expected = module(X)
+        found = striate.tiled(module, X, tile=24)
+    assert found.dtype == expected.dtype == torch.bfloat16
+    torch.testing.assert_close(found, expected, atol=1e-2, rtol=0)
+
+
+def test_weights_without_numbers_are_refused() -> None:
+    with torch.device("meta"):
+        module = nn.Conv2d(3, 2, 3)
+    for use in (
+        lambda: striate.tiled(module, X),
+        lambda: striate.occlusion(module, X[0], score),
+        lambda: striate.dense(module, X, window=8),
+        lambda: explain(module, X[0]),
+    ):
+        with pytest.raises(UsageError, match="weight lies on the meta device and has no numbers"):
+            use()
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_batch_norm_over_the_image_is_said(training: bool) -> None:
     module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU()).train(training)

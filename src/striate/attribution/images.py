@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from striate.borrow import refuse_numberless
 from striate.errors import StriateError, UsageError
 from striate.geometry import leaves_of, map_tensors, own_words
 
@@ -32,6 +33,7 @@ def as_images(module: nn.Module, images: Tensor) -> Tensor:
             f"images hold floating-point numbers as the network reads them, got {images.dtype}; divide by 255 and "
             "normalise as in training"
         )
+    refuse_numberless(module)
     weight = next((p for p in module.parameters() if p.is_floating_point()), images)
     with torch.inference_mode(
         False
@@ -56,7 +58,7 @@ def output_of(module: nn.Module, images: Tensor) -> Any:
     Raises StriateError where it refuses the images or gives values that are not finite, naming a broken parameter.
     """
     try:
-        found = module(images)
+        found = module(images.clone())  # which the network may write into
     except StriateError:
         raise
     except Exception as error:

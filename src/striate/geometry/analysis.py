@@ -144,6 +144,7 @@ def analyse(
         training=module.training,
         total_params=sum(sizes.values()),
         unused_params=tuple(sorted(set(sizes) - claimed)),
+        writes_input=any(e.version for e in tape.inputs),
         chance=(*[f"{r.name} ({tape.visits[r.visit].kind})" for r in drawn], *chances),
     )
 

@@ -27,6 +27,7 @@ class Geometry:
     total_params: parameters of the module, each counted once, used or not.
     axes: how many spatial axes the input has; batch: its batch size as traced.
     chance: the operations that draw random numbers on which a result depends, by name.
+    writes_input: whether the forward pass writes into its own input, such as x.sub_(mean).
     """
 
     values: tuple[Value, ...]
@@ -43,6 +44,7 @@ class Geometry:
     total_params: int
     unused_params: tuple[str, ...]
     chance: tuple[str, ...] = ()
+    writes_input: bool = False
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:

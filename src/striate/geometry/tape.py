@@ -61,6 +61,7 @@ class Tape(TorchDispatchMode):
         self.visits: list[Visit] = [Visit("", "", None, 1)]
         self.stack: list[int] = [0]
         self.entries: dict[int, Entry] = {}
+        self.inputs: list[Entry] = []
         self.named: dict[str, int] = {}
         self.failed = ""  # the call that raised, in words
 
@@ -76,6 +77,8 @@ class Tape(TorchDispatchMode):
             self.named[name] = value
         entry = Entry(value, 0, tensor, meta, foreign=True)
         self.entries[id(tensor)] = entry
+        if source == "input":
+            self.inputs.append(entry)
         return entry
 
     def entry(self, tensor: Tensor) -> Entry:

@@ -21,7 +21,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 from striate.borrow import random_states, untouched
 from striate.errors import UsageError
 from striate.geometry.analysis import analyse
-from striate.geometry.dress import Dress, one_kernel_each
+from striate.geometry.dress import Dress, in_autocast, one_kernel_each
 from striate.geometry.geometry import Geometry
 from striate.geometry.leaks import take_back
 from striate.geometry.outputs import flatten, leaves_of
@@ -125,6 +125,10 @@ class _Run:
             except Exception as error:
                 self.error = error
             foreign = drawn()
+            if (
+                torch.is_autocast_cache_enabled() and in_autocast()
+            ):  # it would hand casts of weights without data on
+                torch.clear_autocast_cache()
         self.where = paths.where()
         visits = [tape.visits[v] for v in dict.fromkeys(tape.chances)]
         self.chances = [f"{v.path} ({v.kind})" if v.path else v.kind for v in visits]

@@ -17,11 +17,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
 from striate.borrow import borrowed
 from striate.errors import ExactnessError, StriateError
-from striate.geometry import Geometry
+from striate.geometry import Geometry, leaves_of
 
 SAMPLES = 4
 DOUBLE = (
@@ -88,7 +87,7 @@ def largest(output: Any) -> float:
     """The largest finite number of what a module returns, without its sign."""
     sizes = [
         float(torch.nan_to_num(leaf.detach().abs().double(), nan=0.0, posinf=0.0).max())
-        for leaf in pytree.tree_leaves(output)
+        for leaf in leaves_of(output)
         if isinstance(leaf, Tensor) and leaf.numel() and leaf.dtype != torch.bool
     ]
     return max(sizes, default=0.0)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from striate.borrow import refuse_numberless
 from striate.errors import GeometryError, UsageError
 from striate.geometry import Crop, Geometry, Weights, apply, refuse_chance, replay, trace
 from striate.geometry.box import volume
@@ -72,6 +73,7 @@ class Dense:
     ) -> None:
         if not isinstance(module, nn.Module):
             raise UsageError(f"dense takes a torch.nn.Module, got {type(module).__name__}")
+        refuse_numberless(module)
         if padding not in PADDINGS:
             raise UsageError(f"padding is 'patch' or 'image', got {padding!r}")
         self.module, self.padding, self.channels = module, padding, channels
@@ -307,7 +309,8 @@ class Dense:
         for row in range(count[0]):
             for left in range(0, count[1], chunk):
                 part = windows[:, row, left : left + chunk].movedim(1, 0)
-                scores = run(self._ready(part))
+                part = self._ready(part)
+                scores = run(part.clone() if self.geometry.writes_input else part)
                 if finite and not bool(torch.isfinite(scores).all()):
                     raise GeometryError(
                         "the scores are not finite; look for NaN or infinity in the image and the weights, or pass "

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from striate.borrow import borrowed
+from striate.borrow import borrowed, refuse_numberless
 from striate.errors import UsageError
 from striate.geometry import Geometry, refuse_chance, trace
 from striate.inference.apart import Images, refuse_batch_statistics
@@ -96,6 +96,7 @@ class Incremental:
                 f"incremental inference takes a torch.nn.Module, got {type(module).__name__}"
             )
         keep_large_buffers()
+        refuse_numberless(module)
         self.image = _checked(module, image, dtype)
         network = _lowered(module, self.image, dtype)
         with torch.inference_mode():

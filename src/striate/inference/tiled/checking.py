@@ -149,7 +149,7 @@ class Check:
     def _run(self, x: Tensor) -> Leaves | None:
         """The module's own results, None where it refuses this image."""
         try:
-            result = self.module(x)
+            result = self.module(x.clone() if self.network.geometry.writes_input else x)
         except Exception:  # a network made for one size says so in any way
             return None
         return [t if isinstance(t, Tensor) else None for t in leaves_of(result)]

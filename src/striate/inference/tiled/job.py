@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from striate.borrow import refuse_numberless
 from striate.errors import ExactnessError, GeometryError, StriateError, UsageError
 from striate.geometry import Box, Geometry, leaves_of, refuse_chance, trace
 from striate.geometry.layout import BATCH, axis_atom
@@ -97,6 +98,7 @@ class Tiled:
     ) -> None:
         if not isinstance(module, nn.Module):
             raise UsageError(f"tiled takes a torch.nn.Module, got {type(module).__name__}")
+        refuse_numberless(module)
         request = check_request(tile, parse_bytes(memory), strategy, axes)
         self.out = None if out is None else Path(out)
         if self.out is not None:
