@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import striate
-from striate.attribution import explain
+from striate.attribution import attribute, explain
 from striate.errors import GeometryError, StriateError, UsageError
 from striate.geometry import leaves_of, replay, summary, trace
 
@@ -513,3 +513,20 @@ def test_products_by_hand() -> None:
     for norm in (nn.utils.weight_norm, nn.utils.parametrizations.weight_norm):  # type: ignore[deprecated]
         module = nn.Sequential(norm(nn.Conv2d(3, 4, 3)))
         assert trace(module, (1, 3, 8, 8)).total_macs == 4 * 27 * 36
+
+
+def test_an_in_place_call_keeps_its_defaults_and_maps_are_of_the_evaluation_form() -> None:
+    class Coin(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x * torch.empty_like(x).bernoulli_()  # at a rate of 0.5, unless told otherwise
+
+    geometry = trace(Coin(), X)
+    torch.manual_seed(0)
+    found = replay(geometry, Coin(), X)
+    torch.manual_seed(0)
+    assert torch.equal(found, Coin()(X))
+    module = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(), nn.Conv2d(4, 2, 3)
+    )
+    first = attribute(module.train(), X[0], score, "grad-cam").values
+    assert torch.equal(first, attribute(module.eval(), X[0], score, "grad-cam").values)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from striate.borrow import borrowed
 from striate.errors import StriateError, UsageError
 from striate.geometry import Axis, Crop, Geometry, Layer, Weights, apply, trace
 from striate.geometry.record import Record
@@ -21,8 +22,9 @@ POSITIONS = 4  # along an axis: a map of fewer says little about where
 
 
 def geometry_of(module: nn.Module, images: Tensor) -> Geometry:
-    """The geometry for one image of this size."""
-    return trace(module, (1, *images.shape[1:]))
+    """The geometry for one image of this size, of the module in evaluation form."""
+    with borrowed(module):
+        return trace(module, (1, *images.shape[1:]))
 
 
 def last_map(geometry: Geometry) -> Layer:

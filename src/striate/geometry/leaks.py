@@ -23,9 +23,11 @@ def take_back(tape: Tape, returned: Collection[int]) -> bool:
     returned: ids of the tensors that the module returned.
     """
     held: dict[int, Tensor] = {}
+    bases = {id(e.tensor._base) for e in tape.entries.values() if e.parent is not None}
     for entry in tape.entries.values():
-        ours = 3 + (entry.meta is entry.tensor)  # the entry's references, and those of this line
         tensor = entry.tensor
+        # The entry's references, those of this line, and that of a view.
+        ours = 3 + (entry.meta is tensor) + (id(tensor) in bases)
         if id(tensor) in returned or entry.foreign or not is_blank(tensor):
             continue
         if sys.getrefcount(tensor) > ours:

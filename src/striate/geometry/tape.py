@@ -386,6 +386,8 @@ class Tape(TorchDispatchMode):
         inputs: tuple[int, ...],
         out: Any,
     ) -> Any:
+        if known.functional is not func:
+            template = _with_defaults(known.functional, func, template, named)
         call = self.emit(known.functional, template, named, inputs)
         first = None
         for which, place in enumerate(known.writes):
@@ -418,6 +420,18 @@ class Tape(TorchDispatchMode):
 # Set here, not in the class, where torch (2.13 and later) would wrap it in `torch._dynamo.disable`: to import that costs a
 # second, and a call of it 5 µs.
 Tape.__torch_dispatch__ = Tape._dispatch  # type: ignore[assignment]
+
+
+def _with_defaults(
+    twin: OpOverload, func: OpOverload, template: tuple[Any, ...], named: dict[str, Any]
+) -> tuple[Any, ...]:
+    """Arguments for the twin: what the call left to its default may have none there (the rate of bernoulli_)."""
+    pairs = list(zip(twin._schema.arguments, func._schema.arguments, strict=False))
+    for theirs, ours in pairs[len(template) :]:
+        if ours.kwarg_only or ours.name in named or theirs.has_default_value():
+            break
+        template = (*template, ours.default_value)
+    return template
 
 
 def _only_strides(args: tuple[Any, ...]) -> bool:
