@@ -119,4 +119,6 @@ def render(
     figure.savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue().decode()
     text = text[text.index("<svg") :].replace(INK, "currentColor")
-    return Figure(content=text.encode(), media="image/svg+xml", caption=caption, alt=alt)
+    return Figure(
+        content=text.encode("utf-8", "replace"), media="image/svg+xml", caption=caption, alt=alt
+    )

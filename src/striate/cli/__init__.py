@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import sys
 import warnings
 from collections.abc import Sequence
@@ -12,6 +14,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from striate.cli.app import app
     from striate.errors import StriateError, WeightsWarning
 
+    _print_any_name()
     warnings.simplefilter("ignore", WeightsWarning)  # a training says it itself, once
     try:
         app(args=list(arguments) if arguments is not None else None, prog_name="striate")
@@ -37,3 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             file=sys.stderr,
         )
         raise SystemExit(1) from None
+
+
+def _print_any_name() -> None:
+    """Let standard output take file names that are no text, as bytes, and characters that a terminal lacks, escaped."""
+    stream = sys.stdout
+    if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+        text = codecs.lookup(stream.encoding).name.startswith("utf")
+        stream.reconfigure(errors="surrogateescape" if text else "backslashreplace")

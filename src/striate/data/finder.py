@@ -31,14 +31,9 @@ class Finder:
         self.root, self.folder = root, table[:-1]
         self.split = SPLIT_NAMES.get(table[-1].rsplit(".", 1)[0].casefold())
         self.paths = {tuple(map(normal, parts)): parts for parts in images}
-        self.folders = {path[i:-1] for path in self.paths for i in range(len(path) - 1)}
-        self.names: list[dict[str, list[Parts]]] = []
-        for _, key in _KEYS:
-            index: dict[str, list[Parts]] = {}
-            for path in self.paths:
-                if name := key(path[-1]):
-                    index.setdefault(name, []).append(path)
-            self.names.append(index)
+        folders = {path[:-1] for path in self.paths}
+        self.folders = {folder[i:] for folder in folders for i in range(len(folder))}
+        self._indices: dict[int, dict[str, list[Parts]]] = {}
         self.lenient: Counter[str] = Counter()  # how often a name was found only in another form
 
     def holds(self, value: str) -> bool:
@@ -47,7 +42,7 @@ class Finder:
         return bool(parts) and (
             (*self.folder, *parts) in self.paths
             or parts in self.paths
-            or parts[-1] in self.names[0]
+            or parts[-1] in self._index(0)
         )
 
     def find(self, value: str) -> Parts | str:
@@ -58,14 +53,35 @@ class Finder:
         for candidate in ((*self.folder, *parts), parts):
             if candidate in self.paths:
                 return self.paths[candidate]
-        target = self.root.joinpath(*self.folder, value.replace("\\", "/"))
-        if _is_file(target):
-            relative = os.path.relpath(target, self.root).replace(os.sep, "/")
-            return tuple(relative.split("/"))
-        for (words, key), index in zip(_KEYS, self.names, strict=True):
+        # A path that leads outside means that file; one inside that is no image of the tree is asked for last.
+        outside = value.startswith(("/", "\\")) or ".." in parts or value[1:2] == ":"
+        return (
+            (outside and self._on_disk(value))
+            or self._by_name(parts)
+            or (not outside and self._on_disk(value))
+            or "it is not there"
+        )
+
+    def _on_disk(self, value: str) -> Parts | None:
+        target = os.path.join(self.root, *self.folder, value.strip().replace("\\", "/"))
+        if not _is_file(target):
+            return None
+        return tuple(os.path.relpath(target, self.root).replace(os.sep, "/").split("/"))
+
+    def _index(self, level: int) -> dict[str, list[Parts]]:
+        """The images by their names as level `level` of _KEYS compares them."""
+        if level not in self._indices:
+            index = self._indices[level] = {}
+            for path in self.paths:
+                if name := _KEYS[level][1](path[-1]):
+                    index.setdefault(name, []).append(path)
+        return self._indices[level]
+
+    def _by_name(self, parts: Parts) -> Parts | str | None:
+        for level, (words, key) in enumerate(_KEYS):
             # A name with an image's suffix is no stem: 1.5.png and 1.png differ.
             name = key(parts[-1]) if words or key is _KEYS[0][1] else parts[-1]
-            matches = index.get(name, []) if name else []
+            matches = self._index(level).get(name, []) if name else []
             matches = self._nearest(parts[:-1], matches, fold=bool(words))
             if len(matches) > 1 and self.split:
                 matches = [m for m in matches if self._in_split(m)] or matches
@@ -74,7 +90,7 @@ class Finder:
                 return self.paths[matches[0]]
             if matches:
                 return f"{len(matches)} files have that name; write its path"
-        return "it is not there"
+        return None
 
     def _in_split(self, path: Parts) -> bool:
         words = (re.split(r"[_\- ]", part.casefold())[0] for part in path[:-1])
@@ -117,8 +133,8 @@ def _number(stem: str) -> str:
     return match[1] if match else ""
 
 
-def _is_file(path: Path) -> bool:
+def _is_file(path: str) -> bool:
     try:
-        return path.is_file()
+        return os.path.isfile(path)
     except (OSError, ValueError):
         return False

@@ -84,7 +84,7 @@ def render_page(
             cards=cards(some),
             sections=[section(f, i) for i, f in enumerate(some, 1)],
         )
-        return page.encode()
+        return page.encode("utf-8", "replace")  # a file name may hold bytes that are no text
 
     page = build(findings)
     remark = f"Pictures were made smaller to keep this file under {limit / 1e6:g} MB."

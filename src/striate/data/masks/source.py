@@ -168,7 +168,7 @@ def united(
 
 def anchors_of(mask: np.ndarray, key: str) -> dict[int, np.ndarray]:
     """Value -> (n, 2) int32 places of at most ANCHORS of its pixels, drawn by the key alone."""
-    rng = np.random.default_rng(list(key.encode()) or [0])
+    rng = np.random.default_rng(list(key.encode("utf-8", "surrogateescape")) or [0])
     flat = mask.ravel()
     order = np.argsort(flat, kind="stable")
     values, starts, counts = np.unique(flat[order], return_index=True, return_counts=True)
