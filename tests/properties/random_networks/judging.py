@@ -75,11 +75,15 @@ def judge_built(built: Built, only: str | None = None) -> Verdict | None:
     verdict = Verdict(built.program.seed, kinds=built.kinds)
     try:
         first = tensors(case.want)
+        state = torch.random.get_rng_state()
         others = [tensors(plain(case.module, case.image)) for _ in range(2)]
+        draws = not torch.equal(state, torch.random.get_rng_state())
     except Exception as error:  # a program that a plain run refuses is no network
         verdict.sentences["plain"] = f"{type(error).__name__}: {error}"
         return None
-    chance = not all(torch.equal(a, b) for o in others for a, b in zip(first, o, strict=True))
+    chance = draws or not all(
+        torch.equal(a, b) for o in others for a, b in zip(first, o, strict=True)
+    )
     if not first or not all(bool(torch.isfinite(t).all()) for t in first):
         return None
     before = state_of(case.module)
@@ -107,6 +111,9 @@ def judge_built(built: Built, only: str | None = None) -> Verdict | None:
             verdict.sentences[name] = (
                 f"{type(error).__name__}: {str(error)[:300]} [{_where(error)}]"
             )
+        if chance and outcome != "refused" and name in ("tiled", "occlusion", "dense"):
+            outcome = outcome and "fault"
+            verdict.sentences[name] = "draws random numbers and is not refused"
         if outcome:
             verdict.outcomes[name] = outcome
     if not chance and state_of(case.module) != before:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.borrow import refuse_numberless
-from striate.errors import GeometryError, UsageError
+from striate.errors import GeometryError, StriateError, UsageError
 from striate.geometry import Crop, Geometry, Weights, apply, refuse_chance, replay, trace
 from striate.geometry.box import volume
 from striate.inference.apart import Together, plainly, records_apart, refuse_batch_statistics
@@ -298,8 +298,7 @@ class Dense:
         each = sum(v.bytes for v in self.geometry.values if v.varies)
         chunk = max(1, min(CACHE, limit // 2) // max(each, 1))
         (h, w), (sy, sx) = self.window, self.stride
-        module = self.module
-        owned = next(module.parameters(), None)
+        owned = next(self.module.parameters(), None)
         if owned is not None and owned.dtype != self.dtype:
             raise UsageError(
                 f"this network runs patch by patch, through the module itself; give a module in {self.dtype}"
@@ -310,7 +309,7 @@ class Dense:
             for left in range(0, count[1], chunk):
                 part = windows[:, row, left : left + chunk].movedim(1, 0)
                 part = self._ready(part)
-                scores = run(part.clone() if self.geometry.writes_input else part)
+                scores = self._scored(run, part.clone() if self.geometry.writes_input else part)
                 if finite and not bool(torch.isfinite(scores).all()):
                     raise GeometryError(
                         "the scores are not finite; look for NaN or infinity in the image and the weights, or pass "
@@ -318,6 +317,20 @@ class Dense:
                     )
                 out[:, row, left : left + chunk] = scores.t()
         return out
+
+    def _scored(self, run: Callable[[Tensor], Tensor], patches: Tensor) -> Tensor:
+        """Scores (n, classes) of patches by the module itself. Raises GeometryError where it refuses them."""
+        try:
+            return run(patches)
+        except StriateError:
+            raise
+        # The module is anybody's, and so is what it raises; a trace reads no index that is out of range.
+        except Exception as error:
+            text = " ".join(str(error).split())[:200] or type(error).__name__
+            size = "x".join(map(str, self.window))
+            raise GeometryError(
+                f"the network refuses patches of {size} pixels: {text}; use the window that it was made for"
+            ) from error
 
     def _bands(self, image: Tensor, limit: int, finite: bool) -> Tensor:
         count = self._count(image.shape[2:])
