@@ -61,5 +61,5 @@ def test_cured_networks(name: str) -> None:
     verdict = judge_built(CURED[name].build())
     assert verdict is not None
     refused = {check for check, word in verdict.outcomes.items() if word == "refused"}
-    assert set(verdict.outcomes.values()) <= {"equal", "refused"}, verdict.sentences
+    assert set(verdict.outcomes.values()) <= {"equal", "refused", "chance"}, verdict.sentences
     assert refused <= CURED[name].refused, verdict.sentences

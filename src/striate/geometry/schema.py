@@ -66,15 +66,20 @@ def facts(target: OpOverload) -> Facts:
     return known
 
 
+def _like(argument: torch.Argument) -> tuple[str, str, bool]:
+    """What must be the same of an argument; a call leaves out one that has its default."""
+    return argument.name, str(argument.type), argument.has_default_value()
+
+
 def _twin(target: OpOverload, packet: OpOverloadPacket | None) -> OpOverload | None:
     """The overload of `packet` that takes the same arguments: mostly, not always, the one of the same name."""
     if packet is None:
         return None
     names = packet.overloads()
-    wanted = [(a.name, str(a.type)) for a in target._schema.arguments]
+    wanted = [_like(a) for a in target._schema.arguments]
     for name in sorted(names, key=lambda n: n != target._overloadname):
         found: OpOverload = getattr(packet, name)
-        if [(a.name, str(a.type)) for a in found._schema.arguments] == wanted:
+        if [_like(a) for a in found._schema.arguments] == wanted:
             return found
     return None
 

@@ -91,4 +91,9 @@ CURED = {
         ("return torch.einsum('nchw,ndhw->ncd', x, x)",),
         refused=frozenset({"tiled", "replay of 3"}),
     ),
+    "a rate of chance that is its default is left out of the call": Cured(
+        (1, 2, 6, 5),
+        ("return F.dropout(x, 0.5).mean((2, 3))",),
+        refused=frozenset({"tiled", "occlusion", "dense", "explain"}),
+    ),
 }

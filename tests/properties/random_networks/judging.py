@@ -111,8 +111,9 @@ def judge_built(built: Built, only: str | None = None) -> Verdict | None:
             verdict.sentences[name] = (
                 f"{type(error).__name__}: {str(error)[:300]} [{_where(error)}]"
             )
-        if chance and outcome != "refused" and name in ("tiled", "occlusion", "dense"):
-            outcome = outcome and "fault"
+        computed = chance and name in ("tiled", "occlusion", "dense")
+        if computed and outcome not in ("", "refused"):
+            outcome = "fault"
             verdict.sentences[name] = "draws random numbers and is not refused"
         if outcome:
             verdict.outcomes[name] = outcome

@@ -304,7 +304,7 @@ class Dense:
                 f"this network runs patch by patch, through the module itself; give a module in {self.dtype}"
             )
         windows = image.unfold(2, h, sy).unfold(3, w, sx)[0]
-        run = Together(partial(scores_of, module))
+        run = Together(partial(scores_of, self.module))
         for row in range(count[0]):
             for left in range(0, count[1], chunk):
                 part = windows[:, row, left : left + chunk].movedim(1, 0)
