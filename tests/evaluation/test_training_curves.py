@@ -67,6 +67,22 @@ def test_words_carry_the_numbers() -> None:
     assert "at its best (0.2" in training_curves(rows(*STORIES["converged"])).verdict
 
 
+@pytest.mark.parametrize(
+    ("accuracy", "trend", "status"),
+    [(np.full(20, 0.997), "converged", "good"), (np.full(20, 0.9), "overfitting", "warning"),
+     (np.linspace(0.997, 0.98, 20), "overfitting", "warning")],
+)  # fmt: skip
+def test_no_warning_of_overfitting_contradicts_a_high_accuracy(
+    accuracy: np.ndarray, trend: str, status: str
+) -> None:
+    told = rows(*STORIES["overfitting"])
+    for row, value in zip(told, accuracy, strict=True):
+        row["val_accuracy"] = float(value)
+    finding = training_curves(told)
+    assert (finding.data["trend"], finding.status) == (trend, status)
+    assert bool(finding.advice) == (status == "warning")
+
+
 def test_one_noisy_epoch_at_the_end_decides_nothing() -> None:
     valid = SETTLED.copy()
     valid[-1] *= 1.06

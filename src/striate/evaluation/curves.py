@@ -27,6 +27,10 @@ COLUMNS = {  # of metrics.csv: heading and format
 }
 ENOUGH = 4  # epochs, below which a trend cannot be told
 IMPROVING = 0.03  # relative fall of the loss over the last quarter that promises more
+HIGH, FELL = (
+    0.97,
+    0.005,
+)  # validation accuracy that a rising loss does not harm, and what it may fall from its best
 OVERFIT = 0.10  # relative rise of the validation loss above its best
 
 
@@ -131,6 +135,16 @@ def _judge(series: Mapping[str, np.ndarray]) -> tuple[str, Status, str, str]:
     lowest = float(watched[best])
     later = train[measured][best:] if measured.any() else train[best:]
     if what == "validation" and last > lowest * (1 + OVERFIT) and later[-1] < later[0]:
+        right = series["val_accuracy"][measured]
+        if right[-1] >= HIGH and right[-1] >= np.nanmax(right) - FELL:
+            # A few images that are wrong with more confidence: nothing that the headline would not contradict.
+            return (
+                f"The validation loss rose from {lowest:.3f} to {last:.3f} after epoch {at[best]:.0f}, and accuracy did "
+                f"not fall ({percent(right[-1])}): single images weigh more, nothing is lost.",
+                "good",
+                "",
+                "converged",
+            )
         return (
             f"Overfitting after epoch {at[best]:.0f}: since then the validation loss rose from "
             f"{lowest:.3f} to "

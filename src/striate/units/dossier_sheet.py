@@ -215,8 +215,11 @@ def _rest(band, d: Dossier, classes: Sequence[str]) -> None:  # type: ignore[no-
         fontsize=7,
     )
     right.tick_params(axis="y", labelsize=7)
-    right.set_ylabel("accuracy (points)", fontsize=8)
+    right.set_ylabel("change of recall (points)", fontsize=8)
+    right.set_xlabel("class", fontsize=8)
     right.legend(fontsize=7)
     right.set_title(
-        f"silenced: accuracy {s.change * 100:+.1f} points", fontsize=9, fontweight="normal"
+        f"silenced, by class ({s.change * 100:+.1f} points over all images)",
+        fontsize=9,
+        fontweight="normal",
     )
