@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.attribution import METHODS, attribute, curves, explain, finding, shuffled, similarity
-from striate.attribution.faithfulness import Cells, blur, edges
+from striate.attribution.faithfulness import Cells, blur, each_curve, edges, likelihood
 from striate.attribution.randomisation import weights_in_order
 from striate.errors import UsageError
 from striate.geometry import trace
@@ -159,6 +159,62 @@ def test_no_map_is_praised_where_none_is_better_than_chance() -> None:
     assert e.best is None and not e.convincing
     assert e.verdict == "No map marks anything that speaks for “class 0”."
     assert finding(e, name="e", title="t").status == "warning"
+
+
+def quadrants(count: int, seed: int) -> tuple[Tensor, Tensor]:
+    """A bright disc in one of four quarters, the class, and dark discs in the others, on grey noise (N, 1, 28, 28)."""
+    g = torch.Generator().manual_seed(seed)
+    labels, at = torch.arange(count) % 4, torch.randint(-2, 3, (count, 2), generator=g)
+    rows = torch.arange(28)
+    images = 0.5 + 0.08 * torch.randn(count, 1, 28, 28, generator=g)
+    for quarter in range(4):
+        y, x = ((quarter // 2) * 14 + 7 + at[:, 0], (quarter % 2) * 14 + 7 + at[:, 1])
+        away = (rows[None, :, None] - y[:, None, None]) ** 2 + (
+            rows[None, None] - x[:, None, None]
+        ) ** 2
+        level = torch.where(labels == quarter, 0.45, -0.45)[:, None, None, None]
+        images += level * (away < 9)[:, None]
+    return images.clamp(0, 1), labels
+
+
+def test_a_trained_network_has_a_most_faithful_map() -> None:
+    """At the 5 % level over all methods, and by more than a few hundredths of probability."""
+    x, y = quadrants(64, 0)
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(1, 8, 5, 2, 2), nn.ReLU(), nn.Conv2d(8, 16, 5, 2, 2), nn.ReLU(), nn.AvgPool2d(3), nn.Flatten(),
+        nn.Linear(64, 4),
+    )  # fmt: skip
+    optimizer = torch.optim.Adam(network.parameters(), 5e-3)
+    for _ in range(40):
+        loss = nn.functional.cross_entropy(network(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    network.eval()
+    images = quadrants(6, 1)[0]
+    methods = ["gradient", "integrated-gradients", "occlusion", "grad-cam"]
+    told = [explain(network, image, methods=methods) for image in images]
+    assert sum(e.convincing for e in told) >= 5
+    assert all(e.p is not None and e.p < 0.05 and len(e.moved) == 7 for e in told if e.convincing)
+    assert all(re.search(r"for chance \(p (= [\d.]+|< 0.001)\)", e.verdict) for e in told)
+
+
+def test_random_maps_are_called_faithful_no_more_often_than_chance() -> None:
+    """Of 40 random orders that are taken for a map, at the 5 % level 2 are expected; the binomial's 99.9 % is 7."""
+    found = each_curve(Corner(), IMAGE, 1, {}, baseline=BLACK, orders=60)["random"]
+    values = [c.faithfulness for c in found]
+    assert sum(likelihood(v, values[:20], 1) < 0.05 for v in values[20:]) <= 7
+    truth = torch.zeros(28, 28)
+    truth[:14, :14] = 1
+    true = curves(Corner(), IMAGE, 1, {"truth": truth}, baseline=BLACK)["truth"].faithfulness
+    assert likelihood(true, values[:20], 10) < 1e-3
+
+
+def test_a_t_test_by_hand() -> None:
+    # 1, 2, 3: mean 2, deviation 1, and 5 is 3 / sqrt(1 + 1/3) = 2.598 above; one-sided t of 2 degrees: 0.0608
+    assert likelihood(5.0, [1.0, 2.0, 3.0], 1) == pytest.approx(0.0608, abs=1e-4)
+    assert likelihood(5.0, [1.0, 2.0, 3.0], 4) == pytest.approx(4 * 0.0608, abs=4e-4)
 
 
 def test_time_that_is_up_leaves_checks_out() -> None:

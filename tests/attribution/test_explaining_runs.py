@@ -14,10 +14,13 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 import striate
+from striate.attribution import explain, shuffled
+from striate.attribution.faithfulness import BASELINES
 from striate.cli import main
 from striate.cli.explaining import parse_place
 from striate.errors import UsageError
 from striate.runs.explaining import explain_files
+from striate.runs.images import images_of
 from striate.runs.subject import Subject, open_subject
 
 
@@ -145,3 +148,24 @@ def test_a_place_on_a_map(home: Path) -> None:
     assert (rows, columns) == ([1, 2], [2, 2])
     with pytest.raises(UsageError, match="--at lies outside the map of 8 rows and 8 columns"):
         next(explain_files(subject, [home / "black.png"], at=parse_place("8,0")))
+
+
+def test_a_map_of_shuffled_weights_is_praised_only_beyond_chance(home: Path) -> None:
+    """Shuffled weights are a network too, whose answers a map may explain: then by more than chance, or not at all."""
+    run = striate.load(home / "run")
+    subject = open_subject(run)
+    images, _ = images_of(run, "test", limit=8)
+    pixels = images.float() / 255
+    with shuffled(subject.pixels, pixels[:1], None, "all", seed=1) as other:
+        found = [
+            explain(other.module, x, methods=["gradient", "integrated-gradients", "occlusion"])
+            for x in pixels
+        ]
+    for e in found:
+        assert e.best is not None and e.p is not None
+        ahead = e.curves[e.best].faithfulness - max(e.curves[b].faithfulness for b in BASELINES)
+        assert not e.convincing or (e.p < 0.05 and ahead > 0.06 and len(e.moved) == 7)
+        assert ("is the most faithful map" in e.verdict) == e.convincing
+    doubtful = [e for e in found if e.p is not None and e.p >= 0.05]
+    assert doubtful
+    assert all(e.verdict.startswith("No map explains the answer “class ") for e in doubtful)

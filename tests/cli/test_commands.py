@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from rich.console import Console
 
-from striate.cli import main
+from striate.cli import describing, main
 
 ENVIRONMENT = {**os.environ, "COLUMNS": "100", "PYTHONWARNINGS": "error::UserWarning:striate"}
 
@@ -204,3 +205,21 @@ def test_a_report_is_written_again(home: Path) -> None:
     file.unlink()
     assert striate("report", "runs/digits-1", cwd=home).returncode == 0
     assert file.is_file()
+
+
+@pytest.mark.parametrize("columns", ["80", "40", None])
+def test_models_are_named_and_counted_whole_at_any_width(
+    columns: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """parameters as published: torchvision's ResNet-101 has 44,549,160."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+    if columns is not None:
+        monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setattr(describing, "out", Console(highlight=False))
+    describing.models_command("resnet1", format="table")
+    text = capsys.readouterr().out
+    assert "…" not in text and "..." not in text
+    for name, parameters in (("resnet18", "11.69 M"), ("resnet101", "44.55 M"), ("resnet152", "60.19 M")):  # fmt: skip
+        (line,) = (row for row in text.splitlines() if row.startswith(name))
+        assert parameters in line
+    assert "33 bottleneck blocks" in text

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from torch import nn
 
+from striate.experiments import architectures as experiment
 from striate.experiments.architecture_pages import family, ranks, short
 from striate.experiments.architectures import (
     PASSES,
@@ -28,7 +30,7 @@ def candidate(name: str, seconds: float) -> Candidate:
 
 @pytest.fixture(scope="module")
 def pages() -> dict[str, Finding]:
-    return {f.name: f for f in architectures(Setting(seed=1, budget=6.0), SMALL)}
+    return {f.name: f for f in architectures(Setting(seed=1, budget=60.0), SMALL)}
 
 
 def test_all_are_kept_where_they_fit_and_see_as_many_images_as_fit() -> None:
@@ -103,3 +105,73 @@ def test_words_and_ranks() -> None:
     assert ranks([3.0, 1.0, 3.0, 2.0]).tolist() == [2.5, 0, 2.5, 1]
     assert family("vgg16-bn") == "VGG"
     assert family("compact") == "compact, mlp, EfficientNet"
+
+
+class Clock:
+    """Seconds that pass only where a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def timed(
+    monkeypatch: pytest.MonkeyPatch, budget: float, slower: float
+) -> tuple[float, dict[str, Finding]]:
+    """The whole zoo with 20 s of measuring and training that takes `slower` times what was measured: (seconds, pages)."""
+    clock = Clock()
+
+    def measure(name: str, sizes: Sizes, dtype: object) -> Candidate:
+        clock.now += 20.0
+        cost = 1 + names().index(name)
+        return Candidate(name=name, macs=cost, parameters=cost, seconds=0.001 * cost)
+
+    def learn(
+        model: object,
+        x: object,
+        y: object,
+        optimizer: object,
+        *,
+        steps: int,
+        batch: int,
+        what: str,
+        **rest: object,
+    ) -> None:
+        clock.now += slower * 0.001 * (1 + names().index(what.removeprefix("training: "))) * steps * batch  # fmt: skip
+
+    monkeypatch.setattr(experiment, "measure", measure)
+    monkeypatch.setattr(experiment, "learn", learn)
+    monkeypatch.setattr(experiment, "share_right", lambda *args: 0.5)
+    monkeypatch.setattr(experiment, "make", small)
+    found = architectures(Setting(budget=budget, clock=clock), Sizes(side=12, limit=100))
+    return clock.now, {f.name: f for f in found}
+
+
+def small(name: str, sizes: Sizes, seed: int) -> nn.Module:
+    return build("conv4-relu-gap-fc", in_channels=1, num_classes=10, size=sizes.side)
+
+
+@pytest.mark.parametrize("slower", [1.0, 3.0])
+@pytest.mark.parametrize("budget", [60.0, 200.0, 600.0])
+def test_a_budget_bounds_measuring_and_training(
+    budget: float, slower: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    took, found = timed(monkeypatch, budget, slower)
+    page = found["architectures-costs"]
+    assert took <= budget
+    assert "budget of 0 s" not in str(found["architectures-left-out"].to_dict())
+    trained = page.data["networks"]
+    assert len(trained) + len(found["architectures-left-out"].data["left_out"]) == len(names())
+    if len(trained) == 1:
+        assert "best of" not in page.verdict
+    assert ("rank correlation" in page.verdict) == (len(trained) >= 5)
+    assert bool(page.data["rank_correlation"]) == (len(trained) >= 5)
+
+
+def test_one_network_alone_is_no_statistic(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, found = timed(monkeypatch, 25.0, 1.0)
+    verdict = found["architectures-costs"].verdict
+    assert verdict.startswith("Only compact was trained (")
+    assert "One network says nothing about cost" in verdict

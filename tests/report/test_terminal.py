@@ -123,3 +123,16 @@ def test_nothing_is_not_negative() -> None:
         columns=("a", "b", "c"), rows=((-0.001, -0.0004, -0.02),), formats=("+.2f", ".1%", ".2f")
     )
     assert [table.text(0, k) for k in range(3)] == ["+0.00", "0.0%", "-0.02"]
+
+
+def test_columns_that_find_no_room_stand_below_with_the_names_again() -> None:
+    """At 80 columns nothing of a wide table is lost or cut."""
+    columns = ("name", *(f"quantity {i}" for i in range(12)))
+    rows = tuple((f"row-{r}", *(1234567.0 + 100 * r + i for i in range(12))) for r in range(2))
+    wide = Table(columns=columns, rows=rows, formats=("", *(",.1f",) * 12))
+    console = Console(width=80, file=io.StringIO(), color_system=None)
+    console.print(terminal(Finding(name="w", title="Wide", verdict="It is.", tables=(wide,))))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert all(len(line) <= 80 for line in text.splitlines())
+    assert all(f"{v:,.1f}" in text for row in rows for v in row[1:])
+    assert text.count("row-0") > 1

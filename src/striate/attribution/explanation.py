@@ -5,12 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from striate.attribution.faithfulness import BASELINES, Curves, curves
+from striate.attribution.faithfulness import (
+    BASELINES,
+    MOVED,
+    RANDOM,
+    Curves,
+    displaced,
+    each_curve,
+    likelihood,
+    mean_curve,
+)
 from striate.attribution.gradients import as_baseline
 from striate.attribution.images import as_images, output_of
 from striate.attribution.layers import geometry_of
@@ -23,8 +33,10 @@ from striate.geometry import Geometry
 from striate.inference.incremental.target import span
 
 TOP = 5
-CLEAR = 0.02  # faithfulness by which a map must beat the edge detector
+CLEAR = 0.06  # faithfulness by which a map must beat the edge detector and chance
+LEVEL = 0.05  # of the test against chance, over all maps of an answer
 UPPER_SAME = 0.8  # a rank correlation from which a map counts as unchanged with half of the weights
+LEAST_ORDERS = 8  # random orders whose spread tells anything
 UNSURE = 0.05  # a probability below which taking pixels away shows little
 CHECK_STEPS, CHECK_SAMPLES = 8, 6  # of the maps of shuffled networks
 SECONDS = 120.0
@@ -41,6 +53,7 @@ class Explanation:
     curves: by method, and "random" and "edges"; empty without trust. staying: by method, the rank correlation with the
     map of the network whose weights are shuffled, a stage each; None where time was up. refused: methods that this
     network does not allow, and why. region: rows and columns of the image that the target lies in, where it is a place.
+    chance: faithfulness of each random order; moved: of the best map put elsewhere. Empty where they were not asked for.
     """
 
     image: Tensor
@@ -54,6 +67,8 @@ class Explanation:
     seconds: float = 0.0
     seed: int = 0
     region: Region | None = None
+    chance: tuple[float, ...] = ()
+    moved: tuple[float, ...] = ()
 
     def stays(self, method: str) -> float | None:
         """The rank correlation that shows a map not to depend on the weights, None where it does depend on them."""
@@ -73,12 +88,21 @@ class Explanation:
 
     @property
     def convincing(self) -> bool:
-        """Whether the best map does better than an edge detector and than chance."""
+        """Whether the best map does better than an edge detector, than itself in other places, and than chance can."""
         best = self.best
         if best is None:
             return False
+        mine = self.curves[best].faithfulness
         least = max(self.curves[b].faithfulness for b in BASELINES)
-        return self.curves[best].faithfulness > max(least, 0) + CLEAR
+        beyond = not self.chance or (self.p or 0.0) < LEVEL
+        return mine > max(least, 0) + CLEAR and beyond and mine > max(self.moved, default=-1.0)
+
+    @property
+    def p(self) -> float | None:
+        """How likely the best of as many random orders is as faithful as the best map; None where that was not asked."""
+        if not self.chance or self.best is None:
+            return None
+        return likelihood(self.curves[self.best].faithfulness, self.chance, len(self.maps))
 
     @property
     def empty(self) -> bool:
@@ -101,14 +125,16 @@ class Explanation:
         mine = self.curves[best].faithfulness
         edges, chance = (self.curves[b].faithfulness for b in ("edges", "random"))
         against = f"{signed(edges)} for an edge detector and {signed(chance)} for chance"
+        if self.p is not None:
+            against += f" (p {'< 0.001' if self.p < 0.001 else f'= {self.p:.2g}'})"
         if self.convincing:
             return (
                 f"{METHODS[best].title} is the most faithful map of “{self.target}” on this image and network: "
                 f"{signed(mine)}, against {against}."
             )
         return (
-            f"No map of “{self.target}” is more faithful here than knowing nothing of the network: the best, "
-            f"{METHODS[best].title}, has {signed(mine)}, against {against}."
+            f"No map explains the answer “{self.target}”: the best, {METHODS[best].title}, has {signed(mine)}, against "
+            f"{against}."
         )
 
     @property
@@ -151,6 +177,7 @@ def explain(
     settings: Settings | None = None,
     temperature: float = 1.0,
     trust: bool = True,
+    orders: int = RANDOM,
     name: str | None = None,
     seconds: float = SECONDS,
     progress: Progress | None = None,
@@ -160,7 +187,8 @@ def explain(
     image (C, H, W) or (1, C, H, W) as `module` reads it, shown as it is, with 0 black and 1 white (put normalisation into
     the module). target: a class or what `scorer` takes, the best class if not given; name: what to call it.
     methods: of `METHODS`; all that the network allows if not given. classes: names in the order of the logits.
-    temperature: of the softmax. trust: make the checks. seconds: once they are spent, weight-shuffling checks that remain
+    temperature: of the softmax. trust: make the checks. orders: random ones that tell what chance does; below 8 no map is
+    tested against it. seconds: once they are spent, weight-shuffling checks that remain
     are left out. progress: called with (what, done, of).
     Raises UsageError for a method, a target or an image that does not fit, StriateError for a network whose output is
     not finite.
@@ -198,21 +226,28 @@ def explain(
     drawn: dict[str, Curves] = {}
     staying: dict[str, dict[str, float | None]] = {}
     if trust:
-        drawn = curves(
-            module, x, target, {m: v.shown for m, v in maps.items()},
-            baseline=as_baseline(settings.baseline, x), temperature=temperature, seed=settings.seed,
-            progress=lambda done, of: tell("taking pixels away", done, of),
+        score = partial(
+            each_curve, module, x, target, baseline=as_baseline(settings.baseline, x), temperature=temperature,
+            seed=settings.seed, progress=lambda done, of: tell("taking pixels away", done, of),
         )  # fmt: skip
+        several = score({m: v.shown for m, v in maps.items()}, orders=orders)
+        drawn = {m: mean_curve(c) for m, c in several.items()}
         staying = check_weights(
             module, x, target, maps, geometry, settings=settings, region=region, until=began + seconds, tell=tell
         )  # fmt: skip
     top, probability = _answers(output, names, temperature, target)
-    return Explanation(
+    found = Explanation(
         image=x[0].detach().cpu().float().clamp(0, 1),
         target=name or (names[target] if isinstance(target, int) else "the target"),
         probability=probability, top=top, maps=maps, curves=drawn, staying=staying, refused=refused,
-        seconds=time.monotonic() - began, seed=settings.seed, region=region,
+        seed=settings.seed, region=region,
     )  # fmt: skip
+    if trust and orders >= LEAST_ORDERS:
+        found = replace(found, chance=tuple(c.faithfulness for c in several["random"]))
+        if found.convincing and found.best is not None:  # else there is nothing left to doubt
+            moved = score(displaced(maps[found.best].shown, MOVED, settings.seed), orders=0)
+            found = replace(found, moved=tuple(c[0].faithfulness for c in moved.values()))
+    return replace(found, seconds=time.monotonic() - began)
 
 
 def region_of(target: Target, output: Any, size: tuple[int, int]) -> Region | None:

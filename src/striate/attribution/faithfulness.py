@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,8 @@ from striate.inference.apart import Together
 
 FRACTIONS = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.45, 0.65, 0.85, 1.0)
 CELLS = 14  # along the longer side: what is taken away is a cell, not a pixel
-RANDOM = 3  # random orders that are averaged
+RANDOM = 20  # random orders: their mean is chance, their spread what a map must beat
+MOVED = 7  # displaced forms of a map that it must beat: chance for a map of its own smoothness
 BATCH = 16
 BASELINES = ("random", "edges")
 Probability = Callable[[Any], Tensor]
@@ -72,19 +74,51 @@ def curves(
     (Samek et al. 2017): single pixels would reward maps that look like noise, because noise is what fools networks.
     Deletion puts `baseline` (broadcasts to the image) there, insertion begins with a blurred image. The score is the
     probability of the target (logits divided by `temperature`); for a target that is a function, its value, scaled so
-    that the image has 1 and the baseline 0. "random" is the mean of 3 orders drawn by `seed`; "edges" ranks by the Sobel
+    that the image has 1 and the baseline 0. "random" is the mean of `orders` drawn by `seed`; "edges" ranks by the Sobel
     gradient, which knows nothing of the network.
+    """
+    found = each_curve(
+        module, image, target, maps, baseline=baseline, temperature=temperature, seed=seed, progress=progress
+    )  # fmt: skip
+    return {name: mean_curve(several) for name, several in found.items()}
+
+
+def mean_curve(several: Sequence[Curves]) -> Curves:
+    """The mean of curves over the same fractions."""
+    deletion = np.mean([c.deletion for c in several], axis=0)
+    insertion = np.mean([c.insertion for c in several], axis=0)
+    return Curves(
+        fractions=several[0].fractions, deletion=tuple(deletion.tolist()), insertion=tuple(insertion.tolist())
+    )  # fmt: skip
+
+
+def each_curve(
+    module: nn.Module,
+    image: Tensor,
+    target: Target,
+    maps: Mapping[str, Tensor],
+    *,
+    baseline: Tensor,
+    temperature: float = 1.0,
+    seed: int = 0,
+    orders: int = RANDOM,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, list[Curves]]:
+    """As `curves`, with a curve for each random order.
+
+    orders: how many random ones; 0 leaves them and the edge detector out.
     """
     cells = Cells.of(image)
     rng = np.random.default_rng(seed)
-    orders: dict[str, list[np.ndarray]] = {
+    ranked: dict[str, list[np.ndarray]] = {
         name: [cells.order(shown, rng)] for name, shown in maps.items()
     }
-    orders["random"] = [rng.permutation(cells.count) for _ in range(RANDOM)]
-    orders["edges"] = [cells.order(edges(image), rng)]
+    if orders:
+        ranked["random"] = [rng.permutation(cells.count) for _ in range(orders)]
+        ranked["edges"] = [cells.order(edges(image), rng)]
     blank = baseline.expand(image.shape)
     blurred = blur(image)
-    flat = [(name, order) for name, several in orders.items() for order in several]
+    flat = [(name, order) for name, several in ranked.items() for order in several]
     inner = FRACTIONS[1:-1]
     with borrowed(module), torch.no_grad():
         ends = torch.cat([image, blank, blurred])
@@ -107,15 +141,48 @@ def curves(
                             progress(len(found), total)
     values = scale(np.array(found).reshape(len(flat), 2, len(inner)))
     first, last, base = (float(scale(np.array(v))) for v in (whole, gone, start))
-    result = {}
-    for name in orders:
-        mine = values[[i for i, (other, _) in enumerate(flat) if other == name]].mean(0)
-        result[name] = Curves(
-            fractions=FRACTIONS,
-            deletion=(first, *mine[0].tolist(), last),
-            insertion=(base, *mine[1].tolist(), first),
+    result: dict[str, list[Curves]] = {name: [] for name in ranked}
+    for (name, _), mine in zip(flat, values, strict=True):
+        result[name].append(
+            Curves(
+                fractions=FRACTIONS,
+                deletion=(first, *mine[0].tolist(), last),
+                insertion=(base, *mine[1].tolist(), first),
+            )
         )
     return result
+
+
+def displaced(shown: Tensor, count: int, seed: int) -> dict[str, Tensor]:
+    """A map (H, W) moved around by a quarter of the image or more, and mirrored: as smooth, and in the wrong place."""
+    rng = np.random.default_rng(seed)
+    h, w = shown.shape
+    found = {}
+    for i in range(count):
+        move = (
+            int(rng.integers(h // 4, h - h // 4 + 1)),
+            int(rng.integers(w // 4, w - w // 4 + 1)),
+        )
+        flips = [d for d in (0, 1) if rng.random() < 0.5]
+        found[f"moved {i}"] = shown.roll(move, (0, 1)).flip(flips)
+    return found
+
+
+def likelihood(value: float, chance: Sequence[float], tried: int) -> float:
+    """How likely the best of `tried` random orders is as faithful as `value`, given those of some (t-test, Bonferroni).
+
+    Each faithfulness is a mean over many masks, so that those of random orders are close to normal.
+    """
+    from scipy.special import stdtr  # takes a moment
+
+    n = len(chance)
+    if n < 3:
+        return 1.0
+    spread = float(np.std(chance, ddof=1)) * math.sqrt(1 + 1 / n)
+    if spread < 1e-9:
+        return 0.0 if value - float(np.mean(chance)) > 1e-6 else 1.0
+    t = (value - float(np.mean(chance))) / spread
+    return min(1.0, tried * float(stdtr(n - 1, -t)))
 
 
 def probability_of(target: Target, clean: Any, temperature: float) -> Probability:

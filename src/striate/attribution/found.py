@@ -76,6 +76,7 @@ def data(e: Explanation) -> dict[str, Any]:
         "top": [{"class": name, "probability": share} for name, share in e.top],
         "best": e.best,
         "convincing": e.convincing,
+        "p": e.p,
         "methods": {
             method: {
                 "remark": one.remark,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
+from rich.padding import Padding
 from rich.progress import Progress, track
-from rich.table import Table
 
 from striate.cli.console import err, out, print_csv, print_finding
 from striate.errors import UsageError
@@ -107,21 +108,7 @@ def models_command(pattern: str | None, *, format: str) -> None:
     elif format == "csv":
         print_csv(rows)
     else:
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for heading in ("model", "input", "classes", "parameters", "multiply-adds", ""):
-            table.add_column(
-                heading, justify="left" if heading in ("model", "") else "right", no_wrap=True
-            )
-        for row in rows:
-            table.add_row(
-                row["model"],
-                row["input"].replace("x", " × "),
-                f"{row['classes']:,}",
-                f"{row['parameters'] / 1e6:,.2f} M",
-                "–" if row["multiply_adds"] is None else f"{row['multiply_adds'] / 1e6:,.1f} M",
-                f"[dim]{row['description']}[/dim]",
-            )
-        out.print(table)
+        models_table(rows)
         out.print(
             "[dim]Also a layer pattern such as[/dim] "
             + escape("'[[conv32-relu]*2-pool]*2-[fc128-relu]-fc'")
@@ -140,3 +127,34 @@ def timm_names(part: str, format: str) -> None:
         print(json.dumps(names, indent=1))
     else:
         print("\n".join((["model"] if format == "csv" else []) + names))
+
+
+def models_table(rows: Sequence[dict[str, Any]]) -> None:
+    """A line a model, names and numbers whole at any width; a description that finds no room stands in a line below."""
+    cells = [
+        (
+            str(row["model"]),
+            str(row["input"]).replace("x", " × "),
+            f"{row['classes']:,}",
+            f"{row['parameters'] / 1e6:,.2f} M",
+            "–" if row["multiply_adds"] is None else f"{row['multiply_adds'] / 1e6:,.1f} M",
+        )
+        for row in rows
+    ]
+    head = ("model", "input", "classes", "parameters", "multiply-adds")
+    widths = [max(len(c[i]) for c in (head, *cells)) for i in range(len(head))]
+    room = out.width - sum(widths) - 2 * len(widths)
+
+    def line(texts: Sequence[str]) -> str:
+        first, *rest = texts
+        parts = [t.rjust(w) for t, w in zip(rest, widths[1:], strict=True)]
+        return "  ".join([first.ljust(widths[0]), *parts])
+
+    endless = not out.is_terminal and "COLUMNS" not in os.environ  # a pipe has no width
+    beside = endless or room >= max(len(str(row["description"])) for row in rows)
+    out.print(f"[bold]{line(head)}[/bold]", soft_wrap=True)
+    for row, texts in zip(rows, cells, strict=True):
+        words = f"[dim]{escape(str(row['description']))}[/dim]"
+        out.print(f"{line(texts)}  {words}" if beside else line(texts), soft_wrap=True)
+        if not beside:
+            out.print(Padding(words, (0, 0, 0, 2)))

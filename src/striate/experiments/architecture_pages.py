@@ -25,6 +25,7 @@ FAMILIES = {  # how names begin, in the order of the colours
     "googlenet": "AlexNet, NiN, GoogLeNet",
 }
 OTHERS = "compact, mlp, EfficientNet"
+CORRELATED = 5  # networks from which on a rank correlation is told
 CLOSE = 0.02  # as good as the best, for practical purposes
 
 
@@ -200,22 +201,34 @@ def cost_page(trained: Sequence[Trained], images: int, of: int, count: int, side
     for name, cost in (("multiply-adds", macs), ("parameters", parameters)):
         a, b = ranks(cost), ranks([t.mean for t in trained])
         r[name] = float(np.corrcoef(a, b)[0, 1]) if a.std() > 0 and b.std() > 0 else 0.0
-    verdict = (
-        f"After {images:,} images each ({images / of:.3g} passes), {best.candidate.name} is best of {len(trained)} "
-        f"with {percent(best.mean)}"
-    )
-    verdict += (
-        f"; {near.candidate.name} comes within {100 * CLOSE:.0f} points ({percent(near.mean)}) at "
-        f"{percent(near.candidate.macs / best.candidate.macs)} of its multiply-adds"
-        if near is not best
-        else f", and none that is within {100 * CLOSE:.0f} points needs fewer multiply-adds"
-    )
-    rho = r["multiply-adds"]
-    more = "mostly better" if rho > 0.5 else "mostly worse" if rho < -0.5 else "not simply better"
-    verdict += (
-        f". Accuracy and cost go together with a rank correlation of {r['multiply-adds']:+.2f} for multiply-adds and "
-        f"{r['parameters']:+.2f} for parameters: at this length of training more is {more}."
-    )
+    after = f"After {images:,} images each ({images / of:.3g} passes), "
+    if len(trained) == 1:  # nothing to compare, and no statistics of one point
+        verdict = (
+            f"Only {best.candidate.name} was trained ({images:,} images, {images / of:.3g} passes): {percent(best.mean)} "
+            "right. One network says nothing about cost; give more time with --budget."
+        )
+    else:
+        verdict = (
+            f"{after}{best.candidate.name} is best of {len(trained)} with {percent(best.mean)}"
+        )
+        verdict += (
+            f"; {near.candidate.name} comes within {100 * CLOSE:.0f} points ({percent(near.mean)}) at "
+            f"{percent(near.candidate.macs / best.candidate.macs)} of its multiply-adds"
+            if near is not best
+            else f", and none that is within {100 * CLOSE:.0f} points needs fewer multiply-adds"
+        )
+        verdict += "."
+    if len(trained) >= CORRELATED:
+        rho = r["multiply-adds"]
+        more = (
+            "mostly better" if rho > 0.5 else "mostly worse" if rho < -0.5 else "not simply better"
+        )
+        verdict += (
+            f" Accuracy and cost go together with a rank correlation of {r['multiply-adds']:+.2f} for multiply-adds and "
+            f"{r['parameters']:+.2f} for parameters: at this length of training more is {more}."
+        )
+    else:
+        r = {}
     low, high = wilson(best.mean * count, count)
     return Finding(
         name="architectures-costs",

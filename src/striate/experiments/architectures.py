@@ -24,6 +24,7 @@ from striate.training.machine import choose_precision
 BUDGET = 360.0  # seconds
 SHARE = 0.75  # of the budget that training is planned to take; tests and the measuring of costs take the rest
 PASSES = (2.0, 12.0)  # least and most passes over the training images
+MEASURING = 1 / 3  # of the budget at most goes into measuring what networks cost
 SEEDS = 3
 CHEAP = 0.04  # share of the budget that a network's further seeds may take
 RATE, BATCH = 1e-3, 16
@@ -88,16 +89,16 @@ def measure(name: str, sizes: Sizes, dtype: torch.dtype) -> Candidate:
 
 
 def choose(
-    candidates: Sequence[Candidate], images: int, budget: float
+    candidates: Sequence[Candidate], images: int, budget: float, left: float | None = None
 ) -> tuple[list[Candidate], dict[str, str], int]:
     """Which networks are trained, why others are not, and on how many images each.
 
-    All learn from equally many images: as many as fit into the budget, at least two passes; the costliest are left out
-    until that fits.
+    All learn from equally many images: as many as fit into the seconds that are `left` of the budget, at least two
+    passes; the costliest are left out until that fits.
     """
     kept = sorted(candidates, key=lambda c: c.seconds)
     out: dict[str, str] = {}
-    time_for_training = SHARE * budget
+    time_for_training = SHARE * (budget if left is None else left)
     least = int(PASSES[0] * images)
     while len(kept) > 1 and sum(c.seconds for c in kept) * least > time_for_training:
         c = kept.pop()
@@ -132,28 +133,72 @@ def share_right(model: nn.Module, x: Tensor, y: Tensor, dtype: torch.dtype) -> f
     return right / len(y)
 
 
+def measured(
+    sizes: Sizes,
+    dtype: torch.dtype,
+    setting: Setting,
+    images: int,
+    budget: float,
+    started: float,
+    left_out: dict[str, str],
+) -> tuple[list[Candidate], dict[str, str]]:
+    """Candidates with their costs, the fewest multiply-adds first, until a third of the budget is spent or a network alone
+    would take the rest; then why the others were not measured. left_out: gets what does not take the images.
+    """
+    wanted = sizes.networks or names()
+    cost = {}
+    for name in wanted:
+        try:
+            with torch.device("meta"):
+                cost[name] = trace(
+                    make(name, sizes, 0).eval(), (1, 1, sizes.side, sizes.side)
+                ).known_macs
+        except StriateError as error:
+            left_out[name] = str(error)
+    order = sorted(cost, key=lambda name: cost[name])
+    found: list[Candidate] = []
+    for i, name in enumerate(order):
+        setting.progress(f"measuring: {name}", i, len(order))
+        spent = setting.clock() - started
+        alone = sum(c.seconds for c in found) * PASSES[0] * images
+        if found and (spent > MEASURING * budget or alone > SHARE * (budget - spent)):
+            why = f"cheaper networks fill the budget of {budget:.0f} s; give more with --budget"
+            return found, dict.fromkeys(order[i:], why)
+        try:
+            found.append(measure(name, sizes, dtype))
+        except StriateError as error:
+            left_out[name] = str(error)
+    return found, {}
+
+
 def architectures(setting: Setting, sizes: Sizes | None = None) -> list[Finding]:
     """Run the experiment; two findings: accuracy against costs, and which networks are not there and why."""
     sizes = sizes or Sizes()
     budget = setting.budget or BUDGET
-    started = time.perf_counter()
+    started = setting.clock()
     x, y, test, truth = digits(setting, sizes)
     dtype = choose_precision("auto", torch.device("cpu"))
-    candidates, left_out = [], {}
-    wanted = sizes.networks or names()
-    for i, name in enumerate(wanted):
-        setting.progress(f"measuring: {name}", i, len(wanted))
-        try:
-            candidates.append(measure(name, sizes, dtype))
-        except StriateError as error:
-            left_out[name] = str(error)
-    kept, dropped, images = choose(candidates, len(x), budget - (time.perf_counter() - started))
-    left_out |= dropped
-    trained = []
+    left_out: dict[str, str] = {}
+    candidates, unmeasured = measured(sizes, dtype, setting, len(x), budget, started, left_out)
+    left = budget - (setting.clock() - started)
+    kept, dropped, images = choose(candidates, len(x), budget, left)
+    left_out |= dropped | unmeasured
+    trained: list[Trained] = []
+    slower = 1.0  # what training really takes over what was measured
     for candidate in kept:
+        now = setting.clock()
+        expected = slower * candidate.seconds * images
+        # The cheapest are trained first, and always one; what no longer fits is left out, and said.
+        if trained and now + expected > started + 0.95 * budget:
+            left_out[candidate.name] = (
+                f"the budget of {budget:.0f} s was spent by cheaper networks; give more with --budget"
+            )
+            continue
         cheap = (SEEDS - 1) * candidate.seconds * images < CHEAP * budget
         accuracy = []
         for k in range(SEEDS if cheap else 1):
+            if k and setting.clock() + expected > started + 0.9 * budget:
+                break
             seed = setting.seed + 1000 * k
             model = make(candidate.name, sizes, seed).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             optimizer = torch.optim.AdamW(
@@ -164,12 +209,14 @@ def architectures(setting: Setting, sizes: Sizes | None = None) -> list[Finding]
                 what=f"training: {candidate.name}", progress=setting.progress,
             )  # fmt: skip
             accuracy.append(share_right(model, test, truth, dtype))
+        took = (setting.clock() - now) / len(accuracy)
+        slower = max(0.5, took / max(candidate.seconds * images, 1e-9))
         trained.append(Trained(candidate=candidate, accuracy=tuple(accuracy)))
     pages = [
         cost_page(trained, images, len(x), len(truth), sizes.side),
-        left_out_page(left_out, len(wanted)),
+        left_out_page(left_out, len(sizes.networks or names())),
     ]
-    seconds = time.perf_counter() - started
+    seconds = setting.clock() - started
     return [
         replace(p, seed=setting.seed, seconds=seconds if i == 0 else None)
         for i, p in enumerate(pages)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,13 +20,14 @@ class Setting:
     """How an experiment is run.
 
     seed: everything random follows from it. budget: seconds, for experiments that can be made shorter; None for their
-    own default. progress: called with what is being done, steps done and steps in all (0: not known).
+    own default. progress: called with what is being done, steps done and steps in all (0: not known). clock: seconds.
     Raises UsageError for a negative seed or no time.
     """
 
     seed: int = 0
     budget: float | None = None
     progress: Progress = silent
+    clock: Callable[[], float] = time.perf_counter
 
     def __post_init__(self) -> None:
         if self.seed < 0:

@@ -68,11 +68,13 @@ class TerminalFinding:
         for table in finding.tables:
             count = len(table.rows) if self.rows is None else min(self.rows, len(table.rows))
             columns = [Column.of(table, c, count, options) for c in range(len(table.columns))]
-            fitting = fit(columns, options.max_width - INDENT)
-            yield Padding(_grid(fitting, options), (1, 0, 0, INDENT))
-            if len(fitting) < len(columns):
-                rest = ", ".join(table.columns[len(fitting) :])
-                yield line(f"… more columns in a wider window: {rest}", "dim")
+            rest = columns
+            while rest:
+                shown = fit(rest, options.max_width - INDENT)
+                yield Padding(_grid(shown, options), (1, 0, 0, INDENT))
+                rest = rest[len(shown) :]
+                if rest:  # what finds no room stands below, beside the rows' names again
+                    rest = [columns[0], *rest] if len(shown) > 1 else rest
             if self.rows is not None and len(table.rows) > self.rows:
                 yield line(f"… {len(table.rows) - self.rows:,} more rows", "dim")
             if table.caption:

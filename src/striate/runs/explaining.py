@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 
 from striate.attribution import Explanation, Settings, Target, explain, find_method, strip
-from striate.attribution.explanation import Progress
+from striate.attribution.explanation import CLEAR, LEVEL, Progress
 from striate.attribution.layers import find_layer, geometry_of
 from striate.data import Split
 from striate.errors import DataError, UsageError
@@ -134,7 +135,7 @@ def explanations(
         image = torch.from_numpy(split.prepare(i, run.preparation)).float() / 255
         found = explain(
             module, image, methods=methods, classes=run.classes, settings=settings,
-            temperature=run.temperature, seconds=budget,
+            temperature=run.temperature, seconds=budget, orders=3,
         )  # fmt: skip
         true = run.classes[int(c)]
         answer = f"{found.target}, {found.probability or 0:.1%}"
@@ -153,6 +154,19 @@ def explanations(
     return gathered(made, figures, rows, len(present), time.monotonic() - began)
 
 
+def above_zero(values: Sequence[float], *, tried: int) -> float:
+    """One-sided t-test of a mean over images against 0, for the best of `tried` methods; 1 with fewer than 3 images."""
+    n = len(values)
+    if n < 3:
+        return 1.0
+    from scipy.special import stdtr
+
+    error = float(np.std(values, ddof=1)) / math.sqrt(n)
+    if error == 0:
+        return 0.0 if np.mean(values) > 0 else 1.0
+    return min(1.0, tried * float(stdtr(n - 1, -float(np.mean(values)) / error)))
+
+
 def gathered(
     made: Sequence[Explanation],
     figures: Sequence[Figure],
@@ -166,14 +180,21 @@ def gathered(
     edges = float(np.mean([e.curves["edges"].faithfulness for e in made]))
     best = max(means, key=lambda m: means[m])
     title = made[0].maps[best].title
-    good = means[best] > max(edges, 0) + 0.02
+    chance = float(np.mean([e.curves["random"].faithfulness for e in made]))
+    ahead = [
+        e.curves[best].faithfulness - max(e.curves[b].faithfulness for b in ("edges", "random"))
+        for e in made
+    ]
+    p = above_zero(ahead, tried=len(methods))
+    good = means[best] > max(edges, chance, 0) + CLEAR and p < LEVEL
     of = f"{len(made)} images" if len(made) == classes else f"{len(made)} of {classes} classes"
+    against = f"{edges:+.2f} for an edge detector that knows nothing of the network, {chance:+.2f} for chance (p "
+    against += "< 0.001)" if p < 0.001 else f"= {p:.2g})"
     verdict = (
-        f"{title} is the most faithful map: {means[best]:+.2f} on average over {of}, against {edges:+.2f} for an edge "
-        "detector that knows nothing of the network."
+        f"{title} is the most faithful map: {means[best]:+.2f} on average over {of}, against {against}."
         if good
-        else f"No map is more faithful than an edge detector ({edges:+.2f} on average over {of}); {title}, the best, has "
-        f"{means[best]:+.2f}."
+        else f"No map explains these answers: {title}, the best, has {means[best]:+.2f} on average over {of}, against "
+        f"{against}."
     )
     staying = [
         m for m in methods if sum(e.stays(m) is not None for e in made) > len(made) / 2
@@ -207,6 +228,7 @@ def gathered(
             "faithfulness": means,
             "edges": edges,
             "best": best,
+            "p": p,
             "images": len(made),
             "classes": classes,
         },
