@@ -30,7 +30,7 @@ def candidate(name: str, seconds: float) -> Candidate:
 
 @pytest.fixture(scope="module")
 def pages() -> dict[str, Finding]:
-    return {f.name: f for f in architectures(Setting(seed=1, budget=60.0), SMALL)}
+    return {f.name: f for f in architectures(Setting(seed=1, budget=600.0), SMALL)}
 
 
 def test_all_are_kept_where_they_fit_and_see_as_many_images_as_fit() -> None:
