@@ -50,7 +50,7 @@ def borrowed(
     """
     refuse_lazy(module)
     parts = list(module.modules())
-    modes = [sub.training for sub in parts]
+    modes = [getattr(sub, "training", False) for sub in parts]  # frozen scripts have none
     try:
         with (
             untouched(parts),
@@ -60,19 +60,25 @@ def borrowed(
         ):
             if train is not None:
                 for sub in parts:
-                    sub.training = train
+                    if hasattr(sub, "training"):
+                        sub.training = train
             swapped = own or dtype is not None
             with _copies(parts, dtype) if swapped else _lent(module):
                 yield module
     finally:
         for sub, mode in zip(parts, modes, strict=True):
-            if sub.training != mode:  # of a scripted module, which has no attributes of Python
+            if (
+                getattr(sub, "training", mode) != mode
+            ):  # of a scripted module, which has no attributes of Python
                 sub.training = mode
 
 
 @contextmanager
-def untouched(parts: Iterable[nn.Module]) -> Iterator[None]:
-    """Put back what a forward pass leaves behind in submodules: attributes, what they hold, hooks, modes, classes."""
+def untouched(parts: Iterable[nn.Module]) -> Iterator[Callable[[], list[str]]]:
+    """Put back what a forward pass leaves behind in submodules: attributes, what they hold, hooks, modes, classes.
+
+    Gives a function that lists the attributes and buffers that have been changed so far.
+    """
     saved: list[tuple[nn.Module, type, dict[str, Any], dict[str, Any]]] = []
     inner: list[Kept] = []
     empty: list[Any] = []
@@ -94,8 +100,24 @@ def untouched(parts: Iterable[nn.Module]) -> Iterator[None]:
                 (id(t), (t, t._version)) for t in held.values()
                 if t is not None and not is_lazy(t) and not t.is_inference()
             )  # fmt: skip
+
+    def changed() -> list[str]:
+        found = []
+        for sub, _, state, before in saved:
+            if not _same(state, before):
+                found += [k for k in state if k not in before or state[k] is not before[k]]
+            for name, t in sub._buffers.items():
+                tensor, version = versions.get(id(t), (t, None))
+                if tensor is not None and version is not None and tensor._version != version:
+                    found.append(name)
+        for held, copy in inner:
+            found += _moved(held, copy)
+        for held in empty:
+            found += _moved(held, type(held)())
+        return list(dict.fromkeys(found))
+
     try:
-        yield
+        yield changed
     finally:
         for sub, kind, state, before in saved:
             if sub.__class__ is not kind:
@@ -205,6 +227,17 @@ def _attributes(value: Any) -> dict[str, Any] | None:
     ours = root not in ("torch", "numpy") and root not in sys.stdlib_module_names
     plain = isinstance(state, dict) and (ours or isinstance(value, SimpleNamespace))
     return state if plain else None
+
+
+def _moved(held: Any, copy: Any) -> list[str]:
+    """Names of the entries of a container that are not what they were; "a list" and so on where they have none."""
+    if isinstance(held, dict):
+        return [str(k) for k in held if k not in copy or held[k] is not copy[k]]
+    if isinstance(held, (list, deque)):
+        same = len(held) == len(copy) and all(map(is_, held, copy))
+    else:
+        same = held == copy
+    return [] if same else [f"a {type(held).__name__}"]
 
 
 def _put_back(held: Any, copy: Any) -> None:

@@ -31,6 +31,7 @@ from striate.borrow import borrowed
 from striate.errors import GeometryError, StriateError, UsageError
 from striate.geometry import Geometry
 from striate.inference.incremental.target import span
+from striate.inference.repeating import refuse_memory
 
 TOP = 5
 CLEAR = 0.06  # faithfulness by which a map must beat the edge detector and chance
@@ -207,6 +208,9 @@ def explain(
         target = best_class(output)
     names = _names(classes, output)
     geometry = _geometry(module, x)
+    if geometry is not None:
+        with borrowed(module):
+            refuse_memory(geometry, module, x)
     tell = progress or (lambda what, done, of: None)
     maps: dict[str, Map] = {}
     refused: dict[str, str] = {}

@@ -28,10 +28,11 @@ def analyse(
     rest: tuple[Any, ...],
     tree: pytree.TreeSpec,
     chances: Sequence[str] = (),
+    kept: Sequence[str] = (),
 ) -> Geometry:
     """Apply the rules to every call of the tape that a result or a cost depends on.
 
-    chances: what drew random numbers besides the calls, in words.
+    chances: what drew random numbers besides the calls, in words. kept: what the run left changed behind.
     """
     slots, calls = tape.slots, tape.calls
     first = slots[0]
@@ -141,11 +142,12 @@ def analyse(
         axes=axes,
         batch=batch,
         kind=type(module).__name__,
-        training=module.training,
+        training=getattr(module, "training", False),
         total_params=sum(sizes.values()),
         unused_params=tuple(sorted(set(sizes) - claimed)),
         writes_input=any(e.version for e in tape.inputs),
         chance=(*[f"{r.name} ({tape.visits[r.visit].kind})" for r in drawn], *chances),
+        kept=tuple(kept),
     )
 
 

@@ -19,7 +19,7 @@ def refuse_chance(
     """Raise `error` where the network's answer depends on chance, naming the layer and what helps."""
     if geometry.chance:
         where = f"{geometry.chance[0]} draws random numbers"
-        training = any(sub.training for sub in module.modules())
+        training = any(getattr(sub, "training", False) for sub in module.modules())
         quiet = (
             training and not _again(geometry, module, evaluating=True, otherwise=geometry).chance
         )

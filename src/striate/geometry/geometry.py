@@ -28,6 +28,7 @@ class Geometry:
     axes: how many spatial axes the input has; batch: its batch size as traced.
     chance: the operations that draw random numbers on which a result depends, by name.
     writes_input: whether the forward pass writes into its own input, such as x.sub_(mean).
+    kept: attributes and buffers that a run leaves changed behind; the next run may depend on them.
     """
 
     values: tuple[Value, ...]
@@ -45,6 +46,7 @@ class Geometry:
     unused_params: tuple[str, ...]
     chance: tuple[str, ...] = ()
     writes_input: bool = False
+    kept: tuple[str, ...] = ()
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:

@@ -82,7 +82,9 @@ def _trace(module: nn.Module, inputs: Inputs) -> Geometry:
         run.tape.read(run.tape.entry(leaf)) if isinstance(leaf, Tensor) else None for leaf in leaves
     ]
     rest = tuple([None if isinstance(leaf, Tensor) else leaf for leaf in leaves])
-    return analyse(run.tape, module, len(args) + len(kwargs), outputs, rest, tree, run.chances)
+    return analyse(
+        run.tape, module, len(args) + len(kwargs), outputs, rest, tree, run.chances, run.kept
+    )
 
 
 def _device(module: nn.Module) -> torch.device:
@@ -94,7 +96,7 @@ class _Run:
     """One forward pass under a tape: on meta tensors, or on tensors dressed for a device.
 
     result: what the module returned, or error: what it raised, and where. chances: who drew random numbers that no
-    operation of torch shows.
+    operation of torch shows. kept: what it left changed in the module, by the names of attributes and buffers.
     """
 
     def __init__(
@@ -114,7 +116,10 @@ class _Run:
         paths = _Paths(module, parts, tape)
         modules = [sub for sub, _ in parts.values()]
         alike = nullcontext() if dress is None else one_kernel_each()
-        with untouched(modules), random_states(modules) as drawn, torch.no_grad(), paths.watch():
+        with (
+            untouched(modules) as changed, random_states(modules) as drawn, torch.no_grad(),
+            paths.watch(),
+        ):  # fmt: skip
             _lazy_weights(parts, names, dress is None)
             if dress is None:
                 _rnn_weights(parts, names)
@@ -129,6 +134,7 @@ class _Run:
                 torch.is_autocast_cache_enabled() and in_autocast()
             ):  # it would hand casts of weights without data on
                 torch.clear_autocast_cache()
+            self.kept = [n for n in changed() if n != "_flat_weights"]
         self.where = paths.where()
         visits = [tape.visits[v] for v in dict.fromkeys(tape.chances)]
         self.chances = [f"{v.path} ({v.kind})" if v.path else v.kind for v in visits]

@@ -21,7 +21,7 @@ Change = Callable[[Tensor], Tensor]
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
     """The module in evaluation form for the duration of a `with`; each part has its own mode again afterwards."""
-    modes = [(part, part.training) for part in module.modules()]
+    modes = [(part, part.training) for part in module.modules() if hasattr(part, "training")]
     module.eval()
     try:
         yield

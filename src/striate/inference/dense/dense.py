@@ -18,6 +18,7 @@ from striate.inference.dense.check import all_double, refuse_unequal, scores_of
 from striate.inference.dense.maps import Pair
 from striate.inference.dense.running import Running
 from striate.inference.dense.sharing import Sharing
+from striate.inference.repeating import refuse_memory
 from striate.inference.tiled.limits import parse_bytes, show_bytes
 from striate.inference.witness import unit
 
@@ -87,6 +88,9 @@ class Dense:
         self.geometry: Geometry = trace(module, (1, channels, *self.window))
         self._refuse()
         refuse_chance(self.geometry, module)
+        generator = torch.Generator().manual_seed(0)
+        patch = torch.rand((1, channels, *self.window), generator=generator)
+        refuse_memory(self.geometry, module, patch.to(self.device, own))
         self.sharing = Sharing(self.geometry, self.stride, image=padding == "image")
         stuck = next(
             (r for r in self.sharing.single if getattr(r.plan, "mixes_batch", False)), None

@@ -26,6 +26,7 @@ from striate.inference.incremental.program import Program, build
 from striate.inference.incremental.scoring import Scoring, rebuilt
 from striate.inference.incremental.steps import State
 from striate.inference.incremental.target import Target
+from striate.inference.repeating import refuse_memory
 from striate.memory import keep_large_buffers
 
 Progress = Callable[[int, int], None]
@@ -387,6 +388,7 @@ def _lowered(module: nn.Module, image: Tensor, dtype: torch.dtype | None) -> Net
             with borrowed(module, train=None, dtype=dtype):
                 geometry = trace(module, example)
     refuse_chance(geometry, module)
+    refuse_memory(geometry, module, image.to(_dtype(module, image)))
     refuse_batch_statistics(geometry, module)
     with torch.inference_mode():
         return lower(geometry, module, dtype)

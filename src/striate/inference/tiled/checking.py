@@ -14,6 +14,7 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
+from striate.borrow import borrowed
 from striate.geometry import Box, leaves_of
 from striate.geometry.layout import dim_of_axis
 from striate.inference.tiled.comparing import (
@@ -149,7 +150,8 @@ class Check:
     def _run(self, x: Tensor) -> Leaves | None:
         """The module's own results, None where it refuses this image."""
         try:
-            result = self.module(x.clone() if self.network.geometry.writes_input else x)
+            with borrowed(self.module, train=None), torch.no_grad():
+                result = self.module(x.clone() if self.network.geometry.writes_input else x)
         except Exception:  # a network made for one size says so in any way
             return None
         return [t if isinstance(t, Tensor) else None for t in leaves_of(result)]

@@ -19,6 +19,7 @@ from striate.geometry import Box, Geometry, leaves_of, refuse_chance, trace
 from striate.geometry.layout import BATCH, axis_atom
 from striate.geometry.rules.convolution import Convolve, ConvolveTransposed
 from striate.geometry.rules.normalisation import BatchNorm
+from striate.inference.repeating import refuse_memory
 from striate.inference.tiled.batches import places
 from striate.inference.tiled.certificate import Certificate
 from striate.inference.tiled.checking import Check, Evidence, Leaves
@@ -48,6 +49,7 @@ READING = {
     True: 1.5,
     False: 3.0,
 }  # tensors that live while a crop is read: by our own steps, by a caller's
+REPEATED = 256  # pixels along each axis on which a network that keeps something is run twice
 CHECK = 500_000_000  # bytes that a check may take where no limit was given
 
 
@@ -117,6 +119,13 @@ class Tiled:
             module, torch.empty(shape, dtype=pixel.dtype, device="meta")
         )
         _refuse_chance(self.geometry, module)
+        if self.geometry.kept:
+            middle = [
+                ((n - s) // 2, (n + s) // 2)
+                for n in self.image.shape[1:]
+                if (s := min(n, REPEATED))
+            ]
+            refuse_memory(self.geometry, module, self._read(0, tuple(middle)), GeometryError)
         self.network: Network = sort(self.geometry)
         self._places = places(module, self.geometry, self.image.count)
         kept = [self.geometry.values[i] for i in self.network.outputs]
