@@ -51,7 +51,8 @@ def data_command(
             **chosen,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
-        description, checked = describe_of(source), check_of(source)
+        checked = check_of(source)  # refuses what cannot be trained on
+        description = describe_of(source)
     if page is not None:
         from striate.report import write_report
         from striate.runs.record import now, versions

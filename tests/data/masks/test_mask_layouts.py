@@ -14,6 +14,7 @@ from PIL import Image
 
 from striate.data import open_source
 from striate.data.masks import is_mask_data, open_masks
+from striate.data.masks.checks import check_masks
 from striate.errors import DataError
 
 File = tuple[str, Any]  # path, and "image", the name of a mask in DRAWN, or text
@@ -375,6 +376,57 @@ def segments_ai() -> Iterator[File]:
         yield f"p{i}_label_ground-truth_colored.png", "colours"
 
 
+def cellpose() -> Iterator[File]:
+    for i in range(8):
+        yield f"im{i}.png", "grey"
+        yield f"im{i}_cp_masks.png", "numbers"
+        yield f"im{i}_cp_outlines.png", "all"
+
+
+def qupath() -> Iterator[File]:
+    for i in range(8):
+        yield f"tiles/s [x={i},y=0,w=20,h=16].png", "image"
+        yield f"tiles/s [x={i},y=0,w=20,h=16]-labelled.png", "numbers"
+
+
+def qupath_by_suffix() -> Iterator[File]:
+    for i in range(8):
+        yield f"tiles/s [x={i},y=0,w=20,h=16].tif", "image"
+        yield f"tiles/s [x={i},y=0,w=20,h=16].png", "numbers"
+
+
+def ilastik() -> Iterator[File]:
+    for i in range(8):
+        yield f"im{i}.png", "grey"
+        yield f"im{i}_Simple Segmentation.png", "numbers"
+
+
+def fiji() -> Iterator[File]:
+    for i in range(8):
+        yield f"im{i}.tif", "grey"
+        yield f"Mask of im{i}.tif", "object"
+
+
+def gland_challenge() -> Iterator[File]:
+    for i in range(8):
+        yield f"testA_{i}.bmp", "image"
+        yield f"testA_{i}_anno.bmp", "numbers"
+
+
+def sen1floods() -> Iterator[File]:
+    for i in range(8):
+        yield f"S2Hand/Bolivia_{i}_S2Hand.tif", "image"
+        yield f"LabelHand/Bolivia_{i}_LabelHand.tif", "numbers"
+
+
+def mvtec() -> Iterator[File]:
+    for i in range(8):
+        yield f"bottle/train/good/{i:03}.png", "image"
+        yield f"bottle/test/good/{i:03}.png", "image"
+        yield f"bottle/test/broken/{i:03}.png", "image"
+        yield f"bottle/ground_truth/broken/{i:03}_mask.png", "object"
+
+
 def a_folder_called_after_its_class() -> Iterator[File]:
     for i in range(8):
         yield f"images/p{i}.png", "image"
@@ -473,6 +525,13 @@ TAKEN: dict[Layout, tuple[tuple[int, int, int], tuple[str, ...], int]] = {
     paddleseg: ((5, 3, 0), NAMED, 0),
     eiseg: ((8, 0, 0), THREE, 0),
     segments_ai: ((8, 0, 0), THREE, 0),
+    cellpose: ((8, 0, 0), THREE, 8),
+    qupath: ((8, 0, 0), THREE, 0),
+    qupath_by_suffix: ((8, 0, 0), THREE, 0),
+    ilastik: ((8, 0, 0), THREE, 0),
+    fiji: ((8, 0, 0), OBJECT, 0),
+    gland_challenge: ((8, 0, 0), THREE, 0),
+    sen1floods: ((8, 0, 0), THREE, 0),
     a_folder_called_after_its_class: ((8, 0, 0), OBJECT, 0),
     prefixes: ((8, 0, 0), THREE, 0),
     affixes: ((8, 0, 0), THREE, 0),
@@ -500,6 +559,14 @@ def test_layouts_that_are_taken(tmp_path: Path, layout: Layout) -> None:
             assert (split.pixels[index] > 0).sum() > 1, key
     with pytest.raises(DataError, match="masks"):
         open_source(root)
+
+
+def test_defects_belong_to_the_images_of_their_own_folder(tmp_path: Path) -> None:
+    source = open_masks(write(tmp_path, mvtec))
+    assert {key.rpartition("/")[0] for key in source.test.keys} == {"bottle/test/broken"}
+    assert len(source.alone) == 16
+    with pytest.raises(DataError, match="has no training images: all 8 with a mask are for test"):
+        check_masks(source)
 
 
 def test_each_image_gets_its_own_mask(tmp_path: Path) -> None:
@@ -590,7 +657,7 @@ TOLD: dict[Layout, str] = {
     a_file_a_class: SEVERAL.format(r"a class \(car, tree\)"),
     masks_twice: "could both be the mask of images/a0.jpg; keep one of them",
     nnunet_of_two_channels: "case_000_0001.png is a second channel",
-    kvasir: "JPEG smears .* --set masks=nearest",
+    kvasir: "JPEG or WebP smears .* --set masks=nearest",
     labelme: "labels as JSON, such as polygons .*put them into masks/",
     supervisely: "in ds0/ann/, labels as JSON",
     coco: "in annotations/, labels as JSON",

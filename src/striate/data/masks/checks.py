@@ -9,6 +9,7 @@ import numpy as np
 from striate.data.deep_remarks import deep_remarks
 from striate.data.masks.source import MaskSource
 from striate.data.remarks import Remark, count
+from striate.errors import DataError
 from striate.findings import Finding, Status, Table
 
 LISTED = 50
@@ -18,8 +19,22 @@ RARE = 0.001  # share of all pixels
 ORDER: tuple[Status, ...] = ("problem", "warning", "note", "good")
 
 
+def refuse_untrainable(source: MaskSource) -> None:
+    """Raise DataError where no image is left to train on."""
+    if not len(source.train):
+        held = " and ".join(name for name in ("val", "test") if len(source.splits[name]))
+        raise DataError(
+            f"{source.name} has no training images: all {len(source):,} with a mask are for {held}; put some of them into "
+            "train/, or make val and test smaller"
+        )
+
+
 def check_masks(source: MaskSource) -> Finding:
-    """Everything that can be said against images and masks, before a step is made."""
+    """Everything that can be said against images and masks, before a step is made.
+
+    Raises DataError where no image is left to train on.
+    """
+    refuse_untrainable(source)
     remarks = [*_find(source), *deep_remarks(source.splits)]
     worst: Status = min((r.status for r in remarks), key=ORDER.index, default="good")
     serious = sorted(
@@ -44,7 +59,7 @@ def check_masks(source: MaskSource) -> Finding:
         )
     for damage, title in (
         (source.damaged, "Files that cannot be used"),
-        (source.misfits, "Pairs whose sizes differ"),
+        (source.misfits, "Pairs that do not fit"),
         (source.strange, "Masks with pixels of no class"),
     ):
         if damage:
@@ -87,8 +102,8 @@ def _find(source: MaskSource) -> Iterator[Remark]:
         (
             "sizes differ",
             source.misfits,
-            "{has_have} another size than {its_their} mask and {is_are} left out",
-            "Export images and masks at the same size.",
+            "{has_have} another size or number of pictures than {its_their} mask and {is_are} left out",
+            "Export images and masks at the same size, a picture a file.",
         ),
         (
             "no class",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -27,8 +28,19 @@ def match(
     """
     matched: Matched = {}
     left = list(masks)
-    keys: tuple[Key, ...] = (
+    near: tuple[Key, ...] = (
         lambda c: (c.split, c.place, c.inner),
+        lambda c: (c.place, c.inner),
+    )
+    for key in near:
+        free = [i for i in images if i.path not in matched]
+        if free and left:
+            left = _stems(free, left, key, matched)
+    # What lies in ground_truth/broken belongs to .../broken: without an image there it is nobody's.
+    homes = {(i.place, i.inner) for i in images if i.inner}
+    bound = [m for m in left if (m.place, m.inner) in homes]
+    left = [m for m in left if (m.place, m.inner) not in homes]
+    keys: tuple[Key, ...] = (
         lambda c: (c.split, c.place),
         lambda c: c.split,
         lambda c: None,
@@ -37,10 +49,12 @@ def match(
         free = [i for i in images if i.path not in matched]
         if free and left:
             left = _stems(free, left, key, matched)
-    for key in keys:
+    for key in (near[0], *keys):
         free = [i for i in images if i.path not in matched]
-        if free and left:
-            left = _rest(free, left, key, matched)
+        several = left + bound if key is near[0] else left
+        if free and several:
+            several = _rest(free, several, key, matched)
+            left = [m for m in several if (m.place, m.inner) not in homes]
     unused: list[Candidate] = []
     for path, own in matched.items():
         least = min(m.rank for m in own)
@@ -130,7 +144,7 @@ def _by_affix(images: Sequence[Candidate], masks: Sequence[Candidate]) -> Found:
     """frame_001 with 001-roads: stems that are equal without what all images, and all masks, have in common."""
     if len(images) < 2 or len(masks) < 2:
         return []
-    cores = [_cores([c.stem for c in several]) for several in (images, masks)]
+    cores = [cores_of([c.stem for c in several]) for several in (images, masks)]
     where = dict(zip(cores[0], images, strict=True))
     if len(where) < len(images) or len(set(cores[1])) < len(masks):
         return []
@@ -140,7 +154,7 @@ def _by_affix(images: Sequence[Candidate], masks: Sequence[Candidate]) -> Found:
     return found if len(found) >= MOST_SAME * min(len(masks), len(images)) else []
 
 
-def _cores(stems: Sequence[str]) -> list[str]:
+def cores_of(stems: Sequence[str]) -> list[str]:
     """Stems without their common beginning and end, which do not cut into a number."""
     before = _common(stems).rstrip("0123456789")
     behind = _common([s[::-1] for s in stems]).rstrip("0123456789")
@@ -164,8 +178,9 @@ def _alone(images: Sequence[Candidate], masks: Sequence[Candidate]) -> Found:
 
 
 def _in_front(images: Sequence[Candidate], masks: Sequence[Candidate]) -> Found:
-    """x_cat, x_dog: masks whose stem begins with that of an image."""
-    stems = {i.stem: i for i in images if i.stem}
+    """x_cat, x_dog: masks whose stem begins with that of one image alone."""
+    often = Counter(i.stem for i in images)
+    stems = {i.stem: i for i in images if i.stem and often[i.stem] == 1}
     found = []
     for mask in masks:
         cuts = [k for k, c in enumerate(mask.stem) if c in " _-."]

@@ -12,7 +12,7 @@ from striate.data.masks.foreign import LABEL_STUDIO, foreign
 from striate.data.masks.lists import apply_lists
 from striate.data.masks.matching import match
 from striate.data.masks.roles import base_of, rank_of, role_of, stem_of, without_mask
-from striate.data.masks.sites import Sites, find_sites
+from striate.data.masks.sites import Sites, find_sites, pictures_and_masks, some_of
 from striate.data.naming import in_order
 from striate.data.tree import Parts, Tree, grow
 from striate.errors import DataError
@@ -93,7 +93,7 @@ def holds_masks(root: Path) -> bool:
     if not root.is_dir():
         return False
     tree = grow(root)
-    return bool(find_sites(root, tree.images) or _beside(tree.images) or foreign(tree))
+    return bool(find_sites(root, tree.images) or _beside(root, tree.images) or foreign(tree))
 
 
 def pair(root: Path) -> Pairs:
@@ -162,7 +162,7 @@ def _candidates(root: Path, tree: Tree) -> tuple[list[Candidate], list[Candidate
     sites = find_sites(root, tree.images)
     if sites:
         return _of_sites(tree.images, sites)
-    beside = _beside(tree.images)
+    beside = _beside(root, tree.images)
     if beside:
         return beside
     if (words := foreign(tree)) is not None:
@@ -228,7 +228,7 @@ def _of_sites(
 
 
 def _beside(
-    paths: Sequence[Parts],
+    root: Path, paths: Sequence[Parts]
 ) -> tuple[list[Candidate], list[Candidate], list[Parts]] | None:
     """Images and masks in one folder, told by their names; None where most files have no partner."""
     folders: dict[Parts, list[Parts]] = {}
@@ -246,26 +246,54 @@ def _beside(
             for s in stems
             if _mask_words(s) and (base_of(s, True)[0] in stems or base_of(s, True)[0] in bases)
         }
-        if not own:
+        marked = {stems[s] for s in own}
+        if own:
+            partners = {base_of(s, True)[0] for s in own}
+            rest = [s for s in stems if s not in own]
+            met = [s for s in rest if s in partners or base_of(s, False)[0] in partners]
+            kept = list(stems.values())
+            paired += len(met) + len(own)
+        elif marked := _namesakes(root, files):
+            kept = files
+            paired += 2 * len(marked)
+        else:
             alone += files
             continue
-        partners = {base_of(s, True)[0] for s in own}
-        rest = [s for s in stems if s not in own]
-        met = [s for s in rest if s in partners or base_of(s, False)[0] in partners]
-        paired += len(met) + len(own)
+        alone += set(files) - set(kept)
         looked_at += len(files)
         roles = [role_of(name) for name in folder]
         split = next((r.split for r in roles if r.pure), None)
         place = tuple(p for p in folder if not role_of(p).pure)
-        for stem, path in stems.items():
-            words = base_of(stem, True)[1]
+        for path in kept:
+            stem, is_mask = stem_of(path[-1]), path in marked
+            rank = rank_of(list(base_of(stem, True)[1])) if is_mask else 0
             candidate = Candidate(
-                path=path, place=place, inner=(), stem=stem, split=split, rank=rank_of(list(words)) if stem in own else 0
-            )  # fmt: skip
-            (masks if stem in own else images).append(candidate)
+                path=path, place=place, inner=(), stem=stem, split=split, rank=rank
+            )
+            (masks if is_mask else images).append(candidate)
     if not masks or paired < SIDE_BY_SIDE * looked_at or looked_at < len(alone) / 2:
         return None
     return images, masks, alone
+
+
+def _namesakes(root: Path, files: Sequence[Parts]) -> set[Parts]:
+    """The masks in a folder of x.jpg with x.png: most stems have two suffixes, and one holds few values (QuPath)."""
+    by_stem: dict[str, list[Parts]] = {}
+    for path in files:
+        by_stem.setdefault(stem_of(path[-1]), []).append(path)
+    twice = [sorted(two, key=_suffix) for two in by_stem.values() if len(two) == 2]
+    kinds = {tuple(map(_suffix, two)) for two in twice}
+    if 2 * len(twice) < SIDE_BY_SIDE * len(files) or len(twice) < 2 or len(kinds) != 1:
+        return set()
+    first, second = zip(*twice, strict=True)
+    for images, masks in ((first, second), (second, first)):
+        if pictures_and_masks(root, some_of(images), some_of(masks)):
+            return set(masks)
+    return set()
+
+
+def _suffix(path: Parts) -> str:
+    return path[-1].rpartition(".")[2].casefold()
 
 
 def _mask_words(stem: str) -> bool:

@@ -22,13 +22,16 @@ WEAK_WORDS = frozenset((
 ))  # fmt: skip
 MASK_WORDS = frozenset((
     "mask", "masks", "label", "labels", "annotation", "annotations", "annotated", "annot", "annots", "ann",
-    "anns", "gt", "gts", "truth", "groundtruth", "segmentation", "segmentations", "seg", "segs", "segmap",
+    "anns", "anno", "annos", "labelled", "labeled",
+    "gt", "gts", "truth", "groundtruth", "segmentation", "segmentations", "seg", "segs", "segmap",
     "segmaps", "trimap", "trimaps", "manual", "semantic", "stuffthingmaps", "pixelmaps", "parsing", "target",
     "targets", "labelids", "labeltrainids", "gtfine", "gtcoarse", "y", "1stho", "2ndho", "ah", "vk",
 ))  # fmt: skip
 LETTERS = frozenset(
     {"l", "p"}
 )  # CamVid: x_L.png, x_P.png; too short to tell a mask beside its image
+# Words that belong to the one beside them: im_cp_masks (Cellpose), im_Simple Segmentation (ilastik), Mask of im (Fiji).
+JOINING = frozenset(("cp", "simple", "of"))
 # "no_mask", "with_mask": classes of pictures of people, not masks of pictures.
 NEITHER = frozenset((
     "no", "non", "not", "without", "with", "wearing", "worn", "incorrect", "unmasked",
@@ -135,12 +138,18 @@ def base_of(stem: str, mask: bool) -> tuple[str, tuple[str, ...]]:
     taken: list[str] = []
     while words and (
         _is(words[-1], own)
+        or (mask and taken and len(words) > 1 and words[-1] in JOINING)
         or (len(words) > 1 and words[-1].isdecimal() and _is(words[-2], own) and mask)
     ):
         taken.insert(0, words.pop())
         if marks:
             marks.pop()
-    while words and _is(words[0], own) and len(words[0]) > 1:
+    led = False
+    while words and (
+        (_is(words[0], own) and len(words[0]) > 1)
+        or (led and mask and len(words) > 1 and words[0] in JOINING)
+    ):
+        led = True
         taken.insert(0, words.pop(0))
         if marks:
             marks.pop(0)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from striate.data.masks.matching import MOST_SAME, cores_of
 from striate.data.masks.reading import read_mask
 from striate.data.masks.roles import base_of, role_of, stem_of, without_mask
 from striate.data.masks.values import count_values
@@ -98,19 +99,30 @@ def _shared(paths: Sequence[Parts], others: set[str], below: dict[str, list[Part
         s in theirs or base_of(s, False)[0] in theirs or base_of(s, True)[0] in theirs
         for s in stems
     )
-    return met > SAME * len(stems)
+    if met > SAME * len(stems):
+        return True
+    # Bolivia_1_S2Hand with Bolivia_1_LabelHand: the same but for what all files of a folder end or begin with.
+    if len(stems) < 2 or len(theirs) < 2:
+        return False
+    whole = {stem_of(p[-1]) for n in others for p in below[n]}
+    mine, cores = (set(cores_of(sorted(s))) for s in (stems, whole))
+    return len(mine) == len(stems) and len(mine & cores) >= MOST_SAME * len(mine)
 
 
 def _are(root: Path, below: dict[str, list[Parts]], images: set[str], masks: set[str]) -> bool:
     """Whether the content of some files is that of images here and of masks there."""
-    pictured, marked = (
-        [_values(root / "/".join(p)) for n in sorted(names) for p in _some(below[n])]
-        for names in (images, masks)
+    return pictures_and_masks(
+        root, *([p for n in sorted(names) for p in some_of(below[n])] for names in (images, masks))
     )
+
+
+def pictures_and_masks(root: Path, images: Sequence[Parts], masks: Sequence[Parts]) -> bool:
+    """Whether files hold as many values as images do, and others as few as masks, by some of each."""
+    pictured, marked = ([_values(root / "/".join(p)) for p in paths] for paths in (images, masks))
     return min(pictured) > MANY and max(marked) < FEW and max(marked) > 1
 
 
-def _some(paths: Sequence[Parts]) -> list[Parts]:
+def some_of(paths: Sequence[Parts]) -> list[Parts]:
     at = np.linspace(0, len(paths) - 1, min(len(paths), LOOKED_AT)).astype(int)
     return [paths[int(i)] for i in at]
 
