@@ -41,7 +41,7 @@ class Colours:
             raise DataError(f"it holds {stored.name} numbers, not an image; save it as float32")
         self.bits, self.keep, self.missing = page.bitspersample, keep_alpha, 0
         self.dtype = np.dtype(_KINDS.get(stored.name, np.float32))
-        self.nodata = _nodata(page, stored)
+        self.nodata = nodata_of(page, stored)
         extra = [int(e) for e in page.extrasamples]
         self.premultiplied = extra[:1] == [ALPHA_PREMULTIPLIED]
         has_alpha = pages == 1 and bool(extra) and extra[0] in (ALPHA, ALPHA_PREMULTIPLIED)
@@ -148,7 +148,7 @@ def _colours_of(kind: int, samples: int, extra: list[int], pages: int) -> int:
     return 3 if samples == 3 or (samples == 4 and extra) else 0
 
 
-def _nodata(page: tifffile.TiffPage, stored: np.dtype) -> float | None:
+def nodata_of(page: tifffile.TiffPage, stored: np.dtype) -> float | None:
     """The value that the file states to be no data (GDAL's tag), where its samples can hold it."""
     tag = page.tags.get(GDAL_NODATA)
     if tag is None or stored.kind == "b":

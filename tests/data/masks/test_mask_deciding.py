@@ -212,7 +212,7 @@ def test_smoothed_masks_are_refused_and_the_remedy_works(tmp_path: Path, case: s
 
 def test_jpeg_is_refused_and_each_pixel_can_take_the_nearest(tmp_path: Path) -> None:
     masks = saved(tmp_path, lambda i, m: objects(m, 255), ".jpg")
-    with pytest.raises(DataError, match=r"JPEG smears .*--set masks=nearest .* 0 and 255"):
+    with pytest.raises(DataError, match=r"JPEG or WebP smears .*--set masks=nearest .* 0 and 255"):
         decided(masks)
     found = decided(masks, masks="nearest")
     assert found.classes == NEUTRAL and coded(found, masks[0]) == BINARY

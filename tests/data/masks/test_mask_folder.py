@@ -197,7 +197,8 @@ def test_everything_wrong_is_said_before_training(write: Write) -> None:
     text = " ".join(str(row[2]) for row in found.tables[0].rows)
     for words in (
         "2 images cannot be used and are left out",
-        "1 image has another size than its mask and is left out (images/5.png: 24 x 20 pixels, its mask 9 x 9)",
+        "1 image has another size or number of pictures than its mask and is left out "
+        "(images/5.png: 24 x 20 pixels, its mask 9 x 9)",
         "2 files have no partner and are left out (images/3.png, masks/4.png)",
         "No mask has a pixel of 'tree'",
     ):
@@ -229,7 +230,7 @@ def test_a_copy_of_a_test_image_does_not_train(write: Write) -> None:
     [
         (
             "jpeg",
-            "JPEG smears the values at every edge, so classes cannot be told; save masks as PNG",
+            "JPEG or WebP smears the values at every edge, so classes cannot be told; save masks as PNG",
         ),
         ("shades", "different values up to .*, which look like shades or numbers of objects"),
         ("one", "hold one value, 0, so there is nothing to tell apart"),

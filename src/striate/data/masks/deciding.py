@@ -49,6 +49,8 @@ def decide(
     colour = _colours_decide(tallies, naming, masks, notes)
     found = census(tallies, colour=colour)
     left_out = _given(ignore, found, colour)
+    if ignore is None and not colour:
+        left_out |= _stated(tallies, found, naming, notes)
     if naming is not None and masks != "binary":
         try:
             coding, classes = by_table(
@@ -193,6 +195,29 @@ def _given(ignore: str | None, found: Census, colour: bool) -> set[int]:
             f"ignore={ignore} was set, but no mask holds that value; they hold {listed(list(found.counts), colour)}"
         )
     return below | {value}
+
+
+def _stated(
+    tallies: Sequence[Tally], found: Census, naming: Naming | None, notes: list[str]
+) -> set[int]:
+    """The values that the files (GeoTIFF) state to be no data; 0 is what most writers put as background too."""
+    named = set(naming.values or ()) if naming is not None else set()
+    stated = {t.nodata for t in tallies if t.nodata in found.counts and t.kind == "number"}
+    stated = {v for v in stated if v is not None and v >= 0} - named
+    out = stated - {0}
+    if len(set(found.counts) - out) < 2:
+        out = set()
+    for value in sorted(out):
+        share = found.counts[value] / max(found.pixels, 1)
+        notes.append(
+            f"{value} is no data, as the files state, and left out: {share:.1%} of the pixels (--set ignore=none makes it a "
+            "class)"
+        )
+    for value in sorted(stated - out):
+        notes.append(
+            f"the files state {value} to be no data; it is taken as a class (--set ignore={value} leaves it out)"
+        )
+    return out
 
 
 def _refuse(found: Census, colour: bool) -> None:

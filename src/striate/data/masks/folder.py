@@ -15,7 +15,7 @@ from striate.data.masks.coding import Coding, strangers
 from striate.data.masks.deciding import decide
 from striate.data.masks.naming import find_naming
 from striate.data.masks.pairing import Pairs, pair
-from striate.data.masks.reading import header_of, pages_of, read_mask
+from striate.data.masks.reading import header_of, is_tiff, pages_of, read_mask
 from striate.data.masks.source import FileMaskSplit, MaskSource, anchors_of, united
 from striate.data.masks.turning import Posture, Turns, settle
 from striate.data.masks.values import Tally, tally
@@ -208,6 +208,18 @@ def _jobs(root: Path, pairs: Pairs) -> tuple[list[Job], list[Damage], list[Damag
             more = [pages_of(root / mask) for mask in masks]
         except DataError:
             pages, more = 1, [1] * len(masks)  # the decoder will say what is wrong
+        moving = next(
+            (
+                p
+                for p, n in zip((image, *masks), (pages, *more), strict=True)
+                if n > 1 and not is_tiff(root / p)
+            ),
+            None,
+        )
+        if moving is not None:
+            words = f"{moving} moves; save the pictures that are meant as files of their own"
+            misfits.append(Damage(path=image, reason=words))
+            continue
         if any(n != pages for n in more):
             odd = next(n for n in more if n != pages)
             words = f"{pages} page{'s' * (pages != 1)}, its mask {odd}"

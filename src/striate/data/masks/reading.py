@@ -16,9 +16,12 @@ from striate.images import MAX_PIXELS, quiet, refuse_bomb
 from striate.images import reason as _reason
 from striate.images.kinds import identify
 from striate.images.pixels import upright
+from striate.images.tiff import planes_of
+from striate.images.tiff_colours import nodata_of
 
 Kind = Literal["bit", "number", "palette", "grey", "colour"]
 TRANSPARENT = 1 << 24  # the colour of a pixel that cannot be seen; no 0xRRGGBB reaches it
+MOVING = ("GIF", "PNG", "WEBP")  # formats of which a file may hold several pictures
 WHITE_IS_ZERO = 0  # TIFF 6.0, tag 262
 
 
@@ -28,7 +31,7 @@ class RawMask:
 
     values: (H, W) int32. kind: "bit" (0 and 1), "number", "palette" (indices into `table`), "grey" (three equal channels) or
     "colour"; the last two hold 0xRRGGBB, or TRANSPARENT. table: index -> 0xRRGGBB of a palette. lossy: saved by a format
-    that smears edges. orientation: of EXIF or TIFF, 1 to 8.
+    that smears edges. orientation: of EXIF or TIFF, 1 to 8. nodata: the value that a GeoTIFF states to be no data.
     """
 
     values: np.ndarray
@@ -36,6 +39,7 @@ class RawMask:
     table: dict[int, int] = field(default_factory=dict)
     lossy: bool = False
     orientation: int = 1
+    nodata: int | None = None
 
     def numbers(self) -> np.ndarray:
         """(H, W) int32: the number of each pixel; a grey is its level."""
@@ -85,27 +89,32 @@ def read_mask(path: Path, page: int = 0) -> RawMask:
 
 
 def pages_of(path: Path) -> int:
-    """How many pages or frames a TIFF or GIF has; 1 for anything else. Raises DataError."""
-    suffix = path.suffix.lower()
+    """How many images a TIFF holds (channels, thumbnails and overviews are none), or pictures a GIF, PNG or WebP that moves.
+
+    Raises DataError.
+    """
     try:
-        if suffix in (".tif", ".tiff"):
-            with quiet(), tifffile.TiffFile(path) as tif:
-                return max(1, len(tif.pages))
-        if suffix == ".gif":
+        with quiet():
+            if is_tiff(path):
+                with tifffile.TiffFile(path) as tif:
+                    return len(planes_of(tif)[1])
             with Image.open(path) as image:
-                return int(getattr(image, "n_frames", 1))
+                return int(getattr(image, "n_frames", 1)) if image.format in MOVING else 1
     except Exception as error:
         raise DataError(f"cannot read {path}: {_reason(error)}") from error
-    return 1
+
+
+def is_tiff(path: Path) -> bool:
+    return path.suffix.lower() in (".tif", ".tiff")
 
 
 def header_of(path: Path, page: int = 0) -> tuple[int, int, int] | None:
     """Height and width as stored, and the orientation (1 to 8) of EXIF or a TIFF tag; None where it cannot be read."""
     try:
         with quiet():
-            if path.suffix.lower() in (".tif", ".tiff"):
+            if is_tiff(path):
                 with tifffile.TiffFile(path) as tif:
-                    first: Any = tif.pages[page] if page else tif.pages.first
+                    first: Any = planes_of(tif)[1][page][0] if page else tif.pages.first
                     return first.imagelength, first.imagewidth, _tag(first)
             with Image.open(path) as image:
                 return image.height, image.width, _known(image.getexif().get(0x0112, 1))
@@ -169,15 +178,21 @@ def _deep_png(data: bytes) -> np.ndarray:
 
 def _tiff(path: Path, number: int) -> RawMask:
     with tifffile.TiffFile(path) as tif:
-        if number >= len(tif.pages):
-            raise DataError(f"it has {len(tif.pages)} pages, fewer than its image")
-        page = tif.pages[number] if number else tif.pages.first
-        assert isinstance(page, tifffile.TiffPage)
+        page, images = planes_of(tif)
+        if number >= len(images):
+            raise DataError(f"it has {len(images)} pages, fewer than its image")
+        planes = images[number]
+        if len(planes) == 1 and isinstance(planes[0], tifffile.TiffPage):
+            page = planes[0]  # pages that do not belong together may differ
         refuse_bomb(page.imagelength, page.imagewidth, MAX_PIXELS)
-        values = page.asarray()
+        values = planes[0].asarray()
+        if len(planes) > 1:
+            values = np.stack([plane.asarray() for plane in planes], -1)
+        empty = nodata_of(page, np.dtype(page.dtype)) if values.dtype.kind in "ui" else None
         facts: dict[str, Any] = {
             "lossy": int(page.compression) in (6, 7),
             "orientation": _tag(page),
+            "nodata": None if empty is None else int(empty),
         }
         bits, table = int(page.bitspersample), page.colormap
         # tifffile calls True black, and its users mean the object.

@@ -135,7 +135,7 @@ def refuse_lossy(found: Census, colour: bool) -> None:
         else ""
     )
     raise DataError(
-        f"JPEG smears the values at every edge, so classes cannot be told; save masks as PNG or TIFF{hint}"
+        f"JPEG or WebP smears the values at every edge, so classes cannot be told; save masks as PNG or TIFF{hint}"
     )
 
 

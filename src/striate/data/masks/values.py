@@ -26,7 +26,7 @@ class Tally:
     between: raw value -> how many of its pixels lie strictly between their neighbours, as smoothing leaves them on edges.
     flat: raw value -> pixels inside areas of nearly one value; None for all. edges: how often neighbours differ.
     pieces: share of the numbers 1, 2, ..., n whose pixels are connected, of a mask that holds exactly those and 0.
-    kind, table, lossy: as in RawMask.
+    kind, table, lossy, nodata: as in RawMask.
     """
 
     key: str
@@ -39,6 +39,7 @@ class Tally:
     edges: int = 0
     lossy: bool = False
     pieces: float | None = None
+    nodata: int | None = None
 
     def read_as(self, colour: bool) -> dict[int, int]:
         """Number or colour -> pixels."""
@@ -94,6 +95,7 @@ def tally(key: str, mask: RawMask) -> Tally:
         edges=edges,
         lossy=mask.lossy,
         pieces=_pieces(mask, values),
+        nodata=mask.nodata,
     )
 
 
