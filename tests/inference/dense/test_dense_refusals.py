@@ -1,4 +1,4 @@
-"""What the module itself refuses is refused, whatever it raises."""
+"""What the module itself refuses is refused, whatever it raises; and nothing of the user's is used up."""
 
 from __future__ import annotations
 
@@ -22,3 +22,13 @@ def test_an_index_that_the_window_does_not_have() -> None:
     assert dense(Columns(), image, window=14).shape == (1, 3, 7, 7)
     with pytest.raises(GeometryError, match="refuses patches of 8x8 pixels"):
         dense(Columns(), image, window=8)
+
+
+def test_the_random_state_of_the_user_stays() -> None:
+    module = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)
+    )
+    image = torch.rand(1, 3, 12, 12)
+    state = torch.random.get_rng_state()
+    dense(module, image, window=8)
+    assert torch.equal(state, torch.random.get_rng_state())

@@ -179,7 +179,8 @@ class Dense:
         if not doubtful:
             return False
         kind = values[self.geometry.inputs[0]].dtype
-        patch = torch.rand((1, self.channels, *self.window), dtype=kind, device=self.device)
+        drawn = torch.Generator().manual_seed(0)  # the user's own random state stays
+        patch = torch.rand((1, self.channels, *self.window), generator=drawn).to(self.device, kind)
         with torch.no_grad():
             known = replay(self.geometry, self.module, patch, keep=True)
             return not all(records_apart(self.geometry, r, known) for r in doubtful)
