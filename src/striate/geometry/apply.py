@@ -67,6 +67,17 @@ def apply(
         ) from error
 
 
+def _refuse_hidden(geometry: Geometry) -> None:
+    """Raise GeometryError where a result holds the images behind something else: one image could stand anywhere."""
+    for leaf in geometry.outputs:
+        layout = () if leaf is None else geometry.values[leaf].layout
+        if any(BATCH in dim and dim[0] != BATCH for dim in layout):
+            raise GeometryError(
+                f"a batch of {geometry.batch} does not show which dimension of the result holds the images; trace the "
+                "module with the number of images that it is run on"
+            )
+
+
 def _joins(inputs: Sequence[Value], output: Value) -> bool:
     """Whether the dimension that holds the images ends here: what comes out is one thing for all of them."""
     return not _holds_batch(output) and any(map(_holds_batch, inputs))
@@ -145,6 +156,8 @@ def replay(
     weights = Weights(geometry, module)
     done: dict[int, Tensor] = dict(zip(geometry.inputs, inputs, strict=True))
     batch = inputs[0].shape[0]
+    if batch != geometry.batch:
+        _refuse_hidden(geometry)
     for record in geometry.records:
         if not record.live:
             continue

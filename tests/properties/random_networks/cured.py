@@ -96,4 +96,10 @@ CURED = {
         ("return F.dropout(x, 0.5).mean((2, 3))",),
         refused=frozenset({"tiled", "occlusion", "dense", "explain"}),
     ),
+    "one image stands behind the rows in a result": Cured(
+        (1, 4, 6, 5),
+        ("return torch.einsum('nchw,cw->nch', x, self.p0).softmax(1)",),
+        ("self.p0 = nn.Parameter(torch.rand(4, 5))",),
+        refused=frozenset({"tiled", "replay of 3"}),
+    ),
 }
