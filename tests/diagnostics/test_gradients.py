@@ -62,6 +62,24 @@ def test_right_gradients_agree_for_any_loss_and_the_network_is_untouched(loss: A
     assert net.training and all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
 
 
+class Bent(nn.Module):
+    """A slope of 1, and from just above the weight on one of 1.0004: a unit of many whose kink lies inside the step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.tensor([0.5]))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (self.w + 4e-4 * torch.relu(self.w - 0.5 - 2e-7)) * x
+
+
+def test_a_small_kink_inside_the_step_is_no_wrong_backward() -> None:
+    finding = check_gradients(
+        Bent(), torch.ones(1, 1), torch.zeros(1, 1), loss=lambda a, b: (a - b).sum()
+    )
+    assert finding.data == {"wrong": [], "not_compared": ["w"]}
+
+
 def test_a_frozen_network_and_a_loss_of_many_numbers_are_refused() -> None:
     x, y = batch()
     with pytest.raises(UsageError, match="no parameter that requires a gradient"):

@@ -77,10 +77,13 @@ def check_gradients(
                     size = max(abs(numeric), abs(ours))
                     if abs(up - down) > 1e-3 * size + ABSOLUTE * max(1.0, abs(here)):
                         continue  # the slopes to the left and right differ: a kink
-                    compared += 1
                     gap = abs(numeric - ours)
+                    wrong_by = gap - RELATIVE * size - ABSOLUTE * max(1.0, abs(here))
+                    if wrong_by > 0 and abs(up - down) >= gap / 2:
+                        continue  # a kink of few pixels among many: one slope is as far from the other as from ours
+                    compared += 1
                     worst = max(worst, gap / max(size, 1e-12) if gap > ABSOLUTE else 0.0)
-                    agrees &= gap <= RELATIVE * size + ABSOLUTE * max(1.0, abs(here))
+                    agrees &= wrong_by <= 0
                 done[turn] = name, parameter.numel(), compared, worst, agrees
     rows = [done[turn] for turn in sorted(done)]
     wrong = [name for name, *_, agrees in rows if not agrees]
