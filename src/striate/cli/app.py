@@ -71,7 +71,9 @@ def train(
     epochs: Annotated[float | None, typer.Option(help="Passes over the training images.")] = None,
     budget: Annotated[
         str | None,
-        typer.Option(help="Time instead of epochs, such as 90s or 5m; the schedule fits it."),
+        typer.Option(
+            help="Time of the whole command, report included, instead of epochs: 90s or 5m."
+        ),
     ] = None,
     size: Annotated[
         int | None, typer.Option(help="Side of the images as the network sees them, in pixels.")

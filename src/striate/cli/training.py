@@ -9,6 +9,7 @@ from typing import Any
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from striate.cli import began
 from striate.cli.console import err, out
 from striate.errors import UsageError
 from striate.findings import Finding
@@ -140,7 +141,7 @@ def train_command(
         merged[key] = value
     listener = Terminal()
     with listener.progress:
-        run = train(data, out=out, resume=resume, listener=listener, **merged)
+        run = train(data, out=out, resume=resume, listener=listener, started=began(), **merged)
     print(run.path / "report.html")
 
 

@@ -15,7 +15,9 @@ from striate.evaluation.temperature import fit_temperature
 from striate.findings import Finding
 from striate.geometry import summary, trace
 from striate.report import write_report
+from striate.runs.allowance import Allowance
 from striate.runs.dossiers import unit_findings
+from striate.runs.explaining import BUDGET as EXPLAINING
 from striate.runs.explaining import explanations
 from striate.runs.listener import Listener
 from striate.runs.run import Run
@@ -24,6 +26,8 @@ from striate.training.machine import choose_precision
 
 SHOWN = 6  # images in the section on what enters the network
 BATCH = 256
+WRITTEN = 12  # figures that follow the explanations in a report
+SHORTEST = 1.0  # seconds below which no explanation is begun
 LEAST_FOR_TEMPERATURE = 50  # validation images
 
 
@@ -34,10 +38,12 @@ def evaluate_run(
     *,
     device: torch.device | None = None,
     why: Sequence[str] = (),
+    allowance: Allowance | None = None,
 ) -> None:
     """Evaluate `run` on its held-out images, store the findings and write the report.
 
-    Uses the test split, or the validation split where there is no test split.
+    Uses the test split, or the validation split where there is no test split. allowance: the command's time; explanations
+    and units are made as far as it goes.
     """
     listener.stage("evaluating")
     split = source.test if len(source.test) else source.val
@@ -68,16 +74,15 @@ def evaluate_run(
             )
         )
         run.add(seen(run, split))
-        try:
-            if (explained := explanations(run, split)) is not None:
-                run.add(explained)
-        except StriateError as error:
-            listener.say(f"no explanations: {error}")
-        try:
-            for found in unit_findings(run, source):
-                run.add(found)
-        except StriateError as error:
-            listener.say(f"no units: {error}")
+        writing = WRITTEN * (allowance.figure if allowance else 0.0)
+        free = allowance.left() - writing if allowance else float("inf")
+        if free < SHORTEST:
+            listener.say(
+                f"no explanations or units: the budget is spent; `striate explain {run.path} IMAGE` and `striate units "
+                f"{run.path}` make them"
+            )
+        else:
+            explain_run(run, source, split, listener, min(EXPLAINING, 0.6 * free))
     if run.metrics:
         run.add(evaluation.training_curves(run.metrics))
     shape = (1, run.preparation.channels, run.preparation.height, run.preparation.width)
@@ -97,6 +102,20 @@ def evaluate_run(
     )
     if len(split):
         listener.finding(headline)
+
+
+def explain_run(run: Run, source: Source, split: Split, listener: Listener, seconds: float) -> None:
+    """Explanations, as many as fit into the seconds, and units; a sentence where the network allows none."""
+    try:
+        if (explained := explanations(run, split, budget=seconds)) is not None:
+            run.add(explained)
+    except StriateError as error:
+        listener.say(f"no explanations: {error}")
+    try:
+        for found in unit_findings(run, source):
+            run.add(found)
+    except StriateError as error:
+        listener.say(f"no units: {error}")
 
 
 def calibrate(run: Run, source: Source, device: torch.device) -> None:

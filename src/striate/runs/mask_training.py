@@ -134,7 +134,8 @@ def prepare_masks(
         weights=class_weights(train.pixels.sum(0)) if recipe.class_weights else None,
         smoothing=recipe.label_smoothing or 0.0,
     )
-    validation = source.val.take(range(min(len(source.val), MOST_VALIDATION)))
+    drawn = np.random.default_rng(recipe.seed).permutation(len(source.val))[:MOST_VALIDATION]
+    validation = source.val.take(np.sort(drawn))
     if not len(validation):
         return batches, None, objective
     held = Pairs(

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from striate.data.masks import MaskSource
 from striate.errors import TrainingError, UsageError, WeightsWarning
 from striate.findings import Finding
 from striate.memory import keep_large_buffers
+from striate.runs.allowance import BACKWARD, Allowance, passes_after
 from striate.runs.evaluate import calibrate, evaluate_run, report_run
 from striate.runs.listener import Listener
 from striate.runs.mask_evaluation import calibrate_masks, evaluate_masks
+from striate.runs.mask_training import MOST_VALIDATION
 from striate.runs.plan import Job, Plan
 from striate.runs.planning import first_info, plan_again, plan_from, source_name
 from striate.runs.preparing import prepare, training_again
@@ -27,7 +30,7 @@ from striate.runs.record import write_metrics
 from striate.runs.run import Run, latest_unfinished, new_folder
 from striate.runs.watching import UPDATES, updates_of
 from striate.training.checkpoint import load_checkpoint, save_checkpoint
-from striate.training.loop import EpochRecord, fit
+from striate.training.loop import EpochRecord, Training, fit
 from striate.training.machine import choose_device
 from striate.training.recipe import Recipe
 from striate.training.watch import Watch, read_updates, write_updates
@@ -41,6 +44,7 @@ def train(
     watch: bool = False,
     find_rate: bool = False,
     listener: Listener | None = None,
+    started: float | None = None,
     **settings: Any,
 ) -> Run:
     """Train a network on `data` and return its run.
@@ -48,12 +52,13 @@ def train(
     data: the name of a source or a folder of images. out: the run's folder; by default `runs/NAME-1`, `runs/NAME-2`, ...
     resume: go on with the newest run of that name that was stopped. watch: note each layer's gradients and updates every
     few steps, in `updates.csv` and a finding; the training stays the same. find_rate: take the learning rate that a range
-    test suggests. settings: any setting of `Recipe`; what is left open is decided by the data. Raises a StriateError that
-    says what to do; nothing is written before the data was checked.
+    test suggests. started: time.monotonic() from which a budget counts,
+    now by default. settings: any setting of `Recipe`; what is left open is decided by the data. Raises a StriateError
+    that says what to do; nothing is written before the data was checked.
     """
-    started = time.monotonic()
     listener = listener or Listener()
     keep_large_buffers()
+    started = time.monotonic() if started is None else started
     recipe = Recipe.from_dict(
         {"data": str(data), **{k: v for k, v in settings.items() if v is not None}}
     )
@@ -85,14 +90,16 @@ def train(
     if watch:
         noted = run.path / UPDATES
         job.training.watch = Watch(read_updates(noted, before=job.training.pace.step))
-    finished = train_run(run, plan, job, started, listener)
+    # What a stopped training spent before counts.
+    allowance = Allowance(seconds=plan.recipe.budget, started=started - job.training.seconds)
+    finished = train_run(run, plan, job, allowance, listener)
     run.info["finished"] = finished
     if isinstance(plan.source, MaskSource):
         calibrate_masks(run, plan.source, device)
         evaluate_masks(run, plan.source, listener, device=device, why=plan.why)
     else:
         calibrate(run, plan.source, device)
-        evaluate_run(run, plan.source, listener, device=device, why=plan.why)
+        evaluate_run(run, plan.source, listener, device=device, why=plan.why, allowance=allowance)
     run.save_info()
     if watch:
         listener.finding(run.add(updates_of(run)))
@@ -136,18 +143,25 @@ def rate(plan: Plan, job: Job, listener: Listener, *, used: float | None = None)
     return found
 
 
-def train_run(run: Run, plan: Plan, job: Job, started: float, listener: Listener) -> bool:
+def train_run(run: Run, plan: Plan, job: Job, allowance: Allowance, listener: Listener) -> bool:
     """The training itself; leaves weights, metrics and, if stopped, a checkpoint in the run.
 
-    started: time.monotonic() from which a budget counts. Returns whether it went to its end.
+    allowance: of the whole command; what evaluation and report will need is kept from it, by measured rates. Returns
+    whether it went to its end.
     """
     recipe, training = plan.recipe, job.training
     pace, per_epoch, device = training.pace, job.batches.steps_per_epoch, training.device
+    evaluate = job.evaluate
     if recipe.budget is not None:
-        training.deadline = started + recipe.budget - training.seconds
+        after = passes_after(plan)
+        allowance.forward = job.seconds_per_step / int(recipe.batch or 1) / BACKWARD
+        allowance.measure_figure()
+        training.deadline = allowance.deadline(after)
         if pace.step == 0:
-            pace.replan((training.deadline - time.monotonic()) * 0.95, job.seconds_per_step)
+            pace.replan(training.deadline - allowance.clock(), job.seconds_per_step)
             training.head_steps = min(training.head_steps, pace.total // 4)
+        if evaluate is not None:
+            evaluate = timed(evaluate, training, allowance, validated(plan), after)
     left = pace.total - pace.step
     listener.say(
         f"{left:,} steps of {recipe.batch} images, {left / per_epoch:.1f} epochs: about "
@@ -163,7 +177,7 @@ def train_run(run: Run, plan: Plan, job: Job, started: float, listener: Listener
         ended = fit(
             training,
             job.batches,
-            evaluate=job.evaluate,
+            evaluate=evaluate,
             on_step=listener.step,
             on_epoch=on_epoch,
             on_watch=listener.watched,
@@ -191,6 +205,31 @@ def train_run(run: Run, plan: Plan, job: Job, started: float, listener: Listener
     }
     run.save_info()
     return ended
+
+
+def timed(
+    evaluate: Callable[[nn.Module], tuple[float, ...]],
+    training: Training,
+    allowance: Allowance,
+    images: int,
+    after: int,
+) -> Callable[[nn.Module], tuple[float, ...]]:
+    """`evaluate` on `images` validation images, which also measures what a pass costs now and moves the deadline."""
+
+    def measured(network: nn.Module) -> tuple[float, ...]:
+        began = allowance.clock()
+        scores = evaluate(network)
+        allowance.forward = (allowance.clock() - began) / max(images, 1)
+        training.deadline = allowance.deadline(after)
+        return scores
+
+    return measured
+
+
+def validated(plan: Plan) -> int:
+    """Validation images that are looked at after each epoch."""
+    most = MOST_VALIDATION if isinstance(plan.source, MaskSource) else len(plan.source.val)
+    return min(len(plan.source.val), most)
 
 
 def name_of(dtype: torch.dtype) -> str:
