@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from striate.borrow import refuse_numberless
 from striate.errors import StriateError, UsageError
 from striate.geometry import leaves_of, map_tensors, own_words
+from striate.inference.kinds import refuse_no_numbers
 
 
 def as_images(module: nn.Module, images: Tensor) -> Tensor:
@@ -28,6 +29,7 @@ def as_images(module: nn.Module, images: Tensor) -> Tensor:
         raise UsageError(f"images are a tensor (N, C, H, W), got the shape {tuple(images.shape)}")
     if 0 in images.shape:
         raise UsageError(f"there is no image in a batch of shape {tuple(images.shape)}; give one")
+    refuse_no_numbers(images)
     if not images.is_floating_point():
         raise UsageError(
             f"images hold floating-point numbers as the network reads them, got {images.dtype}; divide by 255 and "

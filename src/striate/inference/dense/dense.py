@@ -18,6 +18,7 @@ from striate.inference.dense.check import all_double, refuse_unequal, scores_of
 from striate.inference.dense.maps import Pair
 from striate.inference.dense.running import Running
 from striate.inference.dense.sharing import Sharing
+from striate.inference.kinds import refuse_no_numbers, refuse_other_meaning
 from striate.inference.repeating import refuse_memory
 from striate.inference.tiled.limits import parse_bytes, show_bytes
 from striate.inference.witness import unit
@@ -235,7 +236,12 @@ class Dense:
             raise UsageError(
                 f"dense takes an image as a tensor (N, C, H, W) or (C, H, W), got {got}"
             )
+        refuse_no_numbers(image)
         batched = image if image.dim() == 4 else image[None]
+        if not len(batched):
+            raise UsageError(
+                f"there is no image in a batch of shape {tuple(image.shape)}; give one"
+            )
         if batched.shape[1] != self.channels:
             raise UsageError(
                 f"the module was traced for {self.channels} channels, got {batched.shape[1]}"
@@ -246,6 +252,8 @@ class Dense:
                 f"the image ({size[0]}x{size[1]}) is smaller than the window ({self.window[0]}x{self.window[1]}); "
                 "pad the image, or use a smaller window"
             )
+        first = batched[:1, :, : self.window[0], : self.window[1]].to(self.device)
+        refuse_other_meaning(self.module, first, self._own_dtype)
         limit = parse_bytes(memory) or DEFAULT
         by_map, by_patch = self.multiply_adds(size)
         single = self._forced or (self.padding == "patch" and by_map > WORTH * by_patch)

@@ -74,7 +74,7 @@ class Check:
                 outputs = [self.module(one.clone()) for one in images]
                 read = score_of_one(target, outputs[0])
                 return [
-                    Sample("", torch.tensor(g), read(out)[0])
+                    Sample("", torch.tensor(g, dtype=torch.float64), read(out)[0])
                     for g, out in zip(got, outputs, strict=True)
                 ]
 

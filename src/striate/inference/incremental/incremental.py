@@ -26,6 +26,7 @@ from striate.inference.incremental.program import Program, build
 from striate.inference.incremental.scoring import Scoring, rebuilt
 from striate.inference.incremental.steps import State
 from striate.inference.incremental.target import Target
+from striate.inference.kinds import refuse_no_numbers, refuse_other_meaning
 from striate.inference.repeating import refuse_memory
 from striate.memory import keep_large_buffers
 
@@ -424,8 +425,11 @@ def _checked(module: nn.Module, image: Tensor, dtype: torch.dtype | None) -> Ten
         raise UsageError(
             f"one image at a time, (C, H, W) or (1, C, H, W), got {tuple(image.shape)}; call once an image"
         )
+    refuse_no_numbers(image)
     device = next((p.device for p in module.parameters()), image.device)
-    image = image.detach().to(device, dtype or _dtype(module, image))
+    image = image.detach().to(device)
+    refuse_other_meaning(module, image, _dtype(module, image))
+    image = image.to(dtype or _dtype(module, image))
     if not bool(torch.isfinite(image).all()):
         raise UsageError(
             "the image holds values that are not finite; look for a division by zero in its preparation"

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from striate.borrow import borrowed
-from striate.geometry import Box, leaves_of
+from striate.errors import StriateError
+from striate.geometry import Box, leaves_of, trace
 from striate.geometry.layout import dim_of_axis
 from striate.inference.tiled.comparing import (
     MOST,
@@ -38,6 +39,7 @@ from striate.inference.tiled.network import Network
 from striate.inference.tiled.plan import Plan, Walk
 from striate.inference.tiled.smaller import Smaller, choose_smaller, pixels_of
 from striate.inference.tiled.store import axis_dims, narrow, overlap, room, spread
+from striate.inference.witness import DOUBLE, doubled
 
 Leaves = list[Tensor | None]
 Tile = Callable[[Tensor, Smaller], Leaves]
@@ -161,9 +163,14 @@ class Check:
         reference: str,
         found: Difference,
         again: Callable[[float], Difference],
+        sharp: Callable[[], Difference | None],
         samples: int = 0,
     ) -> Evidence:
-        """The evidence of a difference; a large one is weighed against what one rounding of the image does."""
+        """The evidence of a difference; a large one is weighed against what rounding does.
+
+        again: how far the results move if each number of the image is off by a rounding. sharp: the difference in double
+        precision.
+        """
         if found.within(self.tolerance):
             return Evidence(reference, found, self.tolerance, samples)
         rounding = again(self.tolerance * EPS)
@@ -175,7 +182,13 @@ class Check:
                 "value, so its numbers are noise"
             )
         allowed = max(min(ROUNDING * rounding.relative, MOST), self.tolerance)
-        return Evidence(reference, found, allowed, samples)
+        judged = Evidence(reference, found, allowed, samples)
+        if judged.exact:
+            return judged
+        exact = sharp()  # what rounds inside the network is not seen in the image
+        if exact is not None and exact.within(DOUBLE):
+            return Evidence(f"{reference}, both in double precision", exact, DOUBLE, samples)
+        return judged
 
     def _whole(self, leaves: Leaves) -> Evidence | None:
         got = list(leaves)
@@ -192,7 +205,26 @@ class Check:
             "the plain module on the whole image",
             all_of(got, want),
             partial(self._rounded, x, want),
+            partial(self._sharp, x),
         )
+
+    def _sharp(self, x: Tensor) -> Difference | None:
+        """How far tiles lie from the module where both compute in double precision; None where they cannot."""
+        if self.tolerance <= DOUBLE or not x.is_floating_point():
+            return None
+        sides = zip(x.shape[2:], self.final.axes, strict=True)
+        tile = tuple([max(-(-n // min(a.steps, n)), 1) for n, a in sides])
+        x = x.double()
+        try:
+            with doubled(self.module):
+                kinds = {v.dtype for v in trace(self.module, x).values if v.varies}
+                if any(k.is_floating_point and k != torch.float64 for k in kinds):
+                    return None
+                want = self._run(x)
+                got = self.tile(x, Smaller(tuple([(0, n) for n in x.shape[2:]]), tile))
+        except (StriateError, RuntimeError):
+            return None
+        return None if want is None else all_of(got, want)
 
     def _rounded(self, x: Tensor, want: Leaves, eps: float) -> Difference:
         """How far the results move if each number of the image is off by one rounding."""
@@ -225,7 +257,9 @@ class Check:
         if worst is None:
             return None
         reference = f"the plain module on {count} crop{'s' if count > 1 else ''}"
-        judged = self._judged(reference, found, partial(self._rounded, *worst), count)
+        judged = self._judged(
+            reference, found, partial(self._rounded, *worst), partial(self._sharp, worst[0]), count
+        )
         return judged if judged.exact else self._doubted(judged)
 
     def _doubted(self, judged: Evidence) -> Evidence:
@@ -306,7 +340,10 @@ class Check:
             f"the plain module on a smaller image of {size} pixels that was cut in the same way"
         )
         return self._judged(
-            reference, all_of(self.tile(x, small), want), partial(self._rounded, x, want)
+            reference,
+            all_of(self.tile(x, small), want),
+            partial(self._rounded, x, want),
+            partial(self._sharp, x),
         )
 
 

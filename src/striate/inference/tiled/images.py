@@ -12,6 +12,7 @@ from torch import Tensor
 
 from striate.errors import UsageError
 from striate.geometry import Box
+from striate.inference.kinds import refuse_no_numbers
 
 Prepare = Callable[[Tensor], Tensor]
 
@@ -130,4 +131,7 @@ def open_image(image: Any, axes: int = 2) -> Image:
         raise UsageError(
             f"an image has the shape (C, H, W) or (N, C, H, W), all above 0; got {shape}"
         )
-    return TensorImage(image, axes) if isinstance(image, Tensor) else ArrayImage(image, axes)
+    if not isinstance(image, Tensor):
+        return ArrayImage(image, axes)
+    refuse_no_numbers(image)
+    return TensorImage(image, axes)

@@ -19,6 +19,7 @@ from striate.geometry import Box, Geometry, leaves_of, refuse_chance, trace
 from striate.geometry.layout import BATCH, axis_atom
 from striate.geometry.rules.convolution import Convolve, ConvolveTransposed
 from striate.geometry.rules.normalisation import BatchNorm
+from striate.inference.kinds import refuse_lost, takes
 from striate.inference.repeating import refuse_memory
 from striate.inference.tiled.batches import places
 from striate.inference.tiled.certificate import Certificate
@@ -49,7 +50,7 @@ READING = {
     True: 1.5,
     False: 3.0,
 }  # tensors that live while a crop is read: by our own steps, by a caller's
-REPEATED = 256  # pixels along each axis on which a network that keeps something is run twice
+PART = 256  # pixels along each axis on which the plain module is run to see what it makes of images
 CHECK = 500_000_000  # bytes that a check may take where no limit was given
 
 
@@ -112,6 +113,7 @@ class Tiled:
         first = next(module.parameters(), None)
         self.device = first.device if first is not None else torch.device("cpu")
         self.dtype = first.dtype if first is not None and first.is_floating_point() else None
+        self._keep_kind(axes)
         self.home = image.device if isinstance(image, Tensor) else torch.device("cpu")
         pixel = self._read(0, tuple([(0, 1)] * axes))
         shape = (1, pixel.shape[1], *self.image.shape[1:])
@@ -120,12 +122,7 @@ class Tiled:
         )
         _refuse_chance(self.geometry, module)
         if self.geometry.kept:
-            middle = [
-                ((n - s) // 2, (n + s) // 2)
-                for n in self.image.shape[1:]
-                if (s := min(n, REPEATED))
-            ]
-            refuse_memory(self.geometry, module, self._read(0, tuple(middle)), GeometryError)
+            refuse_memory(self.geometry, module, self._middle(), GeometryError)
         self.network: Network = sort(self.geometry)
         self._places = places(module, self.geometry, self.image.count)
         kept = [self.geometry.values[i] for i in self.network.outputs]
@@ -141,6 +138,32 @@ class Tiled:
         self._held = result + fixed
         self.plan: Plan = make_plan(self.network, request, result=result, fixed=fixed)
         self.certificate: Certificate | None = None
+
+    def _keep_kind(self, axes: int) -> None:
+        """Leave the image's own kind of number where the module takes it; it is cast to the weights' where not."""
+        if self.dtype is None:
+            return
+        dtype, self.dtype = self.dtype, None
+        pixel = self._read(0, tuple([(0, 1)] * axes))
+        if pixel.dtype == dtype:
+            return
+        shape = (1, pixel.shape[1], *self.image.shape[1:])
+        try:
+            trace(self.module, torch.empty(shape, dtype=pixel.dtype, device="meta"))
+            part = self._middle()
+            taken = takes(self.module, part) or not takes(self.module, part.to(dtype))
+        except StriateError:
+            taken = False
+        if not taken:
+            refuse_lost(pixel, dtype)
+            self.dtype = dtype
+
+    def _middle(self) -> Tensor:
+        """A part of the first image that is small enough to run the module on."""
+        sides = self.image.shape[1:]
+        return self._read(
+            0, tuple([((n - min(n, PART)) // 2, (n + min(n, PART)) // 2) for n in sides])
+        )
 
     def _one_map(self, who: str) -> None:
         """Raise UsageError unless the result is one map (1, C, H, W), and of one image where it goes to a file."""

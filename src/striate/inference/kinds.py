@@ -1,0 +1,69 @@
+"""Kinds: images whose numbers a network would not get as they are."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from striate.borrow import borrowed
+from striate.errors import UsageError
+from striate.geometry import leaves_of
+
+CLOSE = 0.01  # of the largest value: two kinds of number round differently, and mean the same
+
+
+def refuse_no_numbers(image: Tensor) -> None:
+    """Raise UsageError for a tensor without numbers at every place: on the meta device, sparse, quantised, or nested."""
+    kind = ""
+    if image.device.type == "meta":
+        kind, remedy = "is on the meta device and has no numbers", "give one on the CPU or a GPU"
+    elif image.layout != torch.strided or image.is_nested:
+        kind, remedy = "is sparse or nested", "call image.to_dense() first"
+    elif image.is_quantized:
+        kind, remedy = "is quantised", "call image.dequantize() first"
+    if kind:
+        raise UsageError(f"the image {kind}; {remedy}")
+
+
+def refuse_lost(image: Tensor, dtype: torch.dtype) -> None:
+    """Raise UsageError where the cast to `dtype` would drop imaginary parts."""
+    if image.is_complex() and not dtype.is_complex:
+        raise UsageError(
+            f"the image holds complex numbers, and the network computes in {str(dtype)[6:]}, which would drop their "
+            "imaginary parts; give the real and imaginary parts as channels"
+        )
+
+
+def takes(module: nn.Module, image: Tensor) -> bool:
+    """Whether the module runs on an image (1, C, *axes)."""
+    try:
+        with borrowed(module, train=None), torch.no_grad():
+            module(image.clone())
+    except Exception:  # anybody's module, anybody's error
+        return False
+    return True
+
+
+def refuse_other_meaning(module: nn.Module, image: Tensor, dtype: torch.dtype) -> None:
+    """Raise UsageError where the module gives an image of this kind another answer than the same numbers as `dtype`.
+
+    Networks that divide whole numbers by 255 themselves do. Those that take no such kind get it cast. image: (1, C, *axes).
+    """
+    if image.dtype == dtype:
+        return
+    refuse_lost(image, dtype)
+    try:
+        with borrowed(module, train=None), torch.no_grad():
+            own, cast = (
+                [t for t in leaves_of(module(x)) if isinstance(t, Tensor) and not t.is_complex()]
+                for x in (image.clone(), image.to(dtype, copy=True))
+            )
+    except Exception:  # it does not take that kind of number, so there is but one meaning
+        return
+    for a, b in zip(own, cast, strict=False):
+        scale = float(b.double().abs().nan_to_num().max()) if b.numel() else 0.0
+        if a.shape != b.shape or float((a.double() - b.double()).abs().nan_to_num().max()) > CLOSE * scale:  # fmt: skip
+            raise UsageError(
+                f"{type(module).__name__} makes something else of images in {str(image.dtype)[6:]} than of the same numbers "
+                f"in {str(dtype)[6:]}; convert the image as the network's first step does (such as x / 255) and give that"
+            )
