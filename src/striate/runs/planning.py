@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, cast
 
@@ -106,6 +107,18 @@ def plan_again(run: Run, listener: Listener) -> Plan:
             f"the images of {run.recipe.data} changed since {run.path} began; train a new run"
         )
     return Plan(recipe=run.recipe, source=source, preparation=run.preparation, why=[])
+
+
+def refuse_changes(run: Run, given: Recipe) -> None:
+    """Raise UsageError for a setting that is not the one a resumed run began with: it would have no effect."""
+    left_open = Recipe(data=given.data)
+    for name in (field.name for field in fields(Recipe) if field.name not in ("data", "device")):
+        value, kept = getattr(given, name), getattr(run.recipe, name)
+        if value not in (getattr(left_open, name), kept):
+            raise UsageError(
+                f"a resumed run keeps its settings: {run.path} began with {name}={kept}, got {name}={value}; leave it out, "
+                "or train anew without --resume"
+            )
 
 
 def first_info(plan: Plan) -> dict[str, Any]:

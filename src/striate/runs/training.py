@@ -23,7 +23,13 @@ from striate.runs.listener import Listener
 from striate.runs.mask_evaluation import calibrate_masks, evaluate_masks
 from striate.runs.mask_training import MOST_VALIDATION
 from striate.runs.plan import Job, Plan
-from striate.runs.planning import first_info, plan_again, plan_from, source_name
+from striate.runs.planning import (
+    first_info,
+    plan_again,
+    plan_from,
+    refuse_changes,
+    source_name,
+)
 from striate.runs.preparing import prepare, training_again
 from striate.runs.rating import rates_of
 from striate.runs.record import write_metrics
@@ -69,6 +75,7 @@ def train(
     device = choose_device(recipe.device)
     if resume:
         run = latest_unfinished(wanted)
+        refuse_changes(run, recipe)
         plan = plan_again(run, listener)
         with noted_weights(plan, listener):
             job = prepare(plan, device, listener)
