@@ -8,13 +8,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
 from striate.cli.console import err, out, print_csv
 from striate.errors import DataError, UsageError
-from striate.images import pages_of
+from striate.images import pages_of, quiet
 from striate.runs import Prediction, Run, load, predict
 from striate.runs.files import Found, find_files
 from striate.runs.mask_predicting import predict_masks
@@ -80,16 +81,21 @@ def predict_command(
 
 
 def say_left_out(found: Found) -> None:
-    """Name on standard error what was not looked at, pages after the first among it."""
-    several = [f for f in found.files if f.lower().endswith((".tif", ".tiff")) and _pages(f) > 1]
-    if several:
-        many = f"{len(several)} files hold" if len(several) > 1 else "1 file holds"
-        err.print(
-            f"striate: {many} several pages, of which the first is read ({several[0]}); save the others as files of "
-            "their own, or take them with `striate tile --page`",
-            soft_wrap=True,
-            markup=False,
-        )
+    """Name on standard error what was not looked at, pages and pictures after the first among it."""
+    pages = [f for f in found.files if f.lower().endswith((".tif", ".tiff")) and _pages(f) > 1]
+    moving = [f for f in found.files if f.lower().endswith((".gif", ".webp")) and _moves(f)]
+    for several, what, remedy in (
+        (pages, "pages", ", or take them with `striate tile --page`"),
+        (moving, "pictures", ""),
+    ):
+        if several:
+            many = f"{len(several)} files hold" if len(several) > 1 else "1 file holds"
+            err.print(
+                f"striate: {many} several {what}, of which the first is read ({several[0]}); save the others as files of "
+                f"their own{remedy}",
+                soft_wrap=True,
+                markup=False,
+            )
     for sentence in found.sentences:
         err.print(f"striate: {sentence}", soft_wrap=True, markup=False)
 
@@ -99,6 +105,14 @@ def _pages(path: str) -> int:
         return pages_of(Path(path))
     except DataError:  # its row says why
         return 1
+
+
+def _moves(path: str) -> bool:
+    try:
+        with quiet(), Image.open(path) as picture:
+            return bool(getattr(picture, "is_animated", False))
+    except (OSError, ValueError, SyntaxError):  # its row says why
+        return False
 
 
 def print_json(predictions: Iterator[Prediction]) -> None:
