@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from striate.data import Preparation, Source, open_source
@@ -418,8 +419,17 @@ def test_all_images_damaged(tmp_path: Path) -> None:
     for name in ("a/1.png", "b/2.png"):
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).write_bytes(b"")
-    message = r"all 2 images in .* are damaged, the first, a/1.png: it is empty \(0 bytes\)"
+    message = r"none of the 2 images in .* can be read; the first, a/1.png: it is empty \(0 bytes\)"
     with pytest.raises(DataError, match=message):
+        open_source(tmp_path)
+
+
+def test_images_of_two_channels_are_not_called_damaged(tmp_path: Path) -> None:
+    for name in ("a/1.tif", "b/2.tif"):
+        (tmp_path / name).parent.mkdir()
+        planes = np.zeros((2, 8, 8), dtype=np.uint16)
+        tifffile.imwrite(tmp_path / name, planes, ome=True, metadata={"axes": "CYX"}, photometric="minisblack")  # fmt: skip
+    with pytest.raises(DataError, match=r"can be read; .*it has 2 channels; 1 \(grey\), 3 \(RGB\)"):
         open_source(tmp_path)
 
 

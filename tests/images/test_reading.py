@@ -17,7 +17,7 @@ from PIL import Image
 from skimage import data as pictures
 
 from striate.errors import DataError
-from striate.images import SUFFIXES, decode, identify, read_image
+from striate.images import SUFFIXES, decode, identify, read_image, reason
 
 RGB = pictures.astronaut()[100:140, 200:260]  # (40, 60, 3), a real photograph
 GREY = pictures.camera()[100:140, 200:260]
@@ -404,3 +404,8 @@ def test_jpeg_of_12_bits(tmp_path: Path) -> None:
     found = read(tmp_path, codecs.jpeg_encode(slope, bitspersample=12, level=99))
     assert found.dtype == np.uint16
     assert np.abs(found[..., 0] / 65535 - slope / 4095).max() < 0.01
+
+
+def test_a_reason_names_no_object_of_ours() -> None:
+    said = reason(OSError("cannot identify image file <_io.BytesIO object at 0x7f7bc79472e0>"))
+    assert said == "it is broken; copy it again from where it came"

@@ -20,6 +20,7 @@ from striate.data.source import SPLITS, Damage, FileSplit, Source
 from striate.data.splitting import TEST, TRAIN, VAL
 from striate.data.tree import Tree, grow, is_run
 from striate.errors import DataError
+from striate.images import decode
 
 PHOTOGRAPH = 64  # pixels; a smaller colour image is rather an icon or a benchmark's thumbnail
 SAMPLE = 24  # images looked at to tell photographs from drawings
@@ -46,8 +47,8 @@ def open_folder(
     kept = [i for i, record in enumerate(records) if record is not None]
     if not kept:
         raise DataError(
-            f"all {len(records)} images in {root} are damaged, the first, "
-            f"{damaged[0].path}: {damaged[0].reason}"
+            f"none of the {len(records)} images in {root} can be read; the first, {damaged[0].path}: "
+            f"{_whole_reason(root, damaged[0])}"
         )
     good = [record for record in records if record is not None]
     keys = [layout.keys[i] for i in kept]
@@ -196,3 +197,14 @@ def _natural(image: np.ndarray) -> bool:
     colourful = np.ptp(image.astype(np.int16), axis=0).mean() > 3
     flat = (image[:, :, 1:] == image[:, :, :-1]).all(axis=0).mean()
     return bool(colourful and flat < 0.7)
+
+
+def _whole_reason(root: Path, damage: Damage) -> str:
+    """Why a file cannot be used, with what to do about it."""
+    try:
+        decode(root / damage.path)
+    except DataError as error:
+        return str(error)
+    except OSError:
+        pass
+    return damage.reason

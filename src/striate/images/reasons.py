@@ -17,7 +17,9 @@ def reason(error: Exception) -> str:
     if any(word in text.lower() for word in CUT):
         return "it is cut short; copy it again from where it came"
     # A decoder that stumbles (TypeError, KeyError, ...) says nothing that helps.
-    spoken = isinstance(error, (OSError, ValueError, SyntaxError, RuntimeError))
+    spoken = (
+        isinstance(error, (OSError, ValueError, SyntaxError, RuntimeError)) and "0x" not in text
+    )
     detail = f" ({text})" if spoken else ""
     return f"it is broken{detail}; copy it again from where it came"
 
