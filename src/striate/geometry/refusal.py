@@ -43,9 +43,9 @@ def refuse_misfit(module: nn.Module, args: Sequence[Any], kwargs: dict[str, Any]
     except TypeError as error:
         takes = ", ".join(signature.parameters)
         raise UsageError(
-            f"{type(module).__name__}.forward takes ({takes}), but {error}; give an input for each in a dict, such as "
-            "{'x': (1, 3, 224, 224), ...}, and fix what is no tensor in a module around it: "
-            "def forward(self, x): return self.network(x, scale=2)"
+            f"{type(module).__name__}.forward takes ({takes}), but {error}; trace takes an input for each in a dict, "
+            "such as {'x': (1, 3, 224, 224), ...}; what is no tensor, and the other inputs for all that runs one image, a "
+            "module around it fixes: def forward(self, x): return self.network(x, scale=2)"
         ) from error
 
 
@@ -65,9 +65,17 @@ def refusal(
     kind = type(error).__name__
     text = " ".join(str(error).split()) or kind
     if isinstance(error, DataDependentError):
+        number = (
+            text == "_local_scalar_dense"
+        )  # `if x.max() > 1`, float(x), a loop until it converges
+        how = "the number of a tensor in Python" if number else text
+        instead = (
+            "write an if as torch.where and a loop with a fixed number of steps"
+            if number
+            else "give that step a fixed size"
+        )
         return GeometryError(
-            f"{where} decides by the data ({text}), which a trace without data cannot follow; "
-            f"{PARTS}, or give that step a fixed size"
+            f"{where} decides by the data ({how}), which a trace without data cannot follow; {PARTS}, or {instead}"
         )
     if isinstance(error, UnfollowedError):
         return GeometryError(f"{where} {text}")
@@ -91,6 +99,10 @@ def refusal(
         return GeometryError(
             f"{where} mixes kinds of numbers: {call}{text}; cast its input or its weights to the same, or give an "
             "example tensor of the kind that the network takes"
+        )
+    if "INTERNAL ASSERT" in text and "storage_device" in text:
+        return GeometryError(
+            f"{where} makes a nested tensor, which torch cannot do without data; {PARTS}, or pad instead"
         )
     if DATA.search(text) and isinstance(
         error, (RuntimeError, NotImplementedError, TypeError, ValueError)
