@@ -51,6 +51,10 @@ def grad_cam(
         with torch.no_grad():
             known = {geometry.inputs[0]: x}
             feature = compute(geometry, module, known, stop=chosen.record)[value]
+        if not feature.is_floating_point():
+            raise UsageError(
+                f"Grad-CAM needs a layer with a gradient, and {chosen.name} gives {feature.dtype}; choose another layer"
+            )
         feature = feature.detach().requires_grad_()
         output = result(
             geometry, module, compute(geometry, module, {value: feature, geometry.inputs[0]: x})

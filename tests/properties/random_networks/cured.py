@@ -102,4 +102,14 @@ CURED = {
         ("self.p0 = nn.Parameter(torch.rand(4, 5))",),
         refused=frozenset({"tiled", "replay of 3"}),
     ),
+    "two images that the module counts on": Cured(
+        (2, 2, 8, 9),
+        ("return x.reshape(2, -1, x.size(3))",),
+        refused=frozenset({"tiled", "replay of 3"}),
+    ),
+    "two images that the module counts on within": Cured(
+        (2, 2, 8, 9),
+        ("y = x.reshape(2, -1, x.size(3)).mean(1)", "return x * y.view(-1, 1, 1, 9)[: len(x)]"),
+        refused=frozenset({"tiled", "replay of 3"}),
+    ),
 }

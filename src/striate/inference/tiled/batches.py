@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from striate.errors import GeometryError
-from striate.geometry import Geometry, Record, trace
+from striate.geometry import Geometry, Record, Value, trace
 from striate.geometry.layout import BATCH, Layout
 from striate.geometry.rules.normalisation import BatchNorm
 from striate.geometry.rules.pointwise import Pointwise
@@ -31,7 +31,8 @@ def places(module: nn.Module, geometry: Geometry, count: int) -> tuple[int | Non
             raise _refusal(record, count)
     for one, all_ in zip(alone, joined, strict=False):
         differs = (one.op, type(one.plan)) != (all_.op, type(all_.plan))
-        if differs or (isinstance(one.plan, Pointwise) and one.args != all_.args):
+        differs = differs or (isinstance(one.plan, Pointwise) and one.args != all_.args)
+        if differs or not _grows(values[one.output], together.values[all_.output], count):
             raise _refusal(all_, count)
     if len(alone) != len(joined):
         raise _refusal(joined[-1], count)
@@ -44,6 +45,18 @@ def places(module: nn.Module, geometry: Geometry, count: int) -> tuple[int | Non
             raise _refusal(together.records[value.producer], count)
         found.append(place)
     return tuple(found)
+
+
+def _grows(one: Value, several: Value, count: int) -> bool:
+    """Whether a value of several images is that of one, but for the dimension that holds the images.
+
+    A size that the module fixes, as in reshape(2, -1, w), puts them elsewhere.
+    """
+    if not one.varies or len(one.shape) != len(several.shape):
+        return not one.varies
+    grown = [d for d, (a, b) in enumerate(zip(one.shape, several.shape, strict=True)) if a != b]
+    held = [d for d, dim in enumerate(several.layout) if BATCH in dim]
+    return grown == held and all(several.shape[d] == count * one.shape[d] for d in held)
 
 
 def _place(layout: Layout) -> int | None:
