@@ -74,3 +74,22 @@ class Nested(nn.Module):
 def test_nested_tensors_are_called_so() -> None:
     with pytest.raises(GeometryError, match="makes a nested tensor"):
         trace(Nested(), X)
+
+
+class Grown(nn.Module):
+    """A size from a table that each step doubles by adding it to itself, as anchors and relative positions are built."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("table", torch.ones(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        t = self.table
+        for _ in range(60):
+            t = (t + t) / 2
+        return x[..., : int(t) + 4]
+
+
+def test_numbers_from_a_buffer_are_computed_once_each() -> None:
+    """Sixty steps that each read one value twice: 2^60 calls if nothing is remembered."""
+    assert trace(Grown(), X).values[-1].shape[-1] == 5

@@ -114,8 +114,17 @@ class Tape(TorchDispatchMode):
         """A tensor without data in the place of a real one."""
         return stand_in(tensor) if self.dress is None else self.dress.stand_in(tensor)
 
-    def known(self, value: int) -> Tensor | None:
-        """The numbers of a value that depends on no input and no chance, None for others."""
+    def known(self, value: int, found: dict[int, Tensor | None] | None = None) -> Tensor | None:
+        """The numbers of a value that depends on no input and no chance, None for others.
+
+        found: those of other values as far as computed; without it, what is read twice at each of n steps takes 2^n.
+        """
+        found = {} if found is None else found
+        if value not in found:
+            found[value] = self._known(value, found)
+        return found[value]
+
+    def _known(self, value: int, known: dict[int, Tensor | None]) -> Tensor | None:
         slot = self.slots[value]
         if value in self.chanced or slot.source == "input":
             return None
@@ -123,7 +132,7 @@ class Tape(TorchDispatchMode):
             found = next((e.tensor for e in self.entries.values() if e.value == value), None)
             return None if found is None or is_blank(found) else found
         call = self.calls[slot.call]
-        inputs = [self.known(i) for i in call.inputs]
+        inputs = [self.known(i, known) for i in call.inputs]
         if any(t is None for t in inputs):
             return None
         device = next((t.device for t in inputs if t is not None), torch.device("cpu"))
