@@ -112,4 +112,9 @@ CURED = {
         ("y = x.reshape(2, -1, x.size(3)).mean(1)", "return x * y.view(-1, 1, 1, 9)[: len(x)]"),
         refused=frozenset({"tiled", "replay of 3"}),
     ),
+    "groups of rows that a reshape made channels of": Cured(
+        (1, 1, 21, 7),
+        ("return F.group_norm(x.reshape(x.size(0), 3, 1, 49), 1)",),
+        refused=frozenset({"tiled"}),
+    ),
 }

@@ -92,6 +92,7 @@ def group_norm(site: Site) -> Result | None:
     if (
         site.which != 0
         or x.layout[0] != (BATCH,)
+        or any(a < 0 for a in x.layout[1])  # groups of rows, by a reshape
         or any(n is not None for o in site.operands[1:] for n in o.extents)
     ):
         return None
