@@ -129,6 +129,8 @@ def slowly(x):
 
 def tell(done, total, seconds):
     print(done, flush=True)
+    if done >= 25:
+        time.sleep(60)  # until the signal comes
 
 Tiled(network(), image(), tile=16, out={out!r}, prepare=slowly, strategy="carry").run(progress=tell)
 """

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import random
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -121,8 +122,21 @@ class Traces:
 traces = Traces()
 TRACING = ("attribution.layers", "attribution.names", "inference.dense.dense", "inference.incremental.incremental",
            "inference.tiled.job", "inference.tiled.smaller")  # fmt: skip
-for place in TRACING:
-    vars(import_module(f"striate.{place}"))["trace"] = traces
+
+
+@contextmanager
+def traced_once() -> Iterator[None]:
+    """One trace of a network serves all its checks; other tests of the process keep the library's own."""
+    rooms = [vars(import_module(f"striate.{place}")) for place in TRACING]
+    before = [room["trace"] for room in rooms]
+    for room in rooms:
+        room["trace"] = traces
+    try:
+        yield
+    finally:
+        for room, own in zip(rooms, before, strict=True):
+            room["trace"] = own
+        traces.known.clear()
 
 
 def plain(module: nn.Module, images: Tensor) -> Any:

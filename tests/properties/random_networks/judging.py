@@ -13,7 +13,17 @@ from dataclasses import dataclass, field
 
 import torch
 
-from random_networks.checks import CHECKS, Case, Wrong, close, plain, quiet, state_of, tensors
+from random_networks.checks import (
+    CHECKS,
+    Case,
+    Wrong,
+    close,
+    plain,
+    quiet,
+    state_of,
+    tensors,
+    traced_once,
+)
 from random_networks.drawing import Unfit
 from random_networks.program import Built, Program, build
 from striate.errors import ExactnessError, StriateError
@@ -68,6 +78,7 @@ def judge(program: Program, only: str | None = None) -> Verdict | None:
         return None
 
 
+@traced_once()
 def judge_built(built: Built, only: str | None = None) -> Verdict | None:
     quiet()
     torch.set_num_threads(1)
