@@ -21,9 +21,12 @@ RARELY = 16  # patches of an image for one more that is checked
 Double = Callable[[nn.Module, Tensor], Tensor]
 
 
-def scores_of(module: nn.Module, patches: Tensor) -> Tensor:
-    """(N, classes), whatever dimensions of one entry the module leaves or drops."""
-    return the_scores(module(patches), len(patches))
+def scores_of(module: nn.Module, patches: Tensor, writes: bool = False) -> Tensor:
+    """(N, classes), whatever dimensions of one entry the module leaves or drops.
+
+    writes: the module writes into its input, so each run gets a copy: patches may be run again, together and alone.
+    """
+    return the_scores(module(patches.clone() if writes else patches), len(patches))
 
 
 def the_scores(output: object, count: int) -> Tensor:

@@ -317,12 +317,11 @@ class Dense:
                 f"this network runs patch by patch, through the module itself; give a module in {self.dtype}"
             )
         windows = image.unfold(2, h, sy).unfold(3, w, sx)[0]
-        run = Together(partial(scores_of, self.module))
+        run = Together(partial(scores_of, self.module, writes=self.geometry.writes_input))
         for row in range(count[0]):
             for left in range(0, count[1], chunk):
                 part = windows[:, row, left : left + chunk].movedim(1, 0)
-                part = self._ready(part)
-                scores = self._scored(run, part.clone() if self.geometry.writes_input else part)
+                scores = self._scored(run, self._ready(part))
                 if finite and not bool(torch.isfinite(scores).all()):
                     raise GeometryError(
                         "the scores are not finite; look for NaN or infinity in the image and the weights, or pass "
