@@ -427,6 +427,80 @@ def mvtec() -> Iterator[File]:
         yield f"bottle/ground_truth/broken/{i:03}_mask.png", "object"
 
 
+def ph2() -> Iterator[File]:
+    for i in range(2, 10):
+        folder = f"PH2 Dataset images/IMD{i:03}"
+        yield f"{folder}/IMD{i:03}_Dermoscopic_Image/IMD{i:03}.bmp", "image"
+        yield f"{folder}/IMD{i:03}_lesion/IMD{i:03}_lesion.bmp", "object"
+        if i % 2:
+            yield f"{folder}/IMD{i:03}_roi/IMD{i:03}_R1_Label3.bmp", "object"
+
+
+def a_folder_a_sample() -> Iterator[File]:
+    for split, n in (("train", 5), ("test", 3)):
+        for i in range(n):
+            yield f"{split}/{split[:2]}{i}/scan.png", "grey"
+            yield f"{split}/{split[:2]}{i}/lesion.png", "object"
+
+
+def stems_in_a_folder_a_sample() -> Iterator[File]:
+    for i in range(8):
+        yield f"case{i}/photo{i}.jpg", "image"
+        yield f"case{i}/tumour{i}.png", "numbers"
+
+
+def brain_mri() -> Iterator[File]:
+    for patient in ("CS_4941", "CS_4942", "DU_5851"):
+        for k in range(3):
+            yield f"kaggle_3m/TCGA_{patient}_1996/TCGA_{patient}_1996_{k}.tif", "image"
+            yield f"kaggle_3m/TCGA_{patient}_1996/TCGA_{patient}_1996_{k}_mask.tif", "object"
+
+
+def landcover() -> Iterator[File]:
+    for i in range(8):
+        yield f"output/M-33-{i}_0.jpg", "image"
+        yield f"output/M-33-{i}_0_m.png", "numbers"
+    for name, ids in (("train", range(5)), ("val", (5, 6)), ("test", (7,))):
+        yield f"{name}.txt", "".join(f"M-33-{i}_0\n" for i in ids)
+
+
+def landcover_as_tiff() -> Iterator[File]:
+    for i in range(8):
+        yield f"M-33-{i}.tif", "image"
+        yield f"M-33-{i}_m.tif", "numbers"
+
+
+def clinic_db() -> Iterator[File]:
+    for i in range(8):
+        yield f"CVC-ClinicDB/Original/{i}.tif", "image"
+        yield f"CVC-ClinicDB/Ground Truth/{i}.tif", "object"
+
+
+def kitti_road() -> Iterator[File]:
+    for i in range(8):
+        yield f"training/image_2/um_{i:06}.png", "image"
+        yield f"training/gt_image_2/um_road_{i:06}.png", "colours"
+    yield "testing/image_2/um_000000.png", "image"
+
+
+def colours_in_the_folder_of_images() -> Iterator[File]:
+    for i in range(8):
+        yield f"rgbs_colorNormalized/TCGA-{i}.png", "image"
+        yield f"masks/TCGA-{i}.png", "numbers"
+
+
+def names_that_say_nothing() -> Iterator[File]:
+    for i in range(8):
+        yield f"ortho/{i}.tif", "image"
+        yield f"buildings/{i}.tif", "object"
+
+
+def images_with_the_longer_names() -> Iterator[File]:
+    for i in range(8):
+        yield f"p{i}_camera7.jpg", "image"
+        yield f"p{i}.png", "object"
+
+
 def a_folder_called_after_its_class() -> Iterator[File]:
     for i in range(8):
         yield f"images/p{i}.png", "image"
@@ -532,6 +606,17 @@ TAKEN: dict[Layout, tuple[tuple[int, int, int], tuple[str, ...], int]] = {
     fiji: ((8, 0, 0), OBJECT, 0),
     gland_challenge: ((8, 0, 0), THREE, 0),
     sen1floods: ((8, 0, 0), THREE, 0),
+    ph2: ((8, 0, 0), OBJECT, 4),
+    a_folder_a_sample: ((5, 0, 3), OBJECT, 0),
+    stems_in_a_folder_a_sample: ((8, 0, 0), THREE, 0),
+    brain_mri: ((9, 0, 0), OBJECT, 0),
+    landcover: ((5, 2, 1), THREE, 0),
+    landcover_as_tiff: ((8, 0, 0), THREE, 0),
+    clinic_db: ((8, 0, 0), OBJECT, 0),
+    kitti_road: ((8, 0, 0), COLOURS, 1),
+    colours_in_the_folder_of_images: ((8, 0, 0), THREE, 0),
+    names_that_say_nothing: ((8, 0, 0), OBJECT, 0),
+    images_with_the_longer_names: ((8, 0, 0), OBJECT, 0),
     a_folder_called_after_its_class: ((8, 0, 0), OBJECT, 0),
     prefixes: ((8, 0, 0), THREE, 0),
     affixes: ((8, 0, 0), THREE, 0),
@@ -650,11 +735,50 @@ def masks_twice() -> Iterator[File]:
         yield f"labels/a{i}.png", "numbers"
 
 
+def kitti_road_and_lane() -> Iterator[File]:
+    yield from kitti_road()
+    for i in range(8):
+        yield f"training/gt_image_2/um_lane_{i:06}.png", "colours"
+
+
+def montgomery() -> Iterator[File]:
+    for i in range(8):
+        yield f"MontgomerySet/CXR_png/MCUCXR_{i:04}_0.png", "grey"
+        for side in ("left", "right"):
+            yield f"MontgomerySet/ManualMask/{side}Mask/MCUCXR_{i:04}_0.png", "object"
+
+
+def endings() -> Iterator[File]:
+    for i in range(8):
+        yield f"d/p{i}.png", "grey"
+        yield f"d/p{i}_heart.png", "object"
+        yield f"d/p{i}_lung.png", "object"
+
+
+def brats() -> Iterator[File]:
+    for i in range(8):
+        for kind in ("flair", "t1"):
+            yield f"BraTS_{i:03}/BraTS_{i:03}_{kind}.png", "grey"
+        yield f"BraTS_{i:03}/BraTS_{i:03}_seg.png", "numbers"
+
+
+def weizmann() -> Iterator[File]:
+    for i in range(8):
+        yield f"{i}h/src_color/{i}h.png", "image"
+        yield f"{i}h/src_bw/{i}h.png", "grey"
+        yield f"{i}h/human_seg/{i}h_1.png", "object"
+
+
 SEVERAL = "8 images have several masks: .* they seem to be one {}; --set masks=binary"
 TOLD: dict[Layout, str] = {
     science_bowl: SEVERAL.format("an object"),
     a_folder_a_class: SEVERAL.format(r"a class \(car, tree\)"),
     a_file_a_class: SEVERAL.format(r"a class \(car, tree\)"),
+    kitti_road_and_lane: SEVERAL.format(r"a class \(lane, road\)"),
+    montgomery: SEVERAL.format(r"a class \(leftmask, rightmask\)"),
+    endings: SEVERAL.format(r"a class \(heart, lung\)"),
+    brats: r"several images of one sample \(BraTS_000_flair.png, BraTS_000_t1.png in BraTS_000\)",
+    weizmann: "several images of one sample .* keep one of them in each folder",
     masks_twice: "could both be the mask of images/a0.jpg; keep one of them",
     nnunet_of_two_channels: "case_000_0001.png is a second channel",
     kvasir: "JPEG or WebP smears .* --set masks=nearest",
@@ -678,7 +802,20 @@ def test_layouts_that_are_told_apart(tmp_path: Path, layout: Layout) -> None:
         open_source(root)
 
 
-@pytest.mark.parametrize("layout", [science_bowl, a_folder_a_class, a_file_a_class])
+def test_remedies_for_several_masks_and_several_images(tmp_path: Path) -> None:
+    roads = write(tmp_path / "roads", kitti_road_and_lane)
+    for file in roads.rglob("*_lane_*"):
+        file.unlink()
+    assert open_masks(roads, val=0, test=0).classes == COLOURS
+    brains = write(tmp_path / "brains", brats)
+    for file in brains.rglob("*_t1.png"):
+        file.unlink()
+    assert len(open_masks(brains, val=0, test=0).train) == 8
+
+
+@pytest.mark.parametrize(
+    "layout", [science_bowl, a_folder_a_class, a_file_a_class, montgomery, endings]
+)
 def test_several_masks_of_an_image_are_one_object_where_that_is_set(
     tmp_path: Path, layout: Layout
 ) -> None:
@@ -713,6 +850,25 @@ def scraped() -> Iterator[File]:
             yield f"{name}/{i}.json", "{}"
 
 
+def a_photo_and_a_logo_a_class() -> Iterator[File]:
+    for name in ("shoes", "hats", "bags", "belts"):
+        for i in range(3):
+            yield f"{name}/photo{i}.jpg", "image"
+        yield f"{name}/logo.png", "object"
+
+
+def numbered() -> Iterator[File]:
+    for name in ("cat", "dog"):
+        for i in range(6):
+            yield f"{name}/{i}.jpg", "image"
+
+
+def one_of_each_kind() -> Iterator[File]:
+    for name in ("left", "right"):
+        for kind in ("front", "side", "top"):
+            yield f"{name}/{kind}.jpg", "image"
+
+
 def hands() -> Iterator[File]:
     for name in ("left", "right"):
         for i in range(6):
@@ -732,9 +888,12 @@ def hands() -> Iterator[File]:
         dogs,
         scraped,
         hands,
+        a_photo_and_a_logo_a_class,
+        numbered,
+        one_of_each_kind,
     ],
 )
 def test_classes_of_images_stay_classes(tmp_path: Path, layout: Layout) -> None:
     root = write(tmp_path, layout)
     assert not is_mask_data(root)
-    assert len(open_source(root).classes) == 2
+    assert len(open_source(root).classes) == (4 if layout is a_photo_and_a_logo_a_class else 2)

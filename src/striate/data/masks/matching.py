@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from striate.data.masks.roles import bare, base_of
+from striate.data.masks.roles import BETTER, MASK_WORDS, WORSE, bare, base_of, tokens
 from striate.data.tree import Parts
 from striate.errors import DataError
 
 if TYPE_CHECKING:
-    from striate.data.masks.pairing import Candidate
+    from striate.data.masks.candidate import Candidate
 
 MOST_SAME = 0.9  # share of the masks that a common affix must pair, to be believed
+FEW_WORDS = 8  # that are put into names, one a class or kind of mask
 Key = Callable[["Candidate"], object]
 Matched = dict[Parts, list["Candidate"]]
 
@@ -65,12 +67,20 @@ def match(
 
 
 def _refuse_copies(image: Parts, own: Sequence[Candidate]) -> None:
-    if len(own) > 1 and len({(m.stem, m.inner) for m in own}) == 1:
+    if len(own) > 1 and len({(m.stem, m.inner) for m in own}) == 1 and not _named_apart(own):
         first, second = own[0].path, own[1].path
         raise DataError(
             f"{'/'.join(first)} and {'/'.join(second)} could both be the mask of {'/'.join(image)}; keep one of them, or "
             "write both into one mask with a number for each class"
         )
+
+
+def _named_apart(own: Sequence[Candidate]) -> bool:
+    """Whether each mask has a word of its own in its name or folder, beside those that say "mask": leftMask, rightMask."""
+    words = [{w for part in m.path for w in tokens(part)} for m in own]
+    common = set.intersection(*words) | MASK_WORDS | BETTER | WORSE
+    theirs = [frozenset(w for w in mine - common if not w.isdecimal()) for mine in words]
+    return all(theirs) and len(set(theirs)) == len(own)
 
 
 def _stems(
@@ -129,7 +139,12 @@ def _rest(
         if not own or not theirs:
             left += theirs
             continue
-        found = _by_affix(own, theirs) or _alone(own, theirs) or _in_front(own, theirs)
+        found = (
+            _by_affix(own, theirs)
+            or _alone(own, theirs)
+            or _in_front(own, theirs)
+            or _inserted(own, theirs)
+        )
         for image, mask in found:
             matched.setdefault(image.path, []).append(mask)
         taken = {mask.path for _, mask in found}
@@ -188,3 +203,19 @@ def _in_front(images: Sequence[Candidate], masks: Sequence[Candidate]) -> Found:
         if front is not None:
             found.append((stems[front], mask))
     return found
+
+
+def _inserted(images: Sequence[Candidate], masks: Sequence[Candidate]) -> Found:
+    """um_road_000001 of um_000001: masks that have a word more than their image, which few words are for all (KITTI)."""
+    often = Counter(i.stem for i in images)
+    stems = {i.stem: i for i in images if i.stem and often[i.stem] == 1}
+    found = []
+    inserted = set()
+    for mask in masks:
+        parts = re.split(r"([ _.\-])", mask.stem)
+        tries = {"".join(parts[:k] + parts[k + 2 :]): parts[k] for k in range(2, len(parts) - 2, 2)}
+        stem = next((s for s, word in tries.items() if s in stems and not word.isdecimal()), None)
+        if stem is not None:
+            found.append((stems[stem], mask))
+            inserted.add(tries[stem])
+    return found if len(inserted) <= FEW_WORDS and len(found) >= MOST_SAME * len(masks) else []

@@ -8,17 +8,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from striate.data.leftout import LeftOut
+from striate.data.masks.beside import beside
+from striate.data.masks.candidate import Candidate
 from striate.data.masks.foreign import LABEL_STUDIO, foreign
 from striate.data.masks.lists import apply_lists
 from striate.data.masks.matching import match
 from striate.data.masks.roles import base_of, rank_of, role_of, stem_of, without_mask
-from striate.data.masks.sites import Sites, find_sites, pictures_and_masks, some_of
+from striate.data.masks.samples import by_sample
+from striate.data.masks.sites import Sites, find_sites
 from striate.data.naming import in_order
 from striate.data.tree import Parts, Tree, grow
 from striate.errors import DataError
 
 FEW_CLASSES = 32
-SIDE_BY_SIDE = 0.5  # share of the files of a folder that are images with masks beside them
+_WORDS = re.compile(r"[ _.\-]+")
 
 
 @dataclass(kw_only=True)
@@ -54,14 +57,16 @@ class Pairs:
             if len(masks) > 1
         }
         words = sorted(e for e in endings if not set(e) <= set("0123456789abcdef"))
+        alone = ""
         if words and len(words) == len(endings) <= FEW_CLASSES:
             what = f"one a class ({', '.join(words[:4])}{', ...' if len(words) > 4 else ''})"
+            alone = "to learn one of them alone, keep its files and move those of the others away; "
         else:
             what = "one an object" if not words else "one an object, or one a class"
         return (
             f"{n:,} image{'s have' if n > 1 else ' has'} several masks: {self.images[first]} has {len(own)}, such as "
             f"{own[0]} and {own[1]}; they seem to be {what}; --set masks=binary lays them over one another as one object "
-            "against background; for classes save one mask an image, with the number of the class in each pixel"
+            f"against background; {alone}for classes save one mask an image, with the number of the class in each pixel"
         )
 
 
@@ -70,22 +75,11 @@ def _ending(image: str, mask: str) -> str:
     parts = mask.split("/")
     stem, own = stem_of(parts[-1]), stem_of(image.split("/")[-1])
     rest = stem.removeprefix(own) if stem.startswith(own) else stem
-    words = [w for w in re.split(r"[ _.\-]+", rest) if w and base_of(w, True)[0]]
+    known = set() if stem.startswith(own) else set(_WORDS.split(own))  # um_road_000001 of um_000001
+    words = [w for w in _WORDS.split(rest) if w not in known and w and base_of(w, True)[0]]
     return (
         "_".join(words) if words else parts[-2].casefold() if stem == own and len(parts) > 1 else ""
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Candidate:
-    """A file that is an image or a mask: where it lies (the folders that say neither role nor split), stem and split."""
-
-    path: Parts
-    place: Parts
-    inner: Parts
-    stem: str
-    split: str | None
-    rank: int
 
 
 def holds_masks(root: Path) -> bool:
@@ -93,7 +87,11 @@ def holds_masks(root: Path) -> bool:
     if not root.is_dir():
         return False
     tree = grow(root)
-    return bool(find_sites(root, tree.images) or _beside(root, tree.images) or foreign(tree))
+    try:
+        found = find_sites(root, tree.images) or beside(root, tree.images)
+        return bool(found or by_sample(root, tree.images) or foreign(tree))
+    except DataError:
+        return True  # masks that cannot be taken as they are
 
 
 def pair(root: Path) -> Pairs:
@@ -162,9 +160,9 @@ def _candidates(root: Path, tree: Tree) -> tuple[list[Candidate], list[Candidate
     sites = find_sites(root, tree.images)
     if sites:
         return _of_sites(tree.images, sites)
-    beside = _beside(root, tree.images)
-    if beside:
-        return beside
+    found = beside(root, tree.images) or by_sample(root, tree.images)
+    if found:
+        return found
     if (words := foreign(tree)) is not None:
         raise DataError(f"{root} {words}")
     raise DataError(
@@ -225,83 +223,3 @@ def _of_sites(
         )
         (masks if is_mask else images).append(candidate)
     return images, masks, alone
-
-
-def _beside(
-    root: Path, paths: Sequence[Parts]
-) -> tuple[list[Candidate], list[Candidate], list[Parts]] | None:
-    """Images and masks in one folder, told by their names; None where most files have no partner."""
-    folders: dict[Parts, list[Parts]] = {}
-    for path in paths:
-        folders.setdefault(path[:-1], []).append(path)
-    images: list[Candidate] = []
-    masks: list[Candidate] = []
-    alone: list[Parts] = []
-    paired = looked_at = 0
-    for folder, files in folders.items():
-        stems = {stem_of(p[-1]): p for p in files}
-        bases = {base_of(s, False)[0]: s for s in stems if not _mask_words(s)}
-        own = {
-            s
-            for s in stems
-            if _mask_words(s) and (base_of(s, True)[0] in stems or base_of(s, True)[0] in bases)
-        }
-        marked = {stems[s] for s in own}
-        if own:
-            partners = {base_of(s, True)[0] for s in own}
-            rest = [s for s in stems if s not in own]
-            met = [s for s in rest if s in partners or base_of(s, False)[0] in partners]
-            kept = list(stems.values())
-            paired += len(met) + len(own)
-        elif marked := _namesakes(root, files):
-            kept = files
-            paired += 2 * len(marked)
-        else:
-            alone += files
-            continue
-        alone += set(files) - set(kept)
-        looked_at += len(files)
-        roles = [role_of(name) for name in folder]
-        split = next((r.split for r in roles if r.pure), None)
-        place = tuple(p for p in folder if not role_of(p).pure)
-        for path in kept:
-            stem, is_mask = stem_of(path[-1]), path in marked
-            rank = rank_of(list(base_of(stem, True)[1])) if is_mask else 0
-            candidate = Candidate(
-                path=path, place=place, inner=(), stem=stem, split=split, rank=rank
-            )
-            (masks if is_mask else images).append(candidate)
-    if not masks or paired < SIDE_BY_SIDE * looked_at or looked_at < len(alone) / 2:
-        return None
-    return images, masks, alone
-
-
-def _namesakes(root: Path, files: Sequence[Parts]) -> set[Parts]:
-    """The masks in a folder of x.jpg with x.png: most stems have two suffixes, and one holds few values (QuPath)."""
-    by_stem: dict[str, list[Parts]] = {}
-    for path in files:
-        by_stem.setdefault(stem_of(path[-1]), []).append(path)
-    twice = [sorted(two, key=_suffix) for two in by_stem.values() if len(two) == 2]
-    kinds = {tuple(map(_suffix, two)) for two in twice}
-    if 2 * len(twice) < SIDE_BY_SIDE * len(files) or len(twice) < 2 or len(kinds) != 1:
-        return set()
-    first, second = zip(*twice, strict=True)
-    for images, masks in ((first, second), (second, first)):
-        if pictures_and_masks(root, some_of(images), some_of(masks)):
-            return set(masks)
-    return set()
-
-
-def _suffix(path: Parts) -> str:
-    return path[-1].rpartition(".")[2].casefold()
-
-
-def _mask_words(stem: str) -> bool:
-    """Whether a stem carries a word, not just a letter or number, that says that it is a mask."""
-    words = base_of(stem, True)[1]
-    return any(
-        len(w) > 1
-        and not w.isdecimal()
-        and w not in ("ah", "vk", "2nd", "second", "part", "object")
-        for w in words
-    )

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
+from striate.data.masks.content import (
+    pairs_of_picture_and_mask,
+    pictures_and_masks,
+    some_of,
+)
 from striate.data.masks.matching import MOST_SAME, cores_of
-from striate.data.masks.reading import read_mask
 from striate.data.masks.roles import base_of, role_of, stem_of, without_mask
-from striate.data.masks.values import count_values
 from striate.data.tree import Parts
-from striate.errors import DataError
 
 DEPTH = 6  # folders above an images/ folder, at most
 SAME = 0.5  # share of the images whose stem a mask has too
-LOOKED_AT = 4  # files of a folder whose content is looked at
-FEW, MANY = 33, 64  # values of a mask at most, of an image at least
+MOST_FOLDERS = 8  # that are compared by content; more are classes
+ALIKE = 0.9  # share of the files of two folders that have a namesake in the other, where no name says what is a mask
 
 Sites = dict[
     Parts, tuple[set[str], set[str]]
@@ -42,14 +42,9 @@ def find_sites(root: Path, paths: Sequence[Parts]) -> Sites:
             _images(kinds, masks, below) if masks else {n for n, k in kinds.items() if k == "image"}
         )
         if masks and not images:
-            images = {
-                n
-                for n in below
-                if n not in masks
-                and role_of(n).rank < 9
-                and _shared(below[n], masks, below)
-                and _are(root, below, {n}, masks)
-            }
+            others = {n for n in below if n not in masks and _shared(below[n], masks, below)}
+            for found in ({n for n in others if role_of(n).rank < 9}, others):
+                images = images or {n for n in found if _are(root, below, {n}, masks)}
         elif images and not masks:
             masks = {
                 n
@@ -59,9 +54,34 @@ def find_sites(root: Path, paths: Sequence[Parts]) -> Sites:
                 and _shared(below[n], images, below)
                 and _are(root, below, images, {n})
             }
+        elif not images and (told := _by_content(root, below)) is not None:
+            images, masks = told
         if images and masks:
             sites[parent] = images, masks
     return sites
+
+
+def _by_content(root: Path, below: dict[str, list[Parts]]) -> tuple[set[str], set[str]] | None:
+    """Folders whose names say nothing: one of pictures, and others of files of the same names that hold few values."""
+    stems = {n: {stem_of(p[-1]): p for p in paths} for n, paths in below.items() if n}
+    stems = {n: own for n, own in stems.items() if len(own) == len(below[n]) > 1}
+    if len(stems) > MOST_FOLDERS:
+        return None
+    for image in sorted(stems):
+        pairs = {
+            n: [(stems[image][s], own[s]) for s in sorted(own.keys() & stems[image].keys())]
+            for n, own in stems.items()
+            if n != image
+        }
+        masks = {
+            n
+            for n, both in pairs.items()
+            if len(both) >= ALIKE * max(len(below[n]), len(below[image]))
+            and pairs_of_picture_and_mask(root, both)
+        }
+        if masks:
+            return {image}, masks
+    return None
 
 
 def _kind(name: str, depth: int, paths: Sequence[Parts]) -> str:
@@ -114,22 +134,3 @@ def _are(root: Path, below: dict[str, list[Parts]], images: set[str], masks: set
     return pictures_and_masks(
         root, *([p for n in sorted(names) for p in some_of(below[n])] for names in (images, masks))
     )
-
-
-def pictures_and_masks(root: Path, images: Sequence[Parts], masks: Sequence[Parts]) -> bool:
-    """Whether files hold as many values as images do, and others as few as masks, by some of each."""
-    pictured, marked = ([_values(root / "/".join(p)) for p in paths] for paths in (images, masks))
-    return min(pictured) > MANY and max(marked) < FEW and max(marked) > 1
-
-
-def some_of(paths: Sequence[Parts]) -> list[Parts]:
-    at = np.linspace(0, len(paths) - 1, min(len(paths), LOOKED_AT)).astype(int)
-    return [paths[int(i)] for i in at]
-
-
-def _values(path: Path) -> int:
-    """How many values a file holds, 0 if it cannot be read."""
-    try:
-        return len(count_values(read_mask(path).values)[0])
-    except DataError:
-        return 0

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from striate.data.drawing import drawn
 from striate.images.pixels import upright
 
 LOOKED_AT = 24  # pairs whose edges are compared
@@ -116,7 +117,9 @@ def _by_edges(
         for r in (0, 1, 2)
         if any(_orientation(postures[i], r) in postures[i].candidates for i in group)
     ]
-    at = np.linspace(0, len(group) - 1, min(len(group), LOOKED_AT)).astype(int)
+    at = drawn(
+        len(group), LOOKED_AT
+    )  # at random: names stand in the order of days, places or cameras
     scores = dict.fromkeys(readings, 0.0)
     for i in (group[int(k)] for k in at):
         image, mask = read(i)
