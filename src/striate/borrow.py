@@ -73,6 +73,17 @@ def borrowed(
                 sub.training = mode
 
 
+def forward(module: nn.Module, images: Tensor, *, writes: bool = True) -> Any:
+    """What `module` gives for images, which stay as they are: its first step may write into what it gets, a copy.
+
+    Images are mostly given more than once, together and alone, clean and changed, so a network that begins with
+    `nn.ReLU(inplace=True)` or `x.sub_(mean)` must not spoil them. Gradients reach the images themselves.
+
+    writes: False where the module is known only to read its input; it then gets the images themselves.
+    """
+    return module(images.clone() if writes else images)
+
+
 @contextmanager
 def untouched(parts: Iterable[nn.Module]) -> Iterator[Callable[[], list[str]]]:
     """Put back what a forward pass leaves behind in submodules: attributes, what they hold, hooks, modes, classes.

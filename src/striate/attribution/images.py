@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from striate.borrow import refuse_numberless
+from striate.borrow import forward, refuse_numberless
 from striate.errors import StriateError, UsageError
 from striate.geometry import leaves_of, map_tensors, own_words
 from striate.inference.kinds import refuse_no_numbers
@@ -60,7 +60,7 @@ def output_of(module: nn.Module, images: Tensor) -> Any:
     Raises StriateError where it refuses the images or gives values that are not finite, naming a broken parameter.
     """
     try:
-        found = module(images.clone())  # which the network may write into
+        found = forward(module, images)
     except StriateError:
         raise
     except Exception as error:

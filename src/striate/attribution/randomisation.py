@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from striate.borrow import borrowed, random_states
+from striate.borrow import borrowed, forward, random_states
 from striate.geometry import Geometry
 
 STAGES = ("upper half", "all")
@@ -90,7 +90,7 @@ def _settle(module: nn.Module, image: Tensor, owners: set[str]) -> None:
         norm.momentum = 1.0
     try:
         with random_states(), torch.no_grad():
-            module(moved)
+            forward(module, moved)
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.eval()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from striate.borrow import borrowed
+from striate.borrow import borrowed, forward
 from striate.diagnostics.soundness import logits_of, require_images, require_parameters
 from striate.errors import UsageError
 from striate.findings import Finding, Table
@@ -47,7 +47,7 @@ def check_gradients(
             raise UsageError("the module has no parameter that requires a gradient")
         x = inputs.double() if inputs.is_floating_point() else inputs
         y = targets.double() if targets.is_floating_point() else targets
-        value = loss(logits_of(model(x)), y)
+        value = loss(logits_of(forward(model, x)), y)
         if value.numel() != 1 or not torch.isfinite(value).all():
             raise UsageError("the loss must be one finite number; check the loss and the images")
         given = torch.autograd.grad(value, [p for _, p in learned], allow_unused=True)
@@ -69,9 +69,9 @@ def check_gradients(
                     )
                     before = parameter[place].clone()
                     parameter[place] = before + STEP
-                    up = (float(loss(logits_of(model(x)), y)) - here) / STEP
+                    up = (float(loss(logits_of(forward(model, x)), y)) - here) / STEP
                     parameter[place] = before - STEP
-                    down = (here - float(loss(logits_of(model(x)), y))) / STEP
+                    down = (here - float(loss(logits_of(forward(model, x)), y))) / STEP
                     parameter[place] = before
                     numeric, ours = (up + down) / 2, float(flat[at])
                     size = max(abs(numeric), abs(ours))

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from striate.borrow import forward
+
 # ATen operation -> the least and greatest value that it can give, None for no end on that side.
 ENDS: dict[str, tuple[float | None, float | None]] = {
     "relu": (0.0, None),
@@ -146,7 +148,7 @@ def responses(
         with torch.no_grad():
             for part in images.split(batch):
                 with listening(module, hear):
-                    module(part)
+                    forward(module, part)
     finally:
         for part, mode in modes:
             part.training = mode

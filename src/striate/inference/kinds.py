@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from striate.borrow import borrowed
+from striate.borrow import borrowed, forward
 from striate.errors import UsageError
 from striate.geometry import leaves_of
 
@@ -38,7 +38,7 @@ def takes(module: nn.Module, image: Tensor) -> bool:
     """Whether the module runs on an image (1, C, *axes)."""
     try:
         with borrowed(module, train=None), torch.no_grad():
-            module(image.clone())
+            forward(module, image)
     except Exception:  # anybody's module, anybody's error
         return False
     return True
@@ -55,8 +55,12 @@ def refuse_other_meaning(module: nn.Module, image: Tensor, dtype: torch.dtype) -
     try:
         with borrowed(module, train=None), torch.no_grad():
             own, cast = (
-                [t for t in leaves_of(module(x)) if isinstance(t, Tensor) and not t.is_complex()]
-                for x in (image.clone(), image.to(dtype, copy=True))
+                [
+                    t
+                    for t in leaves_of(forward(module, x))
+                    if isinstance(t, Tensor) and not t.is_complex()
+                ]
+                for x in (image, image.to(dtype))
             )
     except Exception:  # it does not take that kind of number, so there is but one meaning
         return

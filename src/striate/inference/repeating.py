@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from striate.borrow import borrowed
+from striate.borrow import borrowed, forward
 from striate.errors import StriateError, UsageError
 from striate.geometry import Geometry, leaves_of
 from striate.inference.apart import alike
@@ -26,7 +26,7 @@ def refuse_memory(
     try:
         with borrowed(module, train=None), torch.no_grad():
             first, second = (
-                [t.clone() for t in leaves_of(module(image.clone())) if isinstance(t, Tensor)]
+                [t.clone() for t in leaves_of(forward(module, image)) if isinstance(t, Tensor)]
                 for _ in range(2)
             )
     except Exception:  # anybody's module: what it says itself is said where its result is needed

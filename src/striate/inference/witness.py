@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from striate.borrow import borrowed
+from striate.borrow import borrowed, forward
 from striate.errors import ExactnessError, StriateError
 from striate.geometry import Geometry, leaves_of
 
@@ -60,12 +60,10 @@ def plainly(module: nn.Module, image: Tensor, shaken: float = 0.0) -> Any:
     """What the untouched module gives for an image (1, C, *axes), each pixel changed by a share drawn up to `shaken`."""
     generator = torch.Generator().manual_seed(next(_draws))  # the user's own random state stays
     share = (torch.rand(image.shape, generator=generator, dtype=torch.float64) * 2 - 1) * shaken
-    image = (image.double() * (1 + share.to(image.device))).to(
-        image.dtype
-    )  # a copy: it may be written into
+    image = (image.double() * (1 + share.to(image.device))).to(image.dtype)
     with borrowed(module, train=None), torch.no_grad():
         try:
-            return module(image)
+            return forward(module, image)
         except StriateError:
             raise
         except Exception as error:  # the module is anybody's, and so is what it raises

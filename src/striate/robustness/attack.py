@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from striate.borrow import forward
+
 Norm = Literal["linf", "l2"]
 BATCH = 256
 
@@ -46,7 +48,7 @@ def pgd(
         for i in range(steps + 1):
             at = (x + delta).requires_grad_(True)
             with torch.enable_grad():
-                loss = F.cross_entropy(model(at), y, reduction="none")
+                loss = F.cross_entropy(forward(model, at), y, reduction="none")
                 if i < steps:
                     (g,) = torch.autograd.grad(loss.sum(), at)
             value = loss.detach()
@@ -79,7 +81,7 @@ def noise(
 def _gradient(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     at = x.clone().requires_grad_(True)
     with torch.enable_grad():
-        loss = F.cross_entropy(model(at), y, reduction="sum")
+        loss = F.cross_entropy(forward(model, at), y, reduction="sum")
         return torch.autograd.grad(loss, at)[0]
 
 

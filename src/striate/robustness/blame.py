@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from striate.borrow import forward
 from striate.findings import Table
 from striate.robustness.exam import Exam
 from striate.robustness.intervals import paired, percent, points
@@ -196,9 +197,9 @@ def margin_taken(
         handle = module.register_forward_hook(hook)
         try:
             with torch.no_grad():
-                model(b)
+                forward(model, b)
             with torch.enable_grad():
-                logits = model(a)
+                logits = forward(model, a)
                 rival = logits.scatter(1, y[:, None], float("-inf")).amax(1)
                 margin = logits.gather(1, y[:, None])[:, 0] - rival
                 (gradient,) = torch.autograd.grad(margin.sum(), kept[1])

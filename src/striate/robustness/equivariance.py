@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from striate.borrow import borrowed
+from striate.borrow import borrowed, forward
 from striate.findings import Table
 from striate.robustness.exam import Exam
 from striate.robustness.transforms import shifted
@@ -40,7 +40,7 @@ def layer_shifts(model: nn.Module, images: Tensor) -> list[LayerShift]:
     modules = {n: m for n, m in model.named_modules() if n and not list(m.children())}
     with torch.inference_mode():
         with heard(modules) as base:
-            model(images)
+            forward(model, images)
         width = images.shape[-1]
         found: list[LayerShift] = []
         moved: dict[int, dict[str, tuple[Tensor, Tensor]]] = {}
@@ -51,7 +51,7 @@ def layer_shifts(model: nn.Module, images: Tensor) -> list[LayerShift]:
             for s in {1, stride}:
                 if s not in moved:
                     with heard(modules) as here:
-                        model(shifted(images, 0, s))
+                        forward(model, shifted(images, 0, s))
                     moved[s] = here
             if name not in moved[stride] or name not in moved[1]:
                 continue
@@ -89,7 +89,7 @@ def aliasing(module: nn.Module, given: Tensor) -> float | None:
         return None
     with borrowed(module, train=None), torch.no_grad():
         module.stride = 1 if isinstance(stride, int) else (1, 1)  # type: ignore[assignment]
-        out = module(given).float()
+        out = forward(module, given).float()
     out = out - out.mean((-2, -1), keepdim=True)
     energy = torch.fft.fft2(out).abs() ** 2
     rows = torch.fft.fftfreq(out.shape[-2]).abs() > 0.5 / pair[0]

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from striate.borrow import forward
 from striate.errors import DataError, UsageError
 from striate.findings import Finding
 from striate.robustness.intervals import percent, wilson
@@ -80,9 +81,9 @@ class Exam:
             for part in images.split(BATCH):
                 if recorder is not None:
                     with recorder.listening():
-                        found.append(self.model(part).float())
+                        found.append(forward(self.model, part).float())
                 else:
-                    found.append(self.model(part).float())
+                    found.append(forward(self.model, part).float())
         logits = torch.cat(found).clone()
         if logits.dim() != 2 or logits.shape[1] != len(self.classes):
             raise DataError(

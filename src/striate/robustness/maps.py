@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from striate.borrow import forward
 from striate.errors import DataError, UsageError
 
 IGNORE = 255  # the label of pixels that do not count
@@ -57,7 +58,9 @@ class MapExam:
         """What the network says of each pixel, (N, K, H, W) float32. Raises DataError where a number is not finite."""
         batch = max(1, PIXELS // (images.shape[-1] * images.shape[-2]))
         with torch.inference_mode():
-            found = torch.cat([self.model(part).float() for part in images.split(batch)]).clone()
+            found = torch.cat(
+                [forward(self.model, part).float() for part in images.split(batch)]
+            ).clone()
         if found.dim() != 4 or found.shape[1] != len(self.classes):
             raise DataError(
                 f"a probe needs logits (N, {len(self.classes)}, H, W); the network gives {tuple(found.shape)}"

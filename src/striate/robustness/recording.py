@@ -55,7 +55,8 @@ class Recorder:
     def _keep(self, name: str):  # type: ignore[no-untyped-def]
         def hook(module: nn.Module, given: object, out: Tensor) -> None:
             if isinstance(out, Tensor) and out.dim() in (2, 4):
-                value = out.mean((2, 3)) if out.dim() == 4 else out
+                # A copy: an activation in place behind the layer must not change what is kept.
+                value = out.mean((2, 3)) if out.dim() == 4 else out.clone()
                 if name not in self.order:
                     self.order.append(name)
                 self._parts.setdefault(name, []).append(value)

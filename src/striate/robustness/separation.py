@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from striate.borrow import forward
+
 BATCH = 256
 
 
@@ -58,7 +60,7 @@ def features_of(model: nn.Module, images: Tensor) -> Tensor:
     try:
         with torch.inference_mode():
             for part in images.split(BATCH):
-                model(part)
+                forward(model, part)
     finally:
         handle.remove()
     return torch.cat(kept)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from striate.borrow import forward
 from striate.data import Source
 from striate.data.masks import IGNORE, MaskSource
 from striate.diagnostics import (
@@ -251,5 +252,8 @@ def probabilities(model: nn.Module, x: Tensor, temperature: float) -> Tensor:
     """Softmax of the network's outputs over chunks of the images: (N, C)."""
     with torch.inference_mode():
         return torch.cat(
-            [(logits_of(model(c)).float() / temperature).softmax(1) for c in x.split(CHUNK)]
+            [
+                (logits_of(forward(model, c)).float() / temperature).softmax(1)
+                for c in x.split(CHUNK)
+            ]
         )

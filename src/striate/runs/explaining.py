@@ -14,6 +14,7 @@ import torch
 from striate.attribution import Explanation, Settings, Target, explain, find_method, strip
 from striate.attribution.explanation import CLEAR, LEVEL, Progress
 from striate.attribution.layers import find_layer, geometry_of
+from striate.borrow import forward
 from striate.data import Split
 from striate.errors import DataError, UsageError
 from striate.findings import Cell, Figure, Finding, Table
@@ -84,7 +85,7 @@ def placed(
     if at is None:
         return index, None
     with torch.inference_mode():
-        output = subject.pixels(image[None])
+        output = forward(subject.pixels, image[None])
     if not isinstance(output, torch.Tensor) or output.dim() != 4:
         raise UsageError(
             f"--at is a place on the map of a network that labels pixels; {subject.name} gives one answer an image"

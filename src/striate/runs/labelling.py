@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from striate.borrow import forward
 from striate.data import Preparation
 from striate.inference.tiled import tiled
 from striate.training.loop import logits_of
@@ -38,9 +39,11 @@ def label(
             x = preparation.normalise(image[None].to(device))
             x = x.contiguous(memory_format=torch.channels_last)
             with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-                logits = logits_of(network(x))[0].float()
+                logits = logits_of(forward(network, x))[0].float()
                 if flip:
-                    logits = (logits + logits_of(network(x.flip(-1)))[0].flip(-1).float()) / 2
+                    logits = (
+                        logits + logits_of(forward(network, x.flip(-1)))[0].flip(-1).float()
+                    ) / 2
     finally:
         network.train(was_training)
     return logits.cpu()

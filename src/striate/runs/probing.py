@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from striate.borrow import forward
 from striate.data import Source
 from striate.errors import StriateError, UsageError
 from striate.findings import Finding
@@ -214,7 +215,9 @@ class Mirrored(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, K) of images (N, C, H, W)."""
-        return torch.stack([self.model(images), self.model(images.flip(-1))]).mean(0)
+        return torch.stack(
+            [forward(self.model, images), forward(self.model, images.flip(-1))]
+        ).mean(0)
 
 
 def trained(target: str | Path | Run) -> Subject:

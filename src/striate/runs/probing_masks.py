@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from striate.borrow import forward
 from striate.data.masks import IGNORE, MaskSource, open_masks
 from striate.data.masks.source import MaskSplit
 from striate.errors import DataError, RunError, StriateError, UsageError
@@ -42,7 +43,7 @@ class Maps(nn.Module):
 
     def forward(self, images: Tensor) -> Any:
         """Logits (N, K, H, W) of images (N, C, H, W)."""
-        return logits_of(self.pixels(images))
+        return logits_of(forward(self.pixels, images))
 
 
 def probe_mask_run(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from striate.borrow import forward
 from striate.data.masks import MaskSource
 from striate.data.masks.source import MaskSplit
 from striate.errors import GeometryError
@@ -63,7 +64,7 @@ def influence(run: Run, split: MaskSplit) -> tuple[np.ndarray, np.ndarray, tuple
         at = row - top, col - left
         x = run.preparation.normalise(torch.from_numpy(image)[None]).requires_grad_(True)
         with torch.enable_grad():
-            logit = logits_of(model(x))[0, :, at[0], at[1]].max()
+            logit = logits_of(forward(model, x))[0, :, at[0], at[1]].max()
             (gradient,) = torch.autograd.grad(logit, x)
         strength = gradient[0].abs().sum(0).double().numpy()
         height, width = strength.shape

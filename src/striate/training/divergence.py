@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from striate.borrow import forward
 from striate.errors import TrainingError
 
 
@@ -49,7 +50,7 @@ def first_non_finite_layer(model: nn.Module, x: torch.Tensor) -> str | None:
     leaves = [(n, m) for n, m in model.named_modules() if not list(m.children())]
     handles = [m.register_forward_hook(look(n)) for n, m in leaves]
     try:
-        model(x)
+        forward(model, x)
     finally:
         for handle in handles:
             handle.remove()

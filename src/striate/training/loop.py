@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from striate.borrow import forward
 from striate.training.averaging import WeightAverage
 from striate.training.divergence import explain_divergence
 from striate.training.machine import micro_batch
@@ -226,7 +227,7 @@ def gradient(
     for part, wanted in zip(x.split(size), target.split(size), strict=True):
         part = part.contiguous(memory_format=torch.channels_last)
         with torch.autocast(t.device.type, t.dtype, enabled=t.dtype != torch.float32):
-            logits = logits_of(t.model(part))
+            logits = logits_of(forward(t.model, part))
         loss, right = t.objective(logits.float(), wanted)
         (loss * (len(part) / len(x))).backward()
         losses.append(loss.detach() * (len(part) / len(x)))
@@ -253,9 +254,9 @@ def predict_logits(
             for part in x.split(size):
                 part = part.contiguous(memory_format=torch.channels_last)
                 with torch.autocast(x.device.type, dtype, enabled=dtype != torch.float32):
-                    logits = logits_of(model(part)).float()
+                    logits = logits_of(forward(model, part)).float()
                     if flip:
-                        logits = (logits + logits_of(model(part.flip(-1))).float()) / 2
+                        logits = (logits + logits_of(forward(model, part.flip(-1))).float()) / 2
                 rows.append(logits.cpu())
     finally:
         model.train(was_training)

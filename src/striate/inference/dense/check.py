@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from striate.borrow import forward
 from striate.errors import UsageError
 from striate.geometry import Geometry
 from striate.inference import witness
@@ -21,12 +22,9 @@ RARELY = 16  # patches of an image for one more that is checked
 Double = Callable[[nn.Module, Tensor], Tensor]
 
 
-def scores_of(module: nn.Module, patches: Tensor, writes: bool = False) -> Tensor:
-    """(N, classes), whatever dimensions of one entry the module leaves or drops.
-
-    writes: the module writes into its input, so each run gets a copy: patches may be run again, together and alone.
-    """
-    return the_scores(module(patches.clone() if writes else patches), len(patches))
+def scores_of(module: nn.Module, patches: Tensor, writes: bool = True) -> Tensor:
+    """(N, classes), whatever dimensions of one entry the module leaves or drops. writes: as in `borrow.forward`."""
+    return the_scores(forward(module, patches, writes=writes), len(patches))
 
 
 def the_scores(output: object, count: int) -> Tensor:

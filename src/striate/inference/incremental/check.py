@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from striate.borrow import forward
 from striate.geometry import Geometry
 from striate.inference import witness
 from striate.inference.incremental.target import Target, score_of_one
@@ -71,7 +72,7 @@ class Check:
                 got = self.double(self.module, self.image, boxes[chosen], mine, target)
                 image = self.image.double()
                 images = [image, *(changed(image, boxes[c], m) for c, m in zip(chosen, mine, strict=True))]  # fmt: skip
-                outputs = [self.module(one.clone()) for one in images]
+                outputs = [forward(self.module, one) for one in images]
                 read = score_of_one(target, outputs[0])
                 return [
                     Sample("", torch.tensor(g, dtype=torch.float64), read(out)[0])

@@ -14,7 +14,7 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from striate.borrow import borrowed
+from striate.borrow import borrowed, forward
 from striate.errors import StriateError
 from striate.geometry import Box, leaves_of, trace
 from striate.geometry.layout import dim_of_axis
@@ -153,7 +153,7 @@ class Check:
         """The module's own results, None where it refuses this image."""
         try:
             with borrowed(self.module, train=None), torch.no_grad():
-                result = self.module(x.clone() if self.network.geometry.writes_input else x)
+                result = forward(self.module, x, writes=self.network.geometry.writes_input)
         except Exception:  # a network made for one size says so in any way
             return None
         return [t if isinstance(t, Tensor) else None for t in leaves_of(result)]
