@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from striate.errors import UsageError
+from striate.models.reparametrised import left_by_quantisation, plain
 from striate.models.stored import NESTED, Stored
 
 # what torch.compile, FSDP and activation checkpointing put into the middle of names
@@ -71,42 +72,125 @@ def match(stored: Stored, wanted: Mapping[str, Tensor]) -> Match:
 
     Raises UsageError where two sets fit as well and no usual name decides, or where the tensors are flattened shards.
     """
-    choices = [
-        c for where, tensors in stored.sets.items() for c in _choices(where, tensors, wanted)
-    ]
+    notes: list[str] = []
+    sets = {}
+    for where, tensors in stored.sets.items():
+        whole = plain(tensors, wanted, stored.path)
+        sets[where] = {n: t for n, t in whole.items() if not _is_leftover(n, whole, wanted)}
+        left = [n for n in whole if n not in sets[where]]
+        if left and sets[where]:
+            notes.append(f"left out, no weights of the network: {_listed(left)}")
+        sets[where] = sets[where] or whole
+    choices = [c for where, tensors in sets.items() for c in _choices(where, tensors, wanted)]
     most = max(c.score for c in choices)
     best = sorted((c for c in choices if c.score == most), key=lambda c: c.rank)
     taken, others = best[0], [c for c in best[1:] if not _same(c.tensors, best[0].tensors)]
     if 2 * most < sum(
         not n.endswith(COUNTERS) for n in wanted
     ):  # another network: show the largest set as it is
-        largest = max(stored.sets, key=lambda where: len(stored.sets[where]))
-        _refuse_flat(stored, stored.sets[largest])
-        return Match(_cleaned(stored.sets[largest], set(wanted)), ())
+        largest = max(sets, key=lambda where: len(sets[where]))
+        _refuse_flat(stored, sets[largest])
+        return Match(_cleaned(sets[largest], set(wanted)), ())
     if others and others[0].rank == taken.rank:
         names = " and ".join(f"`{c.name}`" for c in (taken, others[0]))
         raise UsageError(
-            f"{stored.path.name} holds several networks that fit as well: {names}; save the one that you mean by itself"
+            f"{stored.path.name} holds several networks that fit as well: {names}; save the one that you mean by itself: "
+            f"{_alone(stored, taken)}"
         )
-    notes = []
+    # a prefix inside another is a part of that network, such as `ema_model.layer1.0`, not a network beside it
     beside = [*others, *(c for c in choices if c.kind and c.score and c.score < most)]
+    beside = [
+        c for c in beside
+        if not any(c.where == o.where and c.prefix != o.prefix and c.prefix.startswith(o.prefix) and c.score < o.score
+                   for o in choices)
+    ]  # fmt: skip
     if taken.name and (others or beside):
         what = f", {taken.kind}," if taken.kind else ""
         rest = ", ".join(dict.fromkeys(f"`{c.name}`" for c in beside))
         notes.append(f"`{taken.name}`{what} is taken, and {rest} left out")
-    if taken.prefix:
-        outside = [
-            name
-            for name in _cleaned(stored.sets[taken.where], set(wanted))
-            if not name.startswith(taken.prefix) and not name.endswith(COUNTERS)
-        ]
-        known = [c.prefix for c in beside if c.where == taken.where and c.prefix]
-        outside = [n for n in outside if not any(n.startswith(p) for p in known)]
-        if outside:
-            more = f" and {len(outside) - 3} more" if len(outside) > 3 else ""
-            notes.append(f"left out beside `{taken.prefix}`: {', '.join(outside[:3])}{more}")
     kept = {n: t for n, t in taken.tensors.items() if n in wanted or not n.endswith(COUNTERS)}
+    if taken.prefix:
+        outside = {
+            name: tensor
+            for name, tensor in _cleaned(sets[taken.where], set(wanted)).items()
+            if not name.startswith(taken.prefix) and not name.endswith(COUNTERS)
+        }
+        known = [c.prefix for c in beside if c.where == taken.where and c.prefix]
+        outside = {n: t for n, t in outside.items() if not any(n.startswith(p) for p in known)}
+        if found := _head_beside(kept, outside, wanted):
+            kept |= {name: outside.pop(there) for name, there in found.items()}
+            both = ", ".join(f"{there} is taken as {name}" for name, there in found.items())
+            notes.append(f"beside `{taken.prefix}`, {both}")
+        if outside:
+            notes.append(f"left out beside `{taken.prefix}`: {_listed(list(outside))}")
     return Match(kept, tuple(notes))
+
+
+def _head_beside(
+    kept: Mapping[str, Tensor], outside: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
+) -> dict[str, str]:
+    """Where the one layer that a backbone misses stands beside it: the network's name and the file's.
+
+    A trainer that keeps backbone and head apart writes `backbone.*` and `head.fc.weight`. The layer is found by the end
+    of its name, whatever its classes, or else as the only one with all its shapes.
+    """
+    missing = [n for n in wanted if n not in kept and not n.endswith(COUNTERS)]
+    parents = {n.rpartition(".")[0] for n in missing}
+    if len(parents) != 1 or not any(wanted[n].dim() > 1 for n in missing):
+        return {}
+    (parent,) = parents
+    leaves = [n.rpartition(".")[2] for n in missing]
+    places = dict.fromkeys(n.rpartition(".")[0] for n in outside)
+    whole = [
+        p for p in places
+        if any(n.rpartition(".")[0] == p and t.dim() > 1 for n, t in outside.items())
+        and all(f"{p}.{leaf}" not in outside or outside[f"{p}.{leaf}"].dim() == wanted[n].dim()
+                for n, leaf in zip(missing, leaves, strict=True))
+    ]  # fmt: skip
+    by_name = [p for p in whole if p == parent or p.endswith(f".{parent}")]
+    by_shape = [
+        p for p in whole
+        if all(f"{p}.{leaf}" in outside and outside[f"{p}.{leaf}"].shape == wanted[n].shape
+               for n, leaf in zip(missing, leaves, strict=True))
+    ]  # fmt: skip
+    for found in (by_name, by_shape):
+        if len(found) == 1:
+            pairs = zip(missing, leaves, strict=True)
+            return {n: f"{found[0]}.{leaf}" for n, leaf in pairs if f"{found[0]}.{leaf}" in outside}
+        if found:
+            return {}
+    return {}
+
+
+def _is_leftover(name: str, tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> bool:
+    """Observers of quantisation, and the second copy that mmcv's averaging hook keeps as buffers with flattened names."""
+    if name in wanted:
+        return False
+    if left_by_quantisation(name):
+        return True
+    flat = name.rpartition(".")[2]
+    return flat.startswith("ema_") and any(
+        flat[4:] == other.replace(".", "_") for other in tensors if "." in other
+    )
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{', '.join(names[:3])}{more}"
+
+
+def _alone(stored: Stored, taken: Choice) -> str:
+    """The command that saves one of several networks by itself, under its file's own names."""
+    path = stored.path
+    if path.suffix == ".safetensors":
+        load, save = "from safetensors.torch import load_file", f"load_file({path.name!r})"
+    else:
+        keys = "".join(f"[{key!r}]" for key in taken.where.split(".") if key)
+        load, save = "", f"torch.load({path.name!r}, weights_only=True, map_location='cpu'){keys}"
+    names = [n for n in stored.sets[taken.where] if taken.prefix in n]
+    start = names[0][: names[0].index(taken.prefix) + len(taken.prefix)] if names and taken.prefix else ""  # fmt: skip
+    kept = f"{{n[{len(start)}:]: t for n, t in {save}.items() if n.startswith({start!r})}}"
+    return f'python -c "import torch; {load + "; " if load else ""}torch.save({kept}, {path.stem + "-one.pt"!r})"'
 
 
 def _choices(

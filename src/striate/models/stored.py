@@ -68,6 +68,13 @@ def read_stored(path: str | Path) -> Stored:
             raise UsageError(
                 f"{path} holds a {type(stored).__name__}, not named tensors; save network.state_dict()"
             )
+        if (at := _arrays(stored)) is not None:
+            keys = f"torch.load({path.name!r}, weights_only=False){at}.items()"
+            command = f"torch.save({{n: torch.as_tensor(a) for n, a in {keys}}}, {path.stem + '-weights.pt'!r})"
+            raise UsageError(
+                f"{path} holds NumPy arrays, not tensors; if you trust the file, write them as tensors: python -c "
+                f'"import torch; {command}"'
+            )
         raise UsageError(f"{path} holds no named tensors; save network.state_dict()")
     for where, tensors in sets.items():
         odd = next((n for n, t in tensors.items() if type(t) not in (Tensor, nn.Parameter)), None)
@@ -150,6 +157,18 @@ def _whole(stored: object, at: str = "", depth: int = 0) -> tuple[str, str] | No
             if (found := _whole(value, f"{at}[{key!r}]", depth + 1)) is not None:
                 return found
     return None
+
+
+def _arrays(stored: object, at: str = "", depth: int = 0) -> str | None:
+    """Where named NumPy arrays stand in `stored`, as Python writes it; None where there are none."""
+    if not isinstance(stored, Mapping) or depth > DEPTH:
+        return None
+    if any(
+        isinstance(v, Shell) and v.name.endswith("multiarray._reconstruct") for v in stored.values()
+    ):
+        return at
+    inner = (_arrays(v, f"{at}[{k!r}]", depth + 1) for k, v in stored.items())
+    return next((found for found in inner if found is not None), None)
 
 
 def advice_of(path: Path) -> str:

@@ -48,6 +48,7 @@ def load_weights(module: nn.Module, path: str | Path, *, skip_head: bool = False
     skipped: list[str] = []
     if skip_head:
         classes = ""
+        notes += _fill_biases(module, given, wanted, path)
         for name in sorted(_head_names(module)):
             if name not in given or given[name].shape != wanted[name].shape:
                 if name in given and not classes:
@@ -63,6 +64,21 @@ def load_weights(module: nn.Module, path: str | Path, *, skip_head: bool = False
     module.load_state_dict(given, strict=False)
     start_head(module, skipped)
     return Loaded(path, tuple(n for n in wanted if n in given), tuple(skipped), tuple(notes))
+
+
+def _fill_biases(
+    module: nn.Module, given: dict[str, Tensor], wanted: Mapping[str, Tensor], path: Path
+) -> list[str]:
+    """A bias of 0 for a head whose weight the file holds without one: what a layer without a bias computes."""
+    notes = []
+    for name in sorted(_head_names(module)):
+        weight = f"{name.removesuffix('bias')}weight"
+        if not name.endswith("bias") or name in given or weight not in given:
+            continue
+        if given[weight].shape == wanted[weight].shape:
+            given[name] = torch.zeros(wanted[name].shape)
+            notes.append(f"{path.name} has no {name}: it is 0")
+    return notes
 
 
 def _check_fit(
@@ -92,6 +108,8 @@ def _check_fit(
             "these weights are stored channels last, as TensorFlow, Keras and Flax do: permute convolutions by "
             "(3, 2, 0, 1) and transpose linear layers before they are saved"
         )
+    elif missing and unexpected and not shapes and _is_folded(missing, unexpected, wanted):
+        advice = "its batch norms were folded into the convolutions, as for deployment: take the weights from before that"
     elif shapes and set(shapes) <= _head_names(module) and not missing and not unexpected:
         advice = "the head was trained on other classes: use skip_head=True"
     else:
@@ -100,6 +118,14 @@ def _check_fit(
     near = ", ".join(f"{n} is perhaps {close}" for n, close in nearest if close)
     raise UsageError(
         f"{path.name} does not fit the network: {'; '.join(problems)}{'. Near: ' if near else ''}{near}. To do: {advice}"
+    )
+
+
+def _is_folded(missing: list[str], unexpected: list[str], wanted: Mapping[str, Tensor]) -> bool:
+    """Whether all norms are missing, and what is left over are biases of convolutions."""
+    norms = {n.removesuffix("running_var") for n in wanted if n.endswith(".running_var")}
+    return all(n.rpartition(".")[0] + "." in norms for n in missing) and all(
+        n.endswith(".bias") and f"{n.removesuffix('bias')}weight" in wanted for n in unexpected
     )
 
 
@@ -112,6 +138,10 @@ def _check_values(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor], pat
             raise UsageError(
                 f"{path.name} holds {name} without values (on the meta device); save it from a device"
             )
+        if _is_counter(
+            name
+        ):  # averaged with the weights by some trainers, so that it is no whole number
+            continue
         if tensor.is_quantized or wanted[name].is_floating_point() != tensor.is_floating_point():
             raise UsageError(
                 f"{path.name} holds {name} as {str(tensor.dtype).removeprefix('torch.')}, quantised weights, and the "
