@@ -13,7 +13,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "striate"
 
 BASE = {"errors"}
 FOUND = {"errors", "findings", "figures", "borrow"}
-ANALYSIS = FOUND | {"geometry", "inference"}
+ANALYSIS = FOUND | {"geometry", "inference", "statistics", "wording"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "borrow": BASE,
@@ -21,6 +21,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "figures": {"findings"},
     "memory": set(),
     "kernels": set(),
+    "wording": set(),
+    "pictures": FOUND,
     "images": BASE,
     "ops": BASE,
     "nn": BASE,
@@ -28,8 +30,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "models": {"errors", "borrow", "nn"},
     "inference": {"errors", "borrow", "geometry", "images", "memory"},
     "data": FOUND | {"images"},
-    "training": {"errors", "borrow", "data", "memory"},
-    "evaluation": FOUND,
+    "statistics": FOUND | {"wording"},
+    "training": {"errors", "borrow", "data", "findings", "memory"},
+    "tasks": ANALYSIS | {"data", "memory", "models", "pictures", "training"},
     "runs": ANALYSIS
     | {
         "attribution",
@@ -40,7 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "models",
         "data",
         "training",
-        "evaluation",
+        "tasks",
         "report",
     },
     "attribution": ANALYSIS,
@@ -56,6 +59,8 @@ NO_TORCH = {"errors", "findings", "figures", "report"}
 
 
 def room(path: Path) -> str:
+    if path.is_relative_to(SOURCE / "lectures" / "experiments"):
+        return "experiments"
     return path.relative_to(SOURCE).parts[0].removesuffix(".py")
 
 

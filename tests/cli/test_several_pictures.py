@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from striate.cli.predicting import say_left_out
-from striate.runs.files import find_files
+from striate.data.files import find_files
 
 
 def test_pages_and_pictures_after_the_first_are_named(

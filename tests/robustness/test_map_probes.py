@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from striate.errors import DataError, UsageError
-from striate.evaluation.masks import scores
 from striate.robustness.map_comparison import compare_maps
 from striate.robustness.map_probes import (
     MAP_PROBES,
@@ -24,6 +23,7 @@ from striate.robustness.map_probes import (
 from striate.robustness.map_shift import map_shift, offsets
 from striate.robustness.maps import IGNORE, MapExam, maps_at_chance, mean_iou
 from striate.robustness.probes import PROBES
+from striate.tasks.segment import metrics as scores
 
 
 class Threshold(nn.Module):

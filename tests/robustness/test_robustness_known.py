@@ -10,9 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from striate.errors import DataError, UsageError
-from striate.evaluation.reliability import calibration_error
-from striate.evaluation.scores import Scores
-from striate.evaluation.temperature import fit_temperature
 from striate.findings import Finding
 from striate.robustness import (
     CORRUPTIONS,
@@ -35,13 +32,16 @@ from striate.robustness.attacking import attack
 from striate.robustness.calibration import expected_error, fitted_temperature
 from striate.robustness.domain import domain
 from striate.robustness.equivariance import layer_shifts
-from striate.robustness.intervals import paired, wilson
 from striate.robustness.invariance import Step, advice, flip, shift
 from striate.robustness.separation import auroc
 from striate.robustness.shortcuts import shortcuts
 from striate.robustness.spectrum import basis, spectrum
 from striate.robustness.sticker import find_sticker, stuck
 from striate.robustness.transforms import rotated, scaled, shifted
+from striate.statistics.calibration import calibration_error
+from striate.statistics.intervals import paired, wilson
+from striate.statistics.scores import Scores
+from striate.statistics.temperature import fit_temperature
 
 
 class Brightest(nn.Module):

@@ -11,7 +11,7 @@ import torch
 
 from striate import train
 from striate.errors import DataError, RunError, StriateError, UsageError
-from striate.runs.crossing import folds_of, out_of_fold
+from striate.runs.cross_validation import folds_of, out_of_fold
 from striate.runs.diagnosing import NAMES, begun, diagnose_run
 from striate.runs.images import source_of
 from striate.runs.run import Run

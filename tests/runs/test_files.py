@@ -10,9 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
+from striate.data.files import find_files
+from striate.data.output_names import output_names
 from striate.errors import UsageError
-from striate.runs.files import find_files
-from striate.runs.output_names import output_names
 
 
 def put(root: Path, *names: str) -> None:

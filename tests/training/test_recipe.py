@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from striate.errors import UsageError
+from striate.tasks.classify.defaults import Facts, choose, choose_model
 from striate.training import Recipe, parse_seconds
-from striate.training.choose import Facts, choose, choose_model
 
 
 @pytest.mark.parametrize(

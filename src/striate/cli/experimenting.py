@@ -11,9 +11,14 @@ from rich.progress import Progress
 from striate import __version__
 from striate.cli.console import err, out, print_csv
 from striate.errors import UsageError
-from striate.experiments import EXPERIMENTS, experiment_folder, run_experiment, write_experiment
-from striate.experiments.setting import Setting
 from striate.findings import Finding, Table
+from striate.lectures.experiments import (
+    EXPERIMENTS,
+    experiment_folder,
+    run_experiment,
+    write_experiment,
+)
+from striate.lectures.experiments.setting import Setting
 from striate.report.terminal import terminal
 from striate.training.recipe import parse_seconds
 

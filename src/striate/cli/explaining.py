@@ -12,9 +12,9 @@ from rich.progress import Progress
 from striate.attribution import arrays, finding, one_map, picture
 from striate.cli.console import err, print_csv, print_finding
 from striate.cli.predicting import say_left_out
+from striate.data.files import find_files, holds, stays
 from striate.errors import StriateError, UsageError
 from striate.runs.explaining import Explained, explain_files
-from striate.runs.files import find_files, holds, stays
 from striate.runs.subject import open_subject
 
 SUFFIXES = (".png", ".npz", ".safetensors")

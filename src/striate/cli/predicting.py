@@ -14,10 +14,10 @@ from rich.progress import Progress
 from rich.table import Table
 
 from striate.cli.console import err, out, print_csv
+from striate.data.files import Found, find_files
 from striate.errors import DataError, UsageError
 from striate.images import pages_of, quiet
 from striate.runs import Prediction, Run, load, predict
-from striate.runs.files import Found, find_files
 from striate.runs.mask_predicting import predict_masks
 
 AT_ONCE = 200  # rows of one table; longer lists are several, so that the first appears early

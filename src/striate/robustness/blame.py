@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from striate.borrow import forward
 from striate.findings import Table
 from striate.robustness.exam import Exam
-from striate.robustness.intervals import paired, percent, points
+from striate.statistics.intervals import paired, percent, points
 
 CHANNELS = 10
 DRAWS = 8  # random sets of as many channels

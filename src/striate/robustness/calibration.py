@@ -13,7 +13,7 @@ from striate.figures import BLUE, GRID, VERMILLION, new_figure, render, style
 from striate.findings import Figure, Finding, Table
 from striate.robustness.chart import as_percent
 from striate.robustness.exam import Exam
-from striate.robustness.intervals import percent
+from striate.statistics.intervals import percent
 
 BINS = 15
 SLIGHT = 0.01  # a calibration error that no decision depends on

@@ -14,9 +14,9 @@ from striate.findings import Figure, Finding, Table
 from striate.robustness.attack import pgd
 from striate.robustness.corruptions import CORRUPTIONS, corrupted
 from striate.robustness.exam import Exam
-from striate.robustness.intervals import paired, percent, points
 from striate.robustness.spectrum import modulation
 from striate.robustness.transforms import rotated, scaled, shifted
+from striate.statistics.intervals import paired, percent, points
 
 ATTACKED = 256
 Change = Callable[[Exam], Tensor]

@@ -12,7 +12,7 @@ from striate.findings import Figure, Finding, Table
 from striate.robustness.chart import gallery
 from striate.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupted
 from striate.robustness.exam import Exam
-from striate.robustness.intervals import paired, percent, points
+from striate.statistics.intervals import paired, percent, points
 
 ADVICE = {
     "noise": "Train with noise added to the images, or denoise them first.",

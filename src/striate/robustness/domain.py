@@ -16,7 +16,6 @@ from striate.figures import BLUE, VERMILLION, new_figure, render, style
 from striate.findings import Figure, Finding, Table
 from striate.robustness.chart import as_percent
 from striate.robustness.exam import Exam
-from striate.robustness.intervals import percent, wilson
 from striate.robustness.lines import KINDS, lines
 from striate.robustness.separation import (
     auroc,
@@ -26,6 +25,7 @@ from striate.robustness.separation import (
     maximum_softmax,
     nearest,
 )  # fmt: skip
+from striate.statistics.intervals import percent, wilson
 
 MOST = 1000
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from striate.borrow import forward
 from striate.errors import DataError, UsageError
 from striate.findings import Finding
-from striate.robustness.intervals import percent, wilson
 from striate.robustness.recording import Recorder
+from striate.statistics.intervals import percent, wilson
 
 BATCH = 256
 

@@ -15,8 +15,8 @@ from striate.robustness.chart import bars, curves
 from striate.robustness.curves import class_scores
 from striate.robustness.equivariance import layer_tables
 from striate.robustness.exam import Exam
-from striate.robustness.intervals import paired, percent, points, wilson
 from striate.robustness.transforms import rotated, scaled, shifted
+from striate.statistics.intervals import paired, percent, points, wilson
 
 SHIFTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 ANGLES = (5.0, 10.0, 15.0, 30.0, 45.0, 90.0, 180.0)

@@ -11,8 +11,8 @@ from torch import Tensor
 from striate.errors import DataError
 from striate.figures import BLUE, GRID, VERMILLION, new_figure, render, style
 from striate.findings import Figure, Finding, Table
-from striate.robustness.intervals import percent
 from striate.robustness.maps import MapExam
+from striate.statistics.intervals import percent
 
 NOTABLE = 0.01  # share of pixels that change class
 

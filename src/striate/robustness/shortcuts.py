@@ -13,10 +13,10 @@ from torch import Tensor
 from striate.findings import Figure, Finding, Table
 from striate.robustness.chart import bars, gallery
 from striate.robustness.exam import Exam
-from striate.robustness.intervals import paired, percent, points, wilson
 from striate.robustness.mark_names import content_name, place_name
 from striate.robustness.marks import find_marks
 from striate.robustness.stamping import Stamped, stamp
+from striate.statistics.intervals import paired, percent, points, wilson
 
 COLOURS = {
     "black": (0, 0, 0), "white": (1, 1, 1), "grey": (0.5, 0.5, 0.5), "red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from striate.runs.listener import Listener
 from striate.runs.mask_predicting import MaskPrediction, predict_masks
 from striate.runs.predicting import Prediction, predict
 from striate.runs.run import Run, load
 from striate.runs.training import train
+from striate.training.callbacks import Listener
 
 __all__ = [
     "Listener",

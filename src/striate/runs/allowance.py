@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from striate.data.masks import MaskSource
-from striate.runs.plan import Plan
+from striate.tasks.plan import Plan
 
 FIGURES = 40  # small figures that a report costs as much as
 EXPLAINED = 0.1  # share of a budget that explanations and units may take

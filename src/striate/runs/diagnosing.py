@@ -27,18 +27,18 @@ from striate.diagnostics import (
 )
 from striate.errors import StriateError, UsageError
 from striate.findings import Finding
-from striate.runs.crossing import out_of_fold
+from striate.runs.cross_validation import out_of_fold
 from striate.runs.evaluate import report_run
 from striate.runs.images import balanced, images_of, source_of
-from striate.runs.listener import Listener
-from striate.runs.network import first_network
-from striate.runs.plan import Plan
 from striate.runs.preparing import prepare
 from striate.runs.probing_masks import cut_images, mask_source_of
 from striate.runs.run import Run
 from striate.runs.subject import open_subject
 from striate.runs.training import rate
 from striate.runs.watching import UPDATES, updates_of
+from striate.tasks.network import first_network
+from striate.tasks.plan import Plan
+from striate.training.callbacks import Listener
 from striate.training.loop import logits_of
 
 FEW, BATCH = 4, 32  # images of the gradient check and of the one batch

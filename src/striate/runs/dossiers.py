@@ -11,10 +11,10 @@ from torch import Tensor
 
 from striate.data import Source, Split, load_memory, open_source
 from striate.data.drawing import drawn
+from striate.data.files import find_files
 from striate.data.tree import grow
 from striate.errors import DataError, UsageError
 from striate.findings import Figure, Finding
-from striate.runs.files import find_files
 from striate.runs.images import balanced, images_of, source_of
 from striate.runs.run import Run
 from striate.runs.subject import Subject, open_subject

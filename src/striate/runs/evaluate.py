@@ -7,20 +7,22 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from striate import evaluation
 from striate.data import Source, Split, SplitDataset, check, describe
 from striate.data.batches import DiskImages, OrderedBatches
 from striate.errors import StriateError
-from striate.evaluation.temperature import fit_temperature
 from striate.findings import Finding
 from striate.geometry import summary, trace
 from striate.report import write_report
+from striate.runs import provenance
 from striate.runs.allowance import Allowance
 from striate.runs.dossiers import unit_findings
 from striate.runs.explaining import BUDGET as EXPLAINING
 from striate.runs.explaining import explanations
-from striate.runs.listener import Listener
 from striate.runs.run import Run
+from striate.runs.training_curves import training_curves
+from striate.statistics.temperature import fit_temperature
+from striate.tasks.classify import findings
+from striate.training.callbacks import Listener
 from striate.training.loop import predict_logits
 from striate.training.machine import choose_precision
 
@@ -53,19 +55,17 @@ def evaluate_run(
         logits = split_logits(run, split, device or torch.device("cpu"))
         probabilities = torch.softmax(logits / run.temperature, 1).numpy()
         labels, classes = split.labels, run.classes
-        headline = run.add(
-            evaluation.headline(probabilities, labels, classes, seed=run.recipe.seed)
-        )
+        headline = run.add(findings.headline(probabilities, labels, classes, seed=run.recipe.seed))
         run.info["results"] = {
             "split": "test" if len(source.test) else "val",
             "images": len(split),
             "accuracy": float((probabilities.argmax(1) == labels).mean()),
         }
-        run.add(evaluation.per_class(probabilities, labels, classes, seed=run.recipe.seed))
-        run.add(evaluation.confusion(probabilities, labels, classes))
-        run.add(evaluation.calibration(probabilities, labels, classes, seed=run.recipe.seed))
+        run.add(findings.per_class(probabilities, labels, classes, seed=run.recipe.seed))
+        run.add(findings.confusion(probabilities, labels, classes))
+        run.add(findings.calibration(probabilities, labels, classes, seed=run.recipe.seed))
         run.add(
-            evaluation.mistakes(
+            findings.mistakes(
                 probabilities,
                 labels,
                 classes,
@@ -84,7 +84,7 @@ def evaluate_run(
         else:
             explain_run(run, source, split, listener, min(EXPLAINING, 0.6 * free))
     if run.metrics:
-        run.add(evaluation.training_curves(run.metrics))
+        run.add(training_curves(run.metrics))
     shape = (1, run.preparation.channels, run.preparation.height, run.preparation.width)
     try:
         run.add(summary(trace(run.model, shape)))
@@ -96,7 +96,7 @@ def evaluate_run(
         "fingerprint": source.fingerprint,
     }
     run.add(
-        evaluation.recipe(
+        provenance.recipe(
             run.info["recipe"], run.info["versions"], facts=facts | {"decided": list(why)}
         )
     )
@@ -152,7 +152,7 @@ def seen(run: Run, split: Split) -> Finding:
     originals = [run.preparation.eight_bits(split.image(i)) for i in first]
     sizes = [image.shape[:2] for image in originals]
     squashed = run.preparation.fit == "squash"
-    return evaluation.as_seen(
+    return findings.as_seen(
         originals,
         np.stack([split.prepare(i, run.preparation) for i in first]),
         [0.0 if squashed else run.preparation.lost_fraction(*size) for size in sizes],

@@ -16,9 +16,9 @@ from striate.attribution.explanation import CLEAR, LEVEL, Progress
 from striate.attribution.layers import find_layer, geometry_of
 from striate.borrow import forward
 from striate.data import Split
+from striate.data.files import Found, Paths, find_files
 from striate.errors import DataError, UsageError
 from striate.findings import Cell, Figure, Finding, Table
-from striate.runs.files import Found, Paths, find_files
 from striate.runs.run import Run, resolve_class
 from striate.runs.subject import Subject, open_subject
 

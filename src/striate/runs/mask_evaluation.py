@@ -8,24 +8,26 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from striate import evaluation
 from striate.data.masks import IGNORE, MaskSource
 from striate.data.masks.checks import check_masks
 from striate.data.masks.description import describe_masks
 from striate.data.masks.palette import overlay
 from striate.data.masks.source import MaskSplit
 from striate.errors import StriateError
-from striate.evaluation.masks.classwise import per_class_masks
-from striate.evaluation.masks.gallery import gallery
-from striate.evaluation.masks.headline import headline_masks
-from striate.evaluation.masks.scores import MaskScores, boundary_hits, confusion_matrix
-from striate.evaluation.temperature import fit_temperature
 from striate.findings import Finding
 from striate.geometry import summary, trace
-from striate.runs.labelling import label
-from striate.runs.listener import Listener
+from striate.runs import provenance
 from striate.runs.run import Run
 from striate.runs.seeing import how_far
+from striate.runs.training_curves import training_curves
+from striate.statistics.temperature import fit_temperature
+from striate.tasks.classify import findings
+from striate.tasks.segment.findings.classwise import per_class_masks
+from striate.tasks.segment.findings.gallery import gallery
+from striate.tasks.segment.findings.headline import headline_masks
+from striate.tasks.segment.forward import label
+from striate.tasks.segment.metrics import MaskScores, boundary_hits, confusion_matrix
+from striate.training.callbacks import Listener
 from striate.training.machine import choose_precision
 
 SAMPLED = 400  # pixels an image whose probabilities are kept for calibration
@@ -78,14 +80,14 @@ def evaluate_masks(
             )
         )
         if len(labels):
-            found = evaluation.calibration(probabilities, labels, run.classes, seed=run.recipe.seed)
+            found = findings.calibration(probabilities, labels, run.classes, seed=run.recipe.seed)
             run.add(of_pixels(found))
         try:
             run.add(how_far(run, source, split))
         except StriateError as error:
             listener.say(f"no measure of how far it sees: {error}")
     if run.metrics:
-        run.add(evaluation.training_curves(run.metrics))
+        run.add(training_curves(run.metrics))
     try:
         run.add(summary(trace(run.model, (1, run.preparation.channels, *run.preparation.size))))
     except StriateError as error:
@@ -96,7 +98,7 @@ def evaluate_masks(
         "fingerprint": source.fingerprint,
     }
     run.add(
-        evaluation.recipe(
+        provenance.recipe(
             run.info["recipe"], run.info["versions"], facts=facts | {"decided": list(why)}
         )
     )

@@ -14,13 +14,13 @@ from PIL import Image
 from scipy.ndimage import find_objects
 from scipy.ndimage import label as components
 
+from striate.data.files import Found, Paths, find_files, holds, stays
 from striate.data.masks.palette import overlay, palette
+from striate.data.output_names import output_names
 from striate.errors import DataError, RunError, UsageError
-from striate.runs.files import Found, Paths, find_files, holds, stays
-from striate.runs.labelling import label
-from striate.runs.output_names import output_names
 from striate.runs.predicting import opened
 from striate.runs.run import Run
+from striate.tasks.segment.forward import label
 from striate.training.machine import choose_device, choose_precision
 
 LEAST = 4  # pixels; smaller spots are no objects

@@ -13,13 +13,13 @@ from striate.data.masks import MaskSource, is_mask_data
 from striate.errors import RunError, UsageError
 from striate.models import labels_pixels
 from striate.models import preparation as preparation_of
-from striate.runs.listener import Listener
-from striate.runs.mask_training import open_mask_data, plan_masks
-from striate.runs.plan import Plan
 from striate.runs.preparing import LEAST_IMAGES, require, require_memory
 from striate.runs.record import now, versions
 from striate.runs.run import FORMAT, Run
-from striate.training.choose import Facts, choose, choose_model
+from striate.tasks.classify.defaults import Facts, choose, choose_model
+from striate.tasks.plan import Plan
+from striate.tasks.segment.train import open_mask_data, plan_masks
+from striate.training.callbacks import Listener
 from striate.training.recipe import Recipe
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from striate.data.files import Found, Paths, find_files
 from striate.errors import DataError, UsageError
-from striate.runs.files import Found, Paths, find_files
 from striate.runs.run import Run, load
 from striate.training.loop import predict_logits
 from striate.training.machine import choose_device, choose_precision

@@ -15,11 +15,11 @@ from striate.data.masks import MaskSource
 from striate.errors import GeometryError, UsageError
 from striate.geometry import trace
 from striate.models import head, layer_groups
-from striate.runs.listener import Listener
-from striate.runs.mask_training import prepare_masks
-from striate.runs.network import build_network, first_network
-from striate.runs.plan import Job, Plan
+from striate.tasks.network import build_network, first_network
+from striate.tasks.plan import Job, Plan
+from striate.tasks.segment.train import prepare_masks
 from striate.training.averaging import WeightAverage
+from striate.training.callbacks import Listener
 from striate.training.loop import Batches, Training, fit, predict_logits
 from striate.training.machine import available_memory, choose_precision
 from striate.training.objectives import Classes, Objective

@@ -9,9 +9,9 @@ import torch
 
 from striate.data import Source, load_memory, open_source
 from striate.data.drawing import drawn
+from striate.data.files import find_files
 from striate.errors import DataError, RunError, StriateError, UsageError
 from striate.robustness import Domain
-from striate.runs.files import find_files
 from striate.runs.images import images_of, source_of
 from striate.runs.run import Run
 from striate.runs.subject import Subject

@@ -16,7 +16,7 @@ from striate.data import Preparation
 from striate.data.naming import normal
 from striate.errors import RunError, UsageError
 from striate.findings import Finding
-from striate.runs.network import build_network
+from striate.tasks.network import build_network
 from striate.training import Recipe
 from striate.training.checkpoint import write_atomically
 

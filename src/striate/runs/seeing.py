@@ -9,11 +9,11 @@ from striate.borrow import forward
 from striate.data.masks import MaskSource
 from striate.data.masks.source import MaskSplit
 from striate.errors import GeometryError
-from striate.evaluation.masks.context import context, object_sides, used_side
 from striate.figures import ORANGE, new_figure, render, style
 from striate.findings import Figure, Finding
 from striate.geometry import trace
 from striate.runs.run import Run
+from striate.tasks.segment.findings.context import context, object_sides, used_side
 from striate.training.loop import logits_of
 
 POINTS = 12  # places whose influence is averaged

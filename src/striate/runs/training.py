@@ -19,10 +19,7 @@ from striate.findings import Finding
 from striate.memory import keep_large_buffers
 from striate.runs.allowance import BACKWARD, Allowance, passes_after
 from striate.runs.evaluate import calibrate, evaluate_run, report_run
-from striate.runs.listener import Listener
 from striate.runs.mask_evaluation import calibrate_masks, evaluate_masks
-from striate.runs.mask_training import MOST_VALIDATION
-from striate.runs.plan import Job, Plan
 from striate.runs.planning import (
     first_info,
     plan_again,
@@ -35,6 +32,9 @@ from striate.runs.rating import rates_of
 from striate.runs.record import write_metrics
 from striate.runs.run import Run, latest_unfinished, new_folder
 from striate.runs.watching import UPDATES, updates_of
+from striate.tasks.plan import Job, Plan
+from striate.tasks.segment.train import MOST_VALIDATION
+from striate.training.callbacks import Listener
 from striate.training.checkpoint import load_checkpoint, save_checkpoint
 from striate.training.loop import EpochRecord, Training, fit
 from striate.training.machine import choose_device

@@ -1,8 +1,0 @@
-"""The lectures' experiments, whole: from data to verdict, as one page."""
-
-from __future__ import annotations
-
-from striate.experiments.table import EXPERIMENTS, Entry, run_experiment
-from striate.experiments.writing import experiment_folder, write_experiment
-
-__all__ = ["EXPERIMENTS", "Entry", "experiment_folder", "run_experiment", "write_experiment"]

@@ -1,0 +1,1 @@
+"""Lines of many widths and periods."""

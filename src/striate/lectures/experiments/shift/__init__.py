@@ -1,0 +1,1 @@
+"""Shift invariance, with and without blurred down-sampling."""

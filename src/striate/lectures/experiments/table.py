@@ -1,0 +1,85 @@
+"""The table of experiments, and the one door to all of them."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from striate.errors import UsageError
+from striate.findings import Finding
+from striate.lectures.experiments.setting import Setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One experiment.
+
+    title: the page's heading. about: one sentence. file: the module that holds it, imported when it runs, and in it a
+    function of the experiment's name, Setting -> findings in the page's order. bounded: whether it takes a budget.
+    """
+
+    title: str
+    about: str
+    file: str
+    bounded: bool = False
+
+    @property
+    def run(self) -> Callable[[Setting], list[Finding]]:
+        """The experiment itself."""
+        name = self.file.rpartition(".")[2]
+        found: Callable[[Setting], list[Finding]] = getattr(importlib.import_module(self.file), name)  # fmt: skip
+        return found
+
+
+EXPERIMENTS: dict[str, Entry] = {
+    "lines": Entry(
+        title="Two kernels that tell vertical from horizontal",
+        about="A network of two kernels learns lines, knows strange lines too, and is broken by a wave; its spectra say "
+        "why (seed 003).",
+        file="striate.lectures.experiments.lines.run",
+    ),
+    "shift": Entry(
+        title="The shifted seven",
+        about="A fully connected network loses a digit that has moved, a convolutional one keeps it; what makes the "
+        "difference, layer by layer (seed 001).",
+        file="striate.lectures.experiments.shift.run",
+    ),
+    "architectures": Entry(
+        title="What accuracy costs",
+        about="The zoo's classifiers trained alike on one data set: accuracy against multiply-adds and "
+        "parameters, Canziani's "
+        "figure (seed 002).",
+        file="striate.lectures.experiments.architectures.run",
+        bounded=True,
+    ),
+    "upsampling": Entry(
+        title="Five ways up, and their checkerboards",
+        about="Max-unpooling, transposed convolution and interpolation as decoders of one network: what they score, and "
+        "which patterns they add, by the overlap of kernel and stride (seed 004).",
+        file="striate.lectures.experiments.upsampling.run",
+    ),
+}
+
+
+def find_experiment(name: str) -> Entry:
+    """The entry of a name. Raises UsageError with the nearest name."""
+    if name in EXPERIMENTS:
+        return EXPERIMENTS[name]
+    near = difflib.get_close_matches(name, EXPERIMENTS, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(EXPERIMENTS)}"
+    raise UsageError(f"there is no experiment {name!r}; {hint}")
+
+
+def run_experiment(name: str, setting: Setting | None = None) -> list[Finding]:
+    """Run an experiment; returns its findings, the headline first.
+
+    Raises UsageError for a name that does not exist, or a budget where the experiment takes none.
+    """
+    entry = find_experiment(name)
+    setting = setting or Setting()
+    if setting.budget is not None and not entry.bounded:
+        takes = ", ".join(n for n, e in EXPERIMENTS.items() if e.bounded) or "no experiment"
+        raise UsageError(f"{name} takes no budget, its length is fixed; leave it out ({takes} takes one)")  # fmt: skip
+    return entry.run(setting)

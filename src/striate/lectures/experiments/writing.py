@@ -1,0 +1,71 @@
+"""An experiment's folder: the page, its findings as JSON, every figure as a file; whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from striate.errors import RunError
+from striate.findings import Finding
+from striate.lectures.experiments.drawing import Chart
+from striate.lectures.experiments.table import find_experiment
+from striate.report import write_report
+from striate.runs.run import new_folder
+
+
+@contextmanager
+def experiment_folder(name: str, wanted: Path | None = None) -> Iterator[Path]:
+    """A new folder for an experiment: `wanted`, or `experiments/NAME-1`; a number is added when it is taken.
+
+    It is gone again when the block ends with nothing in it, as it does when the work is interrupted.
+    Raises UsageError for an unknown experiment, RunError where the folder cannot be made.
+    """
+    find_experiment(name)
+    made = not (wanted is not None and wanted.is_dir())
+    folder = new_folder(wanted or Path("experiments") / name, numbered=wanted is None)
+    try:
+        yield folder
+    finally:
+        if made or folder != wanted:
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # refuses a folder that holds anything
+
+
+def write_experiment(
+    folder: Path,
+    name: str,
+    findings: Sequence[Finding],
+    *,
+    facts: Mapping[str, str],
+    generated: str,
+) -> Path:
+    """Fill an empty folder with `report.html`, `findings/*.json` and the figures, charts as SVG and as PNG; the page's path.
+
+    Nothing appears before everything is written. Raises RunError where it cannot be.
+    """
+    entry = find_experiment(name)
+    try:
+        part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        try:
+            for finding in findings:
+                finding.save(part / "findings")
+                for i, figure in enumerate(finding.figures, 1):
+                    if isinstance(figure, Chart):
+                        (part / "findings" / f"{finding.name}-{i}.png").write_bytes(figure.png)
+            page = write_report(
+                part / "report.html", findings, title=entry.title, subtitle=entry.about, facts=facts, generated=generated,
+            )  # fmt: skip
+            part.chmod(0o755)
+            folder.rmdir()
+            part.replace(folder)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+    except OSError as error:
+        raise RunError(
+            f"cannot write the experiment to {folder}: {error.strerror}; choose another folder with -o"
+        ) from error
+    return folder / page.name

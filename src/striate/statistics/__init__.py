@@ -1,0 +1,1 @@
+"""Bootstrap, intervals, paired comparison, calibration: once, for every task."""

@@ -1,0 +1,1 @@
+"""How good a segmentation is: functions that return one Finding each."""

@@ -1,0 +1,170 @@
+"""Training on images with a class for every pixel: the plan, the crops, the loss and the validation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import nn
+
+from striate.data import Preparation
+from striate.data.drawing import drawn
+from striate.data.masks import MaskSource, open_masks
+from striate.data.masks.batches import CropBatches, MaskAugmentation, Pairs, decoded_pairs
+from striate.data.masks.checks import check_masks
+from striate.data.masks.source import MaskSplit
+from striate.data.scale import check_together, measure
+from striate.errors import UsageError
+from striate.models import labels_pixels
+from striate.models import preparation as preparation_of
+from striate.tasks.plan import Plan
+from striate.tasks.segment.defaults import MaskFacts, choose_for_masks, choose_mask_model
+from striate.tasks.segment.forward import label
+from striate.tasks.segment.metrics import confusion_matrix, mean_iou
+from striate.training.callbacks import Listener
+from striate.training.machine import available_memory, choose_precision
+from striate.training.objectives import IGNORE, Objective, Pixels
+from striate.training.recipe import Recipe
+
+MOST_VALIDATION = 64  # images that are labelled after each epoch
+SAMPLE = 64  # images whose mean colour is taken
+
+
+def open_mask_data(recipe: Recipe, listener: Listener) -> MaskSource:
+    """The recipe's images and masks, checked. Raises DataError or UsageError."""
+    source = open_masks(
+        recipe.data,
+        seed=recipe.seed,
+        val=recipe.val,
+        test=recipe.test,
+        count=recipe.count,
+        masks=recipe.masks,
+        ignore=recipe.ignore,
+        progress=listener.count,
+    )
+    listener.finding(check_masks(source))
+    return source
+
+
+def plan_masks(recipe: Recipe, source: MaskSource, device: torch.device) -> Plan:
+    """Decide everything that the recipe leaves open. Raises UsageError for a model that gives one class an image."""
+    if recipe.model is not None and not labels_pixels(recipe.model):
+        raise UsageError(
+            f"{recipe.model} gives one class an image, and {recipe.data} has a class for every pixel; take unet, "
+            f"unet:BACKBONE, fcn8s:BACKBONE or segnet, such as unet:{recipe.model}"
+        )
+    train = source.train
+    spec, pretrained, reason = choose_mask_model(recipe, photographs=source.photographs)
+    why = [f"model = {spec}: {reason}"] if recipe.model is None else []
+    pixels = train.pixels.sum(0)
+    facts = MaskFacts(
+        images=len(train),
+        side=int(np.median(train.sizes.min(1))),
+        pixels=int(train.sizes.prod(1).sum()),
+        shares=tuple((pixels / max(pixels.sum(), 1)).tolist()),
+        photographs=source.photographs,
+        flip=source.horizontal_flip,
+        generated=source.generated,
+        gpu=device.type == "cuda",
+    )
+    chosen, more = choose_for_masks(recipe.replace(model=spec, pretrained=pretrained), facts)
+    assert chosen.size is not None
+    backbone = spec.partition(":")[2]
+    known = preparation_of(backbone) if pretrained and backbone else None
+    channels = recipe.channels or (3 if known or (train.channels == 3).any() else 1)
+    scale = measure(train, black=recipe.black, white=recipe.white)
+    check_together(source.splits.values(), scale)
+    why += scale.why
+    draft = Preparation(
+        channels=channels,
+        height=chosen.size,
+        width=chosen.size,
+        fit="crop",
+        **scale.levels,
+    )
+    mean, std = (known.mean, known.std) if known else statistics(train, draft)
+    preparation = Preparation.from_dict({**draft.to_dict(), "mean": list(mean), "std": list(std)})
+    return Plan(recipe=chosen, source=source, preparation=preparation, why=[*why, *more])
+
+
+def statistics(split: MaskSplit, draft: Preparation) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation a channel, of at most SAMPLE training images."""
+    at = drawn(len(split), SAMPLE)
+    parts = [
+        draft.colours(split.image(int(i))).reshape(draft.channels, -1)[:, ::7].astype(np.float64)
+        / 255
+        for i in at
+    ]
+    values = np.concatenate(parts, 1)
+    mean, std = values.mean(1).round(5), np.maximum(values.std(1), 1 / 255).round(5)
+    return tuple(mean.tolist()), tuple(std.tolist())
+
+
+def prepare_masks(
+    plan: Plan, device: torch.device
+) -> tuple[CropBatches, Callable[[nn.Module], tuple[float, ...]] | None, Objective]:
+    """Crops, evaluation and loss of a plan."""
+    recipe, source, preparation = plan.recipe, plan.source, plan.preparation
+    assert isinstance(source, MaskSource) and recipe.foreground is not None
+    train = source.train
+    if recipe.limit and recipe.limit < len(train):
+        order = torch.randperm(len(train), generator=torch.Generator().manual_seed(recipe.seed))
+        train = train.take(order[: recipe.limit].numpy())
+    room = available_memory() // 4
+    batches = CropBatches(
+        pairs=Pairs(
+            train, preparation, in_memory=decoded_pairs(train, preparation.channels) <= room
+        ),
+        preparation=preparation,
+        augmentation=MaskAugmentation(
+            flip=bool(recipe.flip),
+            scale=recipe.zoom or 1.0,
+            rotate=recipe.rotate or 0.0,
+            jitter=recipe.jitter or 0.0,
+        ),
+        crop=preparation.size,
+        batch=int(recipe.batch or 1),
+        foreground=recipe.foreground,
+        seed=recipe.seed,
+        device=device,
+    )
+    objective = Pixels(
+        dice=recipe.dice or 0.0,
+        weights=class_weights(train.pixels.sum(0)) if recipe.class_weights else None,
+        smoothing=recipe.label_smoothing or 0.0,
+    )
+    drawn = np.random.default_rng(recipe.seed).permutation(len(source.val))[:MOST_VALIDATION]
+    validation = source.val.take(np.sort(drawn))
+    if not len(validation):
+        return batches, None, objective
+    held = Pairs(
+        validation, preparation, in_memory=decoded_pairs(validation, preparation.channels) <= room
+    )
+    dtype, classes = choose_precision(recipe.precision, device), len(source.classes)
+
+    def evaluate(network: nn.Module) -> tuple[float, float, float]:
+        counts = np.zeros((classes, classes), dtype=np.int64)
+        loss = pixels = 0.0
+        for i in range(len(held)):
+            image, mask = held[i]
+            logits = label(network, preparation, image, device=device, dtype=dtype)
+            target = mask.long()
+            loss += float(
+                nn.functional.cross_entropy(
+                    logits[None].float(), target[None], ignore_index=IGNORE, reduction="sum"
+                )
+            )
+            pixels += float((target != IGNORE).sum())
+            counts += confusion_matrix(logits.argmax(0), target, classes)
+        accuracy = counts.trace() / max(counts.sum(), 1)
+        return loss / max(pixels, 1.0), float(accuracy), mean_iou(counts)
+
+    return batches, evaluate, objective
+
+
+def class_weights(pixels: np.ndarray) -> torch.Tensor:
+    """Weights (K,) that grow as the square root of a class's rarity, their mean over pixels 1; 0 for absent classes."""
+    share = pixels / max(pixels.sum(), 1)
+    weights = np.where(share > 0, 1 / np.sqrt(np.maximum(share, 1e-6)), 0.0)
+    return torch.tensor(weights / (weights * share).sum(), dtype=torch.float32)

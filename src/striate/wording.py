@@ -1,0 +1,21 @@
+"""How names read in sentences and on axes: written once, for every room."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def short(name: str, limit: int = 16) -> str:
+    """The name, cut to `limit` characters with an ellipsis."""
+    return name if len(name) <= limit else f"{name[: limit - 1]}…"
+
+
+def quoted(name: str) -> str:
+    """A name inside a sentence."""
+    return f"“{short(name, 40)}”"
+
+
+def listed(names: Sequence[str], limit: int = 3) -> str:
+    """`“a”, “b” and 4 more`."""
+    text = ", ".join(quoted(name) for name in names[:limit])
+    return f"{text} and {len(names) - limit:,} more" if len(names) > limit else text
