@@ -48,7 +48,16 @@ def write(root: Path, kind: str, images: int = 16) -> list[Path]:
 @pytest.mark.parametrize("kind", KINDS)  # pixels of every kind: tests/data/test_scale.py
 def test_deep_images_are_trained_to_the_report(tmp_path: Path, run: Run, kind: str) -> None:
     paths = write(tmp_path / "data", kind)
-    options = ("--model", "[conv8-relu-pool]*2-fc", "--epochs", "1", "--set", "workers=0")
+    options = (
+        "--model",
+        "[conv8-relu-pool]*2-fc",
+        "--epochs",
+        "1",
+        "--set",
+        "workers=0",
+        "--precision",
+        "fp32",
+    )
     status, out, err = run("train", tmp_path / "data", *options, "--out", tmp_path / "run")
     assert status == 0, err
     made = load(tmp_path / "run")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from striate.tasks.classify.findings import recipe
+from striate.runs.provenance import recipe
 
 
 def test_every_setting_is_listed_once() -> None:

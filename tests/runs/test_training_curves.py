@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from striate.errors import DataError
-from striate.tasks.classify.findings import training_curves
+from striate.runs.training_curves import training_curves
 
 
 def rows(train: Any, valid: Any = None) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from torch import nn
 
 from striate.findings import Finding
 from striate.geometry import trace
-from striate.lectures.experiments import architectures as experiment
+from striate.lectures.experiments.architectures import run as experiment
 from striate.lectures.experiments.architectures.pages import family, ranks, short
 from striate.lectures.experiments.architectures.run import (
     PASSES,

@@ -135,7 +135,7 @@ def test_a_full_disk_leaves_nothing_half_written(
 def test_every_entry_can_be_run_and_says_what_it_is() -> None:
     for name, entry in EXPERIMENTS.items():
         assert callable(entry.run)
-        assert entry.file.endswith(f".{name}")
+        assert entry.file.endswith(f".{name}.run")
         assert entry.about.endswith(".")
     with pytest.raises(UsageError, match="there is no experiment 'zzz'; there are lines"):
         run_experiment("zzz")

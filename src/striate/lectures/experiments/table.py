@@ -28,7 +28,7 @@ class Entry:
     @property
     def run(self) -> Callable[[Setting], list[Finding]]:
         """The experiment itself."""
-        name = self.file.rpartition(".")[2]
+        name = self.file.split(".")[-2]  # the experiment's folder
         found: Callable[[Setting], list[Finding]] = getattr(importlib.import_module(self.file), name)  # fmt: skip
         return found
 
