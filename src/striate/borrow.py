@@ -9,8 +9,9 @@ from __future__ import annotations
 import random
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from operator import is_
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -24,9 +25,12 @@ from striate.errors import UsageError
 PLAIN = frozenset(
     {int, float, bool, str, bytes, complex, type(None), torch.dtype, torch.device, torch.Size}
 )
+SIMPLE = PLAIN | {Tensor, nn.Parameter}  # hold nothing that would have to be kept
 CONTAINERS = (dict, list, set, deque)
 DEPTH = 4  # containers and objects in each other, as caches by size and by device are
 Kept = tuple[Any, Any]  # a container or the attributes of an object, and a shallow copy
+# A submodule, its class, its attributes and a shallow copy of them.
+Saved = tuple[nn.Module, type, dict[str, Any], dict[str, Any]]
 
 
 @contextmanager
@@ -54,7 +58,6 @@ def borrowed(
     try:
         with (
             untouched(parts),
-            random_states(parts),
             torch.inference_mode(False),
             torch.enable_grad(),
         ):
@@ -84,72 +87,94 @@ def forward(module: nn.Module, images: Tensor, *, writes: bool = True) -> Any:
     return module(images.clone() if writes else images)
 
 
-@contextmanager
-def untouched(parts: Iterable[nn.Module]) -> Iterator[Callable[[], list[str]]]:
-    """Put back what a forward pass leaves behind in submodules: attributes, what they hold, hooks, modes, classes.
+@dataclass(slots=True)
+class Left:
+    """What a forward pass left behind, by name, known at the end: attributes and buffers that it changed, and generators
+    of random numbers, torch's own apart, from which it drew."""
 
-    Gives a function that lists the attributes and buffers that have been changed so far.
+    changed: list[str] = field(default_factory=list)
+    drawn: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def untouched(parts: Iterable[nn.Module]) -> Iterator[Left]:
+    """Put back what a forward pass leaves behind in submodules: attributes, what they hold, hooks, modes, classes; and
+    the random states, those that `parts` keep too.
+
+    Gives a `Left` that is filled in at the end.
     """
-    saved: list[tuple[nn.Module, type, dict[str, Any], dict[str, Any]]] = []
+    saved: list[Saved] = []
     inner: list[Kept] = []
     empty: list[Any] = []
+    others: list[Any] = []
     seen: set[int] = set()
     for sub in parts:
         state = sub.__dict__
         saved.append((sub, sub.__class__, state, state.copy()))
+        # A network of 500 submodules has 15,000 attributes: what most of them are is told by the type alone.
         for value in state.values():
-            if type(value) in PLAIN or isinstance(value, (Tensor, nn.Module)):
+            kind = type(value)
+            if kind in SIMPLE or (kind is tuple and SIMPLE.issuperset(map(type, value))):
                 continue
-            if isinstance(value, CONTAINERS) and not value:
-                empty.append(value)
-            else:
+            if isinstance(value, CONTAINERS):
+                if value:
+                    _keep(value, inner, seen, DEPTH)
+                else:
+                    empty.append(value)
+            elif not isinstance(value, (Tensor, nn.Module)):
+                others.append(value)
                 _keep(value, inner, seen, DEPTH)
     versions: dict[int, tuple[Tensor, int]] = {}
     for sub, *_ in saved:
         for held in (sub._parameters, sub._buffers):
-            versions.update(
-                (id(t), (t, t._version)) for t in held.values()
-                if t is not None and not is_lazy(t) and not t.is_inference()
-            )  # fmt: skip
-
-    def changed() -> list[str]:
-        found = []
-        for sub, _, state, before in saved:
-            if not _same(state, before):
-                found += [k for k in state if k not in before or state[k] is not before[k]]
-            for name, t in sub._buffers.items():
-                tensor, version = versions.get(id(t), (t, None))
-                if tensor is not None and version is not None and tensor._version != version:
-                    found.append(name)
-        for held, copy in inner:
-            found += _moved(held, copy)
-        for held in empty:
-            found += _moved(held, type(held)())
-        return list(dict.fromkeys(found))
-
-    try:
-        yield changed
-    finally:
-        for sub, kind, state, before in saved:
-            if sub.__class__ is not kind:
-                sub.__class__ = kind
-            if not _same(state, before):
-                state.clear()
-                state.update(before)
-        for held, copy in inner:
-            _put_back(held, copy)
-        for held in empty:
-            if held:
+            for t in held.values():
+                if t is None or (type(t) not in SIMPLE and is_lazy(t)) or t.is_inference():
+                    continue
+                versions[id(t)] = t, t._version
+    left = Left()
+    with random_states(others) as drawn:
+        try:
+            yield left
+        finally:
+            left.drawn = drawn()
+            moved = {i: (t, n) for i, (t, n) in versions.items() if t._version != n}
+            changed = [(sub, kind, held, before) for sub, kind, held, before in saved
+                       if sub.__class__ is not kind or not _same(held, before)]  # fmt: skip
+            refilled = [(held, copy) for held, copy in inner if not _alike(held, copy)]
+            filled = [held for held in empty if held]
+            if moved or changed or refilled or filled:
+                left.changed = _listed(saved, [*refilled, *[(held, ()) for held in filled]], moved)
+            for sub, kind, held, before in changed:
+                if sub.__class__ is not kind:
+                    sub.__class__ = kind
+                if not _same(held, before):
+                    held.clear()
+                    held.update(before)
+            for held, copy in refilled:
+                _put_back(held, copy)
+            for held in filled:
                 held.clear()
-        moved = [(t, n) for t, n in versions.values() if t._version != n]
-        if moved:  # an in-place call counts as a change to autograd, although nothing was written
-            tensors, numbers = zip(*moved, strict=True)
-            torch._C._autograd._unsafe_set_version_counter(tensors, numbers)
+            if (
+                moved
+            ):  # an in-place call counts as a change to autograd, although nothing was written
+                tensors, numbers = zip(*moved.values(), strict=True)
+                torch._C._autograd._unsafe_set_version_counter(tensors, numbers)
+
+
+def _listed(saved: Iterable[Saved], refilled: Iterable[Kept], moved: Container[int]) -> list[str]:
+    """Names of attributes and entries that are not what they were, and of buffers that were written."""
+    found = []
+    for sub, _, state, before in saved:
+        found += [k for k in state if k not in before or state[k] is not before[k]]
+        found += [name for name, t in sub._buffers.items() if id(t) in moved]
+    for held, copy in refilled:
+        found += _moved(held, copy)
+    return list(dict.fromkeys(found))
 
 
 @contextmanager
-def random_states(parts: Iterable[nn.Module] = ()) -> Iterator[Callable[[], list[str]]]:
-    """Whatever is drawn inside, torch, numpy, Python and the generators that `parts` keep draw afterwards as before.
+def random_states(others: Iterable[Any] = ()) -> Iterator[Callable[[], list[str]]]:
+    """Whatever is drawn inside, torch, numpy, Python and the generators among `others` draw afterwards as before.
 
     Gives a function that lists which of them, torch's own apart, have been drawn from.
     """
@@ -157,7 +182,7 @@ def random_states(parts: Iterable[nn.Module] = ()) -> Iterator[Callable[[], list
     numpy = sys.modules.get("numpy")
     numpy_state = numpy.random.get_state(legacy=False) if numpy is not None else None
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
-    own = [(g, ask, put, ask()) for sub in parts for g, ask, put in _generators(sub, numpy)]
+    own = [(g, ask, put, ask()) for g, ask, put in _generators(others, numpy)]
 
     def drawn() -> list[str]:
         found = ["Python's random"] if random.getstate() != python else []
@@ -181,12 +206,10 @@ def random_states(parts: Iterable[nn.Module] = ()) -> Iterator[Callable[[], list
 
 
 def _generators(
-    sub: nn.Module, numpy: Any
+    others: Iterable[Any], numpy: Any
 ) -> Iterator[tuple[Any, Callable[[], Any], Callable[[Any], Any]]]:
-    """The generators of random numbers among a submodule's attributes, with how to read and to set their state."""
-    for value in sub.__dict__.values():
-        if type(value) in PLAIN or isinstance(value, (Tensor, *CONTAINERS)):
-            continue
+    """The generators of random numbers among some objects, with how to read and to set their state."""
+    for value in others:
         if isinstance(value, torch.Generator):
             yield value, value.get_state, value.set_state
         elif isinstance(value, random.Random):
@@ -216,6 +239,8 @@ def _keep(value: Any, found: list[Kept], seen: set[int], depth: int) -> None:
     if isinstance(value, CONTAINERS):
         found.append((value, value.copy()))
         inside: Iterable[Any] = value.values() if isinstance(value, dict) else value
+        if SIMPLE.issuperset(map(type, inside)):
+            return
     elif isinstance(value, tuple):
         inside = value
     else:
@@ -225,7 +250,7 @@ def _keep(value: Any, found: list[Kept], seen: set[int], depth: int) -> None:
         found.append((state, state.copy()))
         inside = state.values()
     for item in list(inside):
-        if type(item) not in PLAIN and not isinstance(item, (Tensor, nn.Module)):
+        if type(item) not in SIMPLE and not isinstance(item, (Tensor, nn.Module)):
             _keep(item, found, seen, depth - 1)
 
 
@@ -244,29 +269,25 @@ def _moved(held: Any, copy: Any) -> list[str]:
     """Names of the entries of a container that are not what they were; "a list" and so on where they have none."""
     if isinstance(held, dict):
         return [str(k) for k in held if k not in copy or held[k] is not copy[k]]
-    if isinstance(held, (list, deque)):
-        same = len(held) == len(copy) and all(map(is_, held, copy))
-    else:
-        same = held == copy
-    return [] if same else [f"a {type(held).__name__}"]
+    return [] if _alike(held, copy) else [f"a {type(held).__name__}"]
 
 
 def _put_back(held: Any, copy: Any) -> None:
     """Give a container the entries that it had."""
     if isinstance(held, list):
-        if len(held) != len(copy) or not all(map(is_, held, copy)):
-            held[:] = copy
-    elif isinstance(held, dict):
-        if not _same(held, copy):
-            held.clear()
-            held.update(copy)
-    elif isinstance(held, deque):
-        if len(held) != len(copy) or not all(map(is_, held, copy)):
-            held.clear()
-            held.extend(copy)
-    elif held ^ copy:
+        held[:] = copy
+    else:
         held.clear()
-        held.update(copy)
+        held.extend(copy) if isinstance(held, deque) else held.update(copy)
+
+
+def _alike(held: Any, copy: Any) -> bool:
+    """Whether a container holds the same objects as its copy; equal ones for a set."""
+    if isinstance(held, dict):
+        return _same(held, copy)
+    if isinstance(held, (list, deque)):
+        return len(held) == len(copy) and all(map(is_, held, copy))
+    return bool(held == copy)
 
 
 def _same(one: dict[Any, Any], other: dict[Any, Any]) -> bool:

@@ -15,9 +15,7 @@ from striate.geometry.layout import image, plain
 from striate.geometry.record import BOOKKEEPING, Record, Value, Visit
 from striate.geometry.rules import decide
 from striate.geometry.rules.site import Operand, Site
-from striate.geometry.schema import draws, facts
 from striate.geometry.tape import Tape
-from striate.geometry.tape_records import Call
 
 
 def analyse(
@@ -84,7 +82,7 @@ def analyse(
     for slot in range(inputs):
         ensure_source(slot)
     for number, call in enumerate(calls):
-        known = facts(call.target)
+        known = call.known
         wanted = [s for s in call.outputs if s in used]
         if not wanted:
             if call.state or known.name in BOOKKEEPING or not call.inputs:
@@ -105,7 +103,7 @@ def analyse(
         for slot in wanted:
             s = slots[slot]
             site = Site(
-                known.name, call.target.tags, call.args, call.kwargs, took, s.shape, s.which, axes,
+                known.name, known.tags, call.args, call.kwargs, took, s.shape, s.which, axes,
                 batch, tape.visits[call.invocation].norm, s.dtype,
             )  # fmt: skip
             result = decide(site)
@@ -130,7 +128,7 @@ def analyse(
             ensure_source(leaf)
     names = _names(tape, runs)
     records = [Record(i, n, *row) for i, (n, row) in enumerate(zip(names, rows, strict=True))]
-    drawn = [r for r in records if r.live and _draws(calls[r.call])]
+    drawn = [r for r in records if r.live and calls[r.call].draws]
     return Geometry(
         values=tuple(values),
         records=tuple(records),
@@ -149,10 +147,6 @@ def analyse(
         chance=(*[f"{r.name} ({tape.visits[r.visit].kind})" for r in drawn], *chances),
         kept=tuple(kept),
     )
-
-
-def _draws(call: Call) -> bool:
-    return facts(call.target).seeded and draws(call.target, call.args, call.kwargs)
 
 
 def _used(tape: Tape, outputs: list[int | None]) -> set[int]:

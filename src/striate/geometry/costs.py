@@ -100,6 +100,6 @@ def multiply_adds(op: str, call: Call, shapes: Shapes) -> int | None:
     count = COUNTED.get(op)
     if count is not None:
         return count(call, shapes)
-    if op in RULES or op in FREE or torch.Tag.pointwise in call.target.tags:
+    if op in RULES or op in FREE or torch.Tag.pointwise in call.known.tags:
         return 0
     return None

@@ -25,12 +25,12 @@ def take_back(tape: Tape, returned: Collection[int]) -> bool:
     held: dict[int, Tensor] = {}
     bases = {id(e.tensor._base) for e in tape.entries.values() if e.parent is not None}
     for entry in tape.entries.values():
+        if entry.foreign:
+            continue
         tensor = entry.tensor
         # The entry's references, those of this line, and that of a view.
         ours = 3 + (entry.meta is tensor) + (id(tensor) in bases)
-        if id(tensor) in returned or entry.foreign or not is_blank(tensor):
-            continue
-        if sys.getrefcount(tensor) > ours:
+        if sys.getrefcount(tensor) > ours and id(tensor) not in returned and is_blank(tensor):
             held[id(tensor)] = tensor
     if not held:
         return False

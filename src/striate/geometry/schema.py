@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch._ops import OpOverload, OpOverloadPacket
 
+from striate.geometry.shapes import FAST, Shape
+
 # Operations whose result depends on the data, so that a pass without data cannot go on.
 DATA_DEPENDENT = frozenset(
     {"_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero", "_unique2", "unique_dim",
@@ -20,6 +22,7 @@ DATA_DEPENDENT = frozenset(
 class Facts:
     """What an operation's schema says, looked up once."""
 
+    target: OpOverload
     name: str
     text: str  # of the overload, such as aten.relu_.default
     view: bool
@@ -28,14 +31,17 @@ class Facts:
     returns_written: bool
     composite: bool  # made of other operations, which torch shows instead except in inference mode
     seeded: bool  # may draw random numbers
+    tags: frozenset[torch.Tag]
+    shape: Shape | None  # of the result, without torch: see `FAST`
 
 
-_FACTS: dict[OpOverload, Facts] = {}
+# By id, which is looked up in a third of the time that an overload's own hash takes; `target` keeps it its own.
+_FACTS: dict[int, Facts] = {}
 
 
 def facts(target: OpOverload) -> Facts:
     """What the schema says of views and writes; the functional twin of an in-place operation."""
-    known = _FACTS.get(target)
+    known = _FACTS.get(id(target))
     if known is not None:
         return known
     schema = target._schema
@@ -51,6 +57,7 @@ def facts(target: OpOverload) -> Facts:
         name = given[:-1]
         functional = _twin(target, getattr(torch.ops.aten, name, None)) or target
     known = Facts(
+        target=target,
         name=name,
         text=str(target),
         view=bool(aliased) and not any(a.is_write for a in aliased) and not writes,
@@ -61,8 +68,10 @@ def facts(target: OpOverload) -> Facts:
             torch._C.DispatchKey.CompositeImplicitAutograd
         ),
         seeded=torch.Tag.nondeterministic_seeded in target.tags,
+        tags=frozenset(target.tags),
+        shape=FAST.get(target),
     )
-    _FACTS[target] = known
+    _FACTS[id(target)] = known
     return known
 
 

@@ -227,7 +227,8 @@ UNARY = (
     "sqrt", "tanh",
 )  # fmt: skip
 
-FAST: dict[OpOverload, Callable[[Sequence[Any], dict[str, Any]], Made]] = {
+Shape = Callable[[Sequence[Any], dict[str, Any]], Made]
+FAST: dict[OpOverload, Shape] = {
     aten.convolution.default: _convolution,
     aten.native_batch_norm.default: _batch_norm,
     aten.native_layer_norm.default: _layer_norm,

@@ -24,7 +24,7 @@ from striate.geometry.constant import Constant
 from striate.geometry.dress import Dress, in_autocast, is_blank
 from striate.geometry.record import Ref
 from striate.geometry.schema import DATA_DEPENDENT, FACTORIES, Facts, draws, facts
-from striate.geometry.shapes import FAST, META, stand_in
+from striate.geometry.shapes import META, stand_in
 from striate.geometry.tape_records import Call, Entry, Slot, Visit
 
 LITERAL = 4096  # the most numbers of a constant under a name that a value keeps
@@ -69,13 +69,12 @@ class Tape(TorchDispatchMode):
 
     def source(self, tensor: Tensor, source: str, name: str, data: Any = None) -> Entry:
         """Take in a tensor that no call made; two tensors of one name share one value."""
-        meta = tensor if is_blank(tensor) else self.stand_in(tensor)
         value = self.named.get(name)
         if value is None:
             value = len(self.slots)
             self.slots.append(Slot(tuple(tensor.shape), tensor.dtype, None, 0, source, name, data))
             self.named[name] = value
-        entry = Entry(value, 0, tensor, meta, foreign=True)
+        entry = Entry(value, 0, tensor, tensor if is_blank(tensor) else None, foreign=True)
         self.entries[id(tensor)] = entry
         if source == "input":
             self.inputs.append(entry)
@@ -107,7 +106,7 @@ class Tape(TorchDispatchMode):
         data = None if blank else Constant.of(tensor)
         entry = self.source(tensor, "constant", f"constant {len(self.slots)}", data)
         if not blank:
-            entry.meta, entry.real, entry.foreign = None, True, False
+            entry.real, entry.foreign = True, False
         return entry
 
     def stand_in(self, tensor: Tensor) -> Tensor:
@@ -216,18 +215,26 @@ class Tape(TorchDispatchMode):
         kwargs: dict[str, Any],
         inputs: tuple[int, ...],
     ) -> int:
-        self.calls.append(Call(target, args, kwargs, inputs, [], self.stack[-1]))
+        return self._emit(facts(target), args, kwargs, inputs)
+
+    def _emit(
+        self,
+        known: Facts,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        inputs: tuple[int, ...],
+    ) -> int:
+        chance = known.seeded and draws(known.target, args, kwargs)
+        self.calls.append(Call(known, args, kwargs, inputs, [], self.stack[-1], chance))
         return len(self.calls) - 1
 
     def add(self, call: int, shape: tuple[int, ...], dtype: torch.dtype, which: int) -> int:
         value = len(self.slots)
         self.slots.append(Slot(shape, dtype, call, which))
         made = self.calls[call]
-        if (facts(made.target).seeded and draws(made.target, made.args, made.kwargs)) or (
-            self.chanced and not self.chanced.isdisjoint(made.inputs)
-        ):
+        if made.draws or (self.chanced and not self.chanced.isdisjoint(made.inputs)):
             self.chanced.add(value)
-        self.calls[call].outputs.append(value)
+        made.outputs.append(value)
         return value
 
     # Calls
@@ -240,7 +247,7 @@ class Tape(TorchDispatchMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
-        if func.namespace == "prim":  # the device of a dressed tensor
+        if self.dress is not None and func.namespace == "prim":  # the device of a dressed tensor
             return func(*args, **kwargs)
         known = facts(func)
         if known.composite and torch.is_inference_mode_enabled():
@@ -255,8 +262,10 @@ class Tape(TorchDispatchMode):
             self.fresh(args[0])
         taken: list[Entry] = []
         template = self._template(args, taken)
-        named = dict(zip(kwargs, self._template(kwargs.values(), taken), strict=True))
-        stays_real = bool(taken) and all(e.real for e in taken)
+        named: dict[str, Any] = {}
+        if kwargs:
+            named = dict(zip(kwargs, self._template(kwargs.values(), taken), strict=True))
+        stays_real = bool(taken) and taken[0].real and all(e.real for e in taken)
 
         if known.name in DATA_DEPENDENT:
             values = [self.read(e) for e in taken]
@@ -275,40 +284,22 @@ class Tape(TorchDispatchMode):
                 "takes as_strided of a tensor whose memory is laid out otherwise; call contiguous() before it"
             )
 
-        if taken and not stays_real:
-            run_args = self._run(args)
-            run_kwargs = dict(zip(kwargs, self._run(kwargs.values()), strict=True))
-            if run_kwargs.get("device") is not None and self.dress is None:
-                run_kwargs = {**run_kwargs, "device": META}
-        else:
-            run_args, run_kwargs = list(args), kwargs
-        inputs = tuple([self.read(e) for e in taken])
-        fast = FAST.get(func) if self.dress is None else None
-        out: Any = fast(run_args, run_kwargs) if fast is not None and not stays_real else None
+        inputs = tuple([e.value if e.parent is None else self.read(e) for e in taken])
+        out: Any = None
+        if known.shape is not None and self.dress is None and not stays_real:
+            out = known.shape(args, kwargs)  # reads shapes and kinds of numbers alone
         if out is None:
-            try:
-                if self.dress is not None and not taken:
-                    out = self.dress.made(func, run_args, run_kwargs)
-                else:
-                    out = func(*run_args, **run_kwargs)
-            except Exception:
-                self.failed = self._told(known.name, func, inputs, template)
-                raise
-
+            out = self._called(known, args, kwargs, taken, stays_real, inputs, template)
         if known.writes:
-            return self._written(func, known, args, kwargs, template, named, inputs, out)
-        factory = FACTORIES.get(known.name)
+            return self._written(known, args, kwargs, template, named, inputs, out)
+        factory, full = FACTORIES.get(known.name), known.name == "new_full"
         if factory is not None and isinstance(out, Tensor):  # only the kind of number is borrowed
-            func, inputs, taken = factory, (), []
-            template = (
-                (tuple(out.shape), *template[2:3])
-                if known.name == "new_full"
-                else (tuple(out.shape),)
-            )
+            known, inputs, taken = facts(factory), (), []
+            template = (tuple(out.shape), *template[2:3]) if full else (tuple(out.shape),)
             named = {"dtype": out.dtype, "device": META}
         elif known.name == "empty_like":
-            func, named = torch.ops.aten.zeros_like.default, {"dtype": out.dtype}
-        call = self.emit(func, template, named, inputs)
+            known, named = facts(torch.ops.aten.zeros_like.default), {"dtype": out.dtype}
+        call = self._emit(known, template, named, inputs)
         parent = taken[0] if known.view and taken else None
         if isinstance(out, Tensor):
             self._made(call, out, 0, parent, template, named)
@@ -317,6 +308,32 @@ class Tape(TorchDispatchMode):
                 if isinstance(item, Tensor):
                     self._made(call, item, which, parent, template, named)
         return out
+
+    def _called(
+        self,
+        known: Facts,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        taken: list[Entry],
+        stays_real: bool,
+        inputs: tuple[int, ...],
+        template: tuple[Any, ...],
+    ) -> Any:
+        """What torch makes of a call on stand-ins, or on the numbers that were made here."""
+        func = known.target
+        run_args, run_kwargs = list(args), kwargs
+        if taken and not stays_real:
+            run_args = self._run(args)
+            run_kwargs = dict(zip(kwargs, self._run(kwargs.values()), strict=True))
+            if run_kwargs.get("device") is not None and self.dress is None:
+                run_kwargs = {**run_kwargs, "device": META}
+        try:
+            if self.dress is not None and not taken:
+                return self.dress.made(func, run_args, run_kwargs)
+            return func(*run_args, **run_kwargs)
+        except Exception:
+            self.failed = self._told(known.name, func, inputs, template)
+            raise
 
     def _told(
         self, name: str, func: OpOverload, inputs: tuple[int, ...], args: tuple[Any, ...]
@@ -386,7 +403,6 @@ class Tape(TorchDispatchMode):
 
     def _written(
         self,
-        func: OpOverload,
         known: Facts,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
@@ -395,8 +411,8 @@ class Tape(TorchDispatchMode):
         inputs: tuple[int, ...],
         out: Any,
     ) -> Any:
-        if known.functional is not func:
-            template = _with_defaults(known.functional, func, template, named)
+        if known.functional is not known.target:
+            template = _with_defaults(known.functional, known.target, template, named)
         call = self.emit(known.functional, template, named, inputs)
         first = None
         for which, place in enumerate(known.writes):

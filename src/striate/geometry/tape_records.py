@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch._ops import OpOverload
 
+from striate.geometry.schema import Facts
+
 
 @dataclass(slots=True)
 class Slot:
@@ -27,15 +29,21 @@ class Slot:
 class Call:
     """One operation on values: `args` and `kwargs` hold `Ref(position)` into `inputs` where tensors stood."""
 
-    target: OpOverload
+    known: Facts
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     inputs: tuple[int, ...]
     outputs: list[int]
     invocation: int
+    draws: bool  # random numbers
     state: bool = (
         False  # writes to a parameter or a buffer: bookkeeping of the module, not of the result
     )
+
+    @property
+    def target(self) -> OpOverload:
+        """The operation."""
+        return self.known.target
 
 
 @dataclass(slots=True)

@@ -6,6 +6,7 @@ import gc
 import sys
 import threading
 import warnings
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from itertools import chain
@@ -15,10 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 from torch.nn.modules.lazy import LazyModuleMixin
-from torch.nn.parameter import is_lazy
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter, is_lazy
 from torch.utils._python_dispatch import _disable_current_modes
 
-from striate.borrow import random_states, untouched
+from striate.borrow import untouched
 from striate.errors import UsageError
 from striate.geometry.analysis import analyse
 from striate.geometry.dress import Dress, in_autocast, one_kernel_each
@@ -32,6 +33,8 @@ from striate.geometry.tape_records import Visit
 
 Shape = Sequence[int]
 Inputs = Shape | Tensor | Sequence[Any] | Mapping[str, Any]
+# Kinds of attributes that are no tensors: all that most submodules have.
+TENSORLESS = frozenset({bool, int, float, str, type(None), tuple, list, dict, set, OrderedDict})
 Parts = dict[int, tuple[nn.Module, list[str]]]  # each submodule by its id, with its paths
 
 
@@ -67,13 +70,13 @@ def _trace(module: nn.Module, inputs: Inputs) -> Geometry:
     names = _tensors(parts)
     device = _device(module)
     run = _Run(module, parts, names, args, kwargs, None)
-    if device.type != "meta" and (run.tape.misled or run.may_be_misled):
+    leaked = run.leaks()
+    misled = run.tape.misled or run.may_be_misled
+    if leaked or (misled and device.type != "meta"):  # now the caches get real numbers
         again = _Run(module, parts, _tensors(parts), args, kwargs, device)
+        again.leaks()
         if again.error is None or run.error is None or not again.unsupported:
             run = again
-    elif run.tape.dress is None and run.leaks():  # now the caches get real numbers
-        run = _Run(module, parts, _tensors(parts), args, kwargs, device)
-    run.leaks()
     if run.error is not None:
         given = [tuple(t.shape) for t in [*args, *kwargs.values()]]
         raise refusal(module, run.error, run.where, given, run.tape.failed) from run.error
@@ -116,10 +119,7 @@ class _Run:
         paths = _Paths(module, parts, tape)
         modules = [sub for sub, _ in parts.values()]
         alike = nullcontext() if dress is None else one_kernel_each()
-        with (
-            untouched(modules) as changed, random_states(modules) as drawn, torch.no_grad(),
-            paths.watch(),
-        ):  # fmt: skip
+        with untouched(modules) as left, torch.no_grad(), paths.watch():
             _lazy_weights(parts, names, dress is None)
             if dress is None:
                 _rnn_weights(parts, names)
@@ -129,16 +129,15 @@ class _Run:
                     self.result = module(*args, **kwargs)
             except Exception as error:
                 self.error = error
-            foreign = drawn()
             if (
                 torch.is_autocast_cache_enabled() and in_autocast()
             ):  # it would hand casts of weights without data on
                 torch.clear_autocast_cache()
-            self.kept = [n for n in changed() if n != "_flat_weights"]
+        self.kept = [n for n in left.changed if n != "_flat_weights"]
         self.where = paths.where()
         visits = [tape.visits[v] for v in dict.fromkeys(tape.chances)]
         self.chances = [f"{v.path} ({v.kind})" if v.path else v.kind for v in visits]
-        self.chances += [f"{type(module).__name__} (with {name})" for name in foreign]
+        self.chances += [f"{type(module).__name__} (with {name})" for name in left.drawn]
 
     @property
     def may_be_misled(self) -> bool:
@@ -194,9 +193,11 @@ def _tensors(parts: Parts) -> dict[int, tuple[str, str, Tensor]]:
     found: dict[int, tuple[str, str, Tensor]] = {}
     for sub, (path, *_) in parts.values():
         prefix = f"{path}." if path else ""
-        for name, tensor in sub.__dict__.items():
-            if isinstance(tensor, Tensor):
-                found.setdefault(id(tensor), ("constant", prefix + name, tensor))
+        state = sub.__dict__
+        if not TENSORLESS.issuperset(map(type, state.values())):
+            for name, tensor in state.items():
+                if isinstance(tensor, Tensor):
+                    found.setdefault(id(tensor), ("constant", prefix + name, tensor))
         for name, buffer in sub._buffers.items():
             if buffer is not None:
                 found[id(buffer)] = ("buffer", prefix + name, buffer)
@@ -215,6 +216,7 @@ class _Paths:
         self.names = {number: paths for number, (_, paths) in parts.items()}
         self.counts: dict[str, int] = {}
         self.running: list[int] = []
+        self.norms: dict[type, str] = {}
         self.thread = threading.get_ident()
 
     def _path(self, module: nn.Module) -> str | None:
@@ -235,21 +237,22 @@ class _Paths:
         path = self._path(module)
         if path is None:
             return
+        kind = type(module)
+        norm = self.norms.get(kind)
+        if norm is None:
+            norm = self.norms[kind] = _norm(kind)
         if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params():
             with _disable_current_modes():  # its first weights are no operations of the network
                 module.initialize_parameters(*args)
         tape = self.tape
         number = self.counts.get(path, 0) + 1
         self.counts[path] = number
-        norm = "batch" if isinstance(module, nn.modules.batchnorm._BatchNorm) else ""
-        if isinstance(module, nn.modules.instancenorm._InstanceNorm):
-            norm = "instance"
         if not self.running and module is self.module:
-            tape.visits[0].kind, tape.visits[0].norm = type(module).__name__, norm
+            tape.visits[0].kind, tape.visits[0].norm = kind.__name__, norm
         else:
             parent = tape.stack[-1]
             tape.visits[parent].children += 1
-            tape.visits.append(Visit(path, type(module).__name__, parent, number, norm))
+            tape.visits.append(Visit(path, kind.__name__, parent, number, norm))
             tape.stack.append(len(tape.visits) - 1)
         self.running.append(id(module))
 
@@ -279,6 +282,13 @@ class _Paths:
         return f"{visit.path} ({kind})" if visit.path else kind
 
 
+def _norm(kind: type) -> str:
+    """Which of torch's two norms by batch_norm a class of modules is."""
+    if issubclass(kind, nn.modules.instancenorm._InstanceNorm):
+        return "instance"
+    return "batch" if issubclass(kind, nn.modules.batchnorm._BatchNorm) else ""
+
+
 @contextmanager
 def _not_compiled() -> Iterator[None]:
     """Modules of `torch.compile` run operation by operation; where torch's compiler is not loaded there are none."""
@@ -303,6 +313,9 @@ def _no_collection() -> Iterator[None]:
 
 def _lazy_weights(parts: Parts, names: dict[int, tuple[str, str, Tensor]], meta: bool) -> None:
     """Lazy layers that were never run get shapes from the trace, on weights of its own; `untouched` puts theirs back."""
+    kinds = {type(tensor) for _, _, tensor in names.values()}
+    if not any(issubclass(k, (UninitializedParameter, UninitializedBuffer)) for k in kinds):
+        return
     for sub, _ in parts.values():
         for held in (sub._parameters, sub._buffers):
             for name, tensor in held.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -34,7 +34,7 @@ class Site:
     """One call: its arguments with `Ref`s, its inputs, and the shape of the output that is planned."""
 
     op: str
-    tags: Sequence[Any]
+    tags: Collection[Any]
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     operands: list[Operand]
