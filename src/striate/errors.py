@@ -56,3 +56,7 @@ class GeometryError(StriateError, ValueError):
 
 class WeightsWarning(UserWarning):
     """A weights file was taken in part, or one of several sets of weights in it was chosen."""
+
+
+class NotVerifiedWarning(UserWarning):
+    """A result could neither be confirmed nor refuted by the plain module, whose own numbers are noise."""

@@ -21,10 +21,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit: 0 done, 1 the work failed, 2 the arguments were wrong."""
     _began[:] = [time.monotonic()]
     from striate.cli.app import app
-    from striate.errors import StriateError, WeightsWarning
+    from striate.errors import NotVerifiedWarning, StriateError, WeightsWarning
 
     _print_any_name()
     warnings.simplefilter("ignore", WeightsWarning)  # a training says it itself, once
+    plain = warnings.formatwarning
+
+    def worded(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+    ) -> str:  # fmt: skip
+        ours = issubclass(category, NotVerifiedWarning)
+        return f"striate: {message}\n" if ours else plain(message, category, filename, lineno, line)
+
+    warnings.formatwarning = worded
     try:
         app(args=list(arguments) if arguments is not None else None, prog_name="striate")
     except StriateError as error:

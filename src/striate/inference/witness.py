@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import platform
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -19,8 +20,9 @@ import torch
 from torch import Tensor, nn
 
 from striate.borrow import borrowed, forward
-from striate.errors import ExactnessError, StriateError
+from striate.errors import ExactnessError, NotVerifiedWarning, StriateError
 from striate.geometry import Geometry, leaves_of
+from striate.inference.rounding import SPREAD, TF32, Otherwise
 
 SAMPLES = 4
 DOUBLE = (
@@ -29,11 +31,7 @@ DOUBLE = (
 SHARE = 0.01  # of what a result spans: a difference below cannot be seen in it
 # Units of rounding, of the largest output: what two ways of rounding always differ by, and never more than.
 LEAST, MOST = 32, 1024
-TF32 = 2.0**-11
-DRAWS, NOISE = (
-    4,
-    4,
-)  # changes in the last digit that are tried, and how many times what they do may pass
+DRAWS = 4  # other ways of rounding that are tried
 _draws = count()  # each draw is another one
 
 
@@ -57,11 +55,14 @@ class Sample:
 
 
 def plainly(module: nn.Module, image: Tensor, shaken: float = 0.0) -> Any:
-    """What the untouched module gives for an image (1, C, *axes), each pixel changed by a share drawn up to `shaken`."""
+    """What the untouched module gives for an image (1, C, *axes).
+
+    shaken: each pixel is changed by a share drawn up to that, and where it is not 0 each operation rounds otherwise.
+    """
     generator = torch.Generator().manual_seed(next(_draws))  # the user's own random state stays
     share = (torch.rand(image.shape, generator=generator, dtype=torch.float64) * 2 - 1) * shaken
     image = (image.double() * (1 + share.to(image.device))).to(image.dtype)
-    with borrowed(module, train=None), torch.no_grad():
+    with borrowed(module, train=None), torch.no_grad(), Otherwise() if shaken else nullcontext():
         try:
             return forward(module, image)
         except StriateError:
@@ -107,11 +108,14 @@ def refuse_unequal(
     samples: Sequence[Sample], *, what: str, scale: float, span: float, unit: float, geometry: Geometry,
     again: Callable[[], Sequence[Sample]], repeat: Callable[[int, float], Tensor],
 ) -> None:  # fmt: skip
-    """Raise ExactnessError where a result is not the module's own.
+    """Raise ExactnessError where a result is not the module's own; warn where the module's own numbers are noise.
 
     what: is withheld. scale: the largest number that the module gives. span: of the result, from its least to its largest.
     unit: of rounding. again: the samples in double precision; it may raise, and counts only where everything is in double
-    precision then. repeat: the module's own numbers for a sample once more, each pixel changed by a share.
+    precision then. repeat: the module's own numbers for a sample once more, all rounding otherwise where a share is given.
+
+    A difference that the network's own rounding explains withholds nothing. One that can be seen in the result is said, as
+    NotVerifiedWarning: the module's own numbers confirm nothing there.
     """
     if unit < 1e-12:
         least = most = DOUBLE * scale
@@ -128,6 +132,8 @@ def refuse_unequal(
         if found is not None:
             sharp = max(s.difference for s in found)
             if sharp <= DOUBLE * max(scale, 1e-30):
+                if sample.difference > SHARE * span:
+                    _warn(sample, what, "in double precision the two are the same")
                 return
             double = f"{sharp:.3g}"
         elif sample.difference <= most:
@@ -137,9 +143,13 @@ def refuse_unequal(
             f"the network gives other numbers each time for the same image, so {what} cannot be checked; find what it "
             "draws or keeps between calls, or pass check=False to get the result unchecked"
         )
-    # Where the network jumps, its own number is as uncertain as a change of the pixels' last digits makes it.
-    noise = max(Sample("", repeat(worst, unit), sample.plain).difference for _ in range(DRAWS))
-    if sample.difference <= NOISE * noise:
+    noise = max(_moved(repeat, worst, unit, sample) for _ in range(DRAWS))
+    if sample.difference <= SPREAD * noise:
+        _warn(
+            sample,
+            what,
+            f"its own number moves by {noise:.2g} where its operations round otherwise",
+        )
         return
     report = {
         "versions": {"striate": _version(), "torch": torch.__version__, "python": platform.python_version()},
@@ -159,6 +169,25 @@ def refuse_unequal(
         ],
     }  # fmt: skip
     raise ExactnessError(_message(sample, what, report), report)
+
+
+def _moved(
+    repeat: Callable[[int, float], Tensor], which: int, unit: float, sample: Sample
+) -> float:
+    """How far the module's own numbers move where all rounds otherwise; 0 where it does not run so."""
+    try:
+        return Sample("", repeat(which, unit), sample.plain).difference
+    except StriateError:  # kernels that know no such mode
+        return 0.0
+
+
+def _warn(sample: Sample, what: str, why: str) -> None:
+    warnings.warn(
+        f"{what} is not verified: the network amplifies rounding. At {sample.where} it is off by {sample.difference:.2g} "
+        f"from what the network itself gives there, and {why}: differences as small as that are rounding",
+        NotVerifiedWarning,
+        stacklevel=2,
+    )
 
 
 def _in_double(again: Callable[[], Sequence[Sample]]) -> Sequence[Sample] | None:

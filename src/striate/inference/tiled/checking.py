@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from math import prod
+from operator import or_
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ from striate.borrow import borrowed, forward
 from striate.errors import StriateError
 from striate.geometry import Box, leaves_of, trace
 from striate.geometry.layout import dim_of_axis
+from striate.inference.rounding import SPREAD, otherwise
 from striate.inference.tiled.comparing import (
     MOST,
     ROUNDING,
@@ -39,7 +41,7 @@ from striate.inference.tiled.network import Network
 from striate.inference.tiled.plan import Plan, Walk
 from striate.inference.tiled.smaller import Smaller, choose_smaller, pixels_of
 from striate.inference.tiled.store import axis_dims, narrow, overlap, room, spread
-from striate.inference.witness import DOUBLE, doubled
+from striate.inference.witness import DOUBLE, DRAWS, doubled
 
 Leaves = list[Tensor | None]
 Tile = Callable[[Tensor, Smaller], Leaves]
@@ -164,12 +166,13 @@ class Check:
         found: Difference,
         again: Callable[[float], Difference],
         sharp: Callable[[], Difference | None],
+        moved: Callable[[], Difference | None],
         samples: int = 0,
     ) -> Evidence:
         """The evidence of a difference; a large one is weighed against what rounding does.
 
         again: how far the results move if each number of the image is off by a rounding. sharp: the difference in double
-        precision.
+        precision. moved: how far the module's own results move where its operations round otherwise.
         """
         if found.within(self.tolerance):
             return Evidence(reference, found, self.tolerance, samples)
@@ -187,6 +190,17 @@ class Check:
             return judged
         exact = sharp()  # what rounds inside the network is not seen in the image
         if exact is None or not exact.within(DOUBLE):
+            noise = moved()
+            if (
+                noise is not None
+                and found.relative <= SPREAD * noise.relative
+                and found.flips <= SPREAD * noise.flips
+            ):
+                return Evidence(
+                    "the network amplifies rounding: its own result moves by "
+                    f"{max(noise.relative, noise.flips):.1%} of its largest value where its operations round otherwise, so "
+                    "its numbers are noise"
+                )
             return judged
         if found.within(MOST):
             return Evidence(f"{reference}, and the same in double precision", found, MOST, samples)
@@ -211,6 +225,7 @@ class Check:
             all_of(got, want),
             partial(self._rounded, x, want),
             partial(self._sharp, x),
+            partial(self._otherwise, x, want),
         )
 
     def _sharp(self, x: Tensor) -> Difference | None:
@@ -235,6 +250,16 @@ class Check:
         """How far the results move if each number of the image is off by one rounding."""
         moved = self._run(nudged(x, eps))
         return Difference() if moved is None else all_of(moved, want)
+
+    def _otherwise(self, x: Tensor, want: Leaves) -> Difference | None:
+        """How far the module's own results move where its operations round otherwise; None where it does not run so."""
+        found = [Difference()]
+        for _ in range(DRAWS):
+            moved = otherwise(lambda: self._run(x))
+            if moved is None:
+                return None
+            found.append(all_of(moved, want))
+        return reduce(or_, found)
 
     def _crops(self) -> Evidence | None:
         """Compare with crops; None where the module shows that none of them decides its positions."""
@@ -263,8 +288,9 @@ class Check:
             return None
         reference = f"the plain module on {count} crop{'s' if count > 1 else ''}"
         judged = self._judged(
-            reference, found, partial(self._rounded, *worst), partial(self._sharp, worst[0]), count
-        )
+            reference, found, partial(self._rounded, *worst), partial(self._sharp, worst[0]),
+            partial(self._otherwise, *worst), count,
+        )  # fmt: skip
         return judged if judged.exact else self._doubted(judged)
 
     def _doubted(self, judged: Evidence) -> Evidence:
@@ -349,6 +375,7 @@ class Check:
             all_of(self.tile(x, small), want),
             partial(self._rounded, x, want),
             partial(self._sharp, x),
+            partial(self._otherwise, x, want),
         )
 
 
