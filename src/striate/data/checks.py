@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from striate.data.deep_remarks import deep_remarks
 from striate.data.remarks import find, names
-from striate.data.source import Source
+from striate.data.source import Source, refuse_empty
 from striate.errors import DataError
 from striate.findings import Finding, Status, Table
 
@@ -21,8 +21,7 @@ def check(source: Source) -> Finding:
     """
     if len(source.classes) < 2:
         raise DataError(f"{source.name} has one class; at least two are needed")
-    if len(source.train) == 0:
-        raise DataError(f"{source.name} has no training images; make val and test smaller")
+    refuse_empty(source)
     remarks = sorted([*find(source), *deep_remarks(source.splits)], key=lambda r: -RANK[r.status])
     worst: Status = remarks[0].status if remarks else "good"
     serious = [r for r in remarks if RANK[r.status] >= RANK["warning"]]

@@ -7,12 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from striate.data.depth import BYTES, there
 from striate.data.drawing import drawn, shuffled
 from striate.data.pool import ordered
 from striate.data.preparation import Fit, Interpolation, Preparation
 from striate.data.prepared import prepared
 from striate.data.scale import check_together, measure
-from striate.data.source import Source, Split
+from striate.data.source import Source, Split, refuse_empty
 from striate.errors import DataError
 
 SIDES = (32, 48, 64, 96, 128, 160, 192, 224)
@@ -41,8 +42,7 @@ def choose_preparation(
     train on, or depths that nothing relates to each other; UsageError for levels that cannot be.
     """
     split = source.train
-    if len(split) == 0:
-        raise DataError(f"{source.name} has no training images; make val and test smaller")
+    refuse_empty(source)
     why: list[str] = []
     height, width = _size(split, size, why)
     sample = _sample(split)
@@ -143,6 +143,12 @@ def _fit(split: Split, height: int, width: int, why: list[str]) -> Fit:
     return "pad"
 
 
+def _without_data(split: Split, draft: Preparation) -> np.ndarray:
+    """(N,) bool: images deeper than 8 bits of which some pixels may be no data."""
+    missing = np.zeros(len(split)) if split.missing is None else split.missing
+    return np.asarray(split.deep & ((missing > 0) | bool(draft.nodata)))
+
+
 def _statistics(
     split: Split, sample: np.ndarray, draft: Preparation, why: list[str]
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -152,9 +158,24 @@ def _statistics(
     if len(sample) > most:
         sample = sample[:: -(-len(sample) // most)]
     counts = np.zeros((draft.channels, 256), dtype=np.int64)
-    for part in prepared(split, draft, sample):
+    gaps = sample[_without_data(split, draft)[sample]]
+    for part in prepared(split, draft, np.setdiff1d(sample, gaps)):
         for channel in range(draft.channels):
             counts[channel] += np.bincount(part[:, channel].reshape(-1), minlength=256)
+    for index in gaps.tolist():  # no data is black to the network, and no brightness of the images
+        image = split.image(index)
+        lost = 0.0 if split.missing is None else float(split.missing[index])
+        held = there(image, draft, lost)[..., None].astype(np.uint8) * 255
+        inside = replace(
+            draft, channels=1, mean=(), std=(), black=0.0, white=255.0, full_scale=BYTES, nodata=()
+        )
+        seen = inside.apply(held)[0] == 255
+        for channel, values in enumerate(draft.apply(image)):
+            counts[channel] += np.bincount(values[seen], minlength=256)
+    if not counts.any():
+        raise DataError(
+            f"no pixel of {len(sample):,} training images holds data; look at the files"
+        )
     levels = np.arange(256) / 255
     total = counts.sum(axis=1)
     mean = counts @ levels / total

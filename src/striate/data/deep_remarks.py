@@ -23,11 +23,11 @@ def deep_remarks(splits: Mapping[str, Any]) -> Iterator[Remark]:
     """
     train = splits["train"]
     parts = [split for split in splits.values() if len(split)]
-    stated = np.concatenate([split.white_stated for split in parts])
+    stated = np.concatenate([split.white_stated for split in parts]) if parts else np.zeros(0)
+    keys = [key for split in parts for key in split.keys]
+    yield from _missing(parts, keys, stated)
     if (stated == BYTES).all() or not len(train):
         return
-    keys = [key for split in parts for key in split.keys]
-    yield from _missing(parts, keys)
     try:
         scale = measure(train)
         check_together(splits.values(), scale)
@@ -54,17 +54,21 @@ def deep_remarks(splits: Mapping[str, Any]) -> Iterator[Remark]:
         yield from _outside(parts, keys, scale)
 
 
-def _missing(parts: list[Any], keys: list[str]) -> Iterator[Remark]:
+def _missing(parts: list[Any], keys: list[str], stated: np.ndarray) -> Iterator[Remark]:
+    if not parts:
+        return
     missing = np.concatenate([np.zeros(len(s)) if s.missing is None else s.missing for s in parts])
     at = np.flatnonzero(missing)
     if len(at):
+        deep = (stated[at] != BYTES).any()
+        seen = "become black" if deep else "are seen as what the file stores there"
         yield Remark(
             kind="no data",
             status="warning",
-            sentence=f"{count(len(at), 'image holds', 'images hold')} pixels without data (not a number, or the value that "
-            f"the file names as such), {share(float(missing[at].mean()))} of them, which become black: "
+            sentence=f"{count(len(at), 'image holds', 'images hold')} pixels without data (not a number, or what the file "
+            f"names or masks as such), {share(float(missing[at].mean()))} of them, which {seen}: "
             f"{names([keys[i] for i in at])}.",
-            advice="See that no class has more of them than others: black areas are seen too.",
+            advice="See that no class has more of them than others: these areas are seen too.",
             where=tuple(keys[i] for i in at),
             count=len(at),
         )

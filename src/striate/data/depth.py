@@ -73,6 +73,20 @@ def to_bytes(pixels: np.ndarray, levels: Levels) -> np.ndarray:
     return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
 
 
+def there(pixels: np.ndarray, levels: Levels, missing: float = 0.0) -> np.ndarray:
+    """(H, W) bool: where an image (H, W, C) deeper than 8 bits holds data in all channels.
+
+    missing: the share of its values that its file states to be no data, which are 0 in 16 bits.
+    """
+    empty = np.isin(pixels, np.array(levels.nodata)) if levels.nodata else np.zeros(1, dtype=bool)
+    if pixels.dtype.kind == "f":
+        empty = empty | np.isnan(pixels)
+    elif pixels.dtype == np.uint16 and missing > 0:
+        empty = empty | (pixels == 0).all(-1, keepdims=True)
+    held = ~np.broadcast_to(empty, pixels.shape)
+    return np.asarray(held.all(-1))
+
+
 def refuse_depth(pixels: np.ndarray, levels: Levels) -> None:
     """Raise DataError for pixels of another depth that would silently become something else than what they show.
 

@@ -15,7 +15,14 @@ from striate.data.layout import Layout
 from striate.data.naming import in_order
 from striate.data.pool import ordered
 from striate.data.preparation import Preparation
-from striate.data.records import Progress, Record, depths_of, left_out_channels, scan
+from striate.data.records import (
+    Progress,
+    Record,
+    depths_of,
+    left_out_channels,
+    profiles,
+    scan,
+)
 from striate.data.source import SPLITS, Damage, FileSplit, Source
 from striate.data.splitting import TEST, TRAIN, VAL
 from striate.data.tree import Tree, grow, is_run
@@ -93,7 +100,12 @@ def open_folder(
             for key, r in zip(keys, good, strict=True)
             if {r.height, r.width} != set(layout.sizes.get(key, (r.height, r.width)))
         ),
-        notes=(*layout.notes, *left_out_channels(keys, good), *_drawn(given, plan)),
+        notes=(
+            *layout.notes,
+            *left_out_channels(keys, good),
+            *profiles(keys, good),
+            *_drawn(given, plan),
+        ),
         photographs=_photographs(parts[TRAIN]),
         train=parts[TRAIN],
         val=parts[VAL],

@@ -29,7 +29,7 @@ class Record:
     because their pixels may differ by a value from one decoder's version to the next and a split
     must not.
     low, high: extremes of a deep image, or 0, 255. stated: what it states as white, 255, 65535 or 0 for nothing.
-    missing: share of its values that are no data. left_out: channels beside its colours.
+    missing: share of its values that are no data. left_out: channels beside its colours. profile: colours other than sRGB.
     """
 
     content: bytes
@@ -45,6 +45,7 @@ class Record:
     stated: int = 255
     missing: float = 0.0
     left_out: int = 0
+    profile: str = ""
 
 
 def digest(data: bytes | np.ndarray, *more: bytes) -> bytes:
@@ -91,6 +92,7 @@ def record_of(image: Decoded, content: bytes) -> Record:
         stated=stated_white(pixels.dtype),
         missing=image.missing / pixels.size,
         left_out=image.left_out,
+        profile=image.profile,
     )
 
 
@@ -110,6 +112,23 @@ def left_out_channels(keys: Sequence[str], records: Sequence[Record]) -> tuple[s
     more = f" and {len(named) - 1:,} more" if len(named) > 1 else ""
     return (
         f"the files hold further channels beside their colours, which are not read ({named[0]}{more})",
+    )
+
+
+def profiles(keys: Sequence[str], records: Sequence[Record]) -> tuple[str, ...]:
+    """In a sentence, the colour profiles other than sRGB, which are not converted, if there are any."""
+    kinds: dict[str, list[str]] = {}
+    for key, record in zip(keys, records, strict=True):
+        if record.profile:
+            kinds.setdefault(record.profile, []).append(key)
+    if not kinds:
+        return ()
+    n = sum(map(len, kinds.values()))
+    which = ", ".join(f"{name}: {len(own):,}, such as {own[0]}" for name, own in kinds.items())
+    who = "all images state" if n == len(records) else f"{n:,} of {len(records):,} images state"
+    return (
+        f"{who} colours other than sRGB ({which}); the numbers are read as they are stored, so convert the files to sRGB if "
+        "their colours are to mean the same as those of other images",
     )
 
 

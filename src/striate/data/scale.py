@@ -120,9 +120,13 @@ def measure(split: Images, *, black: float | None = None, white: float | None = 
     found = _robust(values, split, nodata)
     chosen = (found[0] if black is None else black, found[1] if white is None else white)
     if not chosen[1] > chosen[0]:
+        black_is, white_is = (
+            f"{name} {value:g}{' (found in the images)' if own is None else ''}"
+            for name, value, own in zip(("black", "white"), chosen, (black, white), strict=True)
+        )
         raise UsageError(
-            f"white must be above black, got black {chosen[0]:g} and white {chosen[1]:g}; the images hold values from "
-            f"{values.min():g} to {values.max():g}"
+            f"white must be above black, got {black_is} and {white_is}; the images hold values from {values.min():g} to "
+            f"{values.max():g}"
         )
     scale = Scale(black=chosen[0], white=chosen[1], full_scale=full, nodata=nodata, values=values)
     scale = replace(scale, why=tuple(_why(scale, sampled, given=given)))

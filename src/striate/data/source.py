@@ -13,6 +13,7 @@ import numpy as np
 from striate.data.leftout import LeftOut
 from striate.data.preparation import Preparation
 from striate.data.reading import read_image
+from striate.errors import DataError
 
 SPLITS = ("train", "val", "test")
 
@@ -212,3 +213,28 @@ class Source:
         """Images a class and split, (classes, 3) int64, in the order train, val, test."""
         k = len(self.classes)
         return np.stack([np.bincount(s.labels, minlength=k) for s in self.splits.values()], axis=1)
+
+
+def refuse_empty(source: Source) -> None:
+    """Raise DataError where no image is left to train on, with the reason."""
+    if len(source.train):
+        return
+    dropped = [d for d in source.duplicates if d.dropped]
+    n = sum(len(d.dropped) for d in dropped)
+    if n:
+        first = dropped[0]
+        kept = next((key for key in first.keys if key not in first.dropped), first.keys[0])
+        raise DataError(
+            f"{source.name} has no training images: {n:,} {'is a copy' if n == 1 else 'are copies'} of images that are kept "
+            f"for validation and test ({first.dropped[0]} of {kept}), where they would only be recalled; add other images"
+        )
+    copies = max((len(d.keys) for d in source.duplicates), default=0)
+    if copies > len(source) / 2:
+        raise DataError(
+            f"{source.name} has no training images: {copies:,} of {len(source):,} have the same content, and copies stay in "
+            "one split; look at the files"
+        )
+    held = " and ".join(name for name in ("val", "test") if len(source.splits[name]))
+    raise DataError(
+        f"{source.name} has no training images: all {len(source):,} are for {held}; make val and test smaller, or add images"
+    )

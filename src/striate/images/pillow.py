@@ -14,6 +14,7 @@ from PIL import Image
 
 from striate.errors import DataError
 from striate.images.pixels import flatten_alpha, numbers, refuse_bomb, upright
+from striate.images.profiles import profile_of
 
 Shrink = Callable[[int, int], int]  # height, width of the picture -> 1, 2, 4 or 8
 
@@ -35,8 +36,9 @@ _SOF = re.compile(rb"\xff[\xc0-\xc3\xc5-\xc7\xc9-\xcb\xcd-\xcf]\x00[\x0b\x11]\x0
 
 def decode_pillow(
     data: bytes, kind: str, *, max_pixels: int, alpha: bool, shrink: Shrink | None
-) -> tuple[np.ndarray, tuple[int, int], bool]:
-    """The first picture of a file: pixels (H, W, C) upright, its full size (H, W) upright, and whether others follow."""
+) -> tuple[np.ndarray, tuple[int, int], bool, str]:
+    """The first picture of a file: pixels (H, W, C) upright, its full size (H, W) upright, whether others follow, and the
+    profile of its colours."""
     with _open(data, kind) as image:
         width, height = image.size
         refuse_bomb(height, width, max_pixels)
@@ -51,8 +53,9 @@ def decode_pillow(
                 image.draft(None, (max(1, width // factor), max(1, height // factor)))
             image.load()
             pixels = _pixels(image, alpha)
+        profile = profile_of(image.info)
     size = (width, height) if 4 < orientation < 9 else (height, width)
-    return upright(pixels, orientation), size, several
+    return upright(pixels, orientation), size, several, profile
 
 
 def _open(data: bytes, kind: str) -> Any:

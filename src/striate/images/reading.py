@@ -23,6 +23,7 @@ class Decoded:
     """pixels (H, W, C), what the file is, its full size (H, W), and whether more pages follow.
 
     missing: values without data. left_out: channels beside the colours, such as near infrared, that are not in `pixels`.
+    profile: colours that the file states other than sRGB, which are not converted; "" for sRGB or nothing.
     """
 
     pixels: np.ndarray
@@ -31,6 +32,7 @@ class Decoded:
     several_pages: bool = False
     missing: int = 0
     left_out: int = 0
+    profile: str = ""
 
 
 class DecodedPicture:
@@ -135,7 +137,7 @@ def _decode(
     alpha: bool = False,
     shrink: Shrink | None = None,
 ) -> Decoded:
-    missing = left_out = 0
+    missing, left_out, profile = 0, 0, ""
     if kind == "TIFF":
         picture = TiffPicture(file, page=page, max_pixels=max_pixels, alpha=alpha)
         try:
@@ -149,6 +151,7 @@ def _decode(
                 left_out = channels - picture.colours
                 pixels = np.ascontiguousarray(pixels[..., : picture.colours])
             missing, several, size = picture.missing, picture.pages > 1, (height, width)
+            profile, clear = picture.profile, picture.colour.alpha and not alpha
         finally:
             picture.close()
     else:
@@ -157,11 +160,16 @@ def _decode(
         if deep is not None:
             pixels, size, several = deep, (deep.shape[0], deep.shape[1]), False
         else:
-            pixels, size, several = decode_pillow(
+            pixels, size, several, profile = decode_pillow(
                 file, kind, max_pixels=max_pixels, alpha=alpha, shrink=shrink
             )
+        clear = not alpha and deep is None and kind != "JPEG"
     if pixels.ndim != 3 or pixels.shape[-1] not in (1, 3, 4) or not pixels.size:
         raise DataError(f"it holds an array of shape {pixels.shape}, not an image")
+    if clear and _white(pixels) and _transparent(file, kind, page, max_pixels):
+        raise DataError(
+            "all of its pixels are transparent, so that nothing of it is to be seen; save it without its alpha channel"
+        )
     if pixels.dtype == np.float32:
         missing = int(np.isnan(pixels).sum())
         if missing == pixels.size:
@@ -173,4 +181,19 @@ def _decode(
         several_pages=several,
         missing=missing,
         left_out=left_out,
+        profile=profile,
     )
+
+
+def _white(pixels: np.ndarray) -> bool:
+    """Whether an image is of the paper alone, on which transparent pixels are laid."""
+    if pixels.dtype.kind != "u":
+        return False
+    white = np.iinfo(pixels.dtype).max
+    return bool((pixels[0] == white).all() and (pixels == white).all())
+
+
+def _transparent(file: bytes | Path, kind: str, page: int, max_pixels: int) -> bool:
+    """Whether a file has an alpha channel that shows nothing."""
+    found = _decode(file, kind, page=page, max_pixels=max_pixels, alpha=True).pixels
+    return found.shape[-1] == 4 and not found[..., 3].any()

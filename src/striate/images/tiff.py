@@ -14,6 +14,7 @@ import tifffile
 from striate.errors import DataError
 from striate.images.picture import Side
 from striate.images.pixels import refuse_bomb, stored_box, upright
+from striate.images.profiles import icc_name
 from striate.images.quiet import quiet
 from striate.images.reasons import reasons
 from striate.images.segments import Segments
@@ -23,7 +24,8 @@ CHANNELS = (
     "C"  # the axis of a series whose planes are channels of one image; others are further images
 )
 PAGES = ("generic", "uniform")  # series that say nothing of how their pages belong together
-DNG = 50706
+DNG, ICC = 50706, 34675
+FEW_PAGES = 64  # among which a mask is looked for
 
 
 class TiffPicture:
@@ -55,6 +57,10 @@ class TiffPicture:
             )
         self.stored = Segments(self.tif, key, planes[page])
         self.colour = Colours(key, self.stored.channels, pages=len(planes[page]), keep_alpha=alpha)
+        mask = mask_of(self.tif, key) if len(planes[page]) == 1 else None
+        self.valid = None if mask is None else Segments(self.tif, mask, [mask])
+        profile = key.tags.get(ICC)
+        self.profile = "" if profile is None else icc_name(bytes(profile.value))
         tag = key.tags.get(274)
         self.orientation = int(tag.value) if tag is not None else 1
         height, width = self.stored.height, self.stored.width
@@ -71,7 +77,8 @@ class TiffPicture:
         """The region (rows, columns, C)."""
         with reasons(), quiet():
             box = stored_box(self.orientation, self.shape[:2], rows, columns)
-            return upright(self.colour(self.stored.read(*box)), self.orientation)
+            valid = None if self.valid is None else self.valid.read(*box)[..., 0] > 0
+            return upright(self.colour(self.stored.read(*box), valid), self.orientation)
 
     @property
     def missing(self) -> int:
@@ -120,6 +127,19 @@ def planes_of(tif: tifffile.TiffFile) -> tuple[tifffile.TiffPage, list[list[Any]
     else:
         order = order.reshape(-1, 1)
     return key, [[series.pages[int(i)] for i in row] for row in order]
+
+
+def mask_of(tif: tifffile.TiffFile, key: tifffile.TiffPage) -> tifffile.TiffPage | None:
+    """The page that says which pixels of the page `key` are data, as GDAL writes it (TIFF 6.0, tag 254, bit 2)."""
+    if not tif.pages.is_multipage or len(tif.pages) > FEW_PAGES:
+        return None
+    size = key.imagelength, key.imagewidth
+    for page in tif.pages:
+        if not isinstance(page, tifffile.TiffPage) or not page.is_mask or page.is_reduced:
+            continue
+        if (page.imagelength, page.imagewidth) == size and page.samplesperpixel == 1:
+            return page
+    return None
 
 
 def pages_of(file: bytes | Path) -> int:

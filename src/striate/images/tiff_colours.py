@@ -77,10 +77,11 @@ class Colours:
             self.luma = _rationals(page, COEFFICIENTS, (0.299, 0.587, 0.114))
             self.reference = _rationals(page, REFERENCE, (0, 255, 128, 255, 128, 255))
 
-    def __call__(self, values: np.ndarray) -> np.ndarray:
-        """Samples (h, w, n) as channels (h, w, C)."""
+    def __call__(self, values: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
+        """Samples (h, w, n) as channels (h, w, C). valid: (h, w) bool, False where a mask in the file says no data."""
         if self.kind == PALETTE:
             place = np.minimum(values[..., 0].astype(np.intp), len(self.table) - 1)
+            self.missing += 0 if valid is None else 3 * int((~valid).sum())
             return self.table[place]
         empty = None if self.nodata is None else values == self.nodata
         pixels = self._depth(self._mirrored(values))
@@ -91,7 +92,12 @@ class Colours:
             colours = _rgb(colours, self.luma, self.reference)
         if further.shape[-1] or colours is not pixels:
             pixels = np.concatenate([colours, further], -1) if further.shape[-1] else colours
-        if empty is not None and pixels.shape == empty.shape:
+        if empty is not None and pixels.shape != empty.shape:
+            empty = None
+        if valid is not None:
+            out = np.broadcast_to(~valid[..., None], pixels.shape)
+            empty = out if empty is None else empty | out
+        if empty is not None:
             pixels = self._without(pixels, empty)
         if pixels.dtype == np.float32:
             self.missing += int(np.isnan(pixels).sum())

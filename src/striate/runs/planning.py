@@ -29,10 +29,37 @@ def source_name(data: str) -> str:
     return name or "run"
 
 
-def open_data(recipe: Recipe, listener: Listener) -> Source | MaskSource:
-    """The recipe's source, checked. Raises DataError or UsageError."""
+# Settings that mean something for one kind of labels alone.
+OF_CLASSES = ("shift", "scale", "erase", "mixup", "fit")
+OF_MASKS = ("masks", "ignore", "foreground", "dice", "class_weights", "zoom", "jitter")
+
+
+def refuse_other_kind(recipe: Recipe, *, masks: bool) -> None:
+    """Raise UsageError for a setting that would have no effect: of masks for classes, or of classes for masks."""
+    others, what, mine = (
+        (OF_CLASSES, "images with one class each", "a class for every pixel")
+        if masks
+        else (OF_MASKS, "images with a class for every pixel", "one class an image")
+    )
+    given = next((name for name in others if getattr(recipe, name) is not None), None)
+    if given is not None:
+        instead = "; --set zoom=1 turns crops of other sizes off" if given == "scale" else ""
+        raise UsageError(
+            f"{given}={getattr(recipe, given)} is for {what} and has no effect on {recipe.data}, which has {mine}; "
+            f"leave it out{instead}"
+        )
+
+
+def open_data(recipe: Recipe, listener: Listener, *, resumed: bool = False) -> Source | MaskSource:
+    """The recipe's source, checked. Raises DataError or UsageError.
+
+    resumed: the recipe is that of a run, which may hold settings of earlier versions.
+    """
     listener.stage("reading images")
-    if is_mask_data(recipe.data):
+    masks = is_mask_data(recipe.data)
+    if not resumed:
+        refuse_other_kind(recipe, masks=masks)
+    if masks:
         return open_mask_data(recipe, listener)
     source = open_source(
         recipe.data,
@@ -64,6 +91,11 @@ def plan_from(recipe: Recipe, device: torch.device, listener: Listener) -> Plan:
         recipe, photographs=source.photographs, size=recipe.size or largest
     )
     why = [f"model = {spec}: {reason}"] if recipe.model is None else []
+    if recipe.scale is not None and source.train.deep.any():
+        why.append(
+            f"scale = {recipe.scale:g} is the least share of an image that a random crop keeps; the grey levels of deep "
+            "images follow black and white."
+        )
     if recipe.size is not None:  # before any image is brought to that size
         require(4 * 16 * LEAST_IMAGES * recipe.size**2, f"{recipe.size} x {recipe.size}", device)
     known = preparation_of(spec) if pretrained else None
@@ -101,7 +133,7 @@ def plan_again(run: Run, listener: Listener) -> Plan:
     """The plan of a run that was stopped. Raises RunError when its data changed."""
     if run.finished:
         raise RunError(f"{run.path} is finished; train a new run instead of resuming this one")
-    source = open_data(run.recipe, listener)
+    source = open_data(run.recipe, listener, resumed=True)
     if source.fingerprint != run.info["data"]["fingerprint"]:
         raise RunError(
             f"the images of {run.recipe.data} changed since {run.path} began; train a new run"

@@ -122,7 +122,10 @@ class Recipe:
             if value is not None and not math.isfinite(value):
                 raise UsageError(f"{name} must be a number, got {value}")
         if self.black is not None and self.white is not None and not self.white > self.black:
-            raise UsageError(f"white must be above black, got {self.white} and {self.black}")
+            raise UsageError(
+                f"black is the value that becomes black and white the one that becomes white, so white must be the larger; "
+                f"got black={self.black:g} and white={self.white:g}; swap them"
+            )
         if self.channels not in (None, 1, 3):
             raise UsageError(f"channels must be 1 (grey) or 3 (RGB), got {self.channels}")
         if self.scale is not None and not 0 < self.scale <= 1:

@@ -29,6 +29,7 @@ from striate.data.records import (
     digest,
     inspect,
     left_out_channels,
+    profiles,
     record_of,
 )
 from striate.data.source import SPLITS, Damage
@@ -164,6 +165,7 @@ def open_mask_folder(
             *turned.notes,
             *pairs.notes,
             *left_out_channels(keys, [p.record for p in good]),
+            *profiles(keys, [p.record for p in good]),
         ),
         warnings=(*decision.warnings, *turned.warnings),
         photographs=_colourful(parts[TRAIN]),

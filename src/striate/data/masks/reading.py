@@ -16,6 +16,7 @@ from striate.images import MAX_PIXELS, quiet, refuse_bomb
 from striate.images import reason as _reason
 from striate.images.kinds import identify
 from striate.images.pixels import upright
+from striate.images.segments import Segments
 from striate.images.tiff import planes_of
 from striate.images.tiff_colours import nodata_of
 
@@ -185,9 +186,8 @@ def _tiff(path: Path, number: int) -> RawMask:
         if len(planes) == 1 and isinstance(planes[0], tifffile.TiffPage):
             page = planes[0]  # pages that do not belong together may differ
         refuse_bomb(page.imagelength, page.imagewidth, MAX_PIXELS)
-        values = planes[0].asarray()
-        if len(planes) > 1:
-            values = np.stack([plane.asarray() for plane in planes], -1)
+        stored = Segments(tif, page, planes)
+        values = stored.read((0, stored.height), (0, stored.width))
         empty = nodata_of(page, np.dtype(page.dtype)) if values.dtype.kind in "ui" else None
         facts: dict[str, Any] = {
             "lossy": int(page.compression) in (6, 7),
@@ -204,8 +204,6 @@ def _tiff(path: Path, number: int) -> RawMask:
             and values.dtype.kind in "bu"
         ):
             values = ~values if values.dtype == np.bool_ else ((1 << bits) - 1) - values
-    if values.ndim == 3 and values.shape[0] in (3, 4) and values.shape[-1] not in (3, 4):
-        values = np.moveaxis(values, 0, -1)
     if values.ndim == 3 and values.shape[-1] == 1:
         values = values[..., 0]
     if table is not None and values.ndim == 2:

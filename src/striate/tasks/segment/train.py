@@ -9,13 +9,14 @@ import torch
 from torch import nn
 
 from striate.data import Preparation
+from striate.data.depth import there
 from striate.data.drawing import drawn
 from striate.data.masks import MaskSource, open_masks
 from striate.data.masks.batches import CropBatches, MaskAugmentation, Pairs, decoded_pairs
 from striate.data.masks.checks import check_masks
 from striate.data.masks.source import MaskSplit
 from striate.data.scale import check_together, measure
-from striate.errors import UsageError
+from striate.errors import DataError, UsageError
 from striate.models import labels_pixels
 from striate.models import preparation as preparation_of
 from striate.tasks.plan import Plan
@@ -88,15 +89,21 @@ def plan_masks(recipe: Recipe, source: MaskSource, device: torch.device) -> Plan
     return Plan(recipe=chosen, source=source, preparation=preparation, why=[*why, *more])
 
 
+def _levels(split: MaskSplit, index: int, draft: Preparation) -> np.ndarray:
+    """(channels, n) uint8: the pixels of an image that hold data."""
+    image = split.image(index)
+    lost = 0.0 if split.missing is None else float(split.missing[index])
+    levels = draft.colours(image).reshape(draft.channels, -1)
+    return levels[:, there(image, draft, lost).ravel()] if image.dtype != np.uint8 else levels
+
+
 def statistics(split: MaskSplit, draft: Preparation) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation a channel, of at most SAMPLE training images."""
     at = drawn(len(split), SAMPLE)
-    parts = [
-        draft.colours(split.image(int(i))).reshape(draft.channels, -1)[:, ::7].astype(np.float64)
-        / 255
-        for i in at
-    ]
+    parts = [_levels(split, int(i), draft)[:, ::7].astype(np.float64) / 255 for i in at]
     values = np.concatenate(parts, 1)
+    if not values.size:
+        raise DataError(f"no pixel of {len(at):,} training images holds data; look at the files")
     mean, std = values.mean(1).round(5), np.maximum(values.std(1), 1 / 255).round(5)
     return tuple(mean.tolist()), tuple(std.tolist())
 
