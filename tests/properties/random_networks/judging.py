@@ -31,6 +31,8 @@ from random_networks.program import Built, Program, build
 from striate.errors import ExactnessError, StriateError
 
 SECONDS = 20
+# The last digit: what the pixels and the weights are changed by, in float64 and where bfloat16 is inside.
+LAST = {False: 1e-13, True: 2.0**-9}
 
 
 @dataclass
@@ -43,6 +45,7 @@ class Verdict:
     kinds: tuple[str, ...] = ()
     source: str = ""
     unstable: bool = False
+    form: str = "plain"
 
     @property
     def faults(self) -> list[str]:
@@ -51,7 +54,7 @@ class Verdict:
     def line(self) -> str:
         """Its faults as a line of JSON."""
         found = {check: self.sentences[check] for check in self.faults}
-        return json.dumps({"seed": self.seed, "operations": self.kinds, **found})
+        return json.dumps({"seed": self.seed, "form": self.form, "operations": self.kinds, **found})
 
 
 class Hung(Exception):  # noqa: N818
@@ -85,7 +88,7 @@ def judge_built(built: Built, only: str | None = None) -> Verdict | None:
     quiet()
     torch.set_num_threads(1)
     case = Case(built)
-    verdict = Verdict(built.program.seed, kinds=built.kinds)
+    verdict = Verdict(built.program.seed, kinds=built.kinds, form=built.program.form)
     try:
         first = tensors(case.want)
         state = torch.random.get_rng_state()
@@ -145,52 +148,56 @@ def _unstable(case: Case, size: float) -> bool:
     is nothing but rounding inside is not seen in the image.
     """
     rng = random.Random(case.built.program.seed)
+    last = LAST[case.built.program.form == "autocast"]
     for trial in range(4):
         try:
-            with shaken_weights(case.module, trial):
+            with shaken_weights(case.module, trial, last):
                 moved = plain(case.module, case.image)
         except Exception:
             return True
-        if _moves(moved, case.want, size):
+        if _moves(moved, case.want, size, last):
             return True
     for trial in range(12):
         image = case.image.clone()
         if trial >= 10:
             image[:] = 0.5 * (trial - 10)
         elif trial >= 4:
-            (top, bottom), (left, right) = (
-                sorted(rng.choices(range(n + 1), k=2)) for n in image.shape[2:]
-            )
-            image[..., top:bottom, left:right] = rng.choice([0.0, 0.5])
+            spans = [slice(*sorted(rng.choices(range(n + 1), k=2))) for n in image.shape[2:]]
+            image[(..., *spans)] = rng.choice([0.0, 0.5])
         generator = torch.Generator().manual_seed(trial)
         noise = torch.randn(image.shape, generator=generator, dtype=torch.float64)
         try:
-            pair = plain(case.module, image), plain(case.module, image + 1e-13 * noise)
+            pair = (
+                plain(case.module, image),
+                plain(case.module, (image + last * noise).to(image.dtype)),
+            )
         except Exception:
             return True
-        if _moves(*pair, size):
+        if _moves(*pair, size, last):
             return True
     return False
 
 
-def _moves(one: Any, other: Any, size: float) -> bool:
+def _moves(one: Any, other: Any, size: float, last: float) -> bool:
     """Whether two results of nearly the same numbers lie as far apart as what is to be explained."""
+    half = last == LAST[True]
     for a, b in zip(tensors(one), tensors(other), strict=True):
         worst = (b - a).abs().max().item() / max(a.abs().max().item(), 1e-3) if a.numel() else 0
-        if worst > 1e-9 or worst > size / 10:
+        if worst > size / (3 if half else 10) or (worst > 1e-9 and not half):
             return True
     return False
 
 
 @contextmanager
-def shaken_weights(module: nn.Module, seed: int) -> Iterator[None]:
+def shaken_weights(module: nn.Module, seed: int, last: float) -> Iterator[None]:
     """Every number of the parameters and buffers off by a rounding or two for a while."""
     generator = torch.Generator().manual_seed(seed)
-    held = [t for t in (*module.parameters(), *module.buffers()) if t.dtype == torch.float64]
+    kinds = (torch.float64, torch.float32)
+    held = [t for t in (*module.parameters(), *module.buffers()) if t.dtype in kinds]
     before = [t.detach().clone() for t in held]
     with torch.no_grad():
         for t in held:
-            t.mul_(1 + 4e-16 * torch.randn(t.shape, generator=generator, dtype=torch.float64))
+            t.mul_(1 + last * torch.randn(t.shape, generator=generator, dtype=torch.float64))
     try:
         yield
     finally:

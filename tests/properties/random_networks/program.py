@@ -13,10 +13,19 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from random_networks.drawing import Draw, Unfit
-from random_networks.operations import ENDINGS, OPERATIONS, SHARES
+from random_networks.operations import (
+    AXES_ENDINGS,
+    AXES_SHARES,
+    ENDINGS,
+    EVERY,
+    EVERY_ENDING,
+    FIRST,
+    SHARES,
+    STRUCTURED,
+)
 
 PRELUDE = """import math
-from collections import namedtuple
+from collections import OrderedDict, namedtuple
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,10 +37,24 @@ import torchvision as tv
 from torch import nn
 
 Result = namedtuple("Result", ["logits", "features"])
+
+
+@dataclass
+class Output:
+    logits: object
+    features: object = None
+
+
+class Mapping(dict):
+    pass
 """
 LARGEST = 6000  # numbers of a value: many networks a second matter more than large ones
 WEIGHTS = 60_000  # numbers of all parameters
 INDENT = " " * 8
+AUTOCAST = "with torch.autocast('cpu', dtype=torch.bfloat16):"
+# Kinds of networks beside the plain ones: images of one axis and of three, bfloat16 inside, results in classes of their
+# own, and a first step that writes into the image.
+FORMS = ("plain", "one axis", "three axes", "autocast", "structured", "in place")
 
 
 @dataclass(frozen=True)
@@ -44,12 +67,18 @@ class Step:
 
 @dataclass(frozen=True)
 class Program:
-    """A network for images of `shape` (N, C, H, W): its steps, and how it ends."""
+    """A network for images of `shape` (N, C, *axes): its steps, and how it ends. form: one of FORMS."""
 
     seed: int
-    shape: tuple[int, int, int, int]
+    shape: tuple[int, ...]
     steps: tuple[Step, ...]
     ending: Step
+    form: str = "plain"
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What its images hold: autocast leaves float64 as it is."""
+        return torch.float32 if self.form == "autocast" else torch.float64
 
     def without(self, place: int) -> Program:
         """The program with one step less."""
@@ -68,9 +97,18 @@ class Built:
     namespace: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
-def draw(seed: int) -> Program:
-    """A random program."""
+def form_of(seed: int) -> str:
+    """The form of a seed where forms are mixed: seven of ten are plain."""
+    rng = random.Random(f"form {seed}")
+    return "plain" if rng.random() < 0.7 else rng.choice(FORMS[1:])
+
+
+def draw(seed: int, form: str = "plain") -> Program:
+    """A random program; `mixed` forms are drawn by the seed."""
+    form = form_of(seed) if form == "mixed" else form
     rng = random.Random(seed)
+    if "axis" in form or "axes" in form:
+        return _draw_axes(seed, form, rng)
     small = rng.random() < 0.15
     low, high = (1, 8) if small else (7, 22)
     shape = (
@@ -81,13 +119,38 @@ def draw(seed: int) -> Program:
     )
     if rng.random() < 0.1:
         shape = (*shape[:3], rng.randint(20, 40))
-    families, weights = zip(*SHARES, strict=True)
+    steps = _steps(rng, SHARES)
+    ending = Step(rng.choice(list(ENDINGS)), rng.randrange(10**6))
+    if form == "structured":
+        ending = Step(rng.choice(list(STRUCTURED)), rng.randrange(10**6))
+    if form == "in place":
+        steps.insert(0, Step(rng.choice(list(FIRST)), rng.randrange(10**6)))
+    return Program(seed, shape, tuple(steps), ending, form)
+
+
+def _draw_axes(seed: int, form: str, rng: random.Random) -> Program:
+    """A program for signals or volumes."""
+    sides = [rng.randint(5, 40)] if form == "one axis" else [rng.randint(3, 9) for _ in range(3)]
+    shape = (1 if rng.random() < 0.9 else 2, rng.randint(1, 3), *sides)
+    endings = [*AXES_ENDINGS] * 3 + [
+        "plain",
+        "pair",
+        "mapping",
+        "flattened",
+        "scalar",
+        "saved_and_last",
+    ]
+    steps = _steps(rng, AXES_SHARES)
+    return Program(seed, shape, tuple(steps), Step(rng.choice(endings), rng.randrange(10**6)), form)
+
+
+def _steps(rng: random.Random, shares: Any) -> list[Step]:
+    families, weights = zip(*shares, strict=True)
     steps = []
     for _ in range(rng.randint(1, 6)):
         (family,) = rng.choices(families, weights)
         steps.append(Step(rng.choice(list(family)), rng.randrange(10**6)))
-    ending = Step(rng.choice(list(ENDINGS)), rng.randrange(10**6))
-    return Program(seed, shape, tuple(steps), ending)
+    return steps
 
 
 def build(program: Program) -> Built:
@@ -105,7 +168,7 @@ def build(program: Program) -> Built:
     ending: Step | None = None
     for number, step in enumerate([*program.steps, program.ending]):
         last = number == len(program.steps)
-        write = ENDINGS[step.kind] if last else OPERATIONS[step.kind]
+        write = EVERY_ENDING[step.kind] if last else EVERY[step.kind]
         x = namespace["x"]
         one = Draw(step.seed, tuple(x.shape), saved, number)
         try:
@@ -116,7 +179,7 @@ def build(program: Program) -> Built:
                 continue
             step = Step("plain", 0)
             one = Draw(0, tuple(x.shape), saved, number)
-            ENDINGS["plain"](one)
+            EVERY_ENDING["plain"](one)
             after = {}
         if last:
             ending = step
@@ -130,6 +193,8 @@ def build(program: Program) -> Built:
         namespace |= after
     assert ending is not None
     used = replace(program, steps=tuple(kept), ending=ending)
+    if program.form == "autocast":
+        lines = [AUTOCAST, *(f"    {line}" for part in lines for line in part.split("\n"))]
     source = source_of(made, lines)
     return load(source, used)
 
@@ -139,8 +204,10 @@ def load(source: str, program: Program) -> Built:
     namespace: dict[str, Any] = {}
     with torch.random.fork_rng(devices=[]):
         exec(source, namespace)
-        module = namespace["Network"]().double().eval()
-    exact = not re.search(r"float\(\)|half|float16|float32", source.split("def forward", 1)[1])
+        module = namespace["Network"]().to(program.dtype).eval()
+    exact = not re.search(
+        r"float\(\)|half|float16|float32|autocast", source.split("def forward", 1)[1]
+    )
     kinds = (*[s.kind for s in program.steps], program.ending.kind)
     return Built(program, source, module, kinds, exact, namespace)
 
@@ -148,7 +215,8 @@ def load(source: str, program: Program) -> Built:
 def image_of(program: Program, shape: tuple[int, ...] | None = None, seed: int = 0) -> Tensor:
     """Images for it, float64."""
     generator = torch.Generator().manual_seed(program.seed + 7919 * (seed + 1))
-    return torch.randn(shape or program.shape, generator=generator, dtype=torch.float64)
+    found = torch.randn(shape or program.shape, generator=generator, dtype=torch.float64)
+    return found.to(program.dtype)
 
 
 def _tried(one: Draw, namespace: dict[str, Any], owner: nn.Module, last: bool) -> dict[str, Any]:

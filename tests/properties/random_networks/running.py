@@ -12,12 +12,12 @@ import torch
 import torch._dynamo  # once here, not in every process
 
 from random_networks.judging import Verdict, alike, judge, smallest
-from random_networks.program import draw
+from random_networks.program import FORMS, draw
 
 
-def _one(seed: int) -> Verdict | None:
+def _one(which: tuple[int, str]) -> Verdict | None:
     torch.set_num_threads(1)
-    return judge(draw(seed))
+    return judge(draw(*which))
 
 
 class Tally:
@@ -26,6 +26,7 @@ class Tally:
     def __init__(self) -> None:
         self.networks = self.empty = 0
         self.outcomes: Counter[tuple[str, str]] = Counter()
+        self.forms: Counter[str] = Counter()
         self.operations: Counter[str] = Counter()
         self.refusals: Counter[str] = Counter()
         self.faults: dict[tuple[str, str], list[int]] = {}
@@ -36,6 +37,7 @@ class Tally:
             self.empty += 1
             return
         self.networks += 1
+        self.forms[verdict.form] += 1
         self.operations.update(verdict.kinds)
         words = set(verdict.outcomes.values())
         self.clean += words <= {"equal"}
@@ -51,6 +53,7 @@ class Tally:
         found = [
             f"{self.networks} networks, {self.empty} seeds that make none; {self.clean} equal throughout"
         ]
+        found.append("  " + ", ".join(f"{form} {n}" for form, n in sorted(self.forms.items())))
         for check in dict.fromkeys(check for check, _ in self.outcomes):
             counts = {word: n for (c, word), n in self.outcomes.items() if c == check}
             total = sum(counts.values())
@@ -77,11 +80,17 @@ def main() -> int:
     parser.add_argument(
         "--show", type=int, default=10, help="kinds of faults to minimise and print (default 10)"
     )
+    parser.add_argument(
+        "--form",
+        default="mixed",
+        choices=["mixed", *FORMS],
+        help="of networks (default mixed: seven of ten plain)",
+    )
     parser.add_argument("--log", type=Path, help="a file that takes one line of JSON a fault")
     given = parser.parse_args()
 
     tally, began = Tally(), time.perf_counter()
-    seeds = range(given.seed, given.seed + given.count)
+    seeds = [(seed, given.form) for seed in range(given.seed, given.seed + given.count)]
     with multiprocessing.Pool(given.jobs, maxtasksperchild=400) as pool:
         for done, verdict in enumerate(pool.imap_unordered(_one, seeds, chunksize=8), 1):
             tally.add(verdict)
@@ -97,7 +106,7 @@ def main() -> int:
     ]:
         print(f"\n# {check}: {text}\n# seed {found[0]}")
         try:
-            program, verdict = smallest(draw(found[0]), check)
+            program, verdict = smallest(draw(found[0], given.form), check)
         except AssertionError:
             print("# does not fail again")
             continue
