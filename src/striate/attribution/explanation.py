@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -30,7 +31,7 @@ from striate.attribution.targets import Target
 from striate.borrow import borrowed
 from striate.errors import GeometryError, StriateError, UsageError
 from striate.geometry import Geometry
-from striate.inference.incremental.target import span
+from striate.inference.incremental.target import bare, batched, span
 from striate.inference.repeating import refuse_memory
 
 TOP = 5
@@ -204,8 +205,12 @@ def explain(
         raise UsageError(f"there is no method to explain with; choose from {', '.join(METHODS)}")
     with borrowed(module), torch.no_grad():
         output = output_of(module, x)
+    if bare(output):
+        output = batched(output)
     if target is None:
         target = best_class(output)
+    elif isinstance(target, np.integer):
+        target = int(target)
     names = _names(classes, output)
     geometry = _geometry(module, x)
     if geometry is not None:

@@ -13,9 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from striate.attribution.images import output_of
-from striate.attribution.targets import Target, labelled, scorer
+from striate.attribution.targets import Target, labelled, of_bare, scorer
 from striate.borrow import borrowed
 from striate.inference.apart import Together
+from striate.inference.incremental.target import bare
 
 FRACTIONS = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.45, 0.65, 0.85, 1.0)
 CELLS = 14  # along the longer side: what is taken away is a cell, not a pixel
@@ -187,6 +188,8 @@ def likelihood(value: float, chance: Sequence[float], tried: int) -> float:
 
 def probability_of(target: Target, clean: Any, temperature: float) -> Probability:
     """A function from the output to the target's probability, one an image."""
+    if bare(clean) and not callable(target):
+        return of_bare(clean, lambda output: probability_of(target, output, temperature))
     if callable(target) or not isinstance(clean, Tensor) or clean.shape[1] < 2:
         return scorer(target, clean)
 

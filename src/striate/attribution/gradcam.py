@@ -59,7 +59,7 @@ def grad_cam(
         output = result(
             geometry, module, compute(geometry, module, {value: feature, geometry.inputs[0]: x})
         )
-        total = scorer(target, without_history(output))(output).sum()
+        total = scorer(target, without_history(output), len(x))(output).sum()
         slope = derivative_of(total, feature)
         weights = slope.mean((2, 3), keepdim=True)
         maps = (weights * feature.detach()).sum(1).clamp(min=0)

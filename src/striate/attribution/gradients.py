@@ -23,7 +23,9 @@ def gradient(module: nn.Module, images: Tensor, target: Target) -> Tensor:
     """The derivative of the target's score by every pixel (Simonyan et al. 2013; seed 002): (N, C, H, W)."""
     x = as_images(module, images)
     with borrowed(module):
-        return derivative(module, x, lambda output: scorer(target, without_history(output))(output))
+        return derivative(
+            module, x, lambda output: scorer(target, without_history(output), len(x))(output)
+        )
 
 
 def gradient_x_input(module: nn.Module, images: Tensor, target: Target) -> Tensor:
@@ -168,4 +170,4 @@ def _score(target: Target, i: int, clean: Tensor) -> Score:
     """The score of image i's class, for any number of copies of it."""
     if isinstance(target, Tensor) and target.dim() == 1:
         target = int(target[i])
-    return scorer(target, clean)
+    return scorer(target, clean, 1)

@@ -53,7 +53,7 @@ def occlusion_map(
     with borrowed(module):
         with torch.no_grad():
             clean = output_of(module, x)
-            score = scorer(target, clean)
+            score = scorer(target, clean, 1)
             whole = float(score(clean)[0])
         try:
             session = Incremental(module, x)

@@ -51,7 +51,7 @@ def ruled(module: nn.Module, images: Tensor, target: Target, rule: str) -> Tenso
     with borrowed(module):
         x = x.requires_grad_()
         output = output_of(module, x)
-        total = scorer(target, without_history(output))(output).sum()
+        total = scorer(target, without_history(output), len(x))(output).sum()
         return backward(total, x, rule, lambda: layers_of(module, x))
 
 

@@ -2,33 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from striate.errors import UsageError
-from striate.inference.incremental.target import Score, score_of
+from striate.inference.incremental.target import Score, bare, batched, score_of
 from striate.inference.incremental.target import Target as Place
 
 Target = Place | Tensor
 
 
-def scorer(target: Target, clean: Any) -> Score:
+def scorer(target: Target, clean: Any, images: int | None = None) -> Score:
     """A function from the network's output to one number an image, (N,).
 
     target: of a classifier a class, or classes (N,) int64, one an image. Of a segmenter (N, classes, H, W) a class: the
     mean of its logit over the pixels that the clean image has in this class (over all if there are none), or
     (class, row, column), where row and column may be (start, stop) or a slice and the mean over that region is taken.
-    Or any function of the output. clean: the output for the clean images, one or as many as are scored later.
+    Or any function of the output. clean: the output for the clean images, one or as many as are scored later. images: how
+    many these are; an output of one image without its dimension, by `squeeze()`, is then taken as one.
     Raises UsageError for a target that does not fit the output.
     """
+    if images == 1 and bare(clean) and not callable(target):
+        return of_bare(clean, lambda output: scorer(target, output))
+    if isinstance(target, np.integer):
+        target = int(target)
     if isinstance(target, Tensor):
         return _one_an_image(target, clean)
     whole = isinstance(target, int) and not isinstance(target, bool)
     if whole and isinstance(clean, Tensor) and clean.dim() == 4:
         return _class_over_map(int(target), clean)  # type: ignore[arg-type]
     return score_of(target, clean)
+
+
+def of_bare(clean: Tensor, make: Callable[[Tensor], Score]) -> Score:
+    """What `make` makes of an output (1, ...), for a network that gives `clean` for one image, without that dimension."""
+    inner = make(batched(clean))
+
+    def score(output: Tensor) -> Tensor:
+        if output.dim() <= clean.dim():
+            return inner(batched(output))
+        return inner(output if clean.dim() else output[:, None])  # of many images
+
+    return score
 
 
 def _one_an_image(target: Tensor, clean: Any) -> Score:

@@ -12,6 +12,8 @@ from striate.errors import StriateError, UsageError
 from striate.geometry.geometry import Geometry
 from striate.geometry.trace import trace
 
+FRACTIONAL = (nn.FractionalMaxPool2d, nn.FractionalMaxPool3d)
+
 
 def refuse_chance(
     geometry: Geometry, module: nn.Module, error: type[StriateError] = UsageError
@@ -30,6 +32,10 @@ def refuse_chance(
         where, quiet = f"{fickle} computes with other numbers each time it runs", False
     if quiet:
         remedy = "call module.eval() first"
+    elif any(
+        isinstance(m, FRACTIONAL) and f"({type(m).__name__})" in where for m in module.modules()
+    ):
+        remedy = "it draws its windows in evaluation mode too, unless it is made with _random_samples=torch.rand(1, C, 2)"
     else:
         remedy = "evaluation mode does not help: draw only if self.training, as F.dropout(x, training=self.training) does"
     raise error(f"{where}, so no two runs of the same image agree; {remedy}")

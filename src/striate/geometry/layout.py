@@ -175,9 +175,17 @@ def _belongs(held: list[int], queue: list[tuple[int, int]], following: Sequence[
     """Whether the next atom, of one position, goes with the full dimension `held` rather than with the next one.
 
     It does if it stands between positions and entries, as the last axis of (N * H * W, C) with W = 1, unless the next
-    dimension has one entry and is there to hold it.
+    dimension has one entry and is there to hold it. The images go with the heads where entries are split into heads, as
+    attention does whose images come second: (T, N, C) as (T, N * heads, C / heads).
     """
     after = next((a for a, n in reversed(queue) if n != 1), 1)
+    if (
+        queue[-1][0] == BATCH
+        and following
+        and 1 < following[0] < after
+        and not after % following[0]
+    ):
+        return False
     return held[-1] < 0 and after > 0 and tuple(following) != (1,)
 
 

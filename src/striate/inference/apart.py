@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from striate.errors import StriateError, UsageError
 from striate.geometry import Crop, Geometry, Record, Value, apply
-from striate.geometry.layout import BATCH, Layout
+from striate.geometry.layout import BATCH, Layout, sizes
 from striate.geometry.rules.convolution import Convolve, ConvolveTransposed
 from striate.geometry.rules.dimension import Expand, Permute, Take, View
 from striate.geometry.rules.normalisation import BatchNorm, GroupNorm
@@ -42,7 +42,7 @@ def plainly(record: Record, values: Sequence[Value], out: Value) -> bool:
     """Whether the record keeps images apart by its rule alone. values: of its inputs; out: what it makes."""
     plan = record.plan
     varying = [v for v in values if v.varies]
-    if len(varying) == 1 and Images(out.layout).known:
+    if len(varying) == 1 and images_of(out).known:
         if isinstance(plan, FOLLOWING) or (isinstance(plan, Pointwise) and len(values) == 1):
             return True
         if isinstance(plan, Product) and record.op in ("mm", "addmm") and varying[0] is values[-2]:
@@ -63,16 +63,18 @@ def leads(layout: Layout) -> bool:
 
 
 class Images:
-    """Where a value's images stand: takes them out of a tensor and joins them."""
+    """Where a whole value's images stand: takes them out of a tensor and joins them.
 
-    def __init__(self, layout: Layout) -> None:
+    extents: of the value's axes, which may stand before the images, as in (T * N, C) where attention has them second.
+    """
+
+    def __init__(self, layout: Layout, extents: Sequence[int | None] = ()) -> None:
         held = [(d, dim) for d, dim in enumerate(layout) if BATCH in dim]
         self.dim, dim = held[0] if held else (0, ())
-        before = dim[: dim.index(BATCH)] if held else ()
-        self.known = len(held) == 1 and all(a > 0 for a in before)
+        self.known = len(held) == 1
         self.before = 1
-        for atom in before:
-            self.before *= atom
+        for size in sizes(dim[: dim.index(BATCH)], extents, 1) if held else ():
+            self.before *= size
 
     def join(self, tensors: Sequence[Tensor]) -> Tensor:
         """One tensor of several, each of one image."""
@@ -85,24 +87,28 @@ class Images:
         return parts.flatten(self.dim, self.dim + 2)
 
 
+def images_of(value: Value) -> Images:
+    """Where the images of a whole value stand."""
+    return Images(value.layout, value.extents)
+
+
 def apart(
-    run: Callable[[Sequence[Tensor], int], Tensor], inputs: Sequence[Layout], output: Layout, tensors: Sequence[Tensor]
+    run: Callable[[Sequence[Tensor], int], Tensor], inputs: Sequence[Images], output: Images, tensors: Sequence[Tensor]
 ) -> bool:  # fmt: skip
     """Whether `run`, given three images at once, gives each of them what it gives it alone.
 
-    run: from its inputs and the number of images to its result. inputs, output: the layouts of these; tensors: the inputs
-    of one image, whose numbers another image is made from.
+    run: from its inputs and the number of images to its result. inputs, output: where the images of these stand; tensors:
+    the inputs of one image, whose numbers another image is made from.
     """
-    places, place = [Images(layout) for layout in inputs], Images(output)
-    if not all(p.known for p in (*places, place)):
+    if not all(p.known for p in (*inputs, output)):
         return False
     generator = torch.Generator(device="cpu").manual_seed(0)
     one, other = list(tensors), [_another(t, generator) for t in tensors]
     three = (other, one, other)
     try:
-        together = run([p.join([o[i] for o in three]) for i, p in enumerate(places)], 3)
+        together = run([p.join([o[i] for o in three]) for i, p in enumerate(inputs)], 3)
         alone = [run(other, 1), run(one, 1)]
-        return all(alike(place.take(together, 3, i), alone[i % 2]) for i in range(3))
+        return all(alike(output.take(together, 3, i), alone[i % 2]) for i in range(3))
     except (RuntimeError, ValueError, IndexError, TypeError, AssertionError):
         return False  # whatever it is: it does not run on three images
 
@@ -120,7 +126,9 @@ def records_apart(geometry: Geometry, record: Record, known: Mapping[int, Tensor
         ]
         return apply(geometry, record, crops, out.full, batch=count)
 
-    return apart(run, [values[i].layout for i in varying], out.layout, [known[i] for i in varying])
+    return apart(
+        run, [images_of(values[i]) for i in varying], images_of(out), [known[i] for i in varying]
+    )
 
 
 def refuse_batch_statistics(geometry: Geometry, module: nn.Module) -> None:

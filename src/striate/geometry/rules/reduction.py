@@ -25,9 +25,11 @@ class Reduce(Plan):
 
 
 # op -> places of `dim` and `keepdim` among its arguments
+_LAST = ("mode", "kthvalue")  # whose `dim` is the last if not given; that of the others is all
 _PLACES = {
     "mean": (1, 2), "sum": (1, 2), "amax": (1, 2), "amin": (1, 2), "max": (1, 2), "min": (1, 2), "prod": (1, 2),
     "any": (1, 2), "all": (1, 2), "argmax": (1, 2), "argmin": (1, 2), "logsumexp": (1, 2), "median": (1, 2),
+    "mode": (1, 2), "kthvalue": (2, 3),
     "var": (1, 3), "std": (1, 3), "var_mean": (1, 3), "std_mean": (1, 3), "linalg_vector_norm": (2, 3), "norm": (2, 3),
 }  # fmt: skip
 
@@ -37,7 +39,7 @@ def reduce(site: Site) -> Result | None:
     operand = site.operands[0]
     ndim = len(operand.shape)
     at_dim, at_keep = _PLACES[site.op]
-    dims = site.arg(at_dim, None, "dim")
+    dims = site.arg(at_dim, -1 if site.op in _LAST else None, "dim")
     keep = bool(site.arg(at_keep, False, "keepdim")) if dims is not None else False
     if "keepdim" in site.kwargs:
         keep = bool(site.kwargs["keepdim"])
@@ -60,6 +62,21 @@ def reduce(site: Site) -> Result | None:
         links, kind_of(links, any(n is not None for n in extents)), tuple(sorted(places)), keep
     )
     return Result(tuple(layout), extents, plan)
+
+
+def largest(site: Site) -> Result | None:
+    """topk: like a reduction that keeps its dimension, which then holds k plain entries. Unsorted, their order is chance."""
+    operand = site.operands[0]
+    if not operand.shape or not site.arg(4, True, "sorted"):
+        return None
+    d = site.arg(2, -1, "dim") % len(operand.shape)
+    if BATCH in operand.layout[d]:
+        return None
+    layout = (*operand.layout[:d], (site.shape[d],), *operand.layout[d + 1 :])
+    extents = extents_of(layout, operand.extents)
+    links = (link_along(operand, extents),)
+    kind = kind_of(links, any(n is not None for n in extents))
+    return Result(layout, extents, Reduce(links, kind, (d,), True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +120,10 @@ def along(site: Site) -> Result | None:
 
 RULES = {
     **dict.fromkeys(_PLACES, reduce),
+    "topk": largest,
     **dict.fromkeys(
         ("_softmax", "_log_softmax", "softmax", "log_softmax", "_safe_softmax", "cumsum", "cumprod", "sort",
-         "logcumsumexp"),
+         "logcumsumexp", "cummax", "cummin"),
         along,
     ),
 }  # fmt: skip

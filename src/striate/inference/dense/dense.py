@@ -165,8 +165,16 @@ class Dense:
         fits = self._bare or (shape[0] == 1 and shape[1] == entries)
         if len(leaves) != 1 or not fits:
             got = ", ".join("x".join(map(str, values[i].shape)) for i in leaves) or "no tensor"
+            if len(leaves) > 1:
+                remedy = "a module around it returns one of them: def forward(self, x): return self.network(x)[0]"
+            else:
+                remedy = (
+                    "a module around it makes one number a class, such as by flatten(1) or the mean over positions, or "
+                    "tiled runs a network that gives maps"
+                )
             raise UsageError(
-                f"dense takes a classifier that gives (N, classes) for N patches; for one patch this one gives {got}"
+                f"dense takes a classifier that gives (N, classes) for N patches; for one patch this one gives {got}; "
+                f"{remedy}"
             )
         refuse_batch_statistics(self.geometry, self.module)
 

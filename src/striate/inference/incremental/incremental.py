@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from striate.borrow import borrowed, refuse_numberless
 from striate.errors import UsageError
 from striate.geometry import Geometry, refuse_chance, trace
-from striate.inference.apart import Images, refuse_batch_statistics
+from striate.inference.apart import images_of, refuse_batch_statistics
 from striate.inference.incremental.cache import Cache, run_whole
 from striate.inference.incremental.check import Check
 from striate.inference.incremental.classes import classes, unite
@@ -349,7 +349,7 @@ class Incremental:
         """Run the head and read the score."""
         if not self.alone:
             return self._head(state, count, score)
-        where = {v: Images(self.geometry.values[v].layout) for v in state}
+        where = {v: images_of(self.geometry.values[v]) for v in state}
         found = []
         for i in range(count):
             piece = {v: where[v].take(tensor, count, i) for v, tensor in state.items()}

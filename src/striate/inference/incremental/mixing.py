@@ -7,7 +7,7 @@ from functools import partial
 
 from torch import Tensor
 
-from striate.inference.apart import apart, leads, plainly
+from striate.inference.apart import apart, images_of, leads, plainly
 from striate.inference.incremental.cache import run_whole
 from striate.inference.incremental.network import Network, Node
 
@@ -30,8 +30,8 @@ def first_mixing(network: Network, values: Mapping[int, Tensor]) -> int | None:
         if plainly(node.record, inputs, out):
             continue
         run = partial(_run, network, node)
-        layouts = [v.layout for v in reads]
-        if not apart(run, layouts, out.layout, [values[v.index] for v in reads]):
+        stand = [images_of(v) for v in reads]
+        if not apart(run, stand, images_of(out), [values[v.index] for v in reads]):
             return node.index
     return None
 

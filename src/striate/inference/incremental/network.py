@@ -157,7 +157,12 @@ def lower(
     if dtype is not None and dtype.itemsize < torch.float32.itemsize:
         nodes = _wide(nodes)
         needed = {i for n in nodes if n.wide for i in n.record.inputs}
-        wide = {i: widened(exact[i]) for i in needed if i in exact}
+        # Weights in double precision too: what they meet is float32.
+        wide = {
+            i: exact[i].float() if exact[i].is_floating_point() else exact[i]
+            for i in needed
+            if i in exact
+        }
     readers: dict[int, list[int]] = {}
     for node in nodes:
         for read in node.reads:

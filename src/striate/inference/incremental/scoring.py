@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from striate.geometry.layout import BATCH, plain
-from striate.inference.apart import apart
+from striate.inference.apart import Images, apart
 from striate.inference.incremental.network import Network
 from striate.inference.incremental.target import Target, score_of, score_of_one
 
@@ -53,5 +53,5 @@ class Scoring:
             return self._read(dict(zip(outputs, tensors, strict=True)))
 
         tensors = list(outputs.values())
-        layouts = [((BATCH,), *plain(t.shape[1:])) for t in tensors]
-        return apart(run, layouts, ((BATCH,),), tensors)
+        places = [Images(((BATCH,), *plain(t.shape[1:]))) for t in tensors]
+        return apart(run, places, Images(((BATCH,),)), tensors)

@@ -286,6 +286,8 @@ def check_request(
     tile: int | Sequence[int] | None, memory: int | None, strategy: str | Sequence[bool], axes: int
 ) -> Request:
     """Arguments as a request. Raises UsageError if they are none."""
+    if not isinstance(axes, int) or isinstance(axes, bool) or axes < 1:
+        raise UsageError(f"axes is how many axes of positions an image has, 2 or 3; got {axes!r}")
     given_axes = not isinstance(strategy, str) and len(strategy) == axes
     if not given_axes and strategy not in STRATEGIES:
         raise UsageError(f"strategy is one of {', '.join(STRATEGIES)}; got {strategy!r}")
@@ -296,7 +298,8 @@ def check_request(
         if len(sizes) != axes or any(
             not isinstance(s, int) or isinstance(s, bool) or s < 1 for s in sizes
         ):
+            hint = "; for a volume give axes=3" if axes == 2 and len(sizes) == 3 else ""
             raise UsageError(
-                f"tile is a positive number of pixels, or one an axis ({axes}); got {tile!r}"
+                f"tile is a positive whole number of pixels, or one an axis ({axes}); got {tile!r}{hint}"
             )
     return Request(sizes, memory, strategy if isinstance(strategy, str) else tuple(strategy))

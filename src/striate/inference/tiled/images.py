@@ -128,8 +128,12 @@ def open_image(image: Any, axes: int = 2) -> Image:
         )
     shape = tuple(int(n) for n in image.shape)
     if len(shape) not in (axes + 1, axes + 2) or 0 in shape:
+        form = {1: "C, L", 2: "C, H, W", 3: "C, D, H, W"}.get(axes, "C, *positions")
+        hint = (
+            "; for a volume give axes=3" if axes == 2 and len(shape) == 5 and 0 not in shape else ""
+        )
         raise UsageError(
-            f"an image has the shape (C, H, W) or (N, C, H, W), all above 0; got {shape}"
+            f"an image has the shape ({form}) or (N, {form}), all above 0; got {shape}{hint}"
         )
     if not isinstance(image, Tensor):
         return ArrayImage(image, axes)

@@ -71,6 +71,7 @@ class Tiled:
     fuse: write batch norms into the convolutions before them and lay weights out for the processor; False keeps every
         operation as it is.
     finite: refuse values that are not finite, with the name of the layer that makes them.
+    axes: of positions; 3 for volumes (N, C, D, H, W) or (C, D, H, W), 1 for signals.
 
     plan: what will be done, in integers. certificate: what was done, after `run(certificate=True)`.
 
@@ -464,6 +465,7 @@ def tiled(
     check: bool = True,
     fuse: bool = True,
     finite: bool = True,
+    axes: int = 2,
 ) -> Any:
     """What `module(image)` returns, computed tile by tile in bounded memory, with the numbers of the whole image.
 
@@ -476,7 +478,7 @@ def tiled(
     """
     job = Tiled(
         module, image, tile=tile, memory=memory, strategy=strategy, prepare=prepare, finish=finish, out=out,
-        fuse=fuse, finite=finite,
+        fuse=fuse, finite=finite, axes=axes,
     )  # fmt: skip
     result = job.run(
         force=force, resume=resume, progress=progress, certificate=certificate, check=check
