@@ -249,7 +249,7 @@ def test_methods_and_names_that_do_not_fit() -> None:
     with pytest.raises(UsageError, match="one image at a time, got 2"):
         explain(Corner(), IMAGE.expand(2, -1, -1, -1))
     with pytest.raises(UsageError, match="say what to explain with a target: a function"):
-        explain(nn.Flatten(0), IMAGE)
+        explain(nn.Flatten(2), IMAGE)
 
 
 def test_the_page_of_the_documentation_runs() -> None:
