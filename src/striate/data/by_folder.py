@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from striate.data.layout import Layout, printable
+from striate.data.leftout import named
 from striate.data.naming import SPLIT_NAMES
 from striate.data.source import SPLITS
 from striate.data.tree import Parts, Tree
@@ -26,12 +27,35 @@ def by_folder(root: Path, tree: Tree, base: Parts) -> Layout:
             layout.outside.append("/".join(path))
         else:
             layout.add(path, rest[0], None)
+    if (words := _the_same_inside(below)) is not None:
+        layout.notes.append(words)
     if not layout.keys:
         raise DataError(
             f"{root} holds {len(tree.images)} images but no class folders; put the images of each "
             "class into a folder of its own, or add a labels.csv with the columns file and label"
         )
     return layout
+
+
+def _the_same_inside(paths: list[Parts]) -> str | None:
+    """What to say where every class folder holds folders of the same names: they may be the classes, or splits."""
+    inner: dict[str, set[str]] = {}
+    for path in paths:
+        if len(path) > 1:
+            inner.setdefault(path[0], set()).update(path[1:2] if len(path) > 2 else ())
+    common = set.intersection(*inner.values()) if len(inner) > 1 else set()
+    if len(common) < 2:
+        return None
+    tops, names = (named([printable(n) for n in sorted(several)]) for several in (inner, common))
+    if all(name.casefold() in SPLIT_NAMES for name in common):
+        return (
+            f"each of {tops} holds the folders {names}, which are not taken as splits; name the folders {names}/CLASS/ "
+            "instead to keep the splits"
+        )
+    return (
+        f"each of {tops} holds the folders {names}: {tops} are taken as the classes; if {names} are, put all images of each "
+        "of these into one folder"
+    )
 
 
 def _split_folders(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path, PurePosixPath
 
+import numpy as np
+
+from striate.data.drawing import drawn
 from striate.data.finder import Finder
 from striate.data.kinds import ONE_CLASS
 from striate.data.labels import Labels, Useless, read_labels
@@ -11,7 +15,7 @@ from striate.data.layout import Layout
 from striate.data.leftout import named
 from striate.data.naming import SPLIT_NAMES, alike, normal
 from striate.data.source import Damage
-from striate.data.table import SUFFIXES
+from striate.data.table import SUFFIXES, read_table
 from striate.data.tree import TABLES, Parts, Tree
 from striate.errors import DataError
 
@@ -19,6 +23,8 @@ REPEATED = (
     0.1  # of the images with two classes or more: then the table gives several labels on purpose
 )
 COVERED = 0.5  # of the images that a table must list to count for more than class folders
+LOOKED_AT = 50  # lines of a table that are asked whether they name images
+_PART = re.compile(r"[\d_\- ]+|(?<![a-z])[a-z]$")  # what parts of one set differ in
 READ = (".csv", ".tsv", ".jsonl")
 SUBMISSION = "submission"  # Kaggle's example of an answer holds no labels
 
@@ -36,7 +42,7 @@ def by_table(
         return _use(root, tree, [((table,), None)], required=required)
     if tables := _find(tree, base):
         return _use(root, tree, tables, required=required)
-    return _any(root, tree, base) if required else None
+    return _any(root, tree, base) if required else _unused(root, tree, base)
 
 
 def _use(
@@ -136,6 +142,64 @@ def _any(root: Path, tree: Tree, base: Parts) -> Layout | None:
             "each class into a folder of its own, or write labels.csv with the columns file and label"
         )
     return None
+
+
+def _unused(root: Path, tree: Tree, base: Parts) -> str | None:
+    """In words, a table of another name that gives most images classes that are not those of their folders.
+
+    Raises DataError where the folders look like parts of one set, so that the table is the likelier source of classes.
+    """
+    depth = len(base)
+    folders = {p: p[depth] for p in tree.images if p[:depth] == base and len(p) > depth + 1}
+    tops = sorted(set(folders.values()))
+    parts_of_one = len({_PART.sub("", name.casefold()) for name in tops}) == 1
+    for parts in tree.files:
+        if parts[:-1] not in ((), base) or PurePosixPath(parts[-1]).suffix.lower() not in READ:
+            continue
+        name, path = parts[-1], root.joinpath(*parts)
+        finder = Finder(root, parts, tree.images)
+        try:
+            labels = read_labels(path, finder)
+        except DataError:
+            continue
+        if isinstance(labels, Useless):
+            if parts_of_one and _lists_images(path, finder):
+                raise DataError(
+                    f"the folders {named(tops)} look like parts of one set, and {path}, which lists their images, "
+                    f"{labels.why}{labels.detail}; {labels.remedy} and give {path} instead of the folder, or move {name} "
+                    "elsewhere to learn the folders"
+                )
+            continue
+        found = [(finder.find(row.file), row.label) for row in labels.rows]
+        classes = {p: label for p, label in found if isinstance(p, tuple) and p in folders}
+        pairs = {(folders[p], label) for p, label in classes.items()}
+        given = sorted({label for _, label in pairs})
+        same = len(pairs) == len(given) == len({folder for folder, _ in pairs})
+        if len(classes) < COVERED * len(folders) or len(given) < 2 or same:
+            continue
+        if parts_of_one:
+            raise DataError(
+                f"the folders {named(tops)} look like parts of one set, and {path} gives {len(classes):,} of "
+                f"{len(tree.images):,} images the classes {named(given)}; give {path} instead of the folder to learn its "
+                f"classes, or move {name} elsewhere to learn the folders"
+            )
+        return (
+            f"{name} gives the images other classes ({named(given)}) than the folders, which are used; give {path} instead "
+            "of the folder to learn those of the table"
+        )
+    return None
+
+
+def _lists_images(path: Path, finder: Finder) -> bool:
+    """Whether a column of a table names images that are there."""
+    rows = read_table(path).rows[1:]
+    some = [rows[int(i)] for i in drawn(len(rows), LOOKED_AT)]
+    width = max(map(len, some), default=0)
+    shares = [
+        np.mean([c < len(row) and isinstance(finder.find(row[c]), tuple) for row in some])
+        for c in range(width)
+    ]
+    return max(map(float, shares), default=0.0) > COVERED
 
 
 def _add(

@@ -83,6 +83,12 @@ def looks_like_image(name: str, names: set[str]) -> bool:
     return not (name[match.end() :].startswith(".") and name[: match.end()] in names)
 
 
+def sidecar_of(name: str) -> str | None:
+    """The name of the image that GDAL's `name` belongs to: a.tif of a.tif.msk, a.tif.ovr and a.msk."""
+    stem, dot, end = name.rpartition(".")
+    return stem if dot and end.lower() in ("msk", "ovr") else None
+
+
 def backup_of(name: str) -> str | None:
     """The name of which `name` is a backup: photo.jpg of photo.jpg_original."""
     return next((name[: -len(end)] for end in BACKUPS if name.endswith(end)), None)

@@ -41,6 +41,11 @@ KINDS: dict[str, tuple[str, str, str]] = {
         "backup copies of images that are here",
         "Delete them, or move them to another folder if they are images of their own.",
     ),
+    "sidecar": (
+        "mask or overview of an image that is here (GDAL)",
+        "masks and overviews of images that are here (GDAL)",
+        "A mask beside an image is not applied; write it into the image (GDAL_TIFF_INTERNAL_MASK=YES), where it is.",
+    ),
     "special": (
         "pipe, socket or device",
         "pipes, sockets and devices",

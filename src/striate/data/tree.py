@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from striate.data.filetype import Content, backup_of, looks_like_image, type_of
+from striate.data.filetype import Content, backup_of, looks_like_image, sidecar_of, type_of
 from striate.data.leftout import LeftOut
 from striate.data.naming import ignored, is_placeholder, natural
 from striate.data.thumbnails import find_thumbnails
@@ -159,6 +159,8 @@ def _place(tree: Tree, entry: os.DirEntry[str], below: Parts, names: set[str]) -
     elif content is Content.IMAGE:
         if backup_of(name) in names:
             tree.leave("backup", below)
+        elif sidecar_of(name) in names:
+            tree.leave("sidecar", below)
         else:
             tree.images.append(below)
     elif looks_like_image(name, names):

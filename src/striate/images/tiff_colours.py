@@ -12,10 +12,20 @@ from striate.images.pixels import flatten_alpha, numbers
 # TIFF 6.0, tag 262 PhotometricInterpretation and tag 338 ExtraSamples.
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR = 0, 1, 2, 3, 5, 6
 ALPHA_PREMULTIPLIED, ALPHA = 1, 2
+PHOTOMETRIC, FAX = 262, (2, 3, 4)
 CAMERA = (32803, 34892)  # the colour filter array of a camera, and its linear form
 GDAL_NODATA, COEFFICIENTS, REFERENCE = 42113, 529, 532
 DECODED = (6, 7, 34892, 33007, 50001)  # JPEG and WebP: the decoder has turned YCbCr into RGB
 APERIO_YCBCR = 33003  # JPEG 2000 whose planes are YCbCr, whatever the page says
+
+
+def photometric_of(page: tifffile.TiffPage) -> int:
+    """How a page's samples are colours; where it does not say, as libtiff takes it: faxes are white at 0, others black."""
+    if PHOTOMETRIC in page.tags:
+        return int(page.photometric)
+    if int(page.samplesperpixel) >= 3:
+        return RGB
+    return WHITE_IS_ZERO if int(page.compression) in FAX else BLACK_IS_ZERO
 
 
 class Colours:
@@ -28,7 +38,7 @@ class Colours:
     def __init__(
         self, page: tifffile.TiffPage, samples: int, *, pages: int = 1, keep_alpha: bool = False
     ) -> None:
-        self.kind, stored = int(page.photometric), np.dtype(page.dtype)
+        self.kind, stored = photometric_of(page), np.dtype(page.dtype)
         if not isinstance(page.bitspersample, int):
             raise DataError(
                 f"its channels are of {page.bitspersample} bits; save all with the same"

@@ -12,7 +12,7 @@ from striate.data.masks.decision import NEUTRAL, Decision, listed, one_value, pl
 from striate.data.masks.naming import Naming
 from striate.data.masks.numbers import SPARSE, by_numbers
 from striate.data.masks.reading import TRANSPARENT
-from striate.data.masks.tables import by_table
+from striate.data.masks.tables import by_table, without_ignore
 from striate.data.masks.telling import (
     anchors,
     instances,
@@ -51,6 +51,9 @@ def decide(
     left_out = _given(ignore, found, colour)
     if ignore is None and not colour:
         left_out |= _stated(tallies, found, naming, notes)
+    if naming is not None and ignore is None:
+        naming, void = without_ignore(naming, colour=colour, notes=notes)
+        left_out |= void
     if naming is not None and masks != "binary":
         try:
             coding, classes = by_table(

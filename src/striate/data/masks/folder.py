@@ -11,6 +11,7 @@ import numpy as np
 
 from striate.data.arrangement import FREE, arrange
 from striate.data.drawing import drawn
+from striate.data.masks.cityscapes import cityscapes
 from striate.data.masks.coding import Coding, strangers
 from striate.data.masks.deciding import decide
 from striate.data.masks.naming import find_naming
@@ -93,7 +94,8 @@ def open_mask_folder(
     pairs = pair(root)
     if pairs.several and masks != "binary":
         raise DataError(pairs.several_words())
-    naming = find_naming(root, pairs.files, [m for several in pairs.masks for m in several])
+    own = [m for several in pairs.masks for m in several]
+    naming = find_naming(root, pairs.files, own) or cityscapes(own)
     jobs, damaged, misfits = _jobs(root, pairs)
     count = _Count(progress, 2 * len(jobs))
     glances: list[Glance] = []

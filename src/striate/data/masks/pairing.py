@@ -13,7 +13,7 @@ from striate.data.masks.candidate import Candidate
 from striate.data.masks.foreign import LABEL_STUDIO, foreign
 from striate.data.masks.lists import apply_lists
 from striate.data.masks.matching import match
-from striate.data.masks.roles import base_of, rank_of, role_of, stem_of, without_mask
+from striate.data.masks.roles import base_of, rank_of, role_of, stem_of, tokens, without_mask
 from striate.data.masks.samples import by_sample
 from striate.data.masks.sites import Sites, find_sites
 from striate.data.naming import in_order
@@ -21,6 +21,7 @@ from striate.data.tree import Parts, Tree, grow
 from striate.errors import DataError
 
 FEW_CLASSES = 32
+OBJECTS = frozenset({"instance", "instances", "panoptic"})
 _WORDS = re.compile(r"[ _.\-]+")
 
 
@@ -145,8 +146,30 @@ def pair(root: Path) -> Pairs:
     if second:
         taken, left = (_kinds(paths) for paths in (used, second))
         pairs.notes.append(f"of several masks of an image {taken} are taken, and {left} are not")
+    if (words := _objects(pairs.masks)) is not None:
+        pairs.notes.append(words)
     apply_lists(root, tree.files, pairs)
     return pairs
+
+
+def _of_objects(words: set[str]) -> bool:
+    return bool(words & OBJECTS) or {"segmentation", "object"} <= words
+
+
+def _objects(masks: Sequence[tuple[str, ...]]) -> str | None:
+    """What to say where the only masks that there are number objects, as their folders or names state."""
+    first = masks[0][0]
+    if all(
+        _of_objects({w for part in m.split("/") for w in tokens(part)})
+        for own in masks
+        for m in own
+    ):
+        return (
+            f"the masks are of single objects, as their names say ({first}): their numbers or colours count objects and are "
+            "no classes, yet each is taken as one; --set masks=binary takes anything but the background as one class, or "
+            "give the masks of classes (SegmentationClass, labelIds)"
+        )
+    return None
 
 
 def _kinds(paths: Iterable[Parts]) -> str:

@@ -18,12 +18,11 @@ from striate.images.kinds import identify
 from striate.images.pixels import upright
 from striate.images.segments import Segments
 from striate.images.tiff import planes_of
-from striate.images.tiff_colours import nodata_of
+from striate.images.tiff_colours import WHITE_IS_ZERO, nodata_of, photometric_of
 
 Kind = Literal["bit", "number", "palette", "grey", "colour"]
 TRANSPARENT = 1 << 24  # the colour of a pixel that cannot be seen; no 0xRRGGBB reaches it
 MOVING = ("GIF", "PNG", "WEBP")  # formats of which a file may hold several pictures
-WHITE_IS_ZERO = 0  # TIFF 6.0, tag 262
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,12 +196,7 @@ def _tiff(path: Path, number: int) -> RawMask:
         bits, table = int(page.bitspersample), page.colormap
         # tifffile calls True black, and its users mean the object.
         seen = "tifffile" not in str(page.software) or bits > 1
-        if (
-            seen
-            and page.photometric is not None
-            and int(page.photometric) == WHITE_IS_ZERO
-            and values.dtype.kind in "bu"
-        ):
+        if seen and photometric_of(page) == WHITE_IS_ZERO and values.dtype.kind in "bu":
             values = ~values if values.dtype == np.bool_ else ((1 << bits) - 1) - values
     if values.ndim == 3 and values.shape[-1] == 1:
         values = values[..., 0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from striate.data.masks.coding import IGNORE, MOST_CLASSES, Coding, distance, shown
@@ -10,6 +12,7 @@ from striate.data.masks.telling import CLOSE, NEAR, anchors, refuse_lossy
 from striate.data.masks.values import Census
 from striate.errors import DataError
 
+IGNORED = frozenset({"ignore", "ignored"})
 LEAST_KNOWN = 0.5  # share of the pixels other than 0 that a table must name to belong to the masks
 NEARLY_ALL = 0.9  # of the pixels lie near a colour of the table, where JPEG smeared them
 
@@ -102,6 +105,30 @@ def by_table(
         Coding(colour=colour, values=tuple(coded), classes=tuple(coded.values()), nearest=nearest),
         tuple(names[i] for i in kept),
     )
+
+
+def without_ignore(naming: Naming, *, colour: bool, notes: list[str]) -> tuple[Naming, set[int]]:
+    """A table without the class that tools call "ignore" (nnU-Net, labelme), and the values that are left out with it."""
+    at = [i for i, n in enumerate(naming.names) if n.casefold().strip("_ ") in IGNORED]
+    if not at or len(naming.names) - len(at) < 2:
+        return naming, set()
+    values = naming.colours if colour else naming.values
+    if values is None and at != [0]:
+        return naming, set()  # names in order: leaving one out would shift the others
+    kept = [i for i in range(len(naming.names)) if i not in at]
+    void = set() if values is None else {values[i] for i in at}
+    shown_void = ", ".join(shown(v, colour) for v in sorted(void))
+    notes.append(
+        f"{naming.where} names {', '.join(naming.names[i] for i in at)}{f' ({shown_void})' if void else ''}: taken as 'no "
+        "label' and left out (--set ignore=none makes it a class)"
+    )
+    rest = replace(
+        naming,
+        names=tuple(naming.names[i] for i in kept),
+        values=None if naming.values is None else tuple(naming.values[i] for i in kept),
+        colours=None if naming.colours is None else tuple(naming.colours[i] for i in kept),
+    )
+    return rest, void
 
 
 def _in_order(
