@@ -51,8 +51,8 @@ def test_a_folder_of_several_sizes_and_formats(fill: Fill) -> None:
     assert finding.verdict.endswith("from 12 x 12 to 20 x 40 pixels.")
     facts = dict(finding.tables[0].rows)
     assert facts["from"] == str(root)
-    assert facts["height"] == "10 to 40, 12 in the middle"
-    assert facts["aspect ratio"] == "0.50 to 3.00, 1.00 in the middle"
+    assert facts["height"] == "10 to 40, median 12"
+    assert facts["aspect ratio"] == "0.50 to 3.00, median 1.00"
     assert facts["format"] == "PNG 11, BMP 1"
     assert facts["colour"] == "colour 10, grey 2"
     assert facts["deeper than 8 bits"] == "1"

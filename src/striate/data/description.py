@@ -121,7 +121,7 @@ def _facts(
             rows.append((name, format(v["least"], spec)))
         else:
             least, median, most = (format(v[k], spec) for k in ("least", "median", "most"))
-            rows.append((name, f"{least} to {most}, {median} in the middle"))
+            rows.append((name, f"{least} to {most}, median {median}"))
     rows.append(("format", ", ".join(f"{name} {n:,}" for name, n in formats.most_common())))
     rows.append(("colour", ", ".join(f"{kinds[c]} {n:,}" for c, n in channels.most_common())))
     if deep:

@@ -57,11 +57,13 @@ def contact_sheet(source: Source, scale: Scale | None = None) -> Figure:
             page.paste(Image.fromarray(pixels), place)
     buffer = io.BytesIO()
     page.save(buffer, "WEBP", quality=85, lossless=tiny)
+    deep = any(split.deep.any() for split in source.splits.values())
+    how = "deep ones by the scale of the training images" if deep else "as they are"
     which = "each class" if len(chosen) == len(source.classes) else f"{len(chosen)} classes"
     return Figure(
         content=buffer.getvalue(),
         media="image/webp",
-        caption=f"Images of {which}, as they are, before they are prepared.",
+        caption=f"Images of {which}, {how}, before they are prepared.",
         alt=f"A sheet of example images of {which}, a class a row.",
     )
 

@@ -15,6 +15,7 @@ from PIL import Image
 from striate.data import open_source
 from striate.data.masks import is_mask_data, open_masks
 from striate.data.masks.checks import check_masks
+from striate.data.masks.cityscapes import IDS
 from striate.errors import DataError
 
 File = tuple[str, Any]  # path, and "image", the name of a mask in DRAWN, or text
@@ -566,7 +567,7 @@ OBJECT = ("background", "object")
 COLOURS = ("#000000", "#008000", "#800000")
 TAKEN: dict[Layout, tuple[tuple[int, int, int], tuple[str, ...], int]] = {
     voc: ((4, 3, 0), THREE, 2),
-    cityscapes: ((6, 3, 3), THREE, 0),
+    cityscapes: ((6, 3, 3), IDS, 0),
     camvid: ((4, 4, 4), NAMED, 0),
     camvid_of_fastai: ((6, 2, 0), ("Animal", "Archway", "Void"), 0),
     segnet: ((4, 4, 4), THREE, 0),
