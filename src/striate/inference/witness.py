@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -21,13 +22,14 @@ from torch import Tensor, nn
 
 from striate.borrow import borrowed, forward
 from striate.errors import ExactnessError, NotVerifiedWarning, StriateError
-from striate.geometry import Geometry, leaves_of
+from striate.geometry import Geometry, leaves_of, map_tensors
 from striate.inference.rounding import SPREAD, TF32, Otherwise
 
 SAMPLES = 4
 DOUBLE = (
     1e-8  # of the largest output: as far as two ways of rounding in double precision come apart
 )
+SMALL = 400_000  # numbers of images together: beyond, a batch takes no less than its images alone
 SHARE = 0.01  # of what a result spans: a difference below cannot be seen in it
 # Units of rounding, of the largest output: what two ways of rounding always differ by, and never more than.
 LEAST, MOST = 32, 1024
@@ -75,6 +77,28 @@ def plainly(module: nn.Module, image: Tensor, shaken: float = 0.0) -> Any:
             ) from error
 
 
+def together(module: nn.Module, images: Sequence[Tensor]) -> list[Any] | None:
+    """What the untouched module gives for images (1, C, *axes) in one run, taken apart; None where that is of no use.
+
+    Small images run together in half the time. What a module makes of many may be another answer than what it makes of
+    each alone, so this can only confirm a result: where it does not, the images are run alone.
+    """
+    if len(images) < 2 or sum(image.numel() for image in images) > SMALL:
+        return None
+    try:
+        with borrowed(module, train=None), torch.no_grad():
+            output = forward(module, torch.cat(list(images)))
+        if any(isinstance(t, Tensor) and len(t) != len(images) for t in leaves_of(output)):
+            return None
+        return [map_tensors(output, partial(_part, i)) for i in range(len(images))]
+    except Exception:  # made for one image at a time: what it says alone counts
+        return None
+
+
+def _part(i: int, t: Tensor) -> Tensor:
+    return t[i : i + 1]
+
+
 @contextmanager
 def doubled(module: nn.Module) -> Iterator[None]:
     """The module in double precision for a while."""
@@ -104,6 +128,19 @@ def unit(geometry: Geometry, device: torch.device, dtype: torch.dtype | None = N
     return coarsest
 
 
+def agree(samples: Sequence[Sample], *, scale: float, span: float, unit: float) -> bool:
+    """Whether a result is the module's own but for rounding. See `refuse_unequal`."""
+    return max(s.difference for s in samples) <= _allowed(scale, span, unit)[0]
+
+
+def _allowed(scale: float, span: float, unit: float) -> tuple[float, float]:
+    """How far a result may be off, and how far it may be off at most."""
+    if unit < 1e-12:
+        return DOUBLE * scale, DOUBLE * scale
+    least, most = LEAST * unit * scale, MOST * unit * scale
+    return min(max(least, SHARE * span), most), most
+
+
 def refuse_unequal(
     samples: Sequence[Sample], *, what: str, scale: float, span: float, unit: float, geometry: Geometry,
     again: Callable[[], Sequence[Sample]], repeat: Callable[[int, float], Tensor],
@@ -117,11 +154,7 @@ def refuse_unequal(
     A difference that the network's own rounding explains withholds nothing. One that can be seen in the result is said, as
     NotVerifiedWarning: the module's own numbers confirm nothing there.
     """
-    if unit < 1e-12:
-        least = most = DOUBLE * scale
-    else:
-        least, most = LEAST * unit * scale, MOST * unit * scale
-    allowed = min(max(least, SHARE * span), most)
+    allowed, most = _allowed(scale, span, unit)
     worst = max(range(len(samples)), key=lambda i: samples[i].difference)
     if samples[worst].difference <= allowed:
         return

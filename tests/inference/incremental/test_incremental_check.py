@@ -146,17 +146,17 @@ def test_the_module_stays_as_it_was_and_a_session_is_checked_now_and_then(
     counts = Counts()
     module = nn.Sequential(counts, small()).eval()
     runs = []
-    counts.register_forward_hook(lambda *_: runs.append(torch.is_inference_mode_enabled()))
+    counts.register_forward_hook(lambda _, given, __: runs.append(len(given[0])))
     session = Incremental(module, picture())
     runs.clear()
     box = [((2, 6), (3, 9))]
     session.scores(box, 0.0, 1)
-    assert len(runs) == 2  # the clean image and the box
+    assert runs == [2]  # the clean image and the box
     for _ in range(5):
         session.scores(box, 0.5, 1)
-    assert len(runs) == 2
+    assert runs == [2]
     session.scores([((r, r + 2), (c, c + 2)) for r in range(20) for c in range(18)], 0.5, 1)
-    assert len(runs) == 6
+    assert runs == [2, 5]
     assert counts.runs == 0
     assert not counts.kept
 
@@ -172,3 +172,55 @@ def test_a_network_that_cannot_be_checked_is_said() -> None:
     with pytest.raises(StriateError, match=r"the licence has run out; pass check=False"):
         occlusion(module, picture(), 1, patch=4, stride=4)
     occlusion(module, picture(), 1, patch=4, stride=4, check=False)
+
+
+class Counted(nn.Module):
+    """A network that notes how many images each real run has; it may refuse many, or mix them."""
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.inner, self.way = small(), way
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not x.is_meta:
+            RUNS.append(len(x))
+        if self.way == "refuses" and len(x) > 1:
+            raise ValueError("one image at a time")
+        y: Tensor = self.inner(x)
+        return y - y.mean(0) if self.way == "mixes" else y
+
+
+RUNS: list[int] = []
+
+
+@pytest.mark.parametrize(
+    ("way", "runs"), [("plain", [3]), ("refuses", [3, 1, 1, 1]), ("mixes", [3, 1, 1, 1])]
+)
+def test_small_images_are_checked_in_one_run_that_can_only_confirm(
+    way: str, runs: list[int]
+) -> None:
+    module, image = Counted(way).eval(), picture()
+    RUNS.clear()
+    found = occlusion(module, image, 1, patch=4, stride=4)
+    assert runs == RUNS
+    assert isinstance(found, Tensor)
+    if way == "mixes":  # of one image the mean is the image itself
+        assert not found.any()
+
+
+def test_a_large_answer_of_a_batch_excuses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Large(nn.Module):
+        """Adds to the other classes what no image alone has."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = small()
+
+        def forward(self, x: Tensor) -> Tensor:
+            y: Tensor = self.inner(x)
+            others = torch.tensor([1.0, 0, 1, 1, 1]) * 1e6 * (len(x) - 1)
+            return y + others
+
+    spoil(monkeypatch, Kernel, "__call__", 1.05)
+    with pytest.raises(ExactnessError, match="withheld"):
+        occlusion(Large().eval(), picture(), 1, patch=4, stride=4)

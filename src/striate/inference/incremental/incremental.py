@@ -72,8 +72,8 @@ class Incremental:
     module: any network that `striate.trace` can follow, in evaluation mode; it is not changed.
     image: (C, *axes) or (1, C, *axes).
     dtype: compute in another kind of number (torch.bfloat16); the module's own if None.
-    check: hold a few of the scores against the module itself, which then runs on those changed images (at most five runs,
-        and again after every 256 boxes).
+    check: hold a few of the scores against the module itself, which then runs on those changed images (at most five, and
+        again after every 256 boxes).
 
     Raises UsageError for what is no module, an image of the wrong shape or with values that are not finite, and a
     module in training mode; GeometryError if the module refuses the image, or a layer's output is not finite; ExactnessError
@@ -111,7 +111,11 @@ class Incremental:
             network if mixing is None else replace(network, head=min(network.head, mixing))
         )
         self.geometry: Geometry = self.network.geometry
-        self._check = Check(module, self.image, self.geometry, dtype, _in_double) if check else None
+        self._check = (
+            Check(module, self.image, self.geometry, dtype, self.output, _in_double)
+            if check
+            else None
+        )
 
     @property
     def bytes(self) -> int:

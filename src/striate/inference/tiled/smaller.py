@@ -22,7 +22,21 @@ from striate.inference.tiled.network import Network, sort
 from striate.inference.tiled.plan import Walk
 
 CELLS = 3  # along each axis that is cut
-SIZES = (512, 256, 128, 96, 64, 48, 32, 24, 16, 12, 8)  # pixels along an axis that are tried
+SIZES = (
+    512,
+    384,
+    256,
+    192,
+    128,
+    96,
+    64,
+    48,
+    32,
+    24,
+    16,
+    12,
+    8,
+)  # pixels along an axis that are tried
 NOISE = 0.3  # of the pixels' spread is added, so that a blank place tells too
 
 
