@@ -111,6 +111,8 @@ TILED: dict[str, Callable[[], nn.Module]] = {
     "CycleGAN#32": generator,
     "ScaleCrafter#2": lambda: Block(group_norms, conv(), nn.GroupNorm(2, 4), conv(4, 3)),
     "Real-ESRGAN#211": lambda: nn.Sequential(nn.PixelUnshuffle(2), conv(12, 48), nn.Hardswish(), nn.PixelShuffle(4)),
+    "TRADES#3": lambda: nn.Sequential(Block(lambda x: (x - x.mean()) / x.std()), conv()),
+    "rows by a table": lambda: Block(lambda x, f: f(x)[:, :, torch.arange(x.shape[2]).flip(0)], conv()),
     "the largest of the channels": lambda: Block(
         lambda x, f: torch.cat([f(x).topk(2, 1)[0], f(x).kthvalue(2, 1, True)[0]], 1), conv()),
 }  # fmt: skip
@@ -378,6 +380,20 @@ def test_dense_says_what_makes_a_classifier_of_other_networks() -> None:
         11,
     )
     assert_equal(tiled(maps, x, tile=8), maps(x))
+
+
+def test_images_are_not_standardised_with_each_other() -> None:
+    """yaodongyu/TRADES#3: the answer depends on what else is in the batch; an image is what it is alone, or refused."""
+    module = made(TILED["TRADES#3"])
+    with pytest.raises(GeometryError, match="mixes the images of a batch, so 2 images"):
+        tiled(module, picture(2, 3, 22, 30), tile=8)
+
+
+def test_networks_optimised_for_inference_are_called_so() -> None:
+    """What `torch.jit.optimize_for_inference` and `torch.utils.mkldnn` make."""
+    module = Block(lambda x: x.to_mkldnn().relu().to_dense())
+    with pytest.raises(GeometryError, match="use the network as it was before it was optimised"):
+        trace(module, (1, 3, 12, 12))
 
 
 def test_windows_drawn_at_random_are_fixed_where_the_layer_is_made() -> None:

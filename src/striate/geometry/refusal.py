@@ -85,6 +85,13 @@ def refusal(
             f"{where} uses torch's {higher[1]}, which runs a program of its own that a trace cannot follow; {PARTS}, or "
             f"write it {_instead(higher[1])}"
         )
+    if call.startswith(
+        "to_mkldnn "
+    ):  # as torch.jit.optimize_for_inference and torch.utils.mkldnn make
+        return GeometryError(
+            f"{where} computes in oneDNN's own tensors (to_mkldnn), for which torch cannot tell shapes without data; use "
+            "the network as it was before it was optimised for inference: its layers and shapes are the same"
+        )
     unknown = re.search(r"(\w+::\w+)", text)
     if (
         "fake impl" in text

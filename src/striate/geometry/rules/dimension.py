@@ -12,7 +12,15 @@ from striate.geometry.plan import Kind, Plan, Result, Step, cut
 from striate.geometry.record import Link
 from striate.geometry.relation import Interval, Point, Relation, Spread, Window
 from striate.geometry.rules.pointwise import Aligned, Pointwise, broadcast, lined_up
-from striate.geometry.rules.site import Operand, Site, extents_of, kind_of, link_along, same
+from striate.geometry.rules.site import (
+    Operand,
+    Site,
+    everything,
+    extents_of,
+    kind_of,
+    link_along,
+    same,
+)
 
 
 def _result(
@@ -346,14 +354,26 @@ def repeat(site: Site) -> Result | None:
 
 @dataclass(frozen=True, slots=True)
 class Pick(Plan):
-    """Entries picked along one untracked dimension by a table of places."""
+    """Entries picked along one dimension by a table of places.
+
+    axis: the axis that the dimension is, None for channels. The table's numbers are not known here, so an axis is read in
+    full.
+    """
+
+    axis: int | None = None
 
     def run(self, step: Step) -> Tensor:
-        return step.call(step.tensors)
+        found = step.call(step.tensors)
+        if self.axis is None:
+            return found
+        n = step.out.extents[self.axis]
+        assert n is not None
+        have = tuple([(0, n) if k == self.axis else side for k, side in enumerate(step.box)])
+        return cut(found, step.out.layout, have, step.box, step.batch)
 
 
 def pick(site: Site) -> Result | None:
-    """index and index_select with one table of places along channels: a permutation of channels, a choice of them."""
+    """index and index_select with one table of places: a permutation or choice of channels, or of rows."""
     if len(site.operands) != 2:
         return None
     operand, table = site.operands
@@ -364,13 +384,24 @@ def pick(site: Site) -> Result | None:
         dim = places[0]
     else:
         dim = site.arg(1) % len(operand.shape)
-    tracked = any(a < 0 for axis in table.layout for a in axis)
-    if tracked or len(table.shape) != 1 or any(a < 0 for a in operand.layout[dim]):
+    if any(a < 0 for d in table.layout for a in d) or len(table.shape) != 1:
         return None
-    layout = (*operand.layout[:dim], (site.shape[dim],), *operand.layout[dim + 1 :])
-    links = (link_along(operand, operand.extents), Link((None,) * site.axes))
-    kind = kind_of(links, any(n is not None for n in operand.extents))
-    return Result(layout, operand.extents, Pick(links, kind))
+    layout, extents = list(operand.layout), list(operand.extents)
+    relations: dict[int, Relation] = {}
+    axis = None
+    if all(a > 0 for a in layout[dim]):
+        layout[dim] = (site.shape[dim],)
+    elif len(layout[dim]) == 1 and layout[dim][0] < BATCH and site.shape[dim]:
+        axis = axis_of(layout[dim][0])
+        n = extents[axis]
+        assert n is not None
+        extents[axis] = site.shape[dim]
+        relations[axis] = everything(n, site.shape[dim])
+    else:
+        return None
+    links = (link_along(operand, extents, relations), Link((None,) * site.axes))
+    kind = kind_of(links, any(n is not None for n in extents))
+    return Result(tuple(layout), tuple(extents), Pick(links, kind, axis))
 
 
 RULES: dict[str, Callable[[Site], Result | None]] = {

@@ -15,10 +15,11 @@ from striate.geometry.rules.site import Site, everything, extents_of, kind_of, l
 
 @dataclass(frozen=True, slots=True)
 class Reduce(Plan):
-    """A sum, mean, maximum or other statistic over `dims`."""
+    """A sum, mean, maximum or other statistic over `dims`; mixes_batch: the images' among them, which are one here."""
 
     dims: tuple[int, ...]
     keepdim: bool
+    mixes_batch: bool = False
 
     def run(self, step: Step) -> Tensor:
         return step.call(step.tensors)
@@ -54,13 +55,13 @@ def reduce(site: Site) -> Result | None:
             layout.append(dim)
         elif keep:
             layout.append((1,))
-    if any(BATCH in operand.layout[d] for d in places):
+    joins = any(BATCH in operand.layout[d] for d in places)
+    if joins and site.batch > 1:
         return None
     extents = extents_of(tuple(layout), operand.extents)
     links = (link_along(operand, extents),)
-    plan = Reduce(
-        links, kind_of(links, any(n is not None for n in extents)), tuple(sorted(places)), keep
-    )
+    kind = kind_of(links, any(n is not None for n in extents))
+    plan = Reduce(links, kind, tuple(sorted(places)), keep, joins)
     return Result(tuple(layout), extents, plan)
 
 
