@@ -389,11 +389,13 @@ def test_images_are_not_standardised_with_each_other() -> None:
         tiled(module, picture(2, 3, 22, 30), tile=8)
 
 
-def test_networks_optimised_for_inference_are_called_so() -> None:
-    """What `torch.jit.optimize_for_inference` and `torch.utils.mkldnn` make."""
-    module = Block(lambda x: x.to_mkldnn().relu().to_dense())
+@pytest.mark.filterwarnings("ignore:`torch.jit")
+def test_scripts_optimised_for_inference_are_called_so() -> None:
+    script = torch.jit.optimize_for_inference(
+        torch.jit.script(nn.Sequential(conv(), nn.ReLU()).eval())
+    )
     with pytest.raises(GeometryError, match="use the network as it was before it was optimised"):
-        trace(module, (1, 3, 12, 12))
+        trace(script, (1, 3, 12, 12))
 
 
 def test_windows_drawn_at_random_are_fixed_where_the_layer_is_made() -> None:
