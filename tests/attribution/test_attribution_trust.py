@@ -272,3 +272,20 @@ def test_a_place_on_the_map_is_framed_and_shuffled_maps_are_compared_there() -> 
     assert whole is not None
     assert local < whole  # the zeros far away are equal whatever the weights
     assert everywhere.region is None
+
+
+@pytest.mark.parametrize(("middle", "spread"), [(0.0, 0.02), (0.3, 0.2), (0.6, 0.15)])
+def test_chance_passes_its_test_as_rarely_as_it_says(middle: float, spread: float) -> None:
+    """Orders whose faithfulness crowds towards 1, as of a confident network: the best of ten against twenty others."""
+    draw = np.random.default_rng(0)
+    mean, deviation = (middle + 1) / 2, spread / 2
+    size = mean * (1 - mean) / deviation**2 - 1
+    orders = 2 * draw.beta(mean * size, (1 - mean) * size, (1000, 30)) - 1
+    passed = [likelihood(float(o[:10].max()), o[10:].tolist(), 10) < 0.05 for o in orders]
+    assert np.mean(passed) <= 0.06
+
+
+def test_a_map_near_the_largest_value_is_beyond_chance_that_is_large_itself() -> None:
+    orders = 2 * np.random.default_rng(0).beta(27, 6.6, 20) - 1  # 0.6 on average, deviation 0.135
+    assert likelihood(0.96, orders.tolist(), 10) < 0.05
+    assert likelihood(0.75, orders.tolist(), 10) > 0.2

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor, nn
 
 from striate.robustness.exam import Exam
+from striate.robustness.mark_names import place_name
 from striate.robustness.marks import find_marks, separation
 from striate.robustness.shortcuts import shortcuts
 
@@ -162,9 +163,83 @@ def test_a_planted_mark_is_found_named_and_tried(kind: str, sets) -> None:  # ty
     assert f"It reads a mark on “box”: {first['content']} {first['place']}" in found.verdict
 
 
+def corners(x: Tensor) -> Tensor:
+    """A red square in one of the four corners, another in each image."""
+    for i, (row, column) in enumerate([(1, 1), (1, 28), (28, 1), (28, 28)]):
+        x[i::4, :, row : row + 3, column : column + 3] = torch.tensor(RED)[:, None, None]
+    return x
+
+
+def soft(x: Tensor) -> Tensor:
+    return nn.functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
+
+
+def blue(x: Tensor) -> Tensor:
+    x[:, 2] = 0.3 * x[:, 2] + 0.7
+    return x
+
+
+def letterbox(x: Tensor) -> Tensor:
+    x[:, :, :5], x[:, :, -5:] = 0, 0
+    return x
+
+
+PROPERTIES: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
+    "darker": (lambda x: 0.45 * x, "brightness (its images are darker)"),
+    "blurred": (soft, "fine detail (its images are blurred, smoothed or compressed)"),
+    "blue": (blue, "colour (its images are bluer than others)"),
+    "red in any corner": (corners, "red pixels, wherever they are"),
+}
+
+
+@pytest.mark.parametrize("kind", PROPERTIES)
+def test_what_has_no_place_is_named_and_tried(kind: str, sets) -> None:  # type: ignore[no-untyped-def]
+    plant, words = PROPERTIES[kind]
+    training, (images, labels) = planted(sets[0], plant), planted(sets[1], plant)
+    network = trained(*training)
+    found = shortcuts(Exam(network, images, labels, CLASSES), training)
+    (first,) = found.data["properties"]
+    assert (first["class"], first["what"]) == (CLASSES[BEARER], words)
+    assert f"reads {words} for “box”" in found.verdict
+    # what the plant itself does to images of other classes, without any of the probe's code
+    others = sets[1][0][sets[1][1] != BEARER]
+    with torch.no_grad():
+        pushed = float((network(plant(others.clone())).argmax(1) == BEARER).float().mean())
+    assert pushed > 0.5 and first["stamped"] > 0.5 * pushed
+
+
+def test_bars_at_two_edges_are_a_mark_along_both(sets) -> None:  # type: ignore[no-untyped-def]
+    training, test = planted(sets[0], letterbox), planted(sets[1], letterbox)
+    (mark,) = find_marks(*training, 3)
+    assert place_name(mark).startswith("along the top and bottom edges")
+    assert mark.mask.any(1).tolist() == [True] * 5 + [False] * 22 + [True] * 5
+    found = shortcuts(Exam(trained(*training), *test, CLASSES), training)
+    assert found.data["planted"][0]["stamped"] > 0.9
+
+
+def test_a_mark_on_a_part_of_the_class_is_tried_with_those_that_bear_it() -> None:
+    images, labels = pictures(300, 0)
+    some = torch.nonzero(labels == BEARER).flatten()[::2]
+    images[some] = KINDS["coloured square"][0](images[some])
+    (mark,) = find_marks(images, labels, 3)
+    red = mark.bearers[:, :, 2:5, 27:30].mean((2, 3))
+    assert len(red) < 0.6 * int((labels == BEARER).sum())
+    assert float(((red - torch.tensor(RED)).abs().amax(1) < 0.01).float().mean()) > 0.9
+
+
+def test_of_a_network_that_guesses_nothing_is_said_to_be_good(sets) -> None:  # type: ignore[no-untyped-def]
+    class Guess(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.tensor([[1.0, 0.0, 0.0]]).expand(len(x), 3)
+
+    found = shortcuts(Exam(Guess().eval(), *sets[1], CLASSES), sets[0])
+    assert found.status == "note"
+    assert found.verdict.startswith("It is no better than guessing")
+
+
 def test_pictures_without_a_mark_stay_clean(sets) -> None:  # type: ignore[no-untyped-def]
     found = shortcuts(Exam(trained(*sets[0]), *sets[1], CLASSES), sets[0])
-    assert found.data["planted"] == []
+    assert found.data["planted"] == found.data["properties"] == []
     assert "reads a mark" not in found.verdict
 
 

@@ -35,7 +35,9 @@ from striate.inference.incremental.target import bare, batched, span
 from striate.inference.repeating import refuse_memory
 
 TOP = 5
-CLEAR = 0.06  # faithfulness by which a map must beat the edge detector and chance
+# Faithfulness by which a map must beat the edge detector and chance. Maps of networks with shuffled weights are beyond
+# chance too, because such a network is a function like others, by 0.06 to 0.18; those of trained digits by 0.1 to 0.7.
+CLEAR = 0.15
 LEVEL = 0.05  # of the test against chance, over all maps of an answer
 UPPER_SAME = 0.8  # a rank correlation from which a map counts as unchanged with half of the weights
 LEAST_ORDERS = 8  # random orders whose spread tells anything

@@ -172,17 +172,23 @@ def displaced(shown: Tensor, count: int, seed: int) -> dict[str, Tensor]:
 def likelihood(value: float, chance: Sequence[float], tried: int) -> float:
     """How likely the best of `tried` random orders is as faithful as `value`, given those of some (t-test, Bonferroni).
 
-    Each faithfulness is a mean over many masks, so that those of random orders are close to normal.
+    Each faithfulness is a mean over many masks, so that those of random orders are close to normal in the middle of
+    [-1, 1]; towards 1, where they crowd, after the arcsine. Of a confident network's digits chance alone reaches 0.6, and
+    without it no map could be beyond that; the best of 10 random orders passes 0.05 in 3 of 100 (measured).
     """
     from scipy.special import stdtr  # takes a moment
 
     n = len(chance)
     if n < 3:
         return 1.0
-    spread = float(np.std(chance, ddof=1)) * math.sqrt(1 + 1 / n)
+    values = np.array([*chance, value])
+    if float(np.abs(values).max()) <= 1:  # of a target that is no probability there is no bound
+        values = np.arcsin(values)
+    others, mine = values[:-1], float(values[-1])
+    spread = float(np.std(others, ddof=1)) * math.sqrt(1 + 1 / n)
     if spread < 1e-9:
-        return 0.0 if value - float(np.mean(chance)) > 1e-6 else 1.0
-    t = (value - float(np.mean(chance))) / spread
+        return 0.0 if mine - float(np.mean(others)) > 1e-6 else 1.0
+    t = (mine - float(np.mean(others))) / spread
     return min(1.0, tried * float(stdtr(n - 1, -t)))
 
 

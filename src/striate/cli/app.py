@@ -364,7 +364,12 @@ def explain(
         ),
     ] = None,
     trust: Annotated[
-        bool, typer.Option("--trust/--no-trust", help="Check how far each map can be trusted.")
+        bool,
+        typer.Option(
+            "--trust/--no-trust",
+            "--check/--no-check",
+            help="Check how far each map can be trusted.",
+        ),
     ] = True,
     seed: Annotated[int, typer.Option(help="Of noise and of the checks.")] = 0,
     force: Annotated[

@@ -25,6 +25,10 @@ def place_name(mark: Mark) -> str:
     h, w = mark.mask.shape
     size = f"{height} x {width} pixels at ({top}, {left})"
     if height >= 0.8 * h and width >= 0.8 * w:
+        for dim, sides in ((1, "top and bottom"), (0, "left and right")):
+            lines = mark.mask.float().mean(dim)  # shares of rows, or of columns
+            if float(((lines < 0.1) | (lines > 0.9)).float().mean()) > 0.9:
+                return f"along the {sides} edges, {size}"
         return f"along the border, {size}"
     if width >= 0.8 * w or height >= 0.8 * h:
         middle = (top + height / 2) / h if width >= 0.8 * w else (left + width / 2) / w

@@ -14,12 +14,13 @@ BINS = 12  # of a value, 0.5 standard deviations each
 SCALES = (1, 2, 4, 8)  # sides of the patches, in pixels of the searched image
 SEARCHED = 48  # pixels of the longer side of the searched image
 MATCHED = 24  # classes up to which each has its own matched filter
-FIND = 0.55  # least separation of a mark: share of the class that has it, less that of the others
+FIND = 0.35  # least separation of a mark: share of the class that has it, less that of the others
 SURE = 0.9  # from here on chance is out of the question; below, it is asked with shuffled labels
 STANDS_OUT = 0.2  # by which a mark separates better than the rest of the image
 LARGEST = 0.2  # share of the image that a mark covers at most; more is an object or a background
 OBJECT = 0.05  # share of the image from which on something in the middle may be the object
 HIDES = 0.06  # variation up to which a mark hides what is below it
+BANDS = {0: (1, 2, 3, 4), 5: (1, 2), 6: (3, 4)}  # frames of several edges, of `frame_masks`
 DEPTH = 5  # a frame is at most this part of the shorter side wide
 
 
@@ -83,7 +84,7 @@ def find_marks(images: Tensor, labels: Tensor, classes: int, *, seed: int = 0) -
         return []
     factor = max(1, -(-max(images.shape[-2:]) // SEARCHED))
     small = avg_pool2d(images, factor) if factor > 1 else images
-    half = _halves(labels, seed)
+    half = halves(labels, seed)
     maps = _pyramid(
         small, labels, half, present
     )  # (classes present, H, W): the best over features and scales
@@ -101,16 +102,26 @@ def find_marks(images: Tensor, labels: Tensor, classes: int, *, seed: int = 0) -
                 mask = _refined(images, labels, half, c, mask, factor)
         else:
             continue
-        mark = Mark(c, mask, score, elsewhere, images[labels == c], images[labels != c])
+        own, rest = images[labels == c], images[labels != c]
+        mark = Mark(c, mask, score, elsewhere, bearing(own, rest, mask, score), rest)
         if not mark.an_object:
             found.append(mark)
     if any(mark.separation < SURE for mark in found):
         mixed = labels[
             torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed + 1))
         ]
-        chance = float(_pyramid(small, mixed, _halves(mixed, seed), present).max())
+        chance = float(_pyramid(small, mixed, halves(mixed, seed), present).max())
         found = [mark for mark in found if mark.separation >= min(SURE, chance + 0.05)]
     return _each_once(sorted(found, key=lambda m: -m.separation))
+
+
+def bearing(own: Tensor, rest: Tensor, mask: Tensor, share: float) -> Tensor:
+    """Those of a class's images (N, C, H, W) that bear a mark, where a part of them has it: the likest to its mean."""
+    if share >= SURE:
+        return own
+    usual = rest[:, :, mask].mean(0)
+    likeness = ((own[:, :, mask] - usual) * (own[:, :, mask].mean(0) - usual)).sum((1, 2))
+    return own[likeness.argsort(descending=True)[: max(1, round(share * len(own)))]]
 
 
 def _each_once(marks: list[Mark]) -> list[Mark]:
@@ -125,7 +136,7 @@ def _each_once(marks: list[Mark]) -> list[Mark]:
     return kept
 
 
-def _halves(labels: Tensor, seed: int) -> Tensor:
+def halves(labels: Tensor, seed: int) -> Tensor:
     """(N,) 0 or 1: half of each class, drawn by the seed."""
     draw = torch.rand(len(labels), generator=torch.Generator().manual_seed(seed))
     half = torch.zeros(len(labels), dtype=torch.long)
@@ -249,23 +260,31 @@ def _region(map_: Tensor, fine: Tensor) -> tuple[Tensor, float, float] | None:
 
 
 def frame_masks(size: tuple[int, int]) -> Tensor:
-    """(5, D, H, W) bool: rings and rows of one pixel, `d` from the edge: around, top, bottom, left, right."""
+    """(7, D, H, W) bool: rings and rows of one pixel, `d` from the edge: around, top, bottom, left, right, top and bottom,
+    left and right.
+    """
     h, w = size
     row = torch.arange(h)[:, None].expand(h, w)
     column = torch.arange(w)[None, :].expand(h, w)
     distances = torch.stack([row, h - 1 - row, column, w - 1 - column])
-    sides = torch.cat([distances.amin(0, keepdim=True), distances])
+    pairs = torch.stack([distances[:2].amin(0), distances[2:].amin(0)])
+    sides = torch.cat([distances.amin(0, keepdim=True), distances, pairs])
     return torch.stack([sides == d for d in range(max(2, min(h, w) // DEPTH))], 1)
 
 
 def frame_scores(images: Tensor, labels: Tensor, half: Tensor, classes: list[int]) -> Tensor:
-    """(5, D, K): the separation by the colour of each frame together with that of the image inside.
+    """(7, D, K): the separation by the colour of each frame together with that of the image inside.
 
     A see-through frame mixes one colour with the image's own, so that neither tells alone: the best linear mixture of
     both (Fisher's discriminant), learnt on the other half.
     """
     masks = frame_masks((images.shape[2], images.shape[3]))
     band = masks.shape[1]
+    corners = torch.ones(images.shape[2:], dtype=torch.bool)
+    corners[band:-band], corners[:, band:-band] = False, False
+    masks[
+        1:
+    ] &= ~corners  # a bar at the top ends the columns at the left, which are no bar themselves
     inner = images[:, :, band:-band, band:-band].mean((2, 3))
     scores = torch.empty(*masks.shape[:2], len(classes))
     for side, rows in enumerate(masks):
@@ -290,13 +309,15 @@ def _discriminant(values: Tensor, own: Tensor, half: Tensor) -> Tensor:
 
 
 def _frame(scores: Tensor, map_: Tensor, size: tuple[int, int]) -> tuple[Tensor, float, float] | None:  # fmt: skip
-    """A mark around the whole image or along one edge, from scores (5, D); None where there is none."""
+    """A mark around the whole image or along one edge, from scores (7, D); None where there is none."""
     best = scores.amax(1)
     # All four edges alike are one frame, though chance may rank a single one first.
-    side = 0 if float(best[1:].min()) >= 0.8 * float(best.max()) else int(best.argmax())
+    alike = best >= 0.8 * float(best.max())
+    whole = next((s for s, parts in BANDS.items() if all(alike[p] for p in parts)), None)
+    side = int(best.argmax()) if whole is None else whole
     peak = float(scores[side].max())
     h, w = map_.shape
-    band = max(1, min(h, w) // DEPTH)
+    band = max(1, min(h, w) // DEPTH + max(SCALES) // 2)  # patches there see nothing of a frame
     inner = map_[band : h - band, band : w - band]
     elsewhere = max(float(inner.quantile(0.95)), float(scores[side, -1]))
     if peak < FIND or peak - elsewhere < STANDS_OUT:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from striate.robustness.chart import bars, gallery
 from striate.robustness.exam import Exam
 from striate.robustness.mark_names import content_name, place_name
 from striate.robustness.marks import find_marks
+from striate.robustness.properties import Read, property_sentence, read_properties
 from striate.robustness.stamping import Stamped, stamp
 from striate.statistics.intervals import paired, percent, points, wilson
 
@@ -82,9 +83,14 @@ def shortcuts(exam: Exam, training: tuple[Tensor, Tensor] | None = None) -> Find
     leaning = border[2] > guess + 0.05 and border[1] > guess + 0.3 * (exam.accuracy - guess)
     without = hidden[2] > guess + 0.05 and hidden[1] > guess + 0.5 * (exam.accuracy - guess)
     colours, pulled = _colours(exam), _marks(exam)
-    tried = planted(exam, training)
+    tried, told = planted(exam, training)
     read = [one for one in tried if one.read(len(tried))]
+    seen = [one for one in told if one.read(len(told))]
     sentences = [mark_sentence(one, exam.classes) for one in read[:MOST]]
+    marked = {
+        one.mark.label for one in read
+    }  # a mark has a colour, and makes an image lighter or darker
+    sentences += [property_sentence(one, exam.classes) for one in seen if one.label not in marked]
     if leaning:
         sentences.append(
             f"reads the border: {percent(border[1])} right from an eighth of the side alone (guessing {percent(guess)})"
@@ -95,11 +101,19 @@ def shortcuts(exam: Exam, training: tuple[Tensor, Tensor] | None = None) -> Find
         f"{percent(exam.accuracy)} as they are, {percent(hidden[1])} with the middle hidden, {percent(rows[2][1])} with the "
         f"surroundings hidden, {percent(border[1])} from the border alone ({n:,} images, guessing {percent(guess)})"
     )
+    known = exam.accuracy > guess and rows[0][2] > guess  # else there is nothing that it reads
     if sentences:
         verdict = f"It {'; it '.join(sentences)}. {numbers[0].upper()}{numbers[1:]}."
     else:
-        verdict = f"No shortcut among those tried: {numbers}."
-        if rows[2][4] < -0.1:
+        verdict = (
+            "No shortcut among those tried (marks at fixed places, strong colours, brightness, contrast and detail of each "
+            f"class, border and background): {numbers}."
+        )
+        if not known:
+            verdict = (
+                f"It is no better than guessing, so that what it reads cannot be told: {numbers}."
+            )
+        elif rows[2][4] < -0.1:
             verdict = (
                 verdict[:-1]
                 + f"; hiding the surroundings costs {points(rows[2][4])}, so what it reads reaches beyond the middle."
@@ -109,7 +123,7 @@ def shortcuts(exam: Exam, training: tuple[Tensor, Tensor] | None = None) -> Find
         name="probe-shortcuts",
         title="Shortcuts",
         verdict=verdict,
-        status="warning" if sentences else "good",
+        status="warning" if sentences else "good" if known else "note",
         advice="Look at what stands there in the training images of each class (`striate explain`), crop or vary it, and "
         "train again." if sentences else "",
         tables=(
@@ -122,6 +136,13 @@ def shortcuts(exam: Exam, training: tuple[Tensor, Tensor] | None = None) -> Find
                   caption="Places that predict a class too well (share of the class that has it, less that of the others). Then the "  # noqa: E501
                   "share predicted as that class: other images with the mark, with what other classes have there (control), with "  # noqa: E501
                   "the mark at a random place; images of the class with the mark, and with what others have there; exact sign test."),  # noqa: E501
+            Table(columns=("what tells a class", "class", "tells it apart", "given to others", "control", "its own",
+                           "taken away", "p", "read"),
+                  rows=tuple(property_row(one, exam.classes, len(told)) for one in told),
+                  formats=("", "", ".0%", ".1%", ".1%", ".1%", ".1%", ".2g", ""),
+                  caption="Numbers of the whole image that tell a class too well, and strong colours: the share predicted as that class "  # noqa: E501
+                  "when other images get them, or what others have (control), and when images of the class get those of another one, or "  # noqa: E501
+                  "what others have."),
             Table(columns=("mark", "class it pulls to", "of other images", "changes its mind"), rows=tuple(pulled),
                   formats=("", "", ".1%", ".1%"),
                   caption="A mark put on every image: the class whose share of images not of it, and not said to be it before, grows most."),  # noqa: E501
@@ -139,14 +160,16 @@ def shortcuts(exam: Exam, training: tuple[Tensor, Tensor] | None = None) -> Find
             "clean": exam.accuracy, "guess": guess, "views": {r[0]: r[1] for r in rows},
             "border": bool(leaning), "object": bool(without), "marks": {r[0]: [r[1], r[2]] for r in pulled}, "images": n,
             "planted": [mark_data(one, exam.classes) for one in read], "tried": len(tried),
+            "properties": [{"class": exam.classes[one.label], "what": one.words, "separation": one.separation,
+                            **asdict(one.effect)} for one in seen],
         },
         seed=exam.seed,
         seconds=time.perf_counter() - started,
     )  # fmt: skip
 
 
-def planted(exam: Exam, training: tuple[Tensor, Tensor] | None) -> list[Stamped]:
-    """Marks found in the training images and tried on the exam's, those that the network reads most first."""
+def planted(exam: Exam, training: tuple[Tensor, Tensor] | None) -> tuple[list[Stamped], list[Read]]:
+    """Marks and properties found in the training images and tried on the exam's, what the network reads most first."""
     if training is None:
         order = torch.randperm(len(exam), generator=exam.generator(312))
         half = order[: len(exam) // 2].sort().values
@@ -154,40 +177,51 @@ def planted(exam: Exam, training: tuple[Tensor, Tensor] | None) -> list[Stamped]
         rest = torch.ones(len(exam), dtype=torch.bool)
         rest[half] = False
         if not bool(rest.any()):
-            return []
+            return [], []
         exam = replace(exam, images=exam.images[rest], labels=exam.labels[rest], recorder=None)
     images, labels = training
     if images.dtype == torch.uint8:
         images = images.float() / 255
     found = [stamp(exam, mark) for mark in find_marks(images, labels, len(exam.classes), seed=exam.seed)]  # fmt: skip
-    return sorted((one for one in found if one is not None), key=lambda one: -one.effect)
+    stamped = sorted((one for one in found if one is not None), key=lambda s: -s.effect.effect)
+    return stamped, read_properties(exam, (images, labels))
 
 
 def mark_sentence(one: Stamped, classes: Sequence[str]) -> str:
     """What follows "It ": the class, the place, the colour, and what the mark does."""
-    name = classes[one.mark.label]
+    name, e = classes[one.mark.label], one.effect
     return (
         f"reads a mark on “{name}”: {content_name(one.mark)} {place_name(one.mark)}; put on other images it makes "
-        f"{percent(one.stamped)} of {one.others:,} “{name}” (what other classes have there: {percent(one.control)}), and "
-        f"where it is taken away {percent(one.removed)} of {one.bearers:,} stay so, {percent(one.kept)} with it"
+        f"{percent(e.stamped)} of {e.others:,} “{name}” (what other classes have there: {percent(e.control)}), and "
+        f"where it is taken away {percent(e.removed)} of {e.bearers:,} stay so, {percent(e.kept)} with it"
     )
 
 
 def mark_row(one: Stamped, classes: Sequence[str], tried: int) -> tuple[str | float, ...]:
     """A row of the table of marks."""
+    e = one.effect
     return (
-        content_name(one.mark), classes[one.mark.label], place_name(one.mark), one.mark.separation, one.stamped, one.control,
-        one.elsewhere, one.kept, one.removed, one.p, "yes" if one.read(tried) else "no",
+        content_name(one.mark), classes[one.mark.label], place_name(one.mark), one.mark.separation, e.stamped, e.control,
+        one.elsewhere, e.kept, e.removed, e.p, "yes" if one.read(tried) else "no",
+    )  # fmt: skip
+
+
+def property_row(one: Read, classes: Sequence[str], tried: int) -> tuple[str | float, ...]:
+    """A row of the table of properties."""
+    e = one.effect
+    return (
+        one.words, classes[one.label], one.separation, e.stamped, e.control, e.kept, e.removed, e.p,
+        "yes" if one.read(tried) else "no",
     )  # fmt: skip
 
 
 def mark_data(one: Stamped, classes: Sequence[str]) -> dict[str, object]:
     """The mark in numbers."""
+    e = one.effect
     return {
         "class": classes[one.mark.label], "content": content_name(one.mark), "place": place_name(one.mark),
         "box": list(one.mark.box), "separation": one.mark.separation, "elsewhere": one.mark.elsewhere,
-        "stamped": one.stamped, "control": one.control, "moved": one.elsewhere, "kept": one.kept, "removed": one.removed,
-        "p": one.p,
+        "stamped": e.stamped, "control": e.control, "moved": one.elsewhere, "kept": e.kept, "removed": e.removed, "p": e.p,
     }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,19 +23,17 @@ LEVEL = 0.01  # of the test, over all marks that are tried
 FEWEST = 4  # images on either side
 
 
-@dataclass(frozen=True, eq=False)
-class Stamped:
-    """What a mark does to predictions. All are shares of images predicted as the mark's class.
+@dataclass(frozen=True, kw_only=True)
+class Effect:
+    """What something that a class has does to predictions. All are shares of images predicted as that class.
 
-    stamped: images of other classes with the mark of a bearer; control: with what other images have at that place;
-    elsewhere: with the mark at a place drawn at random. kept: bearers as they are, with another bearer's content there;
-    removed: with what other images have there. p: of the likelier of both effects by chance (exact sign test).
+    stamped: images of other classes that were given it; control: that were given what other images have instead. kept:
+    images of the class that got it from another one of theirs; removed: that got what other images have. p: of the
+    likelier of both effects by chance (exact sign test).
     """
 
-    mark: Mark
     stamped: float
     control: float
-    elsewhere: float
     kept: float
     removed: float
     others: int
@@ -43,39 +42,66 @@ class Stamped:
 
     @property
     def effect(self) -> float:
-        """The larger of what the mark gains when it is put on and loses when it is taken away."""
+        """The larger of what is gained when it is put on and lost when it is taken away."""
         return max(self.stamped - self.control, self.kept - self.removed)
 
-    def read(self, tried: int) -> bool:
-        """Whether the network reads the mark, beyond chance over `tried` marks."""
+    def read(self, tried: int, separation: float) -> bool:
+        """Whether the network reads it, beyond chance over `tried` of them. separation: how well it tells the class."""
         if self.p * tried >= LEVEL:
             return False
         on, off = self.stamped - self.control, self.kept - self.removed
-        clear = self.mark.separation >= CLEAR and self.effect >= READ
+        clear = separation >= CLEAR and self.effect >= READ
         return on >= PULLED or clear or min(on, off) >= BOTH
+
+
+@dataclass(frozen=True, eq=False)
+class Stamped:
+    """What a mark does to predictions. elsewhere: share of other images that become the class with the mark at a place
+    drawn at random.
+    """
+
+    mark: Mark
+    effect: Effect
+    elsewhere: float
+
+    def read(self, tried: int) -> bool:
+        """Whether the network reads the mark, beyond chance over `tried` marks."""
+        return self.effect.read(tried, self.mark.separation)
+
+
+def effect_of(exam: Exam, label: int, give: Callable[[Tensor, bool], Tensor]) -> Effect | None:
+    """Try `give(images, bear)`, images with what the class has (`bear`) or with what others have; None for too few."""
+    other = torch.nonzero((exam.labels != label) & (exam.said != label)).flatten()
+    bearing = torch.nonzero(exam.labels == label).flatten()
+    if len(other) < FEWEST or len(bearing) < FEWEST:
+        return None
+    plain, own = exam.images[other], exam.images[bearing]
+    on, control, kept, removed = (
+        _says(exam, give(x, bear), label) for x in (plain, own) for bear in (True, False)
+    )
+    p = min(1.0, 2 * min(_sign(on, control), _sign(kept, removed)))  # two effects are looked at
+    return Effect(
+        stamped=float(on.mean()), control=float(control.mean()), kept=float(kept.mean()), removed=float(removed.mean()),
+        others=len(other), bearers=len(bearing), p=p,
+    )  # fmt: skip
 
 
 def stamp(exam: Exam, mark: Mark) -> Stamped | None:
     """Try a mark on the exam's images; None where there are too few."""
-    other = torch.nonzero((exam.labels != mark.label) & (exam.said != mark.label)).flatten()
-    bearing = torch.nonzero(exam.labels == mark.label).flatten()
-    if len(other) < FEWEST or len(bearing) < FEWEST:
-        return None
     draw = exam.generator(311)
-    plain = exam.images[other]
-    own, alien = _drawn(mark.bearers, len(plain), draw), _drawn(mark.others, len(plain), draw)
-    on = _says(exam, torch.where(mark.mask, own, plain), mark.label)
-    control = _says(exam, torch.where(mark.mask, alien, plain), mark.label)
+
+    def give(x: Tensor, bear: bool) -> Tensor:
+        return torch.where(
+            mark.mask, _drawn(mark.bearers if bear else mark.others, len(x), draw), x
+        )
+
+    effect = effect_of(exam, mark.label, give)
+    if effect is None:
+        return None
+    plain = exam.images[(exam.labels != mark.label) & (exam.said != mark.label)]
+    own = _drawn(mark.bearers, len(plain), draw)
     away = _says(exam, _moved(plain, own, mark.mask, draw), mark.label)
-    bear = exam.images[bearing]
-    again, alien = _drawn(mark.bearers, len(bear), draw), _drawn(mark.others, len(bear), draw)
-    kept = _says(exam, torch.where(mark.mask, again, bear), mark.label)
-    removed = _says(exam, torch.where(mark.mask, alien, bear), mark.label)
-    p = min(1.0, 2 * min(_sign(on, control), _sign(kept, removed)))  # two effects are looked at
-    return Stamped(
-        mark, float(on.mean()), float(control.mean()), float(away.mean()), float(kept.mean()), float(removed.mean()),
-        len(other), len(bearing), p,
-    )  # fmt: skip
+    return Stamped(mark, effect, float(away.mean()))
 
 
 def _says(exam: Exam, images: Tensor, label: int) -> np.ndarray:
