@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +21,11 @@ from striate.cli.app import app
 from striate.data.masks.palette import palette
 from striate.errors import RunError, StriateError, UsageError
 from striate.runs import Run, predict
+from striate.runs.allowance import Allowance
+from striate.runs.mask_evaluation import LEAST_SCORED, score
 from striate.runs.mask_predicting import areas_of
+from striate.runs.probing_masks import mask_source_of
+from striate.training.callbacks import Listener
 
 COLOURS = ((200, 40, 40), (40, 200, 40))
 
@@ -81,6 +87,25 @@ def test_a_run_labels_pixels_and_says_how_well(run: Run) -> None:
     assert "image" not in found["calibration"].verdict + found["calibration"].tables[0].caption
     assert {"val_iou", "val_accuracy"} <= set(run.metrics[-1])
     assert (run.path / "report.html").stat().st_size < 3_000_000
+
+
+def test_a_budget_ends_the_evaluation_with_a_random_part_of_the_images(
+    run: Run,
+) -> None:
+    source = replace(mask_source_of(run), test=mask_source_of(run).train)
+    seen, cpu = len(source.test), torch.device("cpu")
+    full, whole, *_ = score(run, source.test, cpu, Listener())
+    assert full == list(range(seen))
+    # a clock that goes on by a second whenever it is looked at: after 4 images, 6 more fit into the budget
+    clock = itertools.count()
+    allowance = Allowance(seconds=9.5, started=0.0, figure=0.1, clock=lambda: float(next(clock)))
+    part, scores, _, labels = score(run, source.test, cpu, Listener(), allowance)
+    assert LEAST_SCORED < len(part) < seen and part != list(range(len(part)))
+    assert part == sorted(set(part)) and len(labels) > 0
+    np.testing.assert_array_equal(scores.counts, whole.counts[part])
+    assert scores.keys == tuple(source.test.keys[i] for i in part)
+    spent = Allowance(seconds=0.0, started=0.0, clock=lambda: 1.0)
+    assert len(score(run, source.test, cpu, Listener(), spent)[0]) == LEAST_SCORED
 
 
 def test_a_loaded_run_gives_the_same_masks(run: Run, folder: Path, tmp_path: Path) -> None:

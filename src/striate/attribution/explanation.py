@@ -96,10 +96,17 @@ class Explanation:
         best = self.best
         if best is None:
             return False
-        mine = self.curves[best].faithfulness
-        least = max(self.curves[b].faithfulness for b in BASELINES)
         beyond = not self.chance or (self.p or 0.0) < LEVEL
-        return mine > max(least, 0) + CLEAR and beyond and mine > max(self.moved, default=-1.0)
+        mine = self.curves[best].faithfulness
+        return self.ahead and beyond and mine > max(self.moved, default=-1.0)
+
+    @property
+    def ahead(self) -> bool:
+        """Whether the best map is clearly above an edge detector and the mean of random orders."""
+        if self.best is None:
+            return False
+        least = max(self.curves[b].faithfulness for b in BASELINES)
+        return self.curves[self.best].faithfulness > max(least, 0) + CLEAR
 
     @property
     def p(self) -> float | None:
@@ -136,9 +143,13 @@ class Explanation:
                 f"{METHODS[best].title} is the most faithful map of “{self.target}” on this image and network: "
                 f"{signed(mine)}, against {against}."
             )
+        rare = (
+            self.ahead and (self.p or 0.0) >= LEVEL
+        )  # the best is well ahead, as chance is now and then
+        beyond = " beyond what chance does now and then" if rare else ""
         return (
-            f"No map explains the answer “{self.target}”: the best, {METHODS[best].title}, has {signed(mine)}, against "
-            f"{against}."
+            f"No map explains the answer “{self.target}”{beyond}: the best, {METHODS[best].title}, has {signed(mine)}, "
+            f"against {against}."
         )
 
     @property

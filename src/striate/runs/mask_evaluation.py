@@ -17,6 +17,7 @@ from striate.errors import StriateError
 from striate.findings import Finding
 from striate.geometry import summary, trace
 from striate.runs import provenance
+from striate.runs.allowance import FIGURES, Allowance
 from striate.runs.run import Run
 from striate.runs.seeing import how_far
 from striate.runs.training_curves import training_curves
@@ -32,6 +33,7 @@ from striate.training.machine import choose_precision
 
 SAMPLED = 400  # pixels an image whose probabilities are kept for calibration
 LEAST_FOR_TEMPERATURE = 4  # validation images
+LEAST_SCORED = 4  # test images, however short the budget
 
 
 def evaluate_masks(
@@ -41,10 +43,12 @@ def evaluate_masks(
     *,
     device: torch.device | None = None,
     why: Sequence[str] = (),
+    allowance: Allowance | None = None,
 ) -> None:
     """Evaluate `run` on its held-out images, store the findings and leave the numbers in `run.info`.
 
-    Uses the test split, or the validation split where there is no test split.
+    Uses the test split, or the validation split where there is no test split. allowance: the command's time; where it has
+    a budget, as many images as fit into it are measured, drawn at random, and the headline says so.
     """
     listener.stage("evaluating")
     device = device or torch.device("cpu")
@@ -53,12 +57,16 @@ def evaluate_masks(
     run.add(check_masks(source))
     headline = None
     if len(split):
-        scores, probabilities, labels = score(run, split, device, listener)
-        headline = run.add(headline_masks(scores, seed=run.recipe.seed))
+        chosen, scores, probabilities, labels = score(run, split, device, listener, allowance)
+        headline = headline_masks(scores, seed=run.recipe.seed)
+        if len(chosen) < len(split):
+            part = f"Measured on {len(chosen):,} of {len(split):,} images, drawn at random: as many as the budget allowed."
+            headline = replace(headline, verdict=f"{headline.verdict} {part}")
+        headline = run.add(headline)
         total = scores.counts.sum(0)
         run.info["results"] = {
             "split": "test" if len(source.test) else "val",
-            "images": len(split),
+            "images": len(chosen),
             "accuracy": float(total.trace() / max(total.sum(), 1)),
             "mean_iou": headline.data["iou"]["value"],
         }
@@ -67,14 +75,15 @@ def evaluate_masks(
 
         def predicted(index: int) -> np.ndarray:
             if index not in said:
-                said[index] = logits_of_image(run, split, index, device).argmax(0).byte().numpy()
+                logits = logits_of_image(run, split, chosen[index], device)
+                said[index] = logits.argmax(0).byte().numpy()
             return said[index]
 
         run.add(
             gallery(
                 scores,
-                lambda i: run.preparation.colours(split.image(i)).transpose(1, 2, 0),
-                split.mask,
+                lambda i: run.preparation.colours(split.image(chosen[i])).transpose(1, 2, 0),
+                lambda i: split.mask(chosen[i]),
                 predicted,
                 lambda image, mask: overlay(image, mask, run.classes),
             )
@@ -137,16 +146,33 @@ def logits_of_image(run: Run, split: MaskSplit, index: int, device: torch.device
 
 
 def score(
-    run: Run, split: MaskSplit, device: torch.device, listener: Listener
-) -> tuple[MaskScores, np.ndarray, np.ndarray]:
-    """Counts of every image, and probabilities (M, K) and labels (M,) of some pixels of each."""
+    run: Run,
+    split: MaskSplit,
+    device: torch.device,
+    listener: Listener,
+    allowance: Allowance | None = None,
+) -> tuple[list[int], MaskScores, np.ndarray, np.ndarray]:
+    """Which images were measured, their counts, and probabilities (M, K) and labels (M,) of some pixels of each.
+
+    All images in order; with a budget in a random order until what is left is needed for the figures that follow, at
+    least LEAST_SCORED.
+    """
     classes = len(run.classes)
     counts, near, total = [], [], []
     sampled: list[np.ndarray] = []
     truths: list[np.ndarray] = []
     rng = np.random.default_rng(run.recipe.seed)
+    order = np.arange(len(split))
+    needed = 0.0
+    if allowance is not None and allowance.seconds is not None:
+        order = np.random.default_rng(run.recipe.seed).permutation(len(split))
+        needed = FIGURES * allowance.figure
+    chosen: list[int] = []
     try:
-        for i in range(len(split)):
+        for i in order.tolist():
+            if allowance and len(chosen) >= LEAST_SCORED and allowance.left() < needed:
+                break
+            chosen.append(i)
             logits = logits_of_image(run, split, i, device)
             truth = split.mask(i)
             said = logits.argmax(0)
@@ -160,19 +186,22 @@ def score(
                 picked = logits.flatten(1)[:, torch.from_numpy(at)].T / run.temperature
                 sampled.append(torch.softmax(picked, 1).numpy())
                 truths.append(truth.ravel()[at].astype(np.int64))
-            listener.count(i + 1, len(split))
+            listener.count(len(chosen), len(split))
     finally:
         run.model.cpu()
+    place = np.argsort(chosen)  # in the order of the files
+    chosen = sorted(chosen)
     scores = MaskScores(
-        counts=np.stack(counts),
-        near=np.stack(near),
-        total=np.stack(total),
+        counts=np.stack(counts)[place],
+        near=np.stack(near)[place],
+        total=np.stack(total)[place],
         classes=run.classes,
-        keys=split.keys,
+        keys=tuple(split.keys[i] for i in chosen),
     )
     if not sampled:
-        return scores, np.zeros((0, classes), dtype=np.float32), np.zeros(0, dtype=np.int64)
-    return scores, np.concatenate(sampled), np.concatenate(truths)
+        none = np.zeros((0, classes), dtype=np.float32), np.zeros(0, dtype=np.int64)
+        return chosen, scores, *none
+    return chosen, scores, np.concatenate(sampled), np.concatenate(truths)
 
 
 def calibrate_masks(run: Run, source: MaskSource, device: torch.device) -> None:

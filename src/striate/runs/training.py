@@ -103,7 +103,7 @@ def train(
     run.info["finished"] = finished
     if isinstance(plan.source, MaskSource):
         calibrate_masks(run, plan.source, device)
-        evaluate_masks(run, plan.source, listener, device=device, why=plan.why)
+        evaluate_masks(run, plan.source, listener, device=device, why=plan.why, allowance=allowance)
     else:
         calibrate(run, plan.source, device)
         evaluate_run(run, plan.source, listener, device=device, why=plan.why, allowance=allowance)
