@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.attribution import explain
-from striate.errors import NotVerifiedWarning, UsageError
+from striate.errors import NotVerifiedWarning, StriateError, UsageError
 from striate.inference.dense import dense
 from striate.inference.incremental import occlusion
 from striate.inference.tiled import tiled
@@ -152,3 +152,33 @@ def test_a_score_is_compared_in_double_precision_to_the_last_digit() -> None:
                 patch=6,
                 stride=10,
             )
+
+
+class Chooses(nn.Module):
+    """Takes rows by numbers that it was made with, for images of 12 rows."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how = how
+        self.register_buffer("rows", torch.tensor([0, 3, 11]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.how == "index":
+            return x[:, :, self.rows]
+        if self.how == "select":
+            return x.index_select(2, self.rows)
+        table = x.new_zeros(10, 3)
+        return x[..., :3] + torch.nn.functional.embedding(self.rows, table).mean(0)
+
+
+@pytest.mark.parametrize("how", ["index", "select", "table"])
+def test_an_index_out_of_range_is_the_networks_own(how: str) -> None:
+    """No trace reads the number: it is first met when values are computed, and said as what the module raises itself."""
+    module, x = Chooses(how), torch.rand(1, 2, 9, 8)
+    with pytest.raises((RuntimeError, IndexError)):
+        module(x)
+    said = r"refuses images of 1x2x9x8.*index|raises the same by itself|mix all positions"
+    with pytest.raises(StriateError, match=said):
+        occlusion(module, x, lambda y: y.sum((1, 2, 3)), patch=2, stride=2)
+    with pytest.raises(StriateError, match=said):
+        tiled(module, x, tile=4)

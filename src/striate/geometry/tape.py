@@ -36,6 +36,13 @@ class DataDependentError(Exception):
     """A call needs data that a meta tensor does not hold; `args[0]` is the operation."""
 
 
+CAST = torch.ops.aten._to_copy.default
+# Operations whose result has the widest kind of number of what goes in; in place they keep their own.
+PROMOTING = frozenset(
+    {"add", "sub", "mul", "div", "pow", "addcmul", "addcdiv", "atan2", "fmod", "remainder", "hypot"}
+)
+
+
 class UnfollowedError(Exception):
     """A call that no value can stand for; `args[0]` says what it does and what to do instead."""
 
@@ -422,7 +429,13 @@ class Tape(TorchDispatchMode):
                     continue
                 entry = self.entries[id(item)]
                 old = self.slots[entry.value]
-                value = self.add(call, tuple(item.shape), old.dtype, which)
+                kind = self._promoted(known, inputs, old.dtype)
+                value = self.add(call, tuple(item.shape), kind, which)
+                if (
+                    kind != old.dtype
+                ):  # the functional twin keeps the wider kind, what is written into does not
+                    cast = self.emit(CAST, (REFS[0],), {"dtype": old.dtype}, (value,))
+                    value = self.add(cast, tuple(item.shape), old.dtype, 0)
                 mine = entry.foreign and old.source in ("parameter", "buffer")
                 if mine or (old.call is not None and self.calls[old.call].state):
                     self.calls[call].state = True
@@ -440,6 +453,18 @@ class Tape(TorchDispatchMode):
                 if isinstance(item, Tensor):
                     self._made(call, item, which + len(known.writes), None, template, named)
         return out
+
+    def _promoted(self, known: Facts, inputs: tuple[int, ...], own: torch.dtype) -> torch.dtype:
+        """The kind of number that an operation in place would have out of place; `own`: of what it writes into."""
+        kind = own
+        if known.functional is not known.target and known.name.rstrip("_") in PROMOTING:
+            for i in inputs:
+                slot = self.slots[i]
+                if (
+                    slot.shape and slot.dtype != kind
+                ):  # a number of no dimension takes the others' kind
+                    kind = torch.promote_types(kind, slot.dtype)
+        return kind
 
 
 # Set here, not in the class, where torch (2.13 and later) would wrap it in `torch._dynamo.disable`: to import that costs a

@@ -28,13 +28,14 @@ from striate.geometry.leaks import take_back
 from striate.geometry.outputs import flatten, leaves_of
 from striate.geometry.refusal import fits_badly, refusal, refuse_misfit
 from striate.geometry.shapes import stand_in
-from striate.geometry.tape import META, Tape
+from striate.geometry.tape import META, Tape, UnfollowedError
 from striate.geometry.tape_records import Visit
 
 Shape = Sequence[int]
 Inputs = Shape | Tensor | Sequence[Any] | Mapping[str, Any]
 # Kinds of attributes that are no tensors: all that most submodules have.
 TENSORLESS = frozenset({bool, int, float, str, type(None), tuple, list, dict, set, OrderedDict})
+AUTOCAST = ("cpu", "cuda")
 Parts = dict[int, tuple[nn.Module, list[str]]]  # each submodule by its id, with its paths
 
 
@@ -244,6 +245,12 @@ class _Paths:
         if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params():
             with _disable_current_modes():  # its first weights are no operations of the network
                 module.initialize_parameters(*args)
+        if isinstance(module, (nn.LSTM, nn.RNN)) and any(map(torch.is_autocast_enabled, AUTOCAST)):
+            raise UnfollowedError(
+                f"runs {path or kind.__name__} ({kind.__name__}) inside autocast, where torch gives other kinds of numbers "
+                "on real data than without, which no trace sees; run it in its own kind: with torch.autocast(x.device.type, "
+                "enabled=False) around it, and x.float()"
+            )
         tape = self.tape
         number = self.counts.get(path, 0) + 1
         self.counts[path] = number

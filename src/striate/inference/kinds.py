@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
 from striate.borrow import borrowed, forward
-from striate.errors import UsageError
-from striate.geometry import leaves_of
+from striate.errors import StriateError, UsageError
+from striate.geometry import leaves_of, own_words
 
+OUTSIDE = re.compile(r"(?i)\bind(ex|ices)\b.*out of")  # as torch words an index out of range
 CLOSE = 0.01  # of the largest value: two kinds of number round differently, and mean the same
 
 
@@ -36,12 +41,36 @@ def refuse_lost(image: Tensor, dtype: torch.dtype) -> None:
 
 def takes(module: nn.Module, image: Tensor) -> bool:
     """Whether the module runs on an image (1, C, *axes)."""
+    return refusal(module, image) is None
+
+
+def refusal(module: nn.Module, image: Tensor) -> str | None:
+    """Why the module itself does not run on an image (1, C, *axes); None where it does."""
     try:
         with borrowed(module, train=None), torch.no_grad():
             forward(module, image)
-    except Exception:  # anybody's module, anybody's error
-        return False
-    return True
+    except StriateError as error:
+        return str(error)
+    except Exception as error:  # anybody's module, anybody's error
+        return own_words(error, type(module).__name__, tuple(image.shape))
+    return None
+
+
+@contextmanager
+def in_its_own_words(module: nn.Module, image: Callable[[], Tensor]) -> Iterator[None]:
+    """Raise UsageError for an index inside that is out of range where the module itself raises that on the image too.
+
+    A trace reads no numbers, so that such an index is first met when they are computed.
+    """
+    try:
+        yield
+    except StriateError:
+        raise
+    except (RuntimeError, IndexError) as error:
+        words = refusal(module, image()) if OUTSIDE.search(str(error)) else None
+        if words is None:
+            raise
+        raise UsageError(words) from error
 
 
 def refuse_other_meaning(module: nn.Module, image: Tensor, dtype: torch.dtype) -> None:

@@ -216,3 +216,21 @@ def test_values_that_are_not_finite_are_named_or_allowed() -> None:
         GeometryError, match=r"^1 \(convolution in Conv2d\) gives a value that is not finite"
     ):
         tiled(overflow, image(1, 2, 60, 60) * 100, tile=24)
+
+
+def test_a_group_norm_of_bfloat16_maps_with_weights_in_float32() -> None:
+    """As autocast runs it: the statistics come in the kind of the weights."""
+
+    class Cast(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = stack(nn.GroupNorm(2, 6))
+
+        def forward(self, x: Tensor) -> Tensor:
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                return self.body(x)  # type: ignore[no-any-return]
+
+    module, x = Cast().eval(), image(1, 2, 20, 18)
+    got, want = tiled(module, x, tile=7), module(x).detach()
+    assert got.dtype == want.dtype == torch.bfloat16
+    assert apart(got.float(), want.float()) < 0.02

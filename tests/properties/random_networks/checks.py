@@ -234,7 +234,27 @@ def replayed_for_another_batch(case: Case) -> bool:
         )
 
 
+def as_picture(case: Case, refused: Callable[[], Any]) -> Case | None:
+    """A signal (1, C, L) is read as a picture (C, H, W) of one channel; None where the module takes none, and that is said.
+
+    Raises Wrong where it is not refused.
+    """
+    if len(case.image) > 1:
+        return None
+    found = Case(case.built)
+    found.__dict__["image"] = case.image[None]
+    try:
+        plain(case.module, found.image)
+    except Exception:
+        refused()
+        raise Wrong("a signal that the network does not take as a picture is not refused") from None
+    return found
+
+
 def tiles(case: Case) -> bool:
+    if case.image.dim() == 3:
+        read = as_picture(case, lambda: Tiled(case.module, case.image, tile=3).run())
+        return read is not None and tiles(read)
     rng = case.rng
     image, want = case.image, case.want
     done = False
@@ -287,6 +307,9 @@ def one_result_an_image(case: Case) -> bool:
 
 
 def occluded(case: Case) -> bool:
+    if case.image.dim() == 3:
+        read = as_picture(case, lambda: Incremental(case.module, case.image))
+        return read is not None and occluded(read)
     if not one_result_an_image(case):
         return False
     if case.image.dim() != 4:
@@ -311,7 +334,7 @@ def occluded(case: Case) -> bool:
 
 
 def perturbed(case: Case) -> bool:
-    """The same of signals and volumes, by boxes."""
+    """The same of volumes, by boxes."""
     rng, image = case.rng, case.image[:1]
     boxes = []
     for _ in range(rng.randint(2, 12)):

@@ -26,7 +26,7 @@ from striate.inference.incremental.program import Program, build
 from striate.inference.incremental.scoring import Scoring, rebuilt
 from striate.inference.incremental.steps import State
 from striate.inference.incremental.target import Target
-from striate.inference.kinds import refuse_no_numbers, refuse_other_meaning
+from striate.inference.kinds import in_its_own_words, refuse_no_numbers, refuse_other_meaning
 from striate.inference.repeating import refuse_memory
 from striate.memory import keep_large_buffers
 
@@ -100,11 +100,12 @@ class Incremental:
         keep_large_buffers()
         refuse_numberless(module)
         self.image = _checked(module, image, dtype)
-        network = _lowered(module, self.image, dtype)
-        with torch.inference_mode():
-            self.cache = Cache(network, self.image, _precise(network, module, self.image))
-            mixing = first_mixing(network, self.cache.values)
-            self.output: Any = rebuilt(network, self.cache.outputs)
+        with in_its_own_words(module, lambda: self.image):
+            network = _lowered(module, self.image, dtype)
+            with torch.inference_mode():
+                self.cache = Cache(network, self.image, _precise(network, module, self.image))
+                mixing = first_mixing(network, self.cache.values)
+                self.output: Any = rebuilt(network, self.cache.outputs)
         # Whether the head runs for one image at a time; it then begins where images would be mixed.
         self.alone = mixing is not None
         self.network = (

@@ -19,7 +19,7 @@ from striate.geometry import Box, Geometry, leaves_of, refuse_chance, trace
 from striate.geometry.layout import BATCH, axis_atom
 from striate.geometry.rules.convolution import Convolve, ConvolveTransposed
 from striate.geometry.rules.normalisation import BatchNorm
-from striate.inference.kinds import refuse_lost, takes
+from striate.inference.kinds import in_its_own_words, refuse_lost, takes
 from striate.inference.repeating import refuse_memory
 from striate.inference.tiled.batches import places
 from striate.inference.tiled.certificate import Certificate
@@ -223,6 +223,7 @@ class Tiled:
 
         journal, state = self._journal(resume, force)
         final = self._final
+        full = tuple([(0, n) for n in self.network.geometry.image])
         with torch.no_grad(), ExitStack() as stack:
             checking = self._checking(final) if check else None
             output = None if self.out is None else self._open(state is not None, final)
@@ -240,12 +241,13 @@ class Tiled:
                 if checking is not None and number == 0:
                     for v in checking.probe.targets:
                         extra.setdefault(v, []).append(partial(checking.probe.sink, v))
-                running = Running(
-                    self.network, self.module, self.plan, partial(self._read, number),
-                    device=self.device, fuse=self.fuse, finite=self.finite, finish=self.finish, extra=extra,
-                    to_file=output is not None, count=count, journal=journal, state=state, number=number,
-                )  # fmt: skip
-                results.append(running.run())
+                with in_its_own_words(self.module, partial(self._read, number, full)):
+                    running = Running(
+                        self.network, self.module, self.plan, partial(self._read, number),
+                        device=self.device, fuse=self.fuse, finite=self.finite, finish=self.finish, extra=extra,
+                        to_file=output is not None, count=count, journal=journal, state=state, number=number,
+                    )  # fmt: skip
+                    results.append(running.run())
             seconds = time.perf_counter() - began
             evidence = Evidence("the check was switched off")
             if checking is not None:

@@ -259,9 +259,9 @@ class Kernel:
             x = find(0)
             assert x is not None
             mean, var = self.moments[record.output]
-            return F.batch_norm(
-                x, mean.to(x.dtype), var.to(x.dtype), find(1), find(2), False, 0.0, eps
-            )
+            weight, bias = find(1), find(2)
+            own = next((t.dtype for t in (weight, bias) if t is not None), x.dtype)
+            return F.batch_norm(x, mean.to(own), var.to(own), weight, bias, False, 0.0, eps)
 
         return run
 
