@@ -208,6 +208,14 @@ def test_what_has_no_place_is_named_and_tried(kind: str, sets) -> None:  # type:
     assert pushed > 0.5 and first["stamped"] > 0.5 * pushed
 
 
+@pytest.mark.parametrize("size", [(5, 5), (8, 8), (8, 30), (12, 9)])
+def test_small_images_are_searched(size: tuple[int, int]) -> None:
+    draw = torch.Generator().manual_seed(0)
+    images, labels = torch.rand(120, 1, *size, generator=draw), torch.arange(120) % 2
+    images[labels == 1, :, :1] = 1.0
+    assert all(mark.label in (0, 1) for mark in find_marks(images, labels, 2))
+
+
 def test_bars_at_two_edges_are_a_mark_along_both(sets) -> None:  # type: ignore[no-untyped-def]
     training, test = planted(sets[0], letterbox), planted(sets[1], letterbox)
     (mark,) = find_marks(*training, 3)

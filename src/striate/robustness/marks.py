@@ -317,7 +317,9 @@ def _frame(scores: Tensor, map_: Tensor, size: tuple[int, int]) -> tuple[Tensor,
     side = int(best.argmax()) if whole is None else whole
     peak = float(scores[side].max())
     h, w = map_.shape
-    band = max(1, min(h, w) // DEPTH + max(SCALES) // 2)  # patches there see nothing of a frame
+    # Patches within see nothing of a frame; of small images a middle is left.
+    reach = max(s for s in SCALES if s <= max(1, min(h, w) // 2)) // 2
+    band = max(1, min(min(h, w) // DEPTH + reach, min(h, w) // 2 - 1))
     inner = map_[band : h - band, band : w - band]
     elsewhere = max(float(inner.quantile(0.95)), float(scores[side, -1]))
     if peak < FIND or peak - elsewhere < STANDS_OUT:
