@@ -46,7 +46,7 @@ SPREAD = 64  # positions that a batch is tried on
 Map = Callable[[], Any]
 
 
-def subject(name: str, size: int) -> tuple[Any, Any]:
+def trained(name: str, size: int) -> tuple[Any, Any]:
     """The network in evaluation mode, its batch norms settled, and an image."""
     import torch
     import torchvision
@@ -73,7 +73,7 @@ def captum(name: str, args: argparse.Namespace) -> Map:
     """Attributions (H, W)."""
     from captum.attr import Occlusion
 
-    module, image = subject(name, args.size)
+    module, image = trained(name, args.size)
     method = Occlusion(module)
 
     def run(image: Any = image) -> Any:
@@ -98,7 +98,7 @@ def loop(name: str, args: argparse.Namespace, dtype: str = "float32") -> Map:
 
     keep_large_buffers()
     kind = getattr(torch, dtype)
-    module, image = subject(name, args.size)
+    module, image = trained(name, args.size)
     module = module.to(memory_format=torch.channels_last, dtype=kind)
     image = image.to(memory_format=torch.channels_last, dtype=kind)
     places = corners(args.size, args.positions)
@@ -141,7 +141,7 @@ def striate(name: str, args: argparse.Namespace, dtype: str | None = None) -> Ma
 
     from striate.inference.incremental import Incremental, occlusion
 
-    module, image = subject(name, args.size)
+    module, image = trained(name, args.size)
     kind = None if dtype is None else getattr(torch, dtype)
     boxes = [((r, r + PATCH), (c, c + PATCH)) for r, c in corners(args.size, args.positions)]
 
@@ -243,7 +243,7 @@ def bound(model: str, args: argparse.Namespace) -> tuple[float, float]:
     """The arithmetic bound, and the share of the arithmetic that Striate's boxes save."""
     from striate.inference.incremental import Incremental
 
-    module, image = subject(model, args.size)
+    module, image = trained(model, args.size)
     boxes = [((r, r + PATCH), (c, c + PATCH)) for r, c in corners(args.size, args.positions)]
     costs = Incremental(module, image).costs(boxes)
     return costs.bound, costs.ratio

@@ -122,12 +122,12 @@ def striate(count: int):
     import torch
 
     from striate.data import Preparation
-    from striate.data.masks.batches import CropBatches, MaskAugmentation, Pairs
     from striate.memory import keep_large_buffers
+    from striate.tasks.segment.batches import CropBatches, MaskAugmentation, Pairs
+    from striate.tasks.segment.loss import PixelCrossEntropy
     from striate.training.averaging import WeightAverage
     from striate.training.loop import Training, fit
     from striate.training.machine import choose_precision
-    from striate.training.objectives import Pixels
     from striate.training.optimizers import make_optimizer
     from striate.training.recipe import Recipe
     from striate.training.schedule import Pace
@@ -148,7 +148,7 @@ def striate(count: int):
     def epoch() -> None:
         training = Training(
             model=model, optimizers=optimizers, average=WeightAverage(model, 0.99), pace=Pace(batches.steps_per_epoch),
-            warmup=0.1, objective=Pixels(0.5), dtype=choose_precision("auto", device), device=device,
+            warmup=0.1, loss=PixelCrossEntropy(0.5), dtype=choose_precision("auto", device), device=device,
         )  # fmt: skip
         fit(training, batches)
 

@@ -129,12 +129,12 @@ def striate(count: int):
 
     from striate.data import Preparation
     from striate.data.augment import Augmentation
-    from striate.data.batches import MemoryImages, TrainingBatches
     from striate.memory import keep_large_buffers
+    from striate.tasks.classify.loss import CrossEntropy
     from striate.training.averaging import WeightAverage
+    from striate.training.batches import MemoryImages, TrainingBatches
     from striate.training.loop import Training, fit
     from striate.training.machine import choose_precision
-    from striate.training.objectives import Classes
     from striate.training.optimizers import make_optimizer
     from striate.training.recipe import Recipe
     from striate.training.schedule import Pace
@@ -155,7 +155,7 @@ def striate(count: int):
     def epoch() -> None:
         training = Training(
             model=model, optimizers=optimizers, average=WeightAverage(model, 0.99), pace=Pace(batches.steps_per_epoch),
-            warmup=0.15, objective=Classes(0.1), dtype=choose_precision("auto", device), device=device,
+            warmup=0.15, loss=CrossEntropy(0.1), dtype=choose_precision("auto", device), device=device,
         )  # fmt: skip
         fit(training, batches)
 

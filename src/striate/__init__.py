@@ -26,7 +26,6 @@ _ROOMS = {
     "occlusion": "striate.inference.incremental",
     "open_source": "striate.data",
     "predict": "striate.runs",
-    "predict_masks": "striate.runs",
     "tiled": "striate.inference.tiled",
     "trace": "striate.geometry",
     "train": "striate.runs",
@@ -49,7 +48,6 @@ if TYPE_CHECKING:
     from striate.runs import Run as Run
     from striate.runs import load as load
     from striate.runs import predict as predict
-    from striate.runs import predict_masks as predict_masks
     from striate.runs import train as train
     from striate.training import Recipe as Recipe
 

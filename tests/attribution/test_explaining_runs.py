@@ -21,7 +21,7 @@ from striate.cli.explaining import parse_place
 from striate.errors import UsageError
 from striate.runs.explaining import explain_files
 from striate.runs.images import images_of
-from striate.runs.subject import Subject, open_subject
+from striate.runs.opening import Trained, open_trained
 
 
 @pytest.fixture(scope="module")
@@ -127,11 +127,11 @@ def test_what_is_wrong_is_said_in_a_sentence(
 
 
 def test_broken_weights_are_no_traceback(home: Path) -> None:
-    subject = open_subject(home / "run")
+    trained = open_trained(home / "run")
     with torch.no_grad():
-        next(subject.model.parameters()).fill_(float("nan"))
+        next(trained.model.parameters()).fill_(float("nan"))
     with pytest.raises(striate.StriateError, match="is not finite"):
-        next(explain_files(subject, [home / "a.png"]))
+        next(explain_files(trained, [home / "a.png"]))
 
 
 def test_a_place_on_a_map(home: Path) -> None:
@@ -140,25 +140,25 @@ def test_a_place_on_a_map(home: Path) -> None:
             return torch.cat([x, 1 - x, x * 0], 1)
 
     run = striate.load(home / "run")
-    subject = Subject(
+    trained = Trained(
         name="labels", model=Labels().eval(), preparation=run.preparation, classes=("sky", "sea", "sand")
     )  # fmt: skip
-    (one,) = explain_files(subject, [home / "black.png"], at=parse_place("1:3, 2"), methods=["gradient"])  # fmt: skip
+    (one,) = explain_files(trained, [home / "black.png"], at=parse_place("1:3, 2"), methods=["gradient"])  # fmt: skip
     assert one.explanation is not None
     assert one.explanation.target == "sea at rows 1-2, columns 2-2"
     rows, columns = one.explanation.maps["gradient"].shown.nonzero().T.tolist()
     assert (rows, columns) == ([1, 2], [2, 2])
     with pytest.raises(UsageError, match="--at lies outside the map of 8 rows and 8 columns"):
-        next(explain_files(subject, [home / "black.png"], at=parse_place("8,0")))
+        next(explain_files(trained, [home / "black.png"], at=parse_place("8,0")))
 
 
 def test_a_map_of_shuffled_weights_is_praised_only_beyond_chance(home: Path) -> None:
     """Shuffled weights are a network too, whose answers a map may explain: then by more than chance, or not at all."""
     run = striate.load(home / "run")
-    subject = open_subject(run)
+    trained = open_trained(run)
     images, _ = images_of(run, "test", limit=8)
     pixels = images.float() / 255
-    with shuffled(subject.pixels, pixels[:1], None, "all", seed=1) as other:
+    with shuffled(trained.pixels, pixels[:1], None, "all", seed=1) as other:
         found = [
             explain(other.module, x, methods=["gradient", "integrated-gradients", "occlusion"])
             for x in pixels

@@ -13,8 +13,8 @@ from striate.data import Preparation, choose_preparation, open_source
 from striate.data.checks import check
 from striate.data.masks import open_masks
 from striate.errors import DataError, UsageError
-from striate.runs.planning import refuse_other_kind
 from striate.tasks.segment.train import statistics
+from striate.tasks.table import TASKS, recipe_for
 from striate.training.recipe import Recipe
 
 
@@ -122,11 +122,14 @@ def test_levels_that_are_upside_down_are_told_with_what_each_means() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "masks"), [("scale", True), ("erase", True), ("dice", False), ("zoom", False)]
-)
-def test_settings_of_another_kind_of_labels_are_refused(name: str, masks: bool) -> None:
-    recipe = Recipe(data="x", **{name: 0.5})  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match=f"{name}=0.5 is for .* has no effect .* leave it out"):
-        refuse_other_kind(recipe, masks=masks)
-    refuse_other_kind(recipe, masks=not masks)
-    refuse_other_kind(Recipe(data="x"), masks=masks)
+    ("name", "task"), [("scale", "segment"), ("erase", "segment"), ("dice", "classify"), ("zoom", "classify")]
+)  # fmt: skip
+def test_settings_of_another_task_are_refused(name: str, task: str) -> None:
+    with pytest.raises(
+        UsageError, match=f"{name}=0.5 is a setting of .* has no effect .* leave it out"
+    ):
+        recipe_for(TASKS[task], {"data": "x", name: 0.5})
+    other = next(t for n, t in TASKS.items() if n != task)
+    recipe = recipe_for(other, {"data": "x", name: 0.5})
+    assert name in str(recipe.to_dict())
+    recipe_for(TASKS[task], {"data": "x"})

@@ -16,15 +16,15 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from striate import load, predict_masks, train
+from striate import load, predict, train
 from striate.cli.app import app
 from striate.data.masks.palette import palette
 from striate.errors import RunError, StriateError, UsageError
-from striate.runs import Run, predict
+from striate.runs import Run
 from striate.runs.allowance import Allowance
-from striate.runs.mask_evaluation import LEAST_SCORED, score
-from striate.runs.mask_predicting import areas_of
+from striate.runs.evaluate import LEAST_SCORED, assess_in_time
 from striate.runs.probing_masks import mask_source_of
+from striate.tasks.segment.predict import areas_of
 from striate.training.callbacks import Listener
 
 COLOURS = ((200, 40, 40), (40, 200, 40))
@@ -94,25 +94,24 @@ def test_a_budget_ends_the_evaluation_with_a_random_part_of_the_images(
 ) -> None:
     source = replace(mask_source_of(run), test=mask_source_of(run).train)
     seen, cpu = len(source.test), torch.device("cpu")
-    full, whole, *_ = score(run, source.test, cpu, Listener())
-    assert full == list(range(seen))
+    split, whole = assess_in_time(run, source.test, cpu, Listener(), None)
+    assert split.keys == source.test.keys and len(whole) == seen
     # a clock that goes on by a second whenever it is looked at: after 4 images, 6 more fit into the budget
     clock = itertools.count()
     allowance = Allowance(seconds=9.5, started=0.0, figure=0.1, clock=lambda: float(next(clock)))
-    part, scores, _, labels = score(run, source.test, cpu, Listener(), allowance)
-    assert LEAST_SCORED < len(part) < seen and part != list(range(len(part)))
-    assert part == sorted(set(part)) and len(labels) > 0
-    np.testing.assert_array_equal(scores.counts, whole.counts[part])
-    assert scores.keys == tuple(source.test.keys[i] for i in part)
+    split, part = assess_in_time(run, source.test, cpu, Listener(), allowance)
+    assert LEAST_SCORED < len(part) < seen and split.keys != source.test.keys[: len(part)]
+    place = [source.test.keys.index(key) for key in split.keys]
+    np.testing.assert_array_equal(part.scores.counts, whole.scores.counts[place])
     spent = Allowance(seconds=0.0, started=0.0, clock=lambda: 1.0)
-    assert len(score(run, source.test, cpu, Listener(), spent)[0]) == LEAST_SCORED
+    assert len(assess_in_time(run, source.test, cpu, Listener(), spent)[1]) == LEAST_SCORED
 
 
 def test_a_loaded_run_gives_the_same_masks(run: Run, folder: Path, tmp_path: Path) -> None:
     image, truth = picture(99, 61, 45)
     Image.fromarray(image).save(tmp_path / "new.png")
     again = load(run.path)
-    (answer,) = predict_masks(again, [tmp_path / "new.png"], out=tmp_path / "masks")
+    (answer,) = predict(again, [tmp_path / "new.png"], out=tmp_path / "masks")
     with Image.open(answer.mask) as written, Image.open(answer.overlay) as overlay:
         assert written.mode == "P" and written.size == overlay.size == (45, 61)
         said, shown = np.asarray(written), np.asarray(written.convert("RGB"))
@@ -122,8 +121,8 @@ def test_a_loaded_run_gives_the_same_masks(run: Run, folder: Path, tmp_path: Pat
     red = next(row for row in answer.areas if row["class"] == "red")
     assert red["instances"] == len(red["objects"]) >= 1
     with pytest.raises(UsageError, match=r"new.png exists; choose another folder with --out"):
-        list(predict_masks(again, [tmp_path / "new.png"], out=tmp_path / "masks"))
-    assert list(predict_masks(again, [tmp_path / "new.png"], out=tmp_path / "masks", force=True))
+        list(predict(again, [tmp_path / "new.png"], out=tmp_path / "masks"))
+    assert list(predict(again, [tmp_path / "new.png"], out=tmp_path / "masks", force=True))
 
 
 def test_a_file_that_cannot_be_read_does_not_stop_the_others(run: Run, tmp_path: Path) -> None:
@@ -131,7 +130,7 @@ def test_a_file_that_cannot_be_read_does_not_stop_the_others(run: Run, tmp_path:
     image, _ = picture(5, 33, 20)
     tifffile.imwrite(tmp_path / "deep.tif", image.astype(np.uint16) * 257)
     Image.fromarray(image[:7, :5]).save(tmp_path / "small.png")  # smaller than the stride
-    answers = list(predict_masks(run, [tmp_path], out=tmp_path / "out"))
+    answers = list(predict(run, [tmp_path], out=tmp_path / "out"))
     assert [Path(a.path).name for a in answers] == ["bad.png", "deep.tif", "small.png"]
     assert answers[0].error is not None and "text, not an image" in answers[0].error
     assert answers[1].size == (33, 20) and answers[2].size == (7, 5)
@@ -179,11 +178,11 @@ def test_models_and_data_must_be_of_the_same_task(folder: Path, run: Run, tmp_pa
     ):
         train(folder, model="resnet18", out=tmp_path / "a")
     with pytest.raises(
-        UsageError, match=r"unet labels every pixel, and digits has one class an image"
+        UsageError, match=r"unet gives a class for every pixel, and digits has one class an image"
     ):
         train("digits", model="unet", out=tmp_path / "b")
-    with pytest.raises(UsageError, match=r"labels every pixel; use striate\.predict_masks"):
-        next(iter(predict(run, [folder / "images" / "0.png"])))
+    (kept,) = predict(run, [folder / "images" / "0.png"])  # nothing is written without a folder
+    assert kept.mask == "" and kept.pixels.shape == kept.size == (40, 48)
     assert not (tmp_path / "a").exists() and not (tmp_path / "b").exists()
 
 
@@ -239,9 +238,7 @@ def test_each_image_has_masks_of_its_own(run: Run, tmp_path: Path) -> None:
     for number, name in enumerate(names):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.fromarray(picture(number, 20 + number, 24)[0]).save(tmp_path / name)
-    answers = list(
-        predict_masks(str(run.path), [tmp_path / n for n in names], out=tmp_path / "out")
-    )
+    answers = list(predict(str(run.path), [tmp_path / n for n in names], out=tmp_path / "out"))
     assert [a.error for a in answers] == [None] * 4
     assert len({a.mask for a in answers} | {a.overlay for a in answers}) == 8
     for number, answer in enumerate(answers):
@@ -253,7 +250,7 @@ def test_a_mask_never_replaces_an_image(run: Run, tmp_path: Path) -> None:
     Image.fromarray(picture(3)[0]).save(tmp_path / "p.png")
     before = (tmp_path / "p.png").read_bytes()
     with pytest.raises(UsageError, match=r"p\.png would replace the image itself; choose another"):
-        list(predict_masks(run, tmp_path, out=tmp_path, force=True))
+        list(predict(run, tmp_path, out=tmp_path, force=True))
     assert (tmp_path / "p.png").read_bytes() == before
 
 
@@ -263,7 +260,7 @@ def test_a_mask_that_cannot_be_written_does_not_stop_the_others(
     for name in "ab":
         Image.fromarray(picture(3)[0]).save(tmp_path / f"{name}.png")
     (tmp_path / "out" / "a.png").mkdir(parents=True)
-    answers = list(predict_masks(run, tmp_path, out=tmp_path / "out", force=True))
+    answers = list(predict(run, tmp_path, out=tmp_path / "out", force=True))
     assert [bool(a.error) for a in answers] == [True, False]
     assert "a.png cannot be written" in str(answers[0].error)
 
@@ -291,7 +288,7 @@ def test_a_full_disk_leaves_what_is_finished_and_nothing_half_written(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(Image.Image, "save", fills)
-    answers = predict_masks(run, [tmp_path / "a.png", tmp_path / "b.png"], out=tmp_path / "out")
+    answers = predict(run, [tmp_path / "a.png", tmp_path / "b.png"], out=tmp_path / "out")
     with pytest.raises(RunError, match=r"b\.png: No space left on device; make room there"):
         list(answers)
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a-overlay.webp", "a.png"]

@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 import signal
 import stat
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,8 @@ from PIL import Image
 import striate
 from striate.data import Preparation
 from striate.errors import DataError, RunError, StriateError, TrainingError, UsageError
-from striate.runs import Listener, Run, load, predict, preparing, train
+from striate.runs import Listener, Run, load, predict, train
+from striate.tasks import image_task
 from striate.training import checkpoint
 from striate.training.loop import Moment
 
@@ -224,7 +224,6 @@ def test_predictions_stream_in_order_and_name_what_cannot_be_read(
 def test_only_a_few_images_are_held_at_once(
     tmp_path: Path, digits: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    predicting = sys.modules["striate.runs.predicting"]
     Image.new("L", (8, 8)).save(tmp_path / "a.png")
     read: list[Path] = []
     real = Preparation.read
@@ -233,7 +232,7 @@ def test_only_a_few_images_are_held_at_once(
     )
     stream = predict(digits, [tmp_path / "a.png"] * 1000)
     next(stream)
-    assert len(read) <= 2 * predicting.BATCH
+    assert len(read) <= 2 * image_task.AT_ONCE
 
 
 def test_a_path_that_names_nothing_is_an_error(tmp_path: Path, digits: Run) -> None:
@@ -298,7 +297,7 @@ def test_images_too_many_for_memory_come_from_workers_to_the_same_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     a = train("digits", out=tmp_path / "a", **QUICK)
-    monkeypatch.setattr(preparing, "decoded_bytes", lambda *_: 1 << 60)
+    monkeypatch.setattr(image_task, "decoded_bytes", lambda *_: 1 << 60)
     b = train("digits", out=tmp_path / "b", workers=0, **QUICK)
     assert same(a, b)
 

@@ -12,10 +12,11 @@ import torch
 from torch import nn
 
 from striate.errors import TrainingError
+from striate.tasks.classify.loss import CrossEntropy
 from striate.training import Recipe
 from striate.training.averaging import EVERY, WeightAverage
+from striate.training.batch import Batch
 from striate.training.loop import LossWatch, Training, fit, gradient, interruptible, predict_logits
-from striate.training.objectives import Classes
 from striate.training.optimizers import make_optimizer
 from striate.training.schedule import Pace
 
@@ -25,7 +26,7 @@ class Stripes:
 
     steps_per_epoch = 4
 
-    def from_step(self, step: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def from_step(self, step: int) -> Iterator[Batch]:
         while True:
             generator = torch.Generator().manual_seed(step)
             y = torch.randint(0, 2, (16,), generator=generator)
@@ -34,7 +35,7 @@ class Stripes:
             x += torch.where(y[:, None, None] == 0, stripe[None, :, None], stripe[None, None, :])[
                 :, None
             ]
-            yield x, y
+            yield Batch(x, y)
             step += 1
 
 
@@ -53,7 +54,7 @@ def make(
         average=WeightAverage(model, average),
         pace=Pace(total),
         warmup=0.2,
-        objective=Classes(0.1),
+        loss=CrossEntropy(0.1),
         dtype=torch.float32,
         device=torch.device("cpu"),
     )
@@ -64,8 +65,8 @@ def test_it_learns(optimizer: str) -> None:
     training = make(60, optimizer=optimizer)
     assert fit(training, Stripes())
     assert training.history is not None
-    assert training.history[-1].train_accuracy > 0.95
-    assert training.history[-1].train_loss < training.history[0].train_loss / 2
+    assert training.history[-1].train["accuracy"] > 0.95
+    assert training.history[-1].train["loss"] < training.history[0].train["loss"] / 2
 
 
 @pytest.mark.parametrize("optimizer", ["muon", "sgd", "adamw"])
@@ -94,14 +95,15 @@ def test_a_resumed_training_ends_with_the_same_bits(optimizer: str, stop: int) -
 
 
 def test_parts_of_a_batch_add_up_to_its_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
-    x, y = next(Stripes().from_step(3))
+    batch = next(Stripes().from_step(3))
     grads = []
     for size in (16, 5):
         monkeypatch.setattr("striate.training.loop.micro_batch", lambda *_, size=size: size)
         training = make(dropout=0.0)
         training.model[1].eval()  # batch norm sees parts, not the batch
-        loss, right = gradient(training, x, y)
-        grads.append([p.grad.clone() for p in training.model.parameters()] + [loss, right])
+        loss = gradient(training, batch)
+        made = [p.grad.clone() for p in training.model.parameters()]
+        grads.append([*made, loss.mean, loss.parts["accuracy"]])
     for a, b in zip(*grads, strict=True):
         torch.testing.assert_close(a, b)
 
@@ -200,7 +202,7 @@ def test_averages_follow_the_weights_and_leave_them() -> None:
 
 def test_flip_averaging_is_the_mean_of_both_mirror_images() -> None:
     model = make().model
-    x, _ = next(Stripes().from_step(0))
+    x = next(Stripes().from_step(0)).images
     both = predict_logits(model, [x], dtype=torch.float32, flip=True)
     one = predict_logits(model, [x], dtype=torch.float32)
     other = predict_logits(model, [x.flip(-1)], dtype=torch.float32)

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from striate.errors import UsageError
-from striate.tasks.classify.defaults import Facts, choose, choose_model
+from striate.tasks.defaults import Facts, choose, choose_model
+from striate.tasks.segment.settings import SegmentSettings
 from striate.training import Recipe, parse_seconds
 
 
@@ -100,7 +101,7 @@ def test_choices_fill_every_gap_and_keep_what_was_given() -> None:
         "workers",
     }
     left |= {"black", "white"}  # of images deeper than 8 bits
-    left |= {"masks", "ignore", "foreground", "dice", "class_weights", "zoom", "jitter"}  # of masks
+    left |= {"task", "settings"}
     assert {k for k, v in vars(recipe).items() if v is None} == left
 
 
@@ -127,9 +128,22 @@ def test_photographs_are_fine_tuned_and_small_images_are_not(
     )
 
 
-def test_the_setting_of_masks_has_its_old_name_too() -> None:
-    for old, new in (("class", "none"), ("ignore", "255")):
-        recipe = Recipe.from_dict({"data": "x", "mask_255": old})
-        assert recipe.ignore == new
-        assert Recipe.from_dict(recipe.to_dict()) == recipe
-    assert Recipe.from_dict({"data": "x", "ignore": "auto"}).ignore is None
+def test_a_task_s_own_settings_are_nested_and_may_be_given_beside_the_others() -> None:
+    recipe = Recipe.from_dict(
+        {"data": "x", "task": "segment", "dice": "0.5", "lr": "0.1"}, SegmentSettings
+    )
+    assert recipe.settings == SegmentSettings(dice=0.5) and recipe.lr == 0.1
+    assert recipe.to_dict()["segment"] == {"dice": 0.5} and "dice" not in recipe.to_dict()
+    assert Recipe.from_dict(recipe.to_dict(), SegmentSettings) == recipe
+    with pytest.raises(UsageError, match="no setting is called 'dise'; did you mean dice"):
+        Recipe.from_dict({"data": "x", "task": "segment", "dise": 1}, SegmentSettings)
+    with pytest.raises(UsageError, match="no setting is called 'dice'"):
+        Recipe.from_dict({"data": "x", "task": "classify", "dice": 1})
+
+
+def test_none_is_a_value_of_ignore_and_auto_is_not() -> None:
+    for given, kept in (("none", "none"), ("255", "255"), ("auto", None)):
+        recipe = Recipe.from_dict(
+            {"data": "x", "task": "segment", "ignore": given}, SegmentSettings
+        )
+        assert recipe.settings.ignore == kept

@@ -8,7 +8,9 @@ import pytest
 import torch
 from torch import nn
 
+from striate.tasks.classify.loss import CrossEntropy
 from striate.training.averaging import WeightAverage
+from striate.training.batch import Batch
 from striate.training.loop import Training, fit
 from striate.training.optimizers import Optimizers
 from striate.training.schedule import Pace
@@ -21,7 +23,7 @@ class Noise:
     def from_step(self, step: int):  # type: ignore[no-untyped-def]
         while True:
             generator = torch.Generator().manual_seed(step)
-            yield torch.randn(8, 1, 4, 4, generator=generator), torch.arange(8) % 2
+            yield Batch(torch.randn(8, 1, 4, 4, generator=generator), torch.arange(8) % 2)
             step += 1
 
 
@@ -36,6 +38,7 @@ def training(watch: Watch | None, steps: int) -> Training:
         average=WeightAverage(model, 0.0),
         pace=Pace(steps),
         warmup=0.0,
+        loss=CrossEntropy(),
         dtype=torch.float32,
         device=torch.device("cpu"),
         watch=watch,

@@ -15,19 +15,14 @@ from rich.progress import Progress, track
 from striate.cli.console import err, out, print_csv, print_finding
 from striate.errors import UsageError
 
-READ_BY = ("val", "test", "count", "masks", "ignore")  # settings that say how data are read
-
 
 def data_command(
     data: str | None, *, seed: int, settings: Sequence[str], page: Path | None, format: str
 ) -> None:
     """List the sources, or describe one."""
     from striate.cli.training import parse_settings
-    from striate.data import check, describe, list_sources, open_source
-    from striate.data.masks import is_mask_data, open_masks
-    from striate.data.masks.checks import check_masks
-    from striate.data.masks.description import describe_masks
-    from striate.training import Recipe
+    from striate.data import list_sources
+    from striate.tasks.table import recipe_for, task_for
 
     if data is None:
         print_finding(list_sources(), format)
@@ -35,24 +30,15 @@ def data_command(
     if page is not None and (page.suffix.lower() != ".html" or page.exists()):
         what = "exists; choose another name" if page.exists() else "is no .html file; name one"
         raise UsageError(f"--page writes a page of its own, and {page} {what}")
-    recipe = Recipe.from_dict({"data": data, **parse_settings(settings)}).to_dict()
-    chosen = {name: recipe[name] for name in READ_BY if name in recipe}
+    task = task_for(data)
+    recipe = recipe_for(task, {"data": data, "seed": seed, **parse_settings(settings)})
     with Progress(console=err, transient=True) as progress:
-        task = progress.add_task("reading images", total=None)
-        masks = is_mask_data(data)
-        describe_of: Any = describe_masks if masks else describe
-        check_of: Any = check_masks if masks else check
-        if not masks and {"masks", "ignore"} & set(chosen):
-            raise UsageError(f"{data} holds no masks; leave out the settings masks and ignore")
-        opening: Any = open_masks if masks else open_source
-        source = opening(
-            data,
-            seed=seed,
-            **chosen,
-            progress=lambda done, total: progress.update(task, completed=done, total=total),
+        bar = progress.add_task("reading images", total=None)
+        source = task.open(
+            recipe, lambda done, total: progress.update(bar, completed=done, total=total)
         )
-        checked = check_of(source)  # refuses what cannot be trained on
-        description = describe_of(source)
+        checked = task.check(source)  # refuses what cannot be trained on
+        description = task.describe(source)
     if page is not None:
         from striate.report import write_report
         from striate.runs.record import now, versions

@@ -15,7 +15,7 @@ from striate.cli.predicting import say_left_out
 from striate.data.files import find_files, holds, stays
 from striate.errors import StriateError, UsageError
 from striate.runs.explaining import Explained, explain_files
-from striate.runs.subject import open_subject
+from striate.runs.opening import open_trained
 
 SUFFIXES = (".png", ".npz", ".safetensors")
 
@@ -42,7 +42,7 @@ def explain_command(
     if out is not None and out.suffix and out.exists() and not force:
         raise UsageError(f"{out} exists; choose another name, or --force to write over it")
     where = parse_place(at) if at is not None else None
-    subject = open_subject(target_of)
+    trained = open_trained(target_of)
     found = find_files(images)
     inputs = stays(found.files)
     documents: list[dict[str, Any]] = []
@@ -51,7 +51,7 @@ def explain_command(
     with Progress(console=err, transient=True) as bar:
         task = bar.add_task("explaining", total=None)
         stream = explain_files(
-            subject, found, target=target, at=where, methods=methods or None, layer=layer, trust=trust, seed=seed,
+            trained, found, target=target, at=where, methods=methods or None, layer=layer, trust=trust, seed=seed,
             progress=lambda what, done, of: bar.update(task, description=what, completed=done, total=of),
         )  # fmt: skip
         for one in stream:

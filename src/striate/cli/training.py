@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from striate.training import Recipe, parse_seconds
 from striate.training.loop import EpochRecord, Moment
 from striate.training.watch import Update
 
+SHARES = ("accuracy", "iou", "map")  # numbers that are shown in per cent
 EPOCH_LINES = 15  # at most about so many lines of epochs stay on the screen
 SHOWN = (
     "optimizer", "lr", "batch", "epochs", "budget", "shift", "flip", "scale", "rotate", "erase", "mixup",
@@ -70,7 +71,7 @@ class Terminal(Listener):
         epoch = (moment.step - 1) / moment.steps_per_epoch + 1
         words = (
             f"epoch {int(epoch)} of {self.epochs:.3g}   loss {moment.loss:.3f}   "
-            f"accuracy {moment.accuracy:.1%}   {moment.images_per_second:,.0f} images/s   {clock(moment.seconds_left)} left"
+            f"{shown(moment.parts)}   {moment.images_per_second:,.0f} images/s   {clock(moment.seconds_left)} left"
         )
         self.progress.update(self.task, completed=moment.step, total=moment.total, words=words)
 
@@ -91,13 +92,22 @@ class Terminal(Listener):
         every = max(1, round(self.epochs / EPOCH_LINES))
         if record.epoch % every and record.epoch < self.epochs - 1e-3:
             return
-        val = "" if record.val_accuracy is None else f"   validation {record.val_accuracy:.2%}"
+        train = {name: value for name, value in record.train.items() if name != "loss"}
+        val = {name: value for name, value in record.val.items() if name != "loss"}
         err.print(
-            f"epoch {record.epoch:>5g}   loss {record.train_loss:.3f}   "
-            f"training {record.train_accuracy:.2%}{val}   "
+            f"epoch {record.epoch:>5g}   loss {record.train['loss']:.3f}   "
+            f"training {shown(train)}   {f'validation {shown(val)}   ' if val else ''}"
             f"{record.images_per_second:,.0f} images/s   {clock(record.seconds)}",
             soft_wrap=True,
         )
+
+
+def shown(numbers: Mapping[str, float]) -> str:
+    """`accuracy 93.1%`: shares in per cent, other numbers with three digits."""
+    return "  ".join(
+        f"{name} {value:.1%}" if name in SHARES else f"{name} {value:.3g}"
+        for name, value in numbers.items()
+    )
 
 
 def clock(seconds: float) -> str:

@@ -44,8 +44,11 @@ class Augmentation:
     def mix(
         self, x: torch.Tensor, labels: torch.Tensor, classes: int, generator: torch.Generator
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mix a normalised float batch with itself in another order; labels (N,) become (N, classes) shares."""
-        target = F.one_hot(labels, classes).to(x.dtype)
+        """Mix a normalised float batch with itself in another order; labels (N,) become (N, classes) shares.
+
+        Targets that are numbers already, (N, K) float, are mixed as they are.
+        """
+        target = labels if labels.is_floating_point() else F.one_hot(labels, classes).to(x.dtype)
         a = torch._standard_gamma(torch.full((2,), self.mixup), generator)
         share = float(a[0] / a.sum())
         order = torch.randperm(len(x), generator=generator).to(x.device)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from striate.runs.mask_predicting import MaskPrediction, predict_masks
-from striate.runs.predicting import Prediction, predict
+from striate.runs.predicting import predict
 from striate.runs.run import Run, load
 from striate.runs.training import train
+from striate.tasks.prediction import Prediction
 from striate.training.callbacks import Listener
 
 __all__ = [
     "Listener",
-    "MaskPrediction",
     "Prediction",
     "Run",
     "load",
     "predict",
-    "predict_masks",
     "train",
 ]

@@ -6,9 +6,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from striate.data.masks import MaskSource
-from striate.tasks.plan import Plan
-
 FIGURES = 40  # small figures that a report costs as much as
 EXPLAINED = 0.1  # share of a budget that explanations and units may take
 MARGIN = 0.05  # share of a budget for what was not measured
@@ -54,12 +51,3 @@ class Allowance:
             began = self.clock()
             bars(["a", "b"], [0.3, 0.6], title="trial", caption="", alt="")
             self.figure = self.clock() - began
-
-
-def passes_after(plan: Plan) -> int:
-    """Images that evaluation sends through the network: the test images, and the validation images for calibration."""
-    source, recipe = plan.source, plan.recipe
-    tested = len(source.test) if len(source.test) else len(source.val)
-    calibrated = len(source.val) if len(source.test) else 0
-    twice = 2 if recipe.flip_test and not isinstance(source, MaskSource) else 1
-    return twice * (tested + calibrated)

@@ -9,11 +9,12 @@ import numpy as np
 import torch
 
 from striate.data import Source, load_memory
-from striate.data.batches import MemoryImages, OrderedBatches
 from striate.errors import UsageError
-from striate.runs.preparing import EVALUATION_BATCH, prepare
+from striate.runs.preparing import prepare
 from striate.runs.run import Run
+from striate.tasks.image_task import VALIDATION_BATCH
 from striate.tasks.plan import Plan
+from striate.training.batches import MemoryImages, OrderedBatches
 from striate.training.callbacks import Listener
 from striate.training.loop import fit, predict_logits
 
@@ -68,7 +69,7 @@ def out_of_fold(
         held = np.flatnonzero(fold == f)
         images = MemoryImages(*load_memory(train.take(held), run.preparation))
         ordered = OrderedBatches(
-            images=images, preparation=run.preparation, batch=EVALUATION_BATCH, device=device
+            images=images, preparation=run.preparation, batch=VALIDATION_BATCH, device=device
         )
         with job.training.average.applied() as model:
             logits = predict_logits(model, ordered, dtype=job.training.dtype)

@@ -30,16 +30,16 @@ from striate.findings import Finding
 from striate.runs.cross_validation import out_of_fold
 from striate.runs.evaluate import report_run
 from striate.runs.images import balanced, images_of, source_of
+from striate.runs.opening import open_trained
 from striate.runs.preparing import prepare
 from striate.runs.probing_masks import cut_images, mask_source_of
 from striate.runs.run import Run
-from striate.runs.subject import open_subject
 from striate.runs.training import rate
 from striate.runs.watching import UPDATES, updates_of
 from striate.tasks.network import first_network
 from striate.tasks.plan import Plan
+from striate.training.answer import answer_of
 from striate.training.callbacks import Listener
-from striate.training.loop import logits_of
 
 FEW, BATCH = 4, 32  # images of the gradient check and of the one batch
 CHUNK = 256
@@ -165,7 +165,7 @@ class Bench:
     @cached_property
     def model(self) -> nn.Module:
         """The trained network."""
-        return open_subject(self.run).model
+        return open_trained(self.run).model
 
     @cached_property
     def source(self) -> Source | MaskSource:
@@ -245,7 +245,7 @@ def begun(run: Run) -> nn.Module | None:
 
 def first_model(run: Run) -> nn.Module:
     """The network as the run's training began with it."""
-    return first_network(run.recipe, run.preparation, len(run.classes))
+    return first_network(run.task, run.recipe, run.preparation, len(run.classes))
 
 
 def probabilities(model: nn.Module, x: Tensor, temperature: float) -> Tensor:
@@ -253,7 +253,7 @@ def probabilities(model: nn.Module, x: Tensor, temperature: float) -> Tensor:
     with torch.inference_mode():
         return torch.cat(
             [
-                (logits_of(forward(model, c)).float() / temperature).softmax(1)
+                (answer_of(forward(model, c)).float() / temperature).softmax(1)
                 for c in x.split(CHUNK)
             ]
         )

@@ -16,8 +16,8 @@ from striate.data.tree import grow
 from striate.errors import DataError, UsageError
 from striate.findings import Figure, Finding
 from striate.runs.images import balanced, images_of, source_of
+from striate.runs.opening import Trained, open_trained
 from striate.runs.run import Run
-from striate.runs.subject import Subject, open_subject
 from striate.units import Network, UnitIndex, UnitLayer, index_units, nearest, tune_layer
 from striate.units.dossier import investigate
 from striate.units.dossier_finding import find_dossier
@@ -51,16 +51,16 @@ class Seen:
     where: str
 
 
-def network_of(subject: Subject) -> Network:
-    """The subject's network with its normalisation. Raises UsageError or GeometryError where units cannot be found."""
-    preparation = subject.preparation
-    return Network(subject.model, subject.shape, mean=preparation.mean, std=preparation.std)
+def network_of(trained: Trained) -> Network:
+    """The trained's network with its normalisation. Raises UsageError or GeometryError where units cannot be found."""
+    preparation = trained.preparation
+    return Network(trained.model, trained.shape, mean=preparation.mean, std=preparation.std)
 
 
 def unit_findings(run: Run, source: Source, *, limit: int = REPORT_LIMIT) -> list[Finding]:
     """What the report says of a run's units: first filters, the most selective units of three layers, dead units."""
-    subject = open_subject(run)
-    network = network_of(subject)
+    trained = open_trained(run)
+    network = network_of(trained)
     images, labels = images_of(run, limit=limit, source=source)
     mask = run.labels_pixels
     index = index_units(
@@ -74,14 +74,14 @@ def unit_findings(run: Run, source: Source, *, limit: int = REPORT_LIMIT) -> lis
 
 
 def seen_by(
-    subject: Subject, data: str | None, *, limit: int = LIMIT, seed: int = 0
+    trained: Trained, data: str | None, *, limit: int = LIMIT, seed: int = 0
 ) -> Seen | None:
-    """The images on which a subject's units are looked at; None for published weights without data.
+    """The images on which a trained's units are looked at; None for published weights without data.
 
     data: a source or a folder; a run's own test images if not given. Classes of published weights are told by name, and
     a source with other classes than the network has no labels. Raises DataError, UsageError or RunError.
     """
-    run = subject.run
+    run = trained.run
     if run is not None:
         source = source_of(run, data)
         images, labels = images_of(run, limit=limit, seed=seed, source=source)
@@ -89,14 +89,14 @@ def seen_by(
     if data is None:
         return None
     if Path(data).is_dir() and _is_loose(Path(data)):
-        return _loose(subject, Path(data), limit)
+        return _loose(trained, Path(data), limit)
     source = open_source(data, seed=seed)
     split = _largest(source)
     chosen = split.take(balanced(split.labels, limit, seed)) if limit < len(split) else split
-    images, labels = load_memory(chosen, subject.preparation)
-    if set(source.classes) <= set(subject.classes):
-        place = torch.tensor([subject.classes.index(name) for name in source.classes])
-        return Seen(images, place[labels], subject.classes, source.where)
+    images, labels = load_memory(chosen, trained.preparation)
+    if set(source.classes) <= set(trained.classes):
+        place = torch.tensor([trained.classes.index(name) for name in source.classes])
+        return Seen(images, place[labels], trained.classes, source.where)
     return Seen(images, None, (), source.where)
 
 
@@ -106,13 +106,13 @@ def _is_loose(folder: Path) -> bool:
     return bool(images) and all(len(parts) == 1 for parts in images)
 
 
-def _loose(subject: Subject, folder: Path, limit: int) -> Seen:
+def _loose(trained: Trained, folder: Path, limit: int) -> Seen:
     """The images that lie in a folder without classes."""
     found = []
     files = find_files(folder).files
     for i in drawn(len(files), limit):
         try:
-            found.append(torch.from_numpy(subject.read(files[i])))
+            found.append(torch.from_numpy(trained.read(files[i])))
         except DataError:
             continue
     if not found:
@@ -144,22 +144,22 @@ def units_of(
     """
     if unit is not None and layer is None:
         raise UsageError("a unit is one of a layer: give --layer too")
-    subject = open_subject(target)
-    network = network_of(subject)
+    trained = open_trained(target)
+    network = network_of(trained)
     chosen = network.layer(layer) if layer is not None else None
     if chosen is not None and unit is not None and not 0 <= unit < chosen.units:
         from striate.units.layers import find_unit
 
         find_unit(chosen, unit)
-    own = torch.from_numpy(subject.read(image)).unsqueeze(0) if image is not None else None
+    own = torch.from_numpy(trained.read(image)).unsqueeze(0) if image is not None else None
     say("reading images")
-    seen = seen_by(subject, data, limit=limit, seed=seed)
+    seen = seen_by(trained, data, limit=limit, seed=seed)
     index = None
     if seen is not None:
         say(f"looking at {len(seen.images):,} images")
         layers = network.layers if chosen is None else (chosen,)
         index = indexed(network, seen, layers)
-    classes = seen.classes if seen is not None else subject.classes
+    classes = seen.classes if seen is not None else trained.classes
     if chosen is None:
         yield find_overview(network, index, classes)
         yield find_filters(network)
@@ -186,7 +186,7 @@ def units_of(
         yield find_dossier(dossier, classes)
     if own is not None and seen is not None:
         say("neighbours")
-        yield neighbours(subject, network, own, seen, data)
+        yield neighbours(trained, network, own, seen, data)
 
 
 def indexed(network: Network, seen: Seen, layers: Sequence[UnitLayer]) -> UnitIndex:
@@ -199,16 +199,16 @@ def indexed(network: Network, seen: Seen, layers: Sequence[UnitLayer]) -> UnitIn
 
 
 def neighbours(
-    subject: Subject, network: Network, image: Tensor, seen: Seen, data: str | None
+    trained: Trained, network: Network, image: Tensor, seen: Seen, data: str | None
 ) -> Finding:
     """The training images nearest to an image in the last hidden layer; among `seen` for published weights."""
     pool, labels, where = seen.images, seen.labels, "the given images"
-    if subject.run is not None and data is None:
-        pool, labels = images_of(subject.run, "train", limit=SEARCHED)
+    if trained.run is not None and data is None:
+        pool, labels = images_of(trained.run, "train", limit=SEARCHED)
         where = f"{len(pool):,} training images"
     distances, numbers = nearest(network, image, [pool], count=min(NEAREST, len(pool)))
     names = [
-        subject.classes[int(labels[i])]
+        trained.classes[int(labels[i])]
         if labels is not None and not isinstance(labels[i], Path)
         else ""
         for i in numbers[0].tolist()

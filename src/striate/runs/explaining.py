@@ -19,8 +19,8 @@ from striate.data import Split
 from striate.data.files import Found, Paths, find_files
 from striate.errors import DataError, UsageError
 from striate.findings import Cell, Figure, Finding, Table
+from striate.runs.opening import Trained, open_trained
 from striate.runs.run import Run, resolve_class
-from striate.runs.subject import Subject, open_subject
 
 REPORTED = ("integrated-gradients", "occlusion")
 CLASSES = 10  # in a report
@@ -38,7 +38,7 @@ class Explained:
 
 
 def explain_files(
-    subject: Subject,
+    trained: Trained,
     paths: Paths | Found,
     *,
     target: str | None = None,
@@ -56,39 +56,39 @@ def explain_files(
     path that does not exist, before the first explanation.
     """
     chosen = [find_method(m) for m in methods] if methods else None
-    index = None if target is None else resolve_class(target, subject.classes)
+    index = None if target is None else resolve_class(target, trained.classes)
     names = find_files(paths).files
-    module = subject.pixels
+    module = trained.pixels
     if layer is not None:
-        layer = find_layer(geometry_of(module, torch.zeros(subject.shape)), f"model.{layer}").name
-    settings = Settings(baseline=torch.tensor(subject.preparation.mean), seed=seed, layer=layer)
+        layer = find_layer(geometry_of(module, torch.zeros(trained.shape)), f"model.{layer}").name
+    settings = Settings(baseline=torch.tensor(trained.preparation.mean), seed=seed, layer=layer)
 
     for name in names:
         try:
-            pixels = subject.read(name)
+            pixels = trained.read(name)
         except DataError as error:
             yield Explained(path=name, error=str(error))
             continue
         image = torch.from_numpy(pixels).float() / 255
-        place, words = placed(subject, image, index, at)
+        place, words = placed(trained, image, index, at)
         found = explain(
-            module, image, place, methods=chosen, classes=subject.classes, settings=settings,
-            temperature=subject.temperature, trust=trust, name=words, progress=progress,
+            module, image, place, methods=chosen, classes=trained.classes, settings=settings,
+            temperature=trained.temperature, trust=trust, name=words, progress=progress,
         )  # fmt: skip
         yield Explained(path=name, explanation=plain(found))
 
 
 def placed(
-    subject: Subject, image: torch.Tensor, index: int | None, at: tuple[slice, slice] | None
+    trained: Trained, image: torch.Tensor, index: int | None, at: tuple[slice, slice] | None
 ) -> tuple[Target | None, str | None]:
     """The target and what to call it. Raises UsageError for a place on the map of a network that has none."""
     if at is None:
         return index, None
     with torch.inference_mode():
-        output = forward(subject.pixels, image[None])
+        output = forward(trained.pixels, image[None])
     if not isinstance(output, torch.Tensor) or output.dim() != 4:
         raise UsageError(
-            f"--at is a place on the map of a network that labels pixels; {subject.name} gives one answer an image"
+            f"--at is a place on the map of a network that labels pixels; {trained.name} gives one answer an image"
         )
     spans = [s.indices(n)[:2] for s, n in zip(at, output.shape[2:], strict=True)]
     size = f"{output.shape[2]} rows and {output.shape[3]} columns"
@@ -99,7 +99,7 @@ def placed(
     if index is None:
         shares = torch.softmax(output[0, :, top:bottom, left:right].float(), 0).mean((1, 2))
         index = int(shares.argmax())
-    words = f"{subject.classes[index]} at rows {top}-{bottom - 1}, columns {left}-{right - 1}"
+    words = f"{trained.classes[index]} at rows {top}-{bottom - 1}, columns {left}-{right - 1}"
     return (index, (top, bottom), (left, right)), words
 
 
@@ -121,9 +121,9 @@ def explanations(
     least). None where there is no image.
     """
     began = time.monotonic()
-    subject = open_subject(run)
-    module = subject.pixels
-    settings = Settings(baseline=torch.tensor(subject.preparation.mean), steps=16)
+    trained = open_trained(run)
+    module = trained.pixels
+    settings = Settings(baseline=torch.tensor(trained.preparation.mean), steps=16)
     figures: list[Figure] = []
     rows: list[tuple[Cell, ...]] = []
     made: list[Explanation] = []

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 
-from striate.data import Source, check, choose_preparation, open_source
-from striate.data.masks import MaskSource, is_mask_data
 from striate.errors import RunError, UsageError
-from striate.models import labels_pixels
-from striate.models import preparation as preparation_of
-from striate.runs.preparing import LEAST_IMAGES, require, require_memory
+from striate.runs.migrating import FORMAT
+from striate.runs.preparing import require_room
 from striate.runs.record import now, versions
-from striate.runs.run import FORMAT, Run
-from striate.tasks.classify.defaults import Facts, choose, choose_model
+from striate.runs.run import Run
 from striate.tasks.plan import Plan
-from striate.tasks.segment.train import open_mask_data, plan_masks
+from striate.tasks.task import Task
 from striate.training.callbacks import Listener
 from striate.training.recipe import Recipe
+from striate.training.settings import names_of
 
 
 def source_name(data: str) -> str:
@@ -29,103 +26,19 @@ def source_name(data: str) -> str:
     return name or "run"
 
 
-# Settings that mean something for one kind of labels alone.
-OF_CLASSES = ("shift", "scale", "erase", "mixup", "fit")
-OF_MASKS = ("masks", "ignore", "foreground", "dice", "class_weights", "zoom", "jitter")
-
-
-def refuse_other_kind(recipe: Recipe, *, masks: bool) -> None:
-    """Raise UsageError for a setting that would have no effect: of masks for classes, or of classes for masks."""
-    others, what, mine = (
-        (OF_CLASSES, "images with one class each", "a class for every pixel")
-        if masks
-        else (OF_MASKS, "images with a class for every pixel", "one class an image")
-    )
-    given = next((name for name in others if getattr(recipe, name) is not None), None)
-    if given is not None:
-        instead = "; --set zoom=1 turns crops of other sizes off" if given == "scale" else ""
-        raise UsageError(
-            f"{given}={getattr(recipe, given)} is for {what} and has no effect on {recipe.data}, which has {mine}; "
-            f"leave it out{instead}"
-        )
-
-
-def open_data(recipe: Recipe, listener: Listener, *, resumed: bool = False) -> Source | MaskSource:
-    """The recipe's source, checked. Raises DataError or UsageError.
-
-    resumed: the recipe is that of a run, which may hold settings of earlier versions.
-    """
+def open_data(task: Task, recipe: Recipe, listener: Listener) -> Any:
+    """The recipe's source, checked. Raises DataError or UsageError."""
     listener.stage("reading images")
-    masks = is_mask_data(recipe.data)
-    if not resumed:
-        refuse_other_kind(recipe, masks=masks)
-    if masks:
-        return open_mask_data(recipe, listener)
-    source = open_source(
-        recipe.data,
-        seed=recipe.seed,
-        val=recipe.val,
-        test=recipe.test,
-        count=recipe.count,
-        progress=listener.count,
-    )
-    listener.finding(check(source))
+    source = task.open(recipe, listener.count)
+    listener.finding(task.check(source))
     return source
 
 
-def plan_from(recipe: Recipe, device: torch.device, listener: Listener) -> Plan:
+def plan_from(task: Task, recipe: Recipe, device: torch.device, listener: Listener) -> Plan:
     """Open and check the data, and decide everything that the recipe leaves open."""
-    source = open_data(recipe, listener)
-    if isinstance(source, MaskSource):
-        plan = plan_masks(recipe, source, device)
-        listener.decided(plan.recipe, plan.why)
-        require_memory(plan, device)
-        return plan
-    if recipe.model is not None and labels_pixels(recipe.model):
-        raise UsageError(
-            f"{recipe.model} labels every pixel, and {recipe.data} has one class an image; give images with masks (a "
-            "folder of images/ and masks/), or a model that classifies, such as resnet18"
-        )
-    largest = int(source.train.sizes.max())
-    spec, pretrained, reason = choose_model(
-        recipe, photographs=source.photographs, size=recipe.size or largest
-    )
-    why = [f"model = {spec}: {reason}"] if recipe.model is None else []
-    if recipe.scale is not None and source.train.deep.any():
-        why.append(
-            f"scale = {recipe.scale:g} is the least share of an image that a random crop keeps; the grey levels of deep "
-            "images follow black and white."
-        )
-    if recipe.size is not None:  # before any image is brought to that size
-        require(4 * 16 * LEAST_IMAGES * recipe.size**2, f"{recipe.size} x {recipe.size}", device)
-    known = preparation_of(spec) if pretrained else None
-    preparation = choose_preparation(
-        source,
-        size=recipe.size or (known.size if known else None),
-        channels=recipe.channels or (3 if known else None),
-        mean=known.mean if known else None,
-        std=known.std if known else None,
-        fit=cast(Any, recipe.fit),
-        interpolation=cast(Any, known.interpolation) if known else None,
-        black=recipe.black,
-        white=recipe.white,
-    )
-    facts = Facts(
-        images=min(len(source.train), recipe.limit or len(source.train)),
-        height=preparation.height,
-        width=preparation.width,
-        channels=preparation.channels,
-        classes=len(source.classes),
-        photographs=source.photographs,
-        flip=source.horizontal_flip,
-        gpu=device.type == "cuda",
-    )
-    chosen, more = choose(recipe.replace(model=spec, pretrained=pretrained), facts)
-    listener.decided(chosen, [*why, *preparation.why, *more])
-    plan = Plan(
-        recipe=chosen, source=source, preparation=preparation, why=[*why, *preparation.why, *more]
-    )
-    require_memory(plan, device)
+    plan = task.plan(recipe, open_data(task, recipe, listener), device)
+    listener.decided(plan.recipe, plan.why)
+    require_room(task, plan, device)
     return plan
 
 
@@ -133,7 +46,7 @@ def plan_again(run: Run, listener: Listener) -> Plan:
     """The plan of a run that was stopped. Raises RunError when its data changed."""
     if run.finished:
         raise RunError(f"{run.path} is finished; train a new run instead of resuming this one")
-    source = open_data(run.recipe, listener, resumed=True)
+    source = open_data(run.task, run.recipe, listener)
     if source.fingerprint != run.info["data"]["fingerprint"]:
         raise RunError(
             f"the images of {run.recipe.data} changed since {run.path} began; train a new run"
@@ -141,12 +54,22 @@ def plan_again(run: Run, listener: Listener) -> Plan:
     return Plan(recipe=run.recipe, source=source, preparation=run.preparation, why=[])
 
 
-def refuse_changes(run: Run, given: Recipe) -> None:
+def refuse_changes(run: Run, given: Mapping[str, Any]) -> None:
     """Raise UsageError for a setting that is not the one a resumed run began with: it would have no effect."""
-    left_open = Recipe(data=given.data)
-    for name in (field.name for field in fields(Recipe) if field.name not in ("data", "device")):
-        value, kept = getattr(given, name), getattr(run.recipe, name)
-        if value not in (getattr(left_open, name), kept):
+    if given.get("task", run.task.name) != run.task.name:
+        raise UsageError(
+            f"a resumed run keeps its task: {run.path} began with {run.task.name}, got {given['task']}; leave it out"
+        )
+    recipe = run.task.recipe(dict(given))
+    left_open = run.task.recipe({"data": recipe.data})
+    own = names_of(type(recipe.settings)) if recipe.settings is not None else []
+    pairs = [("recipe", n) for n in names_of(Recipe) if n not in ("data", "device", "settings")]
+    for where, name in [*pairs, *(("settings", n) for n in own)]:
+        value, kept, open_value = (
+            getattr(r if where == "recipe" else r.settings, name)
+            for r in (recipe, run.recipe, left_open)
+        )
+        if value not in (open_value, kept):
             raise UsageError(
                 f"a resumed run keeps its settings: {run.path} began with {name}={kept}, got {name}={value}; leave it out, "
                 "or train anew without --resume"
@@ -158,7 +81,7 @@ def first_info(plan: Plan) -> dict[str, Any]:
     source = plan.source
     return {
         "format": FORMAT,
-        "task": "masks" if isinstance(source, MaskSource) else "classes",
+        "task": plan.recipe.task,
         "created": now(),
         "finished": False,
         "classes": list(source.classes),

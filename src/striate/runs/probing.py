@@ -30,10 +30,10 @@ from striate.robustness.probes import passes
 from striate.robustness.shortcuts import shortcuts
 from striate.runs.evaluate import report_run
 from striate.runs.images import images_of, source_of
+from striate.runs.opening import Trained, open_trained
 from striate.runs.probing_masks import probe_mask_run, stored
 from striate.runs.probing_strangers import strange
 from striate.runs.run import Run
-from striate.runs.subject import Subject, open_subject
 
 IMAGES = 2000
 SEARCHED = 800  # training images in which marks are looked for
@@ -72,17 +72,17 @@ def probe_run(
     ):
         if given and probe not in wanted:
             raise UsageError(f"{option} needs the probe {probe}; add it, or name no probe")
-    subject = trained(target)
-    run = subject.run
+    trained = opened_run(target)
+    run = trained.run
     assert run is not None
     if run.labels_pixels:
         return probe_mask_run(
-            subject, names, data=data, against=against, images=images, budget=budget, seed=seed,
+            trained, names, data=data, against=against, images=images, budget=budget, seed=seed,
             store_temperature=store_temperature, progress=progress,
         )  # fmt: skip
     source = source_of(run, data)
     batch, labels = images_of(run, tested_on(run, source), limit=images, seed=seed, source=source)
-    whole = exam_of(subject, batch, labels, seed, record=record)
+    whole = exam_of(trained, batch, labels, seed, record=record)
     tick = time.perf_counter()
     stopped = at_chance(whole)
     pace = (time.perf_counter() - tick) / len(whole)  # seconds an image
@@ -106,7 +106,7 @@ def probe_run(
                 count = affordable(name, len(whole), left / (len(order) - i), pace * slower)
                 exam = sampled(whole, count) if count < len(whole) else whole
             begun = time.perf_counter()
-            finding = examine(exam, name, special(name, subject, source, exam, against))
+            finding = examine(exam, name, special(name, trained, source, exam, against))
             took += time.perf_counter() - begun - DRAWING
             made += passes(name, len(exam))
             slower = max(0.3, took / (pace * made))
@@ -125,19 +125,17 @@ def probe_run(
 
 
 def exam_of(
-    subject: Subject, images: Tensor, labels: Tensor, seed: int, *, record: bool = False
+    trained: Trained, images: Tensor, labels: Tensor, seed: int, *, record: bool = False
 ) -> Exam:
     """The exam of a run's network on prepared images; its parameters need no gradient from now on."""
-    model = subject.pixels
+    model = trained.pixels
     for parameter in model.parameters():
         parameter.requires_grad_(False)  # attacks need the gradient of pixels alone
     recorder = Recorder(model) if record else None
-    recipe = None if subject.run is None else subject.run.recipe
+    recipe = None if trained.run is None else trained.run.recipe
     augmented = {k: getattr(recipe, k, None) for k in ("shift", "rotate", "scale", "flip")}
-    trained = {k: float(v) for k, v in augmented.items() if v is not None}
-    return Exam(
-        model, images, labels, subject.classes, seed, recorder, subject.temperature, trained
-    )
+    seen = {k: float(v) for k, v in augmented.items() if v is not None}
+    return Exam(model, images, labels, trained.classes, seed, recorder, trained.temperature, seen)
 
 
 def tested_on(run: Run, source: Source) -> str:
@@ -170,18 +168,18 @@ def sampled(exam: Exam, count: int) -> Exam:
 
 
 def special(
-    name: str, subject: Subject, source: Source, exam: Exam, against: str | None
+    name: str, trained: Trained, source: Source, exam: Exam, against: str | None
 ) -> Callable[[Exam], Finding] | None:
     """The probes that need more than the exam: other images, or validation images."""
-    run = subject.run
+    run = trained.run
     assert run is not None
     if name == "domain":
         if against is not None:
             return partial(
-                domain, others={Path(against).name or against: strange(run, subject, against)}
+                domain, others={Path(against).name or against: strange(run, trained, against)}
             )
         if run.recipe.data == "lines":
-            _, c, h, _ = subject.shape
+            _, c, h, _ = trained.shape
             return partial(domain, others=line_domains(256, size=h, channels=c, seed=exam.seed))
     if name == "shortcuts":
         try:
@@ -220,10 +218,10 @@ class Mirrored(nn.Module):
         ).mean(0)
 
 
-def trained(target: str | Path | Run) -> Subject:
+def opened_run(target: str | Path | Run) -> Trained:
     """A run's network. Raises UsageError for anything else, RunError for a run that is damaged."""
     if not isinstance(target, Run) and not Path(target).is_dir():
         raise UsageError(
             f"there is no run at {target}; probes need the images of one, so give the folder that `striate train` made"
         )
-    return open_subject(target)
+    return open_trained(target)

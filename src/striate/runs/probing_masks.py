@@ -23,9 +23,9 @@ from striate.robustness.map_probes import MAP_PROBES, map_calibration, resolve_m
 from striate.robustness.maps import MapExam, maps_at_chance
 from striate.runs.evaluate import report_run
 from striate.runs.images import open_again
+from striate.runs.opening import Trained
 from striate.runs.run import Run
-from striate.runs.subject import Subject
-from striate.training.loop import logits_of
+from striate.training.answer import answer_of
 
 IMAGES = 64  # a map has thousands of answers an image
 CUT = 256  # pixels of an image's side that are looked at
@@ -35,19 +35,19 @@ COST = {"shift": 46, "scale": 9, "flip": 4, "corruption": 52, "calibration": 2}
 
 
 class Maps(nn.Module):
-    """A subject's network from pixels in [0, 1] to the logits of every pixel, without other outputs."""
+    """A trained's network from pixels in [0, 1] to the logits of every pixel, without other outputs."""
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, trained: Trained) -> None:
         super().__init__()
-        self.pixels = subject.pixels
+        self.pixels = trained.pixels
 
     def forward(self, images: Tensor) -> Any:
         """Logits (N, K, H, W) of images (N, C, H, W)."""
-        return logits_of(forward(self.pixels, images))
+        return answer_of(forward(self.pixels, images))
 
 
 def probe_mask_run(
-    subject: Subject,
+    trained: Trained,
     names: Sequence[str] = (),
     *,
     data: str | None = None,
@@ -68,10 +68,10 @@ def probe_mask_run(
         raise UsageError(
             "--against has no use for a network that labels pixels; give images and masks of the other domain with --data"
         )
-    run = subject.run
+    run = trained.run
     assert run is not None
     source = mask_source_of(run, data)
-    exam = map_exam_of(subject, source, images, seed)
+    exam = map_exam_of(trained, source, images, seed)
     tick = time.perf_counter()
     why = maps_at_chance(exam)
     pace = (time.perf_counter() - tick) / len(exam)
@@ -110,14 +110,14 @@ def probe_mask_run(
     return found
 
 
-def map_exam_of(subject: Subject, source: MaskSource, images: int, seed: int) -> MapExam:
+def map_exam_of(trained: Trained, source: MaskSource, images: int, seed: int) -> MapExam:
     """The exam of a run's network on its test images, or on the others where it has none."""
-    run = subject.run
+    run = trained.run
     assert run is not None
     split = source.test if len(source.test) else source.val if len(source.val) else source.train
     pictures, masks = cut_images(run, split, min(images, IMAGES), seed)
     return MapExam(
-        Maps(subject).eval(), pictures, masks, run.classes, coarsest(run), seed, run.temperature
+        Maps(trained).eval(), pictures, masks, run.classes, coarsest(run), seed, run.temperature
     )
 
 
@@ -139,7 +139,7 @@ def mask_source_of(run: Run, data: str | None = None) -> MaskSource:
         run, data, "images and masks",
         lambda where, count: open_masks(
             where, seed=recipe.seed, val=recipe.val, test=recipe.test, count=count,
-            masks=recipe.masks, ignore=recipe.ignore,
+            masks=recipe.settings.masks, ignore=recipe.settings.ignore,
         ),
     )  # fmt: skip
     if tuple(source.classes) != run.classes:

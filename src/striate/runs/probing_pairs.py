@@ -13,10 +13,10 @@ from striate.robustness.map_probes import resolve_map_probes
 from striate.robustness.maps import MapExam, maps_at_chance
 from striate.runs.evaluate import report_run
 from striate.runs.images import images_of, source_of
-from striate.runs.probing import IMAGES, Progress, exam_of, trained
+from striate.runs.opening import Trained
+from striate.runs.probing import IMAGES, Progress, exam_of, opened_run
 from striate.runs.probing_masks import map_exam_of, mask_source_of
 from striate.runs.run import Run
-from striate.runs.subject import Subject
 
 
 def compare_runs(
@@ -27,8 +27,8 @@ def compare_runs(
 
     Raises RunError where one may have learned the other's test images: then pass --data with images new to both.
     """
-    subjects = [trained(first), trained(second)]
-    a, b = [s.run for s in subjects if s.run is not None]
+    trained_all = [opened_run(first), opened_run(second)]
+    a, b = [s.run for s in trained_all if s.run is not None]
     if a.labels_pixels != b.labels_pixels:
         raise UsageError(
             f"one of {a.path} and {b.path} gives an image one class and the other each pixel; compare runs of one kind"
@@ -45,10 +45,10 @@ def compare_runs(
     if titles[0] == titles[1]:
         titles = (str(a.path), str(b.path))
     if a.labels_pixels:
-        maps = [_map_exam(subject, images, seed, data) for subject in subjects]
+        maps = [_map_exam(trained, images, seed, data) for trained in trained_all]
         found = compare_maps(maps[0], maps[1], titles, probes, progress)
     else:
-        exams = [_exam(subject, images, seed, data) for subject in subjects]
+        exams = [_exam(trained, images, seed, data) for trained in trained_all]
         found = compare(exams[0], exams[1], titles, probes, progress)
     for run in (a, b):
         run.add(found)
@@ -71,21 +71,21 @@ def _same_test_images(a: Run, b: Run) -> None:
         )
 
 
-def _exam(subject: Subject, images: int, seed: int, data: str | None) -> Exam:
-    run = subject.run
+def _exam(trained: Trained, images: int, seed: int, data: str | None) -> Exam:
+    run = trained.run
     assert run is not None
     batch, labels = images_of(run, "test", limit=images, seed=seed, data=data)
-    exam = exam_of(subject, batch, labels, seed)
+    exam = exam_of(trained, batch, labels, seed)
     stopped = at_chance(exam)
     if stopped is not None:
         raise DataError(f"{run.path}: {stopped.verdict}")
     return exam
 
 
-def _map_exam(subject: Subject, images: int, seed: int, data: str | None) -> MapExam:
-    run = subject.run
+def _map_exam(trained: Trained, images: int, seed: int, data: str | None) -> MapExam:
+    run = trained.run
     assert run is not None
-    exam = map_exam_of(subject, mask_source_of(run, data), images, seed)
+    exam = map_exam_of(trained, mask_source_of(run, data), images, seed)
     why = maps_at_chance(exam)
     if why is not None:
         raise DataError(f"{run.path}: {why}")

@@ -13,13 +13,13 @@ from striate.data.files import find_files
 from striate.errors import DataError, RunError, StriateError, UsageError
 from striate.robustness import Domain
 from striate.runs.images import images_of, source_of
+from striate.runs.opening import Trained
 from striate.runs.run import Run
-from striate.runs.subject import Subject
 
 STRANGE = 1000  # images of another domain
 
 
-def strange(run: Run, subject: Subject, against: str) -> Domain:
+def strange(run: Run, trained: Trained, against: str) -> Domain:
     """Images of another domain, with labels where its classes are the run's. Raises DataError where there are none."""
     try:
         return labelled(run, source_of(run, against), folder=Path(against).is_dir())
@@ -27,7 +27,7 @@ def strange(run: Run, subject: Subject, against: str) -> Domain:
         if not Path(against).is_dir():
             # A source by its name whose classes are others: its images are strange all the same.
             return unlabelled_source(run, against, error)
-    return unlabelled_folder(subject, Path(against))
+    return unlabelled_folder(trained, Path(against))
 
 
 def labelled(run: Run, source: Source, *, folder: bool) -> Domain:
@@ -45,7 +45,7 @@ def labelled(run: Run, source: Source, *, folder: bool) -> Domain:
     return Domain(torch.cat(images), torch.cat(labels))
 
 
-def unlabelled_folder(subject: Subject, folder: Path) -> Domain:
+def unlabelled_folder(trained: Trained, folder: Path) -> Domain:
     """The image files of a folder, at any depth."""
     try:
         files = find_files(folder).files
@@ -57,7 +57,7 @@ def unlabelled_folder(subject: Subject, folder: Path) -> Domain:
     reason = ""
     for i in drawn(len(files), STRANGE):
         try:
-            read.append(torch.from_numpy(np.ascontiguousarray(subject.read(files[i]))))
+            read.append(torch.from_numpy(np.ascontiguousarray(trained.read(files[i]))))
         except DataError as error:
             reason = reason or str(error)  # one file never stops the others
     if not read:

@@ -26,8 +26,7 @@ def rates_of(
     with torch.random.fork_rng(devices=[t.device] if t.device.type == "cuda" else []):
 
         def step(rate: float) -> float:
-            x, target = next(stream)
-            loss, _ = gradient(t, x, target)
+            loss = gradient(t, next(stream)).mean
             t.optimizers.step(rate)
             t.optimizers.zero_grad()
             return float(loss)

@@ -7,7 +7,6 @@ import datetime
 import io
 import platform
 from collections.abc import Sequence
-from dataclasses import asdict, fields
 from importlib import metadata
 from pathlib import Path
 
@@ -34,11 +33,9 @@ def versions() -> dict[str, str]:
 def write_metrics(path: Path, history: Sequence[EpochRecord]) -> None:
     """Write all epochs to `path`, atomically: a run that was resumed has each epoch once."""
     text = io.StringIO()
-    names = [f.name for f in fields(EpochRecord)]
-    if all(row.val_iou is None for row in history):
-        names.remove("val_iou")
-    writer = csv.DictWriter(text, names, lineterminator="\n", extrasaction="ignore")
+    rows = [record.row() for record in history]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    writer = csv.DictWriter(text, names, lineterminator="\n", restval="")
     writer.writeheader()
-    for row in history:
-        writer.writerow({k: "" if v is None else v for k, v in asdict(row).items()})
+    writer.writerows(rows)
     write_atomically(path, text.getvalue().encode())

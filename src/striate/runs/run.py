@@ -16,7 +16,10 @@ from striate.data import Preparation
 from striate.data.naming import normal
 from striate.errors import RunError, UsageError
 from striate.findings import Finding
-from striate.tasks.network import build_network
+from striate.runs.migrating import migrated
+from striate.tasks.table import find_task
+from striate.tasks.task import Task
+from striate.tasks.trained import Trained
 from striate.training import Recipe
 from striate.training.checkpoint import write_atomically
 
@@ -24,8 +27,6 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
-
-FORMAT = 1  # of run.toml; a later, incompatible one gets another number
 
 
 class Run:
@@ -56,12 +57,7 @@ class Run:
             )
         try:
             info = tomllib.loads(file.read_text(encoding="utf-8"))
-            number = info["format"]
-            if number != FORMAT:
-                raise RunError(
-                    f"{path} has format {number}, and this Striate reads format {FORMAT}; update Striate"
-                )
-            run = cls(path, info)
+            run = cls(path, migrated(info, path))
             _ = run.recipe, run.preparation, run.classes
         except (ValueError, KeyError, TypeError) as error:
             raise RunError(
@@ -72,7 +68,12 @@ class Run:
     @cached_property
     def recipe(self) -> Recipe:
         """How it was trained, with every open setting decided."""
-        return Recipe.from_dict(self.info["recipe"])
+        return Recipe.from_dict(self.info["recipe"], self.task.settings)
+
+    @cached_property
+    def task(self) -> Task:
+        """What was learned."""
+        return find_task(self.info["task"])
 
     @cached_property
     def preparation(self) -> Preparation:
@@ -87,7 +88,7 @@ class Run:
     @property
     def labels_pixels(self) -> bool:
         """Whether it gives a class for every pixel, (N, K, H, W), rather than one for the image."""
-        return self.info.get("task") == "masks"
+        return self.task.name == "segment"
 
     @property
     def finished(self) -> bool:
@@ -101,7 +102,23 @@ class Run:
 
     def empty_model(self) -> nn.Module:
         """The network with fresh weights."""
-        return build_network(self.recipe, self.preparation, len(self.classes), fresh=True)
+        return self.task.build(self.recipe, self.preparation, len(self.classes), fresh=True)
+
+    @property
+    def trained(self) -> Trained:
+        """The network with all that an analysis must know."""
+        return Trained(
+            name=self.path.name,
+            model=self.model,
+            preparation=self.preparation,
+            classes=self.classes,
+            task=self.task,
+            temperature=self.temperature,
+            precision=self.recipe.precision,
+            flip_test=bool(self.recipe.flip_test),
+            seed=self.recipe.seed,
+            run=self,
+        )
 
     @cached_property
     def model(self) -> nn.Module:

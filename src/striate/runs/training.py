@@ -13,13 +13,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from striate.data.masks import MaskSource
 from striate.errors import TrainingError, UsageError, WeightsWarning
 from striate.findings import Finding
 from striate.memory import keep_large_buffers
-from striate.runs.allowance import BACKWARD, Allowance, passes_after
-from striate.runs.evaluate import calibrate, evaluate_run, report_run
-from striate.runs.mask_evaluation import calibrate_masks, evaluate_masks
+from striate.runs.allowance import BACKWARD, Allowance
+from striate.runs.evaluate import evaluate_run, report_run
 from striate.runs.planning import (
     first_info,
     plan_again,
@@ -33,18 +31,19 @@ from striate.runs.record import write_metrics
 from striate.runs.run import Run, latest_unfinished, new_folder
 from striate.runs.watching import UPDATES, updates_of
 from striate.tasks.plan import Job, Plan
-from striate.tasks.segment.train import MOST_VALIDATION
+from striate.tasks.table import find_task, recipe_for, task_for
+from striate.tasks.task import Task
 from striate.training.callbacks import Listener
 from striate.training.checkpoint import load_checkpoint, save_checkpoint
 from striate.training.loop import EpochRecord, Training, fit
 from striate.training.machine import choose_device
-from striate.training.recipe import Recipe
 from striate.training.watch import Watch, read_updates, write_updates
 
 
 def train(
     data: str | Path,
     *,
+    task: str | Task | None = None,
     out: str | Path | None = None,
     resume: bool = False,
     watch: bool = False,
@@ -55,19 +54,20 @@ def train(
 ) -> Run:
     """Train a network on `data` and return its run.
 
-    data: the name of a source or a folder of images. out: the run's folder; by default `runs/NAME-1`, `runs/NAME-2`, ...
+    data: the name of a source or a folder of images. task: what is learned from them, decided by the data if not given.
+    out: the run's folder; by default `runs/NAME-1`, `runs/NAME-2`, ...
     resume: go on with the newest run of that name that was stopped. watch: note each layer's gradients and updates every
     few steps, in `updates.csv` and a finding; the training stays the same. find_rate: take the learning rate that a range
-    test suggests. started: time.monotonic() from which a budget counts,
-    now by default. settings: any setting of `Recipe`; what is left open is decided by the data. Raises a StriateError
-    that says what to do; nothing is written before the data was checked.
+    test suggests. started: time.monotonic() from which a budget counts, now by default. settings: any setting of `Recipe`
+    and of the task; what is left open is decided by the data. Raises a StriateError that says what to do; nothing is
+    written before the data was checked.
     """
     listener = listener or Listener()
     keep_large_buffers()
     started = time.monotonic() if started is None else started
-    recipe = Recipe.from_dict(
-        {"data": str(data), **{k: v for k, v in settings.items() if v is not None}}
-    )
+    given = {"data": str(data), **{k: v for k, v in settings.items() if v is not None}}
+    learned = task_for(data, task)
+    recipe = recipe_for(learned, given)
     if find_rate and (resume or recipe.lr is not None):
         what = "a training that goes on has its rate" if resume else f"lr={recipe.lr:g} is given"
         raise UsageError(f"find_rate looks for a learning rate, and {what}; leave one of them out")
@@ -75,13 +75,13 @@ def train(
     device = choose_device(recipe.device)
     if resume:
         run = latest_unfinished(wanted)
-        refuse_changes(run, recipe)
+        refuse_changes(run, given if task is None else {**given, "task": learned.name})
         plan = plan_again(run, listener)
         with noted_weights(plan, listener):
             job = prepare(plan, device, listener)
         job.training.load_state_dict(load_checkpoint(run.path / "checkpoint"))
     else:
-        plan = plan_from(recipe, device, listener)
+        plan = plan_from(learned, recipe, device, listener)
         with noted_weights(plan, listener):
             job = prepare(plan, device, listener)
         rated = rate(plan, job, listener) if find_rate else None
@@ -101,12 +101,8 @@ def train(
     allowance = Allowance(seconds=plan.recipe.budget, started=started - job.training.seconds)
     finished = train_run(run, plan, job, allowance, listener)
     run.info["finished"] = finished
-    if isinstance(plan.source, MaskSource):
-        calibrate_masks(run, plan.source, device)
-        evaluate_masks(run, plan.source, listener, device=device, why=plan.why, allowance=allowance)
-    else:
-        calibrate(run, plan.source, device)
-        evaluate_run(run, plan.source, listener, device=device, why=plan.why, allowance=allowance)
+    run.info.update(run.task.calibrate(run.trained, plan.source, device))
+    evaluate_run(run, plan.source, listener, device=device, why=plan.why, allowance=allowance)
     run.save_info()
     if watch:
         listener.finding(run.add(updates_of(run)))
@@ -160,7 +156,8 @@ def train_run(run: Run, plan: Plan, job: Job, allowance: Allowance, listener: Li
     pace, per_epoch, device = training.pace, job.batches.steps_per_epoch, training.device
     evaluate = job.evaluate
     if recipe.budget is not None:
-        after = passes_after(plan)
+        learned = find_task(str(recipe.task))
+        after = learned.passes(plan)
         allowance.forward = job.seconds_per_step / int(recipe.batch or 1) / BACKWARD
         allowance.measure_figure()
         training.deadline = allowance.deadline(after)
@@ -168,7 +165,7 @@ def train_run(run: Run, plan: Plan, job: Job, allowance: Allowance, listener: Li
             pace.replan(training.deadline - allowance.clock(), job.seconds_per_step)
             training.head_steps = min(training.head_steps, pace.total // 4)
         if evaluate is not None:
-            evaluate = timed(evaluate, training, allowance, validated(plan), after)
+            evaluate = timed(evaluate, training, allowance, learned.validated(plan), after)
     left = pace.total - pace.step
     listener.say(
         f"{left:,} steps of {recipe.batch} images, {left / per_epoch:.1f} epochs: about "
@@ -215,15 +212,15 @@ def train_run(run: Run, plan: Plan, job: Job, allowance: Allowance, listener: Li
 
 
 def timed(
-    evaluate: Callable[[nn.Module], tuple[float, ...]],
+    evaluate: Callable[[nn.Module], dict[str, float]],
     training: Training,
     allowance: Allowance,
     images: int,
     after: int,
-) -> Callable[[nn.Module], tuple[float, ...]]:
+) -> Callable[[nn.Module], dict[str, float]]:
     """`evaluate` on `images` validation images, which also measures what a pass costs now and moves the deadline."""
 
-    def measured(network: nn.Module) -> tuple[float, ...]:
+    def measured(network: nn.Module) -> dict[str, float]:
         began = allowance.clock()
         scores = evaluate(network)
         allowance.forward = (allowance.clock() - began) / max(images, 1)
@@ -231,12 +228,6 @@ def timed(
         return scores
 
     return measured
-
-
-def validated(plan: Plan) -> int:
-    """Validation images that are looked at after each epoch."""
-    most = MOST_VALIDATION if isinstance(plan.source, MaskSource) else len(plan.source.val)
-    return min(len(plan.source.val), most)
 
 
 def name_of(dtype: torch.dtype) -> str:

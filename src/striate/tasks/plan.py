@@ -3,34 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from torch import nn
 
-from striate.data import Preparation, Source
-from striate.data.masks import MaskSource
+from striate.data import Preparation
 from striate.training.loop import Batches, Training
 from striate.training.recipe import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A recipe with every setting decided, the opened data, and the reasons for the decisions."""
+    """A recipe with every setting decided, the opened data, and the reasons for the decisions.
+
+    source: with `classes`, `train`, `val`, `test`, `splits`, `where` and `fingerprint`; the rest is the task's.
+    """
 
     recipe: Recipe
-    source: Source | MaskSource
+    source: Any
     preparation: Preparation
-    why: list[str]
+    why: list[str] = field(default_factory=list)
 
 
 @dataclass(kw_only=True)
 class Job:
     """What a plan needs to run: batches, the training with its model, and its evaluation on the validation images.
 
-    evaluate: model -> (loss, accuracy), or (loss, accuracy, mean IoU); None without validation images.
+    evaluate: model -> "loss" and the task's other numbers; None without validation images.
     """
 
     batches: Batches
-    evaluate: Callable[[nn.Module], tuple[float, ...]] | None
+    evaluate: Callable[[nn.Module], dict[str, float]] | None
     training: Training
     seconds_per_step: float

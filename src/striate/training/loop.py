@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import nn
 
 from striate.borrow import forward
+from striate.training.answer import answer_of
 from striate.training.averaging import WeightAverage
+from striate.training.batch import Batch, Loss, LossFunction
 from striate.training.divergence import explain_divergence
 from striate.training.machine import micro_batch
-from striate.training.objectives import Classes, Objective
 from striate.training.optimizers import Optimizers
 from striate.training.schedule import Pace, learning_rate_factor
 from striate.training.watch import Update, Watch
@@ -27,43 +30,65 @@ CHECK_EVERY = 10  # steps between two looks at the loss: a look makes a GPU wait
 
 
 class Batches(Protocol):
-    """What the loop trains on; see `striate.data.batches.TrainingBatches`."""
+    """What the loop trains on; see `striate.training.batches.TrainingBatches`."""
 
     @property
     def steps_per_epoch(self) -> int:
         """Batches in one pass over the images."""
         ...
 
-    def from_step(self, step: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Batches x (N, C, H, W), labels (N,) or (N, classes), from `step` on, without end."""
+    def from_step(self, step: int) -> Iterator[Batch]:
+        """Batches from `step` on, without end; step s is the same whether the loop began at 0 or at s."""
         ...
 
 
 @dataclass
 class EpochRecord:
-    """One row of metrics.csv."""
+    """One row of metrics.csv. lr: the peak rate times the schedule. train, val: "loss" and the task's other numbers."""
 
     epoch: float
     step: int
     seconds: float
     lr: float
-    train_loss: float
-    train_accuracy: float
-    val_loss: float | None
-    val_accuracy: float | None
+    train: dict[str, float]
+    val: dict[str, float]
     images_per_second: float
-    val_iou: float | None = None  # mean intersection over union, where pixels are labelled
+
+    def row(self) -> dict[str, float | int]:
+        """As metrics.csv holds it: `train_loss`, `val_loss` and so on."""
+        return {
+            "epoch": self.epoch,
+            "step": self.step,
+            "seconds": self.seconds,
+            "lr": self.lr,
+            **{f"train_{name}": value for name, value in self.train.items()},
+            **{f"val_{name}": value for name, value in self.val.items()},
+            "images_per_second": self.images_per_second,
+        }
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> EpochRecord:
+        """The opposite of `row`; also of the rows in checkpoints of before, which hold None where nothing was measured."""
+        parts: dict[str, dict[str, float]] = {"train": {}, "val": {}}
+        rest: dict[str, Any] = {}
+        for name, value in row.items():
+            kind, _, of = name.partition("_")
+            if kind not in parts or not of:
+                rest[name] = value
+            elif value is not None:
+                parts[kind][of] = value
+        return cls(**rest, train=parts["train"], val=parts["val"])
 
 
 @dataclass(frozen=True)
 class Moment:
-    """What a progress display is told after each step."""
+    """What a progress display is told after each step. parts: means of the loss's parts, such as the accuracy, so far."""
 
     step: int
     total: int
     steps_per_epoch: int
     loss: float
-    accuracy: float
+    parts: Mapping[str, float]
     images_per_second: float
     seconds_left: float
 
@@ -72,7 +97,7 @@ class Moment:
 class Training:
     """A training under way: everything that changes from step to step.
 
-    model and optimizers are changed in place. `objective` is the loss; `dtype` is the type that layers compute in;
+    model and optimizers are changed in place. `loss` is what is made small; `dtype` is the type that layers compute in;
     `warmup` and `pace` are the schedule; `deadline` (time.monotonic seconds) makes the schedule fit a time.
     """
 
@@ -81,7 +106,7 @@ class Training:
     average: WeightAverage
     pace: Pace
     warmup: float
-    objective: Objective = field(default_factory=Classes)
+    loss: LossFunction
     dtype: torch.dtype
     device: torch.device
     head: nn.Module | None = None  # for the first `head_steps` steps only this part learns
@@ -111,7 +136,7 @@ class Training:
             "optimizers": self.optimizers.state_dict(),
             "average": self.average.state,
             "pace": asdict(self.pace),
-            "history": [asdict(row) for row in self.history or []],
+            "history": [record.row() for record in self.history or []],
             "seconds": self.seconds,
             "rng": torch.get_rng_state(),
             "rng_cuda": torch.cuda.get_rng_state(self.device)
@@ -125,7 +150,7 @@ class Training:
         self.optimizers.load_state_dict(state["optimizers"])
         self.average.state = {k: v.to(self.device) for k, v in state["average"].items()}
         self.pace = Pace(**state["pace"])
-        self.history = [EpochRecord(**row) for row in state["history"]]
+        self.history = [EpochRecord.from_row(row) for row in state["history"]]
         self.seconds = state["seconds"]
         torch.set_rng_state(state["rng"])
         if state["rng_cuda"] is not None and self.device.type == "cuda":
@@ -136,7 +161,7 @@ def fit(
     training: Training,
     batches: Batches,
     *,
-    evaluate: Callable[[nn.Module], tuple[float, ...]] | None = None,
+    evaluate: Callable[[nn.Module], dict[str, float]] | None = None,
     on_step: Callable[[Moment], None] = lambda moment: None,
     on_epoch: Callable[[list[EpochRecord]], None] = lambda history: None,
     on_watch: Callable[[list[Update]], None] = lambda rows: None,
@@ -145,8 +170,8 @@ def fit(
 ) -> bool:
     """Train until the pace is done; returns False when a first Ctrl-C ended it before.
 
-    evaluate(model) gives (loss, accuracy), or (loss, accuracy, mean IoU), on the validation images, with averaged weights,
-    after each epoch.
+    evaluate(model) gives "loss" and the task's other numbers on the validation images, after each epoch, of the averaged
+    weights.
     save(state) is called after each epoch and every `save_every` seconds. Raises TrainingError when the loss is no longer
     finite or far above its start, with the layer.
     """
@@ -161,14 +186,15 @@ def fit(
         while not pace.done and not stop:
             if pace.step == t.head_steps:
                 t.enter_step()
-            x, target = next(stream)
+            batch = next(stream)
             factor = learning_rate_factor(pace.progress, t.warmup)
-            loss, right = gradient(t, x, target)
-            meter.add(loss, right, len(x))
+            made = gradient(t, batch)
+            loss = made.mean
+            meter.add(loss, made.parts, len(batch))
             looked = pace.step % CHECK_EVERY == 0 or t.device.type == "cpu"
             if looked and watch.diverged(float(loss)):
                 raise explain_divergence(
-                    t.model, x, pace.step, float(loss), t.optimizers.peaks[0][-1]
+                    t.model, batch.images, pace.step, float(loss), t.optimizers.peaks[0][-1]
                 )
             watching = (
                 t.watch if t.watch is not None and t.watch.due(pace.step, pace.total) else None
@@ -187,10 +213,10 @@ def fit(
             epoch_ends = pace.step % batches.steps_per_epoch == 0 or pace.done or bool(stop)
             if epoch_ends:
                 rate = meter.images_per_second()
-                scores: tuple[float | None, ...] = (None, None, None)
+                val: dict[str, float] = {}
                 if evaluate is not None:
                     with t.average.applied() as model:
-                        scores = (*evaluate(model), None)
+                        val = evaluate(model)
                     t.enter_step()
                 history.append(
                     EpochRecord(
@@ -198,12 +224,9 @@ def fit(
                         step=pace.step,
                         seconds=round(t.seconds, 2),
                         lr=t.optimizers.peaks[0][-1] * factor,
-                        train_loss=meter.mean_loss(),
-                        train_accuracy=meter.accuracy(),
-                        val_loss=scores[0],
-                        val_accuracy=scores[1],
+                        train={"loss": meter.mean_loss(), **meter.parts()},
+                        val=val,
                         images_per_second=round(rate, 1),
-                        val_iou=scores[2],
                     )
                 )
                 on_epoch(history)
@@ -218,26 +241,37 @@ def fit(
     return pace.done
 
 
-def gradient(
-    t: Training, x: torch.Tensor, target: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Add the gradient of the mean loss over the batch, a few images at a time; returns (mean loss, number right)."""
-    losses, rights = [], []
-    size = micro_batch(len(x), x.shape[-2], x.shape[-1], x.device)
-    for part, wanted in zip(x.split(size), target.split(size), strict=True):
-        part = part.contiguous(memory_format=torch.channels_last)
+def gradient(t: Training, batch: Batch) -> Loss:
+    """Add the gradient of the batch's loss, a few images at a time; returns the loss without its graph.
+
+    The loss is the sum over all micro-batches divided by all their weight. That is known after the last one only, so each
+    is divided by the weight that the first one promises, and the gradient is corrected where that was not the whole.
+    """
+    size = micro_batch(
+        len(batch), batch.images.shape[-2], batch.images.shape[-1], batch.images.device
+    )
+    made: list[Loss] = []
+    promised: float | None = None
+    for part in batch.split(size):
+        x = part.images.contiguous(memory_format=torch.channels_last)
         with torch.autocast(t.device.type, t.dtype, enabled=t.dtype != torch.float32):
-            logits = logits_of(forward(t.model, part))
-        loss, right = t.objective(logits.float(), wanted)
-        (loss * (len(part) / len(x))).backward()
-        losses.append(loss.detach() * (len(part) / len(x)))
-        rights.append(right)
-    return torch.stack(losses).sum(), torch.stack(rights).sum()
-
-
-def logits_of(output: Any) -> torch.Tensor:
-    """The logits of a model's output: the tensor itself, or the first of a tuple (GoogLeNet's and others' extra heads)."""
-    return output if isinstance(output, torch.Tensor) else output[0]
+            # The batch is this step's alone: a network may write into it.
+            output = forward(t.model, x, writes=False)
+        loss = t.loss(output, part)
+        if size >= len(batch):
+            loss.mean.backward()
+            return loss.detach()
+        if promised is None and float(loss.weight) > 0:
+            promised = float(loss.weight) * len(batch) / len(part)
+        (loss.sum / (promised or 1.0)).backward()
+        made.append(loss.detach())
+    whole = functools.reduce(operator.add, made)
+    if promised is not None and promised != float(whole.weight):
+        with torch.no_grad():
+            for parameter in t.model.parameters():
+                if parameter.grad is not None:
+                    parameter.grad.mul_(promised / float(whole.weight))
+    return whole
 
 
 @torch.inference_mode()
@@ -254,9 +288,9 @@ def predict_logits(
             for part in x.split(size):
                 part = part.contiguous(memory_format=torch.channels_last)
                 with torch.autocast(x.device.type, dtype, enabled=dtype != torch.float32):
-                    logits = logits_of(forward(model, part)).float()
+                    logits = answer_of(forward(model, part)).float()
                     if flip:
-                        logits = (logits + logits_of(forward(model, part.flip(-1))).float()) / 2
+                        logits = (logits + answer_of(forward(model, part.flip(-1))).float()) / 2
                 rows.append(logits.cpu())
     finally:
         model.train(was_training)
@@ -264,27 +298,28 @@ def predict_logits(
 
 
 class Meter:
-    """Means since it was made."""
+    """Means since it was made; the cost of a step does not grow with their number."""
 
     def __init__(self) -> None:
         self.start = time.monotonic()
-        self.loss: list[torch.Tensor] = []
-        self.right: list[torch.Tensor] = []
+        self.losses: list[torch.Tensor] = []
+        self.sums: dict[str, torch.Tensor] = {}
         self.images = 0
 
-    def add(self, loss: torch.Tensor, right: torch.Tensor, images: int) -> None:
+    def add(self, loss: torch.Tensor, parts: Mapping[str, torch.Tensor], images: int) -> None:
         """Count one step."""
-        self.loss.append(loss)
-        self.right.append(right)
+        self.losses.append(loss)
+        for name, value in parts.items():
+            self.sums[name] = self.sums[name] + value if name in self.sums else value
         self.images += images
 
     def mean_loss(self) -> float:
         """Mean of the steps' losses."""
-        return float(torch.stack(self.loss).mean())
+        return float(torch.stack(self.losses).mean())
 
-    def accuracy(self) -> float:
-        """Share of augmented training images that were right when they were seen."""
-        return float(torch.stack(self.right).sum()) / max(self.images, 1)
+    def parts(self) -> dict[str, float]:
+        """Means over images of the losses' parts: such as the share of augmented images that were right when seen."""
+        return {name: float(value) / max(self.images, 1) for name, value in self.sums.items()}
 
     def images_per_second(self) -> float:
         """Images a second of wall-clock time."""
@@ -292,14 +327,13 @@ class Meter:
 
     def moment(self, pace: Pace, steps_per_epoch: int) -> Moment:
         """The last steps in numbers."""
-        recent = self.loss[-20:]
-        per_step = (time.monotonic() - self.start) / len(self.loss)
+        per_step = (time.monotonic() - self.start) / len(self.losses)
         return Moment(
             step=pace.step,
             total=pace.total,
             steps_per_epoch=steps_per_epoch,
-            loss=float(torch.stack(recent).mean()),
-            accuracy=self.accuracy(),
+            loss=float(torch.stack(self.losses[-20:]).mean()),
+            parts=self.parts(),
             images_per_second=self.images_per_second(),
             seconds_left=(pace.total - pace.step) * per_step,
         )

@@ -66,3 +66,13 @@ def available_memory() -> int:
     except (OSError, ValueError, IndexError):
         pass  # not Linux, or no control group: keep what is known
     return max(free, 0)
+
+
+def require_memory(least: int, pixels: str, device: torch.device) -> None:
+    """Raise UsageError when `least` bytes, for images of `pixels`, are not free."""
+    have = available_memory() if device.type == "cpu" else torch.cuda.mem_get_info(device)[0]
+    if least > have:
+        raise UsageError(
+            f"training on images of {pixels} pixels needs at least {least / 2**30:.0f} GiB and "
+            f"{have / 2**30:.0f} GiB are free; choose a smaller --size or model"
+        )

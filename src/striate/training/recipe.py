@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import types
-import typing
 from dataclasses import dataclass
 from typing import Any
 
 from striate.errors import UsageError
+from striate.training.settings import (
+    coerce,
+    names_of,
+    require_choice,
+    require_positive,
+    require_share,
+    unknown,
+)
 
 CHOICES = {
     "optimizer": ("muon", "sgd", "adamw"),
     "precision": ("auto", "fp32", "bf16"),
     "fit": ("squash", "crop", "pad"),
-    "masks": ("numbers", "colours", "binary", "nearest"),
 }
 POSITIVE = ("size", "epochs", "budget", "batch", "lr", "checkpoint_seconds", "width", "limit")
 FRACTION = (
@@ -27,8 +32,6 @@ FRACTION = (
     "erase",
     "mixup",
     "layer_decay",
-    "foreground",
-    "jitter",
 )
 
 
@@ -42,6 +45,7 @@ class Recipe:
     """
 
     data: str
+    task: str | None = None  # the name of a task, see `striate.tasks`
     model: str | None = None
     width: int | None = None  # channels of the default model's first layer
     pretrained: bool | None = None
@@ -81,18 +85,7 @@ class Recipe:
     )
     mixup: float | None = None
     flip_test: bool | None = None
-    # a class for every pixel
-    masks: str | None = (
-        None  # what masks hold: numbers, colours, binary (0 or not), nearest (smoothed)
-    )
-    ignore: str | None = (
-        None  # the value of pixels without a label, such as 255 or #ffffff, or none
-    )
-    foreground: float | None = None  # share of crops laid over one of the rarer classes
-    dice: float | None = None  # weight of the Dice loss beside the cross-entropy
-    class_weights: bool | None = None  # rare classes weigh more in the cross-entropy
-    zoom: float | None = None  # largest zoom of a crop, in or out
-    jitter: float | None = None  # largest change of contrast and brightness, of the full scale
+    settings: Any = None  # the task's own settings, a frozen dataclass; None for a task without any
     # machine
     device: str = "auto"
     precision: str = "auto"
@@ -101,18 +94,9 @@ class Recipe:
     checkpoint_seconds: float = 60.0
 
     def __post_init__(self) -> None:
-        for name, allowed in CHOICES.items():
-            value = getattr(self, name)
-            if value is not None and value not in allowed:
-                raise UsageError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
-        for name in POSITIVE:
-            value = getattr(self, name)
-            if value is not None and not (value > 0 and math.isfinite(value)):
-                raise UsageError(f"{name} must be greater than 0, got {value}")
-        for name in FRACTION:
-            value = getattr(self, name)
-            if value is not None and not 0 <= value <= 1:
-                raise UsageError(f"{name} must lie between 0 and 1, got {value}")
+        require_choice(self, CHOICES)
+        require_positive(self, POSITIVE)
+        require_share(self, FRACTION)
         if self.val is not None and self.test is not None and self.val + self.test >= 1:
             raise UsageError(
                 f"val + test must leave images to train on, got {self.val} + {self.test}; make them smaller"
@@ -143,52 +127,36 @@ class Recipe:
         return dataclasses.replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings that have a value (TOML knows no None)."""
-        return {k: v for k, v in dataclasses.asdict(self).items() if v is not None}
+        """The settings that have a value (TOML knows no None); the task's own in a table of the task's name."""
+        own = dataclasses.asdict(self.settings) if self.settings is not None else {}
+        found = {f: getattr(self, f) for f in names_of(Recipe) if f != "settings"}
+        if self.settings is not None:
+            found[str(self.task)] = {k: v for k, v in own.items() if v is not None}
+        return {k: v for k, v in found.items() if v is not None}
 
     @classmethod
-    def from_dict(cls, settings: dict[str, Any]) -> Recipe:
-        """The opposite of `to_dict`. Raises UsageError for a name that no setting has."""
-        settings = dict(settings)
-        if (old := settings.pop("mask_255", None)) is not None:  # its name before `ignore`
-            settings.setdefault("ignore", "255" if old == "ignore" else "none")
-        return cls(**{name: cls.coerce(name, value) for name, value in settings.items()})
-
-    @classmethod
-    def coerce(cls, name: str, value: Any) -> Any:
-        """`value` (text from a command line, or already typed) as the type of setting `name`.
-
-        Raises UsageError for an unknown name, with the nearest one, and for text that the type does not admit.
+    def from_dict(cls, settings: dict[str, Any], own: type | None = None) -> Recipe:
+        """The opposite of `to_dict`, from typed values or text; the task's own settings, of class `own`, may lie beside
+        the others. Raises UsageError for a name that no setting has, and for text that a setting does not admit.
         """
-        import difflib
-
-        hints = typing.get_type_hints(cls)
-        if name not in hints:
-            near = difflib.get_close_matches(name, hints, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"settings are {', '.join(hints)}"
-            raise UsageError(f"no setting is called {name!r}; {hint}")
-        kinds = [
-            t for t in (typing.get_args(hints[name]) or (hints[name],)) if t is not types.NoneType
-        ]
-        kind = kinds[0]
-        optional = types.NoneType in typing.get_args(hints[name])
-        none = ("auto",) if name == "ignore" else ("none", "auto")
-        if optional and (value is None or str(value).lower() in none):
-            return None
-        try:
-            if kind is bool:
-                if isinstance(value, bool):
-                    return value
-                return {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False,
-                        "off": False, "0": False}[str(value).lower()]  # fmt: skip
-            if kind is int and float(value) != int(float(value)):
-                raise ValueError
-            return kind(float(value)) if kind is int else kind(value)
-        except (ValueError, KeyError, TypeError, OverflowError):
-            words = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}[
-                kind
-            ]
-            raise UsageError(f"{name} must be {words}, got {value!r}") from None
+        settings = dict(settings)
+        mine = [name for name in names_of(cls) if name != "settings"]
+        theirs = names_of(own) if own is not None else []
+        nested = settings.pop(str(settings.get("task")), None) if own is not None else None
+        more = dict(nested) if nested is not None else {}
+        found = {}
+        for name, value in settings.items():
+            if name in mine:
+                found[name] = coerce(cls, name, value)
+            elif name in theirs:
+                more[name] = value
+            else:
+                raise unknown(name, [*mine, *theirs])
+        for name in more:
+            if name not in theirs:
+                raise unknown(name, theirs)
+        typed = {name: coerce(own, name, value) for name, value in more.items()} if own else {}
+        return cls(**found, settings=own(**typed) if own is not None else None)
 
 
 def parse_seconds(text: str | float) -> float:

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from striate.data import Preparation
-from striate.data.masks.batches import CropBatches, MaskAugmentation, Pairs
 from striate.data.masks.coding import IGNORE
 from striate.data.masks.source import ArrayMaskSplit
+from striate.tasks.segment.batches import CropBatches, MaskAugmentation, Pairs
 
 CLASSES = 3
 
@@ -41,9 +41,14 @@ def batches(**changes: object) -> CropBatches:
     return CropBatches(**{**settings, **changes})  # type: ignore[arg-type]
 
 
+def parts(made: CropBatches, count: int, begin: int = 0) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Images and masks of some batches."""
+    return [(b.images, b.targets) for b in itertools.islice(made.from_step(begin), count)]
+
+
 @pytest.mark.parametrize("in_memory", [True, False])
 def test_images_and_masks_stay_together(in_memory: bool) -> None:
-    for x, mask in itertools.islice(batches(in_memory=in_memory).from_step(0), 20):
+    for x, mask in parts(batches(in_memory=in_memory), 20):
         assert x.shape == (4, 1, 16, 16) and mask.shape == (4, 16, 16) and mask.dtype == torch.int64
         torch.testing.assert_close((x[:, 0] * 255 / 100).round().long(), mask)
 
@@ -59,9 +64,7 @@ def test_images_and_masks_stay_together(in_memory: bool) -> None:
 )
 def test_augmentation_moves_both_alike(augmentation: MaskAugmentation) -> None:
     apart = total = 0
-    for x, mask in itertools.islice(
-        batches(augmentation=augmentation, foreground=1.0).from_step(0), 20
-    ):
+    for x, mask in parts(batches(augmentation=augmentation, foreground=1.0), 20):
         said = (x[:, 0] * 255 / 100).round().long()
         apart += int((said != mask).sum())
         total += int((mask > 0).sum())
@@ -81,9 +84,7 @@ def test_jitter_leaves_masks_alone() -> None:
 @pytest.mark.parametrize(("foreground", "low", "high"), [(1.0, 0.99, 1.0), (0.0, 0.0, 0.45)])
 def test_crops_are_aimed_at_rare_classes(foreground: float, low: float, high: float) -> None:
     hit = [
-        bool((m > 0).any())
-        for _, mask in itertools.islice(batches(foreground=foreground).from_step(0), 30)
-        for m in mask
+        bool((m > 0).any()) for _, mask in parts(batches(foreground=foreground), 30) for m in mask
     ]
     assert low <= np.mean(hit) <= high
 
@@ -92,9 +93,9 @@ def test_any_step_is_the_same_however_it_is_reached() -> None:
     made = batches(augmentation=MaskAugmentation(flip=True, rotate=5.0))
     steps = made.steps_per_epoch
     assert steps == 6 * 16 // 4
-    first = list(itertools.islice(made.from_step(0), steps + 3))
+    first = parts(made, steps + 3)
     for begin in (2, steps, steps + 2):
-        x, mask = next(iter(made.from_step(begin)))
+        ((x, mask),) = parts(made, 1, begin)
         assert torch.equal(x, first[begin][0]) and torch.equal(mask, first[begin][1])
 
 
@@ -109,7 +110,7 @@ def test_small_images_are_filled_up_and_the_rest_ignored() -> None:
     preparation = Preparation(channels=1, height=16, width=16, mean=(0.5,), std=(0.5,))
     small = split(side=12)
     made = batches(pairs=Pairs(small, preparation, in_memory=True), preparation=preparation)
-    x, mask = next(iter(made.from_step(0)))
+    ((x, mask),) = parts(made, 1)
     assert (mask[:, 12:] == IGNORE).all() and (mask[:, :, 12:] == IGNORE).all()
     assert (mask[:, :12, :12] != IGNORE).all()
     assert x[:, :, 12:].abs().max() < 0.01  # the mean colour

@@ -52,9 +52,12 @@ def test_the_remedy_that_a_refusal_names_works_in_both_commands(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("digits", "--set", "masks=nearest"), "digits holds no masks"),
         (
-            ("digits", "--set", "masks=red"),
+            ("digits", "--set", "masks=nearest"),
+            "has no effect on digits, which has one class an image; leave it out",
+        ),
+        (
+            ("scenes", "--set", "masks=red"),
             "masks must be one of numbers, colours, binary, nearest",
         ),
         (("digits", "--page", "x.pdf"), "is no .html file"),

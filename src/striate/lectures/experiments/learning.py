@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from striate.lectures.experiments.setting import Progress, silent
+from striate.tasks.classify.loss import CrossEntropy
 from striate.training.averaging import WeightAverage
+from striate.training.batch import Batch, LossFunction
 from striate.training.loop import EpochRecord, Training, fit
-from striate.training.objectives import Classes, Objective
 from striate.training.optimizers import Optimizers
 from striate.training.schedule import Pace
 
@@ -33,14 +34,14 @@ class Shuffled:
         """Batches in one pass."""
         return max(1, len(self.images) // self.batch)
 
-    def from_step(self, step: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def from_step(self, step: int) -> Iterator[Batch]:
         """See striate.training.loop.Batches."""
         epoch, first = divmod(step, self.steps_per_epoch)
         while True:
             generator = torch.Generator().manual_seed(1_000_003 * self.seed + epoch)
             order = torch.randperm(len(self.images), generator=generator)
             for index in order.split(self.batch)[first : self.steps_per_epoch]:
-                yield self.images[index], self.labels[index]
+                yield Batch(self.images[index], self.labels[index])
             epoch, first = epoch + 1, 0
 
 
@@ -61,7 +62,7 @@ def learn(
     batch: int,
     seed: int,
     warmup: float = 0.25,
-    objective: Objective | None = None,
+    loss: LossFunction | None = None,
     dtype: torch.dtype = torch.float32,
     average: float = 0.0,
     what: str = "training",
@@ -80,7 +81,7 @@ def learn(
             average=WeightAverage(model, average),
             pace=Pace(steps),
             warmup=warmup,
-            objective=objective or Classes(),
+            loss=loss or CrossEntropy(),
             dtype=dtype,
             device=torch.device("cpu"),
         )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from striate.training.recipe import Recipe
+from striate.training.settings import names_of
 
 WHOLE = 128  # pixels; images up to here are taken whole
 CROP = 192
@@ -44,8 +46,11 @@ def choose_for_masks(recipe: Recipe, facts: MaskFacts) -> tuple[Recipe, list[str
     """Fill every open setting of `recipe` (its model already chosen); returns it and the reasons."""
     why: list[str] = []
 
+    own = recipe.settings
+    mine = set(names_of(type(own)))
+
     def pick(name: str, value: object, reason: str) -> object:
-        given = getattr(recipe, name)
+        given = getattr(own if name in mine else recipe, name)
         if given is not None:
             return given
         why.append(f"{name} = {value}: {reason}")
@@ -68,7 +73,7 @@ def choose_for_masks(recipe: Recipe, facts: MaskFacts) -> tuple[Recipe, list[str
     rare = min((s for s in facts.shares if s > 0), default=1.0) < RARE / 10
     flip = facts.flip if facts.flip is not None else True
     drawn = facts.generated
-    changes = {
+    changes: dict[str, Any] = {
         "size": size,
         "optimizer": optimizer,
         "batch": batch,
@@ -117,4 +122,6 @@ def choose_for_masks(recipe: Recipe, facts: MaskFacts) -> tuple[Recipe, list[str
         seen = 8_000 if tuned else 15_000 if drawn else 24_000
         epochs = float(round(min(max(seen * 96**2 / size**2 / crops, 4), 400)))
         changes["epochs"] = pick("epochs", epochs, f"about {epochs * crops:,.0f} crops seen")
-    return recipe.replace(**changes), why
+    settings = replace(own, **{k: v for k, v in changes.items() if k in mine})
+    rest = {k: v for k, v in changes.items() if k not in mine}
+    return recipe.replace(settings=settings, **rest), why

@@ -8,7 +8,7 @@ from torch import nn
 from striate.borrow import forward
 from striate.data import Preparation
 from striate.inference.tiled import tiled
-from striate.training.loop import logits_of
+from striate.training.answer import answer_of
 
 WHOLE = 2**21  # pixels; larger images are labelled tile by tile, with the same numbers
 TILES = "1GB"
@@ -39,10 +39,10 @@ def label(
             x = preparation.normalise(image[None].to(device))
             x = x.contiguous(memory_format=torch.channels_last)
             with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-                logits = logits_of(forward(network, x))[0].float()
+                logits = answer_of(forward(network, x))[0].float()
                 if flip:
                     logits = (
-                        logits + logits_of(forward(network, x.flip(-1)))[0].flip(-1).float()
+                        logits + answer_of(forward(network, x.flip(-1)))[0].flip(-1).float()
                     ) / 2
     finally:
         network.train(was_training)

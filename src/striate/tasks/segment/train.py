@@ -11,41 +11,23 @@ from torch import nn
 from striate.data import Preparation
 from striate.data.depth import there
 from striate.data.drawing import drawn
-from striate.data.masks import MaskSource, open_masks
-from striate.data.masks.batches import CropBatches, MaskAugmentation, Pairs, decoded_pairs
-from striate.data.masks.checks import check_masks
+from striate.data.masks import IGNORE, MaskSource
 from striate.data.masks.source import MaskSplit
 from striate.data.scale import check_together, measure
 from striate.errors import DataError, UsageError
 from striate.models import labels_pixels
 from striate.models import preparation as preparation_of
 from striate.tasks.plan import Plan
+from striate.tasks.segment.batches import CropBatches, MaskAugmentation, Pairs, decoded_pairs
 from striate.tasks.segment.defaults import MaskFacts, choose_for_masks, choose_mask_model
 from striate.tasks.segment.forward import label
+from striate.tasks.segment.loss import PixelCrossEntropy
 from striate.tasks.segment.metrics import confusion_matrix, mean_iou
-from striate.training.callbacks import Listener
 from striate.training.machine import available_memory, choose_precision
-from striate.training.objectives import IGNORE, Objective, Pixels
 from striate.training.recipe import Recipe
 
 MOST_VALIDATION = 64  # images that are labelled after each epoch
 SAMPLE = 64  # images whose mean colour is taken
-
-
-def open_mask_data(recipe: Recipe, listener: Listener) -> MaskSource:
-    """The recipe's images and masks, checked. Raises DataError or UsageError."""
-    source = open_masks(
-        recipe.data,
-        seed=recipe.seed,
-        val=recipe.val,
-        test=recipe.test,
-        count=recipe.count,
-        masks=recipe.masks,
-        ignore=recipe.ignore,
-        progress=listener.count,
-    )
-    listener.finding(check_masks(source))
-    return source
 
 
 def plan_masks(recipe: Recipe, source: MaskSource, device: torch.device) -> Plan:
@@ -108,49 +90,60 @@ def statistics(split: MaskSplit, draft: Preparation) -> tuple[tuple[float, ...],
     return tuple(mean.tolist()), tuple(std.tolist())
 
 
-def prepare_masks(
-    plan: Plan, device: torch.device
-) -> tuple[CropBatches, Callable[[nn.Module], tuple[float, ...]] | None, Objective]:
-    """Crops, evaluation and loss of a plan."""
-    recipe, source, preparation = plan.recipe, plan.source, plan.preparation
-    assert isinstance(source, MaskSource) and recipe.foreground is not None
-    train = source.train
-    if recipe.limit and recipe.limit < len(train):
-        order = torch.randperm(len(train), generator=torch.Generator().manual_seed(recipe.seed))
-        train = train.take(order[: recipe.limit].numpy())
-    room = available_memory() // 4
-    batches = CropBatches(
-        pairs=Pairs(
-            train, preparation, in_memory=decoded_pairs(train, preparation.channels) <= room
-        ),
+def crop_batches(plan: Plan, split: str, device: torch.device) -> CropBatches:
+    """Endless batches of crops of a split."""
+    recipe, preparation = plan.recipe, plan.preparation
+    own = recipe.settings
+    chosen: MaskSplit = plan.source.splits[split]
+    if split == "train" and recipe.limit and recipe.limit < len(chosen):
+        order = torch.randperm(len(chosen), generator=torch.Generator().manual_seed(recipe.seed))
+        chosen = chosen.take(order[: recipe.limit].numpy())
+    return CropBatches(
+        pairs=pairs_of(chosen, preparation),
         preparation=preparation,
         augmentation=MaskAugmentation(
             flip=bool(recipe.flip),
-            scale=recipe.zoom or 1.0,
+            scale=own.zoom or 1.0,
             rotate=recipe.rotate or 0.0,
-            jitter=recipe.jitter or 0.0,
+            jitter=own.jitter or 0.0,
         ),
         crop=preparation.size,
         batch=int(recipe.batch or 1),
-        foreground=recipe.foreground,
+        foreground=own.foreground or 0.0,
         seed=recipe.seed,
         device=device,
     )
-    objective = Pixels(
-        dice=recipe.dice or 0.0,
-        weights=class_weights(train.pixels.sum(0)) if recipe.class_weights else None,
-        smoothing=recipe.label_smoothing or 0.0,
+
+
+def pairs_of(split: MaskSplit, preparation: Preparation) -> Pairs:
+    """A split's images and masks: in memory when they fit into a quarter of what is free."""
+    room = available_memory() // 4
+    return Pairs(split, preparation, in_memory=decoded_pairs(split, preparation.channels) <= room)
+
+
+def loss_of(plan: Plan) -> PixelCrossEntropy:
+    """The loss of a plan."""
+    own, pixels = plan.recipe.settings, plan.source.train.pixels.sum(0)
+    return PixelCrossEntropy(
+        dice=own.dice or 0.0,
+        weights=class_weights(pixels) if own.class_weights else None,
+        smoothing=plan.recipe.label_smoothing or 0.0,
     )
+
+
+def validation_of(
+    plan: Plan, device: torch.device
+) -> Callable[[nn.Module], dict[str, float]] | None:
+    """A function from a network to its loss, pixel accuracy and mean IoU on some validation images; None without any."""
+    recipe, source, preparation = plan.recipe, plan.source, plan.preparation
     drawn = np.random.default_rng(recipe.seed).permutation(len(source.val))[:MOST_VALIDATION]
     validation = source.val.take(np.sort(drawn))
     if not len(validation):
-        return batches, None, objective
-    held = Pairs(
-        validation, preparation, in_memory=decoded_pairs(validation, preparation.channels) <= room
-    )
+        return None
+    held = pairs_of(validation, preparation)
     dtype, classes = choose_precision(recipe.precision, device), len(source.classes)
 
-    def evaluate(network: nn.Module) -> tuple[float, float, float]:
+    def evaluate(network: nn.Module) -> dict[str, float]:
         counts = np.zeros((classes, classes), dtype=np.int64)
         loss = pixels = 0.0
         for i in range(len(held)):
@@ -165,9 +158,13 @@ def prepare_masks(
             pixels += float((target != IGNORE).sum())
             counts += confusion_matrix(logits.argmax(0), target, classes)
         accuracy = counts.trace() / max(counts.sum(), 1)
-        return loss / max(pixels, 1.0), float(accuracy), mean_iou(counts)
+        return {
+            "loss": loss / max(pixels, 1.0),
+            "accuracy": float(accuracy),
+            "iou": mean_iou(counts),
+        }
 
-    return batches, evaluate, objective
+    return evaluate
 
 
 def class_weights(pixels: np.ndarray) -> torch.Tensor:

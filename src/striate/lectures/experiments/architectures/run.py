@@ -18,7 +18,7 @@ from striate.lectures.experiments.architectures.pages import cost_page, left_out
 from striate.lectures.experiments.learning import learn, seeded
 from striate.lectures.experiments.setting import Setting
 from striate.models import build, names
-from striate.training.loop import logits_of
+from striate.training.answer import answer_of
 from striate.training.machine import choose_precision
 
 BUDGET = 360.0  # seconds
@@ -77,7 +77,7 @@ def measure(name: str, sizes: Sizes, dtype: torch.dtype) -> Candidate:
     for _ in range(2):  # the first one also prepares kernels
         began = time.perf_counter()
         with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
-            logits = logits_of(model(x))
+            logits = answer_of(model(x))
         F.cross_entropy(logits.float(), y).backward()
         took.append(time.perf_counter() - began)
     return Candidate(
@@ -129,7 +129,7 @@ def share_right(model: nn.Module, x: Tensor, y: Tensor, dtype: torch.dtype) -> f
     with torch.inference_mode(), torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
         for part, labels in zip(x.split(64), y.split(64), strict=True):
             part = part.contiguous(memory_format=torch.channels_last)
-            right += int((logits_of(model(part)).argmax(1) == labels).sum())
+            right += int((answer_of(model(part)).argmax(1) == labels).sum())
     return right / len(y)
 
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from striate.lectures.experiments.learning import Shuffled, learn, seeded
 from striate.lectures.experiments.setting import Progress, silent
+from striate.training.batch import Batch, Loss
 
 KERNEL, KERNELS = 9, 2
 NAMES = ("vertical", "horizontal")  # of the classes
@@ -75,12 +76,13 @@ class Starts(nn.Module):
         return network.eval()
 
 
-def side_by_side(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+def side_by_side(logits: Tensor, batch: Batch) -> Loss:
     """The sum over networks of each one's mean cross-entropy, and how many were right, as a mean over the networks."""
     n, s, k = logits.shape
+    target = batch.targets
     losses = F.cross_entropy(logits.reshape(n * s, k), target.repeat_interleave(s), reduction="sum")
     right = (logits.detach().argmax(-1) == target[:, None]).float().mean(1).sum()
-    return losses / n, right
+    return Loss(losses, n, {"accuracy": right})
 
 
 def train_starts(
@@ -108,7 +110,7 @@ def train_starts(
         steps=epochs * Shuffled(images, labels, batch, seed).steps_per_epoch,
         batch=batch,
         seed=seed,
-        objective=side_by_side,
+        loss=side_by_side,
         what=f"training from {starts} starts",
         progress=progress,
     )

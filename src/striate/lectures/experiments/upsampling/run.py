@@ -16,8 +16,8 @@ from striate.lectures.experiments.learning import answers, learn, seeded
 from striate.lectures.experiments.setting import Setting
 from striate.lectures.experiments.upsampling.pages import cause_page, checkerboard_page, score_page
 from striate.lectures.experiments.upsampling.upsamplers import WAYS, Segmenter, pattern_strength
+from striate.tasks.segment.loss import PixelCrossEntropy
 from striate.tasks.segment.metrics import MaskScores, boundary_hits, confusion_matrix
-from striate.training.objectives import Pixels
 
 CLASSES = ("ground", "digit")
 PERIOD = 4  # pixels after which the network, of two strides of 2, is the same again
@@ -118,7 +118,7 @@ def upsampling(setting: Setting, sizes: Sizes | None = None) -> list[Finding]:
         optimizer = torch.optim.AdamW(model.parameters(), lr=sizes.rate, weight_decay=0.01)
         history = learn(
             model, x, y, optimizer, steps=sizes.epochs * max(1, len(x) // sizes.batch), batch=sizes.batch,
-            seed=setting.seed, objective=Pixels(), what=f"training: {name}", progress=setting.progress,
+            seed=setting.seed, loss=PixelCrossEntropy(), what=f"training: {name}", progress=setting.progress,
         )  # fmt: skip
         maps = difference(answers(model, test, batch=50))
         setting.progress(f"scoring: {name}", 0, 0)
@@ -129,7 +129,7 @@ def upsampling(setting: Setting, sizes: Sizes | None = None) -> list[Finding]:
             maps=maps,
             untrained=before,
             trained=patterns(model, plain, float(maps.std())),
-            loss=history[-1].train_loss,
+            loss=history[-1].train["loss"],
         )
     pages = [
         score_page(results, test, truth, setting.seed),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,17 +12,18 @@ from torch.utils.data import DataLoader, Dataset
 
 from striate.data.augment import Augmentation
 from striate.data.preparation import Preparation
+from striate.training.batch import Batch
 
 
 class Images(Protocol):
-    """Prepared images by number: (C, H, W) uint8 each."""
+    """Prepared images by number: (C, H, W) uint8 each, with their targets."""
 
-    labels: torch.Tensor  # (N,) int64
+    labels: torch.Tensor  # (N,) int64, or (N, ...) of other tasks
 
     def __len__(self) -> int: ...
 
-    def stream(self, order: list[torch.Tensor]) -> Iterator[torch.Tensor]:
-        """For each index tensor of `order`, the uint8 batch (n, C, H, W)."""
+    def stream(self, order: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
+        """For each index tensor of `order`, which may be endless, the uint8 batch (n, C, H, W)."""
         ...
 
 
@@ -37,7 +39,7 @@ class MemoryImages:
     def __len__(self) -> int:
         return len(self.images)
 
-    def stream(self, order: list[torch.Tensor]) -> Iterator[torch.Tensor]:
+    def stream(self, order: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
         """See Images."""
         for index in order:
             yield self.images[index.to(self.images.device)]
@@ -52,16 +54,26 @@ class DiskImages:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def stream(self, order: list[torch.Tensor]) -> Iterator[torch.Tensor]:
+    def stream(self, order: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
         """See Images."""
         loader = DataLoader(
             self.dataset,
-            batch_sampler=[index.tolist() for index in order],
+            batch_sampler=_Lists(order),
             num_workers=self.workers,
             collate_fn=stack_images,
             prefetch_factor=4 if self.workers else None,
         )
         yield from loader
+
+
+class _Lists:
+    """Index tensors as the lists that a DataLoader takes; each is made when a worker is free for it."""
+
+    def __init__(self, order: Iterable[torch.Tensor]) -> None:
+        self.order = order
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return (index.tolist() for index in self.order)
 
 
 def stack_images(items: list[tuple[Any, int]]) -> torch.Tensor:
@@ -97,21 +109,29 @@ class TrainingBatches:
         size = min(self.batch, len(order))
         return list(order[: self.steps_per_epoch * size].split(size))
 
-    def from_step(self, step: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Batches from `step` on: x (N, C, H, W) float32 normalised; labels (N,), or (N, classes) shares with mixup."""
-        epoch, first = divmod(step, self.steps_per_epoch)
-        while True:
-            order = self.order(epoch)[first:]
-            for index, raw in zip(order, self.images.stream(order), strict=True):
-                generator = torch.Generator().manual_seed((self.seed + 1) * 7_919 + step)
-                x = self.augmentation(raw.to(self.device, non_blocking=True), generator)
-                x = self.preparation.normalise(x)
-                labels = self.images.labels[index].to(self.device)
-                if self.augmentation.mixup:
-                    x, labels = self.augmentation.mix(x, labels, self.classes, generator)
-                yield x, labels
-                step += 1
-            epoch, first = epoch + 1, 0
+    def from_step(self, step: int) -> Iterator[Batch]:
+        """Batches from `step` on: images (N, C, H, W) float32 normalised; labels (N,), or (N, classes) shares with mixup."""
+        asked: deque[torch.Tensor] = deque()  # what was asked of the images and has not come yet
+
+        def orders() -> Iterator[torch.Tensor]:
+            # Endless, so that workers that decode images live as long as the training.
+            epoch, first = divmod(step, self.steps_per_epoch)
+            while True:
+                for index in self.order(epoch)[first:]:
+                    asked.append(index)
+                    yield index
+                epoch, first = epoch + 1, 0
+
+        for raw in self.images.stream(orders()):
+            index = asked.popleft()
+            generator = torch.Generator().manual_seed((self.seed + 1) * 7_919 + step)
+            x = self.augmentation(raw.to(self.device, non_blocking=True), generator)
+            x = self.preparation.normalise(x)
+            labels = self.images.labels[index].to(self.device)
+            if self.augmentation.mixup:
+                x, labels = self.augmentation.mix(x, labels, self.classes, generator)
+            yield Batch(x, labels)
+            step += 1
 
 
 @dataclass(frozen=True, kw_only=True)

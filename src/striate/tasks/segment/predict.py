@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,13 @@ from PIL import Image
 from scipy.ndimage import find_objects
 from scipy.ndimage import label as components
 
-from striate.data.files import Found, Paths, find_files, holds, stays
+from striate.data.files import Found, holds, stays
 from striate.data.masks.palette import overlay, palette
 from striate.data.output_names import output_names
 from striate.errors import DataError, RunError, UsageError
-from striate.runs.predicting import opened
-from striate.runs.run import Run
+from striate.tasks.prediction import Prediction
 from striate.tasks.segment.forward import label
+from striate.tasks.trained import Trained
 from striate.training.machine import choose_device, choose_precision
 
 LEAST = 4  # pixels; smaller spots are no objects
@@ -30,85 +30,127 @@ MOST_OBJECTS = 1000  # of one class and image that are listed
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaskPrediction:
-    """One file's answer: where its mask and overlay were written and what they show, or the `error` why there is none.
+class MaskPrediction(Prediction):
+    """One file's prediction: where its mask and overlay were written and what they show, or the `error` why there is none.
 
     size: (height, width) in pixels. areas: for each class that occurs its name, pixels, share, and its objects (connected
-    pixels, largest first) with area and box (top, left, bottom, right).
+    pixels, largest first) with area and box (top, left, bottom, right). pixels: the mask itself, (H, W) uint8, where it was
+    not written.
     """
 
-    path: str
     mask: str = ""
     overlay: str = ""
     size: tuple[int, int] = (0, 0)
     areas: list[dict[str, Any]] = field(default_factory=list)
-    error: str | None = None
+    pixels: np.ndarray | None = field(default=None, repr=False, compare=False)
+
+    def rows(self, top: int = 1) -> list[dict[str, Any]]:
+        """See Prediction; a row a class that occurs."""
+        names = ("class", "pixels", "share", "instances")
+        start = {"path": self.path, "mask": self.mask, "error": self.error or ""}
+        return [start | {n: area.get(n, "") for n in names} for area in (self.areas or [{}])]
+
+    def document(self) -> dict[str, Any]:
+        """See Prediction."""
+        return {n: getattr(self, n) for n in ("path", "mask", "overlay", "size", "areas", "error")}
+
+    def cells(self, top: int = 1) -> list[tuple[str, ...]]:
+        """See Prediction; a line a class that occurs."""
+        size = f"{self.size[1]} × {self.size[0]}"
+        return [
+            (
+                size if i == 0 else "",
+                area["class"],
+                f"{area['share']:.1%}",
+                f"{area['instances']:,}" if "instances" in area else "–",
+            )
+            for i, area in enumerate(self.areas)
+        ]
+
+    @classmethod
+    def headings(cls, top: int = 1) -> tuple[str, ...]:
+        """See Prediction."""
+        return (" size", "class", " share", " objects")
 
 
 def predict_masks(
-    run: Run | str | Path,
-    paths: Paths | Found,
+    trained: Trained,
+    found: Found,
     *,
-    out: str | Path,
+    out: Path | None = None,
     force: bool = False,
     device: str = "auto",
 ) -> Iterator[MaskPrediction]:
-    """Label files, folders and globs, in order; masks and overlays are written into the folder `out`.
+    """Label image files, in order; with `out`, masks and overlays are written into that folder.
 
     Each mask has its image's name; where two images share one, or a file system would say so, the second gets a number.
-    run: a run or its folder. A mask is a palette PNG of the image's size whose numbers are the run's classes. A file that
-    cannot be read gives a MaskPrediction with its error. Raises UsageError for a path that names nothing, or where a file
-    would be overwritten without `force`, or an image itself with it, before anything is written.
+    A mask is a palette PNG of the image's size whose numbers are the classes. A file that cannot be read gives a
+    MaskPrediction with its error. Raises UsageError where a file would be overwritten without `force`, or an image itself
+    with it, before anything is written.
     """
-    run = opened(run)
-    names = find_files(paths).files
-    folder = Path(out).expanduser()
-    stems = output_names(names)
-    outputs = [(folder / f"{s}.png", folder / f"{s}-overlay.webp") for s in stems]
-    taken = [
-        next(file for file in both if file.exists())
-        for both in outputs
-        if any(f.exists() for f in both)
-    ]
+    names = found.files
+    outputs = None if out is None else outputs_of(names, out.expanduser(), force=force)
+    return labelled(trained, names, outputs, device)
+
+
+def outputs_of(names: Sequence[str], folder: Path, *, force: bool) -> list[tuple[Path, Path]]:
+    """(mask, overlay) of each image in the folder, which is made. Raises UsageError for one that may not be written."""
+    outputs = [(folder / f"{s}.png", folder / f"{s}-overlay.webp") for s in output_names(names)]
     inputs = stays(names)
     own = next((file for both in outputs for file in both if holds(inputs, file)), None)
     if own is not None:
         raise UsageError(
             f"the mask {own} would replace the image itself; choose another folder with --out"
         )
+    taken = [
+        next(f for f in both if f.exists()) for both in outputs if any(f.exists() for f in both)
+    ]
     if taken and not force:
         raise UsageError(
             f"{taken[0]} exists{f' and {len(taken) - 1} more' if len(taken) > 1 else ''}; choose another folder with --out, "
             "or --force to write over them"
         )
-    place = choose_device(device)
-    dtype = choose_precision(run.recipe.precision, place)
-    model = run.model.to(place)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(
             f"cannot make the folder {folder}: {error.strerror}; choose another with --out"
         ) from error
-    for name, stem in zip(names, stems, strict=True):
+    return outputs
+
+
+def labelled(
+    trained: Trained, names: Sequence[str], outputs: list[tuple[Path, Path]] | None, device: str
+) -> Iterator[MaskPrediction]:
+    """The predictions, as they are ready."""
+    place = choose_device(device)
+    dtype = choose_precision(trained.precision, place)
+    model = trained.model.to(place)
+    for i, name in enumerate(names):
         try:
-            image = run.preparation.read_colours(name)
+            image = trained.preparation.read_colours(name)
         except DataError as error:
             yield MaskPrediction(path=name, error=str(error))
             continue
         logits = label(
             model,
-            run.preparation,
+            trained.preparation,
             torch.from_numpy(image),
             device=place,
             dtype=dtype,
-            flip=bool(run.recipe.flip_test),
+            flip=trained.flip_test,
         )
         mask = logits.argmax(0).byte().numpy()
-        files = folder / f"{stem}.png", folder / f"{stem}-overlay.webp"
+        made = MaskPrediction(
+            path=name, size=mask.shape, areas=areas_of(mask, trained.classes), pixels=mask
+        )
+        if outputs is None:
+            yield made
+            continue
+        files = outputs[i]
         try:
-            write_mask(files[0], mask, run.classes)
-            write_overlay(files[1], overlay(image.transpose(1, 2, 0), mask, run.classes))
+            write_mask(files[0], mask, trained.classes)
+            write_overlay(files[1], overlay(image.transpose(1, 2, 0), mask, trained.classes))
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             if getattr(error, "errno", None) in FULL:
@@ -119,13 +161,7 @@ def predict_masks(
                 path=name, error=f"its mask {files[0]} cannot be written: {reason}"
             )
             continue
-        yield MaskPrediction(
-            path=name,
-            mask=str(files[0]),
-            overlay=str(files[1]),
-            size=mask.shape,
-            areas=areas_of(mask, run.classes),
-        )
+        yield replace(made, mask=str(files[0]), overlay=str(files[1]), pixels=None)
 
 
 def write_mask(path: Path, mask: np.ndarray, classes: tuple[str, ...]) -> None:

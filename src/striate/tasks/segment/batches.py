@@ -15,6 +15,7 @@ from striate.data.masks.coding import IGNORE
 from striate.data.masks.source import MaskSplit
 from striate.data.pool import ordered
 from striate.data.preparation import Preparation
+from striate.training.batch import Batch
 
 KEPT = 8  # decoded images that are kept, where not all fit into memory
 VISITS = 4  # crops taken in a row from an image that must be decoded
@@ -157,8 +158,8 @@ class CropBatches:
         size = min(self.batch, len(images))
         return [images[i * size : (i + 1) * size] for i in range(self.steps_per_epoch)]
 
-    def from_step(self, step: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Batches from `step` on: x (N, C, h, w) float32 normalised; masks (N, h, w) int64, IGNORE where no class is."""
+    def from_step(self, step: int) -> Iterator[Batch]:
+        """Batches from `step` on: images (N, C, h, w) float32 normalised; masks (N, h, w) int64, or IGNORE."""
         epoch, first = divmod(step, self.steps_per_epoch)
         while True:
             for index in self.order(epoch)[first:]:
@@ -168,7 +169,7 @@ class CropBatches:
                 x = torch.stack([image for image, _ in cut]).to(self.device, non_blocking=True)
                 mask = torch.stack([m for _, m in cut]).to(self.device, non_blocking=True)
                 x, mask = self.augmentation(x, mask, generator)
-                yield self.preparation.normalise(x), mask.long()
+                yield Batch(self.preparation.normalise(x), mask.long())
                 step += 1
             epoch, first = epoch + 1, 0
 

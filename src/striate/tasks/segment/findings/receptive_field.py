@@ -12,27 +12,27 @@ from striate.errors import GeometryError
 from striate.figures import ORANGE, new_figure, render, style
 from striate.findings import Figure, Finding
 from striate.geometry import trace
-from striate.runs.run import Run
 from striate.tasks.segment.findings.context import context, object_sides, used_side
-from striate.training.loop import logits_of
+from striate.tasks.trained import Trained
+from striate.training.answer import answer_of
 
 POINTS = 12  # places whose influence is averaged
 MOST_MASKS = 60
 CUT = 512  # pixels of an image that are looked at
 
 
-def how_far(run: Run, source: MaskSource, split: MaskSplit) -> Finding:
+def how_far(trained: Trained, source: MaskSource, split: MaskSplit) -> Finding:
     """Receptive field, effective receptive field over real images, and the sizes of the objects.
 
     Raises GeometryError where the network cannot be traced, or answers the same whatever it sees.
     """
-    shape = (1, run.preparation.channels, *run.preparation.size)
-    axes = list(trace(run.model, shape))[-1].receptive_field
+    shape = (1, trained.preparation.channels, *trained.preparation.size)
+    axes = list(trace(trained.model, shape))[-1].receptive_field
     field = max(axis.size for axis in axes if axis is not None) if axes and any(axes) else None
-    strength, image, at = influence(run, split)
+    strength, image, at = influence(trained, split)
     if not strength.any():
         raise GeometryError("no pixel has an influence on the logits yet; train longer")
-    background = 0 if run.classes[0].casefold() == "background" else None
+    background = 0 if trained.classes[0].casefold() == "background" else None
     step = max(1, len(source.train) // MOST_MASKS)
     sides = object_sides(
         (source.train.mask(i) for i in range(0, len(source.train), step)), background
@@ -41,14 +41,14 @@ def how_far(run: Run, source: MaskSource, split: MaskSplit) -> Finding:
     return context(field, used, sides, (_draw(strength, image, at, field, used),))
 
 
-def influence(run: Run, split: MaskSplit) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
+def influence(trained: Trained, split: MaskSplit) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
     """Mean influence of the pixels around a pixel on its winning logit, (2R + 1, 2R + 1), R the reach; with one image and
     the place in it that is shown.
 
     Influence: magnitude of the gradient, summed over channels, of pixels of objects as far as there are any.
     """
-    rng = np.random.default_rng(run.recipe.seed)
-    model = run.model
+    rng = np.random.default_rng(trained.seed)
+    model = trained.model
     reach = CUT // 2
     total = np.zeros((2 * reach + 1, 2 * reach + 1))
     shown: tuple[np.ndarray, tuple[int, int]] | None = None
@@ -58,13 +58,13 @@ def influence(run: Run, split: MaskSplit) -> tuple[np.ndarray, np.ndarray, tuple
         classes = [c for c in spots if c != 0 and len(spots[c])] or list(spots)
         spot = spots[classes[int(rng.integers(len(classes)))]]
         row, col = (int(v) for v in spot[rng.integers(len(spot))])
-        image = run.preparation.colours(split.image(index))
+        image = trained.preparation.colours(split.image(index))
         top, left = max(0, row - CUT // 2), max(0, col - CUT // 2)
         image = image[:, top : top + CUT, left : left + CUT]
         at = row - top, col - left
-        x = run.preparation.normalise(torch.from_numpy(image)[None]).requires_grad_(True)
+        x = trained.preparation.normalise(torch.from_numpy(image)[None]).requires_grad_(True)
         with torch.enable_grad():
-            logit = logits_of(forward(model, x))[0, :, at[0], at[1]].max()
+            logit = answer_of(forward(model, x))[0, :, at[0], at[1]].max()
             (gradient,) = torch.autograd.grad(logit, x)
         strength = gradient[0].abs().sum(0).double().numpy()
         height, width = strength.shape

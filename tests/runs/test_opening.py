@@ -12,48 +12,48 @@ from PIL import Image
 import striate
 from striate.errors import RunError, UsageError
 from striate.runs.images import balanced, images_of, source_of
-from striate.runs.subject import open_subject
+from striate.runs.opening import open_trained
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> striate.Run:
-    out = tmp_path_factory.mktemp("subject") / "digits"
+    out = tmp_path_factory.mktemp("trained") / "digits"
     return striate.train("digits", model="mlp", epochs=1, out=out, device="cpu")
 
 
 def test_a_run_and_its_folder_are_the_same_subject(run: striate.Run) -> None:
-    subject, same = open_subject(run), open_subject(str(run.path))
-    assert subject.classes == same.classes == run.classes
-    assert subject.shape == (1, 1, *run.preparation.size)
+    trained, same = open_trained(run), open_trained(str(run.path))
+    assert trained.classes == same.classes == run.classes
+    assert trained.shape == (1, 1, *run.preparation.size)
     assert same.run is not None and same.name == "digits"
 
 
 def test_pixels_are_the_preparation_and_the_network(run: striate.Run) -> None:
-    subject = open_subject(run)
-    raw = torch.randint(0, 256, (3, *subject.shape[1:]), dtype=torch.uint8)
+    trained = open_trained(run)
+    raw = torch.randint(0, 256, (3, *trained.shape[1:]), dtype=torch.uint8)
     with torch.inference_mode():
-        wanted = subject.model(subject.normalise(raw))
-        got = subject.pixels(raw.float() / 255)
+        wanted = trained.model(trained.normalise(raw))
+        got = trained.pixels(raw.float() / 255)
     torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_published_weights_come_with_their_preparation_and_classes(tmp_path: Path) -> None:
     data = pytest.importorskip("skimage.data")
     Image.fromarray(data.chelsea()).save(tmp_path / "cat.png")
-    subject = open_subject("efficientnet-lite0")
-    x = subject.normalise(torch.from_numpy(subject.read(tmp_path / "cat.png"))[None])
+    trained = open_trained("efficientnet-lite0")
+    x = trained.normalise(torch.from_numpy(trained.read(tmp_path / "cat.png"))[None])
     with torch.inference_mode():
-        best = subject.model(x).argmax().item()
-    assert "cat" in subject.classes[int(best)] or "tabby" in subject.classes[int(best)]
+        best = trained.model(x).argmax().item()
+    assert "cat" in trained.classes[int(best)] or "tabby" in trained.classes[int(best)]
 
 
 def test_what_is_neither_run_nor_model_says_so(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no run at runs/none-1; give the folder"):
-        open_subject("runs/none-1")
+        open_trained("runs/none-1")
     with pytest.raises(UsageError, match="no weights of resnet18 come with the installation"):
-        open_subject("resnet18")
+        open_trained("resnet18")
     with pytest.raises(RunError, match=r"is not a run: it has no run\.toml"):
-        open_subject(tmp_path)
+        open_trained(tmp_path)
 
 
 def test_images_are_the_test_images_of_the_run(run: striate.Run) -> None:

@@ -1,40 +1,20 @@
-"""What a training makes small: cross-entropy of classes, or of pixels with the Dice loss beside it."""
+"""The loss of semantic segmentation: cross-entropy of pixels, with the Dice loss beside it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 
-IGNORE = 255  # the label of pixels that do not count, as in `striate.data.masks`
-
-
-class Objective(Protocol):
-    """(logits, target) -> (mean loss, how many of the images were right; a share of its pixels counts as that share)."""
-
-    def __call__(
-        self, logits: torch.Tensor, target: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]: ...
+from striate.data.masks import IGNORE
+from striate.training.answer import answer_of
+from striate.training.batch import Batch, Loss
 
 
 @dataclass(frozen=True)
-class Classes:
-    """Cross-entropy of logits (N, K) with labels (N,) or shares (N, K)."""
-
-    smoothing: float = 0.0
-
-    def __call__(
-        self, logits: torch.Tensor, target: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        loss = F.cross_entropy(logits, target, label_smoothing=self.smoothing)
-        truth = target if target.ndim == 1 else target.argmax(1)
-        return loss, (logits.detach().argmax(1) == truth).sum()
-
-
-@dataclass(frozen=True)
-class Pixels:
+class PixelCrossEntropy:
     """Cross-entropy of logits (N, K, H, W) with masks (N, H, W), plus `dice` times the Dice loss; IGNORE left out.
 
     weights: of the classes in the cross-entropy, (K,), or None. Dice loss: 1 minus the mean Dice coefficient of the
@@ -45,14 +25,15 @@ class Pixels:
     weights: torch.Tensor | None = field(default=None, compare=False)
     smoothing: float = 0.0
 
-    def __call__(
-        self, logits: torch.Tensor, target: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        weights = None if self.weights is None else self.weights.to(logits.device)
+    def __call__(self, output: Any, batch: Batch) -> Loss:
+        logits, target = answer_of(output).float(), batch.targets
+        weights = None if self.weights is None else self.weights.to(logits)
         valid = target != IGNORE
         log_p = F.log_softmax(logits, 1)
         picked = log_p.gather(1, torch.where(valid, target, 0)[:, None])[:, 0]
-        share = valid.float() if weights is None else weights[torch.where(valid, target, 0)] * valid
+        share = (
+            valid.to(log_p) if weights is None else weights[torch.where(valid, target, 0)] * valid
+        )
         total = share.sum().clamp(min=1e-9)
         loss = -(picked * share).sum() / total
         if self.smoothing:
@@ -61,7 +42,8 @@ class Pixels:
         if self.dice:
             loss = loss + self.dice * dice_loss(log_p.exp(), target)
         right = ((logits.detach().argmax(1) == target) & valid).sum((1, 2))
-        return loss, (right / valid.sum((1, 2)).clamp(min=1)).sum()
+        right = (right / valid.sum((1, 2)).clamp(min=1)).sum()
+        return Loss(loss * len(batch), len(batch), {"accuracy": right})
 
 
 def dice_loss(p: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

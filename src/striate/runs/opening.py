@@ -1,0 +1,65 @@
+"""Opening: a trained network from a run, its folder, or a spec with published weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from striate.data import Preparation
+from striate.errors import UsageError
+from striate.memory import keep_large_buffers
+from striate.models import MODELS, build, imagenet_classes
+from striate.models import preparation as preparation_of
+from striate.runs.run import Run
+from striate.tasks.table import find_task
+from striate.tasks.trained import FromPixels, Trained
+
+__all__ = ["FromPixels", "Trained", "open_trained"]
+
+IMAGENET = 1000  # classes of published weights
+
+
+def open_trained(target: str | Path | Run, *, weights: str | Path | None = None) -> Trained:
+    """A run's network, or the network that a spec names with its published weights.
+
+    target: a run, its folder, or a spec such as `efficientnet-lite0` or `timm/NAME`. weights: a file for a spec instead
+    of published ones. Raises UsageError or RunError where there is no such run, spec or weights.
+    """
+    keep_large_buffers()  # what follows runs the network many times
+    if not isinstance(target, Run) and Path(target).is_dir():
+        target = Run.load(target)
+    if isinstance(target, Run):
+        return target.trained
+    spec = str(target)
+    if spec not in MODELS and not spec.startswith("timm/") and any(c in spec for c in "/\\"):
+        raise UsageError(
+            f"there is no run at {spec}; give the folder that `striate train` made, or a model such as efficientnet-lite0"
+        )
+    known = preparation_of(spec)
+    model = build(
+        spec,
+        in_channels=len(known.mean),
+        num_classes=IMAGENET,
+        size=known.size,
+        pretrained=weights is None,
+        weights=weights,
+    )
+    return Trained(
+        name=spec,
+        model=model.eval().to(memory_format=torch.channels_last),
+        preparation=Preparation(
+            channels=len(known.mean),
+            height=known.size[0],
+            width=known.size[1],
+            fit="crop",
+            interpolation=cast(Any, known.interpolation),
+            crop_fraction=known.crop_fraction,
+            mean=known.mean,
+            std=known.std,
+            full_scale=255,  # photographs of 8 bits
+        ),
+        classes=imagenet_classes(),
+        task=find_task("classify"),
+    )

@@ -1,0 +1,129 @@
+"""Classification: one class an image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from striate.data import Source, Split, check, describe, open_source
+from striate.data.preparation import Preparation
+from striate.findings import Finding
+from striate.statistics.temperature import fit_temperature
+from striate.tasks.classify import findings
+from striate.tasks.classify.loss import CrossEntropy
+from striate.tasks.classify.metric import Accuracy
+from striate.tasks.classify.prediction import ClassPrediction
+from striate.tasks.image_task import ImageTask, Outputs
+from striate.tasks.plan import Plan
+from striate.tasks.prediction import Prediction
+from striate.tasks.task import Progress, Say, mute
+from striate.tasks.trained import Trained
+from striate.training.answer import answer_of
+from striate.training.recipe import Recipe
+
+SHOWN = 6  # images in the section on what enters the network
+LEAST_FOR_TEMPERATURE = 50  # validation images
+
+
+class Classify(ImageTask):
+    """One class an image, by cross-entropy and accuracy."""
+
+    name = "classify"
+    about = "one class an image"
+
+    def accepts(self, data: str | Path) -> bool:
+        """Whatever no other task takes: its reader says what is wrong with it."""
+        return True
+
+    def open(self, recipe: Recipe, progress: Progress | None = None) -> Source:
+        """See Task."""
+        return open_source(
+            recipe.data,
+            seed=recipe.seed,
+            val=recipe.val,
+            test=recipe.test,
+            count=recipe.count,
+            progress=progress,
+        )
+
+    def check(self, source: Source) -> Finding:
+        """See Task."""
+        return check(source)
+
+    def describe(self, source: Source, preparation: Preparation | None = None) -> Finding:
+        """See Task."""
+        return describe(source, levels=preparation)
+
+    def loss(self, plan: Plan) -> CrossEntropy:
+        """See Task."""
+        return CrossEntropy(plan.recipe.label_smoothing or 0.0)
+
+    def validation_loss(self, plan: Plan) -> CrossEntropy:
+        """See ImageTask."""
+        return CrossEntropy()
+
+    def metric(self, classes: Sequence[str]) -> Accuracy:
+        """See Task."""
+        return Accuracy()
+
+    def calibrate(self, trained: Trained, source: Source, device: torch.device) -> dict[str, Any]:
+        """A temperature from the validation images, if there are enough of them."""
+        if len(source.val) < LEAST_FOR_TEMPERATURE or not len(source.test):
+            return {}
+        assessed = self.assess(trained, source.val, device=device)
+        return {"temperature": round(fit_temperature(assessed.outputs, assessed.targets), 4)}
+
+    def report(
+        self, trained: Trained, source: Source, split: Split, assessed: Outputs, *, say: Say = mute
+    ) -> Iterator[Finding]:
+        """See Task."""
+        probabilities = torch.softmax(assessed.outputs / trained.temperature, 1).numpy()
+        labels, classes, seed = split.labels, trained.classes, trained.seed
+        yield findings.headline(probabilities, labels, classes, seed=seed)
+        yield findings.per_class(probabilities, labels, classes, seed=seed)
+        yield findings.confusion(probabilities, labels, classes)
+        yield findings.calibration(probabilities, labels, classes, seed=seed)
+        yield findings.mistakes(
+            probabilities,
+            labels,
+            classes,
+            lambda i: split.prepare(i, trained.preparation),
+            split.keys,
+        )
+        yield network_input(trained, split)
+
+    def decode(self, output: Any, trained: Trained, *, top: int = 5) -> list[Prediction]:
+        """The `top` classes with their probabilities, best first."""
+        shares = torch.softmax(answer_of(output).float() / trained.temperature, 1)
+        values, indices = shares.topk(min(top, len(trained.classes)))
+        return [
+            ClassPrediction(
+                path=str(i),
+                top=tuple((trained.classes[c], v) for c, v in zip(at, row, strict=True)),
+            )
+            for i, (at, row) in enumerate(zip(indices.tolist(), values.tolist(), strict=True))
+        ]
+
+    def failed(self, path: str, error: str) -> Prediction:
+        """See ImageTask."""
+        return ClassPrediction(path=path, error=error)
+
+
+def network_input(trained: Trained, split: Split) -> Finding:
+    """What the network sees of a few images, one a class as far as they go."""
+    preparation = trained.preparation
+    first = [int(np.flatnonzero(split.labels == c)[0]) for c in np.unique(split.labels)[:SHOWN]]
+    originals = [preparation.eight_bits(split.image(i)) for i in first]
+    sizes = [image.shape[:2] for image in originals]
+    squashed = preparation.fit == "squash"
+    return findings.as_seen(
+        originals,
+        np.stack([split.prepare(i, preparation) for i in first]),
+        [0.0 if squashed else preparation.lost_fraction(*size) for size in sizes],
+        [split.keys[i] for i in first],
+        squeezes=[1 - preparation.lost_fraction(*size) for size in sizes] if squashed else None,
+    )

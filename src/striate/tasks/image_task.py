@@ -1,0 +1,293 @@
+"""ImageTask: what tasks with one prediction an image share: preprocessing, batches, validation, evaluation, prediction."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from striate.data import SplitDataset, choose_preparation, decoded_bytes, load_memory
+from striate.data.augment import Augmentation
+from striate.data.files import Found
+from striate.data.preparation import Preparation
+from striate.errors import DataError, UsageError
+from striate.models import build, labels_pixels
+from striate.models import preparation as preparation_of
+from striate.tasks.defaults import Facts, choose, choose_model
+from striate.tasks.plan import Plan
+from striate.tasks.prediction import Prediction
+from striate.tasks.task import Enough, Evaluate, Progress, Task, never, silent
+from striate.tasks.trained import Trained
+from striate.training.batch import Batch, LossFunction
+from striate.training.batches import (
+    DiskImages,
+    Images,
+    MemoryImages,
+    OrderedBatches,
+    TrainingBatches,
+)
+from striate.training.loop import predict_logits
+from striate.training.machine import (
+    available_memory,
+    choose_device,
+    choose_precision,
+    require_memory,
+)
+from striate.training.recipe import Recipe
+
+VALIDATION_BATCH = 512
+BATCH = 256
+AT_ONCE = 64  # files decoded while the network works
+LEAST_IMAGES = 8  # that a training step must be able to hold
+
+
+@dataclass(frozen=True, eq=False)
+class Outputs:
+    """A split's outputs (N, K) float32 and its targets (N, ...), on the CPU."""
+
+    outputs: Tensor
+    targets: Tensor
+
+    def __len__(self) -> int:
+        return len(self.outputs)
+
+
+class ImageTask(Task):
+    """A task that gives each image one prediction, (N, C, H, W) -> (N, K).
+
+    A subclass says how its data are opened, what its loss and metric are, and what outputs mean.
+    """
+
+    def targets(self, split: Any) -> Tensor:
+        """The targets of a split, (N,) int64 or (N, K) float."""
+        return torch.from_numpy(split.labels)
+
+    @abstractmethod
+    def validation_loss(self, plan: Plan) -> LossFunction:
+        """The loss on validation images, without what only helps a training."""
+
+    def plan(self, recipe: Recipe, source: Any, device: torch.device) -> Plan:
+        """See Task."""
+        if recipe.model is not None and labels_pixels(recipe.model):
+            raise UsageError(
+                f"{recipe.model} gives a class for every pixel, and {recipe.data} has {self.about}; take a model that "
+                "gives one answer an image, such as resnet18, or give images with masks (a folder of images/ and masks/)"
+            )
+        largest = int(source.train.sizes.max())
+        spec, pretrained, reason = choose_model(
+            recipe, photographs=source.photographs, size=recipe.size or largest
+        )
+        why = [f"model = {spec}: {reason}"] if recipe.model is None else []
+        if recipe.size is not None:  # before any image is brought to that size
+            require_memory(
+                4 * 16 * LEAST_IMAGES * recipe.size**2, f"{recipe.size} x {recipe.size}", device
+            )
+        known = preparation_of(spec) if pretrained else None
+        preparation = choose_preparation(
+            source,
+            size=recipe.size or (known.size if known else None),
+            channels=recipe.channels or (3 if known else None),
+            mean=known.mean if known else None,
+            std=known.std if known else None,
+            fit=cast(Any, recipe.fit),
+            interpolation=cast(Any, known.interpolation) if known else None,
+            black=recipe.black,
+            white=recipe.white,
+        )
+        facts = Facts(
+            images=min(len(source.train), recipe.limit or len(source.train)),
+            height=preparation.height,
+            width=preparation.width,
+            channels=preparation.channels,
+            classes=len(source.classes),
+            photographs=source.photographs,
+            flip=source.horizontal_flip,
+            gpu=device.type == "cuda",
+        )
+        chosen, more = choose(recipe.replace(model=spec, pretrained=pretrained), facts)
+        return Plan(
+            recipe=chosen,
+            source=source,
+            preparation=preparation,
+            why=[*why, *preparation.why, *more],
+        )
+
+    def build(
+        self, recipe: Recipe, preparation: Preparation, outputs: int, *, fresh: bool = False, check: bool = False
+    ) -> nn.Module:  # fmt: skip
+        """See Task."""
+        return build(
+            str(recipe.model),
+            in_channels=preparation.channels,
+            num_classes=outputs,
+            size=preparation.size,
+            pretrained=bool(recipe.pretrained) and not fresh,
+            weights=None if fresh else recipe.weights,
+            check=check,
+            **recipe.model_options,
+        )
+
+    def batches(
+        self, plan: Plan, split: str, *, device: torch.device, progress: Progress = silent
+    ) -> TrainingBatches:
+        """See Task."""
+        recipe = plan.recipe
+        return TrainingBatches(
+            images=self.images(plan, split, device, progress),
+            preparation=plan.preparation,
+            augmentation=augmentation_of(recipe),
+            classes=len(plan.source.classes),
+            batch=int(recipe.batch or 1),
+            seed=recipe.seed,
+            device=device,
+        )
+
+    def images(self, plan: Plan, name: str, device: torch.device, progress: Progress) -> Images:
+        """A split's prepared images: in memory when they fit into a quarter of what is free, else decoded by workers."""
+        source, recipe = plan.source, plan.recipe
+        split = source.splits[name]
+        if name == "train" and recipe.limit and recipe.limit < len(split):
+            order = torch.randperm(len(split), generator=torch.Generator().manual_seed(recipe.seed))
+            split = split.take(order[: recipe.limit].numpy())
+        if decoded_bytes(source, plan.preparation) <= available_memory() // 4:
+            images, _ = load_memory(split, plan.preparation, progress=progress)
+            return MemoryImages(images.to(device), self.targets(split))
+        workers = recipe.workers
+        if workers is None:
+            workers = max(1, (torch.get_num_threads() + 1) // 2)
+        return DiskImages(SplitDataset(split, plan.preparation), self.targets(split), workers)
+
+    def validation(
+        self, plan: Plan, *, device: torch.device, progress: Progress = silent
+    ) -> Evaluate | None:
+        """See Task."""
+        if not len(plan.source.val):
+            return None
+        images = self.images(plan, "val", device, progress)
+        loss, metric = self.validation_loss(plan), self.metric(plan.source.classes)
+
+        def evaluate(network: nn.Module) -> dict[str, float]:
+            ordered = OrderedBatches(
+                images=images, preparation=plan.preparation, batch=VALIDATION_BATCH, device=device
+            )
+            dtype = choose_precision(plan.recipe.precision, device)
+            outputs = predict_logits(network, ordered, dtype=dtype)
+            # The images themselves are not needed any more, only how many they are.
+            whole = loss(outputs, Batch(outputs, images.labels))
+            scores = metric.score(metric.evidence(outputs, images.labels))
+            return {"loss": float(whole.mean), **{k: float(v) for k, v in scores.items()}}
+
+        return evaluate
+
+    def assess(
+        self, trained: Trained, split: Any, *, device: torch.device, progress: Progress = silent,
+        enough: Enough = never,
+    ) -> Outputs:  # fmt: skip
+        """See Task."""
+        targets = self.targets(split)
+        images = DiskImages(SplitDataset(split, trained.preparation), targets, workers=0)
+        ordered = OrderedBatches(
+            images=images, preparation=trained.preparation, batch=BATCH, device=device
+        )
+        model = trained.model.to(device)
+        dtype = choose_precision(trained.precision, device)
+        try:
+            outputs = predict_logits(
+                model, as_long_as(ordered, enough), dtype=dtype, flip=trained.flip_test
+            )
+        finally:
+            model.cpu()
+        return Outputs(outputs, targets[: len(outputs)])
+
+    def results(self, assessed: Outputs, classes: Sequence[str]) -> dict[str, float]:
+        """See Task."""
+        metric = self.metric(classes)
+        scores = metric.score(metric.evidence(assessed.outputs, assessed.targets))
+        return {name: float(value) for name, value in scores.items()}
+
+    def predict(
+        self, trained: Trained, found: Found, *, top: int = 5, device: str = "auto", out: Path | None = None,
+        force: bool = False,
+    ) -> Iterator[Prediction]:  # fmt: skip
+        """See Task."""
+        self.refuse_out(trained, out)
+        if top < 1:
+            raise UsageError(f"top must be at least 1, got {top}")
+        return self._predictions(trained, found.files, top, device)
+
+    def _predictions(
+        self, trained: Trained, files: Sequence[str], top: int, device: str
+    ) -> Iterator[Prediction]:
+        place = choose_device(device)
+        dtype = choose_precision(trained.precision, place)
+        model = trained.model.to(place)
+
+        def prepare(name: str) -> np.ndarray | str:
+            try:
+                return trained.preparation.read(Path(name))
+            except DataError as error:
+                return str(error)
+
+        def submit(names: Iterator[str]) -> list[tuple[str, Future[np.ndarray | str]]]:
+            return [(name, pool.submit(prepare, name)) for name in islice(names, AT_ONCE)]
+
+        def answer(prepared: list[tuple[str, np.ndarray | str]]) -> Iterator[Prediction]:
+            images = [image for _, image in prepared if not isinstance(image, str)]
+            said: Iterator[Prediction] = iter(())
+            if images:
+                x = trained.normalise(torch.from_numpy(np.stack(images)).to(place))
+                outputs = predict_logits(model, [x], dtype=dtype, flip=trained.flip_test)
+                said = iter(self.decode(outputs, trained, top=top))
+            for name, image in prepared:
+                if isinstance(image, str):
+                    yield self.failed(name, image)
+                else:
+                    yield named(next(said), name)
+
+        stream = iter(files)
+        with ThreadPoolExecutor() as pool:
+            waiting = submit(stream)
+            while waiting:
+                following = submit(stream)  # decoded while the network works
+                yield from answer([(name, future.result()) for name, future in waiting])
+                waiting = following
+
+    def failed(self, path: str, error: str) -> Prediction:
+        """The prediction of a file that cannot be read."""
+        return Prediction(path=path, error=error)
+
+
+def as_long_as(batches: Iterable[Tensor], enough: Enough) -> Iterator[Tensor]:
+    """Batches until there are enough images; one at least."""
+    done = 0
+    for x in batches:
+        yield x
+        done += len(x)
+        if enough(done):
+            return
+
+
+def named(prediction: Prediction, path: str) -> Prediction:
+    """The prediction with its file's name."""
+
+    return replace(prediction, path=path)
+
+
+def augmentation_of(recipe: Recipe) -> Augmentation:
+    """The recipe's augmentation."""
+    return Augmentation(
+        shift=recipe.shift or 0,
+        flip=bool(recipe.flip),
+        scale=recipe.scale or 1.0,
+        rotate=recipe.rotate or 0.0,
+        erase=recipe.erase or 0.0,
+        mixup=recipe.mixup or 0.0,
+    )

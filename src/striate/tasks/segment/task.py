@@ -1,0 +1,178 @@
+"""Semantic segmentation: a class for every pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from striate.data.files import Found
+from striate.data.masks import MaskSource, is_mask_data, open_masks
+from striate.data.masks.checks import check_masks
+from striate.data.masks.description import describe_masks
+from striate.data.masks.source import MaskSplit
+from striate.data.preparation import Preparation
+from striate.findings import Finding
+from striate.models import build, full_size
+from striate.tasks.plan import Plan
+from striate.tasks.prediction import Prediction
+from striate.tasks.segment.batches import CropBatches
+from striate.tasks.segment.evaluate import Assessed, assess_masks, report_on, temperature_of
+from striate.tasks.segment.loss import PixelCrossEntropy
+from striate.tasks.segment.metric import MeanIoU
+from striate.tasks.segment.predict import MaskPrediction, areas_of, predict_masks
+from striate.tasks.segment.settings import SegmentSettings
+from striate.tasks.segment.train import (
+    MOST_VALIDATION,
+    crop_batches,
+    loss_of,
+    plan_masks,
+    validation_of,
+)
+from striate.tasks.task import Enough, Evaluate, Progress, Say, Task, mute, never, silent
+from striate.tasks.trained import Trained
+from striate.training.answer import answer_of
+from striate.training.recipe import Recipe
+
+
+class Segment(Task):
+    """A class for every pixel, by cross-entropy with the Dice loss, and mean intersection over union."""
+
+    name = "segment"
+    about = "a class for every pixel"
+    settings = SegmentSettings
+    folder = "masks"
+    explained = False
+    unused = MappingProxyType(
+        {
+            "shift": "",
+            "scale": "; --set zoom=1 turns crops of other sizes off",
+            "erase": "",
+            "mixup": "",
+            "fit": "",
+        }
+    )
+
+    def accepts(self, data: str | Path) -> bool:
+        """A folder of images and masks, or a generated source of such."""
+        return is_mask_data(data)
+
+    def open(self, recipe: Recipe, progress: Progress | None = None) -> MaskSource:
+        """See Task."""
+        return open_masks(
+            recipe.data,
+            seed=recipe.seed,
+            val=recipe.val,
+            test=recipe.test,
+            count=recipe.count,
+            masks=recipe.settings.masks,
+            ignore=recipe.settings.ignore,
+            progress=progress,
+        )
+
+    def check(self, source: MaskSource) -> Finding:
+        """See Task."""
+        return check_masks(source)
+
+    def describe(self, source: MaskSource, preparation: Preparation | None = None) -> Finding:
+        """See Task."""
+        return describe_masks(source, preparation)
+
+    def plan(self, recipe: Recipe, source: MaskSource, device: torch.device) -> Plan:
+        """See Task."""
+        return plan_masks(recipe, source, device)
+
+    def build(
+        self, recipe: Recipe, preparation: Preparation, outputs: int, *, fresh: bool = False, check: bool = False
+    ) -> nn.Module:  # fmt: skip
+        """See Task; (N, C, H, W) -> (N, outputs, H, W)."""
+        network = build(
+            str(recipe.model),
+            in_channels=preparation.channels,
+            num_classes=outputs,
+            size=None,
+            pretrained=bool(recipe.pretrained) and not fresh,
+            weights=None if fresh else recipe.weights,
+            check=check,
+            **recipe.model_options,
+        )
+        return full_size(network)
+
+    def batches(
+        self, plan: Plan, split: str, *, device: torch.device, progress: Progress = silent
+    ) -> CropBatches:
+        """See Task."""
+        return crop_batches(plan, split, device)
+
+    def loss(self, plan: Plan) -> PixelCrossEntropy:
+        """See Task."""
+        return loss_of(plan)
+
+    def validation(
+        self, plan: Plan, *, device: torch.device, progress: Progress = silent
+    ) -> Evaluate | None:
+        """See Task."""
+        return validation_of(plan, device)
+
+    def validated(self, plan: Plan) -> int:
+        """See Task."""
+        return min(len(plan.source.val), MOST_VALIDATION)
+
+    def passes(self, plan: Plan) -> int:
+        """See Task."""
+        source = plan.source
+        tested = len(source.test) if len(source.test) else len(source.val)
+        return tested + (len(source.val) if len(source.test) else 0)
+
+    def metric(self, classes: Sequence[str]) -> MeanIoU:
+        """See Task."""
+        return MeanIoU(len(classes))
+
+    def calibrate(
+        self, trained: Trained, source: MaskSource, device: torch.device
+    ) -> dict[str, Any]:
+        """See Task."""
+        found = temperature_of(trained, source, device)
+        return {} if found is None else {"temperature": found}
+
+    def assess(
+        self, trained: Trained, split: MaskSplit, *, device: torch.device, progress: Progress = silent,
+        enough: Enough = never,
+    ) -> Assessed:  # fmt: skip
+        """See Task."""
+        return assess_masks(trained, split, device, progress, enough)
+
+    def results(self, assessed: Assessed, classes: Sequence[str]) -> dict[str, float]:
+        """See Task."""
+        scores = self.metric(classes).score(assessed.scores.counts)
+        return {"accuracy": float(scores["accuracy"]), "mean_iou": float(scores["iou"])}
+
+    def report(
+        self, trained: Trained, source: MaskSource, split: MaskSplit, assessed: Assessed, *, say: Say = mute
+    ) -> Iterator[Finding]:  # fmt: skip
+        """See Task."""
+        return report_on(trained, source, split, assessed, say=say)
+
+    def read(self, trained: Trained, path: Path) -> np.ndarray:
+        """An image file at its own size: (C, H, W) uint8. Raises DataError."""
+        return trained.preparation.read_colours(path)
+
+    def decode(self, output: Any, trained: Trained, *, top: int = 5) -> list[Prediction]:
+        """The areas of classes in each image's map; nothing is written."""
+        maps = answer_of(output).argmax(1).byte().cpu().numpy()
+        return [
+            MaskPrediction(path=str(i), size=m.shape, areas=areas_of(m, trained.classes), pixels=m)
+            for i, m in enumerate(maps)
+        ]
+
+    def predict(
+        self, trained: Trained, found: Found, *, top: int = 5, device: str = "auto", out: Path | None = None,
+        force: bool = False,
+    ) -> Iterator[Prediction]:  # fmt: skip
+        """See Task; masks and overlays are written into the folder `out`, where one is given."""
+        return predict_masks(trained, found, out=out, force=force, device=device)

@@ -1,0 +1,190 @@
+"""Task: what is learned from images. A folder each; everything that differs between tasks is in its folder.
+
+A task of your own derives from `Task`, or from `ImageTask` where it gives one answer an image, and is passed to
+`striate.train(task=...)` or named by an entry point of the group `striate.tasks`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from striate.data import Preparation
+from striate.errors import UsageError
+from striate.findings import Finding
+from striate.tasks.metric import Metric
+from striate.tasks.plan import Plan
+from striate.tasks.prediction import Prediction
+from striate.training.batch import LossFunction
+from striate.training.loop import Batches
+from striate.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from striate.data.files import Found
+    from striate.tasks.trained import Trained
+
+Progress = Callable[[int, int], None]
+Evaluate = Callable[[nn.Module], dict[str, float]]
+Say = Callable[[str], None]
+Enough = Callable[[int], bool]
+
+
+def silent(done: int, of: int) -> None:
+    """No progress is shown."""
+
+
+def never(done: int) -> bool:
+    """It is never enough: all images are taken."""
+    return False
+
+
+def mute(text: str) -> None:
+    """Nothing is said."""
+
+
+class Task(ABC):
+    """One kind of learning.
+
+    name: in `run.toml` and on the command line. about: what it gives, in a few words. settings: the frozen dataclass of its
+    own settings, nested in the recipe; None for none. folder: what `striate predict` writes into, if it writes files.
+    explained: whether the report explains some of its predictions and shows its units. unused: settings of the recipe that
+    mean nothing here, and what to do instead, if anything, as the end of a sentence.
+    """
+
+    name: ClassVar[str]
+    about: ClassVar[str]
+    settings: ClassVar[type | None] = None
+    folder: ClassVar[str | None] = None
+    explained: ClassVar[bool] = True
+    unused: ClassVar[Mapping[str, str]] = MappingProxyType({})
+
+    def __repr__(self) -> str:
+        return f"<task {self.name}>"
+
+    def recipe(self, settings: Mapping[str, Any]) -> Recipe:
+        """A recipe of this task from typed values or text. Raises UsageError for a name that no setting has."""
+        return Recipe.from_dict({**settings, "task": self.name}, self.settings)
+
+    # Data
+
+    @abstractmethod
+    def accepts(self, data: str | Path) -> bool:
+        """Whether this source, folder or table is of this task."""
+
+    @abstractmethod
+    def open(self, recipe: Recipe, progress: Progress | None = None) -> Any:
+        """The recipe's images and targets, split. Raises DataError or UsageError."""
+
+    @abstractmethod
+    def check(self, source: Any) -> Finding:
+        """What in the data would spoil a result. Raises DataError where training cannot start at all."""
+
+    @abstractmethod
+    def describe(self, source: Any, preparation: Preparation | None = None) -> Finding:
+        """What the data are: counts, sizes, formats."""
+
+    # Training
+
+    @abstractmethod
+    def plan(self, recipe: Recipe, source: Any, device: torch.device) -> Plan:
+        """Every open setting decided by the data, with the reasons. Raises UsageError."""
+
+    @abstractmethod
+    def build(
+        self, recipe: Recipe, preparation: Preparation, outputs: int, *, fresh: bool = False, check: bool = False
+    ) -> nn.Module:  # fmt: skip
+        """The network, (N, C, H, W) -> what `loss` and `decode` take; `outputs` classes, tags or numbers.
+
+        fresh: without the weights that the recipe names. check: raise UsageError with the layer at which images get stuck.
+        """
+
+    @abstractmethod
+    def batches(
+        self, plan: Plan, split: str, *, device: torch.device, progress: Progress = silent
+    ) -> Batches:
+        """Endless shuffled, augmented batches of a split."""
+
+    @abstractmethod
+    def loss(self, plan: Plan) -> LossFunction:
+        """What a training makes small."""
+
+    @abstractmethod
+    def validation(
+        self, plan: Plan, *, device: torch.device, progress: Progress = silent
+    ) -> Evaluate | None:
+        """A function from a network to "loss" and the metric on the validation images; None without any."""
+
+    def passes(self, plan: Plan) -> int:
+        """Images that go through the network in evaluation: what a budget keeps time for."""
+        source, recipe = plan.source, plan.recipe
+        tested = len(source.test) if len(source.test) else len(source.val)
+        calibrated = len(source.val) if len(source.test) else 0
+        return (2 if recipe.flip_test else 1) * (tested + calibrated)
+
+    def validated(self, plan: Plan) -> int:
+        """Validation images that are looked at after each epoch."""
+        return len(plan.source.val)
+
+    # Evaluation
+
+    @abstractmethod
+    def metric(self, classes: Sequence[str]) -> Metric:
+        """How good predictions are."""
+
+    def calibrate(self, trained: Trained, source: Any, device: torch.device) -> dict[str, Any]:
+        """What is fitted on the validation images after a training and stored with the run: a temperature, thresholds."""
+        return {}
+
+    @abstractmethod
+    def assess(
+        self, trained: Trained, split: Any, *, device: torch.device, progress: Progress = silent,
+        enough: Enough = never,
+    ) -> Any:  # fmt: skip
+        """Predictions and targets of a split, in order, as `report` and `results` take them; its length is their number.
+
+        enough: asked with the number of images so far; where it says so, the rest is left out.
+        """
+
+    @abstractmethod
+    def results(self, assessed: Any, classes: Sequence[str]) -> dict[str, float]:
+        """The numbers that stand in `run.toml`, headline first."""
+
+    @abstractmethod
+    def report(
+        self, trained: Trained, source: Any, split: Any, assessed: Any, *, say: Say = mute
+    ) -> Iterator[Finding]:
+        """What the report says of the held-out images; the headline first."""
+
+    # Use
+
+    def read(self, trained: Trained, path: Path) -> np.ndarray:
+        """An image file as the network sees it: (C, H, W) uint8. Raises DataError."""
+        return trained.preparation.read(path)
+
+    @abstractmethod
+    def decode(self, output: Any, trained: Trained, *, top: int = 5) -> list[Prediction]:
+        """What the network's output says of each image of a batch. top: alternatives of each, where there are any."""
+
+    @abstractmethod
+    def predict(
+        self, trained: Trained, found: Found, *, top: int = 5, device: str = "auto", out: Path | None = None,
+        force: bool = False,
+    ) -> Iterator[Prediction]:  # fmt: skip
+        """Predictions of image files, in order, as they are ready; a file that cannot be read gives one with its error.
+
+        top: as in `decode`. out, force: where files go, for tasks that write some. Raises UsageError before the first one.
+        """
+
+    def refuse_out(self, trained: Trained, out: Path | None) -> None:
+        """Raise UsageError for a folder that nothing would be written into."""
+        if out is not None and self.folder is None:
+            raise UsageError(
+                f"{trained.name} gives {self.about} and writes no files; leave out --out (use --format csv > FILE)"
+            )
