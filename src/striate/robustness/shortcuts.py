@@ -23,6 +23,12 @@ COLOURS = {
     "black": (0, 0, 0), "white": (1, 1, 1), "grey": (0.5, 0.5, 0.5), "red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1),
 }  # fmt: skip
 MOST = 3  # marks that the verdict names
+MARKS_CAPTION = (
+    "Places in the training images that tell a class apart too well (share of the class that has it, less that of the "
+    "others), and whether the network reads them. Then the share predicted as that class: other images with the mark put "
+    "on, with what other classes have there (control), with the mark elsewhere; images of the class with the mark kept, "
+    "and removed; p of an exact sign test."
+)
 
 
 def views(images: Tensor) -> dict[str, Tensor]:
@@ -129,20 +135,16 @@ def shortcuts(exam: Exam, training: tuple[Tensor, Tensor] | None = None) -> Find
         tables=(
             Table(columns=("images", "accuracy", "from", "to", "change"), rows=tuple(rows),
                   formats=("", ".1%", ".1%", ".1%", "+.1%"), caption="Accuracy with parts hidden, 95 % intervals."),
-            Table(columns=("mark in the training images", "class", "place", "tells it apart", "put on others", "control",
-                           "put elsewhere", "on its class", "taken away", "p", "read"),
+            Table(columns=("mark", "class", "read", "place", "tells apart", "put on", "control", "elsewhere", "kept",
+                           "removed", "p"),
                   rows=tuple(mark_row(one, exam.classes, len(tried)) for one in tried),
-                  formats=("", "", "", ".0%", ".1%", ".1%", ".1%", ".1%", ".1%", ".2g", ""),
-                  caption="Places that predict a class too well (share of the class that has it, less that of the others). Then the "  # noqa: E501
-                  "share predicted as that class: other images with the mark, with what other classes have there (control), with "  # noqa: E501
-                  "the mark at a random place; images of the class with the mark, and with what others have there; exact sign test."),  # noqa: E501
-            Table(columns=("what tells a class", "class", "tells it apart", "given to others", "control", "its own",
-                           "taken away", "p", "read"),
+                  formats=("", "", "", "", ".0%", ".0%", ".0%", ".0%", ".0%", ".0%", ".2g"),
+                  caption=MARKS_CAPTION),
+            Table(columns=("what tells a class", "class", "read", "tells apart", "put on", "control", "kept", "removed",
+                           "p"),
                   rows=tuple(property_row(one, exam.classes, len(told)) for one in told),
-                  formats=("", "", ".0%", ".1%", ".1%", ".1%", ".1%", ".2g", ""),
-                  caption="Numbers of the whole image that tell a class too well, and strong colours: the share predicted as that class "  # noqa: E501
-                  "when other images get them, or what others have (control), and when images of the class get those of another one, or "  # noqa: E501
-                  "what others have."),
+                  formats=("", "", "", ".0%", ".0%", ".0%", ".0%", ".0%", ".2g"),
+                  caption="The same for numbers of the whole image and strong colours: given to others, taken from the class."),
             Table(columns=("mark", "class it pulls to", "of other images", "changes its mind"), rows=tuple(pulled),
                   formats=("", "", ".1%", ".1%"),
                   caption="A mark put on every image: the class whose share of images not of it, and not said to be it before, grows most."),  # noqa: E501
@@ -201,8 +203,8 @@ def mark_row(one: Stamped, classes: Sequence[str], tried: int) -> tuple[str | fl
     """A row of the table of marks."""
     e = one.effect
     return (
-        content_name(one.mark), classes[one.mark.label], place_name(one.mark), one.mark.separation, e.stamped, e.control,
-        one.elsewhere, e.kept, e.removed, e.p, "yes" if one.read(tried) else "no",
+        content_name(one.mark), classes[one.mark.label], "yes" if one.read(tried) else "no", place_name(one.mark),
+        one.mark.separation, e.stamped, e.control, one.elsewhere, e.kept, e.removed, e.p,
     )  # fmt: skip
 
 
@@ -210,8 +212,8 @@ def property_row(one: Read, classes: Sequence[str], tried: int) -> tuple[str | f
     """A row of the table of properties."""
     e = one.effect
     return (
-        one.words, classes[one.label], one.separation, e.stamped, e.control, e.kept, e.removed, e.p,
-        "yes" if one.read(tried) else "no",
+        one.words, classes[one.label], "yes" if one.read(tried) else "no", one.separation, e.stamped, e.control, e.kept,
+        e.removed, e.p,
     )  # fmt: skip
 
 
