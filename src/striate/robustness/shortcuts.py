@@ -144,7 +144,7 @@ def shortcuts(exam: Exam, training: tuple[Tensor, Tensor] | None = None) -> Find
                            "p"),
                   rows=tuple(property_row(one, exam.classes, len(told)) for one in told),
                   formats=("", "", "", ".0%", ".0%", ".0%", ".0%", ".0%", ".2g"),
-                  caption="The same for numbers of the whole image and strong colours: given to others, taken from the class."),
+                  caption="The same for numbers of the whole image and colours: given to others, taken from the class."),
             Table(columns=("mark", "class it pulls to", "of other images", "changes its mind"), rows=tuple(pulled),
                   formats=("", "", ".1%", ".1%"),
                   caption="A mark put on every image: the class whose share of images not of it, and not said to be it before, grows most."),  # noqa: E501
