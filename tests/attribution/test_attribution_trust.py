@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from striate.attribution import METHODS, attribute, curves, explain, finding, shuffled, similarity
-from striate.attribution.faithfulness import Cells, blur, each_curve, edges, likelihood
+from striate.attribution.explanation import LEVEL, SURE
+from striate.attribution.faithfulness import Cells, Curves, blur, each_curve, edges, likelihood
 from striate.attribution.randomisation import weights_in_order
 from striate.errors import UsageError
 from striate.geometry import trace
@@ -215,6 +218,66 @@ def test_a_t_test_by_hand() -> None:
     # 1, 2, 3: mean 2, deviation 1, and 5 is 3 / sqrt(1 + 1/3) = 2.598 above; one-sided t of 2 degrees: 0.0608
     assert likelihood(5.0, [1.0, 2.0, 3.0], 1) == pytest.approx(0.0608, abs=1e-4)
     assert likelihood(5.0, [1.0, 2.0, 3.0], 4) == pytest.approx(4 * 0.0608, abs=4e-4)
+
+
+def test_fewer_random_orders_are_the_first_of_many() -> None:
+    asked = []
+
+    def enough(several: Mapping[str, list[Curves]]) -> bool:
+        asked.append({name: len(mine) for name, mine in several.items()})
+        return len(asked) == 1
+
+    shown = {"rows": torch.arange(28.0)[:, None].expand(28, 28)}
+    few, many = (
+        each_curve(Corner(), IMAGE, 1, shown, baseline=BLACK, orders=20, enough=enough)
+        for _ in range(2)
+    )
+    all_of_them = each_curve(Corner(), IMAGE, 1, shown, baseline=BLACK, orders=20)
+    assert asked == [{"rows": 1, "random": 8, "edges": 1}] * 2
+    assert (len(few["random"]), len(many["random"])) == (8, 20)
+    for name, mine in all_of_them.items():
+        for one, first in zip(many[name], mine, strict=True):
+            assert one.deletion == pytest.approx(first.deletion, abs=1e-6)
+            assert one.insertion == pytest.approx(first.insertion, abs=1e-6)
+        for one, first in zip(few[name], mine, strict=False):
+            assert one.faithfulness == pytest.approx(first.faithfulness, abs=1e-6)
+
+
+def flat_curves(height: float) -> Curves:
+    """Curves of this faithfulness."""
+    return Curves(fractions=(0.0, 1.0), deletion=(0.0, 0.0), insertion=(height, height))
+
+
+@pytest.mark.parametrize(
+    ("map_", "edges_", "spread", "settled", "convincing"),
+    [
+        (0.5, 0.0, 0.01, True, True),  # far above chance
+        (0.05, 0.0, 0.01, True, False),  # never clear of the edge detector, whatever chance does
+        (0.4, 0.38, 0.01, True, False),
+        (0.2, 0.0, 0.1, False, False),  # more random orders may tell
+        (0.5, 0.0, 0.1, False, True),  # below the level, and not sure
+    ],
+)
+def test_random_orders_end_where_the_verdict_cannot_change(
+    map_: float, edges_: float, spread: float, settled: bool, convincing: bool
+) -> None:
+    chance = tuple(spread * (-1.0) ** i for i in range(8))
+    found = explain(Corner(), IMAGE, 1, methods=["gradient"], trust=False)
+    rated = {"gradient": flat_curves(map_), "edges": flat_curves(edges_)}
+    found = replace(found, curves={**rated, "random": flat_curves(0.0)}, chance=chance)
+    assert found.settled is settled
+    assert found.convincing is convincing
+
+
+def test_two_looks_find_chance_faithful_no_more_often_than_one() -> None:
+    """The best of 9 random maps against 8, then 20 random orders: 5 % of 1,500 are 75, the binomial's 99.9 % is 102."""
+    rng = np.random.default_rng(0)
+    best, orders = rng.normal(size=(1500, 9)).max(1), rng.normal(size=(1500, 20))
+    passed = sum(
+        likelihood(b, o[:8], 9) < SURE or likelihood(b, o, 9) < LEVEL - SURE
+        for b, o in zip(best.tolist(), orders.tolist(), strict=True)
+    )
+    assert passed <= 102
 
 
 def test_time_that_is_up_leaves_checks_out() -> None:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from striate.attribution.faithfulness import (
     BASELINES,
+    FEW,
     MOVED,
     RANDOM,
     Curves,
@@ -38,9 +39,9 @@ TOP = 5
 # Faithfulness by which a map must beat the edge detector and chance. Maps of networks with shuffled weights are beyond
 # chance too, because such a network is a function like others, by 0.06 to 0.18; those of trained digits by 0.1 to 0.7.
 CLEAR = 0.15
-LEVEL = 0.05  # of the test against chance, over all maps of an answer
+LEVEL = 0.05  # of the test against chance, over all maps of an answer and both looks
 UPPER_SAME = 0.8  # a rank correlation from which a map counts as unchanged with half of the weights
-LEAST_ORDERS = 8  # random orders whose spread tells anything
+SURE = 0.001  # of that level, spent on a first look after 8 random orders
 UNSURE = 0.05  # a probability below which taking pixels away shows little
 CHECK_STEPS, CHECK_SAMPLES = 8, 6  # of the maps of shuffled networks
 SECONDS = 120.0
@@ -96,7 +97,7 @@ class Explanation:
         best = self.best
         if best is None:
             return False
-        beyond = not self.chance or (self.p or 0.0) < LEVEL
+        beyond = not self.chance or (self.p or 0.0) < LEVEL - SURE
         mine = self.curves[best].faithfulness
         return self.ahead and beyond and mine > max(self.moved, default=-1.0)
 
@@ -107,6 +108,17 @@ class Explanation:
             return False
         least = max(self.curves[b].faithfulness for b in BASELINES)
         return self.curves[self.best].faithfulness > max(least, 0) + CLEAR
+
+    @property
+    def settled(self) -> bool:
+        """Whether no more random orders are needed: no chance could make the best map convincing, or chance is ruled out.
+
+        To stop where p is below 0.001 adds no more than that to how often chance passes, and is taken off the last look.
+        """
+        best = self.best
+        if best is None or self.curves[best].faithfulness <= max(self.curves["edges"].faithfulness, 0) + CLEAR:  # fmt: skip
+            return True
+        return self.ahead and self.p is not None and self.p < SURE
 
     @property
     def p(self) -> float | None:
@@ -144,7 +156,7 @@ class Explanation:
                 f"{signed(mine)}, against {against}."
             )
         rare = (
-            self.ahead and (self.p or 0.0) >= LEVEL
+            self.ahead and (self.p or 0.0) >= LEVEL - SURE
         )  # the best is well ahead, as chance is now and then
         beyond = " beyond what chance does now and then" if rare else ""
         return (
@@ -203,8 +215,8 @@ def explain(
     the module). target: a class or what `scorer` takes, the best class if not given; name: what to call it.
     methods: of `METHODS`; all that the network allows if not given. classes: names in the order of the logits.
     temperature: of the softmax. trust: make the checks. orders: random ones that tell what chance does; below 8 no map is
-    tested against it. seconds: once they are spent, weight-shuffling checks that remain
-    are left out. progress: called with (what, done, of).
+    tested against it, and after 8 no more are made where they cannot change the verdict. seconds: once they are spent,
+    weight-shuffling checks that remain are left out. progress: called with (what, done, of).
     Raises UsageError for a method, a target or an image that does not fit, StriateError for a network whose output is
     not finite.
     """
@@ -245,30 +257,38 @@ def explain(
     if methods is None:
         drop_twin(maps, refused)
     region = region_of(target, output, (x.shape[2], x.shape[3]))
-    drawn: dict[str, Curves] = {}
     staying: dict[str, dict[str, float | None]] = {}
     if trust:
         score = partial(
             each_curve, module, x, target, baseline=as_baseline(settings.baseline, x), temperature=temperature,
             seed=settings.seed, progress=lambda done, of: tell("taking pixels away", done, of),
         )  # fmt: skip
-        several = score({m: v.shown for m, v in maps.items()}, orders=orders)
-        drawn = {m: mean_curve(c) for m, c in several.items()}
         staying = check_weights(
             module, x, target, maps, geometry, settings=settings, region=region, until=began + seconds, tell=tell
         )  # fmt: skip
     top, probability = _answers(output, names, temperature, target)
-    found = Explanation(
+    found = unrated = Explanation(
         image=x[0].detach().cpu().float().clamp(0, 1),
         target=name or (names[target] if isinstance(target, int) else "the target"),
-        probability=probability, top=top, maps=maps, curves=drawn, staying=staying, refused=refused,
+        probability=probability, top=top, maps=maps, staying=staying, refused=refused,
         seed=settings.seed, region=region,
     )  # fmt: skip
-    if trust and orders >= LEAST_ORDERS:
-        found = replace(found, chance=tuple(c.faithfulness for c in several["random"]))
-        if found.convincing and found.best is not None:  # else there is nothing left to doubt
-            moved = score(displaced(maps[found.best].shown, MOVED, settings.seed), orders=0)
-            found = replace(found, moved=tuple(c[0].faithfulness for c in moved.values()))
+    if trust:
+
+        def rated(several: Mapping[str, list[Curves]]) -> Explanation:
+            chance = several["random"] if orders >= FEW else []
+            return replace(
+                unrated,
+                curves={m: mean_curve(c) for m, c in several.items()},
+                chance=tuple(c.faithfulness for c in chance),
+            )
+
+        shown = {m: v.shown for m, v in maps.items()}
+        found = rated(score(shown, orders=orders, enough=lambda several: rated(several).settled))
+    best = found.best
+    if found.chance and found.convincing and best is not None:  # else there is nothing to doubt
+        moved = score(displaced(maps[best].shown, MOVED, settings.seed), orders=0)
+        found = replace(found, moved=tuple(c[0].faithfulness for c in moved.values()))
     return replace(found, seconds=time.monotonic() - began)
 
 

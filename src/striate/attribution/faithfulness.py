@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from striate.inference.incremental.target import bare
 
 FRACTIONS = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.45, 0.65, 0.85, 1.0)
 CELLS = 14  # along the longer side: what is taken away is a cell, not a pixel
+FEW = 8  # random orders whose spread tells anything
 RANDOM = 20  # random orders: their mean is chance, their spread what a map must beat
 MOVED = 7  # displaced forms of a map that it must beat: chance for a map of its own smoothness
 BATCH = 16
@@ -103,11 +105,13 @@ def each_curve(
     temperature: float = 1.0,
     seed: int = 0,
     orders: int = RANDOM,
+    enough: Callable[[Mapping[str, list[Curves]]], bool] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, list[Curves]]:
     """As `curves`, with a curve for each random order.
 
-    orders: how many random ones; 0 leaves them and the edge detector out.
+    orders: how many random ones; 0 leaves them and the edge detector out. enough: asked once, when all else and 8 of the
+    random orders are done, whether the others are needed; they are made where it is not given.
     """
     cells = Cells.of(image)
     rng = np.random.default_rng(seed)
@@ -119,38 +123,51 @@ def each_curve(
         ranked["edges"] = [cells.order(edges(image), rng)]
     blank = baseline.expand(image.shape)
     blurred = blur(image)
-    flat = [(name, order) for name, several in ranked.items() for order in several]
+    first = {name: several[:FEW] for name, several in ranked.items()}
+    rest = {name: several[FEW:] for name, several in ranked.items() if several[FEW:]}
     inner = FRACTIONS[1:-1]
+    total = 2 * len(inner) * sum(map(len, ranked.values()))
+    count = 0
     with borrowed(module), torch.no_grad():
-        ends = torch.cat([image, blank, blurred])
         probability = probability_of(target, output_of(module, image), temperature)
         run = Together(lambda images: probability(output_of(module, images)))
-        whole, gone, start = run(ends).tolist()
+        whole, gone, start = run(torch.cat([image, blank, blurred])).tolist()
         scale = _scale(target, whole, gone)
-        found: list[float] = []
-        total = 2 * len(flat) * len(inner)
-        pending: list[Tensor] = []
-        for _, order in flat:
-            for other, marked_stays in ((blank, False), (blurred, True)):
-                for fraction in inner:
-                    marked = cells.mask(order, fraction).to(image.device)
-                    pending.append(torch.where(marked == marked_stays, image, other))
-                    if len(pending) == BATCH or len(found) + len(pending) == total:
-                        found += run(torch.cat(pending)).tolist()
-                        pending = []
-                        if progress is not None:
-                            progress(len(found), total)
-    values = scale(np.array(found).reshape(len(flat), 2, len(inner)))
-    first, last, base = (float(scale(np.array(v))) for v in (whole, gone, start))
-    result: dict[str, list[Curves]] = {name: [] for name in ranked}
-    for (name, _), mine in zip(flat, values, strict=True):
-        result[name].append(
-            Curves(
-                fractions=FRACTIONS,
-                deletion=(first, *mine[0].tolist(), last),
-                insertion=(base, *mine[1].tolist(), first),
+        ends = [float(scale(np.array(v))) for v in (whole, gone, start)]
+
+        def scores(orders: Sequence[np.ndarray]) -> Iterator[float]:
+            """Of all masked images, a batch at a time."""
+            nonlocal count
+            masked = (
+                torch.where(cells.mask(order, f).to(image.device) == marked_stays, image, other)
+                for order in orders
+                for other, marked_stays in ((blank, False), (blurred, True))
+                for f in inner
             )
-        )
+            while batch := list(islice(masked, BATCH)):
+                yield from run(torch.cat(batch)).tolist()
+                count += len(batch)
+                if progress is not None:
+                    progress(count, total)
+
+        def measured(some: Mapping[str, Sequence[np.ndarray]]) -> None:
+            flat = [(name, order) for name, several in some.items() for order in several]
+            found = np.array(list(scores([order for _, order in flat])))
+            for (name, _), mine in zip(flat, scale(found).reshape(-1, 2, len(inner)), strict=True):
+                result[name].append(
+                    Curves(
+                        fractions=FRACTIONS,
+                        deletion=(ends[0], *mine[0].tolist(), ends[1]),
+                        insertion=(ends[2], *mine[1].tolist(), ends[0]),
+                    )
+                )
+
+        result: dict[str, list[Curves]] = {name: [] for name in ranked}
+        measured(first)
+        if rest and (enough is None or not enough(result)):
+            measured(rest)
+    if progress is not None and count < total:
+        progress(total, total)
     return result
 
 
