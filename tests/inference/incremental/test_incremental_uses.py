@@ -243,3 +243,48 @@ def test_training_mode_is_refused() -> None:
 def test_boxes_outside_the_image_are_refused(box: Any) -> None:
     with pytest.raises(UsageError, match="does not lie within the image of 31x27 pixels"):
         Incremental(small(), picture()).scores([box], 0.0, 1)
+
+
+def test_a_part_of_no_rows_has_no_work() -> None:
+    """Two rows split into three parts: the last is empty."""
+
+    class Parts(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            parts = torch.relu(x).tensor_split(3, 2)
+            return torch.cat([p * 2 for p in parts[::-1]], 2).flatten(2).amax(2)
+
+    image = torch.rand(3, 2, 5, dtype=torch.float64)
+    session = Incremental(Parts(), image)
+    boxes = [((0, 1), (1, 3)), ((1, 2), (0, 5))]
+    for box, got in zip(boxes, session.scores(boxes, -1.0, 1), strict=True):
+        changed = image[None].clone()
+        changed[(..., *[slice(*side) for side in box])] = -1.0
+        torch.testing.assert_close(got, Parts()(changed)[0, 1])
+
+
+def test_signals_are_pictures_of_one_row() -> None:
+    """The remedy of the refusal, done."""
+
+    class Rows(nn.Module):
+        def __init__(self, network: nn.Module) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, x: Tensor) -> Any:
+            return self.network(x[:, :, 0])
+
+    torch.manual_seed(0)
+    network = (
+        nn.Sequential(nn.Conv1d(2, 3, 3, padding=1), nn.AdaptiveAvgPool1d(1), nn.Flatten())
+        .double()
+        .eval()
+    )
+    signal = torch.rand(1, 2, 12, dtype=torch.float64)
+    with pytest.raises(UsageError, match=r"network\(x\[:, :, 0\]\).*x\[:, :, None\]"):
+        occlusion(network, signal, 1, patch=2, stride=2)
+    got = occlusion(Rows(network), signal[:, :, None], 1, patch=(1, 3), stride=(1, 3))
+    for i in range(4):
+        hidden = signal.clone()
+        hidden[..., 3 * i : 3 * i + 3] = 0
+        want = network(signal)[0, 1] - network(hidden)[0, 1]
+        torch.testing.assert_close(got[0, i], want.detach())

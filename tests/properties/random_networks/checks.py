@@ -235,7 +235,8 @@ def replayed_for_another_batch(case: Case) -> bool:
 
 
 def as_picture(case: Case, refused: Callable[[], Any]) -> Case | None:
-    """A signal (1, C, L) is read as a picture (C, H, W) of one channel; None where the module takes none, and that is said.
+    """Occlusion reads a signal (1, C, L) as a picture (C, H, W) of one channel; None of several signals.
+
 
     Raises Wrong where it is not refused.
     """
@@ -252,20 +253,18 @@ def as_picture(case: Case, refused: Callable[[], Any]) -> Case | None:
 
 
 def tiles(case: Case) -> bool:
-    if case.image.dim() == 3:
-        read = as_picture(case, lambda: Tiled(case.module, case.image, tile=3).run())
-        return read is not None and tiles(read)
     rng = case.rng
     image, want = case.image, case.want
     done = False
     for strategy in ("halo", "carry", "auto"):
         if strategy == "auto" and rng.random() < 0.6:
             continue
-        tile: Any = (rng.randint(1, 9), rng.randint(1, 9))
-        if image.dim() != 4:
-            tile = tile[0]
+        axes = image.dim() - 2
+        tile = tuple([rng.randint(1, 9) for _ in range(axes)])
         given = image.clone()
-        job = Tiled(case.module, given, tile=tile, strategy=strategy, fuse=rng.random() < 0.7)
+        job = Tiled(
+            case.module, given, tile=tile, strategy=strategy, fuse=rng.random() < 0.7, axes=axes
+        )
         certified = rng.random() < 0.4
         what = f"tiled ({strategy}, {tile})"
         try:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.borrow import borrowed, refuse_numberless
-from striate.errors import UsageError
+from striate.errors import GeometryError, UsageError
 from striate.geometry import Geometry, refuse_chance, trace
 from striate.inference.apart import images_of, refuse_batch_statistics
 from striate.inference.incremental.cache import Cache, run_whole
@@ -26,7 +26,7 @@ from striate.inference.incremental.program import Program, build
 from striate.inference.incremental.scoring import Scoring, rebuilt
 from striate.inference.incremental.steps import State
 from striate.inference.incremental.target import Target
-from striate.inference.kinds import in_its_own_words, refuse_no_numbers, refuse_other_meaning
+from striate.inference.kinds import in_its_own_words, refuse_no_numbers, refuse_other_meaning, takes
 from striate.inference.repeating import refuse_memory
 from striate.memory import keep_large_buffers
 
@@ -101,7 +101,15 @@ class Incremental:
         refuse_numberless(module)
         self.image = _checked(module, image, dtype)
         with in_its_own_words(module, lambda: self.image):
-            network = _lowered(module, self.image, dtype)
+            try:
+                network = _lowered(module, self.image, dtype)
+            except GeometryError as error:
+                if image.dim() == 3 and takes(module, self.image[0]):
+                    raise UsageError(
+                        "the network reads signals (1, C, L), and what is hidden are patches of pictures (C, H, W); let a "
+                        "module call network(x[:, :, 0]), and give the signal as x[:, :, None], with patches of one row"
+                    ) from error
+                raise
             with torch.inference_mode():
                 self.cache = Cache(network, self.image, _precise(network, module, self.image))
                 mixing = first_mixing(network, self.cache.values)
@@ -174,7 +182,7 @@ class Incremental:
             share = np.ones(len(regions))
             for k, n in enumerate(geometry.values[node.output].extents):
                 if n is not None:
-                    share = share * lines[k][node.output].sizes[places[:, k]] / n
+                    share = share * lines[k][node.output].sizes[places[:, k]] / max(n, 1)
             exact += node.macs * float(share.sum())
         planned = float(sum(n.macs for n in each[self.network.head :]) * len(regions))
         for program in self._programs(lines, places):
@@ -259,6 +267,7 @@ class Incremental:
             for e in value.extents:
                 assert e is not None
                 positions *= e
+            positions = max(positions, 1)  # a split may leave a part of none
             entries = value.bytes / value.dtype.itemsize / positions
             work.append(n.macs / positions + MOVE * entries)
         kernels = sum(n.kernel is not None for n in layers)

@@ -119,7 +119,7 @@ def build(
         if not whole:
             for n, size in zip(value.extents, patch.sizes, strict=True):
                 if n is not None and size is not None:
-                    share *= size / n
+                    share *= size / max(n, 1)
             if share >= WHOLE:
                 whole, share = True, 1.0
                 patch = box_of(node.output, True)
@@ -156,7 +156,7 @@ def _bytes(network: Network, patches: Mapping[int, Patch], v: int) -> int:
     size = value.bytes
     for n, m in zip(value.extents, patches[v].sizes, strict=True):
         if n is not None and m is not None:
-            size = size * m // n
+            size = size * m // max(n, 1)
     return size
 
 
@@ -184,7 +184,7 @@ def _largest(network: Network, group: Sequence[Class], join: Join) -> int:
         share = 1.0
         for k, n in enumerate(network.geometry.values[v].extents):
             if n is not None:
-                share *= group[k].sizes[v] / n
+                share *= group[k].sizes[v] / max(n, 1)
         if share < WHOLE:
             found = v
     return found
