@@ -26,7 +26,7 @@ def scenes(count: int):
     """Images (N, 3, 96, 96) and masks (N, 96, 96), uint8."""
     import torch
 
-    from striate.data.masks import open_masks
+    from striate.tasks.segment.data import open_masks
 
     source = open_masks("scenes", count=count * 3 // 2, size=SIDE)
     split = source.train.take(range(count))

@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "data": FOUND | {"images"},
     "statistics": FOUND | {"wording"},
     "training": {"errors", "borrow", "data", "findings", "memory"},
-    "tasks": ANALYSIS | {"data", "memory", "models", "pictures", "training"},
+    "tasks": ANALYSIS | {"data", "images", "memory", "models", "pictures", "training"},
     "runs": ANALYSIS
     | {
         "attribution",

@@ -16,7 +16,7 @@ import striate
 from striate.attribution import METHODS, attribute, curves, occlusion_map
 from striate.attribution.randomisation import shuffled
 from striate.diagnostics import check_gradients, initial_loss, overfit_batch
-from striate.diagnostics.listening import responses
+from striate.diagnostics.activation_hooks import responses
 from striate.errors import StriateError
 from striate.inference import witness
 from striate.inference.dense import dense

@@ -24,7 +24,7 @@ _ROOMS = {
     "explain": "striate.attribution",
     "load": "striate.runs",
     "occlusion": "striate.inference.incremental",
-    "open_source": "striate.data",
+    "open_source": "striate.tasks.table",
     "predict": "striate.runs",
     "tiled": "striate.inference.tiled",
     "trace": "striate.geometry",
@@ -35,7 +35,6 @@ __all__ = [*sorted(_ROOMS), "__version__"]
 
 if TYPE_CHECKING:
     from striate.attribution import explain as explain
-    from striate.data import open_source as open_source
     from striate.errors import StriateError as StriateError
     from striate.findings import Finding as Finding
     from striate.geometry import Geometry as Geometry
@@ -49,6 +48,7 @@ if TYPE_CHECKING:
     from striate.runs import load as load
     from striate.runs import predict as predict
     from striate.runs import train as train
+    from striate.tasks.table import open_source as open_source
     from striate.training import Recipe as Recipe
 
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from striate.data import Source, check, open_source
-from striate.data.tells import predictability, tells
+from striate.data.shortcuts import predictability, tells
 from striate.errors import DataError
 from striate.findings import Finding
 

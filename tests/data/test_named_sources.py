@@ -18,8 +18,8 @@ from sklearn.datasets import load_digits
 from striate.data import SOURCES, Source, list_sources, open_source
 from striate.data import fashion as fashion_file
 from striate.data.lines import line_image
-from striate.data.masks import MASK_SOURCES
 from striate.errors import DataError, UsageError
+from striate.tasks.segment.data import MASK_SOURCES
 
 
 def test_the_table_lists_every_source() -> None:

@@ -11,8 +11,8 @@ from PIL import Image
 
 from striate.data import Preparation, choose_preparation, open_source
 from striate.data.checks import check
-from striate.data.masks import open_masks
 from striate.errors import DataError, UsageError
+from striate.tasks.segment.data import open_masks
 from striate.tasks.segment.train import statistics
 from striate.tasks.table import TASKS, recipe_for
 from striate.training.recipe import Recipe

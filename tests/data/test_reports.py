@@ -14,10 +14,10 @@ from PIL import Image
 
 from striate.data import open_source
 from striate.data.checks import check
-from striate.data.masks import open_masks
-from striate.data.masks.cityscapes import IDS, TRAIN_IDS
 from striate.errors import DataError
 from striate.images import read_image
+from striate.tasks.segment.data import open_masks
+from striate.tasks.segment.data.cityscapes import IDS, TRAIN_IDS
 
 
 def picture(path: Path, number: int) -> None:

@@ -18,12 +18,12 @@ from typer.testing import CliRunner
 
 from striate import load, predict, train
 from striate.cli.app import app
-from striate.data.masks.palette import palette
 from striate.errors import RunError, StriateError, UsageError
 from striate.runs import Run
 from striate.runs.allowance import Allowance
 from striate.runs.evaluate import LEAST_SCORED, assess_in_time
 from striate.runs.probing_masks import mask_source_of
+from striate.tasks.segment.data.palette import palette
 from striate.tasks.segment.predict import areas_of
 from striate.training.callbacks import Listener
 

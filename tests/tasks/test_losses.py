@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from striate.data.masks import IGNORE
 from striate.tasks.classify.loss import CrossEntropy
+from striate.tasks.segment.data import IGNORE
 from striate.tasks.segment.loss import PixelCrossEntropy, dice_loss
 from striate.training.batch import Batch, Loss, LossFunction
 

@@ -12,8 +12,8 @@ from striate.geometry import receptive_field
 from striate.models import build
 from striate.units import Network, index_units
 from striate.units.fields import crop, field_box
-from striate.units.index import order_keys, read_keys
 from striate.units.layers import find_unit
+from striate.units.top_images import order_keys, read_keys
 
 SPECS = {
     "compact": (1, 16),

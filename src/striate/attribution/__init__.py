@@ -14,7 +14,6 @@ leave the module bit for bit as it was.
 from striate.attribution.classmap import class_map
 from striate.attribution.explanation import Explanation, explain
 from striate.attribution.faithfulness import Curves, curves
-from striate.attribution.found import arrays, finding
 from striate.attribution.gradcam import GradCam, grad_cam
 from striate.attribution.gradients import (
     gradient,
@@ -28,6 +27,7 @@ from striate.attribution.picture import one_map, picture, strip
 from striate.attribution.projection import Projection, project
 from striate.attribution.randomisation import shuffled, similarity
 from striate.attribution.rectifiers import deconvnet, guided_backpropagation
+from striate.attribution.report import arrays, finding
 from striate.attribution.targets import Target, scorer
 
 __all__ = [

@@ -21,11 +21,10 @@ def data_command(
 ) -> None:
     """List the sources, or describe one."""
     from striate.cli.training import parse_settings
-    from striate.data import list_sources
-    from striate.tasks.table import recipe_for, task_for
+    from striate.tasks.table import recipe_for, sources, task_for
 
     if data is None:
-        print_finding(list_sources(), format)
+        print_finding(sources(), format)
         return
     if page is not None and (page.suffix.lower() != ".html" or page.exists()):
         what = "exists; choose another name" if page.exists() else "is no .html file; name one"

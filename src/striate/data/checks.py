@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from striate.data.deep_remarks import deep_remarks
-from striate.data.remarks import find, names
+from striate.data.problems import find, names
 from striate.data.source import Source, refuse_empty
 from striate.errors import DataError
 from striate.findings import Finding, Status, Table

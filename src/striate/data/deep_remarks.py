@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from striate.data.depth import BYTES, NUMBERS, SHORTS
-from striate.data.remarks import Remark, count, names
+from striate.data.problems import Remark, count, names
 from striate.data.scale import Scale, check_together, measure, share
 from striate.errors import DataError
 

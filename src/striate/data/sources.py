@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,13 +82,6 @@ def open_source(
         )
     if path.is_file():
         raise DataError(_file(path))
-    from striate.data.masks.opening import is_mask_data  # which needs what stands here
-
-    if is_mask_data(path):
-        raise DataError(
-            f"{path} holds images with masks or other labels inside them, not a folder of images for each class; "
-            "striate.data.masks.open_masks opens it, or says what it lacks"
-        )
     return open_folder(path, seed=seed, val=val, test=test, progress=progress)
 
 
@@ -110,22 +103,17 @@ def _file(path: Path) -> str:
     return f"{path} is a file; give the folder that holds the images, each class in its own folder"
 
 
-def list_sources() -> Finding:
-    """The table of sources as a Finding."""
-    rows = [(name, entry.about) for name, entry in SOURCES.items()]
-    from striate.data.masks.opening import MASK_SOURCES  # which needs what stands here
-
-    rows += [(name, about) for name, (_, about) in MASK_SOURCES.items()]
-    rows.append(
-        (
-            "a path",
-            "a folder with a folder a class, with train/, val/, test/, or a labels.csv; or with images/ and masks/",
-        )
+def list_sources(more: Mapping[str, str] | None = None) -> Finding:
+    """The table of sources as a Finding. more: name -> what it is, of sources that a task adds."""
+    known = {name: entry.about for name, entry in SOURCES.items()} | dict(more or {})
+    path = (
+        "a path",
+        "a folder with a folder a class, with train/, val/, test/, or a labels.csv; or with images/ and masks/",
     )
     return Finding(
         name="sources",
         title="Sources of images",
-        verdict=f"{len(SOURCES)} named sources, or a folder of your own.",
-        tables=(Table(columns=("source", "what it is"), rows=tuple(rows)),),
-        data={"sources": {name: entry.about for name, entry in SOURCES.items()}},
+        verdict=f"{len(known)} named sources, or a folder of your own.",
+        tables=(Table(columns=("source", "what it is"), rows=(*known.items(), path)),),
+        data={"sources": known},
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from striate.diagnostics.listening import Sound, responses
+from striate.diagnostics.activation_hooks import Sound, responses
 from striate.diagnostics.soundness import percent, require_images, require_parameters
 from striate.diagnostics.stripes import draw_responses
 from striate.errors import UsageError

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from striate.diagnostics.filter_grid import draw_filters
 from striate.diagnostics.soundness import count, percent, require_parameters
-from striate.diagnostics.walls import draw_filters
 from striate.errors import UsageError
 from striate.findings import Cell, Finding, Status, Table
 from striate.kernels import BEYOND, Filters, examine

@@ -13,9 +13,9 @@ from striate.images.kinds import identify
 from striate.images.picture import Picture, Side
 from striate.images.pillow import Shrink, decode_deep_jpeg, decode_pillow
 from striate.images.pixels import MAX_PIXELS
-from striate.images.quiet import quiet
 from striate.images.reasons import reasons
 from striate.images.tiff import TiffPicture
+from striate.images.warning_filter import quiet
 
 
 @dataclass(frozen=True, kw_only=True)

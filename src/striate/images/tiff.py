@@ -15,10 +15,10 @@ from striate.errors import DataError
 from striate.images.picture import Side
 from striate.images.pixels import refuse_bomb, stored_box, upright
 from striate.images.profiles import icc_name
-from striate.images.quiet import quiet
 from striate.images.reasons import reasons
 from striate.images.segments import Segments
 from striate.images.tiff_colours import Colours
+from striate.images.warning_filter import quiet
 
 CHANNELS = (
     "C"  # the axis of a series whose planes are channels of one image; others are further images

@@ -16,7 +16,6 @@ from torch.nn.functional import cross_entropy
 
 from striate.borrow import forward
 from striate.data import Source
-from striate.data.masks import IGNORE, MaskSource
 from striate.diagnostics import (
     activations,
     check_gradients,
@@ -38,6 +37,7 @@ from striate.runs.training import rate
 from striate.runs.watching import UPDATES, updates_of
 from striate.tasks.network import first_network
 from striate.tasks.plan import Plan
+from striate.tasks.segment.data import IGNORE, MaskSource
 from striate.training.answer import answer_of
 from striate.training.callbacks import Listener
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from striate.data import Source, Split, load_memory, open_source
+from striate.data import Source, Split, load_memory
 from striate.data.drawing import drawn
 from striate.data.files import find_files
 from striate.data.tree import grow
@@ -18,9 +18,11 @@ from striate.findings import Figure, Finding
 from striate.runs.images import balanced, images_of, source_of
 from striate.runs.opening import Trained, open_trained
 from striate.runs.run import Run
+from striate.tasks.table import open_source
 from striate.units import Network, UnitIndex, UnitLayer, index_units, nearest, tune_layer
 from striate.units.dossier import investigate
 from striate.units.dossier_finding import find_dossier
+from striate.units.fourier_image import colours_of
 from striate.units.overview import (
     chosen_layers,
     find_dead,
@@ -28,7 +30,6 @@ from striate.units.overview import (
     find_overview,
     find_selective,
 )
-from striate.units.painting import colours_of
 from striate.units.probe import Probe
 from striate.units.sheets import draw_rows
 from striate.units.wall import find_layer_units
@@ -90,7 +91,7 @@ def seen_by(
         return None
     if Path(data).is_dir() and _is_loose(Path(data)):
         return _loose(trained, Path(data), limit)
-    source = open_source(data, seed=seed)
+    source = open_source(data, task="classify", seed=seed)
     split = _largest(source)
     chosen = split.take(balanced(split.labels, limit, seed)) if limit < len(split) else split
     images, labels = load_memory(chosen, trained.preparation)

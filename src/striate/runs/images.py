@@ -9,11 +9,12 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from striate.data import Source, load_memory, open_source
-from striate.data.masks import MaskSource
+from striate.data import Source, load_memory
 from striate.data.naming import alike, normal
 from striate.errors import DataError, RunError, UsageError
 from striate.runs.run import Run
+from striate.tasks.segment.data import MaskSource
+from striate.tasks.table import task_for
 
 S = TypeVar("S", Source, MaskSource)
 
@@ -31,8 +32,8 @@ def source_of(
     recipe = run.recipe
     source = open_again(
         run, data, "images",
-        lambda where, count: open_source(
-            where, seed=recipe.seed, val=recipe.val, test=recipe.test, count=count, progress=progress
+        lambda where, count: task_for(where, run.task).open(
+            recipe.replace(data=where, count=count), progress
         ),
     )  # fmt: skip
     known = {normal(name): name for name in run.classes}

@@ -13,8 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from striate.borrow import forward
-from striate.data.masks import IGNORE, MaskSource, open_masks
-from striate.data.masks.source import MaskSplit
 from striate.errors import DataError, RunError, StriateError, UsageError
 from striate.findings import Finding
 from striate.geometry import trace
@@ -25,6 +23,8 @@ from striate.runs.evaluate import report_run
 from striate.runs.images import open_again
 from striate.runs.opening import Trained
 from striate.runs.run import Run
+from striate.tasks.segment.data import IGNORE, MaskSource, open_masks
+from striate.tasks.segment.data.source import MaskSplit
 from striate.training.answer import answer_of
 
 IMAGES = 64  # a map has thousands of answers an image

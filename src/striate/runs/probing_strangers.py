@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from striate.data import Source, load_memory, open_source
+from striate.data import Source, load_memory
 from striate.data.drawing import drawn
 from striate.data.files import find_files
 from striate.errors import DataError, RunError, StriateError, UsageError
@@ -15,6 +15,7 @@ from striate.robustness import Domain
 from striate.runs.images import images_of, source_of
 from striate.runs.opening import Trained
 from striate.runs.run import Run
+from striate.tasks.table import open_source
 
 STRANGE = 1000  # images of another domain
 
@@ -68,7 +69,7 @@ def unlabelled_folder(trained: Trained, folder: Path) -> Domain:
 def unlabelled_source(run: Run, name: str, why: StriateError) -> Domain:
     """Images of a source whose classes the run does not know."""
     try:
-        source = open_source(name, seed=0)
+        source = open_source(name, task="classify", seed=0)
         chosen = source.test if len(source.test) else source.val
         if len(chosen) > STRANGE:
             order = np.random.default_rng(0).permutation(len(chosen))

@@ -8,7 +8,9 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+from striate.data import list_sources
 from striate.errors import UsageError
+from striate.findings import Finding
 from striate.tasks.classify.task import Classify
 from striate.tasks.segment.task import Segment
 from striate.tasks.task import Task
@@ -39,10 +41,37 @@ def find_task(task: str | Task) -> Task:
 
 
 def task_for(data: str | Path, task: str | Task | None = None) -> Task:
-    """The task that is named, or the first that accepts the data."""
-    if task is not None:
-        return find_task(task)
-    return next(known for known in [*_GIVEN.values(), *TASKS.values()] if known.accepts(data))
+    """The task that is named, or the first that accepts the data.
+
+    Raises UsageError where the data can only be another task's than the one that is named.
+    """
+    accepting = (known for known in [*_GIVEN.values(), *TASKS.values()] if known.accepts(data))
+    if task is None:
+        return next(accepting)
+    chosen = find_task(task)
+    if not chosen.exclusive:
+        whose = next(accepting)
+        if whose.exclusive and whose is not chosen:
+            raise UsageError(
+                f"{data} has {whose.about}, not {chosen.about}; leave the task out, or say {whose.name}"
+            )
+    return chosen
+
+
+def open_source(data: str | Path, *, task: str | Task | None = None, **settings: Any) -> Any:
+    """Open images and their targets, split into train, validation and test.
+
+    data: a named source, a folder, or a table of labels. task: decided by the data if not given. settings: of a recipe, as
+    far as they say how data are read: seed, val, test, count, and the task's own. Raises UsageError for an unknown name or
+    a wrong setting, DataError if the images cannot be used.
+    """
+    chosen = task_for(data, task)
+    return chosen.open(recipe_for(chosen, {"data": str(data), **settings}))
+
+
+def sources() -> Finding:
+    """The table of sources, of all tasks."""
+    return list_sources({n: about for task in TASKS.values() for n, about in task.sources.items()})
 
 
 def _plugged(name: str) -> Task | None:

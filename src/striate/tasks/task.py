@@ -55,7 +55,8 @@ class Task(ABC):
     name: in `run.toml` and on the command line. about: what it gives, in a few words. settings: the frozen dataclass of its
     own settings, nested in the recipe; None for none. folder: what `striate predict` writes into, if it writes files.
     explained: whether the report explains some of its predictions and shows its units. unused: settings of the recipe that
-    mean nothing here, and what to do instead, if anything, as the end of a sentence.
+    mean nothing here, and what to do instead, if anything, as the end of a sentence. sources: named sources that it adds,
+    and what they are. exclusive: whether data that it accepts cannot be another task's.
     """
 
     name: ClassVar[str]
@@ -64,6 +65,8 @@ class Task(ABC):
     folder: ClassVar[str | None] = None
     explained: ClassVar[bool] = True
     unused: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    sources: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    exclusive: ClassVar[bool] = False
 
     def __repr__(self) -> str:
         return f"<task {self.name}>"

@@ -11,7 +11,6 @@ nearest(network, query, batches)                                     # neighbour
 """
 
 from striate.units.filters import Filters, examine, kernels_of
-from striate.units.index import LayerIndex, Peak, UnitIndex, index_units
 from striate.units.layers import UnitLayer
 from striate.units.maximise import Synthesis, maximise
 from striate.units.neighbours import features, nearest
@@ -19,6 +18,7 @@ from striate.units.network import Network
 from striate.units.probe import Probe
 from striate.units.reverse_correlation import ReceptiveField, reverse_correlate
 from striate.units.silencing import Silenced, silence
+from striate.units.top_images import LayerIndex, Peak, UnitIndex, index_units
 from striate.units.tuning import LayerTuning, UnitTuning, tune_layer, tune_unit
 
 __all__ = [

@@ -10,7 +10,6 @@ from torch import Tensor
 from striate.attribution import project
 from striate.errors import StriateError
 from striate.units.filters import kernels_of
-from striate.units.index import LayerIndex, Peak
 from striate.units.layers import UnitLayer, find_unit
 from striate.units.maximise import Synthesis, maximise
 from striate.units.network import Network
@@ -18,6 +17,7 @@ from striate.units.probe import Probe
 from striate.units.reverse_correlation import SAMPLES, ReceptiveField, reverse_correlate
 from striate.units.sheets import crop_of
 from striate.units.silencing import Silenced, silence
+from striate.units.top_images import LayerIndex, Peak
 from striate.units.tuning import UnitTuning, tune_unit
 from striate.units.wall import maps_of
 

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from striate.errors import UsageError
 from striate.units.fields import Span
+from striate.units.fourier_image import Painting
 from striate.units.layers import UnitLayer, find_unit
 from striate.units.network import Network, evaluating
-from striate.units.painting import Painting
 from striate.units.probe import Probe
 
 What = Literal["unit", "channel", "layer", "class"]

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from striate.errors import DataError, UsageError
-from striate.units.index import batch_of
 from striate.units.network import Network, evaluating
+from striate.units.top_images import batch_of
 
 
 def hidden(network: Network) -> int:

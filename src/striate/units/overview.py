@@ -9,10 +9,10 @@ from torch import Tensor
 
 from striate.findings import Cell, Finding, Table
 from striate.units.filters import Filters, examine, kernels_of
-from striate.units.index import LayerIndex, UnitIndex
 from striate.units.layers import UnitLayer
 from striate.units.network import Network
 from striate.units.sheets import draw_units, draw_wall
+from striate.units.top_images import LayerIndex, UnitIndex
 
 SHOWN = 8  # units of a layer in the report (issue: the eight most selective units of three layers)
 LAYERS = 3

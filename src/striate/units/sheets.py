@@ -22,8 +22,8 @@ from striate.figures import (
 )
 from striate.findings import Figure
 from striate.units.fields import framed, full_box
-from striate.units.index import LayerIndex, Peak
 from striate.units.layers import UnitLayer
+from striate.units.top_images import LayerIndex, Peak
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from striate.errors import DataError, UsageError
 from striate.geometry import Crop
-from striate.units.index import batch_of
 from striate.units.layers import UnitLayer, find_unit
 from striate.units.network import Network, evaluating
+from striate.units.top_images import batch_of
 
 OTHERS = 8
 RESAMPLES = 1000

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from striate.findings import Cell, Figure, Finding, Table
-from striate.units.index import LayerIndex
 from striate.units.layers import UnitLayer
 from striate.units.network import Network, evaluating
 from striate.units.overview import by_selectivity, class_name, filters_of, sides
 from striate.units.sheets import draw_maps, draw_units, draw_wall
+from striate.units.top_images import LayerIndex
 from striate.units.tuning import LayerTuning
 
 CROPS = 12

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from striate.data.masks.coding import IGNORE
-from striate.data.masks.source import MaskSplit
 from striate.data.pool import ordered
 from striate.data.preparation import Preparation
+from striate.tasks.segment.data.coding import IGNORE
+from striate.tasks.segment.data.source import MaskSplit
 from striate.training.batch import Batch
 
 KEPT = 8  # decoded images that are kept, where not all fit into memory

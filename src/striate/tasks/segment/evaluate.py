@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from striate.data.masks import IGNORE, MaskSource
-from striate.data.masks.palette import overlay
-from striate.data.masks.source import MaskSplit
 from striate.errors import StriateError
 from striate.findings import Finding
 from striate.statistics.calibration import calibration
 from striate.statistics.temperature import fit_temperature
+from striate.tasks.segment.data import IGNORE, MaskSource
+from striate.tasks.segment.data.palette import overlay
+from striate.tasks.segment.data.source import MaskSplit
 from striate.tasks.segment.findings.classwise import per_class_masks
 from striate.tasks.segment.findings.gallery import gallery
 from striate.tasks.segment.findings.headline import headline_masks

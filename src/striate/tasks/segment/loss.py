@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from striate.data.masks import IGNORE
+from striate.tasks.segment.data import IGNORE
 from striate.training.answer import answer_of
 from striate.training.batch import Batch, Loss
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from striate.data.masks import IGNORE
+from striate.tasks.segment.data import IGNORE
 from striate.training.answer import answer_of
 
 

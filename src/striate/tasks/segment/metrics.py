@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from scipy.ndimage import binary_dilation, binary_erosion, distance_transform_edt
 
-IGNORE = 255  # the label of pixels that do not count, as in `striate.data.masks`
+IGNORE = 255  # the label of pixels that do not count, as in `striate.tasks.segment.data`
 TOLERANCE = 0.0075  # of the image's diagonal: how far off a boundary may lie; Perazzi et al. (2016) take 0.008
 
 

@@ -15,10 +15,10 @@ from scipy.ndimage import find_objects
 from scipy.ndimage import label as components
 
 from striate.data.files import Found, holds, stays
-from striate.data.masks.palette import overlay, palette
 from striate.data.output_names import output_names
 from striate.errors import DataError, RunError, UsageError
 from striate.tasks.prediction import Prediction
+from striate.tasks.segment.data.palette import overlay, palette
 from striate.tasks.segment.forward import label
 from striate.tasks.trained import Trained
 from striate.training.machine import choose_device, choose_precision

@@ -12,16 +12,16 @@ import torch
 from torch import nn
 
 from striate.data.files import Found
-from striate.data.masks import MaskSource, is_mask_data, open_masks
-from striate.data.masks.checks import check_masks
-from striate.data.masks.description import describe_masks
-from striate.data.masks.source import MaskSplit
 from striate.data.preparation import Preparation
 from striate.findings import Finding
 from striate.models import build, full_size
 from striate.tasks.plan import Plan
 from striate.tasks.prediction import Prediction
 from striate.tasks.segment.batches import CropBatches
+from striate.tasks.segment.data import MASK_SOURCES, MaskSource, is_mask_data, open_masks
+from striate.tasks.segment.data.checks import check_masks
+from striate.tasks.segment.data.description import describe_masks
+from striate.tasks.segment.data.source import MaskSplit
 from striate.tasks.segment.evaluate import Assessed, assess_masks, report_on, temperature_of
 from striate.tasks.segment.loss import PixelCrossEntropy
 from striate.tasks.segment.metric import MeanIoU
@@ -48,6 +48,8 @@ class Segment(Task):
     settings = SegmentSettings
     folder = "masks"
     explained = False
+    exclusive = True
+    sources = MappingProxyType({name: about for name, (_, about) in MASK_SOURCES.items()})
     unused = MappingProxyType(
         {
             "shift": "",

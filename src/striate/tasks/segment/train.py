@@ -11,14 +11,14 @@ from torch import nn
 from striate.data import Preparation
 from striate.data.depth import there
 from striate.data.drawing import drawn
-from striate.data.masks import IGNORE, MaskSource
-from striate.data.masks.source import MaskSplit
 from striate.data.scale import check_together, measure
 from striate.errors import DataError, UsageError
 from striate.models import labels_pixels
 from striate.models import preparation as preparation_of
 from striate.tasks.plan import Plan
 from striate.tasks.segment.batches import CropBatches, MaskAugmentation, Pairs, decoded_pairs
+from striate.tasks.segment.data import IGNORE, MaskSource
+from striate.tasks.segment.data.source import MaskSplit
 from striate.tasks.segment.defaults import MaskFacts, choose_for_masks, choose_mask_model
 from striate.tasks.segment.forward import label
 from striate.tasks.segment.loss import PixelCrossEntropy

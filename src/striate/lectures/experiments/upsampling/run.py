@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from striate.data.masks import open_masks
-from striate.data.masks.source import ArrayMaskSplit
 from striate.findings import Finding
 from striate.lectures.experiments.learning import answers, learn, seeded
 from striate.lectures.experiments.setting import Setting
 from striate.lectures.experiments.upsampling.pages import cause_page, checkerboard_page, score_page
 from striate.lectures.experiments.upsampling.upsamplers import WAYS, Segmenter, pattern_strength
+from striate.tasks.segment.data import open_masks
+from striate.tasks.segment.data.source import ArrayMaskSplit
 from striate.tasks.segment.loss import PixelCrossEntropy
 from striate.tasks.segment.metrics import MaskScores, boundary_hits, confusion_matrix
 

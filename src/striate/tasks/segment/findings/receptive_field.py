@@ -6,12 +6,12 @@ import numpy as np
 import torch
 
 from striate.borrow import forward
-from striate.data.masks import MaskSource
-from striate.data.masks.source import MaskSplit
 from striate.errors import GeometryError
 from striate.figures import ORANGE, new_figure, render, style
 from striate.findings import Figure, Finding
 from striate.geometry import trace
+from striate.tasks.segment.data import MaskSource
+from striate.tasks.segment.data.source import MaskSplit
 from striate.tasks.segment.findings.context import context, object_sides, used_side
 from striate.tasks.trained import Trained
 from striate.training.answer import answer_of
