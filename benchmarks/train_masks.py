@@ -121,7 +121,7 @@ def striate(count: int):
     """One epoch a call."""
     import torch
 
-    from striate.data import Preparation
+    from striate.data import Preprocessing
     from striate.memory import keep_large_buffers
     from striate.tasks.segment.batches import CropBatches, MaskAugmentation, Pairs
     from striate.tasks.segment.loss import PixelCrossEntropy
@@ -135,11 +135,13 @@ def striate(count: int):
     keep_large_buffers()
     split, _, _ = scenes(count)
     device = torch.device("cpu")
-    preparation = Preparation(channels=3, height=SIDE, width=SIDE, mean=(0.5,) * 3, std=(0.25,) * 3)
+    preprocessing = Preprocessing(
+        channels=3, height=SIDE, width=SIDE, mean=(0.5,) * 3, std=(0.25,) * 3
+    )
     model = network().to(memory_format=torch.channels_last)
     recipe = Recipe(data="scenes", optimizer="muon", lr=0.02, weight_decay=0.01)
     batches = CropBatches(
-        pairs=Pairs(split, preparation, in_memory=True), preparation=preparation,
+        pairs=Pairs(split, preprocessing, in_memory=True), preprocessing=preprocessing,
         augmentation=MaskAugmentation(flip=True, rotate=10.0), crop=(SIDE, SIDE), batch=BATCH, foreground=0.5, seed=0,
         device=device,
     )  # fmt: skip

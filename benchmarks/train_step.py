@@ -127,7 +127,7 @@ def striate(count: int):
     """One epoch a call."""
     import torch
 
-    from striate.data import Preparation
+    from striate.data import Preprocessing
     from striate.data.augment import Augmentation
     from striate.memory import keep_large_buffers
     from striate.tasks.classify.loss import CrossEntropy
@@ -142,12 +142,12 @@ def striate(count: int):
     keep_large_buffers()
     x, y = images(count)
     device = torch.device("cpu")
-    preparation = Preparation(channels=1, height=28, width=28, mean=(0.286,), std=(0.353,))
+    preprocessing = Preprocessing(channels=1, height=28, width=28, mean=(0.286,), std=(0.353,))
     model = example_net().to(memory_format=torch.channels_last)
     recipe = Recipe(data="fashion-mnist", optimizer="sgd", lr=0.05, weight_decay=5e-4)
     batches = TrainingBatches(
         images=MemoryImages(torch.from_numpy(x.copy())[:, None], torch.from_numpy(y.copy())),
-        preparation=preparation, augmentation=Augmentation(shift=2, flip=True), classes=10, batch=BATCH, seed=0,
+        preprocessing=preprocessing, augmentation=Augmentation(shift=2, flip=True), classes=10, batch=BATCH, seed=0,
         device=device,
     )  # fmt: skip
     optimizers = make_optimizer(recipe, [list(model.parameters())])

@@ -141,7 +141,7 @@ def test_a_place_on_a_map(home: Path) -> None:
 
     run = striate.load(home / "run")
     trained = Trained(
-        name="labels", model=Labels().eval(), preparation=run.preparation, classes=("sky", "sea", "sand")
+        name="labels", model=Labels().eval(), preprocessing=run.preprocessing, classes=("sky", "sea", "sand")
     )  # fmt: skip
     (one,) = explain_files(trained, [home / "black.png"], at=parse_place("1:3, 2"), methods=["gradient"])  # fmt: skip
     assert one.explanation is not None

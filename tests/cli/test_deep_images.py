@@ -63,7 +63,7 @@ def test_deep_images_are_trained_to_the_report(tmp_path: Path, run: Run, kind: s
     made = load(tmp_path / "run")
     assert made.finished
     assert "How often each value occurs" in (tmp_path / "run" / "report.html").read_text()
-    assert made.preparation.full_scale == (65535 if KINDS[kind][0] == np.uint16 else 0)
+    assert made.preprocessing.full_scale == (65535 if KINDS[kind][0] == np.uint16 else 0)
     status, out, err = run("predict", tmp_path / "run", paths[0], paths[1], "--format", "json")
     assert status == 0, err
     (predicted, _) = json.loads(out)

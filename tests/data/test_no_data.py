@@ -9,7 +9,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from striate.data import Preparation, choose_preparation, open_source
+from striate.data import Preprocessing, choose_preprocessing, open_source
 from striate.data.checks import check
 from striate.errors import DataError, UsageError
 from striate.tasks.segment.data import open_masks
@@ -37,7 +37,7 @@ def test_no_data_takes_no_part_in_mean_and_deviation(tmp_path: Path, dtype: str)
     for i in range(8):
         save(tmp_path / "ab"[i % 2] / f"{i}.tif", half_empty(i, dtype), nodata)
     split = open_source(tmp_path, val=0, test=0)
-    found = choose_preparation(split, black=900, white=1100)
+    found = choose_preprocessing(split, black=900, white=1100)
     values = np.concatenate([half_empty(i, dtype)[:, :8].ravel() for i in range(8)])
     seen = (values.astype(np.float64) - 900) / 200
     assert found.mean[0] == pytest.approx(seen.mean(), abs=0.005)
@@ -57,8 +57,8 @@ def test_no_data_takes_no_part_in_the_mean_of_images_with_masks(tmp_path: Path) 
     assert mean[0] == pytest.approx(0.5, abs=0.02) and std[0] == pytest.approx(0.05, abs=0.02)
 
 
-def levels(black: float, white: float) -> Preparation:
-    return Preparation(channels=1, height=16, width=16, black=black, white=white, full_scale=0)
+def levels(black: float, white: float) -> Preprocessing:
+    return Preprocessing(channels=1, height=16, width=16, black=black, white=white, full_scale=0)
 
 
 def test_bytes_without_data_are_said(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_grey_is_compared_in_all_bits(tmp_path: Path) -> None:
         path = tmp_path / "ab"[i % 2] / f"{i}.tif"
         path.parent.mkdir(exist_ok=True)
         tifffile.imwrite(path, colour, photometric="rgb")
-    assert choose_preparation(open_source(tmp_path, val=0, test=0)).channels == 3
+    assert choose_preprocessing(open_source(tmp_path, val=0, test=0)).channels == 3
 
 
 def test_a_set_whose_training_images_are_copies_is_told_so(tmp_path: Path) -> None:

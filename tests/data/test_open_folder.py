@@ -14,7 +14,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from striate.data import Preparation, Source, open_source
+from striate.data import Preprocessing, Source, open_source
 from striate.data.naming import in_order
 from striate.errors import DataError, UsageError
 
@@ -362,7 +362,7 @@ def test_images_are_the_callers_to_write_into(fill: Fill) -> None:
             image[...] = 77
             np.testing.assert_array_equal(split.image(index), before)
             channels = image.shape[-1]
-            same = Preparation(channels=channels, height=image.shape[0], width=image.shape[1])
+            same = Preprocessing(channels=channels, height=image.shape[0], width=image.shape[1])
             split.prepare(index, same)[...] = 77
             np.testing.assert_array_equal(split.image(index), before)
 

@@ -9,7 +9,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from striate.data import Preparation, Source, check, choose_preparation, describe, open_source
+from striate.data import Preprocessing, Source, check, choose_preprocessing, describe, open_source
 from striate.data.depth import refuse_depth
 from striate.data.scale import measure
 from striate.errors import DataError, UsageError
@@ -34,9 +34,11 @@ def noise(low: float, high: float, dtype: type = np.uint16, images: int = 8) -> 
     return [rng.uniform(low, high, (SIDE, SIDE)).astype(dtype) for _ in range(images)]
 
 
-def greys(source: Source, preparation: Preparation) -> int:
+def greys(source: Source, preprocessing: Preprocessing) -> int:
     """How many of the 256 grey levels reach the network."""
-    return len(np.unique([source.train.prepare(i, preparation) for i in range(len(source.train))]))
+    return len(
+        np.unique([source.train.prepare(i, preprocessing) for i in range(len(source.train))])
+    )
 
 
 @pytest.mark.parametrize(
@@ -62,10 +64,10 @@ def test_a_full_scale_that_the_data_use_is_taken(
 def test_values_with_an_offset_use_the_grey_levels(tmp_path: Path, low: int, high: int) -> None:
     """Thermal cameras, and 12 bits stored with the offset of a sign."""
     source = folder(tmp_path, noise(low, high))
-    preparation = choose_preparation(source)
-    assert low <= preparation.black < preparation.white <= high
-    assert greys(source, preparation) > 200
-    assert "becomes black" in " ".join(preparation.why)
+    preprocessing = choose_preprocessing(source)
+    assert low <= preprocessing.black < preprocessing.white <= high
+    assert greys(source, preprocessing) > 200
+    assert "becomes black" in " ".join(preprocessing.why)
 
 
 @pytest.mark.parametrize("spoiler", [65535, 0, 60_000, 12_345])
@@ -73,7 +75,7 @@ def test_few_pixels_do_not_decide(tmp_path: Path, spoiler: int) -> None:
     images = noise(51_000, 52_200, images=12)
     images[3][2, 5] = images[8][0, 0] = spoiler
     source = folder(tmp_path, images)
-    assert greys(source, choose_preparation(source)) > 160
+    assert greys(source, choose_preprocessing(source)) > 160
 
 
 @pytest.mark.parametrize(
@@ -93,10 +95,10 @@ def test_a_value_far_outside_stands_for_no_data(
     for image in images[::3]:
         image[:, : SIDE // 2] = value
     source = folder(tmp_path, images, photometric="minisblack")
-    preparation = choose_preparation(source)
-    assert preparation.nodata == (np.float32(value),)
-    assert greys(source, preparation) > 60
-    assert (source.train.prepare(0, preparation)[:, :, :4] == 0).all()
+    preprocessing = choose_preprocessing(source)
+    assert preprocessing.nodata == (np.float32(value),)
+    assert greys(source, preprocessing) > 60
+    assert (source.train.prepare(0, preprocessing)[:, :, :4] == 0).all()
     sentences = " ".join(r["sentence"] for r in check(source).data["remarks"])
     assert f"{np.float32(value):g} stands far outside all other values" in sentences
 
@@ -107,10 +109,10 @@ def test_no_data_that_the_file_names_is_left_out(tmp_path: Path) -> None:
     for image in images[::3]:
         image[: SIDE // 2] = -9999
     source = folder(tmp_path, images, extratags=[(42113, 2, 6, "-9999", True)])
-    preparation = choose_preparation(source)
-    assert preparation.nodata == ()
-    assert preparation.white == pytest.approx(323, abs=2)
-    assert (source.train.prepare(0, preparation)[:, :4] == 0).all()
+    preprocessing = choose_preprocessing(source)
+    assert preprocessing.nodata == ()
+    assert preprocessing.white == pytest.approx(323, abs=2)
+    assert (source.train.prepare(0, preprocessing)[:, :4] == 0).all()
     (remark,) = [r for r in check(source).data["remarks"] if r["kind"] == "no data"]
     assert remark["count"] == 3
     assert "3 images hold pixels without data" in remark["sentence"]
@@ -121,22 +123,22 @@ def test_what_is_no_number_is_no_data(tmp_path: Path, wrong: float) -> None:
     images = noise(0, 1, np.float32)
     images[0][3, 4] = images[5][0, 0] = wrong
     source = folder(tmp_path, images)
-    preparation = choose_preparation(source)
-    assert (preparation.black, preparation.white) == (0, pytest.approx(1, abs=0.01))
-    assert source.train.prepare(0, preparation)[0, 3, 4] == 0
+    preprocessing = choose_preprocessing(source)
+    assert (preprocessing.black, preprocessing.white) == (0, pytest.approx(1, abs=0.01))
+    assert source.train.prepare(0, preprocessing)[0, 3, 4] == 0
     assert "2 images hold pixels without data" in str(check(source).data["remarks"])
 
 
 def test_the_scale_can_be_given(tmp_path: Path) -> None:
     source = folder(tmp_path, noise(51_000, 52_200))
-    preparation = choose_preparation(source, black=50_000, white=55_100)
-    assert (preparation.black, preparation.white) == (50_000, 55_100)
-    assert preparation.apply(np.full((SIDE, SIDE), 50_020, np.uint16)).max() == 1
-    assert choose_preparation(source, black=50_000).white == measure(source.train).white
+    preprocessing = choose_preprocessing(source, black=50_000, white=55_100)
+    assert (preprocessing.black, preprocessing.white) == (50_000, 55_100)
+    assert preprocessing.apply(np.full((SIDE, SIDE), 50_020, np.uint16)).max() == 1
+    assert choose_preprocessing(source, black=50_000).white == measure(source.train).white
     with pytest.raises(UsageError, match="white must be above black, got black 60000 and white"):
-        choose_preparation(source, black=60_000)
+        choose_preprocessing(source, black=60_000)
     with pytest.raises(UsageError, match="all of these are of 8 bits, from 0 to 255; leave them"):
-        choose_preparation(open_source("digits"), white=3)
+        choose_preprocessing(open_source("digits"), white=3)
 
 
 def test_the_scale_is_shown(tmp_path: Path) -> None:
@@ -154,10 +156,10 @@ def test_the_scale_is_shown(tmp_path: Path) -> None:
 # Depths that meet
 
 
-def made(kind: np.dtype | type, black: float, white: float) -> Preparation:
-    """A preparation as a training on images of this kind leaves it."""
+def made(kind: np.dtype | type, black: float, white: float) -> Preprocessing:
+    """A preprocessing as a training on images of this kind leaves it."""
     full = {"uint8": 255, "uint16": 65535}.get(np.dtype(kind).name, 0)
-    return Preparation(
+    return Preprocessing(
         channels=1, height=1, width=3, black=black, white=white, full_scale=full
     )  # fmt: skip
 
@@ -176,7 +178,7 @@ def made(kind: np.dtype | type, black: float, white: float) -> Preparation:
     ids=["16 in 8", "8 in 16", "8 in 12", "8 in a part of 16", "float in 16", "16 in float"],
 )
 def test_another_depth_is_converted_by_what_it_states(
-    learned: Preparation, image: np.ndarray, expected: list[int]
+    learned: Preprocessing, image: np.ndarray, expected: list[int]
 ) -> None:
     refuse_depth(image, learned)
     assert learned.apply(image).ravel().tolist() == expected
@@ -195,7 +197,7 @@ def test_another_depth_is_converted_by_what_it_states(
     ids=["12 in 8", "float in 8", "8 in thermal", "16 in 12", "unit in 16", "8 in float"],
 )  # fmt: skip
 def test_a_depth_that_nothing_relates_is_refused(
-    tmp_path: Path, learned: Preparation, image: np.ndarray, message: str
+    tmp_path: Path, learned: Preprocessing, image: np.ndarray, message: str
 ) -> None:
     tifffile.imwrite(tmp_path / "x.tif", image, photometric="minisblack")
     with pytest.raises(DataError, match=rf"cannot use .*x\.tif: .*{message}"):
@@ -203,7 +205,7 @@ def test_a_depth_that_nothing_relates_is_refused(
 
 
 def test_a_run_of_old_takes_all_depths_as_it_did() -> None:
-    old = Preparation.from_dict(
+    old = Preprocessing.from_dict(
         {"channels": 1, "height": 1, "width": 3, "white": 4095.0, "black": 0.0}
     )
     assert old.full_scale == -1
@@ -218,7 +220,7 @@ def test_depths_in_one_folder_are_said(tmp_path: Path) -> None:
     source = folder(tmp_path, images)
     (remark,) = [r for r in check(source).data["remarks"] if r["kind"] == "depths"]
     assert "3 of 8 bits and 8 of 16 bits" in remark["sentence"]
-    assert choose_preparation(source).full_scale == 65535
+    assert choose_preprocessing(source).full_scale == 65535
 
 
 def test_depths_in_one_folder_that_nothing_relates_are_refused(tmp_path: Path) -> None:
@@ -227,5 +229,5 @@ def test_depths_in_one_folder_that_nothing_relates_are_refused(tmp_path: Path) -
     with pytest.raises(
         DataError, match=r"2 of 10 images are of 8 bits .*others of 16 bits from 510"
     ):
-        choose_preparation(source)
-    assert choose_preparation(source, black=0, white=65535).white == 65535
+        choose_preprocessing(source)
+    assert choose_preprocessing(source, black=0, white=65535).white == 65535

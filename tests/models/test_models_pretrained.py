@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from striate import models
 from striate.errors import StriateError, UsageError
-from striate.models import Preparation, hub, imagenet_classes, lite0, preparation
+from striate.models import Preprocessing, hub, imagenet_classes, lite0, preprocessing
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def trained() -> nn.Module:
     return models.build("efficientnet-lite0", num_classes=1000, pretrained=True).eval()
 
 
-def prepared(photograph: np.ndarray, how: Preparation) -> Tensor:
+def prepared(photograph: np.ndarray, how: Preprocessing) -> Tensor:
     image = Image.fromarray(photograph)
     side = round(how.size[0] / how.crop_fraction)
     scale = side / min(image.size)
@@ -51,7 +51,7 @@ def prepared(photograph: np.ndarray, how: Preparation) -> Tensor:
 def test_photographs_are_recognised(
     trained: nn.Module, photograph: str, expected: set[str], at_least: float
 ) -> None:
-    x = prepared(getattr(skimage.data, photograph)(), preparation("efficientnet-lite0"))
+    x = prepared(getattr(skimage.data, photograph)(), preprocessing("efficientnet-lite0"))
     with torch.no_grad():
         probabilities = trained(x).softmax(1)[0]
     names = imagenet_classes()
@@ -68,8 +68,8 @@ def test_the_prefix_and_the_short_name_are_one_network(trained: nn.Module) -> No
 
 def test_the_preparation_of_the_packaged_weights() -> None:
     # the package's description: inputs (x - 127) / 128 for x of 0 ... 255, 224 x 224
-    how = preparation("timm/tf_efficientnet_lite0")
-    assert how == preparation("EfficientNet_Lite0")
+    how = preprocessing("timm/tf_efficientnet_lite0")
+    assert how == preprocessing("EfficientNet_Lite0")
     x = 200.0
     assert (x / 255 - how.mean[0]) / how.std[0] == pytest.approx((x - 127) / 128)
     assert (how.size, how.crop_fraction) == ((224, 224), 0.875)
@@ -127,19 +127,19 @@ def test_imagenets_classes() -> None:
 
 
 def test_preparations_of_others() -> None:
-    assert preparation("timm/resnet18.tv_in1k") == Preparation(
+    assert preprocessing("timm/resnet18.tv_in1k") == Preprocessing(
         mean=(0.485, 0.456, 0.406),
         std=(0.229, 0.224, 0.225),
         size=(224, 224),
         interpolation="bilinear",
         crop_fraction=0.875,
     )
-    assert preparation("timm/vit_tiny_patch16_224").mean == (0.5, 0.5, 0.5)
-    assert preparation("vgg16").crop_fraction == 0.875
-    assert preparation("lenet5").size == (28, 28)
-    assert preparation("[conv32-relu-pool]*2-fc").size == (32, 32)
+    assert preprocessing("timm/vit_tiny_patch16_224").mean == (0.5, 0.5, 0.5)
+    assert preprocessing("vgg16").crop_fraction == 0.875
+    assert preprocessing("lenet5").size == (28, 28)
+    assert preprocessing("[conv32-relu-pool]*2-fc").size == (32, 32)
     with pytest.raises(UsageError, match=r"no model 'resnet'"):
-        preparation("resnet")
+        preprocessing("resnet")
 
 
 def test_timm_networks_are_timms() -> None:

@@ -22,7 +22,7 @@ import torch
 from PIL import Image
 
 from striate.cli.tiling import pixels_of
-from striate.data import Preparation
+from striate.data import Preprocessing
 from striate.data.depth import stated_white
 from striate.images import open_picture, read_image
 from striate.inference.tiled import open_file
@@ -291,23 +291,23 @@ def differs(case: Case, folder: Path, rng: np.random.Generator) -> str:
     picture.close()
     if not np.array_equal(part[..., :channels], found[top:bottom, left:right]):
         return f"a region {(top, bottom), (left, right)} is not as the whole"
-    preparation = as_trained(found, int(rng.choice([1, 3])) if channels == 3 else 1)
-    network_reads = preparation.normalise(torch.from_numpy(preparation.read(path))[None])
-    if not np.array_equal(preparation.read_colours(path), preparation.apply(found)):
+    preprocessing = as_trained(found, int(rng.choice([1, 3])) if channels == 3 else 1)
+    network_reads = preprocessing.normalise(torch.from_numpy(preprocessing.read(path))[None])
+    if not np.array_equal(preprocessing.read_colours(path), preprocessing.apply(found)):
         return "predict and explain read other pixels than train"
     opened: Any = open_file(path, page=0)
-    run: Any = SimpleNamespace(preparation=preparation)
+    run: Any = SimpleNamespace(preprocessing=preprocessing)
     tiled = pixels_of(run, opened.colours)(opened.read(0, ((top, bottom), (left, right))))
     if not torch.equal(tiled, network_reads[..., top:bottom, left:right]):
         return "tile reads other pixels than predict"
     return ""
 
 
-def as_trained(pixels: Pixels, channels: int) -> Preparation:
+def as_trained(pixels: Pixels, channels: int) -> Preprocessing:
     """What a training on such pixels leaves, at their own size."""
     full = stated_white(pixels.dtype)
     black, white = (0.0, 65535.0) if full else (float(pixels.min()), float(pixels.max()) + 1)
-    return Preparation(
+    return Preprocessing(
         channels=channels,
         height=pixels.shape[0],
         width=pixels.shape[1],

@@ -44,7 +44,7 @@ def test_a_training_gets_its_share_where_evaluation_alone_would_take_all() -> No
 @pytest.mark.parametrize("slower", [0.5, 1.0, 4.0])
 @pytest.mark.parametrize("budget", [60.0, 300.0])
 def test_the_whole_command_ends_within_its_budget(budget: float, slower: float) -> None:
-    """A machine that turns out `slower` than measured: 20 s of preparation, steps of 0.05 s, epochs of 40 steps."""
+    """A machine that turns out `slower` than measured: 20 s of preprocessing, steps of 0.05 s, epochs of 40 steps."""
     clock, ends = Clock(), Ends()
     allowance = Allowance(seconds=budget, started=clock.now, clock=clock)
     clock.now += 20.0

@@ -150,7 +150,7 @@ def test_any_size_in_bounded_memory_is_the_same_mask(run: Run, tmp_path: Path) -
     mask = tifffile.imread(tmp_path / "m.tif")
     assert mask.dtype == np.uint8 and mask.shape == (400, 330)
     with torch.inference_mode():
-        x = run.preparation.normalise(torch.from_numpy(image.transpose(2, 0, 1).copy())[None])
+        x = run.preprocessing.normalise(torch.from_numpy(image.transpose(2, 0, 1).copy())[None])
         whole = run.model(x)[0].argmax(0).numpy()
     assert (
         mask == whole

@@ -24,7 +24,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> striate.Run:
 def test_a_run_and_its_folder_are_the_same_subject(run: striate.Run) -> None:
     trained, same = open_trained(run), open_trained(str(run.path))
     assert trained.classes == same.classes == run.classes
-    assert trained.shape == (1, 1, *run.preparation.size)
+    assert trained.shape == (1, 1, *run.preprocessing.size)
     assert same.run is not None and same.name == "digits"
 
 
@@ -59,7 +59,7 @@ def test_what_is_neither_run_nor_model_says_so(tmp_path: Path) -> None:
 def test_images_are_the_test_images_of_the_run(run: striate.Run) -> None:
     images, labels = images_of(run)
     assert len(images) == len(labels) == run.info["data"]["test"]
-    accuracy = (run.model(run.preparation.normalise(images)).argmax(1) == labels).float().mean()
+    accuracy = (run.model(run.preprocessing.normalise(images)).argmax(1) == labels).float().mean()
     assert float(accuracy) == pytest.approx(run.info["results"]["accuracy"], abs=0.005)
 
 

@@ -65,7 +65,7 @@ def by_name(found: list[Finding]) -> dict[str, Finding]:
 def test_a_shift_costs_what_a_plain_loop_counts(run: Run) -> None:
     found = by_name(probe_run(run, ["shift"], record=False))["probe-shift"]
     source = open_source("digits", seed=0)
-    images, labels = load_memory(source.test, run.preparation)
+    images, labels = load_memory(source.test, run.preprocessing)
     right, clean = 0, 0
     d = int(found.data["levels"][-1].split()[0])
     for image, label in zip(images, labels, strict=True):
@@ -74,7 +74,7 @@ def test_a_shift_costs_what_a_plain_loop_counts(run: Run) -> None:
         with torch.no_grad():
             for r, c in ((d, 0), (d, 2 * d), (0, d), (2 * d, d), (d, d)):
                 window = padded[..., r : r + side, c : c + side]
-                said = run.model(run.preparation.normalise(window.to(torch.uint8))).argmax()
+                said = run.model(run.preprocessing.normalise(window.to(torch.uint8))).argmax()
                 if (r, c) == (d, d):
                     clean += int(said == label)
                 else:

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 import striate
-from striate.data import Preparation
+from striate.data import Preprocessing
 from striate.errors import DataError, RunError, StriateError, TrainingError, UsageError
 from striate.runs import Listener, Run, load, predict, train
 from striate.tasks import image_task
@@ -61,9 +61,9 @@ def test_a_run_is_complete_and_good(digits: Run) -> None:
 def test_a_loaded_run_predicts_what_training_measured(digits: Run) -> None:
     source = striate.open_source("digits", seed=0)
     again = load(digits.path)
-    x = np.stack([again.preparation.apply(source.test.image(i)) for i in range(len(source.test))])
+    x = np.stack([again.preprocessing.apply(source.test.image(i)) for i in range(len(source.test))])
     with torch.no_grad():
-        logits = again.model(again.preparation.normalise(torch.from_numpy(x)))
+        logits = again.model(again.preprocessing.normalise(torch.from_numpy(x)))
     accuracy = float((logits.argmax(1).numpy() == source.test.labels).mean())
     assert accuracy == digits.info["results"]["accuracy"]
 
@@ -226,9 +226,9 @@ def test_only_a_few_images_are_held_at_once(
 ) -> None:
     Image.new("L", (8, 8)).save(tmp_path / "a.png")
     read: list[Path] = []
-    real = Preparation.read
+    real = Preprocessing.read
     monkeypatch.setattr(
-        Preparation, "read", lambda self, path: (read.append(path), real(self, path))[1]
+        Preprocessing, "read", lambda self, path: (read.append(path), real(self, path))[1]
     )
     stream = predict(digits, [tmp_path / "a.png"] * 1000)
     next(stream)
@@ -289,7 +289,7 @@ def test_photographs_are_fine_tuned_from_packaged_weights(tmp_path: Path) -> Non
     run = train(tmp_path / "photos", out=tmp_path / "run", epochs=2, size=96)
     assert run.recipe.model == "efficientnet-lite0"
     assert run.recipe.pretrained
-    assert run.preparation.mean == pytest.approx((127 / 255,) * 3)
+    assert run.preprocessing.mean == pytest.approx((127 / 255,) * 3)
     assert run.info["results"]["accuracy"] > 0.8
 
 

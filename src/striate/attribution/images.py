@@ -44,7 +44,7 @@ def as_images(module: nn.Module, images: Tensor) -> Tensor:
         images = images.to(weight.device, weight.dtype)
     if not bool(torch.isfinite(images).all()):
         raise UsageError(
-            "the image holds values that are not finite; look for a division by zero in its preparation"
+            "the image holds values that are not finite; look for a division by zero in its preprocessing"
         )
     return images
 

@@ -156,19 +156,19 @@ def network_of(
     import torch
 
     from striate.models import MODELS, build
-    from striate.models import preparation as preparation_of
+    from striate.models import preprocessing as preprocessing_of
 
     if (Path(target) / "run.toml").is_file():
         from striate.runs import load
 
         run = load(target)
-        known = (run.preparation.channels, run.preparation.height, run.preparation.width)
+        known = (run.preprocessing.channels, run.preprocessing.height, run.preprocessing.width)
         return run.model, shape or known
     entry = MODELS.get(target)
     if entry is not None:
         known = (entry.channels, *entry.size)
     elif target.startswith("timm/"):
-        known = (3, *preparation_of(target).size)
+        known = (3, *preprocessing_of(target).size)
     else:
         known = (3, 32, 32)
     usual = 2 if entry is not None and entry.pixels else 1000 if known[1] > 64 else 10
@@ -193,10 +193,10 @@ def photograph(path: Path | None, shape: tuple[int, int, int]) -> np.ndarray:
         sample = Image.fromarray(load_sample_image("china.jpg"))
         sample = sample.convert("L" if shape[0] == 1 else "RGB")
         return np.asarray(ImageOps.fit(sample, (shape[2], shape[1])))
-    from striate.data import Preparation
+    from striate.data import Preprocessing
 
     channels = 1 if shape[0] == 1 else 3
-    cut = Preparation(channels=channels, height=shape[1], width=shape[2], fit="crop")
+    cut = Preprocessing(channels=channels, height=shape[1], width=shape[2], fit="crop")
     pixels = cut.read(path).transpose(1, 2, 0)
     return pixels[..., 0] if channels == 1 else pixels
 

@@ -30,11 +30,11 @@ def pixels_of(run: Run, colours: int = 0) -> Callable[[torch.Tensor], torch.Tens
 
     colours: how many of the channels are colours, where the image says so; others are left out, as `predict` does.
     """
-    preparation = run.preparation
+    preprocessing = run.preprocessing
 
     def prepare(raw: torch.Tensor) -> torch.Tensor:
-        seen = torch.from_numpy(preparation.colours(as_read(raw, colours)))
-        return preparation.normalise(seen[None])
+        seen = torch.from_numpy(preprocessing.colours(as_read(raw, colours)))
+        return preprocessing.normalise(seen[None])
 
     return prepare
 
@@ -66,8 +66,8 @@ def refuse_foreign(run: Run, opened: Image, path: Path) -> None:
     ]
     values = np.concatenate(parts)
     try:
-        refuse_depth(values, run.preparation)
-        run.preparation.eight_bits(
+        refuse_depth(values, run.preprocessing)
+        run.preprocessing.eight_bits(
             values[:1, None, None]
         )  # says so where nothing relates the depths
     except DataError as error:

@@ -1,4 +1,4 @@
-"""Sources, splits, decoding and preparation of images.
+"""Sources, splits, decoding and preprocessing of images.
 
 The public names are imported when first used: describing a folder does not wait for torch.
 """
@@ -14,12 +14,12 @@ _FILES = {
     "Damage": "source",
     "Duplicate": "source",
     "Entry": "sources",
-    "Preparation": "preparation",
+    "Preprocessing": "preprocessing",
     "Source": "source",
     "Split": "source",
     "SplitDataset": "memory",
     "check": "checks",
-    "choose_preparation": "choosing",
+    "choose_preprocessing": "choosing",
     "decoded_bytes": "memory",
     "describe": "description",
     "list_sources": "sources",
@@ -33,12 +33,12 @@ __all__ = [
     "Damage",
     "Duplicate",
     "Entry",
-    "Preparation",
+    "Preprocessing",
     "Source",
     "Split",
     "SplitDataset",
     "check",
-    "choose_preparation",
+    "choose_preprocessing",
     "decoded_bytes",
     "describe",
     "list_sources",
@@ -49,10 +49,10 @@ __all__ = [
 
 if TYPE_CHECKING:
     from striate.data.checks import check
-    from striate.data.choosing import choose_preparation
+    from striate.data.choosing import choose_preprocessing
     from striate.data.description import describe
     from striate.data.memory import SplitDataset, decoded_bytes, load_memory
-    from striate.data.preparation import Preparation
+    from striate.data.preprocessing import Preprocessing
     from striate.data.reading import read_image
     from striate.data.source import Damage, Duplicate, Source, Split
     from striate.data.sources import SOURCES, Entry, list_sources, open_source

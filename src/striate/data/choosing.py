@@ -1,4 +1,4 @@
-"""The choice of a preparation from what the data look like, with its reasons."""
+"""The choice of a preprocessing from what the data look like, with its reasons."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 from striate.data.depth import BYTES, there
 from striate.data.drawing import drawn, shuffled
 from striate.data.pool import ordered
-from striate.data.preparation import Fit, Interpolation, Preparation
 from striate.data.prepared import prepared
+from striate.data.preprocessing import Fit, Interpolation, Preprocessing
 from striate.data.scale import check_together, measure
 from striate.data.source import Source, Split, refuse_empty
 from striate.errors import DataError
@@ -22,7 +22,7 @@ PIXELS = 2**27  # resized for the mean and standard deviation, at most
 SAMPLE = 200  # images for mean and standard deviation where they must be decoded
 
 
-def choose_preparation(
+def choose_preprocessing(
     source: Source,
     *,
     size: int | tuple[int, int] | None = None,
@@ -34,7 +34,7 @@ def choose_preparation(
     crop_fraction: float | None = None,
     black: float | None = None,
     white: float | None = None,
-) -> Preparation:
+) -> Preprocessing:
     """Choose how images are prepared by looking at the training split; what is given is kept.
 
     size: pixels a side, or (height, width). `why` of the result has a sentence for each choice.
@@ -51,7 +51,7 @@ def choose_preparation(
     scale = measure(split, black=black, white=white)
     check_together(source.splits.values(), scale)
     why += scale.why
-    draft = Preparation(
+    draft = Preprocessing(
         channels=channels,
         height=height,
         width=width,
@@ -63,7 +63,7 @@ def choose_preparation(
     if mean is None or std is None:
         found_mean, found_std = _statistics(split, sample, draft, why)
         mean, std = mean or found_mean, std or found_std
-    return Preparation.from_dict(
+    return Preprocessing.from_dict(
         {**draft.to_dict(), "mean": list(mean), "std": list(std), "why": why}
     )
 
@@ -117,7 +117,7 @@ def _fit(split: Split, height: int, width: int, why: list[str]) -> Fit:
     lost = {
         fit: np.array(
             [
-                Preparation(channels=1, height=height, width=width, fit=fit).lost_fraction(h, w)
+                Preprocessing(channels=1, height=height, width=width, fit=fit).lost_fraction(h, w)
                 for h, w in np.unique(split.sizes, axis=0)
             ]
         )
@@ -143,14 +143,14 @@ def _fit(split: Split, height: int, width: int, why: list[str]) -> Fit:
     return "pad"
 
 
-def _without_data(split: Split, draft: Preparation) -> np.ndarray:
+def _without_data(split: Split, draft: Preprocessing) -> np.ndarray:
     """(N,) bool: images deeper than 8 bits of which some pixels may be no data."""
     missing = np.zeros(len(split)) if split.missing is None else split.missing
     return np.asarray(split.deep & ((missing > 0) | bool(draft.nodata)))
 
 
 def _statistics(
-    split: Split, sample: np.ndarray, draft: Preparation, why: list[str]
+    split: Split, sample: np.ndarray, draft: Preprocessing, why: list[str]
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     if draft.fit == "pad":  # the bars are to take the mean, not to make it
         draft = replace(draft, fit="squash")

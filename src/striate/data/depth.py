@@ -14,7 +14,7 @@ DIM = 4096  # 16-bit values that end below may be 12 bits in 16
 
 
 class Levels(Protocol):
-    """What becomes black and white; see `Preparation`."""
+    """What becomes black and white; see `Preprocessing`."""
 
     @property
     def black(self) -> float: ...

@@ -14,7 +14,7 @@ from striate.data.drawing import drawn
 from striate.data.layout import Layout
 from striate.data.naming import in_order
 from striate.data.pool import ordered
-from striate.data.preparation import Preparation
+from striate.data.preprocessing import Preprocessing
 from striate.data.records import (
     Progress,
     Record,
@@ -200,7 +200,7 @@ def _photographs(split: FileSplit) -> bool:
         return False
     at = np.flatnonzero(large)
     at = at[drawn(len(at), SAMPLE)]
-    small = Preparation(channels=3, height=128, width=128)
+    small = Preprocessing(channels=3, height=128, width=128)
     natural = ordered(lambda i: _natural(split.prepare(int(i), small)), at)
     return float(np.mean(list(natural))) > 0.5
 

@@ -8,20 +8,20 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from striate.data.preparation import Preparation
 from striate.data.prepared import prepared
+from striate.data.preprocessing import Preprocessing
 from striate.data.source import Source, Split
 from striate.errors import DataError
 
 
-def decoded_bytes(source: Source, preparation: Preparation) -> int:
+def decoded_bytes(source: Source, preprocessing: Preprocessing) -> int:
     """Memory in bytes that all prepared images of a source take as uint8."""
-    return len(source) * preparation.channels * preparation.height * preparation.width
+    return len(source) * preprocessing.channels * preprocessing.height * preprocessing.width
 
 
 def load_memory(
     split: Split,
-    preparation: Preparation,
+    preprocessing: Preprocessing,
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -30,17 +30,17 @@ def load_memory(
     Beyond the result a few images at a time are held. Raises DataError if an image has become
     unreadable since the source was opened, or if the memory does not suffice.
     """
-    shape = (len(split), preparation.channels, *preparation.size)
+    shape = (len(split), preprocessing.channels, *preprocessing.size)
     try:
         images = torch.empty(shape, dtype=torch.uint8)
     except RuntimeError as error:
         raise DataError(
-            f"{len(split):,} images of {preparation.height} x {preparation.width} pixels need "
+            f"{len(split):,} images of {preprocessing.height} x {preprocessing.width} pixels need "
             f"{np.prod(shape, dtype=np.float64) / 2**30:,.1f} GiB of memory, more than there is; "
             "choose a smaller size"
         ) from error
     done = 0
-    for chunk in prepared(split, preparation):
+    for chunk in prepared(split, preprocessing):
         images[done : done + len(chunk)] = torch.from_numpy(chunk)
         done += len(chunk)
         if progress is not None:
@@ -54,13 +54,13 @@ class SplitDataset(Dataset[tuple[torch.Tensor, int]]):
     Holds names, not pixels, unless the split lies in memory anyway; safe in worker processes.
     """
 
-    def __init__(self, split: Split, preparation: Preparation) -> None:
+    def __init__(self, split: Split, preprocessing: Preprocessing) -> None:
         self.split = split
-        self.preparation = preparation
+        self.preprocessing = preprocessing
 
     def __len__(self) -> int:
         return len(self.split)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        pixels = self.split.prepare(index, self.preparation)
+        pixels = self.split.prepare(index, self.preprocessing)
         return torch.from_numpy(pixels), int(self.split.labels[index])

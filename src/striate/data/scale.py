@@ -70,7 +70,7 @@ class Scale:
 
     @property
     def levels(self) -> dict[str, Any]:
-        """What a `Preparation` takes of it."""
+        """What a `Preprocessing` takes of it."""
         return {
             "black": self.black,
             "white": self.white,

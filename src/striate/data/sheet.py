@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from striate.data.leftout import fit
 from striate.data.pool import ordered
-from striate.data.preparation import Preparation
+from striate.data.preprocessing import Preprocessing
 from striate.data.scale import Scale, scale_of
 from striate.data.source import Source, Split
 from striate.errors import DataError
@@ -34,7 +34,7 @@ def contact_sheet(source: Source, scale: Scale | None = None) -> Figure:
         for label, font in zip(chosen, fonts, strict=True)
     ]
     text = int(max(font.getlength(name) for name, font in zip(names, fonts, strict=True))) + 20
-    tile = Preparation(
+    tile = Preprocessing(
         channels=3,
         height=side,
         width=side,
@@ -82,9 +82,9 @@ def _examples(source: Source, label: int) -> list[tuple[Split, int]]:
     return [mine[i] for i in at]
 
 
-def _tile(split: Split, index: int, preparation: Preparation) -> np.ndarray | None:
+def _tile(split: Split, index: int, preprocessing: Preprocessing) -> np.ndarray | None:
     try:
-        return split.prepare(index, preparation).transpose(1, 2, 0)
+        return split.prepare(index, preprocessing).transpose(1, 2, 0)
     except DataError:  # the file has gone since the source was opened; a gap shows it
         return None
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from striate.data.leftout import LeftOut
-from striate.data.preparation import Preparation
+from striate.data.preprocessing import Preprocessing
 from striate.data.reading import read_image
 from striate.errors import DataError
 
@@ -85,9 +85,9 @@ class Split(ABC):
     def image(self, index: int) -> np.ndarray:
         """Image `index`: (H, W, C), C 1 or 3; uint8, or uint16 or float32 from a deeper file."""
 
-    def prepare(self, index: int, preparation: Preparation) -> np.ndarray:
+    def prepare(self, index: int, preprocessing: Preprocessing) -> np.ndarray:
         """Image `index` as the network sees it: (channels, height, width) uint8."""
-        return preparation.apply(self.image(index))
+        return preprocessing.apply(self.image(index))
 
     def take(self: _S, indices: Sequence[int] | np.ndarray) -> _S:
         """The split that holds only `indices`, in that order."""
@@ -156,8 +156,8 @@ class FileSplit(Split):
     def image(self, index: int) -> np.ndarray:
         return read_image(self.path(index))
 
-    def prepare(self, index: int, preparation: Preparation) -> np.ndarray:
-        return preparation.read(self.path(index), foreign=False)
+    def prepare(self, index: int, preprocessing: Preprocessing) -> np.ndarray:
+        return preprocessing.read(self.path(index), foreign=False)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from striate.models.building import build, is_pattern
 from striate.models.finetuning import head, layer_groups
 from striate.models.labelling import full_size, labels_pixels
-from striate.models.preparation import Preparation, imagenet_classes, preparation
+from striate.models.preprocessing import Preprocessing, imagenet_classes, preprocessing
 from striate.models.weights import Loaded, load_torchvision, load_weights
 from striate.models.zoo import MODELS, Entry, names
 
@@ -13,7 +13,7 @@ __all__ = [
     "MODELS",
     "Entry",
     "Loaded",
-    "Preparation",
+    "Preprocessing",
     "build",
     "full_size",
     "head",
@@ -24,5 +24,5 @@ __all__ = [
     "load_torchvision",
     "load_weights",
     "names",
-    "preparation",
+    "preprocessing",
 ]

@@ -63,13 +63,13 @@ def out_of_fold(
         if progress is not None:
             progress(f, folds)
         part = replace(source, train=train.take(np.flatnonzero(fold != f)), val=none, test=none)
-        plan = Plan(recipe=recipe, source=part, preparation=run.preparation, why=[])
+        plan = Plan(recipe=recipe, source=part, preprocessing=run.preprocessing, why=[])
         job = prepare(plan, device, Listener())
         fit(job.training, job.batches)
         held = np.flatnonzero(fold == f)
-        images = MemoryImages(*load_memory(train.take(held), run.preparation))
+        images = MemoryImages(*load_memory(train.take(held), run.preprocessing))
         ordered = OrderedBatches(
-            images=images, preparation=run.preparation, batch=VALIDATION_BATCH, device=device
+            images=images, preprocessing=run.preprocessing, batch=VALIDATION_BATCH, device=device
         )
         with job.training.average.applied() as model:
             logits = predict_logits(model, ordered, dtype=job.training.dtype)

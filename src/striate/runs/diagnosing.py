@@ -147,7 +147,7 @@ class Bench:
                 self.model, x[:CHUNK], None if run.labels_pixels else y[:CHUNK], seed=seed
             )
         if name == "filters":
-            shape = (run.preparation.channels, *run.preparation.size)
+            shape = (run.preprocessing.channels, *run.preprocessing.size)
             return filters(self.model, start=begun(run), shape=shape, seed=seed)
         if name == "updates":
             return updates_of(run)
@@ -180,7 +180,7 @@ class Bench:
         run, source, seed = self.run, self.source, self.seed
         if isinstance(source, MaskSource):
             raw, labels = cut_images(run, source.train, min(self.limit or MOST_MASKS, MOST_MASKS), seed)  # fmt: skip
-            return run.preparation.normalise(raw), labels.long(), [], raw
+            return run.preprocessing.normalise(raw), labels.long(), [], raw
         limit = self.limit or IMAGES
         raw, labels = images_of(run, "train", limit=limit, seed=seed, source=source)
         keys = list(source.train.keys)
@@ -188,7 +188,7 @@ class Bench:
             keys = [keys[i] for i in balanced(source.train.labels, limit, seed).tolist()]
         drawn = torch.randperm(len(raw), generator=torch.Generator().manual_seed(seed))
         raw, labels = raw[drawn], labels[drawn]
-        return run.preparation.normalise(raw), labels, [str(keys[i]) for i in drawn.tolist()], raw
+        return run.preprocessing.normalise(raw), labels, [str(keys[i]) for i in drawn.tolist()], raw
 
     @property
     def loss(self) -> Callable[[Tensor, Tensor], Tensor]:
@@ -217,7 +217,7 @@ class Bench:
 
         def images(at: Sequence[int]) -> Tensor:
             shown = judged.train.take(at)
-            prepared = [shown.prepare(i, run.preparation) for i in range(len(shown))]
+            prepared = [shown.prepare(i, run.preprocessing) for i in range(len(shown))]
             return torch.from_numpy(np.stack(prepared))
 
         return label_errors(
@@ -228,7 +228,7 @@ class Bench:
     def rates(self) -> Finding:
         """The range test of the run's recipe on its images."""
         recipe = self.run.recipe.replace(budget=None)
-        plan = Plan(recipe=recipe, source=self.source, preparation=self.run.preparation, why=[])
+        plan = Plan(recipe=recipe, source=self.source, preprocessing=self.run.preprocessing, why=[])
         job = prepare(plan, torch.device("cpu"), Listener())
         return rate(plan, job, Listener(), used=recipe.lr)
 
@@ -245,7 +245,7 @@ def begun(run: Run) -> nn.Module | None:
 
 def first_model(run: Run) -> nn.Module:
     """The network as the run's training began with it."""
-    return first_network(run.task, run.recipe, run.preparation, len(run.classes))
+    return first_network(run.task, run.recipe, run.preprocessing, len(run.classes))
 
 
 def probabilities(model: nn.Module, x: Tensor, temperature: float) -> Tensor:

@@ -54,8 +54,8 @@ class Seen:
 
 def network_of(trained: Trained) -> Network:
     """The trained's network with its normalisation. Raises UsageError or GeometryError where units cannot be found."""
-    preparation = trained.preparation
-    return Network(trained.model, trained.shape, mean=preparation.mean, std=preparation.std)
+    preprocessing = trained.preprocessing
+    return Network(trained.model, trained.shape, mean=preprocessing.mean, std=preprocessing.std)
 
 
 def unit_findings(run: Run, source: Source, *, limit: int = REPORT_LIMIT) -> list[Finding]:
@@ -94,7 +94,7 @@ def seen_by(
     source = open_source(data, task="classify", seed=seed)
     split = _largest(source)
     chosen = split.take(balanced(split.labels, limit, seed)) if limit < len(split) else split
-    images, labels = load_memory(chosen, trained.preparation)
+    images, labels = load_memory(chosen, trained.preprocessing)
     if set(source.classes) <= set(trained.classes):
         place = torch.tensor([trained.classes.index(name) for name in source.classes])
         return Seen(images, place[labels], trained.classes, source.where)

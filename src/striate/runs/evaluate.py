@@ -44,7 +44,7 @@ def evaluate_run(
     listener.stage("evaluating")
     task, trained = run.task, run.trained
     split = source.test if len(source.test) else source.val
-    run.add(task.describe(source, run.preparation))
+    run.add(task.describe(source, run.preprocessing))
     run.add(task.check(source))
     headline = None
     if len(split):
@@ -151,7 +151,7 @@ def report_run(run: Run) -> None:
         facts={
             "tested on": f"{results.get('images', 0):,} images",
             "trained for": f"{run.info.get('training', {}).get('seconds', 0):.0f} s",
-            "image size": f"{run.preparation.height} × {run.preparation.width}",
+            "image size": f"{run.preprocessing.height} × {run.preprocessing.width}",
             "seed": str(recipe.seed),
         },
         generated=f"{run.info['created']} by Striate {run.info['versions']['striate']}",

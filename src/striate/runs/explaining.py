@@ -61,7 +61,7 @@ def explain_files(
     module = trained.pixels
     if layer is not None:
         layer = find_layer(geometry_of(module, torch.zeros(trained.shape)), f"model.{layer}").name
-    settings = Settings(baseline=torch.tensor(trained.preparation.mean), seed=seed, layer=layer)
+    settings = Settings(baseline=torch.tensor(trained.preprocessing.mean), seed=seed, layer=layer)
 
     for name in names:
         try:
@@ -123,7 +123,7 @@ def explanations(
     began = time.monotonic()
     trained = open_trained(run)
     module = trained.pixels
-    settings = Settings(baseline=torch.tensor(trained.preparation.mean), steps=16)
+    settings = Settings(baseline=torch.tensor(trained.preprocessing.mean), steps=16)
     figures: list[Figure] = []
     rows: list[tuple[Cell, ...]] = []
     made: list[Explanation] = []
@@ -133,7 +133,7 @@ def explanations(
         if made and spent + spent / len(made) > budget:
             break
         i = int(np.flatnonzero(split.labels == c)[0])
-        image = torch.from_numpy(split.prepare(i, run.preparation)).float() / 255
+        image = torch.from_numpy(split.prepare(i, run.preprocessing)).float() / 255
         found = explain(
             module, image, methods=methods, classes=run.classes, settings=settings,
             temperature=run.temperature, seconds=budget, orders=3,

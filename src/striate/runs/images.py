@@ -94,7 +94,7 @@ def images_of(
         raise RunError(f"{source.where} has no {split} images; give others with --data")
     if limit is not None and limit < len(chosen):
         chosen = chosen.take(balanced(chosen.labels, limit, seed))
-    images, labels = load_memory(chosen, run.preparation)
+    images, labels = load_memory(chosen, run.preprocessing)
     place = torch.tensor([run.classes.index(name) for name in source.classes])
     return images, place[labels]
 

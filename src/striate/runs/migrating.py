@@ -36,4 +36,11 @@ def _from_1(info: dict[str, Any]) -> dict[str, Any]:
     recipe["task"] = task
     if task == "segment":
         recipe["segment"] = own
-    return {**info, "format": FORMAT, "task": task, "recipe": recipe}
+    rest = {name: value for name, value in info.items() if name != "preparation"}
+    return {
+        **rest,
+        "format": FORMAT,
+        "task": task,
+        "recipe": recipe,
+        "preprocessing": info["preparation"],
+    }

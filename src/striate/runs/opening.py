@@ -7,11 +7,11 @@ from typing import Any, cast
 
 import torch
 
-from striate.data import Preparation
+from striate.data import Preprocessing
 from striate.errors import UsageError
 from striate.memory import keep_large_buffers
 from striate.models import MODELS, build, imagenet_classes
-from striate.models import preparation as preparation_of
+from striate.models import preprocessing as preprocessing_of
 from striate.runs.run import Run
 from striate.tasks.table import find_task
 from striate.tasks.trained import FromPixels, Trained
@@ -37,7 +37,7 @@ def open_trained(target: str | Path | Run, *, weights: str | Path | None = None)
         raise UsageError(
             f"there is no run at {spec}; give the folder that `striate train` made, or a model such as efficientnet-lite0"
         )
-    known = preparation_of(spec)
+    known = preprocessing_of(spec)
     model = build(
         spec,
         in_channels=len(known.mean),
@@ -49,7 +49,7 @@ def open_trained(target: str | Path | Run, *, weights: str | Path | None = None)
     return Trained(
         name=spec,
         model=model.eval().to(memory_format=torch.channels_last),
-        preparation=Preparation(
+        preprocessing=Preprocessing(
             channels=len(known.mean),
             height=known.size[0],
             width=known.size[1],

@@ -51,7 +51,7 @@ def plan_again(run: Run, listener: Listener) -> Plan:
         raise RunError(
             f"the images of {run.recipe.data} changed since {run.path} began; train a new run"
         )
-    return Plan(recipe=run.recipe, source=source, preparation=run.preparation, why=[])
+    return Plan(recipe=run.recipe, source=source, preprocessing=run.preprocessing, why=[])
 
 
 def refuse_changes(run: Run, given: Mapping[str, Any]) -> None:
@@ -86,7 +86,7 @@ def first_info(plan: Plan) -> dict[str, Any]:
         "finished": False,
         "classes": list(source.classes),
         "recipe": plan.recipe.to_dict(),
-        "preparation": plan.preparation.to_dict(),
+        "preprocessing": plan.preprocessing.to_dict(),
         "data": {
             "where": source.where,
             "fingerprint": source.fingerprint,

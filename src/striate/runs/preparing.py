@@ -30,24 +30,24 @@ def require_room(task: Task, plan: Plan, device: torch.device) -> None:
 
     Raises UsageError also for a model that does not exist or does not fit the images.
     """
-    recipe, preparation, outputs = plan.recipe, plan.preparation, len(plan.source.classes)
+    recipe, preprocessing, outputs = plan.recipe, plan.preprocessing, len(plan.source.classes)
     with torch.device("meta"):
-        skeleton = task.build(recipe, preparation, outputs, fresh=True)
-    shape = (1, preparation.channels, preparation.height, preparation.width)
+        skeleton = task.build(recipe, preprocessing, outputs, fresh=True)
+    shape = (1, preprocessing.channels, preprocessing.height, preprocessing.width)
     try:
         geometry = trace(skeleton, shape)
     except GeometryError:
         with torch.device("meta"):
-            task.build(recipe, preparation, outputs, fresh=True, check=True)
+            task.build(recipe, preprocessing, outputs, fresh=True, check=True)
         return  # a network that cannot be traced may still train
     least = 8 * geometry.total_params + LEAST_IMAGES * geometry.total_activation_bytes
-    require_memory(least, f"{preparation.height} x {preparation.width}", device)
+    require_memory(least, f"{preprocessing.height} x {preprocessing.width}", device)
 
 
 def make_model(plan: Plan, device: torch.device) -> nn.Module:
     """The network with its first weights: drawn from the recipe's seed, or pretrained."""
     task = find_task(str(plan.recipe.task))
-    model = first_network(task, plan.recipe, plan.preparation, len(plan.source.classes))
+    model = first_network(task, plan.recipe, plan.preprocessing, len(plan.source.classes))
     return model.to(device).to(memory_format=torch.channels_last)
 
 

@@ -161,7 +161,7 @@ def cut_images(run: Run, split: MaskSplit, limit: int, seed: int) -> tuple[Tenso
         top, left = (np.asarray(split.sizes[i]) - size) // 2
         rows, columns = slice(top, top + size[0]), slice(left, left + size[1])
         images.append(
-            np.ascontiguousarray(run.preparation.colours(split.image(i))[:, rows, columns])
+            np.ascontiguousarray(run.preprocessing.colours(split.image(i))[:, rows, columns])
         )
         masks.append(np.ascontiguousarray(split.mask(i)[rows, columns]))
     found = torch.from_numpy(np.stack(masks)), torch.from_numpy(np.stack(images))
@@ -183,7 +183,7 @@ def validation(run: Run, source: MaskSource, seed: int) -> tuple[Tensor, Tensor]
 def coarsest(run: Run) -> int:
     """Pixels between positions of the network's coarsest map; 1 where it cannot be traced."""
     try:
-        layers = trace(run.model, (1, run.preparation.channels, *run.preparation.size))
+        layers = trace(run.model, (1, run.preprocessing.channels, *run.preprocessing.size))
     except StriateError:
         return 1
     strides = [

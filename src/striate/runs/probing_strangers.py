@@ -1,4 +1,4 @@
-"""Images of another domain for a run's network, as its own preparation makes them."""
+"""Images of another domain for a run's network, as its own preprocessing makes them."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def unlabelled_source(run: Run, name: str, why: StriateError) -> Domain:
         if len(chosen) > STRANGE:
             order = np.random.default_rng(0).permutation(len(chosen))
             chosen = chosen.take(np.sort(order[:STRANGE]))
-        return Domain(load_memory(chosen, run.preparation)[0])
+        return Domain(load_memory(chosen, run.preprocessing)[0])
     except StriateError:
         raise DataError(
             f"cannot use {name} as another domain: {why}; give a folder or a source"

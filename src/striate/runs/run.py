@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from striate.data import Preparation
+from striate.data import Preprocessing
 from striate.data.naming import normal
 from striate.errors import RunError, UsageError
 from striate.findings import Finding
@@ -58,7 +58,7 @@ class Run:
         try:
             info = tomllib.loads(file.read_text(encoding="utf-8"))
             run = cls(path, migrated(info, path))
-            _ = run.recipe, run.preparation, run.classes
+            _ = run.recipe, run.preprocessing, run.classes
         except (ValueError, KeyError, TypeError) as error:
             raise RunError(
                 f"{file} was altered and cannot be read ({error}); restore it or train again"
@@ -76,9 +76,9 @@ class Run:
         return find_task(self.info["task"])
 
     @cached_property
-    def preparation(self) -> Preparation:
+    def preprocessing(self) -> Preprocessing:
         """How an image becomes the network's input."""
-        return Preparation.from_dict(self.info["preparation"])
+        return Preprocessing.from_dict(self.info["preprocessing"])
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -102,7 +102,7 @@ class Run:
 
     def empty_model(self) -> nn.Module:
         """The network with fresh weights."""
-        return self.task.build(self.recipe, self.preparation, len(self.classes), fresh=True)
+        return self.task.build(self.recipe, self.preprocessing, len(self.classes), fresh=True)
 
     @property
     def trained(self) -> Trained:
@@ -110,7 +110,7 @@ class Run:
         return Trained(
             name=self.path.name,
             model=self.model,
-            preparation=self.preparation,
+            preprocessing=self.preprocessing,
             classes=self.classes,
             task=self.task,
             temperature=self.temperature,

@@ -40,7 +40,7 @@ def choose_model(recipe: Recipe, *, photographs: bool, size: int) -> tuple[str, 
 
 
 def choose(recipe: Recipe, facts: Facts) -> tuple[Recipe, list[str]]:
-    """Fill every open setting of `recipe` (its model and preparation already chosen); returns it and the reasons."""
+    """Fill every open setting of `recipe` (its model and preprocessing already chosen); returns it and the reasons."""
     why: list[str] = []
 
     def pick(name: str, value: object, reason: str) -> object:

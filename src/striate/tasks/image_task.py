@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from striate.data import SplitDataset, choose_preparation, decoded_bytes, load_memory
+from striate.data import SplitDataset, choose_preprocessing, decoded_bytes, load_memory
 from striate.data.augment import Augmentation
 from striate.data.files import Found
-from striate.data.preparation import Preparation
+from striate.data.preprocessing import Preprocessing
 from striate.errors import DataError, UsageError
 from striate.models import build, labels_pixels
-from striate.models import preparation as preparation_of
+from striate.models import preprocessing as preprocessing_of
 from striate.tasks.defaults import Facts, choose, choose_model
 from striate.tasks.plan import Plan
 from striate.tasks.prediction import Prediction
@@ -90,8 +90,8 @@ class ImageTask(Task):
             require_memory(
                 4 * 16 * LEAST_IMAGES * recipe.size**2, f"{recipe.size} x {recipe.size}", device
             )
-        known = preparation_of(spec) if pretrained else None
-        preparation = choose_preparation(
+        known = preprocessing_of(spec) if pretrained else None
+        preprocessing = choose_preprocessing(
             source,
             size=recipe.size or (known.size if known else None),
             channels=recipe.channels or (3 if known else None),
@@ -104,9 +104,9 @@ class ImageTask(Task):
         )
         facts = Facts(
             images=min(len(source.train), recipe.limit or len(source.train)),
-            height=preparation.height,
-            width=preparation.width,
-            channels=preparation.channels,
+            height=preprocessing.height,
+            width=preprocessing.width,
+            channels=preprocessing.channels,
             classes=len(source.classes),
             photographs=source.photographs,
             flip=source.horizontal_flip,
@@ -116,19 +116,19 @@ class ImageTask(Task):
         return Plan(
             recipe=chosen,
             source=source,
-            preparation=preparation,
-            why=[*why, *preparation.why, *more],
+            preprocessing=preprocessing,
+            why=[*why, *preprocessing.why, *more],
         )
 
     def build(
-        self, recipe: Recipe, preparation: Preparation, outputs: int, *, fresh: bool = False, check: bool = False
+        self, recipe: Recipe, preprocessing: Preprocessing, outputs: int, *, fresh: bool = False, check: bool = False
     ) -> nn.Module:  # fmt: skip
         """See Task."""
         return build(
             str(recipe.model),
-            in_channels=preparation.channels,
+            in_channels=preprocessing.channels,
             num_classes=outputs,
-            size=preparation.size,
+            size=preprocessing.size,
             pretrained=bool(recipe.pretrained) and not fresh,
             weights=None if fresh else recipe.weights,
             check=check,
@@ -142,7 +142,7 @@ class ImageTask(Task):
         recipe = plan.recipe
         return TrainingBatches(
             images=self.images(plan, split, device, progress),
-            preparation=plan.preparation,
+            preprocessing=plan.preprocessing,
             augmentation=augmentation_of(recipe),
             classes=len(plan.source.classes),
             batch=int(recipe.batch or 1),
@@ -157,13 +157,13 @@ class ImageTask(Task):
         if name == "train" and recipe.limit and recipe.limit < len(split):
             order = torch.randperm(len(split), generator=torch.Generator().manual_seed(recipe.seed))
             split = split.take(order[: recipe.limit].numpy())
-        if decoded_bytes(source, plan.preparation) <= available_memory() // 4:
-            images, _ = load_memory(split, plan.preparation, progress=progress)
+        if decoded_bytes(source, plan.preprocessing) <= available_memory() // 4:
+            images, _ = load_memory(split, plan.preprocessing, progress=progress)
             return MemoryImages(images.to(device), self.targets(split))
         workers = recipe.workers
         if workers is None:
             workers = max(1, (torch.get_num_threads() + 1) // 2)
-        return DiskImages(SplitDataset(split, plan.preparation), self.targets(split), workers)
+        return DiskImages(SplitDataset(split, plan.preprocessing), self.targets(split), workers)
 
     def validation(
         self, plan: Plan, *, device: torch.device, progress: Progress = silent
@@ -176,7 +176,10 @@ class ImageTask(Task):
 
         def evaluate(network: nn.Module) -> dict[str, float]:
             ordered = OrderedBatches(
-                images=images, preparation=plan.preparation, batch=VALIDATION_BATCH, device=device
+                images=images,
+                preprocessing=plan.preprocessing,
+                batch=VALIDATION_BATCH,
+                device=device,
             )
             dtype = choose_precision(plan.recipe.precision, device)
             outputs = predict_logits(network, ordered, dtype=dtype)
@@ -193,9 +196,9 @@ class ImageTask(Task):
     ) -> Outputs:  # fmt: skip
         """See Task."""
         targets = self.targets(split)
-        images = DiskImages(SplitDataset(split, trained.preparation), targets, workers=0)
+        images = DiskImages(SplitDataset(split, trained.preprocessing), targets, workers=0)
         ordered = OrderedBatches(
-            images=images, preparation=trained.preparation, batch=BATCH, device=device
+            images=images, preprocessing=trained.preprocessing, batch=BATCH, device=device
         )
         model = trained.model.to(device)
         dtype = choose_precision(trained.precision, device)
@@ -232,7 +235,7 @@ class ImageTask(Task):
 
         def prepare(name: str) -> np.ndarray | str:
             try:
-                return trained.preparation.read(Path(name))
+                return trained.preprocessing.read(Path(name))
             except DataError as error:
                 return str(error)
 

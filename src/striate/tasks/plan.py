@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from striate.data import Preparation
+from striate.data import Preprocessing
 from striate.training.loop import Batches, Training
 from striate.training.recipe import Recipe
 
@@ -22,7 +22,7 @@ class Plan:
 
     recipe: Recipe
     source: Any
-    preparation: Preparation
+    preprocessing: Preprocessing
     why: list[str] = field(default_factory=list)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from striate.data import Preparation
+from striate.data import Preprocessing
 from striate.errors import UsageError
 from striate.findings import Finding
 from striate.tasks.metric import Metric
@@ -90,7 +90,7 @@ class Task(ABC):
         """What in the data would spoil a result. Raises DataError where training cannot start at all."""
 
     @abstractmethod
-    def describe(self, source: Any, preparation: Preparation | None = None) -> Finding:
+    def describe(self, source: Any, preprocessing: Preprocessing | None = None) -> Finding:
         """What the data are: counts, sizes, formats."""
 
     # Training
@@ -101,7 +101,7 @@ class Task(ABC):
 
     @abstractmethod
     def build(
-        self, recipe: Recipe, preparation: Preparation, outputs: int, *, fresh: bool = False, check: bool = False
+        self, recipe: Recipe, preprocessing: Preprocessing, outputs: int, *, fresh: bool = False, check: bool = False
     ) -> nn.Module:  # fmt: skip
         """The network, (N, C, H, W) -> what `loss` and `decode` take; `outputs` classes, tags or numbers.
 
@@ -169,7 +169,7 @@ class Task(ABC):
 
     def read(self, trained: Trained, path: Path) -> np.ndarray:
         """An image file as the network sees it: (C, H, W) uint8. Raises DataError."""
-        return trained.preparation.read(path)
+        return trained.preprocessing.read(path)
 
     @abstractmethod
     def decode(self, output: Any, trained: Trained, *, top: int = 5) -> list[Prediction]:

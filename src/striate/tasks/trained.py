@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from striate.data import Preparation
+from striate.data import Preprocessing
 
 if TYPE_CHECKING:
     from striate.tasks.task import Task
@@ -22,11 +22,11 @@ class FromPixels(nn.Module):
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self, model: nn.Module, preparation: Preparation) -> None:
+    def __init__(self, model: nn.Module, preprocessing: Preprocessing) -> None:
         super().__init__()
         self.model = model
-        self.register_buffer("mean", torch.tensor(preparation.mean).view(1, -1, 1, 1))
-        self.register_buffer("std", torch.tensor(preparation.std).view(1, -1, 1, 1))
+        self.register_buffer("mean", torch.tensor(preprocessing.mean).view(1, -1, 1, 1))
+        self.register_buffer("std", torch.tensor(preprocessing.std).view(1, -1, 1, 1))
 
     def forward(self, images: torch.Tensor) -> Any:
         """Normalise, then run the network."""
@@ -37,14 +37,14 @@ class FromPixels(nn.Module):
 class Trained:
     """A network to be used and analysed: from a run, from published weights, or a person's own.
 
-    name: of the run's folder or the spec. model: in evaluation form, on the CPU. preparation: how images become its
+    name: of the run's folder or the spec. model: in evaluation form, on the CPU. preprocessing: how images become its
     input. classes: names in the order of its outputs. task: what it was trained for. temperature: what logits are divided
     by before the softmax. precision, flip_test, seed: as in the recipe. run: where it comes from, or None.
     """
 
     name: str
     model: nn.Module
-    preparation: Preparation
+    preprocessing: Preprocessing
     classes: tuple[str, ...]
     task: Task
     temperature: float = 1.0
@@ -56,12 +56,12 @@ class Trained:
     @property
     def pixels(self) -> FromPixels:
         """The network as a module from float images (N, C, H, W) in [0, 1], already of its size."""
-        return FromPixels(self.model, self.preparation).eval()
+        return FromPixels(self.model, self.preprocessing).eval()
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """(1, C, H, W) of its input."""
-        return (1, self.preparation.channels, *self.preparation.size)
+        return (1, self.preprocessing.channels, *self.preprocessing.size)
 
     def read(self, path: str | Path) -> np.ndarray:
         """An image file as the network sees it: (C, H, W) uint8. Raises DataError."""
@@ -69,4 +69,4 @@ class Trained:
 
     def normalise(self, batch: torch.Tensor) -> torch.Tensor:
         """uint8 (N, C, H, W) to the network's float32 input."""
-        return self.preparation.normalise(batch)
+        return self.preprocessing.normalise(batch)

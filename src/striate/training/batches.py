@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from striate.data.augment import Augmentation
-from striate.data.preparation import Preparation
+from striate.data.preprocessing import Preprocessing
 from striate.training.batch import Batch
 
 
@@ -90,7 +90,7 @@ class TrainingBatches:
     """
 
     images: Images
-    preparation: Preparation
+    preprocessing: Preprocessing
     augmentation: Augmentation
     classes: int
     batch: int
@@ -126,7 +126,7 @@ class TrainingBatches:
             index = asked.popleft()
             generator = torch.Generator().manual_seed((self.seed + 1) * 7_919 + step)
             x = self.augmentation(raw.to(self.device, non_blocking=True), generator)
-            x = self.preparation.normalise(x)
+            x = self.preprocessing.normalise(x)
             labels = self.images.labels[index].to(self.device)
             if self.augmentation.mixup:
                 x, labels = self.augmentation.mix(x, labels, self.classes, generator)
@@ -139,7 +139,7 @@ class OrderedBatches:
     """Every image once, in order, unaugmented; iterates over normalised x (N, C, H, W)."""
 
     images: Images
-    preparation: Preparation
+    preprocessing: Preprocessing
     batch: int
     device: torch.device
 
@@ -151,4 +151,4 @@ class OrderedBatches:
     def __iter__(self) -> Iterator[torch.Tensor]:
         order = list(torch.arange(len(self.images)).split(self.batch))
         for raw in self.images.stream(order):
-            yield self.preparation.normalise(raw.to(self.device, non_blocking=True))
+            yield self.preprocessing.normalise(raw.to(self.device, non_blocking=True))

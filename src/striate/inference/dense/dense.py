@@ -452,7 +452,7 @@ def dense(
     """Scores (N, classes, rows, columns) of a patch classifier for every window of an image (N, C, H, W).
 
     Equal to running each patch through the module, without doing so. The arguments are those of `Dense`, which keeps its
-    preparation for several images, and of its call. `centres` says which pixel each score belongs to.
+    preprocessing for several images, and of its call. `centres` says which pixel each score belongs to.
 
     >>> dense(nn.Sequential(nn.Conv2d(1, 3, 8), nn.Flatten()), torch.rand(1, 1, 20, 30), window=8, stride=2).shape
     torch.Size([1, 3, 7, 12])

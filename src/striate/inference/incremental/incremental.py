@@ -446,6 +446,6 @@ def _checked(module: nn.Module, image: Tensor, dtype: torch.dtype | None) -> Ten
     image = image.to(dtype or _dtype(module, image))
     if not bool(torch.isfinite(image).all()):
         raise UsageError(
-            "the image holds values that are not finite; look for a division by zero in its preparation"
+            "the image holds values that are not finite; look for a division by zero in its preprocessing"
         )
     return image

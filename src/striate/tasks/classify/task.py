@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from striate.data import Source, Split, check, describe, open_source
-from striate.data.preparation import Preparation
+from striate.data.preprocessing import Preprocessing
 from striate.findings import Finding
 from striate.statistics.temperature import fit_temperature
 from striate.tasks.classify import findings
@@ -54,9 +54,9 @@ class Classify(ImageTask):
         """See Task."""
         return check(source)
 
-    def describe(self, source: Source, preparation: Preparation | None = None) -> Finding:
+    def describe(self, source: Source, preprocessing: Preprocessing | None = None) -> Finding:
         """See Task."""
-        return describe(source, levels=preparation)
+        return describe(source, levels=preprocessing)
 
     def loss(self, plan: Plan) -> CrossEntropy:
         """See Task."""
@@ -91,7 +91,7 @@ class Classify(ImageTask):
             probabilities,
             labels,
             classes,
-            lambda i: split.prepare(i, trained.preparation),
+            lambda i: split.prepare(i, trained.preprocessing),
             split.keys,
         )
         yield network_input(trained, split)
@@ -115,15 +115,15 @@ class Classify(ImageTask):
 
 def network_input(trained: Trained, split: Split) -> Finding:
     """What the network sees of a few images, one a class as far as they go."""
-    preparation = trained.preparation
+    preprocessing = trained.preprocessing
     first = [int(np.flatnonzero(split.labels == c)[0]) for c in np.unique(split.labels)[:SHOWN]]
-    originals = [preparation.eight_bits(split.image(i)) for i in first]
+    originals = [preprocessing.eight_bits(split.image(i)) for i in first]
     sizes = [image.shape[:2] for image in originals]
-    squashed = preparation.fit == "squash"
+    squashed = preprocessing.fit == "squash"
     return findings.as_seen(
         originals,
-        np.stack([split.prepare(i, preparation) for i in first]),
-        [0.0 if squashed else preparation.lost_fraction(*size) for size in sizes],
+        np.stack([split.prepare(i, preprocessing) for i in first]),
+        [0.0 if squashed else preprocessing.lost_fraction(*size) for size in sizes],
         [split.keys[i] for i in first],
-        squeezes=[1 - preparation.lost_fraction(*size) for size in sizes] if squashed else None,
+        squeezes=[1 - preprocessing.lost_fraction(*size) for size in sizes] if squashed else None,
     )

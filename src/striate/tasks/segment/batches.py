@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from striate.data.pool import ordered
-from striate.data.preparation import Preparation
+from striate.data.preprocessing import Preprocessing
 from striate.tasks.segment.data.coding import IGNORE
 from striate.tasks.segment.data.source import MaskSplit
 from striate.training.batch import Batch
@@ -24,9 +24,9 @@ VISITS = 4  # crops taken in a row from an image that must be decoded
 class Pairs:
     """Images (C, H, W) uint8 at their own size, and masks (H, W) uint8, by number; in memory, or decoded when needed."""
 
-    def __init__(self, split: MaskSplit, preparation: Preparation, *, in_memory: bool) -> None:
+    def __init__(self, split: MaskSplit, preprocessing: Preprocessing, *, in_memory: bool) -> None:
         self.split = split
-        self.preparation = preparation
+        self.preprocessing = preprocessing
         self.in_memory = in_memory
         self._kept: OrderedDict[int, tuple[torch.Tensor, torch.Tensor]] = OrderedDict()
         if in_memory:
@@ -47,7 +47,7 @@ class Pairs:
         return pair
 
     def _decode(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        image = self.preparation.colours(self.split.image(index))
+        image = self.preprocessing.colours(self.split.image(index))
         return torch.from_numpy(image), torch.from_numpy(self.split.mask(index))
 
 
@@ -128,7 +128,7 @@ class CropBatches:
     """
 
     pairs: Pairs
-    preparation: Preparation
+    preprocessing: Preprocessing
     augmentation: MaskAugmentation
     crop: tuple[int, int]
     batch: int
@@ -169,7 +169,7 @@ class CropBatches:
                 x = torch.stack([image for image, _ in cut]).to(self.device, non_blocking=True)
                 mask = torch.stack([m for _, m in cut]).to(self.device, non_blocking=True)
                 x, mask = self.augmentation(x, mask, generator)
-                yield Batch(self.preparation.normalise(x), mask.long())
+                yield Batch(self.preprocessing.normalise(x), mask.long())
                 step += 1
             epoch, first = epoch + 1, 0
 
@@ -196,7 +196,7 @@ class CropBatches:
         image, mask = image[:, top : top + h, left : left + w], mask[top : top + h, left : left + w]
         if mask.shape == (h, w):
             return image, mask
-        colour = torch.tensor([round(255 * m) for m in self.preparation.mean], dtype=torch.uint8)
+        colour = torch.tensor([round(255 * m) for m in self.preprocessing.mean], dtype=torch.uint8)
         page = colour[:, None, None].expand(-1, h, w).clone()
         labels = torch.full((h, w), IGNORE, dtype=torch.uint8)
         rows, cols = mask.shape

@@ -60,7 +60,7 @@ def report_on(
 
     yield gallery(
         scores,
-        lambda i: trained.preparation.colours(split.image(i)).transpose(1, 2, 0),
+        lambda i: trained.preprocessing.colours(split.image(i)).transpose(1, 2, 0),
         split.mask,
         predicted,
         lambda image, mask: overlay(image, mask, trained.classes),
@@ -95,10 +95,10 @@ def logits_of_image(
     trained: Trained, split: MaskSplit, index: int, device: torch.device
 ) -> torch.Tensor:
     """Logits (K, H, W) of one image of a split."""
-    image = torch.from_numpy(trained.preparation.colours(split.image(index)))
+    image = torch.from_numpy(trained.preprocessing.colours(split.image(index)))
     return label(
         trained.model.to(device),
-        trained.preparation,
+        trained.preprocessing,
         image,
         device=device,
         dtype=choose_precision(trained.precision, device),

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from striate.borrow import forward
-from striate.data import Preparation
+from striate.data import Preprocessing
 from striate.inference.tiled import tiled
 from striate.training.answer import answer_of
 
@@ -17,7 +17,7 @@ TILES = "1GB"
 @torch.inference_mode()
 def label(
     network: nn.Module,
-    preparation: Preparation,
+    preprocessing: Preprocessing,
     image: torch.Tensor,
     *,
     device: torch.device,
@@ -33,10 +33,10 @@ def label(
     network.eval()
     try:
         if image.shape[-2] * image.shape[-1] > WHOLE and device.type == "cpu":
-            out = tiled(network, image[None], memory=TILES, prepare=preparation.normalise)
+            out = tiled(network, image[None], memory=TILES, prepare=preprocessing.normalise)
             logits = out[0] if out.ndim == 4 else out
         else:
-            x = preparation.normalise(image[None].to(device))
+            x = preprocessing.normalise(image[None].to(device))
             x = x.contiguous(memory_format=torch.channels_last)
             with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
                 logits = answer_of(forward(network, x))[0].float()

@@ -128,13 +128,13 @@ def labelled(
     model = trained.model.to(place)
     for i, name in enumerate(names):
         try:
-            image = trained.preparation.read_colours(name)
+            image = trained.preprocessing.read_colours(name)
         except DataError as error:
             yield MaskPrediction(path=name, error=str(error))
             continue
         logits = label(
             model,
-            trained.preparation,
+            trained.preprocessing,
             torch.from_numpy(image),
             device=place,
             dtype=dtype,

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from striate.data.files import Found
-from striate.data.preparation import Preparation
+from striate.data.preprocessing import Preprocessing
 from striate.findings import Finding
 from striate.models import build, full_size
 from striate.tasks.plan import Plan
@@ -81,21 +81,21 @@ class Segment(Task):
         """See Task."""
         return check_masks(source)
 
-    def describe(self, source: MaskSource, preparation: Preparation | None = None) -> Finding:
+    def describe(self, source: MaskSource, preprocessing: Preprocessing | None = None) -> Finding:
         """See Task."""
-        return describe_masks(source, preparation)
+        return describe_masks(source, preprocessing)
 
     def plan(self, recipe: Recipe, source: MaskSource, device: torch.device) -> Plan:
         """See Task."""
         return plan_masks(recipe, source, device)
 
     def build(
-        self, recipe: Recipe, preparation: Preparation, outputs: int, *, fresh: bool = False, check: bool = False
+        self, recipe: Recipe, preprocessing: Preprocessing, outputs: int, *, fresh: bool = False, check: bool = False
     ) -> nn.Module:  # fmt: skip
         """See Task; (N, C, H, W) -> (N, outputs, H, W)."""
         network = build(
             str(recipe.model),
-            in_channels=preparation.channels,
+            in_channels=preprocessing.channels,
             num_classes=outputs,
             size=None,
             pretrained=bool(recipe.pretrained) and not fresh,
@@ -162,7 +162,7 @@ class Segment(Task):
 
     def read(self, trained: Trained, path: Path) -> np.ndarray:
         """An image file at its own size: (C, H, W) uint8. Raises DataError."""
-        return trained.preparation.read_colours(path)
+        return trained.preprocessing.read_colours(path)
 
     def decode(self, output: Any, trained: Trained, *, top: int = 5) -> list[Prediction]:
         """The areas of classes in each image's map; nothing is written."""

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from striate.data import Preparation
+from striate.data import Preprocessing
 from striate.data.depth import there
 from striate.data.drawing import drawn
 from striate.data.scale import check_together, measure
 from striate.errors import DataError, UsageError
 from striate.models import labels_pixels
-from striate.models import preparation as preparation_of
+from striate.models import preprocessing as preprocessing_of
 from striate.tasks.plan import Plan
 from striate.tasks.segment.batches import CropBatches, MaskAugmentation, Pairs, decoded_pairs
 from striate.tasks.segment.data import IGNORE, MaskSource
@@ -54,12 +54,12 @@ def plan_masks(recipe: Recipe, source: MaskSource, device: torch.device) -> Plan
     chosen, more = choose_for_masks(recipe.replace(model=spec, pretrained=pretrained), facts)
     assert chosen.size is not None
     backbone = spec.partition(":")[2]
-    known = preparation_of(backbone) if pretrained and backbone else None
+    known = preprocessing_of(backbone) if pretrained and backbone else None
     channels = recipe.channels or (3 if known or (train.channels == 3).any() else 1)
     scale = measure(train, black=recipe.black, white=recipe.white)
     check_together(source.splits.values(), scale)
     why += scale.why
-    draft = Preparation(
+    draft = Preprocessing(
         channels=channels,
         height=chosen.size,
         width=chosen.size,
@@ -67,11 +67,13 @@ def plan_masks(recipe: Recipe, source: MaskSource, device: torch.device) -> Plan
         **scale.levels,
     )
     mean, std = (known.mean, known.std) if known else statistics(train, draft)
-    preparation = Preparation.from_dict({**draft.to_dict(), "mean": list(mean), "std": list(std)})
-    return Plan(recipe=chosen, source=source, preparation=preparation, why=[*why, *more])
+    preprocessing = Preprocessing.from_dict(
+        {**draft.to_dict(), "mean": list(mean), "std": list(std)}
+    )
+    return Plan(recipe=chosen, source=source, preprocessing=preprocessing, why=[*why, *more])
 
 
-def _levels(split: MaskSplit, index: int, draft: Preparation) -> np.ndarray:
+def _levels(split: MaskSplit, index: int, draft: Preprocessing) -> np.ndarray:
     """(channels, n) uint8: the pixels of an image that hold data."""
     image = split.image(index)
     lost = 0.0 if split.missing is None else float(split.missing[index])
@@ -79,7 +81,9 @@ def _levels(split: MaskSplit, index: int, draft: Preparation) -> np.ndarray:
     return levels[:, there(image, draft, lost).ravel()] if image.dtype != np.uint8 else levels
 
 
-def statistics(split: MaskSplit, draft: Preparation) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def statistics(
+    split: MaskSplit, draft: Preprocessing
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation a channel, of at most SAMPLE training images."""
     at = drawn(len(split), SAMPLE)
     parts = [_levels(split, int(i), draft)[:, ::7].astype(np.float64) / 255 for i in at]
@@ -92,22 +96,22 @@ def statistics(split: MaskSplit, draft: Preparation) -> tuple[tuple[float, ...],
 
 def crop_batches(plan: Plan, split: str, device: torch.device) -> CropBatches:
     """Endless batches of crops of a split."""
-    recipe, preparation = plan.recipe, plan.preparation
+    recipe, preprocessing = plan.recipe, plan.preprocessing
     own = recipe.settings
     chosen: MaskSplit = plan.source.splits[split]
     if split == "train" and recipe.limit and recipe.limit < len(chosen):
         order = torch.randperm(len(chosen), generator=torch.Generator().manual_seed(recipe.seed))
         chosen = chosen.take(order[: recipe.limit].numpy())
     return CropBatches(
-        pairs=pairs_of(chosen, preparation),
-        preparation=preparation,
+        pairs=pairs_of(chosen, preprocessing),
+        preprocessing=preprocessing,
         augmentation=MaskAugmentation(
             flip=bool(recipe.flip),
             scale=own.zoom or 1.0,
             rotate=recipe.rotate or 0.0,
             jitter=own.jitter or 0.0,
         ),
-        crop=preparation.size,
+        crop=preprocessing.size,
         batch=int(recipe.batch or 1),
         foreground=own.foreground or 0.0,
         seed=recipe.seed,
@@ -115,10 +119,12 @@ def crop_batches(plan: Plan, split: str, device: torch.device) -> CropBatches:
     )
 
 
-def pairs_of(split: MaskSplit, preparation: Preparation) -> Pairs:
+def pairs_of(split: MaskSplit, preprocessing: Preprocessing) -> Pairs:
     """A split's images and masks: in memory when they fit into a quarter of what is free."""
     room = available_memory() // 4
-    return Pairs(split, preparation, in_memory=decoded_pairs(split, preparation.channels) <= room)
+    return Pairs(
+        split, preprocessing, in_memory=decoded_pairs(split, preprocessing.channels) <= room
+    )
 
 
 def loss_of(plan: Plan) -> PixelCrossEntropy:
@@ -135,12 +141,12 @@ def validation_of(
     plan: Plan, device: torch.device
 ) -> Callable[[nn.Module], dict[str, float]] | None:
     """A function from a network to its loss, pixel accuracy and mean IoU on some validation images; None without any."""
-    recipe, source, preparation = plan.recipe, plan.source, plan.preparation
+    recipe, source, preprocessing = plan.recipe, plan.source, plan.preprocessing
     drawn = np.random.default_rng(recipe.seed).permutation(len(source.val))[:MOST_VALIDATION]
     validation = source.val.take(np.sort(drawn))
     if not len(validation):
         return None
-    held = pairs_of(validation, preparation)
+    held = pairs_of(validation, preprocessing)
     dtype, classes = choose_precision(recipe.precision, device), len(source.classes)
 
     def evaluate(network: nn.Module) -> dict[str, float]:
@@ -148,7 +154,7 @@ def validation_of(
         loss = pixels = 0.0
         for i in range(len(held)):
             image, mask = held[i]
-            logits = label(network, preparation, image, device=device, dtype=dtype)
+            logits = label(network, preprocessing, image, device=device, dtype=dtype)
             target = mask.long()
             loss += float(
                 nn.functional.cross_entropy(

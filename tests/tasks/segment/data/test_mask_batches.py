@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from striate.data import Preparation
+from striate.data import Preprocessing
 from striate.tasks.segment.batches import CropBatches, MaskAugmentation, Pairs
 from striate.tasks.segment.data.coding import IGNORE
 from striate.tasks.segment.data.source import ArrayMaskSplit
@@ -27,10 +27,10 @@ def split(n: int = 6, side: int = 64) -> ArrayMaskSplit:
 
 
 def batches(**changes: object) -> CropBatches:
-    preparation = Preparation(channels=1, height=16, width=16)
+    preprocessing = Preprocessing(channels=1, height=16, width=16)
     settings: dict[str, object] = {
-        "pairs": Pairs(split(), preparation, in_memory=bool(changes.pop("in_memory", True))),
-        "preparation": preparation,
+        "pairs": Pairs(split(), preprocessing, in_memory=bool(changes.pop("in_memory", True))),
+        "preprocessing": preprocessing,
         "augmentation": MaskAugmentation(),
         "crop": (16, 16),
         "batch": 4,
@@ -107,9 +107,9 @@ def test_an_epoch_visits_every_image_as_often_as_its_size() -> None:
 
 
 def test_small_images_are_filled_up_and_the_rest_ignored() -> None:
-    preparation = Preparation(channels=1, height=16, width=16, mean=(0.5,), std=(0.5,))
+    preprocessing = Preprocessing(channels=1, height=16, width=16, mean=(0.5,), std=(0.5,))
     small = split(side=12)
-    made = batches(pairs=Pairs(small, preparation, in_memory=True), preparation=preparation)
+    made = batches(pairs=Pairs(small, preprocessing, in_memory=True), preprocessing=preprocessing)
     ((x, mask),) = parts(made, 1)
     assert (mask[:, 12:] == IGNORE).all() and (mask[:, :, 12:] == IGNORE).all()
     assert (mask[:, :12, :12] != IGNORE).all()

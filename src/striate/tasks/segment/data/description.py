@@ -9,7 +9,7 @@ from PIL import Image
 
 from striate.data.depth import Levels
 from striate.data.histogram import scale_figure, scale_table
-from striate.data.preparation import Preparation
+from striate.data.preprocessing import Preprocessing
 from striate.data.scale import Scale, scale_of
 from striate.data.source import SPLITS
 from striate.figures import new_figure, render, style
@@ -136,7 +136,7 @@ def sheet(source: MaskSource, scale: Scale | None = None) -> Figure:
 def _tile(
     source: MaskSource, split: MaskSplit, index: int, scale: Scale | None
 ) -> tuple[Image.Image, Image.Image]:
-    plain = Preparation(channels=3, height=1, width=1, **(scale or Scale()).levels)
+    plain = Preprocessing(channels=3, height=1, width=1, **(scale or Scale()).levels)
     image = plain.colours(split.image(index)).transpose(1, 2, 0)
     mask = split.mask(index)
     over = overlay(image, mask, source.classes)

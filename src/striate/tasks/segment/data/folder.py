@@ -12,7 +12,7 @@ import numpy as np
 from striate.data.arrangement import FREE, arrange
 from striate.data.drawing import drawn
 from striate.data.pool import ordered
-from striate.data.preparation import Preparation
+from striate.data.preprocessing import Preprocessing
 from striate.data.reading import read_image
 from striate.data.records import (
     Progress,
@@ -351,7 +351,7 @@ def _colourful(split: FileMaskSplit) -> bool:
     """Whether the images are colour pictures, for which weights learned from photographs help."""
     if not len(split) or (split.channels != 3).any() or split.deep.any():
         return False
-    small = Preparation(channels=3, height=64, width=64)
+    small = Preprocessing(channels=3, height=64, width=64)
     at = drawn(len(split), 12)
     spread = [np.ptp(small.apply(split.image(int(i))).astype(np.int16), axis=0).mean() for i in at]
     return float(np.median(spread)) > 3 and int(split.sizes.min()) > 64

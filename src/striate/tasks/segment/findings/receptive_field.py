@@ -26,7 +26,7 @@ def how_far(trained: Trained, source: MaskSource, split: MaskSplit) -> Finding:
 
     Raises GeometryError where the network cannot be traced, or answers the same whatever it sees.
     """
-    shape = (1, trained.preparation.channels, *trained.preparation.size)
+    shape = (1, trained.preprocessing.channels, *trained.preprocessing.size)
     axes = list(trace(trained.model, shape))[-1].receptive_field
     field = max(axis.size for axis in axes if axis is not None) if axes and any(axes) else None
     strength, image, at = influence(trained, split)
@@ -58,11 +58,11 @@ def influence(trained: Trained, split: MaskSplit) -> tuple[np.ndarray, np.ndarra
         classes = [c for c in spots if c != 0 and len(spots[c])] or list(spots)
         spot = spots[classes[int(rng.integers(len(classes)))]]
         row, col = (int(v) for v in spot[rng.integers(len(spot))])
-        image = trained.preparation.colours(split.image(index))
+        image = trained.preprocessing.colours(split.image(index))
         top, left = max(0, row - CUT // 2), max(0, col - CUT // 2)
         image = image[:, top : top + CUT, left : left + CUT]
         at = row - top, col - left
-        x = trained.preparation.normalise(torch.from_numpy(image)[None]).requires_grad_(True)
+        x = trained.preprocessing.normalise(torch.from_numpy(image)[None]).requires_grad_(True)
         with torch.enable_grad():
             logit = answer_of(forward(model, x))[0, :, at[0], at[1]].max()
             (gradient,) = torch.autograd.grad(logit, x)

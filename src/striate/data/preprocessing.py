@@ -1,4 +1,4 @@
-"""Preparation: from an image of any size and depth to what the network sees."""
+"""Preprocessing: from an image of any size and depth to what the network sees."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MOST_SIDE = 8192
 
 
 @dataclass(frozen=True, kw_only=True)
-class Preparation:
+class Preprocessing:
     """How every image is brought to the network's size, depth and scale: the same in training,
     evaluation and prediction. Saved with the run.
 
@@ -103,13 +103,13 @@ class Preparation:
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
     @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> Preparation:
+    def from_dict(cls, raw: Mapping[str, Any]) -> Preprocessing:
         """What `to_dict` gave. Raises UsageError on a missing, unknown or wrong entry."""
         known = {f.name for f in fields(cls)}
         if unknown := sorted(set(raw) - known):
-            raise UsageError(f"unknown entries in a preparation: {', '.join(unknown)}")
+            raise UsageError(f"unknown entries in a preprocessing: {', '.join(unknown)}")
         if missing := sorted({"channels", "height", "width"} - set(raw)):
-            raise UsageError(f"a preparation lacks {', '.join(missing)}")
+            raise UsageError(f"a preprocessing lacks {', '.join(missing)}")
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
         return cls(**values)
 

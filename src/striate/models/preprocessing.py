@@ -18,7 +18,7 @@ CROPPED = 0.875  # 224 of 256 pixels, since AlexNet
 
 
 @dataclass(frozen=True, kw_only=True)
-class Preparation:
+class Preprocessing:
     """Scale the shorter side to size / crop_fraction, cut out the centre, normalise.
 
     size: (height, width) in pixels. mean, std: a channel each, for values over [0, 1].
@@ -31,7 +31,7 @@ class Preparation:
     crop_fraction: float
 
 
-def preparation(spec: str) -> Preparation:
+def preprocessing(spec: str) -> Preprocessing:
     """What published weights of `spec` were trained on: packaged, timm's, or else torchvision's.
 
     Raises UsageError for an unknown name.
@@ -45,7 +45,7 @@ def preparation(spec: str) -> Preparation:
         return _untrained(PATTERN_SIZE)
     name, entry = find(spec)
     if name == "efficientnet-lite0":
-        return Preparation(
+        return Preprocessing(
             mean=(127 / 255,) * 3,
             std=(128 / 255,) * 3,
             size=entry.size,
@@ -55,8 +55,8 @@ def preparation(spec: str) -> Preparation:
     return _untrained(entry.size)
 
 
-def _untrained(size: tuple[int, int]) -> Preparation:
-    return Preparation(
+def _untrained(size: tuple[int, int]) -> Preprocessing:
+    return Preprocessing(
         mean=IMAGENET_MEAN,
         std=IMAGENET_STD,
         size=size,
@@ -65,9 +65,9 @@ def _untrained(size: tuple[int, int]) -> Preparation:
     )
 
 
-def _of_timm(name: str) -> Preparation:
+def _of_timm(name: str) -> Preprocessing:
     known = hub.configuration(name)
-    return Preparation(
+    return Preprocessing(
         mean=tuple(known["mean"]),
         std=tuple(known["std"]),
         size=tuple(known["input_size"][1:]),

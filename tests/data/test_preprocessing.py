@@ -17,7 +17,7 @@ from PIL import Image
 from skimage import data as pictures
 from torchvision.transforms.v2 import InterpolationMode
 
-from striate.data import Preparation, read_image
+from striate.data import Preprocessing, read_image
 from striate.errors import DataError, UsageError
 
 if sys.version_info >= (3, 11):
@@ -30,7 +30,7 @@ PHOTO = pictures.astronaut()[:400, :300]  # 400 high, 300 wide
 
 def prepare(image: np.ndarray, size: tuple[int, int] = (64, 64), **more: object) -> np.ndarray:
     channels = more.pop("channels", 3)
-    return Preparation(channels=channels, height=size[0], width=size[1], **more).apply(image)
+    return Preprocessing(channels=channels, height=size[0], width=size[1], **more).apply(image)
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
@@ -152,7 +152,7 @@ def test_any_image_becomes_what_was_promised(
     to_channels: int,
     value: int,
 ) -> None:
-    preparation = Preparation(
+    preprocessing = Preprocessing(
         channels=to_channels,
         height=to_height,
         width=to_width,
@@ -161,15 +161,15 @@ def test_any_image_becomes_what_was_promised(
         crop_fraction=fraction,
         mean=(value / 255,) * to_channels,
     )
-    found = preparation.apply(np.full((height, width, channels), value, dtype=np.uint8))
+    found = preprocessing.apply(np.full((height, width, channels), value, dtype=np.uint8))
     assert found.shape == (to_channels, to_height, to_width)
     assert found.dtype == np.uint8
     assert found.flags.c_contiguous
     # Without detail there is none afterwards, and the bars have the same colour.
     assert np.abs(found.astype(int) - value).max() <= 1
-    lost = preparation.lost_fraction(height, width)
+    lost = preprocessing.lost_fraction(height, width)
     assert 0 <= lost < 1
-    left, upper, right, lower = preparation.box(height, width)
+    left, upper, right, lower = preprocessing.box(height, width)
     assert -1e-6 <= left < right <= width + 1e-6
     assert -1e-6 <= upper < lower <= height + 1e-6
 
@@ -184,9 +184,9 @@ def test_any_image_becomes_what_was_promised(
     ],
 )
 def test_what_an_image_of_300_by_400_loses(fit: str, fraction: float, lost: float) -> None:
-    preparation = Preparation(channels=3, height=64, width=64, fit=fit, crop_fraction=fraction)
-    assert preparation.lost_fraction(400, 300) == pytest.approx(lost)
-    assert preparation.lost_fraction(300, 400) == pytest.approx(lost)
+    preprocessing = Preprocessing(channels=3, height=64, width=64, fit=fit, crop_fraction=fraction)
+    assert preprocessing.lost_fraction(400, 300) == pytest.approx(lost)
+    assert preprocessing.lost_fraction(300, 400) == pytest.approx(lost)
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_what_an_image_of_300_by_400_loses(fit: str, fraction: float, lost: floa
 def test_how_far_a_jpeg_may_shrink_while_it_is_decoded(
     size: tuple[int, int], more: dict[str, object], factor: int
 ) -> None:
-    assert Preparation(channels=3, height=224, width=224, **more).shrink(*size) == factor  # type: ignore[arg-type]
+    assert Preprocessing(channels=3, height=224, width=224, **more).shrink(*size) == factor  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("fit", ["squash", "crop", "pad"])
@@ -214,14 +214,14 @@ def test_a_file_reads_as_the_whole_image_does(tmp_path: Path, fit: str, orientat
     exif = Image.Exif()
     exif[274] = orientation
     photo.save(tmp_path / "photo.jpg", quality=90, exif=exif)
-    preparation = Preparation(channels=3, height=64, width=80, fit=fit)  # type: ignore[arg-type]
-    found = preparation.read(tmp_path / "photo.jpg")
-    whole = preparation.apply(read_image(tmp_path / "photo.jpg"))
-    assert preparation.shrink(*read_image(tmp_path / "photo.jpg").shape[:2]) > 1
+    preprocessing = Preprocessing(channels=3, height=64, width=80, fit=fit)  # type: ignore[arg-type]
+    found = preprocessing.read(tmp_path / "photo.jpg")
+    whole = preprocessing.apply(read_image(tmp_path / "photo.jpg"))
+    assert preprocessing.shrink(*read_image(tmp_path / "photo.jpg").shape[:2]) > 1
     assert np.abs(found.astype(int) - whole).mean() < 1
     photo.save(tmp_path / "photo.png")
-    lossless = preparation.apply(read_image(tmp_path / "photo.png"))
-    np.testing.assert_array_equal(preparation.read(tmp_path / "photo.png"), lossless)
+    lossless = preprocessing.apply(read_image(tmp_path / "photo.png"))
+    np.testing.assert_array_equal(preprocessing.read(tmp_path / "photo.png"), lossless)
 
 
 # The scale
@@ -229,9 +229,9 @@ def test_a_file_reads_as_the_whole_image_does(tmp_path: Path, fit: str, orientat
 
 def test_normalise_is_torchvisions() -> None:
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-    preparation = Preparation(channels=3, height=8, width=8, mean=mean, std=std)
+    preprocessing = Preprocessing(channels=3, height=8, width=8, mean=mean, std=std)
     batch = torch.randint(0, 256, (4, 3, 8, 8), dtype=torch.uint8)
-    found = preparation.normalise(batch)
+    found = preprocessing.normalise(batch)
     peer = tv.normalize(batch.float() / 255, list(mean), list(std))
     torch.testing.assert_close(found, peer, rtol=0, atol=2e-6)
 
@@ -239,32 +239,32 @@ def test_normalise_is_torchvisions() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_normalise_keeps_channels_last_and_rounds_once(dtype: torch.dtype, channels: int) -> None:
-    preparation = Preparation(
+    preprocessing = Preprocessing(
         channels=channels, height=6, width=5, mean=(0.3,) * channels, std=(0.2,) * channels
     )
     batch = torch.randint(0, 256, (4, channels, 6, 5), dtype=torch.uint8)
     batch = batch.to(memory_format=torch.channels_last)
-    found = preparation.normalise(batch, dtype=dtype)
+    found = preprocessing.normalise(batch, dtype=dtype)
     assert found.dtype == dtype
     assert found.is_contiguous(memory_format=torch.channels_last)
-    torch.testing.assert_close(found, preparation.normalise(batch).to(dtype), rtol=0, atol=0)
+    torch.testing.assert_close(found, preprocessing.normalise(batch).to(dtype), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("mean", [0.0, 0.2860, 1.0])
 @pytest.mark.parametrize("std", [1 / 255, 0.3530, 1.0])
 def test_restore_gives_back_every_value(mean: float, std: float) -> None:
-    preparation = Preparation(channels=1, height=16, width=16, mean=(mean,), std=(std,))
+    preprocessing = Preprocessing(channels=1, height=16, width=16, mean=(mean,), std=(std,))
     batch = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
-    assert torch.equal(preparation.restore(preparation.normalise(batch)), batch)
+    assert torch.equal(preprocessing.restore(preprocessing.normalise(batch)), batch)
     out_of_range = torch.tensor([-1e9, 1e9]).view(1, 1, 1, 2)
-    assert preparation.restore(out_of_range).flatten().tolist() == [0, 255]
+    assert preprocessing.restore(out_of_range).flatten().tolist() == [0, 255]
 
 
 # The record
 
 
 def test_it_goes_through_toml_and_json() -> None:
-    preparation = Preparation(
+    preprocessing = Preprocessing(
         channels=3,
         height=224,
         width=192,
@@ -278,19 +278,19 @@ def test_it_goes_through_toml_and_json() -> None:
         why=("Because.", "And so."),
     )
     for text in (
-        tomllib.loads(tomli_w.dumps(preparation.to_dict())),
-        json.loads(json.dumps(preparation.to_dict())),
+        tomllib.loads(tomli_w.dumps(preprocessing.to_dict())),
+        json.loads(json.dumps(preprocessing.to_dict())),
     ):
-        again = Preparation.from_dict(text)
-        assert again == preparation
-        assert again.why == preparation.why
-        np.testing.assert_array_equal(again.apply(PHOTO), preparation.apply(PHOTO))
+        again = Preprocessing.from_dict(text)
+        assert again == preprocessing
+        assert again.why == preprocessing.why
+        np.testing.assert_array_equal(again.apply(PHOTO), preprocessing.apply(PHOTO))
 
 
 def test_reasons_are_not_compared() -> None:
-    plain = Preparation(channels=1, height=8, width=8)
-    assert plain == Preparation(channels=1, height=8, width=8, why=("Because.",))
-    assert plain != Preparation(channels=1, height=8, width=9)
+    plain = Preprocessing(channels=1, height=8, width=8)
+    assert plain == Preprocessing(channels=1, height=8, width=8, why=("Because.",))
+    assert plain != Preprocessing(channels=1, height=8, width=9)
     assert plain.size == (8, 8)
     assert (plain.mean, plain.std) == ((0.0,), (1.0,))
 
@@ -313,14 +313,14 @@ def test_reasons_are_not_compared() -> None:
 )
 def test_what_cannot_be_is_refused(wrong: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        Preparation(**{"channels": 1, "height": 8, "width": 8, **wrong})  # type: ignore[arg-type]
+        Preprocessing(**{"channels": 1, "height": 8, "width": 8, **wrong})  # type: ignore[arg-type]
 
 
 def test_a_record_of_another_form_is_refused() -> None:
-    with pytest.raises(UsageError, match="unknown entries in a preparation: heigth"):
-        Preparation.from_dict({"channels": 1, "heigth": 8, "width": 8})
-    with pytest.raises(UsageError, match="a preparation lacks height, width"):
-        Preparation.from_dict({"channels": 1})
+    with pytest.raises(UsageError, match="unknown entries in a preprocessing: heigth"):
+        Preprocessing.from_dict({"channels": 1, "heigth": 8, "width": 8})
+    with pytest.raises(UsageError, match="a preprocessing lacks height, width"):
+        Preprocessing.from_dict({"channels": 1})
 
 
 @pytest.mark.parametrize("shape", [(8,), (8, 8, 2), (2, 8, 8, 3), (0, 8, 3), (8, 8, 5)])
