@@ -50,6 +50,9 @@ QUICK = 2e10  # multiply-adds, by the plan's reckoning, that a check may take at
 CALL = 500_000  # multiply-adds that pass while torch starts an operation
 EPS = 0.012  # of what counts as equal is one rounding, in float32
 SHARE = 0.1  # of a run's work that a check may take
+# Pixels of a smaller image that are tried first: a share of the image's, a twentieth of the work of a run with its tiles,
+# which overlap widely; no fewer than show what a network does between its borders.
+LITTLE, FEWEST = 0.02, 128 * 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,8 +359,8 @@ class Check:
     def _smaller(self) -> Evidence:
         """Compare a smaller image, run in the same way, with the plain module on it."""
         lattice = units(self.network)
-        # Its tiles overlap widely, so it takes more than a plain run: half of what is allowed, if anything fits into that.
-        for pixels in (self.pixels // 6, self.pixels // 3):
+        most = self.pixels // 3
+        for pixels in (min(most, max(int(LITTLE * prod(self.geometry.image)), FEWEST)), most):
             small = choose_smaller(
                 self.network, self.module, self.final, lattice, pixels, self.room
             )
