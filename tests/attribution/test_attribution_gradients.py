@@ -8,6 +8,7 @@ from captum import attr as captum
 from torch import Tensor, nn
 
 from striate.attribution import (
+    attribute,
     grad_cam,
     gradient,
     gradient_x_input,
@@ -152,3 +153,21 @@ def test_a_black_image_has_a_map_without_nan(plain: nn.Module) -> None:
     black = torch.zeros(1, 3, 18, 14)
     assert not bool(gradient_x_input(plain, black, 0).any())
     assert bool(torch.isfinite(smoothgrad(plain, black, 0)).all())
+
+
+@pytest.mark.parametrize("method", ["gradient", "gradient-x-input", "integrated-gradients"])
+def test_a_derivative_that_is_not_finite_is_refused(method: str) -> None:
+    """1 / x of black pixels is clamped in the score, and 0 times infinity in its derivative: no map of NaN."""
+
+    class Reciprocal(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            x = torch.nn.functional.avg_pool2d(x.square(), 2)
+            return x.reciprocal().clamp(-3, 3).mean((2, 3))
+
+    image = torch.rand(3, 8, 8)
+    image[:, :4] = 0
+    module = Reciprocal()
+    assert bool(torch.isfinite(module(image[None])).all())
+    with pytest.raises(UsageError, match=r"derivative .* is not finite.*occlusion"):
+        attribute(module, image, 1, method)
+    assert bool(torch.isfinite(attribute(module, image, 1, "occlusion").values).all())

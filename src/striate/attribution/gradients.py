@@ -122,7 +122,7 @@ def derivative(module: nn.Module, x: Tensor, score: Callable[[Tensor], Tensor]) 
 
 
 def derivative_of(total: Tensor, x: Tensor, *, keep: bool = False) -> Tensor:
-    """The derivative of one number by x. Raises UsageError where none gets through."""
+    """The derivative of one number by x. Raises UsageError where none gets through, or one that is not finite."""
     if total.requires_grad:
         try:
             (found,) = torch.autograd.grad(total, x, retain_graph=keep, allow_unused=True)
@@ -134,6 +134,12 @@ def derivative_of(total: Tensor, x: Tensor, *, keep: bool = False) -> Tensor:
                 f"no gradient can be taken through the network: {text}; explain it by occlusion"
             ) from error
         if found is not None:
+            if not bool(torch.isfinite(found).all()):
+                raise UsageError(
+                    "the derivative of the target by the image is not finite, though the target is: the network divides by "
+                    "zero or takes the root of 0 where its result does not show it, as 1 / x before a clamp does; explain "
+                    "it by occlusion"
+                )
             return found.detach()
     raise UsageError(
         "no gradient gets from the target to the image: the network cuts it, by detach(), no_grad(), rounding or an "
