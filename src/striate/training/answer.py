@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from striate.errors import UsageError
@@ -43,6 +44,11 @@ def answer_of(output: Any) -> Tensor:
         f"the network returns {type(output).__name__}{held}, and which of it is the prediction is not known; return one "
         f"tensor, or call it {NAMES[0]!r} or {NAMES[1]!r}"
     )
+
+
+def in_single(prediction: Tensor) -> Tensor:
+    """A prediction in float32 where it came in half precision: losses need the digits. Double precision stays."""
+    return prediction if prediction.dtype == torch.float64 else prediction.float()
 
 
 def _named(output: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch.nn.functional as F
 
-from striate.training.answer import answer_of
+from striate.training.answer import answer_of, in_single
 from striate.training.batch import Batch, Loss
 
 
@@ -21,7 +21,7 @@ class CrossEntropy:
     smoothing: float = 0.0
 
     def __call__(self, output: Any, batch: Batch) -> Loss:
-        logits, target = answer_of(output).float(), batch.targets
+        logits, target = in_single(answer_of(output)), batch.targets
         total = F.cross_entropy(logits, target, label_smoothing=self.smoothing, reduction="sum")
         truth = target if target.ndim == 1 else target.argmax(1)
         right = (logits.detach().argmax(1) == truth).sum()

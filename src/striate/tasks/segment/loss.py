@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from striate.tasks.segment.data import IGNORE
-from striate.training.answer import answer_of
+from striate.training.answer import answer_of, in_single
 from striate.training.batch import Batch, Loss
 
 
@@ -17,8 +17,9 @@ from striate.training.batch import Batch, Loss
 class PixelCrossEntropy:
     """Cross-entropy of logits (N, K, H, W) with masks (N, H, W), plus `dice` times the Dice loss; IGNORE left out.
 
-    weights: of the classes in the cross-entropy, (K,), or None. Dice loss: 1 minus the mean Dice coefficient of the
-    probabilities over the classes that the batch holds; Milletari, Navab, Ahmadi, "V-Net" (2016), here without squares.
+    weights: of the classes in the cross-entropy, (K,), or None. The mean is over all pixels that count, and an image's Dice
+    loss counts as much as its pixels do: so sums and weights of micro-batches add up to those of the batch, whatever their
+    sizes and however many pixels are left out.
     """
 
     dice: float = 0.5
@@ -26,35 +27,40 @@ class PixelCrossEntropy:
     smoothing: float = 0.0
 
     def __call__(self, output: Any, batch: Batch) -> Loss:
-        logits, target = answer_of(output).float(), batch.targets
-        weights = None if self.weights is None else self.weights.to(logits)
+        logits, target = in_single(answer_of(output)), batch.targets
         valid = target != IGNORE
+        index = torch.where(valid, target, 0)
         log_p = F.log_softmax(logits, 1)
-        picked = log_p.gather(1, torch.where(valid, target, 0)[:, None])[:, 0]
-        share = (
-            valid.to(log_p) if weights is None else weights[torch.where(valid, target, 0)] * valid
-        )
-        total = share.sum().clamp(min=1e-9)
-        loss = -(picked * share).sum() / total
+        picked = log_p.gather(1, index[:, None])[:, 0]
+        share = valid.to(log_p) if self.weights is None else self.weights.to(log_p)[index] * valid
+        total = -(picked * share).sum()
         if self.smoothing:
-            even = -(log_p.mean(1) * share).sum() / total
-            loss = (1 - self.smoothing) * loss + self.smoothing * even
+            even = -(log_p.mean(1) * share).sum()
+            total = (1 - self.smoothing) * total + self.smoothing * even
+        counts = share.sum((1, 2))
         if self.dice:
-            loss = loss + self.dice * dice_loss(log_p.exp(), target)
+            total = total + self.dice * (counts * dice_loss(log_p.exp(), target)).sum()
         right = ((logits.detach().argmax(1) == target) & valid).sum((1, 2))
         right = (right / valid.sum((1, 2)).clamp(min=1)).sum()
-        return Loss(loss * len(batch), len(batch), {"accuracy": right})
+        return Loss(total, counts.sum(), {"accuracy": right})
 
 
 def dice_loss(p: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """1 - mean over the classes present of 2 |p t| / (|p| + |t|): probabilities (N, K, H, W), masks (N, H, W)."""
-    classes = p.shape[1]
+    """(N,) 1 - mean over the classes an image shows of 2 |p t| / (|p| + |t|): probabilities (N, K, H, W), masks (N, H, W).
+
+    0 for an image without a pixel that counts. Milletari, Navab, Ahmadi, "V-Net" (2016), here without squares.
+    """
+    n, classes = p.shape[:2]
     valid = target != IGNORE
-    index = torch.where(valid, target, classes)  # one column more, which is thrown away
-    flat = p.transpose(0, 1).flatten(1) * valid.flatten()
+    # One column more an image, which is thrown away.
+    index = torch.where(valid, target, classes).flatten(1)
+    index = (index + torch.arange(n, device=p.device)[:, None] * (classes + 1)).flatten()
     hits = p.gather(1, torch.where(valid, target, 0)[:, None])[:, 0] * valid
-    overlap = p.new_zeros(classes + 1).index_add(0, index.flatten(), hits.flatten())[:classes]
-    truth = torch.bincount(index.flatten(), minlength=classes + 1)[:classes].to(p.dtype)
-    coefficient = 2 * overlap / (flat.sum(1) + truth).clamp(min=1e-9)
+    overlap = p.new_zeros(n * (classes + 1)).index_add(0, index, hits.flatten())
+    truth = torch.bincount(index, minlength=n * (classes + 1)).to(p.dtype)
+    overlap, truth = (t.view(n, classes + 1)[:, :classes] for t in (overlap, truth))
+    said = (p * valid[:, None]).sum((2, 3))
+    coefficient = 2 * overlap / (said + truth).clamp(min=1e-9)
     present = truth > 0
-    return 1 - (coefficient * present).sum() / present.sum().clamp(min=1)
+    mean = (coefficient * present).sum(1) / present.sum(1).clamp(min=1)
+    return torch.where(present.any(1), 1 - mean, 0.0)
