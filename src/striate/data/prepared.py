@@ -37,5 +37,7 @@ def prepared(
 
 
 def _as_it_is(array: np.ndarray, preprocessing: Preprocessing) -> bool:
-    whole = preprocessing.fit != "crop" or preprocessing.crop_fraction == 1
+    whole = not preprocessing.resize and (
+        preprocessing.fit != "crop" or preprocessing.crop_fraction == 1
+    )
     return whole and array.shape[1:] == (*preprocessing.size, preprocessing.channels)

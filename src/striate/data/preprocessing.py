@@ -40,6 +40,8 @@ class Preprocessing:
         the longer axis off on both sides, "pad" adds bars in the mean colour.
     interpolation: of the resize, always antialiased (except "nearest").
     crop_fraction: the part of the side that "crop" keeps in any case, 1.0 all of it.
+    resize: pixels of the shorter side ("squash": of both sides) before the centre is cut out, in two steps with their own
+        rounding, as torchvision and timm do; 0: the part that is kept is resized in one step.
     mean, std: a value a channel, of images in [0, 1].
     white, black: the values of images deeper than 8 bits that become 255 and 0; decided once.
     full_scale: what the training files state as white: 255 (8 bits), 65535 (16 bits), 0 (nothing: floating, signed and
@@ -54,6 +56,7 @@ class Preprocessing:
     fit: Fit = "squash"
     interpolation: Interpolation = "bilinear"
     crop_fraction: float = 1.0
+    resize: int = 0
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     white: float = 65535
@@ -77,6 +80,10 @@ class Preprocessing:
                 raise UsageError(f"{name} must be one of {allowed}, got {getattr(self, name)!r}")
         if not 0 < self.crop_fraction <= 1:
             raise UsageError(f"crop_fraction must be above 0, at most 1, got {self.crop_fraction}")
+        if not 0 <= self.resize <= MOST_SIDE or (self.resize and self.fit == "pad"):
+            raise UsageError(
+                f"resize must be 0 to {MOST_SIDE} pixels, and 0 where fit is pad, got {self.resize} with {self.fit}"
+            )
         for name, default in (("mean", 0.0), ("std", 1.0)):
             values = tuple(float(v) for v in getattr(self, name)) or (default,) * self.channels
             if len(values) != self.channels or not all(map(math.isfinite, values)):
@@ -178,7 +185,9 @@ class Preprocessing:
         Twice the pixels that are needed remain along each axis, so that the resize still decides
         what is seen.
         """
-        if self.interpolation == "nearest":
+        if (
+            self.interpolation == "nearest" or self.resize
+        ):  # two steps are to be those of others, exactly
             return 1
         left, upper, right, lower = self.box(height, width)
         down, across = (lower - upper) / self.height, (right - left) / self.width
@@ -187,6 +196,11 @@ class Preprocessing:
 
     def box(self, height: int, width: int) -> tuple[float, float, float, float]:
         """The part of an image that is kept: left, upper, right, lower in its own pixels."""
+        if self.resize:
+            rows, columns = self._first_size(height, width)
+            tall, wide = min(self.height / rows, 1) * height, min(self.width / columns, 1) * width
+            left, upper = (width - wide) / 2, (height - tall) / 2
+            return left, upper, left + wide, upper + tall
         if self.fit != "crop":
             return 0.0, 0.0, float(width), float(height)
         scale = min(height / self.height, width / self.width) * self.crop_fraction
@@ -234,6 +248,8 @@ class Preprocessing:
 
     def _resized(self, pixels: np.ndarray) -> np.ndarray:
         height, width = pixels.shape[:2]
+        if self.resize:
+            return self._cut_out(pixels)
         if (height, width) == self.size and (self.fit != "crop" or self.crop_fraction == 1):
             return pixels
         image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
@@ -253,6 +269,30 @@ class Preprocessing:
             return page
         resized = image.resize((self.width, self.height), method, box=self.box(height, width))
         return np.asarray(resized).reshape(self.height, self.width, -1)
+
+    def _first_size(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) of an image after the first of two steps; the longer side is rounded down, as torchvision does."""
+        if self.fit == "squash":
+            return self.resize, self.resize
+        if height <= width:
+            return self.resize, int(self.resize * width / height)
+        return int(self.resize * height / width), self.resize
+
+    def _cut_out(self, pixels: np.ndarray) -> np.ndarray:
+        """Two steps: resize, then the centre; what lies outside the resized image is black, as in torchvision."""
+        image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+        rows, columns = self._first_size(*pixels.shape[:2])
+        whole = np.asarray(image.resize((columns, rows), FILTERS[self.interpolation]))
+        whole = whole.reshape(rows, columns, -1)
+        missing = [max(side - n, 0) for side, n in zip(self.size, (rows, columns), strict=True)]
+        if any(missing):
+            bars = [(n // 2, n - n // 2) for n in missing]
+            whole = np.pad(whole, (*bars, (0, 0)))
+        # `round` takes halves to the even number, as torchvision's own does.
+        top, left = (
+            round((n - side) / 2) for n, side in zip(whole.shape[:2], self.size, strict=True)
+        )
+        return whole[top : top + self.height, left : left + self.width]
 
 
 def _three_axes(image: np.ndarray) -> np.ndarray:
