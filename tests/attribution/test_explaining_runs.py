@@ -22,6 +22,7 @@ from striate.errors import UsageError
 from striate.runs.explaining import explain_files
 from striate.runs.images import images_of
 from striate.runs.opening import Trained, open_trained
+from striate.tasks.table import find_task
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +142,8 @@ def test_a_place_on_a_map(home: Path) -> None:
 
     run = striate.load(home / "run")
     trained = Trained(
-        name="labels", model=Labels().eval(), preprocessing=run.preprocessing, classes=("sky", "sea", "sand")
+        name="labels", model=Labels().eval(), preprocessing=run.preprocessing, classes=("sky", "sea", "sand"),
+        task=find_task("segment"),
     )  # fmt: skip
     (one,) = explain_files(trained, [home / "black.png"], at=parse_place("1:3, 2"), methods=["gradient"])  # fmt: skip
     assert one.explanation is not None
