@@ -92,6 +92,50 @@ def test_room_imports_only_what_lies_below(path: Path) -> None:
         assert parts[1] == here or parts[1] in MAY_IMPORT[here], f"{here} must not import {name}"
 
 
+def module_of(path: Path) -> str:
+    return ".".join(("striate", *path.relative_to(SOURCE).with_suffix("").parts)).removesuffix(
+        ".__init__"
+    )
+
+
+def needed(path: Path) -> set[str]:
+    """Files that a file imports when it runs, or later in a function; not what type checkers alone read."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    typing = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If)
+        and isinstance(node.test, ast.Name)
+        and node.test.id == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    found = set()
+    for node in ast.walk(tree):
+        if node not in typing and isinstance(node, ast.ImportFrom):
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            # A name of a package may be a file of it; else the package's own file is meant.
+            found |= {name if name in MODULES else str(node.module) for name in names}
+        elif node not in typing and isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found & MODULES - {module_of(path)}
+
+
+MODULES = {module_of(path) for path in FILES}
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    left = {module_of(path): needed(path) for path in FILES}
+    while free := [name for name, names in left.items() if not names & left.keys()]:
+        for name in free:
+            del left[name]
+    # What is left waits for something in a circle: show one of them.
+    circle, at = [], next(iter(sorted(left)), None)
+    while at is not None and at not in circle:
+        circle.append(at)
+        at = sorted(left[at] & left.keys())[0]
+    assert not left, " -> ".join([*circle, str(at)])
+
+
 @pytest.mark.parametrize("path", [f for f in FILES if room(f) in NO_TORCH], ids=lambda p: p.stem)
 def test_report_and_findings_never_import_torch(path: Path) -> None:
     assert not any(name.split(".")[0] in {"torch", "torchvision", "timm"} for name in imports(path))

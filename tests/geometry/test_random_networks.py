@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from striate.geometry import Crop, apply, replay, trace
 from striate.geometry.box import contains
+from striate.geometry.exact_field import receptive_field, utilisation
 from striate.geometry.plan import cut
-from striate.geometry.sight import receptive_field, utilisation
 
 CHANNELS = 4
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from striate.geometry.relation import All, Gather, Ranges, Relation, Same, Spread, Window, matrix
+from striate.geometry.index_map import All, Gather, Ranges, Relation, Same, Spread, Window, matrix
 from striate.geometry.rules.padding import _reflected, _replicated
 from striate.geometry.rules.pooling import bins
 from striate.geometry.rules.resize import relation as resized

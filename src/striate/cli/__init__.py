@@ -5,21 +5,15 @@ from __future__ import annotations
 import codecs
 import io
 import sys
-import time
 import warnings
 from collections.abc import Sequence
 
-_began: list[float] = []  # when the present command did, before anything slow was imported
-
-
-def began() -> float:
-    """time.monotonic() at the start of the command, from which its budget counts."""
-    return _began[-1] if _began else time.monotonic()
+from striate.cli.clock import begin
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit: 0 done, 1 the work failed, 2 the arguments were wrong."""
-    _began[:] = [time.monotonic()]
+    begin()
     from striate.cli.app import app
     from striate.errors import NotVerifiedWarning, StriateError, WeightsWarning
 

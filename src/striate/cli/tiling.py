@@ -17,8 +17,9 @@ from striate.data.depth import refuse_depth
 from striate.errors import DataError, ExactnessError, UsageError
 from striate.findings import Finding, Table
 from striate.inference.tiled import Tiled
-from striate.inference.tiled.files import open_file
-from striate.inference.tiled.images import Image, open_image
+from striate.inference.tiled.read.files import open_file
+from striate.inference.tiled.read.images import Image
+from striate.inference.tiled.read.open import open_image
 from striate.runs import Run, load
 
 CROP = 128  # pixels a side of the crops by which the depth of an image is judged

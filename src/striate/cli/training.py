@@ -9,7 +9,7 @@ from typing import Any
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from striate.cli import began
+from striate.cli.clock import began
 from striate.cli.console import err, out
 from striate.errors import UsageError
 from striate.findings import Finding

@@ -34,11 +34,11 @@ from striate.geometry.box import Box
 from striate.geometry.chance import refuse_chance
 from striate.geometry.drawing import draw_growth, draw_receptive_fields, draw_utilisation
 from striate.geometry.effective import effective_receptive_field
+from striate.geometry.exact_field import Field, receptive_field, utilisation
 from striate.geometry.geometry import Geometry
 from striate.geometry.outputs import leaves_of, map_tensors
 from striate.geometry.record import Axis, Layer, Link, Record, Value
 from striate.geometry.refusal import own_words
-from striate.geometry.sight import Field, receptive_field, utilisation
 from striate.geometry.summary import summary, summary_rows
 from striate.geometry.trace import trace
 

@@ -6,7 +6,7 @@ value has no such axis (it was averaged, flattened into features, or never had o
 
 from __future__ import annotations
 
-from striate.geometry.relation import EMPTY, Interval
+from striate.geometry.index_map import EMPTY, Interval
 
 Box = tuple[Interval | None, ...]
 

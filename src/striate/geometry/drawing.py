@@ -9,8 +9,8 @@ import numpy as np
 from striate.errors import UsageError
 from striate.figures import BLUE, CYCLE, GRID, INK, ORANGE, new_figure, render, style
 from striate.findings import Figure
+from striate.geometry.exact_field import receptive_field, utilisation
 from striate.geometry.geometry import Geometry, Layer, axis_names
-from striate.geometry.sight import receptive_field, utilisation
 
 NAMES = {"y": "rows", "x": "columns", "z": "planes"}
 

@@ -13,8 +13,8 @@ from striate.errors import GeometryError, UsageError
 from striate.findings import Finding, Table
 from striate.geometry.apply import Crop, Weights, apply
 from striate.geometry.drawing import draw_effective
+from striate.geometry.exact_field import ancestors, receptive_field
 from striate.geometry.geometry import Geometry
-from striate.geometry.sight import ancestors, receptive_field
 from striate.geometry.trace import trace
 
 TWO_DEVIATIONS = (

@@ -11,10 +11,10 @@ from torch.utils import _pytree as pytree
 
 from striate.errors import UsageError
 from striate.geometry.box import Box, hull, is_empty
+from striate.geometry.exact_field import Field, receptive_field
 from striate.geometry.layers import layers
 from striate.geometry.layout import BATCH
 from striate.geometry.record import Layer, Record, Value, Visit
-from striate.geometry.sight import Field, receptive_field
 
 
 @dataclass(frozen=True)

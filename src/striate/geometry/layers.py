@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from striate.geometry.reach import receptive_fields
+from striate.geometry.index_map import Spread, Window
+from striate.geometry.receptive_field import receptive_fields
 from striate.geometry.record import BOOKKEEPING, Layer
-from striate.geometry.relation import Spread, Window
 from striate.geometry.rules.convolution import Convolve, ConvolveTransposed
 from striate.geometry.rules.pooling import AvgPool, MaxPool
 

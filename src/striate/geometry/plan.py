@@ -12,8 +12,8 @@ from torch import Tensor
 
 from striate.errors import GeometryError
 from striate.geometry.box import Box
+from striate.geometry.index_map import All, Interval
 from striate.geometry.layout import BATCH, Dim, Layout, axis_of, sizes
-from striate.geometry.relation import All, Interval
 
 if TYPE_CHECKING:
     from striate.geometry.record import Link, Record, Value

@@ -10,8 +10,8 @@ import torch
 
 from striate.geometry.box import Box
 from striate.geometry.constant import Constant
+from striate.geometry.index_map import EMPTY, All, Interval, Point, Relation
 from striate.geometry.layout import Layout
-from striate.geometry.relation import EMPTY, All, Interval, Point, Relation
 
 if TYPE_CHECKING:
     from striate.geometry.plan import Plan

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from striate.models.building import build, is_pattern
 from striate.models.finetuning import head, layer_groups
-from striate.models.labelling import full_size, labels_pixels
 from striate.models.preprocessing import Preprocessing, imagenet_classes, preprocessing
+from striate.models.segmenters import full_size, is_segmenter
 from striate.models.weights import Loaded, load_torchvision, load_weights
 from striate.models.zoo import MODELS, Entry, names
 
@@ -19,7 +19,7 @@ __all__ = [
     "head",
     "imagenet_classes",
     "is_pattern",
-    "labels_pixels",
+    "is_segmenter",
     "layer_groups",
     "load_torchvision",
     "load_weights",

@@ -10,9 +10,11 @@ from typing import Any
 from torch import nn
 
 from striate.errors import UsageError, WeightsWarning
-from striate.models import hub, pattern
+from striate.models import fcn, hub, lite0, pattern, unet
+from striate.models.backbones import Backbone, timm_backbone, zoo_backbone
+from striate.models.finetuning import start_head
 from striate.models.fitting import check_fits
-from striate.models.labelling import build_with_backbone, has_backbone
+from striate.models.segmenters import MAPS, has_backbone, is_segmenter
 from striate.models.weights import load_weights
 from striate.models.zoo import MODELS, find
 
@@ -126,6 +128,56 @@ def _network(
     return entry.build(
         in_channels=in_channels, num_classes=num_classes, size=size or entry.size, **options
     )
+
+
+def build_with_backbone(
+    spec: str,
+    *,
+    in_channels: int,
+    num_classes: int,
+    size: tuple[int, int] | None,
+    pretrained: bool,
+    options: dict[str, Any],
+) -> nn.Module:
+    """`fcn8s:resnet18`, `unet:timm/NAME` and the like. Raises UsageError."""
+    kind, _, name = spec.partition(":")
+    kind = kind.strip().lower()
+    if kind not in ("unet", *MAPS):
+        raise UsageError(f"{kind} takes no backbone; unet and {', '.join(MAPS)} do")
+    if not name:
+        raise UsageError(f"{spec!r} names no backbone; write {kind}:resnet18")
+    backbone = find_backbone(name, in_channels=in_channels, size=size, pretrained=pretrained)
+    allowed = {"up"} if kind == "unet" else set()
+    unknown = sorted(set(options) - allowed)
+    if unknown:
+        raise UsageError(
+            f"{spec} has no option {unknown[0]!r}; it has {', '.join(allowed) or 'none'}"
+        )
+    if kind == "unet":
+        network = unet.EncoderUNet(backbone, num_classes, **options)
+        if pretrained:
+            start_head(network)
+        return network
+    return fcn.FCN(backbone, num_classes, maps=MAPS[kind])
+
+
+def find_backbone(
+    name: str, *, in_channels: int, size: tuple[int, int] | None, pretrained: bool
+) -> Backbone:
+    """The maps of a network of the zoo, or of timm's."""
+    if name.startswith(hub.PREFIX):
+        short = name.removeprefix(hub.PREFIX)
+        return timm_backbone(short, in_channels=in_channels, pretrained=pretrained)
+    if not is_pattern(name) and find(name)[0] == "efficientnet-lite0":
+        return timm_backbone(lite0.ARCHITECTURE, in_channels=in_channels, pretrained=pretrained)
+    if is_segmenter(name):
+        raise UsageError(
+            f"{name} is for segmentation itself; a backbone classifies, such as resnet18"
+        )
+    network = build(
+        name, in_channels=in_channels, num_classes=1000, size=size, pretrained=pretrained
+    )
+    return zoo_backbone(name, network, in_channels)
 
 
 def _size(size: int | tuple[int, int]) -> tuple[int, int]:

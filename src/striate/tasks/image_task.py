@@ -19,7 +19,7 @@ from striate.data.augment import Augmentation
 from striate.data.files import Found
 from striate.data.preprocessing import Preprocessing
 from striate.errors import DataError, UsageError
-from striate.models import build, labels_pixels
+from striate.models import build, is_segmenter
 from striate.models import preprocessing as preprocessing_of
 from striate.tasks.defaults import Facts, choose, choose_model
 from striate.tasks.plan import Plan
@@ -76,7 +76,7 @@ class ImageTask(Task):
 
     def plan(self, recipe: Recipe, source: Any, device: torch.device) -> Plan:
         """See Task."""
-        if recipe.model is not None and labels_pixels(recipe.model):
+        if recipe.model is not None and is_segmenter(recipe.model):
             raise UsageError(
                 f"{recipe.model} gives a class for every pixel, and {recipe.data} has {self.about}; take a model that "
                 "gives one answer an image, such as resnet18, or give images with masks (a folder of images/ and masks/)"

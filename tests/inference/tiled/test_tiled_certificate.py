@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from striate.errors import ExactnessError
+from striate.geometry.index_map import Point
 from striate.geometry.plan import Plan, Step
-from striate.geometry.relation import Point
 from striate.geometry.rules import (
     convolution,
     dimension,
@@ -26,9 +26,10 @@ from striate.geometry.rules import (
     reduction,
     resize,
 )
-from striate.inference.tiled import Certificate, Tiled, checking, tiled
-from striate.inference.tiled.convolutions import Convolution, Transposed
-from striate.inference.tiled.reductions import Gathered
+from striate.inference.tiled import Certificate, Tiled, tiled
+from striate.inference.tiled.run.convolutions import Convolution, Transposed
+from striate.inference.tiled.run.reductions import Gathered
+from striate.inference.tiled.verify import checking
 
 
 class Lambda(nn.Module):

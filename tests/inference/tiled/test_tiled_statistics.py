@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import striate
 from striate.errors import GeometryError
 from striate.inference.tiled import Certificate, Tiled, tiled
-from striate.inference.tiled.limits import parse_bytes
+from striate.inference.tiled.plan.limits import parse_bytes
 
 
 def image(*shape: int) -> Tensor:

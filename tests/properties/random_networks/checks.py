@@ -24,9 +24,9 @@ from random_networks.program import Built, image_of
 from striate.attribution import METHODS, attribute
 from striate.errors import ExactnessError, StriateError
 from striate.geometry import Geometry, replay, trace
+from striate.geometry.exact_field import receptive_field
 from striate.geometry.layout import BATCH
 from striate.geometry.plan import cut
-from striate.geometry.sight import receptive_field
 from striate.inference.dense import Dense
 from striate.inference.incremental import Incremental, occlusion
 from striate.inference.tiled import Tiled
@@ -124,7 +124,7 @@ class Traces:
 
 traces = Traces()
 TRACING = ("attribution.layers", "attribution.names", "inference.dense.dense", "inference.incremental.incremental",
-           "inference.tiled.job", "inference.tiled.smaller")  # fmt: skip
+           "inference.tiled.tiled", "inference.tiled.verify.smaller")  # fmt: skip
 
 
 @contextmanager

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from striate.geometry.index_map import Interval, Point, Relation, Spread, Window
 from striate.geometry.layout import BATCH, Dim, Layout, axis_of, reshape
 from striate.geometry.plan import Kind, Plan, Result, Step, cut
 from striate.geometry.record import Link
-from striate.geometry.relation import Interval, Point, Relation, Spread, Window
 from striate.geometry.rules.pointwise import Aligned, Pointwise, broadcast, lined_up
 from striate.geometry.rules.site import (
     Operand,

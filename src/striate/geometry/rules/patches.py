@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor
 
+from striate.geometry.index_map import Relation, Spread, Window
 from striate.geometry.layout import BATCH, Dim, axis_of
 from striate.geometry.plan import Plan, Result, Step
-from striate.geometry.relation import Relation, Spread, Window
 from striate.geometry.rules.site import Site, extents_of, kind_of, link_along
 
 Pair = tuple[int, int]

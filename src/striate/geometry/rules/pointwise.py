@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from striate.geometry.index_map import Relation, Window
 from striate.geometry.layout import BATCH, Dim, axis_atom, axis_of, plain
 from striate.geometry.plan import Kind, Plan, Result, Step, align
 from striate.geometry.record import Link
-from striate.geometry.relation import Relation, Window
 from striate.geometry.rules.site import (
     Operand,
     Site,

@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from striate.geometry.index_map import Pattern, Ranges, Relation, Spread, Window
 from striate.geometry.layout import BATCH, Dim, axis_of
 from striate.geometry.plan import Plan, Result, Step
 from striate.geometry.record import Link
-from striate.geometry.relation import Pattern, Ranges, Relation, Spread, Window
 from striate.geometry.rules.site import Site, everything, kind_of, link_along, same
 
 Along = tuple[int | None, ...]

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from striate.geometry.index_map import Relation
 from striate.geometry.layout import BATCH, Dim, axis_of
 from striate.geometry.plan import Plan, Result, Step
 from striate.geometry.record import Link
-from striate.geometry.relation import Relation
 from striate.geometry.rules.site import Site, everything, extents_of, kind_of, link_along, same
 
 

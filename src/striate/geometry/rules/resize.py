@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from striate.geometry.index_map import Pattern, Ranges, Relation
 from striate.geometry.layout import BATCH, axis_of
 from striate.geometry.plan import Plan, Result, Step
-from striate.geometry.relation import Pattern, Ranges, Relation
 from striate.geometry.rules.site import Site, kind_of, link_along
 
 Mode = str  # "nearest", "nearest-exact", "linear", "cubic"

@@ -9,10 +9,10 @@ from typing import Any
 
 from torch import Tensor
 
+from striate.geometry.index_map import All, Relation, Same
 from striate.geometry.layout import BATCH, Layout, axis_atom, axis_of, plain
 from striate.geometry.plan import Kind, Plan, Result, Step
 from striate.geometry.record import Link, Ref, Value
-from striate.geometry.relation import All, Relation, Same
 
 
 @dataclass(slots=True)

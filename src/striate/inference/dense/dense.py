@@ -20,7 +20,7 @@ from striate.inference.dense.running import Running
 from striate.inference.dense.sharing import Sharing
 from striate.inference.kinds import refuse_no_numbers, refuse_other_meaning
 from striate.inference.repeating import refuse_memory
-from striate.inference.tiled.limits import parse_bytes, show_bytes
+from striate.inference.tiled.plan.limits import parse_bytes, show_bytes
 from striate.inference.witness import unit
 
 # Paddings whose values come from the patch itself.

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from striate.geometry import Box, Geometry, Record, Value
 from striate.geometry.box import volume
+from striate.geometry.index_map import Same, Window
 from striate.geometry.layout import BATCH, axis_atom
 from striate.geometry.plan import Step
-from striate.geometry.relation import Same, Window
 from striate.geometry.rules.convolution import Convolve
 from striate.geometry.rules.pooling import AdaptivePool, AvgPool, MaxPool
 from striate.geometry.rules.product import Product

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from striate.geometry import Geometry, Record
+from striate.geometry.index_map import All
 from striate.geometry.layout import BATCH, axis_atom
-from striate.geometry.relation import All
 from striate.geometry.rules.pointwise import Concatenate
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from striate.geometry.relation import All, Point, Ranges, Relation, Same, Spread, Window
+from striate.geometry.index_map import All, Point, Ranges, Relation, Same, Spread, Window
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from striate.geometry import Crop, Geometry, Link, Record, Weights, apply
+from striate.geometry.index_map import Same, Window
 from striate.geometry.layout import BATCH
-from striate.geometry.relation import Same, Window
 from striate.geometry.rules.dimension import Permute, Take, View
 from striate.geometry.rules.pointwise import Copy, Pointwise
 from striate.geometry.rules.pooling import AdaptivePool, AvgPool, MaxPool

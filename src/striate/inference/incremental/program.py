@@ -12,7 +12,7 @@ from torch import Tensor
 
 from striate.geometry import Record
 from striate.geometry.box import Box
-from striate.geometry.relation import All, Point, Relation, Same, Spread, Window
+from striate.geometry.index_map import All, Point, Relation, Same, Spread, Window
 from striate.geometry.rules.convolution import Convolve as ConvolvePlan
 from striate.geometry.rules.convolution import ConvolveTransposed
 from striate.geometry.rules.dimension import Expand, Permute, Take, View

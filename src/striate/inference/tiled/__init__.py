@@ -11,9 +11,9 @@ passes as they follow each other. Padding is real only at the real border, and n
 `Tiled` shows the plan before it runs and a certificate afterwards.
 """
 
-from striate.inference.tiled.certificate import Certificate
-from striate.inference.tiled.files import open_file
-from striate.inference.tiled.job import Tiled, tiled
-from striate.inference.tiled.plan import Plan, Walk
+from striate.inference.tiled.plan.plan import Plan, Walk
+from striate.inference.tiled.read.files import open_file
+from striate.inference.tiled.tiled import Tiled, tiled
+from striate.inference.tiled.verify.certificate import Certificate
 
 __all__ = ["Certificate", "Plan", "Tiled", "Walk", "open_file", "tiled"]

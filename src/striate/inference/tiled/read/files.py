@@ -12,8 +12,8 @@ from torch import Tensor
 from striate.errors import DataError, GeometryError, UsageError
 from striate.geometry import Box
 from striate.images import Picture, open_picture
-from striate.inference.tiled.images import ArrayImage, Image, tensor_of
-from striate.inference.tiled.raw import RawArray
+from striate.inference.tiled.read.images import ArrayImage, Image, tensor_of
+from striate.inference.tiled.read.raw import RawArray
 
 ANY_SIZE = 2**62  # pixels: large images are what this is for
 

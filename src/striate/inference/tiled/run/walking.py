@@ -11,11 +11,11 @@ from torch import Tensor
 from striate.geometry import Box, Value
 from striate.geometry.box import is_empty
 from striate.geometry.plan import cut
-from striate.inference.tiled.kernels import Kernel
-from striate.inference.tiled.lines import Line
-from striate.inference.tiled.network import Node
-from striate.inference.tiled.plan import Walk
-from striate.inference.tiled.store import Store
+from striate.inference.intervals import Line
+from striate.inference.tiled.plan.network import Node
+from striate.inference.tiled.plan.plan import Walk
+from striate.inference.tiled.run.kernels import Kernel
+from striate.inference.tiled.run.store import Store
 
 Sink = Callable[[Box, Tensor], None]
 Source = Callable[[Box], Tensor]

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from striate.errors import GeometryError
 from striate.geometry import Geometry, trace
-from striate.geometry.relation import All, Point, Relation
-from striate.inference.tiled.crops import Region, held_at_once
-from striate.inference.tiled.network import Network, sort
-from striate.inference.tiled.plan import Walk
+from striate.geometry.index_map import All, Point, Relation
+from striate.inference.tiled.plan.network import Network, sort
+from striate.inference.tiled.plan.plan import Walk
+from striate.inference.tiled.verify.crops import Region, held_at_once
 
 CELLS = 3  # along each axis that is cut
 SIZES = (

@@ -20,7 +20,11 @@ from striate.errors import StriateError
 from striate.geometry import Box, leaves_of, trace
 from striate.geometry.layout import dim_of_axis
 from striate.inference.rounding import SPREAD, otherwise
-from striate.inference.tiled.comparing import (
+from striate.inference.tiled.plan.costs import HEAP, MOVE
+from striate.inference.tiled.plan.network import Network
+from striate.inference.tiled.plan.plan import Plan, Walk
+from striate.inference.tiled.run.store import axis_dims, narrow, overlap, room, spread
+from striate.inference.tiled.verify.comparing import (
     MOST,
     ROUNDING,
     TOLERANCE,
@@ -28,8 +32,7 @@ from striate.inference.tiled.comparing import (
     difference,
     tolerance,
 )
-from striate.inference.tiled.costs import HEAP, MOVE
-from striate.inference.tiled.crops import (
+from striate.inference.tiled.verify.crops import (
     Region,
     Sample,
     choose_samples,
@@ -37,10 +40,7 @@ from striate.inference.tiled.crops import (
     maps,
     units,
 )
-from striate.inference.tiled.network import Network
-from striate.inference.tiled.plan import Plan, Walk
-from striate.inference.tiled.smaller import Smaller, choose_smaller, pixels_of
-from striate.inference.tiled.store import axis_dims, narrow, overlap, room, spread
+from striate.inference.tiled.verify.smaller import Smaller, choose_smaller, pixels_of
 from striate.inference.witness import DOUBLE, DRAWS, doubled
 
 Leaves = list[Tensor | None]

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from striate.geometry import Geometry
-from striate.inference.tiled.lines import FAR, Line, everything, hull, line, nothing, pull
-from striate.inference.tiled.network import Node
+from striate.inference.intervals import FAR, Line, everything, hull, line, nothing, pull
+from striate.inference.tiled.plan.network import Node
 
 
 @dataclass(frozen=True)

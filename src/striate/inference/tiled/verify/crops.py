@@ -14,7 +14,7 @@ from math import ceil, lcm, prod
 from striate.geometry import Box, Geometry
 from striate.geometry.box import hull, is_empty, volume
 from striate.geometry.layout import dim_of_axis
-from striate.inference.tiled.network import Network
+from striate.inference.tiled.plan.network import Network
 
 SIDES = (16, 8, 4, 2, 1)  # positions of a compared box along each axis; the first whose crops fit
 RING = 16  # pixels around a crop that are changed, at least

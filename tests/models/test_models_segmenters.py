@@ -8,7 +8,7 @@ from torch import nn
 
 from striate import build, trace
 from striate.errors import UsageError
-from striate.models import full_size, labels_pixels, names
+from striate.models import full_size, is_segmenter, names
 from striate.models.fcn import bilinear
 from striate.models.segnet import SegNet
 from striate.nn.full_size import FullSize, fit, on_lattice
@@ -53,8 +53,8 @@ def test_every_pixel_of_any_size_gets_logits(spec: str) -> None:
 def test_names_tell_labellers_from_classifiers() -> None:
     assert {"unet", "unet-valid", "fcn8s", "segnet"} <= set(names(pixels=True))
     assert not set(names()) & set(names(pixels=True))
-    assert labels_pixels("unet:timm/resnet18") and labels_pixels("FCN8s:resnet18")
-    assert not labels_pixels("resnet18") and not labels_pixels("timm/resnet18")
+    assert is_segmenter("unet:timm/resnet18") and is_segmenter("FCN8s:resnet18")
+    assert not is_segmenter("resnet18") and not is_segmenter("timm/resnet18")
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_names_tell_labellers_from_classifiers() -> None:
     [
         ("segnet:resnet18", "segnet takes no backbone; unet and fcn"),
         ("unet:", "names no backbone; write unet:resnet18"),
-        ("unet:unet", "unet labels pixels itself; a backbone classifies"),
+        ("unet:unet", "unet is for segmentation itself; a backbone classifies"),
         ("fcn8s:mlp", "mlp has no maps of several resolutions"),
         ("fcn8s:lenet5", "cannot be summed over 3; take fcn32s or fcn16s"),
         ("unet:resnet19", "there is no model 'resnet19'"),

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from striate.geometry import Box, Record
-from striate.geometry.relation import Spread, Window
+from striate.geometry.index_map import Spread, Window
 from striate.geometry.rules.convolution import Convolve, ConvolveTransposed
 
 Make = Callable[[], tuple[Tensor, Tensor | None]]  # weight and bias, folded when they are asked for

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from striate.inference.tiled.axis import plan_axis
-from striate.inference.tiled.network import Network
-from striate.inference.tiled.plan import Walk
+from striate.inference.tiled.plan.axis import plan_axis
+from striate.inference.tiled.plan.network import Network
+from striate.inference.tiled.plan.plan import Walk
 
 
 def remaining(network: Network, walk: Walk, done: int) -> tuple[Walk, int]:

@@ -10,12 +10,12 @@ from math import ceil, prod
 
 from striate.errors import GeometryError, UsageError
 from striate.geometry.box import volume
-from striate.inference.tiled.axis import AxisPlan, cut, follow, plan_axis
-from striate.inference.tiled.costs import AxisTable, Cost, axis_table, cost, ledger, peak
-from striate.inference.tiled.limits import show_bytes
-from striate.inference.tiled.network import Network
-from striate.inference.tiled.passes import Pass, arrange
-from striate.inference.tiled.plan import Plan, Strategy, Walk
+from striate.inference.tiled.plan.axis import AxisPlan, cut, follow, plan_axis
+from striate.inference.tiled.plan.costs import AxisTable, Cost, axis_table, cost, ledger, peak
+from striate.inference.tiled.plan.limits import show_bytes
+from striate.inference.tiled.plan.network import Network
+from striate.inference.tiled.plan.passes import Pass, arrange
+from striate.inference.tiled.plan.plan import Plan, Strategy, Walk
 
 STRATEGIES = ("auto", "halo", "carry")
 SLACK = 1.05  # a plan may cost this much more than the cheapest if it needs less memory

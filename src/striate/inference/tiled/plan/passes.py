@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from striate.geometry.box import volume
-from striate.inference.tiled.costs import MOVE
-from striate.inference.tiled.network import Network, Node
+from striate.inference.tiled.plan.costs import MOVE
+from striate.inference.tiled.plan.network import Network, Node
 
 
 @dataclass(frozen=True, slots=True)

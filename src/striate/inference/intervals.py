@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from striate.geometry.relation import All, Ranges, Relation, Same, Spread, Window
+from striate.geometry.index_map import All, Ranges, Relation, Same, Spread, Window
 
 FAR = 1 << 60  # the start of an empty interval, so that minima and maxima ignore it
 

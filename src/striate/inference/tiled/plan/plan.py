@@ -10,11 +10,11 @@ from typing import Literal
 
 import numpy as np
 
-from striate.inference.tiled.axis import AxisPlan
-from striate.inference.tiled.costs import Cost
-from striate.inference.tiled.limits import show_bytes
-from striate.inference.tiled.network import Node
-from striate.inference.tiled.passes import Pass
+from striate.inference.tiled.plan.axis import AxisPlan
+from striate.inference.tiled.plan.costs import Cost
+from striate.inference.tiled.plan.limits import show_bytes
+from striate.inference.tiled.plan.network import Node
+from striate.inference.tiled.plan.passes import Pass
 
 Strategy = Literal["whole", "halo", "carry", "mixed"]
 

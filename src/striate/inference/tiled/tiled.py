@@ -21,28 +21,29 @@ from striate.geometry.rules.convolution import Convolve, ConvolveTransposed
 from striate.geometry.rules.normalisation import BatchNorm
 from striate.inference.kinds import in_its_own_words, refuse_lost, takes
 from striate.inference.repeating import refuse_memory
-from striate.inference.tiled.batches import places
-from striate.inference.tiled.certificate import Certificate
-from striate.inference.tiled.checking import Check, Evidence, Leaves
-from striate.inference.tiled.choose import check_request, make_plan
-from striate.inference.tiled.files import to_unit
-from striate.inference.tiled.finishing import Finish, Finishing
-from striate.inference.tiled.images import Image, Prepare, open_image
-from striate.inference.tiled.journal import Journal, State, digest_of
-from striate.inference.tiled.limits import parse_bytes
-from striate.inference.tiled.measuring import PeakMemory
-from striate.inference.tiled.network import Network, sort
-from striate.inference.tiled.outputs import (
+from striate.inference.tiled.plan.choose import check_request, make_plan
+from striate.inference.tiled.plan.limits import parse_bytes
+from striate.inference.tiled.plan.network import Network, sort
+from striate.inference.tiled.plan.plan import Plan, Walk
+from striate.inference.tiled.read.files import to_unit
+from striate.inference.tiled.read.images import Image, Prepare
+from striate.inference.tiled.read.journal import Journal, State, digest_of
+from striate.inference.tiled.read.open import open_image
+from striate.inference.tiled.read.outputs import (
     Output,
     check_output,
     open_output,
     remove,
 )
-from striate.inference.tiled.plan import Plan, Walk
-from striate.inference.tiled.reporting import report_of
-from striate.inference.tiled.running import Running
-from striate.inference.tiled.smaller import Smaller
-from striate.inference.tiled.walking import Sink
+from striate.inference.tiled.run.batches import places
+from striate.inference.tiled.run.finishing import Finish, Finishing
+from striate.inference.tiled.run.running import Running
+from striate.inference.tiled.run.walking import Sink
+from striate.inference.tiled.verify.certificate import Certificate
+from striate.inference.tiled.verify.checking import Check, Evidence, Leaves
+from striate.inference.tiled.verify.measuring import PeakMemory
+from striate.inference.tiled.verify.reporting import report_of
+from striate.inference.tiled.verify.smaller import Smaller
 from striate.memory import keep_large_buffers
 
 Progress = Callable[[int, int, float], None]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from striate.inference.tiled.comparing import FLIPS, TOLERANCE
-from striate.inference.tiled.limits import show_bytes
+from striate.inference.tiled.plan.limits import show_bytes
+from striate.inference.tiled.verify.comparing import FLIPS, TOLERANCE
 
 
 @dataclass(frozen=True, kw_only=True)

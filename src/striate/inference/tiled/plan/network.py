@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from striate.errors import GeometryError
 from striate.geometry import Geometry, Link, Record
 from striate.geometry.box import volume
-from striate.geometry.relation import All, Same
+from striate.geometry.index_map import All, Same
 from striate.geometry.rules.normalisation import BatchNorm, GroupNorm
 from striate.geometry.rules.pointwise import Pointwise
 from striate.geometry.rules.site import Whole
-from striate.inference.tiled.reductions import Reduction, way_of
+from striate.inference.tiled.run.reductions import Reduction, way_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from striate.geometry import Box, Value
 from striate.geometry.box import contains, is_empty, volume
 from striate.geometry.layout import BATCH, axis_of, sizes
 from striate.geometry.plan import cut
-from striate.inference.tiled.slab import Slab
+from striate.inference.tiled.run.slab import Slab
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
-from striate.inference.tiled.checking import Evidence
-from striate.inference.tiled.network import Network
-from striate.inference.tiled.plan import Plan
+from striate.inference.tiled.plan.network import Network
+from striate.inference.tiled.plan.plan import Plan
+from striate.inference.tiled.verify.checking import Evidence
 
 
 def report_of(network: Network, plan: Plan, evidence: Evidence) -> dict[str, object]:

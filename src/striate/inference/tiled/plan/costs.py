@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from striate.geometry.box import volume
-from striate.geometry.relation import Window
+from striate.geometry.index_map import Window
 from striate.geometry.rules.convolution import Convolve
-from striate.inference.tiled.axis import AxisPlan
-from striate.inference.tiled.lines import Line
-from striate.inference.tiled.network import Network, Node
+from striate.inference.intervals import Line
+from striate.inference.tiled.plan.axis import AxisPlan
+from striate.inference.tiled.plan.network import Network, Node
 
 MOVE = 6  # a byte written or read
 CALL = 4_000_000  # one call of a kernel

@@ -13,8 +13,8 @@ from functools import lru_cache
 from math import gcd, lcm
 from typing import TYPE_CHECKING
 
+from striate.geometry.index_map import All, Pattern, Point, Relation, Same
 from striate.geometry.record import Axis
-from striate.geometry.relation import All, Pattern, Point, Relation, Same
 
 if TYPE_CHECKING:
     from striate.geometry.geometry import Geometry

@@ -19,7 +19,7 @@ import numpy as np
 
 from striate.errors import UsageError
 from striate.geometry.box import Box
-from striate.geometry.relation import All, Point, Relation, Same
+from striate.geometry.index_map import All, Point, Relation, Same
 
 if TYPE_CHECKING:
     from striate.geometry.geometry import Geometry
@@ -247,7 +247,7 @@ def _last_spatial(geometry: Geometry) -> Record:
 
 def _paths(geometry: Geometry, record: Record) -> np.ndarray:
     """Counts of paths, from the layer back to the image; every link is linear in them."""
-    from striate.geometry.relation import matrix
+    from striate.geometry.index_map import matrix
 
     extents = geometry.values[record.output].extents
     counts: dict[int, np.ndarray] = {

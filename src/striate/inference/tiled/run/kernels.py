@@ -15,8 +15,8 @@ from striate.geometry import Box, Geometry, Record
 from striate.geometry.plan import Step, compute
 from striate.geometry.rules.convolution import Convolve, ConvolveTransposed
 from striate.geometry.rules.normalisation import BatchNorm, GroupNorm
-from striate.inference.tiled.convolutions import Convolution, Transposed
-from striate.inference.tiled.network import Network, Node
+from striate.inference.tiled.plan.network import Network, Node
+from striate.inference.tiled.run.convolutions import Convolution, Transposed
 
 Known = Mapping[int, Tensor]  # constants, and what earlier passes found out
 Moments = Mapping[int, tuple[Tensor, Tensor]]  # of a norm's output: mean and variance a channel

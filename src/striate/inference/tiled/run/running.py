@@ -13,16 +13,16 @@ from striate.geometry import Box, Crop, Record, Value, Weights, apply
 from striate.geometry.box import is_empty, volume
 from striate.geometry.plan import Step, compute, cut
 from striate.geometry.rules.normalisation import GroupNorm
-from striate.inference.tiled.crops import needed
-from striate.inference.tiled.finishing import Finishing
-from striate.inference.tiled.journal import Journal, State
-from striate.inference.tiled.kernels import Kernel
-from striate.inference.tiled.network import Network
-from striate.inference.tiled.plan import Plan, Walk
-from striate.inference.tiled.reductions import Gathered
-from striate.inference.tiled.resuming import remaining
-from striate.inference.tiled.store import axis_dims, narrow, spread
-from striate.inference.tiled.walking import Sink, Source, Walking
+from striate.inference.tiled.plan.network import Network
+from striate.inference.tiled.plan.plan import Plan, Walk
+from striate.inference.tiled.read.journal import Journal, State
+from striate.inference.tiled.run.finishing import Finishing
+from striate.inference.tiled.run.kernels import Kernel
+from striate.inference.tiled.run.reductions import Gathered
+from striate.inference.tiled.run.resuming import remaining
+from striate.inference.tiled.run.store import axis_dims, narrow, spread
+from striate.inference.tiled.run.walking import Sink, Source, Walking
+from striate.inference.tiled.verify.crops import needed
 
 Count = Callable[[int], None]
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from striate.errors import UsageError
 from striate.geometry import Box
-from striate.inference.tiled.raw import RawArray
+from striate.inference.tiled.read.raw import RawArray
 
 SUFFIXES = (".tif", ".tiff", ".npy", ".zarr")
 

@@ -1,0 +1,1 @@
+"""Tiles computed, kept, stitched and resumed."""

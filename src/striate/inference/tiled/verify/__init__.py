@@ -1,0 +1,1 @@
+"""The certificate: tiles compared with the untouched module."""
