@@ -83,7 +83,7 @@ def prepare(plan: Plan, device: torch.device, listener: Listener) -> Job:
     listener.stage("preparing images")
     batches = task.batches(plan, "train", device=device, progress=listener.count)
     evaluate = task.validation(plan, device=device, progress=listener.count)
-    loss = task.loss(plan)
+    loss = plan.loss_or(task.loss(plan))
     listener.stage("measuring")
     torch.manual_seed(recipe.seed)
     total = max(1, round((recipe.epochs or 1) * batches.steps_per_epoch))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from striate.findings import Finding
 from striate.memory import keep_large_buffers
 from striate.runs.allowance import BACKWARD, Allowance
 from striate.runs.evaluate import evaluate_run, report_run
+from striate.runs.own import Own
 from striate.runs.planning import (
     first_info,
     plan_again,
@@ -33,9 +34,9 @@ from striate.runs.watching import UPDATES, updates_of
 from striate.tasks.plan import Job, Plan
 from striate.tasks.table import find_task, recipe_for, task_for
 from striate.tasks.task import Task
-from striate.training.callbacks import Listener
+from striate.training.callbacks import Callbacks, Listener
 from striate.training.checkpoint import load_checkpoint, save_checkpoint
-from striate.training.loop import EpochRecord, Training, fit
+from striate.training.loop import EpochRecord, Moment, Training, fit
 from striate.training.machine import choose_device
 from striate.training.watch import Watch, read_updates, write_updates
 
@@ -44,6 +45,9 @@ def train(
     data: str | Path,
     *,
     task: str | Task | None = None,
+    loss: Callable[[Any, Any], Any] | None = None,
+    augment: Callable[..., torch.Tensor] | None = None,
+    callbacks: Sequence[Any] = (),
     out: str | Path | None = None,
     resume: bool = False,
     watch: bool = False,
@@ -55,6 +59,9 @@ def train(
     """Train a network on `data` and return its run.
 
     data: the name of a source or a folder of images. task: what is learned from them, decided by the data if not given.
+    loss: made small in place of the task's: (output, targets) -> the mean loss or one an image; see `OwnLoss`.
+    augment: in place of the recipe's augmentation: (images (N, C, H, W) uint8, generator) -> such images, or a transform
+    of one image; see `OwnAugmentation`. callbacks: see and change the training; see `Callback`.
     out: the run's folder; by default `runs/NAME-1`, `runs/NAME-2`, ...
     resume: go on with the newest run of that name that was stopped. watch: note each layer's gradients and updates every
     few steps, in `updates.csv` and a finding; the training stays the same. find_rate: take the learning rate that a range
@@ -66,7 +73,9 @@ def train(
     keep_large_buffers()
     started = time.monotonic() if started is None else started
     given = {"data": str(data), **{k: v for k, v in settings.items() if v is not None}}
+    own = Own(loss=loss, augment=augment, callbacks=Callbacks(callbacks))
     learned = task_for(data, task)
+    given = own.settings(given, learned)
     recipe = recipe_for(learned, given)
     if find_rate and (resume or recipe.lr is not None):
         what = "a training that goes on has its rate" if resume else f"lr={recipe.lr:g} is given"
@@ -76,19 +85,20 @@ def train(
     if resume:
         run = latest_unfinished(wanted)
         refuse_changes(run, given if task is None else {**given, "task": learned.name})
-        plan = plan_again(run, listener)
+        own.refuse_others(run)
+        plan = own.into(plan_again(run, listener))
         with noted_weights(plan, listener):
             job = prepare(plan, device, listener)
         job.training.load_state_dict(load_checkpoint(run.path / "checkpoint"))
     else:
-        plan = plan_from(learned, recipe, device, listener)
+        plan = own.into(plan_from(learned, recipe, device, listener))
         with noted_weights(plan, listener):
             job = prepare(plan, device, listener)
         rated = rate(plan, job, listener) if find_rate else None
         if rated is not None and rated.data["peak"] is not None:
             plan = replace(plan, recipe=plan.recipe.replace(lr=rated.data["peak"]))
             job.training = training_again(plan, job)
-        info = first_info(plan)
+        info = first_info(plan) | own.info()
         run = Run(new_folder(wanted, numbered=out is None), info)
         run.save_info()
         if rated is not None:
@@ -99,7 +109,7 @@ def train(
         job.training.watch = Watch(read_updates(noted, before=job.training.pace.step))
     # What a stopped training spent before counts.
     allowance = Allowance(seconds=plan.recipe.budget, started=started - job.training.seconds)
-    finished = train_run(run, plan, job, allowance, listener)
+    finished = train_run(run, plan, job, allowance, listener, own.callbacks)
     run.info["finished"] = finished
     run.info.update(run.task.calibrate(run.trained, plan.source, device))
     evaluate_run(run, plan.source, listener, device=device, why=plan.why, allowance=allowance)
@@ -107,6 +117,7 @@ def train(
     if watch:
         listener.finding(run.add(updates_of(run)))
     report_run(run)
+    own.callbacks.on_end(run)
     if finished:
         remove_checkpoint(run)
     else:
@@ -146,13 +157,21 @@ def rate(plan: Plan, job: Job, listener: Listener, *, used: float | None = None)
     return found
 
 
-def train_run(run: Run, plan: Plan, job: Job, allowance: Allowance, listener: Listener) -> bool:
+def train_run(
+    run: Run,
+    plan: Plan,
+    job: Job,
+    allowance: Allowance,
+    listener: Listener,
+    callbacks: Callbacks | None = None,
+) -> bool:
     """The training itself; leaves weights, metrics and, if stopped, a checkpoint in the run.
 
     allowance: of the whole command; what evaluation and report will need is kept from it, by measured rates. Returns
     whether it went to its end.
     """
     recipe, training = plan.recipe, job.training
+    callbacks = callbacks or Callbacks()
     pace, per_epoch, device = training.pace, job.batches.steps_per_epoch, training.device
     evaluate = job.evaluate
     if recipe.budget is not None:
@@ -172,17 +191,23 @@ def train_run(run: Run, plan: Plan, job: Job, allowance: Allowance, listener: Li
         f"{left * job.seconds_per_step:.0f} s on {device.type} in {name_of(training.dtype)}"
     )
 
-    def on_epoch(history: list[EpochRecord]) -> None:
+    def on_step(moment: Moment) -> bool:
+        listener.step(moment)
+        return callbacks.on_step(moment)
+
+    def on_epoch(history: list[EpochRecord]) -> bool:
         write_metrics(run.path / "metrics.csv", history)
         listener.epoch(history[-1])
+        return callbacks.on_epoch(history[-1])
 
     listener.stage("training")
+    callbacks.on_start(training)
     try:
         ended = fit(
             training,
             job.batches,
             evaluate=evaluate,
-            on_step=listener.step,
+            on_step=on_step,
             on_epoch=on_epoch,
             on_watch=listener.watched,
             save=lambda state: save_checkpoint(run.path / "checkpoint", state),
@@ -207,6 +232,9 @@ def train_run(run: Run, plan: Plan, job: Job, allowance: Allowance, listener: Li
         "precision": name_of(training.dtype),
         "threads": torch.get_num_threads(),
     }
+    if callbacks.ended_by is not None:
+        run.info["training"]["ended_by"] = callbacks.ended_by
+        listener.say(f"{callbacks.ended_by} ended the training after {training.pace.step:,} steps")
     run.save_info()
     return ended
 

@@ -41,6 +41,7 @@ from striate.training.machine import (
     choose_precision,
     require_memory,
 )
+from striate.training.own import OwnAugmentation, OwnLoss
 from striate.training.recipe import Recipe
 
 VALIDATION_BATCH = 512
@@ -143,7 +144,9 @@ class ImageTask(Task):
         return TrainingBatches(
             images=self.images(plan, split, device, progress),
             preprocessing=plan.preprocessing,
-            augmentation=augmentation_of(recipe),
+            augmentation=OwnAugmentation.of(plan.augment)
+            if plan.augment is not None
+            else augmentation_of(recipe),
             classes=len(plan.source.classes),
             batch=int(recipe.batch or 1),
             seed=recipe.seed,
@@ -173,6 +176,9 @@ class ImageTask(Task):
             return None
         images = self.images(plan, "val", device, progress)
         loss, metric = self.validation_loss(plan), self.metric(plan.source.classes)
+        own = plan.loss_or(loss)
+        # A loss that takes the whole batch may look at the images, which are gone by then.
+        loss = loss if isinstance(own, OwnLoss) and own.whole else own
 
         def evaluate(network: nn.Module) -> dict[str, float]:
             ordered = OrderedBatches(

@@ -9,7 +9,9 @@ from typing import Any
 from torch import nn
 
 from striate.data import Preprocessing
+from striate.training.batch import LossFunction
 from striate.training.loop import Batches, Training
+from striate.training.own import OwnLoss
 from striate.training.recipe import Recipe
 
 
@@ -18,12 +20,20 @@ class Plan:
     """A recipe with every setting decided, the opened data, and the reasons for the decisions.
 
     source: with `classes`, `train`, `val`, `test`, `splits`, `where` and `fingerprint`; the rest is the task's.
+    loss, augment: a person's own, in place of the task's loss and the recipe's augmentation; see `OwnLoss` and
+    `OwnAugmentation`.
     """
 
     recipe: Recipe
     source: Any
     preprocessing: Preprocessing
     why: list[str] = field(default_factory=list)
+    loss: Any = None
+    augment: Any = None
+
+    def loss_or(self, tasks: LossFunction) -> LossFunction:
+        """The loss that a person gave, or the task's."""
+        return tasks if self.loss is None else OwnLoss.of(self.loss, tasks)
 
 
 @dataclass(kw_only=True)

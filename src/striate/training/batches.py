@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from striate.data.augment import Augmentation
 from striate.data.preprocessing import Preprocessing
 from striate.training.batch import Batch
+from striate.training.own import OwnAugmentation
 
 
 class Images(Protocol):
@@ -91,7 +92,7 @@ class TrainingBatches:
 
     images: Images
     preprocessing: Preprocessing
-    augmentation: Augmentation
+    augmentation: Augmentation | OwnAugmentation
     classes: int
     batch: int
     seed: int
@@ -128,7 +129,7 @@ class TrainingBatches:
             x = self.augmentation(raw.to(self.device, non_blocking=True), generator)
             x = self.preprocessing.normalise(x)
             labels = self.images.labels[index].to(self.device)
-            if self.augmentation.mixup:
+            if isinstance(self.augmentation, Augmentation) and self.augmentation.mixup:
                 x, labels = self.augmentation.mix(x, labels, self.classes, generator)
             yield Batch(x, labels)
             step += 1

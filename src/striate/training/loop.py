@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from striate.borrow import forward
+from striate.errors import UsageError
 from striate.training.answer import answer_of
 from striate.training.averaging import WeightAverage
 from striate.training.batch import Batch, Loss, LossFunction
@@ -117,6 +118,21 @@ class Training:
     seconds: float = 0.0  # spent in steps, all attempts together
     watch: Watch | None = None  # notes gradients and updates; not part of the state
 
+    def __post_init__(self) -> None:
+        # What a person froze stays frozen when the head's own steps are over.
+        self.learning = [p for p in self.model.parameters() if p.requires_grad]
+
+    @property
+    def lr(self) -> float:
+        """The peak learning rate of the last layers; set it to scale all groups' rates alike, from the next step on."""
+        return self.optimizers.peaks[0][-1]
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        if not (value > 0 and math.isfinite(value)):
+            raise UsageError(f"a learning rate must be greater than 0, got {value}")
+        self.optimizers.scale(value / self.lr)
+
     def enter_step(self) -> None:
         """Put the model into the form that the present step trains."""
         self.model.train()
@@ -126,8 +142,9 @@ class Training:
                     module.eval()
         if self.head is not None:
             only_head = self.pace.step < self.head_steps
-            self.model.requires_grad_(not only_head)
-            self.head.requires_grad_(True)
+            heads = {id(p) for p in self.head.parameters()}
+            for parameter in self.learning:
+                parameter.requires_grad_(not only_head or id(parameter) in heads)
 
     def state_dict(self) -> dict[str, Any]:
         """All of it, as tensors, numbers and lists; the CPU's random state included (dropout draws from it)."""
@@ -138,6 +155,7 @@ class Training:
             "pace": asdict(self.pace),
             "history": [record.row() for record in self.history or []],
             "seconds": self.seconds,
+            "lr": self.lr,  # a callback may have changed it
             "rng": torch.get_rng_state(),
             "rng_cuda": torch.cuda.get_rng_state(self.device)
             if self.device.type == "cuda"
@@ -152,6 +170,7 @@ class Training:
         self.pace = Pace(**state["pace"])
         self.history = [EpochRecord.from_row(row) for row in state["history"]]
         self.seconds = state["seconds"]
+        self.lr = state.get("lr", self.lr)
         torch.set_rng_state(state["rng"])
         if state["rng_cuda"] is not None and self.device.type == "cuda":
             torch.cuda.set_rng_state(state["rng_cuda"], self.device)
@@ -162,8 +181,8 @@ def fit(
     batches: Batches,
     *,
     evaluate: Callable[[nn.Module], dict[str, float]] | None = None,
-    on_step: Callable[[Moment], None] = lambda moment: None,
-    on_epoch: Callable[[list[EpochRecord]], None] = lambda history: None,
+    on_step: Callable[[Moment], bool | None] = lambda moment: None,
+    on_epoch: Callable[[list[EpochRecord]], bool | None] = lambda history: None,
     on_watch: Callable[[list[Update]], None] = lambda rows: None,
     save: Callable[[dict[str, Any]], None] = lambda state: None,
     save_every: float = 60.0,
@@ -171,7 +190,7 @@ def fit(
     """Train until the pace is done; returns False when a first Ctrl-C ended it before.
 
     evaluate(model) gives "loss" and the task's other numbers on the validation images, after each epoch, of the averaged
-    weights.
+    weights. on_step, on_epoch: what hears of each; where it gives False, the training has come to its end.
     save(state) is called after each epoch and every `save_every` seconds. Raises TrainingError when the loss is no longer
     finite or far above its start, with the layer.
     """
@@ -193,9 +212,7 @@ def fit(
             meter.add(loss, made.parts, len(batch))
             looked = pace.step % CHECK_EVERY == 0 or t.device.type == "cpu"
             if looked and watch.diverged(float(loss)):
-                raise explain_divergence(
-                    t.model, batch.images, pace.step, float(loss), t.optimizers.peaks[0][-1]
-                )
+                raise explain_divergence(t.model, batch.images, pace.step, float(loss), t.lr)
             watching = (
                 t.watch if t.watch is not None and t.watch.due(pace.step, pace.total) else None
             )
@@ -208,8 +225,8 @@ def fit(
             pace.advance()
             t.average.update(pace.step)
             t.seconds = time.monotonic() - started
-            if looked:
-                on_step(meter.moment(pace, batches.steps_per_epoch))
+            if looked and on_step(meter.moment(pace, batches.steps_per_epoch)) is False:
+                pace.end()
             epoch_ends = pace.step % batches.steps_per_epoch == 0 or pace.done or bool(stop)
             if epoch_ends:
                 rate = meter.images_per_second()
@@ -223,13 +240,14 @@ def fit(
                         epoch=round(pace.step / batches.steps_per_epoch, 3),
                         step=pace.step,
                         seconds=round(t.seconds, 2),
-                        lr=t.optimizers.peaks[0][-1] * factor,
+                        lr=t.lr * factor,
                         train={"loss": meter.mean_loss(), **meter.parts()},
                         val=val,
                         images_per_second=round(rate, 1),
                     )
                 )
-                on_epoch(history)
+                if on_epoch(history) is False:
+                    pace.end()
                 meter = Meter()
             now = time.monotonic()
             if t.deadline is not None and now - planned > REPLAN_SECONDS and not pace.done:

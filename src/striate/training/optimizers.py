@@ -70,6 +70,10 @@ class Optimizers:
                 group["lr"] = peak * factor
             part.step()
 
+    def scale(self, by: float) -> None:
+        """Multiply every group's peak learning rate."""
+        self.peaks = [[peak * by for peak in peaks] for peaks in self.peaks]
+
     def zero_grad(self) -> None:
         """Forget the gradients."""
         for part in self.parts:

@@ -34,6 +34,10 @@ class Pace:
         self.progress += (1 - self.progress) / max(self.total - self.step, 1)
         self.step += 1
 
+    def end(self) -> None:
+        """No step is planned any more."""
+        self.total = self.step
+
     def replan(self, seconds_left: float, seconds_per_step: float) -> None:
         """Plan as many further steps as fit into `seconds_left` (at least one)."""
         self.total = self.step + max(1, int(seconds_left / max(seconds_per_step, 1e-9)))

@@ -16,6 +16,7 @@ from striate.data.preprocessing import Preprocessing
 from striate.tasks.segment.data.coding import IGNORE
 from striate.tasks.segment.data.source import MaskSplit
 from striate.training.batch import Batch
+from striate.training.own import OwnAugmentation
 
 KEPT = 8  # decoded images that are kept, where not all fit into memory
 VISITS = 4  # crops taken in a row from an image that must be decoded
@@ -118,6 +119,19 @@ class MaskAugmentation:
         return turned.round_().clamp_(0, 255).to(x.dtype), labels[:, 0].to(mask.dtype)
 
 
+@dataclass(frozen=True)
+class OwnMaskAugmentation:
+    """An augmentation of a person's own: of images alone, which must then leave every pixel where it is."""
+
+    own: OwnAugmentation
+
+    def __call__(
+        self, x: torch.Tensor, mask: torch.Tensor, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """See MaskAugmentation."""
+        return self.own(x, generator), mask
+
+
 @dataclass(frozen=True, kw_only=True)
 class CropBatches:
     """Endless shuffled batches of crops; step s is the same whether the loop began at 0 or at s.
@@ -129,7 +143,7 @@ class CropBatches:
 
     pairs: Pairs
     preprocessing: Preprocessing
-    augmentation: MaskAugmentation
+    augmentation: MaskAugmentation | OwnMaskAugmentation
     crop: tuple[int, int]
     batch: int
     foreground: float

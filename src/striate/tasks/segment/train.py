@@ -16,7 +16,13 @@ from striate.errors import DataError, UsageError
 from striate.models import is_segmenter
 from striate.models import preprocessing as preprocessing_of
 from striate.tasks.plan import Plan
-from striate.tasks.segment.batches import CropBatches, MaskAugmentation, Pairs, decoded_pairs
+from striate.tasks.segment.batches import (
+    CropBatches,
+    MaskAugmentation,
+    OwnMaskAugmentation,
+    Pairs,
+    decoded_pairs,
+)
 from striate.tasks.segment.data import IGNORE, MaskSource
 from striate.tasks.segment.data.source import MaskSplit
 from striate.tasks.segment.defaults import MaskFacts, choose_for_masks, choose_mask_model
@@ -24,6 +30,7 @@ from striate.tasks.segment.forward import label
 from striate.tasks.segment.loss import PixelCrossEntropy
 from striate.tasks.segment.metrics import confusion_matrix, mean_iou
 from striate.training.machine import available_memory, choose_precision
+from striate.training.own import OwnAugmentation
 from striate.training.recipe import Recipe
 
 MOST_VALIDATION = 64  # images that are labelled after each epoch
@@ -110,7 +117,9 @@ def crop_batches(plan: Plan, split: str, device: torch.device) -> CropBatches:
             scale=own.zoom or 1.0,
             rotate=recipe.rotate or 0.0,
             jitter=own.jitter or 0.0,
-        ),
+        )
+        if plan.augment is None
+        else OwnMaskAugmentation(OwnAugmentation.of(plan.augment)),
         crop=preprocessing.size,
         batch=int(recipe.batch or 1),
         foreground=own.foreground or 0.0,
