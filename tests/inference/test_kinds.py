@@ -182,3 +182,12 @@ def test_an_index_out_of_range_is_the_networks_own(how: str) -> None:
         occlusion(module, x, lambda y: y.sum((1, 2, 3)), patch=2, stride=2)
     with pytest.raises(StriateError, match=said):
         tiled(module, x, tile=4)
+    with pytest.raises(
+        StriateError, match=r"refuses (images of 1x2x9x8|patches of 9x8 pixels): index"
+    ):
+        dense(
+            nn.Sequential(module, nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+            torch.rand(1, 2, 10, 10),
+            window=(9, 8),
+            stride=1,
+        )
