@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-import importlib
 from collections.abc import Callable
 
 import pytest
@@ -371,9 +369,3 @@ def test_whatever_can_be_written_either_runs_or_says_why_not(spec: str, side: in
 def test_any_text_is_read_or_refused_with_a_place(text: str) -> None:
     error = refusal(lambda: unroll(text, parse(text), 10))
     assert error is None or 0 <= error.position <= len(text)
-
-
-def test_the_grammars_example_runs() -> None:
-    found = doctest.testmod(importlib.import_module("striate.models.pattern"))
-    assert found.attempted
-    assert not found.failed

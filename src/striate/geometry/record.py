@@ -173,7 +173,7 @@ class Visit:
     number: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Axis:
     """The receptive field along one axis, in pixels of the input (seed 003: receptive-field arithmetic).
 
@@ -187,6 +187,10 @@ class Axis:
     stride: int | Fraction
     start: int
     phases: tuple[tuple[int, int], ...] = ()
+
+    def __repr__(self) -> str:
+        phases = f", phases={self.phases}" if self.phases else ""
+        return f"Axis(size={self.size}, stride={self.stride}, start={self.start}{phases})"
 
     @property
     def sizes(self) -> tuple[int, ...]:
