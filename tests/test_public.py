@@ -10,7 +10,7 @@ import striate
 
 NAMES = {
     "Finding", "Geometry", "Listener", "Recipe", "Run", "StriateError", "build", "dense", "explain", "load", "occlusion",
-    "open_source", "predict", "tiled", "trace", "train",
+    "open_source", "predict", "tiled", "trace", "train", "wrap",
 }  # fmt: skip
 
 

@@ -29,6 +29,7 @@ _ROOMS = {
     "tiled": "striate.inference.tiled",
     "trace": "striate.geometry",
     "train": "striate.runs",
+    "wrap": "striate.runs",
 }
 
 __all__ = [*sorted(_ROOMS), "__version__"]
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from striate.runs import load as load
     from striate.runs import predict as predict
     from striate.runs import train as train
+    from striate.runs import wrap as wrap
     from striate.tasks.table import open_source as open_source
     from striate.training import Recipe as Recipe
 

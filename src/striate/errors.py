@@ -58,5 +58,9 @@ class WeightsWarning(UserWarning):
     """A weights file was taken in part, or one of several sets of weights in it was chosen."""
 
 
+class AssumedWarning(UserWarning):
+    """Something that decides results was not given, and the usual was assumed."""
+
+
 class NotVerifiedWarning(UserWarning):
     """A result could neither be confirmed nor refuted by the plain module, whose own numbers are noise."""

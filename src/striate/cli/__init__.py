@@ -15,7 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit: 0 done, 1 the work failed, 2 the arguments were wrong."""
     begin()
     from striate.cli.app import app
-    from striate.errors import NotVerifiedWarning, StriateError, WeightsWarning
+    from striate.errors import AssumedWarning, NotVerifiedWarning, StriateError, WeightsWarning
 
     _print_any_name()
     warnings.simplefilter("ignore", WeightsWarning)  # a training says it itself, once
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     def worded(
         message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
     ) -> str:  # fmt: skip
-        ours = issubclass(category, NotVerifiedWarning)
+        ours = issubclass(category, (AssumedWarning, NotVerifiedWarning))
         return f"striate: {message}\n" if ours else plain(message, category, filename, lineno, line)
 
     warnings.formatwarning = worded

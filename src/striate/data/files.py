@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from striate.data.filetype import Content, looks_like_image, type_of
 from striate.data.leftout import LeftOut
@@ -14,15 +15,26 @@ from striate.data.naming import ignored
 from striate.data.tree import Tree, grow, is_run
 from striate.errors import DataError, UsageError
 
+if TYPE_CHECKING:
+    import numpy as np
+
 Paths = str | Path | Sequence[str | Path]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """The image files that paths, folders and patterns name, in order, and what is left out beside them."""
+    """The image files that paths, folders and patterns name, in order, and what is left out beside them.
+
+    arrays: images that were given themselves, by name, for those among `files` that are no files: their numbers.
+    """
 
     files: tuple[str, ...]
     left_out: tuple[LeftOut, ...] = ()
+    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def image(self, name: str) -> Path | np.ndarray:
+        """One of `files`, or the array of that name."""
+        return self.arrays[name] if name in self.arrays else Path(name)
 
     @property
     def sentences(self) -> list[str]:
@@ -46,6 +58,19 @@ def find_files(paths: Paths | Found) -> Found:
     for pattern in patterns:
         search.add(pattern, alone=len(patterns) == 1)
     return Found(files=tuple(search.files), left_out=search.left_out())
+
+
+def find_images(images: Any) -> Found:
+    """Files as `find_files` finds them, or images themselves: arrays, tensors or Pillow images, see `as_arrays`.
+
+    Raises UsageError for what is neither.
+    """
+    from striate.data.given import are_arrays, as_arrays
+
+    if not are_arrays(images):
+        return find_files(images)
+    arrays = {str(i): image for i, image in enumerate(as_arrays(images))}
+    return Found(files=tuple(arrays), arrays=arrays)
 
 
 def stays(files: Iterable[str]) -> frozenset[tuple[int, int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from striate.runs.predicting import predict
 from striate.runs.run import Run, load
 from striate.runs.training import train
+from striate.runs.wrapping import wrap
 from striate.tasks.prediction import Prediction
 from striate.training.callbacks import Listener
 
@@ -15,4 +16,5 @@ __all__ = [
     "load",
     "predict",
     "train",
+    "wrap",
 ]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from striate.data.files import Found, Paths, find_files
+from striate.data.files import Found, Paths, find_images
 from striate.errors import UsageError
 from striate.runs.run import Run, load
 from striate.tasks.prediction import Prediction
@@ -14,21 +15,23 @@ from striate.tasks.trained import Trained
 
 def predict(
     run: Run | Trained | str | Path,
-    paths: Paths | Found,
+    images: Paths | Found | Any,
     *,
     top: int = 5,
     out: str | Path | None = None,
     force: bool = False,
     device: str = "auto",
 ) -> Iterator[Prediction]:
-    """Predictions for files, folders and globs, in order, as they are ready.
+    """Predictions for images, in order, as they are ready.
 
-    run: a run, its folder, or a Trained. top: how many classes a file gets (at most all). out, force: the folder of what is
-    written for each image, of tasks that write something, such as masks; write over what is there. A file that cannot be
-    read gives a Prediction with its error. Raises UsageError for a path that names nothing, before the first prediction.
+    images: files, folders and patterns, or images themselves: arrays (H, W, C), tensors (C, H, W) or several, of uint8 or of
+    0 to 1, at any size, not normalised. run: a run, its folder, or a Trained. top: how many classes a file gets
+    (at most all). out, force: the folder of what is written for each image, of tasks that write something, such as masks;
+    write over what is there. A file that cannot be read gives a Prediction with its error. Raises UsageError for a path
+    that names nothing, before the first prediction.
     """
     trained = opened(run)
-    files = find_files(paths)  # a wrong path is an error before anything is loaded
+    files = find_images(images)  # a wrong path is an error before anything is loaded
     return trained.task.predict(
         trained, files, top=top, device=device, out=None if out is None else Path(out), force=force
     )

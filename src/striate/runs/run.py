@@ -16,7 +16,9 @@ from striate.data import Preprocessing
 from striate.data.naming import normal
 from striate.errors import RunError, UsageError
 from striate.findings import Finding
+from striate.runs.factories import Factory, made_by
 from striate.runs.migrating import migrated
+from striate.tasks.adopting import adopt
 from striate.tasks.table import find_task
 from striate.tasks.task import Task
 from striate.tasks.trained import Trained
@@ -32,19 +34,31 @@ else:
 class Run:
     """A run folder: `run.toml`, `model.safetensors`, `metrics.csv`, `findings/`, `report.html`.
 
-    path: the folder. info: the contents of `run.toml`. Make one with `striate.train` or `striate.load`.
+    path: the folder. info: the contents of `run.toml`. model: the network itself, where it is at hand; factory: what makes
+    one that Striate does not know, a module or a function. Make a run with `striate.train`, `striate.load` or
+    `striate.wrap(...).save`.
     """
 
-    def __init__(self, path: Path, info: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        info: dict[str, Any],
+        *,
+        model: nn.Module | None = None,
+        factory: Factory | None = None,
+    ) -> None:
         self.path = path
         self.info = info
+        self.factory = factory
+        if model is not None:
+            self.model = model
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r}, model={self.recipe.model!r}, classes={len(self.classes)})"
 
     @classmethod
-    def load(cls, path: str | Path) -> Run:
-        """Open a run folder. Raises RunError when it is none, or something in it is missing or of a later format."""
+    def load(cls, path: str | Path, *, model: Factory | None = None) -> Run:
+        """Open a run folder; see `load`. Raises RunError when it is none, is damaged, or of a later format."""
         path = Path(path)
         file = path / "run.toml"
         if not path.is_dir():
@@ -57,7 +71,7 @@ class Run:
             )
         try:
             info = tomllib.loads(file.read_text(encoding="utf-8"))
-            run = cls(path, migrated(info, path))
+            run = cls(path, migrated(info, path), factory=model)
             _ = run.recipe, run.preprocessing, run.classes
         except (ValueError, KeyError, TypeError) as error:
             raise RunError(
@@ -91,6 +105,11 @@ class Run:
         return self.task.name == "segment"
 
     @property
+    def wrapped(self) -> bool:
+        """Whether it was made by `striate.wrap`, of a network that was trained elsewhere."""
+        return "wrapped" in self.info
+
+    @property
     def finished(self) -> bool:
         """Whether training went to its end."""
         return bool(self.info.get("finished"))
@@ -101,7 +120,20 @@ class Run:
         return float(self.info.get("temperature", 1.0))
 
     def empty_model(self) -> nn.Module:
-        """The network with fresh weights."""
+        """The network with fresh weights. Raises RunError where nothing is known to make it."""
+        if self.factory is not None:
+            network = made_by(self.factory)
+            if self.wrapped:
+                return adopt(network, self.preprocessing, self.task, len(self.classes))
+            return network
+        if self.wrapped:
+            known = self.info["wrapped"]
+            hint = f", such as --model {known['factory']}" if "factory" in known else ""
+            raise RunError(
+                f"{self.path} holds the weights of a network of your own, {known['made_of']}, and not its code; give "
+                f"what makes it: striate.load({str(self.path)!r}, model=FUNCTION), or on the command line --model "
+                f"FILE.py:FUNCTION{hint}"
+            )
         return self.task.build(self.recipe, self.preprocessing, len(self.classes), fresh=True)
 
     @property
@@ -138,16 +170,25 @@ class Run:
         try:
             model.load_state_dict(load(data))
         except (RuntimeError, ValueError) as error:
-            raise RunError(
-                f"the weights {file} do not fit the model {self.recipe.model}; train again"
-            ) from error
+            what = f"model {self.recipe.model}; train again"
+            if self.factory is not None:
+                what = "network that model= makes; give the one that was saved"
+            raise RunError(f"the weights {file} do not fit the {what}") from error
         return model.eval().to(memory_format=torch.channels_last)
 
     def save_weights(self, state: dict[str, torch.Tensor]) -> None:
         """Write `model.safetensors` and note its digest in `info`, atomically."""
         from safetensors.torch import save
 
-        data = save({name: value.detach().cpu().contiguous() for name, value in state.items()})
+        seen: set[int] = set()
+        tensors = {}
+        for name, value in state.items():
+            tensor = value.detach().cpu().contiguous()
+            if tensor.data_ptr() in seen:  # tied weights: the file holds each by itself
+                tensor = tensor.clone()
+            seen.add(tensor.data_ptr())
+            tensors[name] = tensor
+        data = save(tensors)
         write_atomically(self.path / "model.safetensors", data)
         self.info["model_sha256"] = hashlib.sha256(data).hexdigest()
 
@@ -202,9 +243,13 @@ REPORT_ORDER = (
 )  # fmt: skip
 
 
-def load(path: str | Path) -> Run:
-    """Open a run folder. Raises RunError when it is none, or something in it is missing or altered."""
-    run = Run.load(path)
+def load(path: str | Path, *, model: Factory | None = None) -> Run:
+    """Open a run folder; nothing in it is run.
+
+    model: for a network of your own, the module or a function that makes it; its weights come from the run. Raises RunError
+    when it is no run, when something in it is missing or altered, or when `model` is needed and was not given.
+    """
+    run = Run.load(path, model=model)
     _ = run.model
     return run
 

@@ -230,10 +230,10 @@ class ImageTask(Task):
         self.refuse_out(trained, out)
         if top < 1:
             raise UsageError(f"top must be at least 1, got {top}")
-        return self._predictions(trained, found.files, top, device)
+        return self._predictions(trained, found, top, device)
 
     def _predictions(
-        self, trained: Trained, files: Sequence[str], top: int, device: str
+        self, trained: Trained, found: Found, top: int, device: str
     ) -> Iterator[Prediction]:
         place = choose_device(device)
         dtype = choose_precision(trained.precision, place)
@@ -241,7 +241,7 @@ class ImageTask(Task):
 
         def prepare(name: str) -> np.ndarray | str:
             try:
-                return trained.preprocessing.read(Path(name))
+                return trained.read(found.image(name))
             except DataError as error:
                 return str(error)
 
@@ -261,7 +261,7 @@ class ImageTask(Task):
                 else:
                     yield named(next(said), name)
 
-        stream = iter(files)
+        stream = iter(found.files)
         with ThreadPoolExecutor() as pool:
             waiting = submit(stream)
             while waiting:

@@ -57,6 +57,7 @@ class Task(ABC):
     explained: whether the report explains some of its predictions and shows its units. unused: settings of the recipe that
     mean nothing here, and what to do instead, if anything, as the end of a sentence. sources: named sources that it adds,
     and what they are. exclusive: whether data that it accepts cannot be another task's.
+    axes: of the network's output, 2 for (N, K), 4 for (N, K, H, W).
     """
 
     name: ClassVar[str]
@@ -67,6 +68,7 @@ class Task(ABC):
     unused: ClassVar[Mapping[str, str]] = MappingProxyType({})
     sources: ClassVar[Mapping[str, str]] = MappingProxyType({})
     exclusive: ClassVar[bool] = False
+    axes: ClassVar[int] = 2
 
     def __repr__(self) -> str:
         return f"<task {self.name}>"
@@ -167,9 +169,11 @@ class Task(ABC):
 
     # Use
 
-    def read(self, trained: Trained, path: Path) -> np.ndarray:
-        """An image file as the network sees it: (C, H, W) uint8. Raises DataError."""
-        return trained.preprocessing.read(path)
+    def read(self, trained: Trained, image: Path | np.ndarray) -> np.ndarray:
+        """An image file, or an image (H, W, C), as the network sees it: (C, H, W) uint8. Raises DataError."""
+        if isinstance(image, np.ndarray):
+            return trained.preprocessing.apply(image)
+        return trained.preprocessing.read(image)
 
     @abstractmethod
     def decode(self, output: Any, trained: Trained, *, top: int = 5) -> list[Prediction]:
@@ -180,7 +184,7 @@ class Task(ABC):
         self, trained: Trained, found: Found, *, top: int = 5, device: str = "auto", out: Path | None = None,
         force: bool = False,
     ) -> Iterator[Prediction]:  # fmt: skip
-        """Predictions of image files, in order, as they are ready; a file that cannot be read gives one with its error.
+        """Predictions of images, in order, as they are ready; a file that cannot be read gives one with its error.
 
         top: as in `decode`. out, force: where files go, for tasks that write some. Raises UsageError before the first one.
         """

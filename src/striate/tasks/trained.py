@@ -63,9 +63,9 @@ class Trained:
         """(1, C, H, W) of its input."""
         return (1, self.preprocessing.channels, *self.preprocessing.size)
 
-    def read(self, path: str | Path) -> np.ndarray:
-        """An image file as the network sees it: (C, H, W) uint8. Raises DataError."""
-        return self.task.read(self, Path(path))
+    def read(self, image: str | Path | np.ndarray) -> np.ndarray:
+        """An image file, or an image (H, W, C), as the network sees it: (C, H, W) uint8. Raises DataError."""
+        return self.task.read(self, Path(image) if isinstance(image, str) else image)
 
     def normalise(self, batch: torch.Tensor) -> torch.Tensor:
         """uint8 (N, C, H, W) to the network's float32 input."""

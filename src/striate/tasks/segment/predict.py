@@ -90,7 +90,7 @@ def predict_masks(
     """
     names = found.files
     outputs = None if out is None else outputs_of(names, out.expanduser(), force=force)
-    return labelled(trained, names, outputs, device)
+    return labelled(trained, found, outputs, device)
 
 
 def outputs_of(names: Sequence[str], folder: Path, *, force: bool) -> list[tuple[Path, Path]]:
@@ -120,15 +120,15 @@ def outputs_of(names: Sequence[str], folder: Path, *, force: bool) -> list[tuple
 
 
 def labelled(
-    trained: Trained, names: Sequence[str], outputs: list[tuple[Path, Path]] | None, device: str
+    trained: Trained, found: Found, outputs: list[tuple[Path, Path]] | None, device: str
 ) -> Iterator[MaskPrediction]:
     """The predictions, as they are ready."""
     place = choose_device(device)
     dtype = choose_precision(trained.precision, place)
     model = trained.model.to(place)
-    for i, name in enumerate(names):
+    for i, name in enumerate(found.files):
         try:
-            image = trained.preprocessing.read_colours(name)
+            image = trained.read(found.image(name))
         except DataError as error:
             yield MaskPrediction(path=name, error=str(error))
             continue

@@ -49,6 +49,7 @@ class Segment(Task):
     folder = "masks"
     explained = False
     exclusive = True
+    axes = 4
     sources = MappingProxyType({name: about for name, (_, about) in MASK_SOURCES.items()})
     unused = MappingProxyType(
         {
@@ -160,9 +161,11 @@ class Segment(Task):
         """See Task."""
         return report_on(trained, source, split, assessed, say=say)
 
-    def read(self, trained: Trained, path: Path) -> np.ndarray:
-        """An image file at its own size: (C, H, W) uint8. Raises DataError."""
-        return trained.preprocessing.read_colours(path)
+    def read(self, trained: Trained, image: Path | np.ndarray) -> np.ndarray:
+        """An image file, or an image (H, W, C), at its own size: (C, H, W) uint8. Raises DataError."""
+        if isinstance(image, np.ndarray):
+            return trained.preprocessing.colours(image)
+        return trained.preprocessing.read_colours(image)
 
     def decode(self, output: Any, trained: Trained, *, top: int = 5) -> list[Prediction]:
         """The areas of classes in each image's map; nothing is written."""

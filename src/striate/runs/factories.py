@@ -1,0 +1,128 @@
+"""Factories: what makes a network that Striate does not know, as a module, a function, or `FILE.py:FUNCTION`."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import difflib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from torch import nn
+
+from striate.errors import UsageError
+
+Factory = nn.Module | Callable[[], nn.Module]
+FORM = (
+    "write FILE.py:FUNCTION or package.module:FUNCTION, such as net.py:build or "
+    "'torchvision.models:resnet18(num_classes=10)'"
+)
+
+
+def made_by(factory: Factory) -> nn.Module:
+    """A network of its own: what the function makes, or a copy of the module. Raises UsageError where it makes none.
+
+    A function makes a new one at each call; a module stays as it is.
+    """
+    if isinstance(factory, nn.Module):
+        try:
+            return copy.deepcopy(factory)
+        except Exception as error:  # modules may hold anything
+            raise UsageError(
+                f"{type(factory).__name__} cannot be copied ({error}); give a function that makes it, with weights=FILE"
+            ) from error
+    if not callable(factory):
+        raise UsageError(
+            f"a network is a torch.nn.Module or a function that makes one, got {type(factory).__name__}"
+        )
+    try:
+        made = factory()
+    except Exception as error:  # whatever a function of somebody else raises
+        raise UsageError(
+            f"{name_of(factory)}() raised {type(error).__name__}: {error}; it takes no arguments and returns the network"
+        ) from error
+    if not isinstance(made, nn.Module):
+        raise UsageError(
+            f"{name_of(factory)}() returns {type(made).__name__}; it must return a torch.nn.Module"
+        )
+    return made
+
+
+def name_of(factory: Any) -> str:
+    """What a factory is called."""
+    inner = factory.func if isinstance(factory, partial) else factory
+    return str(getattr(inner, "__qualname__", type(inner).__name__))
+
+
+def find_factory(text: str) -> Callable[[], nn.Module]:
+    """The function that `FILE.py:FUNCTION` or `package.module:FUNCTION` names; literal arguments may follow it.
+
+    The file is imported, which runs it: only ever what a person names. Raises UsageError for a file or a name that does not
+    exist, and for a file that raises.
+    """
+    where, colon, call = text.rpartition(":")
+    if not colon or not where or not call:
+        raise UsageError(f"cannot tell what makes the network in {text!r}; {FORM}")
+    name, arguments = _called(call, text)
+    module = _from_file(Path(where)) if where.endswith(".py") else _from_package(where)
+    found = getattr(module, name, None)
+    if found is None:
+        near = difflib.get_close_matches(name, dir(module), n=1)
+        names = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
+        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(names[:10])}"
+        raise UsageError(f"{where} has no {name}; {hint}")
+    if isinstance(found, nn.Module):
+        return lambda: copy.deepcopy(found)
+    if not callable(found):
+        raise UsageError(
+            f"{where}:{name} is {type(found).__name__}, not a function that makes the network"
+        )
+    return partial(found, **arguments)
+
+
+def _called(call: str, text: str) -> tuple[str, dict[str, Any]]:
+    """The name and the literal arguments of `build` or `build(num_classes=10)`."""
+    try:
+        tree = ast.parse(call.strip(), mode="eval").body
+        if isinstance(tree, ast.Name):
+            return tree.id, {}
+        if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and not tree.args:
+            return tree.func.id, {str(k.arg): ast.literal_eval(k.value) for k in tree.keywords}
+    except (SyntaxError, ValueError):
+        pass
+    raise UsageError(f"cannot tell what makes the network in {text!r}; {FORM}")
+
+
+def _from_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise UsageError(f"there is no file {path}; {FORM}")
+    spec = importlib.util.spec_from_file_location(f"striate_own_{path.stem}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses and pickles look their module up
+    sys.path.insert(0, str(path.resolve().parent))  # its neighbours may be imported
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever a file of somebody else raises
+        raise UsageError(
+            f"{path} cannot be imported: {type(error).__name__}: {error}; mend it, or give a file that only "
+            "defines the network"
+        ) from error
+    finally:
+        sys.path.remove(str(path.resolve().parent))
+    return module
+
+
+def _from_package(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except Exception as error:
+        raise UsageError(
+            f"{name} cannot be imported: {type(error).__name__}: {error}; {FORM}"
+        ) from error

@@ -1,0 +1,85 @@
+"""Adopting: a network that was made elsewhere, checked once and brought to what a task reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from striate.borrow import borrowed, forward, refuse_numberless
+from striate.data import Preprocessing
+from striate.errors import StriateError, UsageError
+from striate.tasks.task import Task
+from striate.training.answer import answer_of
+
+WORDS = {2: "one row of numbers an image, (N, {k})", 4: "a map a class, (N, {k}, H, W)"}
+
+
+class OneAnswer(nn.Module):
+    """A network whose output holds its prediction among other things, reduced to that."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) -> the prediction, see `answer_of`."""
+        return answer_of(self.model(images))
+
+
+class SameSize(OneAnswer):
+    """A network whose maps are smaller than its images, as SegFormer's are, with maps of the images' size (bilinear)."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, K, H, W)."""
+        maps = super().forward(images)
+        return interpolate(maps, images.shape[-2:], mode="bilinear", align_corners=False)
+
+
+def channels_of(module: nn.Module) -> int | None:
+    """Channels of the images that a network reads, by its first convolution, where it reads 1 or 3."""
+    convolutions = (m for m in module.modules() if isinstance(m, nn.Conv2d))
+    first = next(convolutions, None)
+    return None if first is None or first.in_channels not in (1, 3) else first.in_channels
+
+
+def adopt(module: nn.Module, preprocessing: Preprocessing, task: Task, outputs: int) -> nn.Module:
+    """`module` in evaluation form on the CPU, in float32, giving the tensor of its prediction. It is changed to be so.
+
+    outputs: how many classes, tags or numbers it is to give. Raises UsageError where it does not run on images of the
+    preprocessing's size, or gives something else than the task reads.
+    """
+    refuse_numberless(module)
+    own = module.cpu().float().eval().requires_grad_(False)
+    shape = (1, preprocessing.channels, *preprocessing.size)
+    output = _output(own, shape)
+    found = answer_of(output)
+    what = WORDS[task.axes].format(k=outputs)
+    if found.ndim != task.axes:
+        raise UsageError(
+            f"the network gives {tuple(found.shape)} for an image {shape}, and the task {task.name} reads {what}; name the "
+            "task that it was trained for, or return that"
+        )
+    if found.shape[1] != outputs:
+        raise UsageError(
+            f"the network has {found.shape[1]:,} outputs, and {outputs:,} classes are named; name as many, in the order of "
+            "its outputs"
+        )
+    if task.axes == 4 and found.shape[-2:] != shape[-2:]:
+        return SameSize(own).eval()
+    return own if isinstance(output, Tensor) else OneAnswer(own).eval()
+
+
+def _output(module: nn.Module, shape: tuple[int, ...]) -> Any:
+    try:
+        with borrowed(module), torch.no_grad():
+            return forward(module, torch.zeros(shape))
+    except StriateError:
+        raise
+    except Exception as error:  # whatever a network of somebody else raises
+        raise UsageError(
+            f"the network cannot read an image {shape} ({type(error).__name__}: {error}); give the preprocessing of its "
+            "training, with its size and channels"
+        ) from error
