@@ -27,11 +27,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ops": BASE,
     "nn": BASE,
     "geometry": FOUND,
-    "models": {"errors", "borrow", "nn"},
+    "models": {"errors", "borrow", "nn", "wording"},
     "inference": {"errors", "borrow", "geometry", "images", "memory"},
     "data": FOUND | {"images"},
     "statistics": FOUND | {"wording"},
-    "training": {"errors", "borrow", "data", "findings", "memory"},
+    "training": {"errors", "borrow", "data", "findings", "memory", "wording"},
     "tasks": ANALYSIS | {"data", "images", "memory", "models", "pictures", "training"},
     "runs": ANALYSIS
     | {

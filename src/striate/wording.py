@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 
 def short(name: str, limit: int = 16) -> str:
@@ -19,3 +20,10 @@ def listed(names: Sequence[str], limit: int = 3) -> str:
     """`“a”, “b” and 4 more`."""
     text = ", ".join(quoted(name) for name in names[:limit])
     return f"{text} and {len(names) - limit:,} more" if len(names) > limit else text
+
+
+def name_of(thing: Any) -> str:
+    """Where a function, class or object comes from, such as `shop.losses:Focal`."""
+    if not hasattr(thing, "__qualname__"):
+        thing = type(thing)
+    return f"{thing.__module__}:{thing.__qualname__}"

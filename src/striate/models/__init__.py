@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from striate.models.building import build, is_pattern
 from striate.models.finetuning import head, layer_groups
+from striate.models.own import OwnModel, is_own
 from striate.models.preprocessing import Preprocessing, imagenet_classes, preprocessing
 from striate.models.segmenters import full_size, is_segmenter
 from striate.models.weights import Loaded, load_torchvision, load_weights
@@ -13,11 +14,13 @@ __all__ = [
     "MODELS",
     "Entry",
     "Loaded",
+    "OwnModel",
     "Preprocessing",
     "build",
     "full_size",
     "head",
     "imagenet_classes",
+    "is_own",
     "is_pattern",
     "is_segmenter",
     "layer_groups",

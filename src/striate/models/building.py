@@ -14,6 +14,7 @@ from striate.models import fcn, hub, lite0, pattern, unet
 from striate.models.backbones import Backbone, timm_backbone, zoo_backbone
 from striate.models.finetuning import start_head
 from striate.models.fitting import check_fits
+from striate.models.own import find_own, is_own
 from striate.models.segmenters import MAPS, has_backbone, is_segmenter
 from striate.models.weights import load_weights
 from striate.models.zoo import MODELS, find
@@ -69,7 +70,7 @@ def build(
     if pretrained and weights is not None:
         raise UsageError("give pretrained or weights, not both: each fills the whole network")
     network = _network(spec, in_channels, num_classes, pixels, pretrained, options)
-    if pixels is not None and check:
+    if pixels is not None and check and not is_own(spec):
         check_fits(spec, network, in_channels, pixels)
     if weights is not None:
         for note in load_weights(network, weights, skip_head=True).notes:
@@ -85,6 +86,12 @@ def _network(
     pretrained: bool,
     options: dict[str, Any],
 ) -> nn.Module:
+    if is_own(spec):
+        if options:
+            raise UsageError(
+                f"a network of your own takes no options, got {', '.join(options)}; give a function that sets them"
+            )
+        return find_own(spec).build(in_channels, num_classes)
     if has_backbone(spec):
         return build_with_backbone(
             spec,

@@ -12,9 +12,10 @@ from striate.tasks.plan import Plan
 from striate.tasks.task import Task
 from striate.training.batch import Batch, Loss
 from striate.training.callbacks import Callbacks
-from striate.training.own import OwnAugmentation, OwnLoss, name_of
+from striate.training.own import OwnAugmentation, OwnLoss
 from striate.training.recipe import Recipe
 from striate.training.settings import names_of
+from striate.wording import name_of
 
 # What an augmentation of a person's own stands in for, and how each of these is turned off.
 AUGMENTATION = {

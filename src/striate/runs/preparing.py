@@ -7,9 +7,10 @@ import time
 import torch
 from torch import nn
 
-from striate.errors import GeometryError
+from striate.borrow import borrowed, forward
+from striate.errors import GeometryError, UsageError
 from striate.geometry import trace
-from striate.models import head, layer_groups
+from striate.models import head, is_own, layer_groups
 from striate.tasks.network import first_network
 from striate.tasks.plan import Job, Plan
 from striate.tasks.table import find_task
@@ -85,6 +86,8 @@ def prepare(plan: Plan, device: torch.device, listener: Listener) -> Job:
     evaluate = task.validation(plan, device=device, progress=listener.count)
     loss = plan.loss_or(task.loss(plan))
     listener.stage("measuring")
+    if is_own(recipe.model):
+        refuse_network(task, plan, batches, device)
     torch.manual_seed(recipe.seed)
     total = max(1, round((recipe.epochs or 1) * batches.steps_per_epoch))
     head_steps = min(round((recipe.head_epochs or 0) * batches.steps_per_epoch), total // 4)
@@ -94,6 +97,22 @@ def prepare(plan: Plan, device: torch.device, listener: Listener) -> Job:
         training=make_training(plan, make_model(plan, device), loss, device, total, head_steps),
         seconds_per_step=seconds_per_step(plan, batches, loss, device),
     )
+
+
+def refuse_network(task: Task, plan: Plan, batches: Batches, device: torch.device) -> None:
+    """Raise UsageError where a person's own network cannot take the images, or gives what the task does not know."""
+    images = next(batches.from_step(0)).images[:2]
+    with borrowed(make_model(plan, device)) as network, torch.no_grad():
+        try:
+            output = forward(network, images)
+        except Exception as error:  # whatever somebody else's network raises
+            n, channels, height, width = images.shape
+            raise UsageError(
+                f"the network cannot take {n} images of {channels} channels and {height} x {width} pixels: "
+                f"{type(error).__name__}: {error}; choose others with channels=1 or channels=3 and size=PIXELS, or change "
+                "its first layer"
+            ) from error
+    task.refuse_output(output, images, len(plan.source.classes))
 
 
 def training_again(plan: Plan, job: Job) -> Training:

@@ -16,6 +16,7 @@ from striate.data import Preprocessing
 from striate.data.naming import normal
 from striate.errors import RunError, UsageError
 from striate.findings import Finding
+from striate.models import OwnModel, is_own
 from striate.runs.factories import Factory, made_by
 from striate.runs.migrating import migrated
 from striate.tasks.adopting import adopt
@@ -121,7 +122,9 @@ class Run:
 
     def empty_model(self) -> nn.Module:
         """The network with fresh weights. Raises RunError where nothing is known to make it."""
-        if self.factory is not None:
+        if is_own(self.recipe.model):
+            self.own_model.register()
+        elif self.factory is not None:
             network = made_by(self.factory)
             if self.wrapped:
                 return adopt(network, self.preprocessing, self.task, len(self.classes))
@@ -135,6 +138,18 @@ class Run:
                 f"FILE.py:FUNCTION{hint}"
             )
         return self.task.build(self.recipe, self.preprocessing, len(self.classes), fresh=True)
+
+    @cached_property
+    def own_model(self) -> OwnModel:
+        """What makes the network of a training that a person gave it in Python. Raises RunError until it is given again."""
+        spec = str(self.recipe.model)
+        if self.factory is None:
+            raise RunError(
+                f"the network of {self.path} was given in Python as {spec.removeprefix('python:')}, and opening a run runs "
+                f"no code; give it again: striate.load({str(self.path)!r}, model=...), the module or the function that "
+                "makes it, or on the command line --model FILE.py:FUNCTION"
+            )
+        return OwnModel(self.factory, spec=spec)
 
     @property
     def trained(self) -> Trained:

@@ -16,6 +16,7 @@ from torch import nn
 from striate.errors import TrainingError, UsageError, WeightsWarning
 from striate.findings import Finding
 from striate.memory import keep_large_buffers
+from striate.models import OwnModel
 from striate.runs.allowance import BACKWARD, Allowance
 from striate.runs.evaluate import evaluate_run, report_run
 from striate.runs.own import Own
@@ -44,6 +45,7 @@ from striate.training.watch import Watch, read_updates, write_updates
 def train(
     data: str | Path,
     *,
+    model: str | nn.Module | Callable[..., nn.Module] | None = None,
     task: str | Task | None = None,
     loss: Callable[[Any, Any], Any] | None = None,
     augment: Callable[..., torch.Tensor] | None = None,
@@ -59,6 +61,9 @@ def train(
     """Train a network on `data` and return its run.
 
     data: the name of a source or a folder of images. task: what is learned from them, decided by the data if not given.
+    model: a spec such as "resnet18"; a module, whose present weights are the beginning and which stays as it is, because a
+    copy is trained; or a function factory(in_channels=, num_classes=), or factory(), that makes one: see `OwnModel`. With
+    pretrained=True its weights are fine-tuned.
     loss: made small in place of the task's: (output, targets) -> the mean loss or one an image; see `OwnLoss`.
     augment: in place of the recipe's augmentation: (images (N, C, H, W) uint8, generator) -> such images, or a transform
     of one image; see `OwnAugmentation`. callbacks: see and change the training; see `Callback`.
@@ -72,7 +77,11 @@ def train(
     listener = listener or Listener()
     keep_large_buffers()
     started = time.monotonic() if started is None else started
-    given = {"data": str(data), **{k: v for k, v in settings.items() if v is not None}}
+    network = None if model is None or isinstance(model, str) else OwnModel(model)
+    spec = network.spec if network is not None else model
+    given = {
+        k: v for k, v in {"data": str(data), "model": spec, **settings}.items() if v is not None
+    }
     own = Own(loss=loss, augment=augment, callbacks=Callbacks(callbacks))
     learned = task_for(data, task)
     given = own.settings(given, learned)
@@ -84,6 +93,7 @@ def train(
     device = choose_device(recipe.device)
     if resume:
         run = latest_unfinished(wanted)
+        run.factory = None if network is None else network.model
         refuse_changes(run, given if task is None else {**given, "task": learned.name})
         own.refuse_others(run)
         plan = own.into(plan_again(run, listener))
@@ -99,7 +109,11 @@ def train(
             plan = replace(plan, recipe=plan.recipe.replace(lr=rated.data["peak"]))
             job.training = training_again(plan, job)
         info = first_info(plan) | own.info()
-        run = Run(new_folder(wanted, numbered=out is None), info)
+        run = Run(
+            new_folder(wanted, numbered=out is None),
+            info,
+            factory=None if network is None else network.model,
+        )
         run.save_info()
         if rated is not None:
             run.add(rated)

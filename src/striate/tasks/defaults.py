@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from striate.models import is_own
 from striate.training.recipe import Recipe
 
 SMALL = 64  # pixels; up to here images count as small and the default network learns from nothing
@@ -52,11 +53,14 @@ def choose(recipe: Recipe, facts: Facts) -> tuple[Recipe, list[str]]:
 
     small = max(facts.height, facts.width) <= SMALL
     tuned = bool(recipe.pretrained or recipe.weights)
+    own = is_own(recipe.model)
     optimizer = pick(
         "optimizer",
-        "adamw" if tuned else "muon" if recipe.model == "compact" else "sgd",
+        "adamw" if tuned or own else "muon" if recipe.model == "compact" else "sgd",
         "fine-tuning"
         if tuned
+        else "the one that suits most networks"
+        if own
         else "the fastest here"
         if recipe.model == "compact"
         else "the architecture's own",

@@ -19,13 +19,14 @@ from striate.data.augment import Augmentation
 from striate.data.files import Found
 from striate.data.preprocessing import Preprocessing
 from striate.errors import DataError, UsageError
-from striate.models import build, is_segmenter
+from striate.models import build, is_own, is_segmenter
 from striate.models import preprocessing as preprocessing_of
 from striate.tasks.defaults import Facts, choose, choose_model
 from striate.tasks.plan import Plan
 from striate.tasks.prediction import Prediction
-from striate.tasks.task import Enough, Evaluate, Progress, Task, never, silent
+from striate.tasks.task import Enough, Evaluate, Progress, Task, never, refuse_shape, silent
 from striate.tasks.trained import Trained
+from striate.training.answer import answer_of
 from striate.training.batch import Batch, LossFunction
 from striate.training.batches import (
     DiskImages,
@@ -91,7 +92,7 @@ class ImageTask(Task):
             require_memory(
                 4 * 16 * LEAST_IMAGES * recipe.size**2, f"{recipe.size} x {recipe.size}", device
             )
-        known = preprocessing_of(spec) if pretrained else None
+        known = preprocessing_of(spec) if pretrained and not is_own(spec) else None
         preprocessing = choose_preprocessing(
             source,
             size=recipe.size or (known.size if known else None),
@@ -215,6 +216,10 @@ class ImageTask(Task):
         finally:
             model.cpu()
         return Outputs(outputs, targets[: len(outputs)])
+
+    def refuse_output(self, output: Any, images: Tensor, outputs: int) -> None:
+        """See Task; (N, outputs)."""
+        refuse_shape(answer_of(output), (len(images), outputs), f"{outputs} numbers an image")
 
     def results(self, assessed: Outputs, classes: Sequence[str]) -> dict[str, float]:
         """See Task."""

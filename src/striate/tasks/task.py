@@ -22,6 +22,7 @@ from striate.findings import Finding
 from striate.tasks.metric import Metric
 from striate.tasks.plan import Plan
 from striate.tasks.prediction import Prediction
+from striate.training.answer import answer_of
 from striate.training.batch import LossFunction
 from striate.training.loop import Batches
 from striate.training.recipe import Recipe
@@ -47,6 +48,15 @@ def never(done: int) -> bool:
 
 def mute(text: str) -> None:
     """Nothing is said."""
+
+
+def refuse_shape(answer: torch.Tensor, wanted: Sequence[int], words: str) -> None:
+    """Raise UsageError where a network's prediction has another shape than its task needs."""
+    if tuple(answer.shape) != tuple(wanted):
+        raise UsageError(
+            f"the network gives {tuple(answer.shape)} for {wanted[0]} images, and these data need {words}: {tuple(wanted)}; "
+            "change its last layer, or give a function factory(in_channels=, num_classes=) that makes it to measure"
+        )
 
 
 class Task(ABC):
@@ -125,6 +135,10 @@ class Task(ABC):
         self, plan: Plan, *, device: torch.device, progress: Progress = silent
     ) -> Evaluate | None:
         """A function from a network to "loss" and the metric on the validation images; None without any."""
+
+    def refuse_output(self, output: Any, images: torch.Tensor, outputs: int) -> None:
+        """Raise UsageError where a person's own network gives something else for images (N, C, H, W) than `loss` takes."""
+        answer_of(output)
 
     def passes(self, plan: Plan) -> int:
         """Images that go through the network in evaluation: what a budget keeps time for."""

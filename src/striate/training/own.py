@@ -12,13 +12,7 @@ from torch import Tensor, nn
 
 from striate.errors import UsageError
 from striate.training.batch import Batch, Loss, LossFunction
-
-
-def name_of(thing: Any) -> str:
-    """Where a function, class or object comes from, such as `shop.losses:Focal`."""
-    if not hasattr(thing, "__qualname__"):
-        thing = type(thing)
-    return f"{thing.__module__}:{thing.__qualname__}"
+from striate.wording import name_of
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,17 @@ from striate.tasks.segment.train import (
     plan_masks,
     validation_of,
 )
-from striate.tasks.task import Enough, Evaluate, Progress, Say, Task, mute, never, silent
+from striate.tasks.task import (
+    Enough,
+    Evaluate,
+    Progress,
+    Say,
+    Task,
+    mute,
+    never,
+    refuse_shape,
+    silent,
+)
 from striate.tasks.trained import Trained
 from striate.training.answer import answer_of
 from striate.training.recipe import Recipe
@@ -131,6 +141,11 @@ class Segment(Task):
         source = plan.source
         tested = len(source.test) if len(source.test) else len(source.val)
         return tested + (len(source.val) if len(source.test) else 0)
+
+    def refuse_output(self, output: Any, images: torch.Tensor, outputs: int) -> None:
+        """See Task; (N, outputs, H, W)."""
+        wanted = (len(images), outputs, *images.shape[-2:])
+        refuse_shape(answer_of(output), wanted, f"{outputs} numbers a pixel")
 
     def metric(self, classes: Sequence[str]) -> MeanIoU:
         """See Task."""

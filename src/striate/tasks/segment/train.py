@@ -13,7 +13,7 @@ from striate.data.depth import there
 from striate.data.drawing import drawn
 from striate.data.scale import check_together, measure
 from striate.errors import DataError, UsageError
-from striate.models import is_segmenter
+from striate.models import is_own, is_segmenter
 from striate.models import preprocessing as preprocessing_of
 from striate.tasks.plan import Plan
 from striate.tasks.segment.batches import (
@@ -39,7 +39,7 @@ SAMPLE = 64  # images whose mean colour is taken
 
 def plan_masks(recipe: Recipe, source: MaskSource, device: torch.device) -> Plan:
     """Decide everything that the recipe leaves open. Raises UsageError for a model that gives one class an image."""
-    if recipe.model is not None and not is_segmenter(recipe.model):
+    if recipe.model is not None and not (is_own(recipe.model) or is_segmenter(recipe.model)):
         raise UsageError(
             f"{recipe.model} gives one class an image, and {recipe.data} has a class for every pixel; take unet, "
             f"unet:BACKBONE, fcn8s:BACKBONE or segnet, such as unet:{recipe.model}"
