@@ -171,3 +171,17 @@ def test_a_derivative_that_is_not_finite_is_refused(method: str) -> None:
     with pytest.raises(UsageError, match=r"derivative .* is not finite.*occlusion"):
         attribute(module, image, 1, method)
     assert bool(torch.isfinite(attribute(module, image, 1, "occlusion").values).all())
+
+
+def test_scores_in_bfloat16_of_what_cannot_be_traced() -> None:
+    class Reads(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm = nn.LSTM(3, 2, batch_first=True)
+
+        def forward(self, x: Tensor) -> Tensor:
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                return self.lstm(x.flatten(2).transpose(1, 2))[1][0][-1]  # type: ignore[no-any-return]
+
+    found = attribute(Reads().eval(), torch.rand(3, 4, 5), 1, "occlusion").values
+    assert bool(torch.isfinite(found).all())

@@ -582,3 +582,48 @@ def test_what_is_written_into_keeps_its_kind_of_number() -> None:
     tiles = striate.tiled(Sums(), x[:1], tile=2)
     assert tiles.dtype == torch.bfloat16
     assert torch.equal(tiles, want[:1])
+
+
+@pytest.mark.parametrize(
+    ("write", "refused"),
+    [
+        (lambda x: x[:, :, 1:].copy_(x[:, :, :-1]), True),
+        (lambda x: x[..., :4].copy_(x[..., ::2]), True),
+        (lambda x: x[:, :, 1:].add_(x[:, :, :-1]), True),
+        (lambda x: x[..., ::2].copy_(x[..., 1::2]), False),
+        (lambda x: x[:, :1].copy_(x[:, 1:]), False),
+        (lambda x: x[:, :, 1:].copy_(x[:, :, :-1].clone()), False),
+        (lambda x: x[:, :, 1:].mul_(x[:, :, 1:]), False),
+    ],
+    ids=["shifted", "other strides", "sum", "even from odd", "channels", "cloned", "itself"],
+)
+def test_reading_what_is_written_at_the_same_time(
+    write: Callable[[Tensor], Tensor], refused: bool
+) -> None:
+    """torch leaves that undefined: it refuses where it sees it, else the order of its loop decides."""
+
+    class Writes(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            x = x * 1.0
+            write(x)
+            return x
+
+    x = torch.randn(1, 2, 5, 8)
+    if refused:
+        with pytest.raises(GeometryError, match=r"reads an overlapping part.*clone\(\)"):
+            trace(Writes(), x)
+        return
+    assert torch.equal(replay(trace(Writes(), x), Writes(), x), Writes()(x))
+
+
+def test_circular_padding_by_less_than_zero() -> None:
+    """torch reads, of several channels, what it has not written yet; of one it says so."""
+    with pytest.raises(RuntimeError, match="single memory location"):
+        torch.nn.functional.pad(torch.rand(1, 1, 3, 4), (0, 0, -1, 3), mode="circular")
+
+    class Pads(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.nn.functional.pad(x, (0, 0, -1, 3), mode="circular")
+
+    with pytest.raises(GeometryError, match="crop first, then pad"):
+        trace(Pads(), (1, 8, 3, 6))

@@ -60,7 +60,7 @@ def occlusion_map(
             scores = session.scores(boxes, hiding, _of(score), progress=progress)
         except GeometryError:
             scores = _plain(module, x, boxes, hiding, score, progress)
-    drops = (whole - scores).numpy().astype(np.float64)
+    drops = (whole - scores.double()).numpy()  # NumPy has no bfloat16
     total, count = np.zeros(size), np.zeros(size)
     for (rows, columns), drop in zip(boxes.tolist(), drops, strict=True):
         total[rows[0] : rows[1], columns[0] : columns[1]] += drop

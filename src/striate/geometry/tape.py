@@ -22,6 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from striate.geometry.constant import Constant
 from striate.geometry.dress import Dress, in_autocast, is_blank
+from striate.geometry.overlap import overlap_shifted
 from striate.geometry.record import Ref
 from striate.geometry.schema import DATA_DEPENDENT, FACTORIES, Facts, draws, facts
 from striate.geometry.shapes import META, stand_in
@@ -418,6 +419,7 @@ class Tape(TorchDispatchMode):
         inputs: tuple[int, ...],
         out: Any,
     ) -> Any:
+        self._refuse_overlap(known, args, kwargs)
         if known.functional is not known.target:
             template = _with_defaults(known.functional, known.target, template, named)
         call = self.emit(known.functional, template, named, inputs)
@@ -453,6 +455,22 @@ class Tape(TorchDispatchMode):
                 if isinstance(item, Tensor):
                     self._made(call, item, which + len(known.writes), None, template, named)
         return out
+
+    def _refuse_overlap(self, known: Facts, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Raise UnfollowedError where a call reads numbers that it writes at other positions at the same time."""
+        if known.name.rstrip("_") not in (PROMOTING | {"copy"}):
+            return
+        written = args[0]
+        root = self.entries[id(written)].root
+        for other in (*args[1:], *kwargs.values()):
+            if not isinstance(other, Tensor) or self.entries[id(other)].root is not root:
+                continue
+            if overlap_shifted(written, other):
+                raise UnfollowedError(
+                    "writes into a part of a tensor while it reads an overlapping part, which torch leaves undefined and "
+                    "mostly refuses; clone() what is read first (padding by less than 0 in circular mode does it inside: "
+                    "crop first, then pad)"
+                )
 
     def _promoted(self, known: Facts, inputs: tuple[int, ...], own: torch.dtype) -> torch.dtype:
         """The kind of number that an operation in place would have out of place; `own`: of what it writes into."""

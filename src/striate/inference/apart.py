@@ -51,9 +51,13 @@ def plainly(record: Record, values: Sequence[Value], out: Value) -> bool:
         return False
     if isinstance(plan, BatchNorm) and plan.training and not plan.each:
         return False
-    # A constant that fills dimension 0 for one image would have to grow with the batch.
+    # A constant that fills dimension 0 for one image would have to grow with the batch; numbers one an image with fewer
+    # dimensions than the result are broadcast along another one than its first.
     return isinstance(plan, FIXED) or all(
-        v.varies or len(v.shape) < len(out.shape) or v.shape[0] == 1 for v in values
+        len(v.shape) == len(out.shape)
+        if v.varies
+        else len(v.shape) < len(out.shape) or v.shape[0] == 1
+        for v in values
     )
 
 

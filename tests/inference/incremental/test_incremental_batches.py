@@ -220,3 +220,19 @@ def test_attribution_runs_copies_of_an_image_as_it_runs_the_image() -> None:
     with torch.no_grad():
         drop = (module(image[None]) - module(torch.zeros_like(image)[None]))[0, 1]
     torch.testing.assert_close(got, drop.expand(16, 16), rtol=0, atol=1e-12)
+
+
+def test_a_number_of_each_image_that_is_broadcast_along_the_channels() -> None:
+    """view(-1, 1, 1) of one number an image has no dimension for the channels: right for one image, mixed for several."""
+
+    class Scales(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x * x.flatten(1).std(1).view(-1, 1, 1)
+
+    image = torch.rand(1, 6, 7, dtype=torch.float64)
+    got = occlusion(Scales(), image, (0, 2, 3), patch=2, stride=2)
+    for r, c in ((0, 0), (1, 2), (2, 1)):
+        hidden = image[None].clone()
+        hidden[..., 2 * r : 2 * r + 2, 2 * c : 2 * c + 2] = 0
+        want = Scales()(image[None])[0, 0, 2, 3] - Scales()(hidden)[0, 0, 2, 3]
+        torch.testing.assert_close(got[r, c], want)
