@@ -1,4 +1,4 @@
-"""Kernels: which filters of a layer have structure, which are noise, empty, or nearly the same (seed 003)."""
+"""Kernels: which filters of a layer have structure, which are noise, empty, or nearly the same (lecture 003)."""
 
 from __future__ import annotations
 

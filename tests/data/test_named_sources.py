@@ -63,7 +63,7 @@ FINGERPRINT = "8ca2418b6fa8d8f860de77d5417a00882033185306f463c38164ff322504f1d7"
 
 
 def test_lines_are_vertical_in_class_0_and_horizontal_in_class_1() -> None:
-    """Seed 003: "Class 0: vertical lines, Class 1: horizontal lines"."""
+    """Lecture 003: "Class 0: vertical lines, Class 1: horizontal lines"."""
     source = open_source("lines", count=200, size=32)
     assert source.classes == ("vertical", "horizontal")
     assert source.counts().sum(axis=1).tolist() == [100, 100]

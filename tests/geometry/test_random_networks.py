@@ -348,7 +348,7 @@ def test_a_changed_box_changes_nothing_outside_of_what_push_names(seed: int, dep
 @given(st.integers(0, 10**6), st.integers(1, 3))
 @settings(max_examples=20, deadline=None)
 def test_utilisation_is_the_sum_of_the_fields(seed: int, depth: int) -> None:
-    """Seed 001: how often a pixel is read is the number of positions whose receptive field it lies in."""
+    """Lecture 001: how often a pixel is read is the number of positions whose receptive field it lies in."""
     network, size = random_network(seed, depth)
     geometry = trace(network, (1, 2, *size))
     record = [r for r in geometry.records if r.live][-1]

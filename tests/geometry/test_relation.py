@@ -85,7 +85,7 @@ def test_pull_and_push_hold_the_exact_set(data: st.DataObject) -> None:
 @given(st.data())
 @settings(max_examples=200, deadline=None)
 def test_spread_is_the_transpose_of_window(data: st.DataObject) -> None:
-    """Seed 004: transposed convolution is the transpose of the convolution's matrix."""
+    """Lecture 004: transposed convolution is the transpose of the convolution's matrix."""
     n, m = data.draw(st.integers(1, 20)), data.draw(st.integers(1, 20))
     kernel, stride, dilation, pad = (data.draw(st.integers(1, 4)) for _ in range(4))
     forward = matrix(Window(n, m, kernel, stride, dilation, pad))

@@ -162,7 +162,7 @@ def test_every_kind_of_layer_is_torchs() -> None:
 
 
 def test_layer_norm_of_maps_is_over_one_image() -> None:
-    # seed 001: "applied to one observation at a time", mean and deviation are scalars
+    # lecture 001: "applied to one observation at a time", mean and deviation are scalars
     norm = build("conv8-ln-gap-fc").ln1
     x = torch.randn(3, 8, 5, 5, generator=torch.Generator().manual_seed(0)) * 3 + 1
     y = norm(x)

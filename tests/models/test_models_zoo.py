@@ -33,7 +33,7 @@ def meta(spec: str, **options: object) -> nn.Module:
 
 
 def test_the_printed_summary_of_nin_comes_out() -> None:
-    # seed 001: NiN().layer_summary((1, 1, 224, 224))
+    # lecture 001: NiN().layer_summary((1, 1, 224, 224))
     network = meta("nin", in_channels=1, size=224)
     assert shapes(network, torch.empty(1, 1, 224, 224, device="meta")) == [
         (96, 54, 54),
@@ -51,7 +51,7 @@ def test_the_printed_summary_of_nin_comes_out() -> None:
 
 
 def test_lenet5_has_the_sizes_of_the_lectures() -> None:
-    # seed 001: padding 2 on 28 x 28, so that 16 maps of 5 x 5 reach the first fully connected layer
+    # lecture 001: padding 2 on 28 x 28, so that 16 maps of 5 x 5 reach the first fully connected layer
     first = meta("lenet5", in_channels=1)
     assert shapes(first.features, torch.empty(1, 1, 28, 28, device="meta"))[::3] == [
         (6, 28, 28),
@@ -60,7 +60,7 @@ def test_lenet5_has_the_sizes_of_the_lectures() -> None:
     assert first.classifier.fc1.in_features == 16 * 5 * 5
     # 61,706 = 6(25 + 1) + 16(150 + 1) + 120(400 + 1) + 84(120 + 1) + 10(84 + 1)
     assert sum(p.numel() for p in first.parameters()) == 61_706
-    # seed 002: no padding on 32 x 32, nn.Linear(16*5*5, 120)
+    # lecture 002: no padding on 32 x 32, nn.Linear(16*5*5, 120)
     second = meta("lenet5-tanh", in_channels=3)
     assert second.classifier.fc1.in_features == 16 * 5 * 5
     assert [type(m) for m in first.features][1:3] == [nn.Sigmoid, nn.AvgPool2d]

@@ -38,7 +38,7 @@ def shuffled_statistics(module: nn.Module) -> nn.Module:
 
 
 def norm(x: Tensor, bn: nn.BatchNorm2d) -> Tensor:
-    """Batch norm at inference, from its formula (seed 001)."""
+    """Batch norm at inference, from its formula (lecture 001)."""
     assert bn.running_mean is not None
     assert bn.running_var is not None
     mean, var, scale, shift = (
@@ -87,7 +87,7 @@ def test_shapes_and_gradients(block: nn.Module, shape: tuple[int, int, int]) -> 
     ids=lambda b: type(b).__name__,
 )
 def test_a_moved_image_gives_moved_maps(block: nn.Module) -> None:
-    """f(translate(x)) = translate(f(x)) (seed 003), away from the border."""
+    """f(translate(x)) = translate(f(x)) (lecture 003), away from the border."""
     torch.manual_seed(1)
     shuffled_statistics(block)
     x = torch.zeros(1, 2, 24, 24, dtype=torch.float64)
@@ -141,7 +141,7 @@ def test_bottleneck_adds_a_projection_where_the_shape_changes() -> None:
     "block", [BasicBlock(4, 4, projection=False), Bottleneck(8, 8, projection=False)], ids=repr
 )
 def test_a_block_whose_branch_gives_zero_is_the_identity(block: nn.Module) -> None:
-    # "nested function classes" (seed 001): the identity is the easiest thing to learn
+    # "nested function classes" (lecture 001): the identity is the easiest thing to learn
     last = block.bn3 if isinstance(block, Bottleneck) else block.bn2
     nn.init.zeros_(last.weight)  # type: ignore[arg-type]
     x = torch.rand(2, 8 if isinstance(block, Bottleneck) else 4, 5, 5)

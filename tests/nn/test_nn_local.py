@@ -95,7 +95,7 @@ def test_is_not_equivariant_before_its_weights_are_shared() -> None:
 
 
 def test_connects_as_the_matrix_of_the_definition_does() -> None:
-    # 4 x 4 pixels, 3 x 3 windows: 2 x 2 positions of 9 weights (seed 003, "Locally connected
+    # 4 x 4 pixels, 3 x 3 windows: 2 x 2 positions of 9 weights (lecture 003, "Locally connected
     # network")
     layer = LocallyConnected2d(1, 1, 3, bias=False, input_size=4).double()
     assert sum(p.numel() for p in layer.parameters()) == 36

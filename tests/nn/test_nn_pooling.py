@@ -63,7 +63,7 @@ def test_maxout_agrees_with_its_definition_forward_and_backward() -> None:
 
 
 def test_pooling_over_rotated_filters_ignores_rotation() -> None:
-    # Seed 003: filters that are rotated copies, pooled over channels, answer alike to a rotated
+    # Lecture 003: filters that are rotated copies, pooled over channels, answer alike to a rotated
     # image.
     torch.manual_seed(3)
     kernel = torch.randn(3, 3, dtype=torch.float64)

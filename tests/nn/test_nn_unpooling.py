@@ -22,14 +22,14 @@ X = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]])
 
 
 def test_bed_of_nails_by_hand() -> None:
-    # seed 004, figure 10: the value in the upper left corner, zeros around it
+    # lecture 004, figure 10: the value in the upper left corner, zeros around it
     assert BedOfNailsUnpool2d(2)(X).tolist() == [
         [[[1, 0, 2, 0], [0, 0, 0, 0], [3, 0, 4, 0], [0, 0, 0, 0]]]
     ]
 
 
 def test_nearest_by_hand() -> None:
-    # seed 004, figure 10: the value copied over its window
+    # lecture 004, figure 10: the value copied over its window
     assert NearestUnpool2d(2)(X).tolist() == [
         [[[1, 1, 2, 2], [1, 1, 2, 2], [3, 3, 4, 4], [3, 3, 4, 4]]]
     ]

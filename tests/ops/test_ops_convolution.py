@@ -194,7 +194,7 @@ def test_flipping_the_kernel_turns_one_into_the_other(dims: int, seed: int) -> N
 @given(st.integers(0, 2**32 - 1))
 @CASES
 def test_true_convolution_is_associative_and_commutative(seed: int) -> None:
-    """Seed 002, "Cross-Correlation vs Convolution": (A * B) * C = A * (B * C)."""
+    """Lecture 002, "Cross-Correlation vs Convolution": (A * B) * C = A * (B * C)."""
     generator = torch.Generator().manual_seed(seed)
     a, b, c = (torch.randn(s, generator=generator).double() for s in [(5, 4), (3, 2), (2, 3)])
     torch.testing.assert_close(
@@ -214,7 +214,7 @@ def test_cross_correlation_is_neither_associative_nor_commutative() -> None:
 @given(st.integers(0, 2**32 - 1))
 @CASES
 def test_centred_sums_are_the_same_mode(seed: int) -> None:
-    """Seed 002's formulas with u, v from -k to k."""
+    """Lecture 002's formulas with u, v from -k to k."""
     generator = torch.Generator().manual_seed(seed)
     image = torch.randn(5, 6, generator=generator, dtype=torch.float64)
     kernel = torch.randn(3, 3, generator=generator, dtype=torch.float64)

@@ -94,7 +94,7 @@ def test_gaussian_is_separable_and_round(photograph: Tensor) -> None:
 
 
 def test_box_smoothing_lets_fine_stripes_through_where_gaussian_does_not() -> None:
-    """Seed 000, "Average vs. Gaussian Smoothing": the spectrum of a box has side lobes."""
+    """Lecture 000, "Average vs. Gaussian Smoothing": the spectrum of a box has side lobes."""
     box, gauss = ops.box(9), ops.gaussian(2.6, 8)
     spectra = [torch.fft.rfft(kernel.sum(0), 512).abs() for kernel in (box, gauss)]
     fine = slice(int(512 * 1.4 / 9), None)  # stripes narrower than 9 / 1.4 pixels
@@ -235,7 +235,7 @@ def test_translate(down: int, right: int) -> None:
 @given(st.integers(-3, 3), st.integers(-3, 3), st.integers(0, 2**32 - 1))
 @CASES
 def test_convolution_is_equivariant_where_nothing_ends(down: int, right: int, seed: int) -> None:
-    """Seed 003, f(translate(x)) = translate(f(x)): exactly, on an image that wraps around."""
+    """Lecture 003, f(translate(x)) = translate(f(x)): exactly, on an image that wraps around."""
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(1, 2, 6, 7, generator=generator, dtype=torch.float64)
     w = torch.randn(3, 2, 3, 3, generator=generator, dtype=torch.float64)

@@ -99,7 +99,7 @@ def test_batch_norm_running_statistics_are_torchs() -> None:
 
 
 def test_dataset_moments_are_those_of_all_batches_together() -> None:
-    """Seed 001: in inference, the statistics of the entire dataset."""
+    """Lecture 001: in inference, the statistics of the entire dataset."""
     data = torch.randn(10, 3, 4, 4, dtype=torch.float64) + 2
     mean, var = ops.dataset_moments(data.split([3, 1, 6]))
     torch.testing.assert_close(mean, data.mean((0, 2, 3)))
@@ -107,7 +107,7 @@ def test_dataset_moments_are_those_of_all_batches_together() -> None:
 
 
 def test_norm_before_and_after_the_activation_differ() -> None:
-    """Seed 001, "BN for Fully Connected Layers": phi(BN(Wx + b)) and BN(phi(Wx + b))."""
+    """Lecture 001, "BN for Fully Connected Layers": phi(BN(Wx + b)) and BN(phi(Wx + b))."""
     a = torch.randn(8, 4, dtype=torch.float64)
     one, zero = torch.ones(4).double(), torch.zeros(4).double()
     before = ops.normalised_layer(a, ops.relu, one, zero, norm="before")
@@ -227,7 +227,7 @@ def test_activations(name: str) -> None:
 
 
 def test_three_rules_back_through_a_relu() -> None:
-    """Seed 002, "Guided Backpropagation": forward clamps, backward clamps, both."""
+    """Lecture 002, "Guided Backpropagation": forward clamps, backward clamps, both."""
     x = torch.tensor([1.0, -1.0, 1.0, -1.0])
     dy = torch.tensor([2.0, 2.0, -2.0, -2.0])
     assert ops.relu_backward(dy, x).tolist() == [2, 0, -2, 0]

@@ -245,7 +245,7 @@ def test_transposed_convolution(case: tuple[Tensor, Tensor, Tensor, dict]) -> No
 def test_transposed_convolution_is_the_transposed_matrix(
     case: tuple[Tensor, Tensor, Tensor, dict],
 ) -> None:
-    """Seed 004, section 3.6: the matrix of the convolution from y to x, transposed, takes x to
+    """Lecture 004, section 3.6: the matrix of the convolution from y to x, transposed, takes x to
     y."""
     x, weight, _, plan = case
     # torch also allows up to dilation - 1 pixels more, which one more window would see

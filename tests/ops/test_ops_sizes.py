@@ -68,7 +68,7 @@ def test_what_is_said_to_fit_fits(size: int, kernel: int, stride: int, dilation:
 def test_transposed_size_undoes_output_size(
     size: int, kernel: int, stride: int, dilation: int, padding: int
 ) -> None:
-    """Seed 001, "Self Study": g(f(X)) has the shape of X, where the windows reach the end."""
+    """Lecture 001, "Self Study": g(f(X)) has the shape of X, where the windows reach the end."""
     fit = ops.Fit(size, kernel, stride, (padding, padding), dilation)
     if fit.output == 0:
         return

@@ -1,4 +1,4 @@
-"""Every worked example of seed 000, "The World of CNN", at its place; what is misprinted there is
+"""Every worked example of lecture 000, "The World of CNN", at its place; what is misprinted there is
 said here."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Every worked example of seed 001, "Computer Vision with CNNs", at its place; misprints are said
+"""Every worked example of lecture 001, "Computer Vision with CNNs", at its place; misprints are said
 here."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Every worked example of seed 002, "STAT 453 lecture 12", at its place; misprints are said
+"""Every worked example of lecture 002, "STAT 453 lecture 12", at its place; misprints are said
 here.
 """
 

@@ -1,4 +1,4 @@
-"""Every worked example of seed 003, "CNNs and Spatial Processing", at its place; misprints are said
+"""Every worked example of lecture 003, "CNNs and Spatial Processing", at its place; misprints are said
 here.
 """
 

@@ -1,4 +1,4 @@
-"""Every worked example of seed 004, "Introduction to CNNs", at its place; misprints are said
+"""Every worked example of lecture 004, "Introduction to CNNs", at its place; misprints are said
 here.
 """
 

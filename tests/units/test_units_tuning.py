@@ -1,4 +1,4 @@
-"""Cells with known tuning: Gabor filters, energy cells, and the line network of seed 003."""
+"""Cells with known tuning: Gabor filters, energy cells, and the line network of lecture 003."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_no_grating_drives_a_silent_unit() -> None:
 
 
 class Lines(nn.Module):
-    """Seed 003: two 9x9 kernels, a ReLU, the mean of each map, a matrix."""
+    """Lecture 003: two 9x9 kernels, a ReLU, the mean of each map, a matrix."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Class map: what the network would say of each window of an image by itself, by dense prediction (seed 003)."""
+"""Class map: what the network would say of each window of an image by itself, by dense prediction (lecture 003)."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ Baseline = float | Tensor
 
 
 def gradient(module: nn.Module, images: Tensor, target: Target) -> Tensor:
-    """The derivative of the target's score by every pixel (Simonyan et al. 2013; seed 002): (N, C, H, W)."""
+    """The derivative of the target's score by every pixel (Simonyan et al. 2013; lecture 002): (N, C, H, W)."""
     x = as_images(module, images)
     with borrowed(module):
         return derivative(

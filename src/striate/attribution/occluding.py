@@ -1,4 +1,4 @@
-"""Occlusion as a map over the pixels: hide a patch, see how far the score falls (Zeiler and Fergus 2014; seed 004)."""
+"""Occlusion as a map over the pixels: hide a patch, see how far the score falls (Zeiler and Fergus 2014; lecture 004)."""
 
 from __future__ import annotations
 

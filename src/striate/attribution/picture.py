@@ -175,7 +175,7 @@ def scaled(shown: Tensor) -> np.ndarray:
 
 
 def draw_top(page: Page, e: Explanation, left: float, top: float, width: float, height: float) -> None:  # fmt: skip
-    """The best classes with bars, as in AlexNet's figure (Krizhevsky et al. 2012; seed 002)."""
+    """The best classes with bars, as in AlexNet's figure (Krizhevsky et al. 2012; lecture 002)."""
     if not e.top:
         return
     step = min(height / len(e.top), 72)

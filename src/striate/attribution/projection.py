@@ -43,7 +43,7 @@ def project(
     """Send one unit's activation down to the pixels of each image, all other units of its layer set to 0.
 
     "Backpropagate strong activation signals in hidden layers to the input images, then apply unpooling" (Zeiler and
-    Fergus 2014; seed 002): switches recorded in the forward pass, un-pooling, rectification, transposed filters.
+    Fergus 2014; lecture 002): switches recorded in the forward pass, un-pooling, rectification, transposed filters.
 
     layer: a name of the geometry. channel: of its map. position: (row, column) on it; where the channel is strongest if
     not given. rule: "deconvnet-switches", "deconvnet" or "guided-backpropagation".

@@ -27,7 +27,7 @@ SHOWN = 3  # layers named in a refusal
 def guided_backpropagation(module: nn.Module, images: Tensor, target: Target) -> Tensor:
     """The derivative, with what is negative behind a ReLU set to 0 on the way back: (N, C, H, W).
 
-    "In guided backpropagation, we also clamp the negative gradients during backpropagation to 0" (seed 002; Springenberg
+    "In guided backpropagation, we also clamp the negative gradients during backpropagation to 0" (lecture 002; Springenberg
     et al. 2014). ReLU may be a module, a function, in place, reused, ReLU6 or a clamp at 0.
     Raises UsageError for a network without ReLU, or with an activation that the rule does not cover, naming its layers.
     """
@@ -37,7 +37,7 @@ def guided_backpropagation(module: nn.Module, images: Tensor, target: Target) ->
 def deconvnet(module: nn.Module, images: Tensor, target: Target, *, switches: bool = False) -> Tensor:  # fmt: skip
     """The signal sent back with each ReLU's derivative replaced by a ReLU of the signal itself: (N, C, H, W).
 
-    switches: as Zeiler and Fergus (2014; seed 002) did it: un-pooling *places* each value where its maximum was (the
+    switches: as Zeiler and Fergus (2014; lecture 002) did it: un-pooling *places* each value where its maximum was (the
     mean where overlapping windows share one, instead of the sum), and the contrast normalisation is passed unchanged.
     Without, everything but ReLU is backpropagation (the form in Simonyan et al. 2013, section 4).
     Raises UsageError like `guided_backpropagation`.

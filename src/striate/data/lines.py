@@ -1,4 +1,4 @@
-"""Vertical against horizontal lines: the classification example of seed 003."""
+"""Vertical against horizontal lines: the classification example of lecture 003."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ SOURCES: dict[str, Entry] = {
     ),
     "lines": Entry(
         open=open_lines,
-        about="vertical against horizontal lines, 64 x 64 grey, as many as you like (seed 003)",
+        about="vertical against horizontal lines, 64 x 64 grey, as many as you like (lecture 003)",
         generated=True,
     ),
     "fashion-mnist": Entry(

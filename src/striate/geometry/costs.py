@@ -1,4 +1,4 @@
-"""Costs: the multiply-adds ("products" in seed 000) of one ATen call.
+"""Costs: the multiply-adds ("products" in lecture 000) of one ATen call.
 
 Counted are the products of convolutions and of matrix products, which is what torchvision publishes for its
 architectures. Operations that contract nothing (activations, normalisation, pooling, resizing, views) count zero. An

@@ -142,7 +142,7 @@ def draw_receptive_fields(
 def draw_utilisation(
     geometry: Geometry, layer: str | None = None, *, png: bool | None = None
 ) -> Figure:
-    """A map of how often each pixel is read (seed 001), with its numbers where there are few.
+    """A map of how often each pixel is read (lecture 001), with its numbers where there are few.
 
     layer: the last one that keeps positions if not given. png: or SVG, which small maps are if it is not given.
     """

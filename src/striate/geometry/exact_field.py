@@ -193,7 +193,7 @@ def _hull(mask: np.ndarray) -> Box:
 def utilisation(
     geometry: Geometry, name: str | None = None, count: Literal["positions", "paths"] = "positions"
 ) -> np.ndarray:
-    """How often each pixel of the input is read: pixel utilisation (seed 001).
+    """How often each pixel of the input is read: pixel utilisation (lecture 001).
 
     name: a layer; the last one that still has positions if not given. count: "positions" counts the positions of the
     layer that see the pixel, "paths" every way by which a pixel reaches one (what it weighs when all weights are equal).

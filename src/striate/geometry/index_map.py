@@ -157,7 +157,7 @@ class Window(Relation):
 class Spread(Relation):
     """Input i is written to outputs `i * stride - pad + dilation * j`: transposed convolution, pixel shuffle.
 
-    The transpose of `Window` (seed 004: transposed convolution is the transpose of the convolution matrix).
+    The transpose of `Window` (lecture 004: transposed convolution is the transpose of the convolution matrix).
     """
 
     kernel: int

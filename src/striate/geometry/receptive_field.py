@@ -1,4 +1,4 @@
-"""Reach: the receptive field of every value along each axis, composed record by record (seed 003).
+"""Reach: the receptive field of every value along each axis, composed record by record (lecture 003).
 
 Along one axis the receptive field of output position o is an interval of pixels whose ends are periodic up to a slope:
 `lo[o mod P] + S * (o div P)` to `hi[...] + ...`. A network without up-sampling has P = 1: the classic size, stride and

@@ -175,7 +175,7 @@ class Visit:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Axis:
-    """The receptive field along one axis, in pixels of the input (seed 003: receptive-field arithmetic).
+    """The receptive field along one axis, in pixels of the input (lecture 003: receptive-field arithmetic).
 
     size: how many pixels one output position spans, the largest where that depends on the position.
     stride: how far it moves from one output position to the next; a Fraction where outputs lie closer than pixels.

@@ -1,7 +1,7 @@
 """AlexNet: five convolutions and three fully connected layers, the first to win ImageNet.
 
 The single-tower form of Krizhevsky, "One weird trick for parallelizing convolutional neural
-networks" (2014), which has 64 to 256 maps a layer; the paper of 2012 (seeds 001, 002, 003) split 96
+networks" (2014), which has 64 to 256 maps a layer; the paper of 2012 (lectures 001, 002, 003) split 96
 to 384 maps over two GPUs.
 Source: Krizhevsky, Sutskever, Hinton, "ImageNet classification with deep convolutional neural
 networks" (2012).

@@ -19,7 +19,7 @@ from striate.models.segmenters import MAPS, has_backbone, is_segmenter
 from striate.models.weights import load_weights
 from striate.models.zoo import MODELS, find
 
-PATTERN_SIZE = (32, 32)  # the images of seed 000's toy ConvNet
+PATTERN_SIZE = (32, 32)  # the images of lecture 000's toy ConvNet
 
 
 def is_pattern(spec: str) -> bool:

@@ -1,7 +1,7 @@
 """DenseNet: every layer of a block reads the maps of all the layers before it.
 
 Source: Huang, Liu, van der Maaten, Weinberger, "Densely connected convolutional networks" (2017),
-table 1; seed 001.
+table 1; lecture 001.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""FCN: a classification network whose last maps are scored, summed and brought to full size (seed 001)."""
+"""FCN: a classification network whose last maps are scored, summed and brought to full size (lecture 001)."""
 
 from __future__ import annotations
 

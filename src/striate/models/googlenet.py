@@ -1,6 +1,6 @@
 """GoogLeNet: nine Inception blocks, and two auxiliary classifiers on the way for training.
 
-Source: Szegedy et al., "Going deeper with convolutions" (2015), table 1; seed 001. With batch norm,
+Source: Szegedy et al., "Going deeper with convolutions" (2015), table 1; lecture 001. With batch norm,
 as its published weights have it, and with 3 x 3 where the paper has 5 x 5 (`wide_kernel=5` gives
 the paper's).
 """

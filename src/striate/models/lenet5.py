@@ -14,9 +14,9 @@ from torch import nn
 from striate.errors import UsageError
 from striate.models.initialise import initialise
 
-# name -> (activation, pooling, zeros around the image). Seed 001 pads images of 28 pixels to the 32
+# name -> (activation, pooling, zeros around the image). Lecture 001 pads images of 28 pixels to the 32
 # of the paper;
-# seed 002 expects 32.
+# lecture 002 expects 32.
 FORMS: dict[str, tuple[type[nn.Module], type[nn.Module], int]] = {
     "sigmoid": (nn.Sigmoid, nn.AvgPool2d, 2),
     "tanh": (nn.Tanh, nn.MaxPool2d, 0),
@@ -32,8 +32,8 @@ def build(
 ) -> nn.Sequential:
     """6 and 16 maps by 5 x 5 convolutions, halved by pooling, then 120, 84, `num_classes` units.
 
-    form: "sigmoid" with average pooling and 2 pixels of padding, for 28 x 28 (seed 001), or "tanh"
-    with max pooling and no padding, for 32 x 32 (seed 002). Gives logits: the softmax of seed 002
+    form: "sigmoid" with average pooling and 2 pixels of padding, for 28 x 28 (lecture 001), or "tanh"
+    with max pooling and no padding, for 32 x 32 (lecture 002). Gives logits: the softmax of lecture 002
     belongs to the loss.
     Raises UsageError for another form, and for images under 12 x 12 ("sigmoid") or 16 x 16 pixels
     ("tanh").

@@ -1,4 +1,4 @@
-"""A fully connected network: the image as one row of numbers (seed 001, "Idea I").
+"""A fully connected network: the image as one row of numbers (lecture 001, "Idea I").
 
 It has no notion of neighbouring pixels, so a shifted digit is another digit to it.
 """

@@ -1,6 +1,6 @@
 """Network in network: a small network at every pixel, and no fully connected layer at the end.
 
-Source: Lin, Chen, Yan, "Network in network" (2013); the sizes are those of seed 001.
+Source: Lin, Chen, Yan, "Network in network" (2013); the sizes are those of lecture 001.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""SegNet: what pooling took away is put back where it came from (Badrinarayanan, Kendall, Cipolla 2017; seed 004)."""
+"""SegNet: what pooling took away is put back where it came from (Badrinarayanan, Kendall, Cipolla 2017; lecture 004)."""
 
 from __future__ import annotations
 

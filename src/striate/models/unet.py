@@ -1,4 +1,4 @@
-"""U-Net: down by pooling, up again, with a bridge at every height (Ronneberger, Fischer, Brox 2015; seed 001)."""
+"""U-Net: down by pooling, up again, with a bridge at every height (Ronneberger, Fischer, Brox 2015; lecture 001)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """VGG: nothing but 3 x 3 convolutions and 2 x 2 pooling, deeper and deeper.
 
 Source: Simonyan, Zisserman, "Very deep convolutional networks for large-scale image recognition"
-(2015), table 1, columns A, B, D and E; seeds 001, 002 and 003. Batch norm is later: Ioffe and
+(2015), table 1, columns A, B, D and E; lectures 001, 002 and 003. Batch norm is later: Ioffe and
 Szegedy (2015).
 """
 

@@ -36,7 +36,7 @@ class DenseBlock(nn.ModuleDict):
     """`num_layers` dense layers: (N, C, H, W) -> (N, C + num_layers * growth_rate, H, W).
 
     The first C maps of the output are the input itself.
-    Source: Huang et al. (2017), figure 1; seed 001, "DenseNet".
+    Source: Huang et al. (2017), figure 1; lecture 001, "DenseNet".
     """
 
     def __init__(

@@ -40,7 +40,7 @@ class InceptionBlock(nn.Module):
     five: channels of the 1 x 1 reduction and of the 5 x 5 convolution.
     pool: channels of the 1 x 1 convolution after the 3 x 3 max pooling.
     wide_kernel: the kernel of the "5 x 5" branch, odd; published weights of GoogLeNet use 3 there.
-    Source: Szegedy et al., "Going deeper with convolutions" (2015), figure 2b; seed 001, "Inception
+    Source: Szegedy et al., "Going deeper with convolutions" (2015), figure 2b; lecture 001, "Inception
     Block".
     """
 

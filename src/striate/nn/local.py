@@ -27,7 +27,7 @@ class LocallyConnected2d(nn.Module):
     KH * KW), the kernels position by position in reading order; `bias` is (O, H', W').
     input_size: (H, W); a layer with weights for every position is made for one size of image.
     Raises UsageError for windows larger than the padded image, and for images of another size.
-    Source: seed 003, "Locally connected network".
+    Source: lecture 003, "Locally connected network".
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class LocallyConnected1d(nn.Module):
     """A 1-D convolution whose weights are not shared: (N, C, L) -> (N, O, L').
 
     `weight` is (L', O, C * K), `bias` (O, L'). input_size: L.
-    Raises UsageError as LocallyConnected2d does. Source: seed 003, "Locally connected network".
+    Raises UsageError as LocallyConnected2d does. Source: lecture 003, "Locally connected network".
     """
 
     def __init__(

@@ -10,7 +10,7 @@ class NiNBlock(nn.Sequential):
 
     The 1 x 1 convolutions are a fully connected network that acts on each pixel by itself. H' and
     W' are those of the first convolution. Source: Lin, Chen, Yan, "Network in network" (2013),
-    section 3.1; seed 001, `nin_block`.
+    section 3.1; lecture 001, `nin_block`.
     """
 
     def __init__(

@@ -18,7 +18,7 @@ class L2Pool2d(nn.Module):
 
     Where a window is all zeros its gradient is taken as zero. `torch.nn.LPPool2d` has no padding
     and gives NaN there.
-    Source: seed 004, section 4, "taking the L2-norm of the patch".
+    Source: lecture 004, section 4, "taking the L2-norm of the patch".
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class ChannelPool(nn.Module):
     mode: "max", "avg" or "l2" (the length). Pooling over filters that are rotated or scaled copies
     of each other makes a unit that does not mind rotation or scale.
     Raises UsageError where kernel_size does not divide the channels.
-    Source: seed 003, "Pooling across channels".
+    Source: lecture 003, "Pooling across channels".
     """
 
     def __init__(self, kernel_size: int, mode: Literal["max", "avg", "l2"] = "max") -> None:

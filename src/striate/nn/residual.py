@@ -33,7 +33,7 @@ class BasicBlock(nn.Module):
     (N, C, H, W) -> (N, O, ceil(H / stride), ceil(W / stride)).
     projection: put a 1 x 1 convolution on the short cut; None puts it only where the shape changes.
     Raises UsageError where projection=False and the shape changes.
-    Source: He et al., "Deep residual learning" (2016), figure 5 left; seed 001, "Residual Block".
+    Source: He et al., "Deep residual learning" (2016), figure 5 left; lecture 001, "Residual Block".
     """
 
     def __init__(

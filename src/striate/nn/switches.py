@@ -1,7 +1,7 @@
 """Max-unpooling by recorded switches: where each maximum came from, its value goes back to.
 
 Source: Zeiler and Fergus, "Visualizing and understanding convolutional networks" (2014), section
-2.1; seed 004, section 4; seed 002, "What a CNN can see".
+2.1; lecture 004, section 4; lecture 002, "What a CNN can see".
 """
 
 from __future__ import annotations

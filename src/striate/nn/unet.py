@@ -33,7 +33,7 @@ class UNetDown(nn.Module):
 
     The bridge is (N, O, H - 4, W - 4), or (N, O, H, W) if padded; the pooled maps are half as
     large, rounded down.
-    Source: Ronneberger, Fischer, Brox, "U-Net" (2015), figure 1; seed 001, "UNet".
+    Source: Ronneberger, Fischer, Brox, "U-Net" (2015), figure 1; lecture 001, "UNet".
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class UNetUp(nn.Module):
     and the last row or column is repeated.
     Raises UsageError for a bridge that is too small to cut from, or, if padded, of another size
     than this.
-    Source: Ronneberger, Fischer, Brox, "U-Net" (2015), figure 1; seed 001, "UNet".
+    Source: Ronneberger, Fischer, Brox, "U-Net" (2015), figure 1; lecture 001, "UNet".
     """
 
     def __init__(

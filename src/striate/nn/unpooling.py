@@ -1,4 +1,4 @@
-"""Un-pooling: larger maps from smaller ones, without weights (seed 004, figure 10)."""
+"""Un-pooling: larger maps from smaller ones, without weights (lecture 004, figure 10)."""
 
 from __future__ import annotations
 

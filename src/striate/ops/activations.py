@@ -9,7 +9,7 @@ from striate.errors import UsageError
 
 
 def relu(x: Tensor) -> Tensor:
-    """max(0, x) (seed 000, "A shallow toy ConvNet")."""
+    """max(0, x) (lecture 000, "A shallow toy ConvNet")."""
     return x * (x > 0)
 
 
@@ -26,7 +26,7 @@ def relu_backward(dy: Tensor, x: Tensor, rule: str = "gradient") -> Tensor:
 
     "gradient" stops what the forward pass stopped; "deconvnet" stops what is negative on the way
     back, whatever the forward pass did (Zeiler and Fergus 2014); "guided" stops both (Springenberg
-    et al. 2015; seed 002, "Guided Backpropagation"). Only the first is a derivative. Raises
+    et al. 2015; lecture 002, "Guided Backpropagation"). Only the first is a derivative. Raises
     UsageError for another rule.
     """
     if rule not in RELU_RULES:
@@ -35,7 +35,7 @@ def relu_backward(dy: Tensor, x: Tensor, rule: str = "gradient") -> Tensor:
 
 
 def sigmoid(x: Tensor) -> Tensor:
-    """1 / (1 + exp(-x)), the activation of seed 001's LeNet."""
+    """1 / (1 + exp(-x)), the activation of lecture 001's LeNet."""
     e = torch.exp(-x.abs())  # never overflows
     return torch.where(x >= 0, 1 / (1 + e), e / (1 + e))
 
@@ -47,7 +47,7 @@ def sigmoid_backward(dy: Tensor, x: Tensor) -> Tensor:
 
 
 def tanh(x: Tensor) -> Tensor:
-    """2 sigmoid(2 x) - 1, the activation of seed 002's LeNet-5."""
+    """2 sigmoid(2 x) - 1, the activation of lecture 002's LeNet-5."""
     return 2 * sigmoid(2 * x) - 1
 
 

@@ -18,7 +18,7 @@ def flip(kernel: Tensor) -> Tensor:
 
 
 def correlate(x: Tensor, kernel: Tensor, mode: str = "valid") -> Tensor:
-    """Slide `kernel` over `x` and sum the products: y[i] = sum_j x[i + j] kernel[j] (seed 000,
+    """Slide `kernel` over `x` and sum the products: y[i] = sum_j x[i + j] kernel[j] (lecture 000,
     "Convolution").
 
     x: any number of axes; kernel: as many axes. mode "valid": whole overlaps only, W - w + 1 values
@@ -35,10 +35,10 @@ def correlate(x: Tensor, kernel: Tensor, mode: str = "valid") -> Tensor:
 
 
 def convolve(x: Tensor, kernel: Tensor, mode: str = "full") -> Tensor:
-    """True convolution: y[n] = sum_k kernel[k] x[n - k] (seed 003, "Convolution").
+    """True convolution: y[n] = sum_k kernel[k] x[n - k] (lecture 003, "Convolution").
 
     Each element of the kernel adds a copy of x, shifted by its place. Modes as for `correlate`.
-    Commutative and, in mode "full", associative: (a * b) * c = a * (b * c) (seed 002). Raises
+    Commutative and, in mode "full", associative: (a * b) * c = a * (b * c) (lecture 002). Raises
     UsageError for other modes or axes.
     """
     reach = _reach(x, kernel, mode)
@@ -68,7 +68,7 @@ def _reach(x: Tensor, kernel: Tensor, mode: str) -> list[int]:
 
 
 def correlate_centred(image: Tensor, kernel: Tensor) -> Tensor:
-    """Z[i, j] = sum_{u,v=-k..k} K[u, v] A[i + u, j + v], the formula of seed 002, with zeros
+    """Z[i, j] = sum_{u,v=-k..k} K[u, v] A[i + u, j + v], the formula of lecture 002, with zeros
     outside the image.
 
     image (H, W), kernel (2k+1, 2k+1) -> (H, W).
@@ -109,7 +109,7 @@ def conv(
     groups: int = 1,
     padding_mode: str = "zeros",
 ) -> Tensor:
-    """The convolutional layer in 1, 2 or 3 dimensions: y_k = sum_c w_kc o x_c + b_k (seed 003,
+    """The convolutional layer in 1, 2 or 3 dimensions: y_k = sum_c w_kc o x_c + b_k (lecture 003,
     "Multiple channels").
 
     x (N, C, *size), weight (O, C / groups, *kernel), bias (O,) -> (N, O, *windows), where the

@@ -33,13 +33,13 @@ def conv_backward(
     padding_mode: str = "zeros",
     average: bool = False,
 ) -> Gradients:
-    """The gradients of `conv`, by the chain rule at one window after the other (seed 004, section
+    """The gradients of `conv`, by the chain rule at one window after the other (lecture 004, section
     3.4).
 
     dy (N, O, *windows) is dL/dy; the other arguments are those of the forward pass. At each window
     the output is a weighted sum, so the input under the window receives weight * dy and the weight
     receives input * dy. A weight is used at every window: its gradient is the sum over all of them
-    (seed 002, "Backpropagation in CNNs"), or their mean with `average=True`, the option that seed
+    (lecture 002, "Backpropagation in CNNs"), or their mean with `average=True`, the option that seed
     002 mentions; torch sums. Raises UsageError if dy has not the shape of the output.
     """
     plan = ConvPlan.of(x, weight, stride, padding, dilation, groups)
@@ -67,9 +67,9 @@ def conv_backward(
 
 
 def shared_gradient(gradients: list[Tensor], *, average: bool = False) -> Tensor:
-    """The gradient of a weight that stands at several places: the sum of theirs (seed 002).
+    """The gradient of a weight that stands at several places: the sum of theirs (lecture 002).
 
-    With `average` their mean, as in seed 002's w := w - rate * 1/2 (dL/dw1 + dL/dw2): that is the
+    With `average` their mean, as in lecture 002's w := w - rate * 1/2 (dL/dw1 + dL/dw2): that is the
     summed gradient with the learning rate divided by the number of places. Raises UsageError for an
     empty list.
     """
@@ -80,7 +80,7 @@ def shared_gradient(gradients: list[Tensor], *, average: bool = False) -> Tensor
 
 
 def written_out(X: Tensor, W: Tensor, dh: Tensor) -> tuple[Tensor, Tensor]:
-    """Seed 004, section 3.4, line by line: a 3x3 input, a 2x2 kernel, a 2x2 output.
+    """Lecture 004, section 3.4, line by line: a 3x3 input, a 2x2 kernel, a 2x2 output.
 
     X (3, 3), W (2, 2), dh (2, 2) = dL/dh -> (dW, dX).
 

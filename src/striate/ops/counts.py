@@ -10,7 +10,7 @@ from striate.ops.sizes import output_size
 
 
 class Count(NamedTuple):
-    """One row of seed 000's table: the output's shape, the learned numbers, the multiplications for
+    """One row of lecture 000's table: the output's shape, the learned numbers, the multiplications for
     one image."""
 
     output: tuple[int, ...]
@@ -60,6 +60,6 @@ def count_linear(shape: Sequence[int], out_features: int, *, bias: bool = True) 
 
 
 def parameters_per_filter(in_channels: int, kernel: Sequence[int]) -> int:
-    """M N C: a filter reaches through all channels of its input (seed 003, "Filter sizes": 3 x 3 x
+    """M N C: a filter reaches through all channels of its input (lecture 003, "Filter sizes": 3 x 3 x
     3 = 27)."""
     return in_channels * prod(kernel)

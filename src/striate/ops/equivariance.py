@@ -37,7 +37,7 @@ def equivariance_gap(
     stride: int = 1,
     fill: str = "zeros",
 ) -> Tensor:
-    """|f(translate(x)) - translate(f(x))| at every output: zeros where f is equivariant (seed 003).
+    """|f(translate(x)) - translate(f(x))| at every output: zeros where f is equivariant (lecture 003).
 
     `shift` in pixels of x; the output moves by shift / stride. Raises UsageError if that is no
     whole number: then no shift of the output is the right one, which is how a stride breaks

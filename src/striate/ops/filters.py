@@ -17,13 +17,13 @@ def _kernel(rows: list[list[float]], divisor: float = 1.0) -> Tensor:
 
 
 FILTERS: dict[str, Tensor] = {
-    "identity": _kernel([[0, 0, 0], [0, 1, 0], [0, 0, 0]]),  # seed 000, "All pass / Identity"
-    "box": _kernel([[1, 1, 1], [1, 1, 1], [1, 1, 1]], 9),  # seed 000, "Averaging"
-    "weighted average": _kernel([[3, 5, 3], [5, 9, 5], [3, 5, 3]], 41),  # seed 000
-    "sobel x": _kernel([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]),  # seed 000, "Edge detection"
+    "identity": _kernel([[0, 0, 0], [0, 1, 0], [0, 0, 0]]),  # lecture 000, "All pass / Identity"
+    "box": _kernel([[1, 1, 1], [1, 1, 1], [1, 1, 1]], 9),  # lecture 000, "Averaging"
+    "weighted average": _kernel([[3, 5, 3], [5, 9, 5], [3, 5, 3]], 41),  # lecture 000
+    "sobel x": _kernel([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]),  # lecture 000, "Edge detection"
     "sobel y": _kernel([[-1, -2, -1], [0, 0, 0], [1, 2, 1]]),
-    "vertical edge": _kernel([[1, 0, -1], [1, 0, -1], [1, 0, -1]]),  # seeds 000 and 002
-    "horizontal edge": _kernel([[1, 1, 1], [0, 0, 0], [-1, -1, -1]]),  # seed 002
+    "vertical edge": _kernel([[1, 0, -1], [1, 0, -1], [1, 0, -1]]),  # lectures 000 and 002
+    "horizontal edge": _kernel([[1, 1, 1], [0, 0, 0], [-1, -1, -1]]),  # lecture 002
 }
 
 
@@ -52,7 +52,7 @@ def box(size: int) -> Tensor:
 
 def filter_image(image: Tensor, kernel: Tensor, *, padding_mode: str = "replicate") -> Tensor:
     """I'(u, v) = sum over i, j of I(u + i, v + j) H(i, j), with i = j = 0 at the kernel's middle
-    (seed 000).
+    (lecture 000).
 
     image (..., H, W), kernel odd -> the same shape. One whole shifted image for each element of the
     kernel, so that photographs go through quickly. Raises UsageError for an even kernel.

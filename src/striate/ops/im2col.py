@@ -15,7 +15,7 @@ def im2col(
 ) -> Tensor:
     """Every patch of the input as a column: x (N, C, *size) -> (N, C * K, L).
 
-    K pixels a patch, L windows in reading order. The caller pads. What seed 003 calls patch
+    K pixels a patch, L windows in reading order. The caller pads. What lecture 003 calls patch
     processing: the layer sees nothing but these columns, and treats each in the same way. Raises
     UsageError if the kernel fits nowhere.
     """
@@ -46,7 +46,7 @@ def col2im(
 
 
 def pixel_use(size: tuple[int, ...], kernel: tuple[int, ...], *, stride: PerAxis = 1) -> Tensor:
-    """How many windows see each pixel: corners are seen least (seed 001, "corner pixels").
+    """How many windows see each pixel: corners are seen least (lecture 001, "corner pixels").
 
     size and kernel in pixels -> counts of shape `size`.
     """

@@ -1,4 +1,4 @@
-"""Image formation: from light on a grid to numbers (seed 000, "Digital Image Formation")."""
+"""Image formation: from light on a grid to numbers (lecture 000, "Digital Image Formation")."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def histogram(pixels: Tensor, levels: int = 256) -> Tensor:
     return counts
 
 
-# The grey values that seed 000 shows on "Grayscale Pixel Values", as its first table prints them.
+# The grey values that lecture 000 shows on "Grayscale Pixel Values", as its first table prints them.
 PRINTED_PIXELS = (
     (157, 153, 174, 168, 150, 152, 129, 151, 172, 161, 155, 156),
     (155, 182, 163, 74, 75, 62, 83, 17, 110, 210, 180, 154),
@@ -90,7 +90,7 @@ MISREAD_PIXELS = {
 
 
 def lecture_pixels() -> Tensor:
-    """The table of seed 000 with its misread values put right: (16, 12), uint8."""
+    """The table of lecture 000 with its misread values put right: (16, 12), uint8."""
     rows = [list(row) for row in PRINTED_PIXELS]
     for (i, j), value in MISREAD_PIXELS.items():
         rows[i][j] = value

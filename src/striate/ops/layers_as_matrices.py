@@ -56,7 +56,7 @@ def layer_matrix(
     kind: str, size: Sequence[int], kernel: Sequence[int], *, stride: PerAxis = 1, padding: int = 0
 ) -> LayerMatrix:
     """The matrix of one `kind` of layer from `size` pixels to as many outputs as `kernel` has
-    windows (seed 003).
+    windows (lecture 003).
 
     "convolutional" uses one kernel everywhere, "locally connected" the same connections with a
     weight of its own each, "fully connected" every connection. Raises UsageError for another kind.
@@ -79,7 +79,7 @@ def layer_matrix(
 def weights_of_one_neuron(image: Sequence[int]) -> int:
     """The weights of a neuron that is connected to every number of an image, bias not counted.
 
-    200 x 200 -> 40,000; 200 x 200 x 3 -> 120,000 (seed 000); 28 x 28 x 3 -> 2,352; 300 x 300 x 3 ->
-    270,000 (seed 004, which calls them neurons of the first layer: they are its inputs).
+    200 x 200 -> 40,000; 200 x 200 x 3 -> 120,000 (lecture 000); 28 x 28 x 3 -> 2,352; 300 x 300 x 3 ->
+    270,000 (lecture 004, which calls them neurons of the first layer: they are its inputs).
     """
     return prod(image)

@@ -8,7 +8,7 @@ from striate.ops.convolution_backward import Gradients
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """y_k = sum_i W_ki x_i + b_k: x (N, I), weight (O, I), bias (O,) -> (N, O) (seed 003, z3 = W z2
+    """y_k = sum_i W_ki x_i + b_k: x (N, I), weight (O, I), bias (O,) -> (N, O) (lecture 003, z3 = W z2
     + c)."""
     y = (x[:, None, :] * weight).sum(-1)
     return y if bias is None else y + bias

@@ -22,11 +22,11 @@ class Normalised(NamedTuple):
 
 
 def batch_norm(x: Tensor, scale: Tensor, shift: Tensor, *, eps: float = 1e-5) -> Normalised:
-    """BN(x) = scale (x - mean) / sigma + shift, sigma^2 = var + eps, in training (seed 001, "Batch
+    """BN(x) = scale (x - mean) / sigma + shift, sigma^2 = var + eps, in training (lecture 001, "Batch
     Normalization").
 
     x (N, C) or (N, C, *size); scale and shift (C,). Mean and variance are those of this batch, one
-    pair a channel, taken over the images and all places in them. (Seed 001 says that scale and
+    pair a channel, taken over the images and all places in them. (Lecture 001 says that scale and
     shift have the shape of x: they have one value a channel. Its result has variance var / (var +
     eps), a little less than the 1 it states.) Raises UsageError for a single value a channel, whose
     variance says nothing.
@@ -69,7 +69,7 @@ def batch_norm_backward(dy: Tensor, x: Tensor, scale: Tensor, *, eps: float = 1e
 
 
 def dataset_moments(batches: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
-    """Mean and variance of each channel over all batches together: seed 001's "across the entire
+    """Mean and variance of each channel over all batches together: lecture 001's "across the entire
     dataset".
 
     Raises UsageError without a batch.
@@ -114,7 +114,7 @@ def normalised_layer(
 
 
 def layer_norm(x: Tensor, scale: Tensor, shift: Tensor, *, eps: float = 1e-5) -> Normalised:
-    """The same for one observation at a time: its mean and variance are two scalars (seed 001).
+    """The same for one observation at a time: its mean and variance are two scalars (lecture 001).
 
     x (N, *features); scale and shift (*features) -> y (N, *features), mean and var (N,). The size
     of the batch has no influence, so training and inference are one form.

@@ -21,7 +21,7 @@ def occlusion_map(
     """The drop of `score` when a square of `patch` pixels at (row * stride, column * stride)
     becomes `baseline`.
 
-    image (C, H, W) -> (rows, columns), every position where the square fits (seed 004, section 6,
+    image (C, H, W) -> (rows, columns), every position where the square fits (lecture 004, section 6,
     figure 13; there the picture shows the probability that is left, here what is lost). Raises
     UsageError if it fits nowhere.
     """

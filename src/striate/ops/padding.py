@@ -91,7 +91,7 @@ def pad(x: Tensor, widths: Widths, mode: str = "zeros", *, fill: float = 0.0) ->
     """Put `widths` pixels around the last axes of `x`, one (before, after) an axis.
 
     "zeros" puts `fill`, "replicate" the nearest border pixel, "reflect" the mirror image without
-    the border pixel itself, "circular" the opposite side (seed 001, "Padding": zeros, or the nearby
+    the border pixel itself, "circular" the opposite side (lecture 001, "Padding": zeros, or the nearby
     pixel values).
     """
     for axis, (before, after) in zip(range(-len(widths), 0), widths, strict=True):

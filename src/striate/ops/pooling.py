@@ -24,11 +24,11 @@ class Pooled(NamedTuple):
 def max_pool(
     x: Tensor, kernel: PerAxis, *, stride: PerAxis | None = None, padding: PerAxis = 0
 ) -> Pooled:
-    """y_j = max of h_k over k in N(j), with the place of each maximum kept (seed 003; seed 004,
+    """y_j = max of h_k over k in N(j), with the place of each maximum kept (lecture 003; lecture 004,
     section 4).
 
     x (N, C, *size) -> y and indices (N, C, *windows). stride defaults to the kernel. Padding never
-    wins: it counts as minus infinity. Among equals the first in reading order is kept. (Seed 003
+    wins: it counts as minus infinity. Among equals the first in reading order is kept. (Lecture 003
     prints max over "j in N(j)" of h_j; the index that runs is another than the output's.)
     """
     windows, widths = _windows(x, kernel, stride, padding)
@@ -48,7 +48,7 @@ def max_pool(
 
 
 def max_pool_backward(dy: Tensor, indices: Tensor, size: tuple[int, ...]) -> Tensor:
-    """The gradient goes to the element that was the maximum and to no other (seed 004, section 4).
+    """The gradient goes to the element that was the maximum and to no other (lecture 004, section 4).
 
     dy and indices (N, C, *windows), as `max_pool` gave them -> (N, C, *size). Where windows
     overlap, gradients add.
@@ -62,7 +62,7 @@ def max_pool_backward(dy: Tensor, indices: Tensor, size: tuple[int, ...]) -> Ten
 
 
 def max_gradient_all_ties(x: Tensor) -> Tensor:
-    """dy/dx_i = 1 where x_i = max(x), else 0: seed 004's formula as printed, for a vector x.
+    """dy/dx_i = 1 where x_i = max(x), else 0: lecture 004's formula as printed, for a vector x.
 
     With ties it gives 1 to each of the largest elements, so that the parts add up to more than the
     whole; a stored index, which the lecture recommends next, gives it to one.
@@ -78,7 +78,7 @@ def mean_pool(
     padding: PerAxis = 0,
     count_padding: bool = True,
 ) -> Tensor:
-    """y_j = 1/|N| times the sum of h_k over k in N(j) (seed 003, "Mean pooling").
+    """y_j = 1/|N| times the sum of h_k over k in N(j) (lecture 003, "Mean pooling").
 
     x (N, C, *size) -> (N, C, *windows). `count_padding` divides by the whole window, padding
     included, as torch's count_include_pad does; otherwise by the pixels of the image in it.
@@ -114,7 +114,7 @@ def mean_pool_backward(
 def l2_pool(
     x: Tensor, kernel: PerAxis, *, stride: PerAxis | None = None, padding: PerAxis = 0
 ) -> Tensor:
-    """The L2 norm of each window: the root of the sum of squares (seed 004, section 4).
+    """The L2 norm of each window: the root of the sum of squares (lecture 004, section 4).
 
     x (N, C, *size) -> (N, C, *windows); padding adds nothing.
     """
@@ -146,8 +146,8 @@ def l2_pool_backward(
 
 
 def global_mean_pool(x: Tensor) -> Tensor:
-    """z = 1/(N M) times the sum of h[n, m] over the whole map: (N, C, *size) -> (N, C) (seed 003,
-    seed 001's NiN)."""
+    """z = 1/(N M) times the sum of h[n, m] over the whole map: (N, C, *size) -> (N, C) (lecture 003,
+    lecture 001's NiN)."""
     return x.flatten(2).sum(-1) / prod(x.shape[2:])
 
 
@@ -155,7 +155,7 @@ def maxout(x: Tensor, pool: int) -> Pooled:
     """The largest of every `pool` neighbouring channels: (N, C, *size) -> (N, C / pool, *size).
 
     Pooling across channels makes a unit invariant to whatever its channels differ in, such as an
-    edge's angle (seed 003; Goodfellow et al., "Maxout networks", 2013). `indices` name the winning
+    edge's angle (lecture 003; Goodfellow et al., "Maxout networks", 2013). `indices` name the winning
     channel. Raises UsageError unless `pool` divides the channels.
     """
     if pool < 1 or x.shape[1] % pool:

@@ -1,4 +1,4 @@
-"""Gaussian and Laplacian pyramids (Burt and Adelson 1983; seed 003, "Image pyramids")."""
+"""Gaussian and Laplacian pyramids (Burt and Adelson 1983; lecture 003, "Image pyramids")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rankings: top-k accuracy and nearest neighbours in feature space (seed 002, AlexNet)."""
+"""Rankings: top-k accuracy and nearest neighbours in feature space (lecture 002, AlexNet)."""
 
 from __future__ import annotations
 

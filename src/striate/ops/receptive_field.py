@@ -24,7 +24,7 @@ def receptive_field_steps(layers: Sequence[Step]) -> list[int]:
     """The size of the receptive field, from 1 at the output, layer by layer back to the input.
 
     Each layer: RF = (RF - 1) stride + kernel. For pooling by 2 that is RF * 2, and for an odd
-    filter at stride 1 RF + floor(k / 2) * 2: the steps of seed 003, "Receptive fields", which give
+    filter at stride 1 RF + floor(k / 2) * 2: the steps of lecture 003, "Receptive fields", which give
     1, 2, 4, 8 for pool, 3x1 filter, pool. (For an even filter the lecture's floor(k / 2) * 2 is one
     too many: a filter of 4 adds 3.) Raises UsageError for a kernel or stride below 1.
     """

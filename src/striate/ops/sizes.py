@@ -29,7 +29,7 @@ class Fit:
 
     @property
     def exact(self) -> Fraction:
-        """(N - K + padding) / stride + 1 before rounding; 7/3 for 7, 3, 3 (seed 000)."""
+        """(N - K + padding) / stride + 1 before rounding; 7/3 for 7, 3, 3 (lecture 000)."""
         return Fraction(self.size + sum(self.padding) - self.extent, self.stride) + 1
 
     @property
@@ -96,7 +96,7 @@ def output_size(
     """How many windows of `kernel` pixels lie on an axis of `size` pixels: floor((N - K + P) / S) +
     1.
 
-    One function for the formulas of all lectures: W - w + 1 and N - (P - 1) (seed 000), (N - P) /
+    One function for the formulas of all lectures: W - w + 1 and N - (P - 1) (lecture 000), (N - P) /
     stride + 1 (000), floor((n - k + p + s) / s) with p the padding of both sides together (001), (W
     - K + 2P) / S + 1 with P that of one side (002, 004). `padding` here is that of one side, or a
     pair (before, after). With `exact`, raises UsageError where the division leaves a rest, and says
@@ -123,7 +123,7 @@ def output_size(
 
 
 def same_padding(kernel: int) -> int:
-    """(P - 1) / 2, the padding a side that keeps the size at stride 1 (seed 000: 3 -> 1, 5 -> 2, 7
+    """(P - 1) / 2, the padding a side that keeps the size at stride 1 (lecture 000: 3 -> 1, 5 -> 2, 7
     -> 3).
 
     Raises UsageError for an even kernel, which needs one pixel more on one side.
@@ -149,7 +149,7 @@ def transposed_size(
     output_padding + 1.
 
     It undoes `output_size` where that fits exactly; where pixels were left over, `output_padding`
-    gives them back (seed 001, "Transposed Convolution").
+    gives them back (lecture 001, "Transposed Convolution").
     """
     return (size - 1) * stride - 2 * padding + dilation * (kernel - 1) + output_padding + 1
 

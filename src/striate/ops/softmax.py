@@ -27,7 +27,7 @@ def softmax_backward(dy: Tensor, z: Tensor, tau: float = 1.0) -> Tensor:
 
 def cross_entropy(z: Tensor, labels: Tensor) -> Tensor:
     """The mean over the batch of -log softmax(z)[label]: logits z (N, K), labels (N,) -> one number
-    (seed 002)."""
+    (lecture 002)."""
     log_sum = torch.log(torch.exp(z - z.amax(1, keepdim=True)).sum(1)) + z.amax(1)
     return (log_sum - z.gather(1, labels[:, None])[:, 0]).sum() / len(z)
 

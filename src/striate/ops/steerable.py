@@ -1,4 +1,4 @@
-"""The steerable pyramid in the Fourier domain (Simoncelli and Freeman 1995; seed 003, "Steerable
+"""The steerable pyramid in the Fourier domain (Simoncelli and Freeman 1995; lecture 003, "Steerable
 Pyramid").
 
 The image's spectrum is cut into a high-pass rest, rings one octave wide, each split into

@@ -21,7 +21,7 @@ def toeplitz(values: Sequence[float], rows: int) -> sparse.csr_array:
     """The square-or-not matrix T[n, k] = h[n - k] that is constant along its diagonals.
 
     `values` lists the diagonals from the lower left, h[rows - 1], to the upper right, h[-(columns -
-    1)]; rows + columns - 1 of them (seed 003: a ... i in a 5x5 matrix). Raises UsageError if there
+    1)]; rows + columns - 1 of them (lecture 003: a ... i in a 5x5 matrix). Raises UsageError if there
     are fewer than rows.
     """
     columns = len(values) - rows + 1
@@ -49,8 +49,8 @@ def conv_matrix(
 
     weight (O, C / groups, *kernel), size = the image's spatial axes -> sparse (O * windows, C *
     pixels). Row (o, window) holds kernel o, laid out over the pixels that this window sees. In one
-    dimension that is seed 003's Toeplitz matrix; in two, a Toeplitz arrangement of Toeplitz blocks,
-    the 4x16 matrix of seed 004, section 3.5. Zero padding drops entries; with another padding mode
+    dimension that is lecture 003's Toeplitz matrix; in two, a Toeplitz arrangement of Toeplitz blocks,
+    the 4x16 matrix of lecture 004, section 3.5. Zero padding drops entries; with another padding mode
     a border pixel collects the weights of its copies.
     """
     C = weight.shape[1] * groups
@@ -93,7 +93,7 @@ def conv_by_matrix(
     groups: int = 1,
     padding_mode: str = "zeros",
 ) -> Tensor:
-    """`conv` as one sparse matrix product for every image: flatten, multiply, fold back (seed 004,
+    """`conv` as one sparse matrix product for every image: flatten, multiply, fold back (lecture 004,
     figure 7)."""
     plan = ConvPlan.of(x, weight, stride, padding, dilation, groups)
     matrix = conv_matrix(

@@ -27,7 +27,7 @@ def conv_transpose(
     dilation: PerAxis = 1,
     groups: int = 1,
 ) -> Tensor:
-    """Every input value stamps the kernel, times itself, onto the output; stamps add up (seed 001).
+    """Every input value stamps the kernel, times itself, onto the output; stamps add up (lecture 001).
 
     x (N, C, *size), weight (C, O / groups, *kernel), bias (O,) -> (N, O, *size'). The stamps lie
     `stride` pixels apart. `padding` crops that many pixels from every side of the output, and

@@ -1,4 +1,4 @@
-"""Un-pooling: three ways to make a map larger again without weights (seed 004, section 4, figure
+"""Un-pooling: three ways to make a map larger again without weights (lecture 004, section 4, figure
 10)."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Activation maximisation: the image that drives a unit, a channel, a layer or a class most (seed 004)."""
+"""Activation maximisation: the image that drives a unit, a channel, a layer or a class most (lecture 004)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Neighbours: the images that lie nearest in feature space (Krizhevsky et al. 2012, figure 4; seed 002)."""
+"""Neighbours: the images that lie nearest in feature space (Krizhevsky et al. 2012, figure 4; lecture 002)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Seed 003: the line classifier, trained on patches, over a large image of lines."""
+"""Lecture 003: the line classifier, trained on patches, over a large image of lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dense prediction: the scores of a patch classifier at every position of a large image (seed 003).
+"""Dense prediction: the scores of a patch classifier at every position of a large image (lecture 003).
 
     scores = dense(module, image, window=64, stride=1)
 

@@ -40,7 +40,7 @@ COPIES = 3  # tensors of a map's size that an operation may hold while it runs
 
 
 class Dense:
-    """A patch classifier made ready for images of any size (seed 003: from the class of one patch to a map of classes).
+    """A patch classifier made ready for images of any size (lecture 003: from the class of one patch to a map of classes).
 
     module: any `nn.Module` from patches (N, C, window, window) to scores (N, classes), in evaluation mode; not changed.
     window: the patch in pixels, an integer or (rows, columns). stride: pixels from one patch to the next, likewise.

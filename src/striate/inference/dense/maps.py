@@ -174,7 +174,7 @@ def flat_linear(
     channels: int, window: Extents, sweeps: tuple[Sweep, Sweep], tensors: list[Tensor],
     shapes: list[Pair | None],
 ) -> Tensor:  # fmt: skip
-    """A linear layer on a flattened map: a convolution with the map of a patch as its window (seed 003).
+    """A linear layer on a flattened map: a convolution with the map of a patch as its window (lecture 003).
 
     tensors: the bias if there is one, the map (1, C * rows * columns), the transposed weight.
     """

@@ -24,7 +24,7 @@ def occlusion(
 
     image (C, H, W) or (1, C, H, W) -> (rows, columns); entry (r, c) belongs to the patch with its top-left corner at
     pixel (r * stride, c * stride); rows = (H - patch) // stride + 1. The numbers are those of running `module` on
-    every changed image (to rounding), but only what a patch can change is computed (seed 004, figure 13).
+    every changed image (to rounding), but only what a patch can change is computed (lecture 004, figure 13).
 
     target: a class, (class, row, column) of a segmenter, or a function of the network's output, see `Target`.
     patch, stride: pixels, one number or (rows, columns). baseline: what hides: a number, one a channel, or an image

@@ -37,27 +37,27 @@ EXPERIMENTS: dict[str, Entry] = {
     "lines": Entry(
         title="Two kernels that tell vertical from horizontal",
         about="A network of two kernels learns lines, knows strange lines too, and is broken by a wave; its spectra say "
-        "why (seed 003).",
+        "why (lecture 003).",
         file="striate.lectures.experiments.lines.run",
     ),
     "shift": Entry(
         title="The shifted seven",
         about="A fully connected network loses a digit that has moved, a convolutional one keeps it; what makes the "
-        "difference, layer by layer (seed 001).",
+        "difference, layer by layer (lecture 001).",
         file="striate.lectures.experiments.shift.run",
     ),
     "architectures": Entry(
         title="What accuracy costs",
         about="The zoo's classifiers trained alike on one data set: accuracy against multiply-adds and "
         "parameters, Canziani's "
-        "figure (seed 002).",
+        "figure (lecture 002).",
         file="striate.lectures.experiments.architectures.run",
         bounded=True,
     ),
     "upsampling": Entry(
         title="Five ways up, and their checkerboards",
         about="Max-unpooling, transposed convolution and interpolation as decoders of one network: what they score, and "
-        "which patterns they add, by the overlap of kernel and stride (seed 004).",
+        "which patterns they add, by the overlap of kernel and stride (lecture 004).",
         file="striate.lectures.experiments.upsampling.run",
     ),
 }

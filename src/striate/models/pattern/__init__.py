@@ -1,6 +1,6 @@
 """The layer pattern: a convolutional network in one line of text.
 
-Seed 000 writes a network as `INPUT -> [[CONV -> RELU]*N -> POOL]*M -> [FC -> RELU]*K -> FC`. With
+Lecture 000 writes a network as `INPUT -> [[CONV -> RELU]*N -> POOL]*M -> [FC -> RELU]*K -> FC`. With
 numbers in place of N, M and K that is a network, and so is the shorter
 `[[conv32-relu]*2-pool]*3-[fc256-relu]*1-fc`. Upper and lower case, `->` and `-`, and white space
 between the parts make no difference.

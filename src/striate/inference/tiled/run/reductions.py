@@ -68,7 +68,7 @@ def _argument(record: Record, place: int, name: str, default: Any) -> Any:
 class Gathered:
     """Gathers one reduction over tiles that meet every position once; sums are kept in float64.
 
-    Seed 003's global average is a sum over positions divided by their number: it does not matter in which order the
+    Lecture 003's global average is a sum over positions divided by their number: it does not matter in which order the
     positions come. Variances are gathered around the first tile's mean, so that no digits are lost.
     """
 

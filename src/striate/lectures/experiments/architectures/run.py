@@ -1,4 +1,4 @@
-"""Accuracy against multiply-adds and parameters: the zoo's classifiers trained alike (Canziani's figure, seed 002)."""
+"""Accuracy against multiply-adds and parameters: the zoo's classifiers trained alike (Canziani's figure, lecture 002)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The line network of seed 003: two 9 x 9 kernels, ReLU, global mean, a linear layer, softmax with a temperature."""
+"""The line network of lecture 003: two 9 x 9 kernels, ReLU, global mean, a linear layer, softmax with a temperature."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class LineNetwork(nn.Module):
     """Images (N, 1, H, W) -> logits (N, 2), vertical and horizontal.
 
     z1 = w * x + b, h = max(z1, 0), z2 = the mean of h over all positions, z3 = W z2 + c; the logits are -tau z3, since the
-    lecture's softmax is exp(-tau z3) over its sum (seed 003, "Example: simple line classification").
+    lecture's softmax is exp(-tau z3) over its sum (lecture 003, "Example: simple line classification").
     """
 
     def __init__(self, *, tau: float = TAU) -> None:

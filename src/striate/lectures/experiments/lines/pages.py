@@ -317,7 +317,7 @@ def lecture_page(pages: Sequence[Finding]) -> Finding:
             Table(
                 columns=("step", "lecture", "here", "holds"),
                 rows=rows,
-                caption="Seed 003, “Analysis to run when training a large system”.",
+                caption="Lecture 003, “Analysis to run when training a large system”.",
             ),
         ),
         data={"rows": [list(r) for r in rows], "held": held},

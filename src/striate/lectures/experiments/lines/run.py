@@ -1,4 +1,4 @@
-"""The line experiment of seed 003, whole: training, the network inside, strange lines, the wave, and why it breaks it."""
+"""The line experiment of lecture 003, whole: training, the network inside, strange lines, the wave, and why it breaks it."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def mlp(side: int) -> nn.Module:
 
 
 NETWORKS: dict[str, Contender] = {
-    "mlp": Contender(mlp, "fully connected layers alone (seed 001's network)"),
+    "mlp": Contender(mlp, "fully connected layers alone (lecture 001's network)"),
     "mlp, shifted training": Contender(
         mlp, "the same, every training image at another place in every pass", shifted=True
     ),

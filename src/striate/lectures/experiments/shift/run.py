@@ -1,4 +1,4 @@
-"""The shifted seven of seed 001: who still knows a digit that has moved, and where that comes from."""
+"""The shifted seven of lecture 001: who still knows a digit that has moved, and where that comes from."""
 
 from __future__ import annotations
 

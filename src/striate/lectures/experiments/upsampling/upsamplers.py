@@ -1,4 +1,4 @@
-"""Ways to twice the size, and one network that takes any of them (seed 004, figure 10; seed 001, transposed convolution)."""
+"""Ways to twice the size, and one network that takes any of them (lecture 004, figure 10; 001, transposed convolution)."""
 
 from __future__ import annotations
 
