@@ -39,10 +39,12 @@ def arrange(
     val: float | None = None,
     test: float | None = None,
     given: np.ndarray | None = None,
+    strata: np.ndarray | None = None,
 ) -> Arrangement:
     """Put N images into splits.
 
-    given: (N,) int8, the split that the source itself says, FREE where it says none. A test or
+    given: (N,) int8, the split that the source itself says, FREE where it says none. strata: (N,) groups of which each split
+    gets its share; the labels, if not given. A test or
     validation split that is given is used as it is; copies of its images are taken out of the
     other splits, test before validation.
     Raises UsageError for a share of a split that is given.
@@ -63,7 +65,9 @@ def arrange(
             raise UsageError(f"the source has a {name} split of its own; leave {name} out")
     val, test = fractions(len(pool), 0.0 if has_val else val, 0.0 if has_test else test)
     chosen = [contents[i] for i in pool.tolist()]
-    part[pool] = assign(chosen, labels[pool], seed=seed, val=val, test=test)
+    part[pool] = assign(
+        chosen, (labels if strata is None else strata)[pool], seed=seed, val=val, test=test
+    )
     part[dropped] = LEFT_OUT
     names = np.array([*SPLITS, "left out"])
     before = part if given is None else np.where(dropped, given, part)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from striate.data.drawing import drawn
 from striate.data.finder import Finder
-from striate.data.kinds import ONE_CLASS
 from striate.data.labels import Labels, Useless, read_labels
 from striate.data.layout import Layout
 from striate.data.leftout import named
@@ -26,33 +26,40 @@ COVERED = 0.5  # of the images that a table must list to count for more than cla
 LOOKED_AT = 50  # lines of a table that are asked whether they name images
 _PART = re.compile(r"[\d_\- ]+|(?<![a-z])[a-z]$")  # what parts of one set differ in
 READ = (".csv", ".tsv", ".jsonl")
+Reader = Callable[[Path, Finder], Labels | Useless]
 SUBMISSION = "submission"  # Kaggle's example of an answer holds no labels
 
 
 def by_table(
-    root: Path, tree: Tree, base: Parts, *, table: str | None, required: bool
+    root: Path,
+    tree: Tree,
+    base: Parts,
+    *,
+    table: str | None,
+    required: bool,
+    read: Reader = read_labels,
 ) -> Layout | str | None:
     """The layout that a table describes, in words why it is of no use, or None without a table.
 
     table: the name of a file in `root`; None looks for metadata.csv and labels.csv, in `root`, in `base` and in split
-        folders, and where there are no class folders for any table there.
+        folders, and where there are no class folders for any table there. read: what reads a table.
     Raises DataError for a table that is of no use where one is `required`.
     """
     if table is not None:
-        return _use(root, tree, [((table,), None)], required=required)
-    if tables := _find(tree, base):
-        return _use(root, tree, tables, required=required)
-    return _any(root, tree, base) if required else _unused(root, tree, base)
+        return _use(root, tree, [((table,), None)], read, required=required)
+    if tables := find_tables(tree, base):
+        return _use(root, tree, tables, read, required=required)
+    return _any(root, tree, base, read) if required else _unused(root, tree, base)
 
 
 def _use(
-    root: Path, tree: Tree, tables: list[tuple[Parts, str | None]], *, required: bool
+    root: Path, tree: Tree, tables: list[tuple[Parts, str | None]], read: Reader, *, required: bool
 ) -> Layout | str:
     layout = Layout()
     for parts, split in tables:
         path = root.joinpath(*parts)
         finder = Finder(root, parts, tree.images)
-        labels = read_labels(path, finder)
+        labels = read(path, finder)
         useless = labels if isinstance(labels, Useless) else _add(parts, labels, split, finder, layout)  # fmt: skip
         if useless is not None:
             if required:
@@ -77,7 +84,7 @@ def _use(
     return layout
 
 
-def _find(tree: Tree, base: Parts) -> list[tuple[Parts, str | None]]:
+def find_tables(tree: Tree, base: Parts) -> list[tuple[Parts, str | None]]:
     """Tables with the split that they are for: one for all, or one in each split folder."""
     here = [t for t in tree.tables if t[:-1] in ((), base)]
     if here:
@@ -90,7 +97,7 @@ def _find(tree: Tree, base: Parts) -> list[tuple[Parts, str | None]]:
     ]
 
 
-def _any(root: Path, tree: Tree, base: Parts) -> Layout | None:
+def _any(root: Path, tree: Tree, base: Parts, read: Reader) -> Layout | None:
     """The layout by whatever table there is: train.csv and its like, or the only one.
 
     Raises DataError where several would do, or where the only one is of no use.
@@ -107,7 +114,7 @@ def _any(root: Path, tree: Tree, base: Parts) -> Layout | None:
         path = root.joinpath(*parts)
         finder = Finder(root, parts, tree.images)
         try:
-            labels = read_labels(path, finder)
+            labels = read(path, finder)
         except DataError as error:
             reasons.append(str(error))
             continue
@@ -128,7 +135,7 @@ def _any(root: Path, tree: Tree, base: Parts) -> Layout | None:
     if useful:
         alone = len(useful) == 1
         layout = _use(
-            root, tree, [(p, None if alone else splits[p]) for p in useful], required=True
+            root, tree, [(p, None if alone else splits[p]) for p in useful], read, required=True
         )
         assert isinstance(layout, Layout)
         return layout
@@ -209,7 +216,7 @@ def _add(
     name = table[-1]
     chosen: dict[Parts, tuple[str, str | None]] = {}
     clashing: dict[Parts, set[str]] = {}
-    damaged: list[Damage] = []
+    damaged: list[Damage] = [*labels.left]
     for row in labels.rows:
         found = finder.find(row.file)
         if isinstance(found, str):
@@ -218,17 +225,19 @@ def _add(
         if row.size is not None:
             layout.sizes["/".join(found)] = row.size
         previous = chosen.setdefault(found, (row.label, row.split))
-        if previous[0] != row.label:
+        if labels.merge is not None:
+            chosen[found] = (labels.merge(previous[0], row.label), previous[1])
+        elif previous[0] != row.label:
             clashing.setdefault(found, {previous[0]}).add(row.label)
     if len(chosen) >= 10 and len(clashing) > REPEATED * len(chosen):
         return Useless(
             why=f"gives {len(clashing)} of {len(chosen)} images several labels, on a line each",
-            remedy=f"{ONE_CLASS}: keep one line an image",
+            remedy=labels.clash,
         )
     for parts, (label, own) in chosen.items():
         if parts in clashing:
-            names = " and ".join(sorted(clashing[parts]))
-            reason = f"{name} gives it the labels {names}; one image has one class"
+            names = " and ".join(sorted(map(labels.word, clashing[parts])))
+            reason = f"{name} gives it the labels {names}; {labels.once}"
             damaged.append(Damage(path="/".join(parts), reason=reason))
         else:
             layout.add(parts, label, own or split)

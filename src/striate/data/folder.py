@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from striate.data.arrangement import FREE, Arrangement, arrange
 from striate.data.by_folder import by_folder, descend, has_classes
-from striate.data.by_table import by_table
+from striate.data.by_table import Reader, by_table
 from striate.data.drawing import drawn
+from striate.data.labels import read_labels
 from striate.data.layout import Layout
 from striate.data.naming import in_order
 from striate.data.pool import ordered
@@ -23,7 +26,7 @@ from striate.data.records import (
     profiles,
     scan,
 )
-from striate.data.source import SPLITS, Damage, FileSplit, Source
+from striate.data.source import SPLITS, Damage, FileSplit, Source, TargetSplit
 from striate.data.splitting import TEST, TRAIN, VAL
 from striate.data.tree import Tree, grow, is_run
 from striate.errors import DataError
@@ -31,6 +34,25 @@ from striate.images import decode
 
 PHOTOGRAPH = 64  # pixels; a smaller colour image is rather an icon or a benchmark's thumbnail
 SAMPLE = 24  # images looked at to tell photographs from drawings
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Encoded:
+    """What is to be learned of N images.
+
+    classes: names of the network's outputs. labels: (N,) int64, index into `words`: equal for images with equal targets.
+    targets: (N, K) float32, where these are more than labels; strata: (N,) int64, then: groups that each split gets its
+    share of.
+    """
+
+    classes: tuple[str, ...]
+    words: tuple[str, ...]
+    labels: np.ndarray
+    targets: np.ndarray | None = None
+    strata: np.ndarray | None = None
+
+
+Encode = Callable[[Path, Sequence[str]], Encoded]
 
 
 def open_folder(
@@ -41,15 +63,18 @@ def open_folder(
     test: float | None = None,
     progress: Progress | None = None,
     table: str | None = None,
+    encode: Encode | None = None,
+    read: Reader | None = None,
 ) -> Source:
     """Open the images below `root`; each is decoded once to find damage, and none is kept.
 
-    table: the name of a CSV file in `root` that says the classes.
+    table: the name of a CSV file in `root` that says the classes. read, encode: what reads tables, and what makes targets of
+    that; classes if not given.
 
     Raises DataError with one sentence if there are no images, no classes, only one class, or only
     damaged images.
     """
-    layout = lay_out(root, table=table)
+    layout = lay_out(root, table=table, read=read)
     records, damaged = scan(root, layout.keys, progress=progress)
     kept = [i for i, record in enumerate(records) if record is not None]
     if not kept:
@@ -59,40 +84,37 @@ def open_folder(
         )
     good = [record for record in records if record is not None]
     keys = [layout.keys[i] for i in kept]
-    classes = in_order(layout.classes[i] for i in kept)
-    if len(classes) < 2:
-        raise DataError(
-            f"{root} holds one class, {classes[0]!r}; at least two are needed, "
-            "each in a folder of its own"
-        )
-    index = {name: i for i, name in enumerate(classes)}
-    labels = np.array([index[layout.classes[i]] for i in kept], dtype=np.int64)
+    encoded = (encode or _as_classes)(root, [layout.classes[i] for i in kept])
     codes: dict[str | None, int] = {None: FREE, **{name: i for i, name in enumerate(SPLITS)}}
     given = np.array([codes[layout.given[i]] for i in kept], dtype=np.int8)
     plan = arrange(
         [record.content for record in good],
-        labels,
+        encoded.labels,
         keys=keys,
-        classes=classes,
+        classes=encoded.words,
         seed=seed,
         val=val,
         test=test,
         given=given,
+        strata=encoded.strata,
     )
     parts = [
-        _split(root, good, keys, labels, np.flatnonzero(plan.part == code))
+        _split(root, good, keys, encoded, np.flatnonzero(plan.part == code))
         for code in range(len(SPLITS))
     ]
     return Source(
         name=root.resolve().name or str(root),
-        classes=classes,
-        where=str(root),
+        classes=encoded.classes,
+        where=str(root if table is None or encode is None else root / table),
         fingerprint=plan.fingerprint,
         damaged=(*layout.damaged, *damaged),
         duplicates=plan.duplicates,
         outside=tuple(layout.outside),
         left_out=layout.left_out,
-        empty=(*layout.empty, *in_order(set(layout.classes) - set(classes))),
+        empty=(
+            *layout.empty,
+            *(() if encode else in_order(set(layout.classes) - set(encoded.classes))),
+        ),
         several_pages=tuple(k for k, r in zip(keys, good, strict=True) if r.several_pages),
         blank=tuple(k for k, r in zip(keys, good, strict=True) if r.blank),
         missized=tuple(
@@ -113,10 +135,24 @@ def open_folder(
     )
 
 
-def lay_out(root: Path, *, table: str | None = None) -> Layout:
+def _as_classes(root: Path, names: Sequence[str]) -> Encoded:
+    """One class an image. Raises DataError where there is only one."""
+    classes = in_order(names)
+    if len(classes) < 2:
+        raise DataError(
+            f"{root} holds one class, {classes[0]!r}; at least two are needed, "
+            "each in a folder of its own"
+        )
+    index = {name: i for i, name in enumerate(classes)}
+    labels = np.array([index[name] for name in names], dtype=np.int64)
+    return Encoded(classes=classes, words=classes, labels=labels)
+
+
+def lay_out(root: Path, *, table: str | None = None, read: Reader | None = None) -> Layout:
     """Find classes and splits below `root`: a table of labels, split folders, or class folders.
 
-    table: the name of a CSV file in `root` that is to be used, whatever else there is.
+    table: the name of a CSV file in `root` that is to be used, whatever else there is. read: what reads a table, which there
+    must be then; one of classes, which there may be, if not given.
     Raises DataError with one sentence if there are no images, or none that has a class.
     """
     if is_run(root):
@@ -127,8 +163,14 @@ def lay_out(root: Path, *, table: str | None = None) -> Layout:
     if not tree.images and not tree.tables:
         raise DataError(_nothing(root, tree))
     base = descend(tree.images)
-    required = table is not None or not has_classes(tree, base)
-    found = by_table(root, tree, base, table=table, required=required and bool(tree.images))
+    required = table is not None or read is not None or not has_classes(tree, base)
+    found = by_table(
+        root, tree, base, table=table, required=required and bool(tree.images), read=read or read_labels
+    )  # fmt: skip
+    if read is not None and tree.images and not isinstance(found, Layout):
+        raise DataError(
+            f"{root} holds no table; give a CSV with a line an image, its file and what is to be learned"
+        )
     layout = found if isinstance(found, Layout) else None
     if layout is None:
         if not tree.images:
@@ -167,10 +209,17 @@ def _nothing(root: Path, tree: Tree) -> str:
 
 
 def _split(
-    root: Path, records: Sequence[Record], keys: Sequence[str], labels: np.ndarray, at: np.ndarray
+    root: Path, records: Sequence[Record], keys: Sequence[str], encoded: Encoded, at: np.ndarray
 ) -> FileSplit:
     mine = [records[i] for i in at]
-    return FileSplit(
+    if encoded.targets is None:
+        made: Callable[..., FileSplit] = FileSplit
+        labels = encoded.labels
+    else:
+        made = partial(TargetSplit, targets=encoded.targets[at])
+        assert encoded.strata is not None, "targets come with strata"
+        labels = encoded.strata
+    return made(
         root=root,
         labels=labels[at],
         keys=tuple(keys[i] for i in at),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from striate.data.columns import Columns, cell, find_columns
 from striate.data.finder import Finder
 from striate.data.kinds import ONE_CLASS, kind_of
 from striate.data.naming import SPLIT_NAMES, normal
+from striate.data.source import Damage
 from striate.data.table import Table, read_table
 from striate.errors import DataError
 
@@ -29,11 +30,21 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Labels:
-    """The rows of a table, a sentence on how it was read, and further ones on what was assumed."""
+    """The rows of a table, a sentence on how it was read, and further ones on what was assumed.
+
+    left: rows that were left out, and why. merge: what two lines of one image give together; None where they clash.
+    word: a row's label as a person reads it. once: why
+    lines of one image must not differ; clash: what to do where many do.
+    """
 
     rows: tuple[Row, ...]
     note: str
     remarks: tuple[str, ...] = ()
+    left: tuple[Damage, ...] = ()
+    merge: Callable[[str, str], str] | None = None
+    word: Callable[[str], str] = str
+    once: str = "one image has one class"
+    clash: str = f"{ONE_CLASS}: keep one line an image"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,8 +108,8 @@ def _labels(
             Row(
                 file=cell(row, columns.file),
                 label=normal(label),
-                split=_split(path, table.lines[i + skip], columns, row),
-                size=_size(cell(row, columns.height), cell(row, columns.width)),
+                split=split_of(path, table.lines[i + skip], columns, row),
+                size=size_of(cell(row, columns.height), cell(row, columns.width)),
             )
         )
     assert columns.file is not None
@@ -158,11 +169,13 @@ def _one_hot(columns: Columns, body: Sequence[Sequence[str]]) -> list[str] | Use
     return texts if most else None
 
 
-def _size(height: str, width: str) -> tuple[int, int] | None:
+def size_of(height: str, width: str) -> tuple[int, int] | None:
+    """Height and width that a table states."""
     return (int(height), int(width)) if height.isdecimal() and width.isdecimal() else None
 
 
-def _split(path: Path, number: int, columns: Columns, row: Sequence[str]) -> str | None:
+def split_of(path: Path, number: int, columns: Columns, row: Sequence[str]) -> str | None:
+    """The split that a row names. Raises DataError for a word that names none."""
     value = cell(row, columns.split).casefold()
     if columns.split is None:
         return None

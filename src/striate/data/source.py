@@ -160,6 +160,20 @@ class FileSplit(Split):
         return preprocessing.read(self.path(index), foreign=False)
 
 
+@dataclass(frozen=True, eq=False)
+class TargetSplit(FileSplit):
+    """A split of image files with targets that are no classes.
+
+    targets: (N, K) float32, a column for each of the source's classes: 0 or 1 for tags, numbers in their unit for numbers.
+    labels number groups of images that have much in common (a tag, a range of numbers), for drawing some of each.
+    """
+
+    targets: np.ndarray = field(kw_only=True)
+
+    def _taken(self, at: np.ndarray) -> dict[str, Any]:
+        return {"targets": self.targets[at]}
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Source:
     """Images with labels, opened and split.
