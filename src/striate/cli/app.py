@@ -34,6 +34,15 @@ Formats = Annotated[
 ]
 
 
+Tasks = Annotated[
+    str | None,
+    typer.Option(
+        "--task",
+        help="What to learn: classify, multilabel (tags), regression (numbers) or segment; the data decide.",
+    ),
+]
+
+
 def show_version(wanted: bool) -> None:
     """Print the version and stop."""
     if wanted:
@@ -58,9 +67,10 @@ def train(
     data: Annotated[
         str,
         typer.Argument(
-            help="A source (see `striate data`), a folder with one folder of images a class, or one of images/ and masks/."
+            help="A source (see `striate data`), a folder with a folder of images a class or with images/ and masks/, or a table."
         ),
     ],
+    task: Tasks = None,
     model: Annotated[
         str | None,
         typer.Option(help="A name (see `striate models`), a layer pattern, or timm/NAME."),
@@ -120,6 +130,7 @@ def train(
 
     train_command(
         data,
+        task=task,
         out=out,
         resume=resume,
         watch=watch,
@@ -185,6 +196,7 @@ def data(
             help="How the data are read, as in a training: val, test, count; masks, ignore.",
         ),
     ] = None,
+    task: Tasks = None,
     page: Annotated[
         Path | None,
         typer.Option(help="Write all of it with its figures, masks over their images, as .html."),
@@ -194,7 +206,9 @@ def data(
     """List the sources, or describe one: classes, counts, sizes, damage."""
     from striate.cli.describing import data_command
 
-    data_command(data, seed=seed, settings=settings or [], page=page, format=format.value)
+    data_command(
+        data, seed=seed, settings=settings or [], page=page, format=format.value, task=task
+    )
 
 
 @app.command()

@@ -17,7 +17,13 @@ from striate.errors import UsageError
 
 
 def data_command(
-    data: str | None, *, seed: int, settings: Sequence[str], page: Path | None, format: str
+    data: str | None,
+    *,
+    seed: int,
+    settings: Sequence[str],
+    page: Path | None,
+    format: str,
+    task: str | None = None,
 ) -> None:
     """List the sources, or describe one."""
     from striate.cli.training import parse_settings
@@ -29,15 +35,15 @@ def data_command(
     if page is not None and (page.suffix.lower() != ".html" or page.exists()):
         what = "exists; choose another name" if page.exists() else "is no .html file; name one"
         raise UsageError(f"--page writes a page of its own, and {page} {what}")
-    task = task_for(data)
-    recipe = recipe_for(task, {"data": data, "seed": seed, **parse_settings(settings)})
+    learned = task_for(data, task)
+    recipe = recipe_for(learned, {"data": data, "seed": seed, **parse_settings(settings)})
     with Progress(console=err, transient=True) as progress:
         bar = progress.add_task("reading images", total=None)
-        source = task.open(
+        source = learned.open(
             recipe, lambda done, total: progress.update(bar, completed=done, total=total)
         )
-        checked = task.check(source)  # refuses what cannot be trained on
-        description = task.describe(source)
+        checked = learned.check(source)  # refuses what cannot be trained on
+        description = learned.describe(source)
     if page is not None:
         from striate.report import write_report
         from striate.runs.record import now, versions
@@ -47,7 +53,7 @@ def data_command(
             [description, checked],
             title=source.name,
             subtitle=description.verdict,
-            facts={"images": f"{len(source):,}", "classes": f"{len(source.classes):,}"},
+            facts={"images": f"{len(source):,}", learned.outputs[1]: f"{len(source.classes):,}"},
             generated=f"{now()} by Striate {versions()['striate']}",
         )
         err.print(f"wrote {page}", soft_wrap=True, markup=False)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from striate.data.deep_remarks import deep_remarks
-from striate.data.problems import find, names
+from striate.data.problems import Remark, find, names
 from striate.data.source import Source, refuse_empty
 from striate.errors import DataError
 from striate.findings import Finding, Status, Table
@@ -22,10 +24,15 @@ def check(source: Source) -> Finding:
     if len(source.classes) < 2:
         raise DataError(f"{source.name} has one class; at least two are needed")
     refuse_empty(source)
-    remarks = sorted([*find(source), *deep_remarks(source.splits)], key=lambda r: -RANK[r.status])
+    total = f"{len(source):,} images in {len(source.classes)} classes"
+    return checked(source, [*find(source), *deep_remarks(source.splits)], total)
+
+
+def checked(source: Source, found: Sequence[Remark], total: str) -> Finding:
+    """The check's finding from its remarks. total: what the source holds, in words."""
+    remarks = sorted(found, key=lambda r: -RANK[r.status])
     worst: Status = remarks[0].status if remarks else "good"
     serious = [r for r in remarks if RANK[r.status] >= RANK["warning"]]
-    total = f"{len(source):,} images in {len(source.classes)} classes"
     if serious:
         more = f" ({len(serious) - 1} more below)" if len(serious) > 1 else ""
         verdict = serious[0].sentence + more

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -24,41 +26,67 @@ def describe(source: Source, *, figures: bool = True, levels: Levels | None = No
     and white; what the data suggest, if not given.
     """
     table = source.counts()
+    rows: list[tuple[Cell, ...]] = [
+        (name, *counts, sum(counts))
+        for name, counts in zip(source.classes, table.tolist(), strict=True)
+    ]
+    counted = Table(
+        columns=("class", *SPLITS, "all"),
+        rows=tuple(rows),
+        formats=("", ",", ",", ",", ","),
+        caption="Images a class and split",
+    )
+    return described(
+        source,
+        f"in {len(source.classes)} classes",
+        tables=(counted,),
+        figures=(
+            lambda: bars(source, table),
+            lambda: contact_sheet(source, scale_of(source.train, levels)),
+        )
+        if figures
+        else (),
+        data={"counts": {split: table[:, i].tolist() for i, split in enumerate(SPLITS)}},
+        levels=levels,
+    )
+
+
+def described(
+    source: Source,
+    what: str,
+    *,
+    tables: Sequence[Table],
+    figures: Sequence[Callable[[], Figure]],
+    data: Mapping[str, Any],
+    levels: Levels | None = None,
+) -> Finding:
+    """The description of a source: what every source has, sizes and formats, around what a task has to say of its targets.
+
+    what: the end of "1,234 images", such as "in 3 classes". tables, figures (made when they are needed; without any, none is
+    drawn), data: of the targets.
+    """
     splits = [split for split in source.splits.values() if len(split)]
     sizes = np.concatenate([s.sizes for s in splits])
     formats = Counter(np.concatenate([s.formats for s in splits]).tolist())
     channels = Counter(np.concatenate([s.channels for s in splits]).tolist())
     deep = int(sum(s.deep.sum() for s in splits))
-    per_split = dict(zip(SPLITS, table.sum(axis=0).tolist(), strict=True))
-    parts = ", ".join(f"{n:,} {name}" for name, n in per_split.items())
+    parts = ", ".join(f"{len(source.splits[name]):,} {name}" for name in SPLITS)
     colour = "grey" if set(channels) == {1} else "colour" if set(channels) == {3} else "mixed"
-    verdict = (
-        f"{len(source):,} {colour} images in {len(source.classes)} classes ({parts}), "
-        f"{_size_words(sizes)}."
-    )
-    rows: list[tuple[Cell, ...]] = [
-        (name, *counts, sum(counts))
-        for name, counts in zip(source.classes, table.tolist(), strict=True)
-    ]
     scale = scale_of(source.train, levels)
-    pictures: list[Figure] = []
-    if figures:
-        pictures = [_bars(source, table), contact_sheet(source, scale)]
-        if scale is not None:
-            pictures.append(scale_figure(scale))
-    facts = _facts(source, sizes, formats, channels, deep)
+    pictures = [make() for make in figures]
+    if figures and scale is not None:
+        pictures.append(scale_figure(scale))
     return Finding(
         name="data",
         title="What the data look like",
-        verdict=verdict,
+        verdict=f"{len(source):,} {colour} images {what} ({parts}), {_size_words(sizes)}.",
         tables=(
-            Table(columns=("", "value"), rows=facts, caption="The images"),
             Table(
-                columns=("class", *SPLITS, "all"),
-                rows=tuple(rows),
-                formats=("", ",", ",", ",", ","),
-                caption="Images a class and split",
+                columns=("", "value"),
+                rows=_facts(source, sizes, formats, channels, deep),
+                caption="The images",
             ),
+            *tables,
             *(() if scale is None else (scale_table(scale),)),
         ),
         figures=tuple(pictures),
@@ -67,7 +95,7 @@ def describe(source: Source, *, figures: bool = True, levels: Levels | None = No
             "where": source.where,
             "fingerprint": source.fingerprint,
             "classes": list(source.classes),
-            "counts": {split: table[:, i].tolist() for i, split in enumerate(SPLITS)},
+            **data,
             "sizes": _numbers(sizes),
             "formats": dict(formats),
             "channels": {str(k): v for k, v in channels.items()},
@@ -134,14 +162,15 @@ def _facts(
     return tuple(rows)
 
 
-def _bars(source: Source, table: np.ndarray) -> Figure:
+def bars(source: Source, table: np.ndarray, one: str = "class", many: str = "classes") -> Figure:
+    """Bars of counts (K, splits). one, many: what each of the source's names is called."""
     totals = table.sum(axis=1)
     order = np.arange(len(totals))
-    caption = "Images a class, by split."
+    caption = f"Images a {one}, by split."
     if len(order) > BARS:
         ranked = np.argsort(-totals, kind="stable")
         order = np.concatenate([ranked[: BARS // 2], ranked[-BARS // 2 :]])
-        caption = f"Images in the {BARS // 2} largest and {BARS // 2} smallest classes, by split."
+        caption = f"Images in the {BARS // 2} largest and {BARS // 2} smallest {many}, by split."
     names = [source.classes[i] for i in order]
     with style():
         figure = new_figure(6.4, 0.9 + 0.24 * len(order))
@@ -158,7 +187,7 @@ def _bars(source: Source, table: np.ndarray) -> Figure:
         return render(
             figure,
             caption=caption,
-            alt=f"Bars: from {totals.min():,} to {totals.max():,} images a class.",
+            alt=f"Bars: from {totals.min():,} to {totals.max():,} images a {one}.",
         )
 
 

@@ -35,10 +35,8 @@ class Remark:
 
 def find(source: Source) -> Iterator[Remark]:
     """Everything that can be said against the data of a source."""
-    yield from _files(source)
-    yield from _copies(source)
+    yield from find_in_files(source)
     yield from _classes(source)
-    yield from _shapes(source)
     for tell in tells(source):
         yield Remark(
             kind="gives the class away",
@@ -47,6 +45,13 @@ def find(source: Source) -> Iterator[Remark]:
             f"the images ({tell.base:.0%} by guessing); a network may learn that instead.",
             advice=f"Bring all classes to the same {tell.what}, as they will be in use.",
         )
+
+
+def find_in_files(source: Source) -> Iterator[Remark]:
+    """What can be said of the files, whatever is to be learned: damage, copies, odd shapes, and what was assumed."""
+    yield from _files(source)
+    yield from _copies(source)
+    yield from _shapes(source)
     for note in source.notes:
         yield Remark(kind="assumed", status="note", sentence=_sentence(note))
 
@@ -180,7 +185,7 @@ def _copies(source: Source) -> Iterator[Remark]:
 def _classes(source: Source) -> Iterator[Remark]:
     table = source.counts()
     classes = source.classes
-    yield from _like_names(classes)
+    yield from like_names(classes)
     for split, status in (("train", "problem"), ("test", "warning")):
         column = list(source.splits).index(split)
         without = tuple(classes[i] for i in np.flatnonzero(table[:, column] == 0))
@@ -234,7 +239,7 @@ def _classes(source: Source) -> Iterator[Remark]:
         )
 
 
-def _like_names(classes: Sequence[str]) -> Iterator[Remark]:
+def like_names(classes: Sequence[str]) -> Iterator[Remark]:
     """Classes that are one to a person: Cat and cat, or one with a blank at its end."""
     groups: dict[str, list[str]] = {}
     for name in classes:

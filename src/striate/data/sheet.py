@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -20,19 +21,31 @@ ROWS, COLUMNS = 12, 8
 TILE, GAP, TEXT = 72, 4, 150  # pixels, at most for tile and text
 
 
-def contact_sheet(source: Source, scale: Scale | None = None) -> Figure:
-    """A few images of each class as WebP, each whole, deep images by the same scale, that of the training images if none."""
-    chosen = _rows(len(source.classes))
+Member = tuple[Split, int]
+
+
+def contact_sheet(
+    source: Source,
+    scale: Scale | None = None,
+    *,
+    groups: Mapping[str, Sequence[Member]] | None = None,
+    what: str = "classes",
+) -> Figure:
+    """A few images of each class as WebP, each whole, deep images by the same scale, that of the training images if none.
+
+    groups: name -> its images, as split and number, a row each; the classes, if not given. what: what they are, in words.
+    """
+    if groups is None:
+        groups = {name: _members(source, label) for label, name in enumerate(source.classes)}
+    words = list(groups)
+    chosen = _rows(len(words))
     scale = scale or scale_of(source.train) or Scale()
     # Tiny images are enlarged by a whole number, so that each pixel is seen as it is.
     largest = int(source.train.sizes.max(initial=1))
     tiny = largest <= TILE
     side = TILE // largest * largest if tiny else TILE
-    fonts = [ImageFont.truetype(font_for(fit(source.classes[label])), 13) for label in chosen]
-    names = [
-        _fitting(fit(source.classes[label]), font)
-        for label, font in zip(chosen, fonts, strict=True)
-    ]
+    fonts = [ImageFont.truetype(font_for(fit(words[row])), 13) for row in chosen]
+    names = [_fitting(fit(words[row]), font) for row, font in zip(chosen, fonts, strict=True)]
     text = int(max(font.getlength(name) for name, font in zip(names, fonts, strict=True))) + 20
     tile = Preprocessing(
         channels=3,
@@ -47,10 +60,10 @@ def contact_sheet(source: Source, scale: Scale | None = None) -> Figure:
     page = Image.new("RGB", (text + COLUMNS * step - GAP, len(chosen) * step - GAP), "white")
     draw = ImageDraw.Draw(page)
     tiles: list[tuple[Split, int, tuple[int, int]]] = []
-    for row, label in enumerate(chosen):
+    for row, group in enumerate(chosen):
         top = row * step
         draw.text((text - 10, top + side // 2), names[row], fill=INK, font=fonts[row], anchor="rm")
-        for column, (split, index) in enumerate(_examples(source, label)):
+        for column, (split, index) in enumerate(_examples(groups[words[group]])):
             tiles.append((split, index, (text + column * step, top)))
     for place, pixels in ordered(lambda t: (t[2], _tile(t[0], t[1], tile)), tiles):
         if pixels is not None:
@@ -59,12 +72,14 @@ def contact_sheet(source: Source, scale: Scale | None = None) -> Figure:
     page.save(buffer, "WEBP", quality=85, lossless=tiny)
     deep = any(split.deep.any() for split in source.splits.values())
     how = "deep ones by the scale of the training images" if deep else "as they are"
-    which = "each class" if len(chosen) == len(source.classes) else f"{len(chosen)} classes"
+    all_shown = len(chosen) == len(words)
+    one = {"classes": "class", "tags": "tag", "ranges": "range"}[what]
+    which = f"each {one}" if all_shown else f"{len(chosen)} {what}"
     return Figure(
         content=buffer.getvalue(),
         media="image/webp",
         caption=f"Images of {which}, {how}, before they are prepared.",
-        alt=f"A sheet of example images of {which}, a class a row.",
+        alt=f"A sheet of example images of {which}, a {one} a row.",
     )
 
 
@@ -72,12 +87,15 @@ def _rows(classes: int) -> list[int]:
     return np.unique(np.linspace(0, classes - 1, min(classes, ROWS)).round().astype(int)).tolist()
 
 
-def _examples(source: Source, label: int) -> list[tuple[Split, int]]:
-    mine = [
+def _members(source: Source, label: int) -> list[Member]:
+    return [
         (split, int(i))
         for split in source.splits.values()
         for i in np.flatnonzero(split.labels == label)
     ]
+
+
+def _examples(mine: Sequence[Member]) -> list[Member]:
     at = np.unique(np.linspace(0, len(mine) - 1, min(len(mine), COLUMNS)).astype(int))
     return [mine[i] for i in at]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -14,12 +15,12 @@ from striate.data.by_folder import descend, has_classes
 from striate.data.by_table import READ, SUBMISSION, find_tables
 from striate.data.finder import Finder
 from striate.data.folder import Encoded, open_folder
-from striate.data.naming import in_order
+from striate.data.naming import SPLIT_NAMES, in_order
 from striate.data.source import Source
 from striate.data.sources import SOURCES
 from striate.data.table import SUFFIXES
 from striate.data.target_tables import Kind, kind_of_table, may_be_numbers, reader, words_of
-from striate.data.tree import Parts, Tree, grow, is_run
+from striate.data.tree import TABLES, Parts, Tree, grow, is_run
 from striate.errors import DataError, UsageError
 
 RANGES = 5  # of numbers, of which each split gets its share
@@ -115,9 +116,25 @@ def _tables(data: str | Path) -> list[tuple[Path, Finder]]:
 
 
 def _holds_tables(folder: Path) -> bool:
-    """Whether a table lies in a folder or one below: listing these is quick where the whole tree is not."""
-    deep = (p for pattern in ("*", "*/*") for p in folder.glob(pattern))
-    return any(p.suffix.lower() in READ for p in deep)
+    """Whether a table lies in a folder, in its only folder, or in folders of splits: a look that is quick in any tree."""
+    names, folders = _listed(folder)
+    if any(PurePosixPath(name).suffix.lower() in READ for name in names):
+        return True
+    inner = [name for name in folders if len(folders) == 1 or name.casefold() in SPLIT_NAMES]
+    return any((folder / name / table).is_file() for name in inner for table in TABLES) or (
+        len(folders) == 1
+        and any(PurePosixPath(n).suffix.lower() in READ for n in _listed(folder / inner[0])[0])
+    )
+
+
+def _listed(folder: Path) -> tuple[list[str], list[str]]:
+    """Names of the files and of the folders in a folder."""
+    files: list[str] = []
+    folders: list[str] = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            (folders if entry.is_dir() else files).append(entry.name)
+    return files, folders
 
 
 def _others(tree: Tree, base: Parts) -> list[Parts]:

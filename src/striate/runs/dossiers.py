@@ -63,7 +63,7 @@ def unit_findings(run: Run, source: Source, *, limit: int = REPORT_LIMIT) -> lis
     trained = open_trained(run)
     network = network_of(trained)
     images, labels = images_of(run, limit=limit, source=source)
-    mask = run.labels_pixels
+    mask = not run.task.one_class
     index = index_units(
         network, [images if mask else (images, labels)], classes=0 if mask else len(run.classes)
     )
@@ -86,7 +86,7 @@ def seen_by(
     if run is not None:
         source = source_of(run, data)
         images, labels = images_of(run, limit=limit, seed=seed, source=source)
-        return Seen(images, None if run.labels_pixels else labels, run.classes, source.where)
+        return Seen(images, labels if run.task.one_class else None, run.classes, source.where)
     if data is None:
         return None
     if Path(data).is_dir() and _is_loose(Path(data)):

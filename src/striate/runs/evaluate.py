@@ -143,11 +143,12 @@ def report_run(run: Run) -> None:
         run.add(checklist(list(run.findings()), maps=run.labels_pixels))
     recipe, data = run.recipe, run.info["data"]
     results = run.info.get("results", {})
+    outputs = run.task.outputs[len(run.classes) != 1]
     write_report(
         run.path / "report.html",
         list(run.findings()),
         title=f"{recipe.model} on {recipe.data}",
-        subtitle=f"{run.path.name}: {len(run.classes)} classes, {data['train']:,} training images",
+        subtitle=f"{run.path.name}: {len(run.classes)} {outputs}, {data['train']:,} training images",
         facts={
             "tested on": f"{results.get('images', 0):,} images",
             "trained for": f"{run.info.get('training', {}).get('seconds', 0):.0f} s",

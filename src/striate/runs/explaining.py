@@ -83,7 +83,7 @@ def placed(
 ) -> tuple[Target | None, str | None]:
     """The target and what to call it. Raises UsageError for a place on the map of a network that has none."""
     if at is None:
-        return index, None
+        return asked(trained, image, index)
     with torch.inference_mode():
         output = forward(trained.pixels, image[None])
     if not isinstance(output, torch.Tensor) or output.dim() != 4:
@@ -101,6 +101,16 @@ def placed(
         index = int(shares.argmax())
     words = f"{trained.classes[index]} at rows {top}-{bottom - 1}, columns {left}-{right - 1}"
     return (index, (top, bottom), (left, right)), words
+
+
+def asked(
+    trained: Trained, image: torch.Tensor, index: int | None
+) -> tuple[Target | None, str | None]:
+    """The number of the output that the task has explained, and what it is; the class itself where that is a logit."""
+    with torch.inference_mode():
+        output = forward(trained.pixels, image[None])
+        number = trained.task.explained_number(trained, output, index)
+    return (index, None) if number is None else number
 
 
 def plain(explanation: Explanation) -> Explanation:
@@ -128,18 +138,21 @@ def explanations(
     rows: list[tuple[Cell, ...]] = []
     made: list[Explanation] = []
     present = np.unique(split.labels)
-    for c in present[:CLASSES]:
+    for i, true in trained.task.examples(split, run.classes, CLASSES):
         spent = time.monotonic() - began
         if made and spent + spent / len(made) > budget:
             break
-        i = int(np.flatnonzero(split.labels == c)[0])
         image = torch.from_numpy(split.prepare(i, run.preprocessing)).float() / 255
+        target, words = asked(trained, image, None)
         found = explain(
-            module, image, methods=methods, classes=run.classes, settings=settings,
-            temperature=run.temperature, seconds=budget, orders=3,
+            module, image, target, methods=methods, classes=run.classes, settings=settings,
+            temperature=run.temperature, seconds=budget, orders=3, name=words,
         )  # fmt: skip
-        true = run.classes[int(c)]
-        answer = f"{found.target}, {found.probability or 0:.1%}"
+        answer = (
+            found.target
+            if found.probability is None
+            else f"{found.target}, {found.probability:.1%}"
+        )
         heading = f"{true}: {answer}" if true != found.target else answer
         figures.append(strip(found, heading=heading))
         for method, one in found.maps.items():

@@ -11,6 +11,7 @@ import torch
 
 from striate.data import Source, load_memory
 from striate.data.naming import alike, normal
+from striate.data.source import TargetSplit
 from striate.errors import DataError, RunError, UsageError
 from striate.runs.run import Run
 from striate.tasks.segment.data import MaskSource
@@ -81,7 +82,8 @@ def images_of(
     data: str | None = None,
     source: Source | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """A split's images as the network sees them, uint8 (N, C, H, W), and labels (N,) int64 in the run's classes.
+    """A split's images as the network sees them, uint8 (N, C, H, W), and labels (N,) int64 in the run's classes,
+    or targets (N, K) float32 of tasks that have such.
 
     split: "train", "val" or "test"; an empty test split gives the validation split. limit: at most so many, drawn by
     `seed` in equal shares of the classes as far as they go. Raises RunError where there are none.
@@ -95,6 +97,8 @@ def images_of(
     if limit is not None and limit < len(chosen):
         chosen = chosen.take(balanced(chosen.labels, limit, seed))
     images, labels = load_memory(chosen, run.preprocessing)
+    if isinstance(chosen, TargetSplit):
+        return images, torch.from_numpy(chosen.targets)
     place = torch.tensor([run.classes.index(name) for name in source.classes])
     return images, place[labels]
 

@@ -165,6 +165,7 @@ class Run:
             flip_test=bool(self.recipe.flip_test),
             seed=self.recipe.seed,
             run=self,
+            calibration=self.info.get("calibration", {}),
         )
 
     @cached_property
@@ -249,7 +250,9 @@ class Run:
 LAST = {"checklist": 1000}  # behind what is not in the order, too
 REPORT_ORDER = (
     "headline", "data", "data-check", "as-seen", "training-curves", "diagnose-updates", "confusion", "mistakes",
-    "explanations", "filters", "selective-units", "dead-units", "per-class", "calibration", "probe-clean",
+    "predicted-true",
+    "intervals", "worst", "explanations", "filters", "selective-units", "dead-units", "per-class", "per-tag",
+    "per-target", "calibration", "probe-clean",
     "probe-comparison",
     "probe-shift", "probe-rotation", "probe-scale", "probe-flip", "probe-corruption", "probe-domain",
     "probe-spectrum", "probe-attack", "probe-calibration", "probe-shortcuts", "diagnose-activations",

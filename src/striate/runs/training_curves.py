@@ -21,6 +21,8 @@ COLUMNS = {  # of metrics.csv: heading and format
     "train_accuracy": ("training accuracy", ".1%"),
     "val_accuracy": ("validation accuracy", ".1%"),
     "val_iou": ("validation mean IoU", ".1%"),
+    "val_map": ("validation mAP", ".1%"),
+    "val_r2": ("validation R²", ".3f"),
     "lr": ("learning rate", ".2e"),
     "images_per_second": ("images/s", ",.0f"),
     "seconds": ("seconds", ",.1f"),

@@ -68,6 +68,8 @@ class ImageTask(Task):
     A subclass says how its data are opened, what its loss and metric are, and what outputs mean.
     """
 
+    one_class = True
+
     def targets(self, split: Any) -> Tensor:
         """The targets of a split, (N,) int64 or (N, K) float."""
         return torch.from_numpy(split.labels)

@@ -68,6 +68,8 @@ class Task(ABC):
     mean nothing here, and what to do instead, if anything, as the end of a sentence. sources: named sources that it adds,
     and what they are. exclusive: whether data that it accepts cannot be another task's.
     axes: of the network's output, 2 for (N, K), 4 for (N, K, H, W).
+    one_class: whether an image's label is one of the classes, so that units are compared between classes.
+    outputs: what one output of the network stands for, and several.
     """
 
     name: ClassVar[str]
@@ -79,6 +81,8 @@ class Task(ABC):
     sources: ClassVar[Mapping[str, str]] = MappingProxyType({})
     exclusive: ClassVar[bool] = False
     axes: ClassVar[int] = 2
+    one_class: ClassVar[bool] = False
+    outputs: ClassVar[tuple[str, str]] = ("class", "classes")
 
     def __repr__(self) -> str:
         return f"<task {self.name}>"
@@ -202,6 +206,20 @@ class Task(ABC):
 
         top: as in `decode`. out, force: where files go, for tasks that write some. Raises UsageError before the first one.
         """
+
+    def examples(self, split: Any, classes: Sequence[str], limit: int) -> list[tuple[int, str]]:
+        """Images of a split that a report explains, as varied as they go, each with its target in words."""
+        groups = np.unique(split.labels)[:limit]
+        return [(int(np.flatnonzero(split.labels == g)[0]), classes[int(g)]) for g in groups]
+
+    def explained_number(
+        self, trained: Trained, output: Any, index: int | None
+    ) -> tuple[Callable[[Any], torch.Tensor], str] | None:
+        """Which number of the network's output (1, ...) is explained, as a function of it, (N, ...) -> (N,), and what it is.
+
+        index: the class that was asked for; None leaves it to the task. None: the logit of a class.
+        """
+        return None
 
     def refuse_out(self, trained: Trained, out: Path | None) -> None:
         """Raise UsageError for a folder that nothing would be written into."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,7 @@ class Trained:
     name: of the run's folder or the spec. model: in evaluation form, on the CPU. preprocessing: how images become its
     input. classes: names in the order of its outputs. task: what it was trained for. temperature: what logits are divided
     by before the softmax. precision, flip_test, seed: as in the recipe. run: where it comes from, or None.
+    calibration: what the task fitted on validation images and needs for predictions, such as thresholds.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Trained:
     flip_test: bool = False
     seed: int = 0
     run: Any = None
+    calibration: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def pixels(self) -> FromPixels:

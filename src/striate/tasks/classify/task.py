@@ -11,6 +11,7 @@ import torch
 
 from striate.data import Source, Split, check, describe, open_source
 from striate.data.preprocessing import Preprocessing
+from striate.data.targets import noted
 from striate.findings import Finding
 from striate.statistics.temperature import fit_temperature
 from striate.tasks.classify import findings
@@ -41,7 +42,7 @@ class Classify(ImageTask):
 
     def open(self, recipe: Recipe, progress: Progress | None = None) -> Source:
         """See Task."""
-        return open_source(
+        source = open_source(
             recipe.data,
             seed=recipe.seed,
             val=recipe.val,
@@ -49,6 +50,7 @@ class Classify(ImageTask):
             count=recipe.count,
             progress=progress,
         )
+        return noted(source, recipe.data)
 
     def check(self, source: Source) -> Finding:
         """See Task."""

@@ -1,0 +1,1 @@
+"""How good tags are, on images the network never saw: functions that return one Finding each."""
