@@ -53,6 +53,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report": FOUND,
     "lectures": FOUND | {"ops", "nn", "geometry", "models", "data"},
 }
+MAY_IMPORT["api"] = MAY_IMPORT["runs"] | {"runs"}
 MAY_IMPORT["experiments"] = set(MAY_IMPORT)  # everything below studio and cli
 TOP = {"studio", "cli", "__init__", "__main__"}  # may import everything
 NO_TORCH = {"errors", "findings", "figures", "report"}

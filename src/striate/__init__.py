@@ -19,23 +19,42 @@ _ROOMS = {
     "Recipe": "striate.training",
     "Run": "striate.runs",
     "StriateError": "striate.errors",
+    "Trained": "striate.tasks.trained",
     "build": "striate.models",
+    "compare": "striate.api",
     "dense": "striate.inference.dense",
-    "explain": "striate.attribution",
-    "load": "striate.runs",
+    "diagnose": "striate.api",
+    "explain": "striate.api",
+    "load": "striate.api",
+    "network_input": "striate.api",
     "occlusion": "striate.inference.incremental",
     "open_source": "striate.tasks.table",
-    "predict": "striate.runs",
+    "predict": "striate.api",
+    "probe": "striate.api",
+    "save": "striate.api",
+    "summary": "striate.api",
+    "tile": "striate.api",
     "tiled": "striate.inference.tiled",
     "trace": "striate.geometry",
-    "train": "striate.runs",
-    "wrap": "striate.runs",
+    "train": "striate.api",
+    "wrap": "striate.api",
 }
 
 __all__ = [*sorted(_ROOMS), "__version__"]
 
 if TYPE_CHECKING:
-    from striate.attribution import explain as explain
+    from striate.api import compare as compare
+    from striate.api import diagnose as diagnose
+    from striate.api import explain as explain
+    from striate.api import load as load
+    from striate.api import network_input as network_input
+    from striate.api import predict as predict
+    from striate.api import probe as probe
+    from striate.api import save as save
+    from striate.api import summary as summary
+    from striate.api import tile as tile
+    from striate.api import train as train
+    from striate.api import wrap as wrap
     from striate.errors import StriateError as StriateError
     from striate.findings import Finding as Finding
     from striate.geometry import Geometry as Geometry
@@ -46,11 +65,8 @@ if TYPE_CHECKING:
     from striate.models import build as build
     from striate.runs import Listener as Listener
     from striate.runs import Run as Run
-    from striate.runs import load as load
-    from striate.runs import predict as predict
-    from striate.runs import train as train
-    from striate.runs import wrap as wrap
     from striate.tasks.table import open_source as open_source
+    from striate.tasks.trained import Trained as Trained
     from striate.training import Recipe as Recipe
 
 

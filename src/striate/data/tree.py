@@ -85,6 +85,12 @@ class Tree:
         )
 
 
+def lies_loose(folder: Path) -> bool:
+    """Whether a folder holds images, and all of them lie in the folder itself, without folders of classes."""
+    images = grow(folder).images
+    return bool(images) and all(len(parts) == 1 for parts in images)
+
+
 def grow(root: Path) -> Tree:
     """List everything below `root`. Links are followed, except into a folder that holds them.
 

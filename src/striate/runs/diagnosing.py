@@ -227,6 +227,8 @@ class Bench:
 
     def rates(self) -> Finding:
         """The range test of the run's recipe on its images."""
+        if self.run.wrapped:
+            raise UsageError("the network was trained elsewhere, and by which recipe is not known")
         recipe = self.run.recipe.replace(budget=None)
         plan = Plan(recipe=recipe, source=self.source, preprocessing=self.run.preprocessing, why=[])
         job = prepare(plan, torch.device("cpu"), Listener())
@@ -235,7 +237,7 @@ class Bench:
 
 def given(run: Run) -> bool:
     """Whether the training began with weights that were given, not drawn."""
-    return bool(run.recipe.pretrained or run.recipe.weights)
+    return bool(run.recipe.pretrained or run.recipe.weights or run.wrapped)
 
 
 def begun(run: Run) -> nn.Module | None:
@@ -244,7 +246,9 @@ def begun(run: Run) -> nn.Module | None:
 
 
 def first_model(run: Run) -> nn.Module:
-    """The network as the run's training began with it."""
+    """The network as the run's training began with it. Raises UsageError for one that was trained elsewhere."""
+    if run.wrapped:
+        raise UsageError("the network was trained elsewhere, and how it began is not known")
     return first_network(run.task, run.recipe, run.preprocessing, len(run.classes))
 
 

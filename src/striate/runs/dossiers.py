@@ -12,12 +12,13 @@ from torch import Tensor
 from striate.data import Source, Split, load_memory
 from striate.data.drawing import drawn
 from striate.data.files import find_files
-from striate.data.tree import grow
+from striate.data.tree import lies_loose
 from striate.errors import DataError, UsageError
 from striate.findings import Figure, Finding
 from striate.runs.images import balanced, images_of, source_of
 from striate.runs.opening import Trained, open_trained
 from striate.runs.run import Run
+from striate.runs.wrapping import lent_run
 from striate.tasks.table import open_source
 from striate.units import Network, UnitIndex, UnitLayer, index_units, nearest, tune_layer
 from striate.units.dossier import investigate
@@ -63,13 +64,14 @@ def unit_findings(run: Run, source: Source, *, limit: int = REPORT_LIMIT) -> lis
     trained = open_trained(run)
     network = network_of(trained)
     images, labels = images_of(run, limit=limit, source=source)
-    mask = not run.task.one_class
+    known = labels if run.task.one_class else None
+    classes = () if known is None else run.classes
     index = index_units(
-        network, [images if mask else (images, labels)], classes=0 if mask else len(run.classes)
+        network, [images if known is None else (images, known)], classes=len(classes)
     )
     return [
         find_filters(network),
-        find_selective(index, chosen_layers(network), images, () if mask else run.classes),
+        find_selective(index, chosen_layers(network), images, classes),
         find_dead(index),
     ]
 
@@ -83,28 +85,28 @@ def seen_by(
     a source with other classes than the network has no labels. Raises DataError, UsageError or RunError.
     """
     run = trained.run
-    if run is not None:
+    if run is not None and run.recipe.data:
         source = source_of(run, data)
         images, labels = images_of(run, limit=limit, seed=seed, source=source)
         return Seen(images, labels if run.task.one_class else None, run.classes, source.where)
     if data is None:
         return None
-    if Path(data).is_dir() and _is_loose(Path(data)):
+    if Path(data).is_dir() and lies_loose(Path(data)):
         return _loose(trained, Path(data), limit)
-    source = open_source(data, task="classify", seed=seed)
+    source = open_source(data, task=trained.task, seed=seed)
     split = _largest(source)
+    if not isinstance(split, Split):  # of masks: images at sizes of their own
+        with lent_run(trained) as lent:
+            images, _ = images_of(
+                lent, "train", limit=limit, seed=seed, source=source_of(lent, data)
+            )
+        return Seen(images, None, (), source.where)
     chosen = split.take(balanced(split.labels, limit, seed)) if limit < len(split) else split
     images, labels = load_memory(chosen, trained.preprocessing)
     if set(source.classes) <= set(trained.classes):
         place = torch.tensor([trained.classes.index(name) for name in source.classes])
         return Seen(images, place[labels], trained.classes, source.where)
     return Seen(images, None, (), source.where)
-
-
-def _is_loose(folder: Path) -> bool:
-    """Whether all images lie in the folder itself."""
-    images = grow(folder).images
-    return bool(images) and all(len(parts) == 1 for parts in images)
 
 
 def _loose(trained: Trained, folder: Path, limit: int) -> Seen:
@@ -126,7 +128,7 @@ def _largest(source: Source) -> Split:
 
 
 def units_of(
-    target: str | Path | Run,
+    target: str | Path | Run | Trained,
     *,
     layer: str | None = None,
     unit: int | None = None,
@@ -204,7 +206,7 @@ def neighbours(
 ) -> Finding:
     """The training images nearest to an image in the last hidden layer; among `seen` for published weights."""
     pool, labels, where = seen.images, seen.labels, "the given images"
-    if trained.run is not None and data is None:
+    if trained.run is not None and trained.run.recipe.data and data is None:
         pool, labels = images_of(trained.run, "train", limit=SEARCHED)
         where = f"{len(pool):,} training images"
     distances, numbers = nearest(network, image, [pool], count=min(NEAREST, len(pool)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,8 +45,11 @@ def evaluate_run(
     listener.stage("evaluating")
     task, trained = run.task, run.trained
     split = source.test if len(source.test) else source.val
+    if run.wrapped and not len(split):  # no image of the source was learned from
+        split = source.train
     run.add(task.describe(source, run.preprocessing))
-    run.add(task.check(source))
+    if not run.wrapped:  # nothing is to be trained on them
+        run.add(task.check(source))
     headline = None
     if len(split):
         whole = len(split)
@@ -53,7 +57,9 @@ def evaluate_run(
             run, split, device or torch.device("cpu"), listener, allowance
         )
         run.info["results"] = {
-            "split": "test" if len(source.test) else "val",
+            "split": next(
+                name for name, s in source.splits.items() if s is split or name == "train"
+            ),
             "images": len(split),
             **task.results(assessed, run.classes),
         }
@@ -135,8 +141,11 @@ def explain_run(run: Run, source: Any, split: Any, listener: Listener, seconds: 
         listener.say(f"no units: {error}")
 
 
-def report_run(run: Run) -> None:
-    """Write `report.html` from the run's findings, the checklist of a probed run brought up to date. Raises RunError."""
+def report_run(run: Run, out: Path | None = None) -> None:
+    """Write `report.html`, or `out`, from the run's findings, the checklist of a probed run brought up to date.
+
+    Raises RunError where it cannot be written.
+    """
     if (run.path / "findings" / "checklist.json").is_file():
         from striate.robustness import checklist
 
@@ -144,16 +153,21 @@ def report_run(run: Run) -> None:
     recipe, data = run.recipe, run.info["data"]
     results = run.info.get("results", {})
     outputs = run.task.outputs[len(run.classes) != 1]
+    trained_here = {
+        "trained for": f"{run.info.get('training', {}).get('seconds', 0):.0f} s",
+        "image size": f"{run.preprocessing.height} × {run.preprocessing.width}",
+        "seed": str(recipe.seed),
+    }
+    facts = {"tested on": f"{results.get('images', 0):,} images", **trained_here}
+    title, kept = f"{recipe.model} on {recipe.data}", f"{data['train']:,} training images"
+    if run.wrapped:
+        title, kept = f"{recipe.model}, trained elsewhere", run.info["wrapped"]["made_of"]
+        facts = {"tested on": facts["tested on"], "image size": facts["image size"]}
     write_report(
-        run.path / "report.html",
+        out or run.path / "report.html",
         list(run.findings()),
-        title=f"{recipe.model} on {recipe.data}",
-        subtitle=f"{run.path.name}: {len(run.classes)} {outputs}, {data['train']:,} training images",
-        facts={
-            "tested on": f"{results.get('images', 0):,} images",
-            "trained for": f"{run.info.get('training', {}).get('seconds', 0):.0f} s",
-            "image size": f"{run.preprocessing.height} × {run.preprocessing.width}",
-            "seed": str(recipe.seed),
-        },
+        title=title,
+        subtitle=f"{run.path.name}: {len(run.classes)} {outputs}, {kept}",
+        facts=facts,
         generated=f"{run.info['created']} by Striate {run.info['versions']['striate']}",
     )

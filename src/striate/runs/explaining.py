@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from striate.attribution.explanation import CLEAR, LEVEL, Progress
 from striate.attribution.layers import find_layer, geometry_of
 from striate.borrow import forward
 from striate.data import Split
-from striate.data.files import Found, Paths, find_files
+from striate.data.files import find_images
 from striate.errors import DataError, UsageError
 from striate.findings import Cell, Figure, Finding, Table
 from striate.runs.opening import Trained, open_trained
@@ -39,7 +40,7 @@ class Explained:
 
 def explain_files(
     trained: Trained,
-    paths: Paths | Found,
+    images: Any,
     *,
     target: str | None = None,
     at: tuple[slice, slice] | None = None,
@@ -49,7 +50,9 @@ def explain_files(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Iterator[Explained]:
-    """Explanations of files, folders and globs, in order, as they are ready.
+    """Explanations of images, in order, as they are ready.
+
+    images: files, folders and patterns, or images themselves, see `find_images`.
 
     target: a class by name or number, each image's best if not given. at: rows and columns of a segmenter's map.
     A file that cannot be read gives an Explained with its error. Raises UsageError for a class, a method, a layer or a
@@ -57,15 +60,15 @@ def explain_files(
     """
     chosen = [find_method(m) for m in methods] if methods else None
     index = None if target is None else resolve_class(target, trained.classes)
-    names = find_files(paths).files
+    given = find_images(images)
     module = trained.pixels
     if layer is not None:
         layer = find_layer(geometry_of(module, torch.zeros(trained.shape)), f"model.{layer}").name
     settings = Settings(baseline=torch.tensor(trained.preprocessing.mean), seed=seed, layer=layer)
 
-    for name in names:
+    for name in given.files:
         try:
-            pixels = trained.read(name)
+            pixels = trained.read(given.image(name))
         except DataError as error:
             yield Explained(path=name, error=str(error))
             continue
@@ -130,23 +133,42 @@ def explanations(
     split: whose images; the first of each class, at most 10 classes, as many as fit into `budget` seconds (one at
     least). None where there is no image.
     """
-    began = time.monotonic()
     trained = open_trained(run)
+    chosen = run.task.examples(split, run.classes, CLASSES)
+    images = ((true, split.prepare(i, run.preprocessing)) for i, true in chosen)
+    return explain_images(
+        trained, images, len(np.unique(split.labels)), methods=methods, budget=budget
+    )
+
+
+def explain_images(
+    trained: Trained,
+    images: Iterable[tuple[str, np.ndarray]],
+    count: int,
+    *,
+    methods: Sequence[str] = REPORTED,
+    budget: float = BUDGET,
+) -> Finding | None:
+    """Explanations of images, as many as fit into `budget` seconds, with their trust scores; None without any.
+
+    images: what each is, its class or its name, and the image as the network sees it, (C, H, W) uint8. count: of how many
+    they are a part.
+    """
+    began = time.monotonic()
     module = trained.pixels
     settings = Settings(baseline=torch.tensor(trained.preprocessing.mean), steps=16)
     figures: list[Figure] = []
     rows: list[tuple[Cell, ...]] = []
     made: list[Explanation] = []
-    present = np.unique(split.labels)
-    for i, true in trained.task.examples(split, run.classes, CLASSES):
+    for true, pixels in images:
         spent = time.monotonic() - began
         if made and spent + spent / len(made) > budget:
             break
-        image = torch.from_numpy(split.prepare(i, run.preprocessing)).float() / 255
+        image = torch.from_numpy(pixels).float() / 255
         target, words = asked(trained, image, None)
         found = explain(
-            module, image, target, methods=methods, classes=run.classes, settings=settings,
-            temperature=run.temperature, seconds=budget, orders=3, name=words,
+            module, image, target, methods=methods, classes=trained.classes, settings=settings,
+            temperature=trained.temperature, seconds=budget, orders=3, name=words,
         )  # fmt: skip
         answer = (
             found.target
@@ -165,7 +187,7 @@ def explanations(
         made.append(found)
     if not made:
         return None
-    return gathered(made, figures, rows, len(present), time.monotonic() - began)
+    return gathered(made, figures, rows, count, time.monotonic() - began)
 
 
 def above_zero(values: Sequence[float], *, tried: int) -> float:

@@ -56,6 +56,8 @@ def open_again(run: Run, data: str | None, what: str, opening: Callable[[str, in
     Raises RunError where the run's own data is gone or changed since its training.
     """
     recipe = run.recipe
+    if data is None and not recipe.data:
+        raise RunError(f"{run.path} has no images of its own; give some with --data")
     own = data is None or data == recipe.data
     try:
         source = opening(recipe.data if own else str(data), recipe.count if own else None)

@@ -21,14 +21,18 @@ __all__ = ["FromPixels", "Trained", "open_trained"]
 IMAGENET = 1000  # classes of published weights
 
 
-def open_trained(target: str | Path | Run, *, weights: str | Path | None = None) -> Trained:
+def open_trained(
+    target: str | Path | Run | Trained, *, weights: str | Path | None = None
+) -> Trained:
     """A run's network, or the network that a spec names with its published weights.
 
-    target: a run, its folder, or a spec such as `efficientnet-lite0` or `timm/NAME`. weights: a file for a spec instead
-    of published ones. Raises UsageError or RunError where there is no such run, spec or weights.
+    target: a run, its folder, a Trained, or a spec such as `efficientnet-lite0` or `timm/NAME`. weights: a file for a spec
+    instead of published ones. Raises UsageError or RunError where there is no such run, spec or weights.
     """
     keep_large_buffers()  # what follows runs the network many times
-    if not isinstance(target, Run) and Path(target).is_dir():
+    if isinstance(target, Trained):
+        return target
+    if isinstance(target, str | Path) and Path(target).is_dir():
         target = Run.load(target)
     if isinstance(target, Run):
         return target.trained

@@ -23,6 +23,7 @@ from striate.tasks.adopting import adopt
 from striate.tasks.table import find_task
 from striate.tasks.task import Task
 from striate.tasks.trained import Trained
+from striate.tasks.verbs import Verbs
 from striate.training import Recipe
 from striate.training.checkpoint import write_atomically
 
@@ -32,7 +33,7 @@ else:
     import tomli as tomllib
 
 
-class Run:
+class Run(Verbs):
     """A run folder: `run.toml`, `model.safetensors`, `metrics.csv`, `findings/`, `report.html`.
 
     path: the folder. info: the contents of `run.toml`. model: the network itself, where it is at hand; factory: what makes

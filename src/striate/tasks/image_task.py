@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,12 +20,14 @@ from striate.data.augment import Augmentation
 from striate.data.files import Found
 from striate.data.preprocessing import Preprocessing
 from striate.errors import DataError, UsageError
+from striate.findings import Finding, Table
 from striate.models import build, is_own, is_segmenter
 from striate.models import preprocessing as preprocessing_of
 from striate.tasks.defaults import Facts, choose, choose_model
 from striate.tasks.plan import Plan
 from striate.tasks.prediction import Prediction
 from striate.tasks.task import Enough, Evaluate, Progress, Task, never, refuse_shape, silent
+from striate.tasks.tiling import SHOWN, TileJob
 from striate.tasks.trained import Trained
 from striate.training.answer import answer_of
 from striate.training.batch import Batch, LossFunction
@@ -276,9 +279,40 @@ class ImageTask(Task):
                 yield from answer([(name, future.result()) for name, future in waiting])
                 waiting = following
 
+    def tile(self, job: TileJob) -> Finding:
+        """See Task; the image as a whole has one prediction, written into `job.out` as JSON with the certificate."""
+        job.refuse_taken()
+        output, certificate = job.run()
+        prediction = self.decode(
+            answer_of(output).reshape(1, -1), job.trained, top=len(job.trained.classes)
+        )[0]
+        rows = self.alternatives(prediction)
+        first = ", ".join(cell(value) for value in rows[0].values())
+        table = Table(
+            columns=tuple(rows[0]),
+            rows=tuple(tuple(row.values()) for row in rows[:SHOWN]),
+            formats=tuple(".1%" if name == "probability" else "" for name in rows[0]),
+        )
+        found = job.finding(f"{first}.", certificate, table, rows, classes=rows)
+        if job.out is not None:
+            job.out.write_text(json.dumps(found.data["document"], indent=1), encoding="utf-8")
+        return found
+
+    def alternatives(self, prediction: Prediction) -> list[dict[str, Any]]:
+        """What a prediction says, best first, as rows of a table."""
+        return [
+            {k: v for k, v in row.items() if k not in ("path", "error")}
+            for row in prediction.rows(1)
+        ]
+
     def failed(self, path: str, error: str) -> Prediction:
         """The prediction of a file that cannot be read."""
         return Prediction(path=path, error=error)
+
+
+def cell(value: Any) -> str:
+    """A value of a prediction in a sentence; shares in per cent."""
+    return f"{value:.1%}" if isinstance(value, float) and 0 <= value <= 1 else str(value)
 
 
 def as_long_as(batches: Iterable[Tensor], enough: Enough) -> Iterator[Tensor]:

@@ -29,6 +29,7 @@ from striate.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from striate.data.files import Found
+    from striate.tasks.tiling import TileJob
     from striate.tasks.trained import Trained
 
 Progress = Callable[[int, int], None]
@@ -220,6 +221,13 @@ class Task(ABC):
         index: the class that was asked for; None leaves it to the task. None: the logit of a class.
         """
         return None
+
+    def tile(self, job: TileJob) -> Finding:
+        """What the network gives for one image of any size, tile by tile. Raises UsageError where the task has no such
+        thing."""
+        raise UsageError(
+            f"{job.trained.name} gives {self.about}, which is not made tile by tile; use `striate predict`"
+        )
 
     def refuse_out(self, trained: Trained, out: Path | None) -> None:
         """Raise UsageError for a folder that nothing would be written into."""

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from striate.data import Preprocessing
+from striate.tasks.verbs import Verbs
 
 if TYPE_CHECKING:
     from striate.tasks.task import Task
@@ -35,7 +36,7 @@ class FromPixels(nn.Module):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Trained:
+class Trained(Verbs):
     """A network to be used and analysed: from a run, from published weights, or a person's own.
 
     name: of the run's folder or the spec. model: in evaluation form, on the CPU. preprocessing: how images become its

@@ -110,6 +110,11 @@ class Classify(ImageTask):
             for i, (at, row) in enumerate(zip(indices.tolist(), values.tolist(), strict=True))
         ]
 
+    def alternatives(self, prediction: Prediction) -> list[dict[str, Any]]:
+        """See ImageTask."""
+        assert isinstance(prediction, ClassPrediction)
+        return [{"class": name, "probability": round(p, 6)} for name, p in prediction.top]
+
     def failed(self, path: str, error: str) -> Prediction:
         """See ImageTask."""
         return ClassPrediction(path=path, error=error)

@@ -27,6 +27,7 @@ from striate.tasks.segment.loss import PixelCrossEntropy
 from striate.tasks.segment.metric import MeanIoU
 from striate.tasks.segment.predict import MaskPrediction, areas_of, predict_masks
 from striate.tasks.segment.settings import SegmentSettings
+from striate.tasks.segment.tiling import tile_masks
 from striate.tasks.segment.train import (
     MOST_VALIDATION,
     crop_batches,
@@ -45,6 +46,7 @@ from striate.tasks.task import (
     refuse_shape,
     silent,
 )
+from striate.tasks.tiling import TileJob
 from striate.tasks.trained import Trained
 from striate.training.answer import answer_of
 from striate.training.recipe import Recipe
@@ -196,3 +198,7 @@ class Segment(Task):
     ) -> Iterator[Prediction]:  # fmt: skip
         """See Task; masks and overlays are written into the folder `out`, where one is given."""
         return predict_masks(trained, found, out=out, force=force, device=device)
+
+    def tile(self, job: TileJob) -> Finding:
+        """See Task; the map is written into `job.out`."""
+        return tile_masks(job)

@@ -1,0 +1,182 @@
+"""Tiling: a trained network on one image of any size, in bounded memory, at the image's own resolution."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from striate.data.depth import refuse_depth
+from striate.errors import DataError, ExactnessError, UsageError
+from striate.findings import Finding, Table
+from striate.inference.tiled import Certificate, Tiled, open_file
+from striate.inference.tiled.read.images import Image
+
+if TYPE_CHECKING:
+    from striate.data import Preprocessing
+    from striate.tasks.trained import Trained
+
+CROP = 128  # pixels a side of the crops by which the depth of an image is judged
+CROPS = 4  # along each axis
+SHOWN = 5  # rows of the answer of a whole image
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TileJob:
+    """One image, and how a network runs on it.
+
+    image: opened, as `path` is; said: which of its pages is read, in a sentence; page: as it was asked for, from 1. out:
+    where the result goes. memory: what may be used above the model; tile: pixels of a tile's side instead. force: write
+    over `out`. check: compare with the plain network where that is cheap. progress: told of (tiles done, all).
+    """
+
+    trained: Trained
+    image: Image
+    path: Path
+    said: str
+    page: int | None
+    out: Path | None
+    memory: str | None
+    tile: int | None
+    force: bool
+    check: bool
+    progress: Callable[[int, int], None]
+
+    def run(
+        self, *, finish: Callable[[torch.Tensor], torch.Tensor] | None = None, out: Path | None = None
+    ) -> tuple[Any, Certificate]:  # fmt: skip
+        """What the network gives, or what `finish` makes of it, written to `out` if that is given; and the certificate.
+
+        Raises ExactnessError where the result differs from the plain network's; what a maintainer needs to know is written
+        beside the output.
+        """
+        job = Tiled(
+            self.trained.model, self.image, memory=self.memory, tile=self.tile,
+            prepare=pixels_of(self.trained.preprocessing, getattr(self.image, "colours", 0)), finish=finish, out=out,
+        )  # fmt: skip
+        beside = Path(f"{self.path.stem}-difference.json")
+        if out is not None:
+            beside = out.with_name(f"{out.stem}-difference.json")
+        with saved_report(beside):
+            found = job.run(
+                force=self.force, certificate=True, check=self.check,
+                progress=lambda done, total, seconds: self.progress(done, total),
+            )  # fmt: skip
+        assert job.certificate is not None
+        return found, job.certificate
+
+    def refuse_taken(self) -> None:
+        """Raise UsageError where `out` exists and must not be written over."""
+        if self.out is not None and self.out.exists() and not self.force:
+            raise UsageError(f"{self.out} exists; choose another name, or --force to write over it")
+
+    def finding(
+        self, verdict: str, certificate: Certificate, table: Table, rows: Sequence[Mapping[str, Any]], **data: Any
+    ) -> Finding:  # fmt: skip
+        """What was found, with the certificate; rows: as CSV gives them; data: what else JSON gives."""
+        exact = certificate.exact
+        unsaid = bool(self.said) and self.page is None  # a page was chosen that nobody asked for
+        document = {
+            "image": str(self.path), "page": 1 + getattr(self.image, "page", 0), **data, "certificate": certificate.to_dict()
+        }  # fmt: skip
+        return Finding(
+            name="tile",
+            title=f"{self.path.name} as a whole",
+            verdict=f"{verdict} {self.said}{certificate.verdict}",
+            status="note" if exact is None or unsaid else "good" if exact else "problem",
+            tables=(table, Table(columns=("certificate", ""), rows=tuple(certificate.rows))),
+            data={"document": document, "rows": [dict(row) for row in rows]},
+        )
+
+
+def open_job(
+    trained: Trained, path: Path, *, out: Path | None = None, memory: str = "1GB", tile: int | None = None,
+    page: int | None = None, force: bool = False, check: bool = True, progress: Callable[[int, int], None] | None = None,
+) -> TileJob:  # fmt: skip
+    """An image opened to be tiled. Raises UsageError where there is none, DataError for one that the network cannot read."""
+    if not path.exists():
+        raise UsageError(f"there is no image {path}; give a TIFF, PNG, JPEG, .npy or Zarr file")
+    if page is not None and page < 1:
+        raise UsageError(f"--page counts from 1, got {page}")
+    opened = open_file(path, page=(page or 1) - 1)
+    refuse_foreign(trained.preprocessing, opened, path)
+    return TileJob(
+        trained=trained, image=opened, path=path, said=pages_said(opened, page), page=page, out=out,
+        memory=None if tile is not None else memory, tile=tile, force=force, check=check,
+        progress=progress or (lambda done, total: None),
+    )  # fmt: skip
+
+
+def pixels_of(
+    preprocessing: Preprocessing, colours: int = 0
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """From pixels as they are read, (1, C, rows, columns), to what the network reads; no resizing.
+
+    colours: how many of the channels are colours, where the image says so; others are left out, as `predict` does.
+    """
+
+    def prepare(raw: torch.Tensor) -> torch.Tensor:
+        seen = torch.from_numpy(preprocessing.colours(as_read(raw, colours)))
+        return preprocessing.normalise(seen[None])
+
+    return prepare
+
+
+def as_read(raw: torch.Tensor, colours: int) -> np.ndarray:
+    """Pixels (1, C, rows, columns) as tiles are read, as the decoder gives them: (rows, columns, colours)."""
+    part = raw[0, : colours or raw.shape[1]].permute(1, 2, 0).cpu().numpy()
+    return part.astype(np.uint16) if raw.dtype == torch.int32 else part
+
+
+def refuse_foreign(preprocessing: Preprocessing, opened: Image, path: Path) -> None:
+    """Raise DataError, as `predict` does, for a depth or values that are not those of the training; by some crops."""
+    channels, height, width = opened.shape
+    channels = getattr(opened, "colours", 0) or channels
+    if channels not in (1, 3):
+        raise DataError(
+            f"cannot use {path}: it has {channels} channels; 1 (grey), 3 (RGB) or 4 (RGB and alpha) are read"
+        )
+    rows, columns = (
+        np.unique(np.linspace(0, max(n - CROP, 0), CROPS).astype(int)) for n in (height, width)
+    )
+    parts = [
+        as_read(
+            opened.read(0, ((r, min(r + CROP, height)), (c, min(c + CROP, width)))),
+            getattr(opened, "colours", 0),
+        ).reshape(-1)
+        for r in rows.tolist()
+        for c in columns.tolist()
+    ]
+    values = np.concatenate(parts)
+    try:
+        refuse_depth(values, preprocessing)
+        preprocessing.eight_bits(values[:1, None, None])  # says so where nothing relates the depths
+    except DataError as error:
+        raise DataError(f"cannot use {path}: {error}") from error
+
+
+def pages_said(opened: Image, page: int | None) -> str:
+    """Which of several pages is read, in a sentence; nothing where there is one."""
+    pages = getattr(opened, "pages", 1)
+    if pages == 1:
+        return ""
+    if getattr(opened, "pictures", "") != "TIFF":
+        return "The file holds several pictures, of which the first is read. "
+    chosen = f"page {page} is read" if page else "the first is read; take another with --page"
+    return f"The file has {pages:,} pages, of which {chosen}. "
+
+
+@contextmanager
+def saved_report(path: Path) -> Iterator[None]:
+    """Write what a maintainer needs to know of a result that differs from the module's, and say where it is."""
+    try:
+        yield
+    except ExactnessError as error:
+        path.write_text(json.dumps(error.report, indent=1), encoding="utf-8")
+        raise ExactnessError(f"{error}; the report is {path}", error.report) from error
