@@ -397,7 +397,9 @@ def _names(classes: Sequence[str] | None, output: Any) -> Sequence[str]:
 def _answers(
     output: Any, names: Sequence[str], temperature: float, target: Target
 ) -> tuple[tuple[tuple[str, float], ...], float | None]:
-    """The best classes with their probabilities, and the target's."""
+    """The best classes with their probabilities, and the target's; nothing for a target that is a function of the output."""
+    if callable(target):  # whose outputs need not be logits of classes, one of which is right
+        return (), None
     if not isinstance(output, Tensor) or output.dim() not in (2, 4) or output.shape[1] < 2:
         return (), None
     shares = torch.softmax(output[0].float().cpu() / temperature, 0)

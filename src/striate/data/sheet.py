@@ -29,11 +29,13 @@ def contact_sheet(
     scale: Scale | None = None,
     *,
     groups: Mapping[str, Sequence[Member]] | None = None,
-    what: str = "classes",
+    one: str = "class",
+    many: str = "classes",
 ) -> Figure:
     """A few images of each class as WebP, each whole, deep images by the same scale, that of the training images if none.
 
-    groups: name -> its images, as split and number, a row each; the classes, if not given. what: what they are, in words.
+    groups: name -> its images, as split and number, a row each; the classes, if not given. one, many: what
+    they are, in words.
     """
     if groups is None:
         groups = {name: _members(source, label) for label, name in enumerate(source.classes)}
@@ -73,8 +75,7 @@ def contact_sheet(
     deep = any(split.deep.any() for split in source.splits.values())
     how = "deep ones by the scale of the training images" if deep else "as they are"
     all_shown = len(chosen) == len(words)
-    one = {"classes": "class", "tags": "tag", "ranges": "range"}[what]
-    which = f"each {one}" if all_shown else f"{len(chosen)} {what}"
+    which = f"each {one}" if all_shown else f"{len(chosen)} {many}"
     return Figure(
         content=buffer.getvalue(),
         media="image/webp",

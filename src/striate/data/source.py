@@ -166,9 +166,12 @@ class TargetSplit(FileSplit):
 
     targets: (N, K) float32, a column for each of the source's classes: 0 or 1 for tags, numbers in their unit for numbers.
     labels number groups of images that have much in common (a tag, a range of numbers), for drawing some of each.
+    center, spread: (K,) mean and standard deviation by which numbers are standardised; None for tags.
     """
 
     targets: np.ndarray = field(kw_only=True)
+    center: np.ndarray | None = field(default=None, kw_only=True)
+    spread: np.ndarray | None = field(default=None, kw_only=True)
 
     def _taken(self, at: np.ndarray) -> dict[str, Any]:
         return {"targets": self.targets[at]}

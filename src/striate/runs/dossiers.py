@@ -103,7 +103,7 @@ def seen_by(
         return Seen(images, None, (), source.where)
     chosen = split.take(balanced(split.labels, limit, seed)) if limit < len(split) else split
     images, labels = load_memory(chosen, trained.preprocessing)
-    if set(source.classes) <= set(trained.classes):
+    if trained.task.one_class and set(source.classes) <= set(trained.classes):
         place = torch.tensor([trained.classes.index(name) for name in source.classes])
         return Seen(images, place[labels], trained.classes, source.where)
     return Seen(images, None, (), source.where)

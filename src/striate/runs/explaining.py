@@ -136,9 +136,8 @@ def explanations(
     trained = open_trained(run)
     chosen = run.task.examples(split, run.classes, CLASSES)
     images = ((true, split.prepare(i, run.preprocessing)) for i, true in chosen)
-    return explain_images(
-        trained, images, len(np.unique(split.labels)), methods=methods, budget=budget
-    )
+    count = len(np.unique(split.labels)) if run.task.one_class else len(chosen)
+    return explain_images(trained, images, count, methods=methods, budget=budget)
 
 
 def explain_images(
@@ -187,7 +186,8 @@ def explain_images(
         made.append(found)
     if not made:
         return None
-    return gathered(made, figures, rows, count, time.monotonic() - began)
+    many = "classes" if trained.task.one_class else "images"
+    return gathered(made, figures, rows, count, time.monotonic() - began, many=many)
 
 
 def above_zero(values: Sequence[float], *, tried: int) -> float:
@@ -207,8 +207,10 @@ def gathered(
     made: Sequence[Explanation],
     figures: Sequence[Figure],
     rows: Sequence[tuple[Cell, ...]],
-    classes: int,
+    count: int,
     seconds: float,
+    *,
+    many: str = "classes",
 ) -> Finding:
     """The report's section from its explanations."""
     methods = list(made[0].maps)
@@ -223,7 +225,7 @@ def gathered(
     ]
     p = above_zero(ahead, tried=len(methods))
     good = means[best] > max(edges, chance, 0) + CLEAR and p < LEVEL
-    of = f"{len(made)} images" if len(made) == classes else f"{len(made)} of {classes} classes"
+    of = f"{len(made)} images" if len(made) == count else f"{len(made)} of {count} {many}"
     against = f"{edges:+.2f} for an edge detector that knows nothing of the network, {chance:+.2f} for chance (p "
     against += "< 0.001)" if p < 0.001 else f"= {p:.2g})"
     verdict = (
@@ -250,8 +252,8 @@ def gathered(
         advice=advice,
         tables=(
             Table(
-                columns=("true class", "answer", "method", "faithful", "put in", "taken out", "edges", "chance",
-                         "stays without weights"),
+                columns=("true class" if many == "classes" else "true", "answer", "method", "faithful", "put in",
+                         "taken out", "edges", "chance", "stays without weights"),
                 rows=tuple(rows),
                 formats=("", "", "", "+.2f", ".2f", ".2f", "+.2f", "+.2f", ".2f"),
                 caption="Faithful: area under the answer's probability while what the map marks is put into a blurred "
@@ -266,7 +268,7 @@ def gathered(
             "best": best,
             "p": p,
             "images": len(made),
-            "classes": classes,
+            "classes": count,
         },
         seed=0,
         seconds=round(seconds, 2),

@@ -13,12 +13,15 @@ from striate.errors import UsageError
 from striate.findings import Finding
 from striate.tasks.classify.task import Classify
 from striate.tasks.multilabel.task import Multilabel
+from striate.tasks.regression.task import Regression
 from striate.tasks.segment.task import Segment
 from striate.tasks.task import Task
 from striate.training.recipe import Recipe
 from striate.training.settings import names_of
 
-TASKS: dict[str, Task] = {task.name: task for task in (Segment(), Multilabel(), Classify())}
+TASKS: dict[str, Task] = {
+    task.name: task for task in (Segment(), Multilabel(), Regression(), Classify())
+}
 """In the order in which they are asked whether data are theirs; the last takes whatever is left."""
 
 _GIVEN: dict[

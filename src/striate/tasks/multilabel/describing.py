@@ -50,7 +50,7 @@ def describe_tags(source: Source, *, levels: Levels | None = None) -> Finding:
         ),
         figures=(
             lambda: bars(source, table, "tag", "tags"),
-            lambda: contact_sheet(source, scale_of(source.train, levels), groups=members(source), what="tags"),
+            lambda: contact_sheet(source, scale_of(source.train, levels), groups=members(source), one="tag", many="tags"),
         ),
         data={
             "counts": {split: table[:, i].tolist() for i, split in enumerate(SPLITS)},
