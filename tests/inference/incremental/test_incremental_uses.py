@@ -288,3 +288,21 @@ def test_signals_are_pictures_of_one_row() -> None:
         hidden[..., 3 * i : 3 * i + 3] = 0
         want = network(signal)[0, 1] - network(hidden)[0, 1]
         torch.testing.assert_close(got[0, i], want.detach())
+
+
+def test_a_value_of_no_channels_is_whole() -> None:
+    class Cuts(nn.Module):
+        def forward(self, x: Tensor) -> Any:
+            return {
+                "out": x * 2,
+                "aux": x[:, 2:, :-3].relu(),
+                "none": x[:, 2:, :-3].flatten(1)[:, :1],
+            }
+
+    image = torch.rand(1, 6, 5, dtype=torch.float64)
+    session = Incremental(Cuts(), image)
+    got = session.scores(
+        [((1, 3), (0, 2))], 0.0, lambda out: out["out"].sum((1, 2, 3)) + out["none"].sum(1)
+    )
+    image[:, 1:3, :2] = 0
+    torch.testing.assert_close(got[0], 2 * image.sum())

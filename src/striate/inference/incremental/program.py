@@ -112,7 +112,7 @@ def build(
     macs = 0.0
     for node in network.nodes[: network.head]:
         value = values[node.output]
-        whole = not value.spatial or not cache.form(node.output).batched
+        whole = not value.spatial or not cache.form(node.output).batched or 0 in value.shape
         whole = whole or any(patches[r.value].whole for r in node.reads)
         patch = box_of(node.output, whole)
         share = 1.0
