@@ -26,7 +26,7 @@ from torchvision.transforms import v2
 
 from striate.data import open_source
 from striate.models import build
-from striate.robustness import Exam, Recorder, corrupted
+from striate.robustness import Context, Recorder, corrupted
 from striate.robustness.attack import pgd
 from striate.robustness.transforms import shifted
 
@@ -107,15 +107,15 @@ def calls(count: int, attacked: int) -> dict[str, dict[str, Callable[[], Any]]]:
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     names = [str(i) for i in range(10)]
-    exam = Exam(model, images, labels, names)
-    heard = Exam(model, images, labels, names, recorder=Recorder(model))
+    context = Context(model, images, labels, names)
+    heard = Context(model, images, labels, names, recorder=Recorder(model))
     some, theirs = images[:attacked], labels[:attacked]
 
-    def corruption(e: Exam) -> None:
+    def corruption(e: Context) -> None:
         for name in CORRUPTIONS:
             e.right(corrupted(e.images, name, 3), note=name)
 
-    def shift(e: Exam) -> None:
+    def shift(e: Context) -> None:
         for r, c in SHIFTS:
             e.right(shifted(e.images, r, c), note="shift")
 
@@ -127,13 +127,13 @@ def calls(count: int, attacked: int) -> dict[str, dict[str, Callable[[], Any]]]:
     given = (model, images, labels)
     table: dict[str, dict[str, Callable[[], Any]]] = {
         "corruption": {
-            "striate": lambda: corruption(exam),
+            "striate": lambda: corruption(context),
             "striate, recording": lambda: corruption(heard),
             "loop over images": lambda: [plain(*given, c) for c in CORRUPTIONS.values()],
             "loop over batches": lambda: [batched(*given, c) for c in CORRUPTIONS.values()],
         },
         "shift": {
-            "striate": lambda: shift(exam),
+            "striate": lambda: shift(context),
             "striate, recording": lambda: shift(heard),
             "loop over images": lambda: moves(plain, *given),
             "loop over batches": lambda: moves(batched, *given),

@@ -48,8 +48,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "attribution": ANALYSIS,
     "units": ANALYSIS | {"attribution", "kernels"},
-    "robustness": ANALYSIS,
-    "diagnostics": ANALYSIS | {"kernels"},
+    "robustness": ANALYSIS | {"tasks", "training"},  # of training what a batch and an answer are
+    "diagnostics": ANALYSIS | {"kernels", "training"},
     "report": FOUND,
     "lectures": FOUND | {"ops", "nn", "geometry", "models", "data"},
 }

@@ -22,13 +22,13 @@ from striate.inference import witness
 from striate.inference.dense import dense
 from striate.inference.incremental import occlusion
 from striate.inference.tiled import tiled
-from striate.robustness import Exam, Recorder
+from striate.robustness import Context, Recorder
 from striate.robustness.attack import fgsm, pgd
 from striate.robustness.blame import margin_taken
 from striate.robustness.equivariance import layer_shifts
-from striate.robustness.maps import MapExam
 from striate.robustness.separation import features_of
 from striate.runs.probing import Mirrored
+from striate.tasks.segment.task import Segment
 from striate.training.divergence import first_non_finite_layer
 from striate.training.loop import predict_logits
 
@@ -100,8 +100,8 @@ def pictures() -> Tensor:
 
 def _examined(module: nn.Module, x: Tensor) -> Any:
     recorder = Recorder(module)
-    exam = Exam(module, x, LABELS, CLASSES, recorder=recorder)
-    logits = [exam.clean, exam.logits(x), exam.logits(x.flip(-1), note="mirrored")]
+    context = Context(module, x, LABELS, CLASSES, recorder=recorder)
+    logits = [context.clean, context.logits(x), context.logits(x.flip(-1), note="mirrored")]
     assert recorder.clean is not None
     return logits, list(recorder.clean.responses.values()), list(recorder.movement().values())
 
@@ -147,7 +147,7 @@ LOOKS: dict[str, Callable[[nn.Module, Tensor], Any]] = {
     "tiled": lambda module, x: tiled(module, x[:1], tile=4),
     "dense": lambda module, x: dense(module, torch.cat([x[:1]] * 2, 3), window=(6, 8), stride=1),
     "witness": _plain,
-    "exam": _examined,
+    "context": _examined,
     "margin": _margin,
     "fgsm": lambda module, x: fgsm(module, x, LABELS, 0.1),
     "pgd": lambda module, x: pgd(module, x, LABELS, 0.1, steps=3),
@@ -201,10 +201,10 @@ def test_a_first_step_in_place_changes_nothing(look: str, first: str) -> None:
 def test_maps_of_a_network_that_writes() -> None:
     masks = torch.zeros(4, 6, 8, dtype=torch.long)
     given = pictures()
-    exam = MapExam(network("add", maps=True), given, masks, CLASSES)
+    context = Context(network("add", maps=True), given, masks, CLASSES, task=Segment())
     want = network("add", maps=True)(pictures()).detach()
-    torch.testing.assert_close(exam.logits(given), want)
-    torch.testing.assert_close(exam.logits(given), want)
+    torch.testing.assert_close(context.logits(given), want)
+    torch.testing.assert_close(context.logits(given), want)
 
 
 def runs_a_module(call: ast.Call) -> bool:

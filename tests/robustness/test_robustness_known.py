@@ -14,8 +14,8 @@ from striate.findings import Finding
 from striate.robustness import (
     CORRUPTIONS,
     KINDS,
+    Context,
     Domain,
-    Exam,
     Recorder,
     at_chance,
     checklist,
@@ -29,7 +29,6 @@ from striate.robustness import (
 )  # fmt: skip
 from striate.robustness.attack import fgsm, noise, pgd
 from striate.robustness.attacking import attack
-from striate.robustness.calibration import expected_error, fitted_temperature
 from striate.robustness.domain import domain
 from striate.robustness.equivariance import layer_shifts
 from striate.robustness.invariance import Step, advice, flip, shift
@@ -38,10 +37,10 @@ from striate.robustness.shortcuts import shortcuts
 from striate.robustness.spectrum import basis, spectrum
 from striate.robustness.sticker import find_sticker, stuck
 from striate.robustness.transforms import rotated, scaled, shifted
-from striate.statistics.calibration import calibration_error
+from striate.statistics.calibration import calibration_error, expected_error
 from striate.statistics.intervals import paired, wilson
 from striate.statistics.scores import Scores
-from striate.statistics.temperature import fit_temperature
+from striate.tasks.classify.task import Classify
 
 
 class Brightest(nn.Module):
@@ -72,7 +71,7 @@ def dots(n: int = 40, size: int = 16) -> tuple[Tensor, Tensor]:
 
 def test_a_network_that_looks_everywhere_alike_is_consistent() -> None:
     images, labels = dots()
-    found = shift(Exam(Brightest().eval(), images, labels, ("square", "dot")))
+    found = shift(Context(Brightest().eval(), images, labels, ("square", "dot")))
     assert found.data["consistency"] == 1.0
     assert set(found.data["accuracy"]) == {1.0}
     assert found.status == "good"
@@ -151,7 +150,7 @@ def test_masked_gradients_are_told() -> None:
         torch.rand(40, 1, 8, 8, generator=g) * 0.1
         + torch.where(y == 0, 0.75, 0.2)[:, None, None, None]
     ).clamp(0, 1)
-    found = attack(Exam(Masked().eval(), x, y, ("bright", "dark")))
+    found = attack(Context(Masked().eval(), x, y, ("bright", "dark")))
     assert found.status == "problem"
     assert "Not to be relied on" in found.verdict
     assert not found.data["checks"]["loss rises with steps"]
@@ -226,7 +225,7 @@ def test_a_network_that_reads_the_border_is_caught() -> None:
     x = 0.2 * torch.rand(80, 1, 16, 16, generator=g)
     x[y == 0, ..., 0] = 1.0
     x[y == 1, ..., -1] = 1.0
-    found = shortcuts(Exam(Border().eval(), x, y, ("a", "b")))
+    found = shortcuts(Context(Border().eval(), x, y, ("a", "b")))
     assert found.status == "warning"
     assert "reads the border" in found.verdict
     assert found.data["views"]["background hidden"] < 0.7
@@ -234,7 +233,7 @@ def test_a_network_that_reads_the_border_is_caught() -> None:
 
 def test_a_network_that_reads_the_object_is_not() -> None:
     images, labels = dots(80)
-    found = shortcuts(Exam(Brightest().eval(), images, labels, ("square", "dot")))
+    found = shortcuts(Context(Brightest().eval(), images, labels, ("square", "dot")))
     assert not found.data["border"]
     assert not found.data["object"]
 
@@ -268,8 +267,8 @@ def test_a_planted_bad_channel_is_blamed_and_silencing_it_helps() -> None:
     level = torch.where(y == 0, 0.8, 0.2)[:, None, None, None]
     x = (level + 0.02 * torch.randn(60, 1, 16, 16, generator=g)).clamp(0, 1)
     model = Planted().eval()
-    exam = Exam(model, x, y, ("bright", "dark"), 0, Recorder(model))
-    found = examine(exam, "spectrum")
+    context = Context(model, x, y, ("bright", "dark"), 0, Recorder(model))
+    found = examine(context, "spectrum")
     blamed = found.data["blame"]
     assert blamed["layer"] == "conv"
     assert blamed["channels"][0][0] == 5
@@ -282,8 +281,8 @@ def test_recording_changes_no_number_and_leaves_no_hook() -> None:
     images, labels = dots()
     torch.manual_seed(1)
     model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 196, 2)).eval()
-    plain = flip(Exam(model, images, labels, ("a", "b")))
-    recorded = flip(Exam(model, images, labels, ("a", "b"), 0, Recorder(model)))
+    plain = flip(Context(model, images, labels, ("a", "b")))
+    recorded = flip(Context(model, images, labels, ("a", "b"), 0, Recorder(model)))
     assert plain.data == recorded.data
     assert not any(m._forward_hooks for m in model.modules())
 
@@ -295,9 +294,6 @@ def test_calibration_error_and_temperature_are_those_of_the_evaluation() -> None
     p = logits.softmax(1)
     own = calibration_error(Scores.of(p.numpy(), labels.numpy(), tuple("abcd")))
     assert expected_error(p, labels) == pytest.approx(float(own.value), abs=1e-6)
-    assert fitted_temperature(logits, labels) == pytest.approx(
-        fit_temperature(logits, labels), rel=1e-3
-    )
 
 
 def test_fourier_basis_is_one_frequency_of_unit_size() -> None:
@@ -309,7 +305,7 @@ def test_fourier_basis_is_one_frequency_of_unit_size() -> None:
 
 def test_spectrum_names_a_wave() -> None:
     images, labels = dots()
-    found = spectrum(Exam(Brightest().eval(), images, labels, ("square", "dot")))
+    found = spectrum(Context(Brightest().eval(), images, labels, ("square", "dot")))
     assert found.data["worst"].startswith("a wave of")
     assert found.data["change"] < 0
 
@@ -338,10 +334,10 @@ def test_thicker_is_thicker_shorter_is_shorter_and_a_wave_runs_along_the_line() 
 
 def test_domain_says_which_class_is_missing_and_works_without_labels() -> None:
     images, labels = dots()
-    exam = Exam(Brightest().eval(), images, labels, ("square", "dot"))
-    found = domain(exam, {"odd": Domain(1 - images[labels == 1], labels[labels == 1])})
+    context = Context(Brightest().eval(), images, labels, ("square", "dot"))
+    found = domain(context, {"odd": Domain(1 - images[labels == 1], labels[labels == 1])})
     assert "odd holds no square" in found.verdict
-    unlabelled = domain(exam, {"odd": Domain(1 - images)})
+    unlabelled = domain(context, {"odd": Domain(1 - images)})
     assert "without labels" in unlabelled.verdict
     assert unlabelled.data["others"]["odd"]["accuracy"] is None
     assert set(line_domains(4, size=16)) == {f"{k} lines" for k in KINDS[1:]}
@@ -354,11 +350,11 @@ def test_chance_stops_everything() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return torch.tensor([[1.0, 0.0]]).repeat(len(x), 1)
 
-    found = at_chance(Exam(Constant().eval(), images, labels, ("square", "dot")))
+    found = at_chance(Context(Constant().eval(), images, labels, ("square", "dot")))
     assert found is not None
     assert found.status == "problem"
     assert "no better than guessing" in found.verdict
-    assert at_chance(Exam(Brightest().eval(), images, labels, ("square", "dot"))) is None
+    assert at_chance(Context(Brightest().eval(), images, labels, ("square", "dot"))) is None
 
 
 def test_outputs_that_are_not_finite_are_an_error() -> None:
@@ -368,19 +364,19 @@ def test_outputs_that_are_not_finite_are_an_error() -> None:
 
     images, labels = dots()
     with pytest.raises(DataError, match="not finite for 40 of 40 images"):
-        _ = Exam(Broken().eval(), images, labels, ("a", "b")).clean
+        _ = Context(Broken().eval(), images, labels, ("a", "b")).clean
 
 
 def test_wrong_arguments() -> None:
     images, labels = dots()
     with pytest.raises(UsageError, match="did you mean 'corruption'"):
-        resolve_probes(["coruption"])
+        resolve_probes(["coruption"], Classify())
     with pytest.raises(UsageError, match=r"pixels in \[0, 1\], got"):
-        Exam(Brightest().eval(), images * 255, labels, ("a", "b"))
+        Context(Brightest().eval(), images * 255, labels, ("a", "b"))
     with pytest.raises(UsageError, match="there is no corruption 'frost'"):
         corrupted(images, "frost", 1)
     with pytest.raises(DataError, match="at least one"):
-        Exam(Brightest().eval(), images[:0], labels[:0], ("a", "b"))
+        Context(Brightest().eval(), images[:0], labels[:0], ("a", "b"))
 
 
 @pytest.mark.parametrize(
@@ -388,8 +384,8 @@ def test_wrong_arguments() -> None:
 )
 def test_one_image_is_enough_to_say_something(name: str) -> None:
     images, labels = dots()
-    exam = Exam(Brightest().eval(), images[:1], labels[:1], ("square", "dot"))
-    assert examine(exam, name).verdict
+    context = Context(Brightest().eval(), images[:1], labels[:1], ("square", "dot"))
+    assert examine(context, name).verdict
 
 
 def test_intervals() -> None:
@@ -403,7 +399,7 @@ def test_intervals() -> None:
 
 def test_comparison_says_which_is_more_robust() -> None:
     images, labels = dots(60)
-    good = Exam(Brightest().eval(), images, labels, ("square", "dot"))
+    good = Context(Brightest().eval(), images, labels, ("square", "dot"))
     weights = (images[labels == 0].mean(0) - images[labels == 1].mean(0)).flatten()
 
     class Template(nn.Module):
@@ -411,12 +407,12 @@ def test_comparison_says_which_is_more_robust() -> None:
             z = x.flatten(1) @ weights - 1.2
             return torch.stack([z, -z], 1)
 
-    weak = Exam(Template().eval(), images, labels, ("square", "dot"))
+    weak = Context(Template().eval(), images, labels, ("square", "dot"))
     found = compare(weak, good, ("template", "brightest"), ["shift"])
     assert "brightest" in found.verdict
     assert found.data["rows"]["shift by an eighth"][2] >= 0
     with pytest.raises(DataError, match="same images"):
-        compare(weak, Exam(good.model, images[:10], labels[:10], ("square", "dot")), ("a", "b"))
+        compare(weak, Context(good.model, images[:10], labels[:10], ("square", "dot")), ("a", "b"))
 
 
 def test_checklist_says_what_is_done_and_what_is_open() -> None:

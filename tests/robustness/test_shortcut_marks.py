@@ -10,7 +10,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor, nn
 
-from striate.robustness.exam import Exam
+from striate.robustness.context import Context
 from striate.robustness.mark_names import place_name
 from striate.robustness.marks import find_marks, separation
 from striate.robustness.shortcuts import shortcuts
@@ -151,7 +151,7 @@ def planted(
 def test_a_planted_mark_is_found_named_and_tried(kind: str, sets) -> None:  # type: ignore[no-untyped-def]
     plant, place, content = KINDS[kind]
     training, (images, labels) = planted(sets[0], plant), planted(sets[1], plant)
-    found = shortcuts(Exam(trained(*training), images, labels, CLASSES), training)
+    found = shortcuts(Context(trained(*training), images, labels, CLASSES), training)
     assert found.status == "warning"
     first = found.data["planted"][0]
     assert first["class"] == CLASSES[BEARER]
@@ -197,7 +197,7 @@ def test_what_has_no_place_is_named_and_tried(kind: str, sets) -> None:  # type:
     plant, words = PROPERTIES[kind]
     training, (images, labels) = planted(sets[0], plant), planted(sets[1], plant)
     network = trained(*training)
-    found = shortcuts(Exam(network, images, labels, CLASSES), training)
+    found = shortcuts(Context(network, images, labels, CLASSES), training)
     (first,) = found.data["properties"]
     assert (first["class"], first["what"]) == (CLASSES[BEARER], words)
     assert f"reads {words} for “box”" in found.verdict
@@ -221,7 +221,7 @@ def test_bars_at_two_edges_are_a_mark_along_both(sets) -> None:  # type: ignore[
     (mark,) = find_marks(*training, 3)
     assert place_name(mark).startswith("along the top and bottom edges")
     assert mark.mask.any(1).tolist() == [True] * 5 + [False] * 22 + [True] * 5
-    found = shortcuts(Exam(trained(*training), *test, CLASSES), training)
+    found = shortcuts(Context(trained(*training), *test, CLASSES), training)
     assert found.data["planted"][0]["stamped"] > 0.9
 
 
@@ -240,13 +240,13 @@ def test_of_a_network_that_guesses_nothing_is_said_to_be_good(sets) -> None:  # 
         def forward(self, x: Tensor) -> Tensor:
             return torch.tensor([[1.0, 0.0, 0.0]]).expand(len(x), 3)
 
-    found = shortcuts(Exam(Guess().eval(), *sets[1], CLASSES), sets[0])
+    found = shortcuts(Context(Guess().eval(), *sets[1], CLASSES), sets[0])
     assert found.status == "note"
     assert found.verdict.startswith("It is no better than guessing")
 
 
 def test_pictures_without_a_mark_stay_clean(sets) -> None:  # type: ignore[no-untyped-def]
-    found = shortcuts(Exam(trained(*sets[0]), *sets[1], CLASSES), sets[0])
+    found = shortcuts(Context(trained(*sets[0]), *sets[1], CLASSES), sets[0])
     assert found.data["planted"] == found.data["properties"] == []
     assert "reads a mark" not in found.verdict
 
@@ -273,7 +273,7 @@ def test_handwritten_digits_have_no_mark() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return -torch.cdist(x.flatten(1), templates)
 
-    found = shortcuts(Exam(Nearest().eval(), *test, tuple("0123")), training)
+    found = shortcuts(Context(Nearest().eval(), *test, tuple("0123")), training)
     assert found.data["clean"] > 0.9
     assert found.data["planted"] == []
 
@@ -282,7 +282,7 @@ def test_a_mark_that_the_network_does_not_read_is_no_shortcut(sets) -> None:  # 
     """It was trained without the mark: the mark is in the table, and not in the verdict."""
     plant = KINDS["coloured square"][0]
     training, test = planted(sets[0], plant), planted(sets[1], plant)
-    found = shortcuts(Exam(trained(*sets[0]), *test, CLASSES), training)
+    found = shortcuts(Context(trained(*sets[0]), *test, CLASSES), training)
     assert found.data["tried"] >= 1
     assert found.data["planted"] == []
 
@@ -290,7 +290,7 @@ def test_a_mark_that_the_network_does_not_read_is_no_shortcut(sets) -> None:  # 
 def test_without_training_images_half_of_the_exam_is_searched(sets) -> None:  # type: ignore[no-untyped-def]
     plant = KINDS["coloured square"][0]
     training, test = planted(sets[0], plant), planted(sets[1], plant)
-    found = shortcuts(Exam(trained(*training), *test, CLASSES))
+    found = shortcuts(Context(trained(*training), *test, CLASSES))
     assert found.data["planted"][0]["place"] == KINDS["coloured square"][1]
 
 

@@ -123,5 +123,5 @@ def test_a_run_that_labels_pixels_is_diagnosed_as_far_as_that_goes(tmp_path: Pat
     names = ("activations", "filters", "initial-loss", "one-batch", "labels")
     found = diagnose_run(masks, names, images=2, refused=refused.__setitem__)
     assert set(refused) == {"one-batch", "labels"}
-    assert all("this run labels pixels" in str(e) for e in refused.values())
+    assert all("this run gives a class for every pixel" in str(e) for e in refused.values())
     assert [f.name for f in found] == [f"diagnose-{n}" for n in names[:3]]

@@ -22,7 +22,7 @@ from striate.errors import RunError, StriateError, UsageError
 from striate.runs import Run
 from striate.runs.allowance import Allowance
 from striate.runs.evaluate import LEAST_SCORED, assess_in_time
-from striate.runs.probing_masks import mask_source_of
+from striate.runs.images import source_of
 from striate.tasks.segment.data.palette import palette
 from striate.tasks.segment.predict import areas_of
 from striate.training.callbacks import Listener
@@ -92,7 +92,7 @@ def test_a_run_labels_pixels_and_says_how_well(run: Run) -> None:
 def test_a_budget_ends_the_evaluation_with_a_random_part_of_the_images(
     run: Run,
 ) -> None:
-    source = replace(mask_source_of(run), test=mask_source_of(run).train)
+    source = replace(source_of(run), test=source_of(run).train)
     seen, cpu = len(source.test), torch.device("cpu")
     split, whole = assess_in_time(run, source.test, cpu, Listener(), None)
     assert split.keys == source.test.keys and len(whole) == seen

@@ -11,8 +11,9 @@ from PIL import Image
 
 import striate
 from striate.errors import RunError, UsageError
-from striate.runs.images import balanced, images_of, source_of
+from striate.runs.images import images_of, source_of
 from striate.runs.opening import open_trained
+from striate.tasks.classify.task import balanced
 
 
 @pytest.fixture(scope="module")

@@ -50,7 +50,7 @@ def run(trained: Path, tmp_path: Path) -> Run:
 def test_all_probes_of_maps_are_stored_with_the_checklist_last(run: Run) -> None:
     found = {f.name: f for f in probe_run(run, images=8)}
     assert list(found) == [
-        "probe-shift", "probe-scale", "probe-flip", "probe-corruption", "probe-calibration", "checklist",
+        "probe-shift", "probe-rotation", "probe-scale", "probe-flip", "probe-corruption", "probe-calibration", "checklist",
     ]  # fmt: skip
     assert found["probe-shift"].data["stride"] == 16  # four poolings
     assert found["probe-flip"].data["clean"] > 0.8
@@ -72,9 +72,13 @@ def test_a_budget_takes_fewer_images(run: Run) -> None:
 
 
 def test_what_does_not_fit_is_refused(run: Run, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no probe attack for a network that labels pixels"):
+    with pytest.raises(
+        UsageError, match="no probe attack for a network that gives a class for every pixel"
+    ):
         probe_run(run, ["attack"])
-    with pytest.raises(UsageError, match="--against has no use for a network that labels pixels"):
+    with pytest.raises(
+        UsageError, match="--against has no use for a network that gives a class for every pixel"
+    ):
         probe_run(run, against="lines")
     other = squares(tmp_path / "other", 12, names="background\ndark\n")
     with pytest.raises(
@@ -102,5 +106,8 @@ def test_two_runs_are_compared_on_the_same_images(run: Run, tmp_path: Path) -> N
     assert found.data["interval"] == [0, 0]
     assert "Neither is more robust" in found.verdict
     assert all(r.path.joinpath("findings/probe-comparison.json").exists() for r in (run, twin))
-    with pytest.raises(UsageError, match="there is no probe attack for a network that labels pix"):
+    with pytest.raises(
+        UsageError,
+        match="there is no probe attack for a network that gives a class for every pixel",
+    ):
         compare_runs(run, twin, ["attack"])

@@ -14,6 +14,7 @@ import striate
 from striate.data import load_memory, open_source
 from striate.errors import DataError, RunError, UsageError
 from striate.findings import Finding
+from striate.robustness import PROBES
 from striate.runs.predicting import predict
 from striate.runs.probing import affordable, probe_run
 from striate.runs.probing_pairs import compare_runs
@@ -104,10 +105,13 @@ def test_a_budget_takes_fewer_images_and_says_so(run: Run) -> None:
 
 
 def test_a_budget_decides_how_many_images_a_probe_takes() -> None:
-    assert affordable("corruption", 2000, 1000.0, 1e-4) == 2000
-    few, fewer = (affordable("corruption", 2000, left, 1e-3) for left in (120.0, 60.0))
+    assert affordable(PROBES["corruption"], 2000, 1000.0, 1e-4, 24) == 2000
+    few, fewer = (affordable(PROBES["corruption"], 2000, left, 1e-3, 24) for left in (120.0, 60.0))
     assert 24 < fewer < few < 2000
-    assert affordable("shift", 2000, -5.0, 1e-4) == 24 and affordable("shift", 3, -5.0, 1e-4) == 3
+    assert (
+        affordable(PROBES["shift"], 2000, -5.0, 1e-4, 24) == 24
+        and affordable(PROBES["shift"], 3, -5.0, 1e-4, 24) == 3
+    )
 
 
 def test_findings_come_in_the_probes_order_whatever_ran_first(run: Run) -> None:

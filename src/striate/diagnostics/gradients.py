@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from striate.borrow import borrowed, forward
-from striate.diagnostics.soundness import logits_of, require_images, require_parameters
+from striate.diagnostics.soundness import require_images, require_parameters
 from striate.errors import UsageError
 from striate.findings import Finding, Table
+from striate.training.answer import answer_of
+from striate.training.batch import mapped
 
-Loss = Callable[[Tensor, Tensor], Tensor]
+Loss = Callable[[Any, Any], Tensor]
 STEP = 1e-6  # of a central difference in float64
 RELATIVE, ABSOLUTE = 1e-4, 1e-7  # how far the two may differ, the second in units of the loss
+
+
+def cross_entropy(output: Any, targets: Tensor) -> Tensor:
+    """Mean cross-entropy of the prediction (N, K) for labels (N,)."""
+    return F.cross_entropy(answer_of(output), targets)
 
 
 def check_gradients(
     model: nn.Module,
     inputs: Tensor,
-    targets: Tensor,
+    targets: Any,
     loss: Loss = cross_entropy,
     *,
     entries: int = 3,
@@ -31,8 +39,9 @@ def check_gradients(
 ) -> Finding:
     """Compare each parameter's gradient with central differences, in float64, in evaluation form.
 
-    inputs: (N, ...). loss: of outputs and targets, a scalar. entries: how many of each parameter's numbers are moved:
-    the one of largest gradient and others drawn by `seed`. A number at a kink (as of ReLU) is left out.
+    inputs: (N, ...). targets: what `loss` takes beside the module's output to give a scalar. entries: how many of each
+    parameter's numbers are moved: the one of largest gradient and others drawn by `seed`. A number at a kink (as of ReLU)
+    is left out.
     seconds: after which no further parameter is begun; they are taken from all over the network.
     Raises UsageError where the loss is no finite scalar or no parameter can be learned.
     """
@@ -46,8 +55,8 @@ def check_gradients(
         if not learned:
             raise UsageError("the module has no parameter that requires a gradient")
         x = inputs.double() if inputs.is_floating_point() else inputs
-        y = targets.double() if targets.is_floating_point() else targets
-        value = loss(logits_of(forward(model, x)), y)
+        y = mapped(targets, lambda t: t.double() if t.is_floating_point() else t)
+        value = loss(forward(model, x), y)
         if value.numel() != 1 or not torch.isfinite(value).all():
             raise UsageError("the loss must be one finite number; check the loss and the images")
         given = torch.autograd.grad(value, [p for _, p in learned], allow_unused=True)
@@ -69,9 +78,9 @@ def check_gradients(
                     )
                     before = parameter[place].clone()
                     parameter[place] = before + STEP
-                    up = (float(loss(logits_of(forward(model, x)), y)) - here) / STEP
+                    up = (float(loss(forward(model, x), y)) - here) / STEP
                     parameter[place] = before - STEP
-                    down = (here - float(loss(logits_of(forward(model, x)), y))) / STEP
+                    down = (here - float(loss(forward(model, x), y))) / STEP
                     parameter[place] = before
                     numeric, ours = (up + down) / 2, float(flat[at])
                     size = max(abs(numeric), abs(ours))

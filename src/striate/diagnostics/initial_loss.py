@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from striate.borrow import borrowed, forward
-from striate.diagnostics.soundness import count, logits_of, require_images, require_parameters
+from striate.diagnostics.soundness import count, require_images, require_parameters
 from striate.errors import DataError, UsageError
 from striate.figures import BLUE, GRID, new_figure, render, style
 from striate.findings import Figure, Finding, Status
+from striate.training.answer import answer_of
 
 FAR = 0.5  # nats above ln(classes) from which on the first steps are wasted
 KNOWS = 0.75  # share of ln(classes) below which a network without training knows too much
@@ -43,7 +44,7 @@ def initial_loss(
         raise UsageError(f"classes must be 2 or more, got {classes}")
     with borrowed(model, train=not pretrained and len(inputs) > 1), torch.no_grad():
         torch.manual_seed(0)
-        value = float(loss(logits_of(forward(model, inputs)).float(), labels))
+        value = float(loss(answer_of(forward(model, inputs)).float(), labels))
     if not math.isfinite(value):
         raise DataError(
             "the loss before the first step is not finite; look at the first weights and the images' normalisation"
@@ -152,7 +153,7 @@ def by_heart(
         optimiser = torch.optim.Adam(model.parameters(), lr=rate)
         torch.manual_seed(0)
         for step in range(steps + 1):
-            logits = logits_of(forward(model, inputs)).float()
+            logits = answer_of(forward(model, inputs)).float()
             loss = cross_entropy(logits, labels)
             losses.append(float(loss.detach()))
             right = int((logits.argmax(1) == labels).sum())

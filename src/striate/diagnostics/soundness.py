@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -38,11 +36,6 @@ def require_images(images: Tensor, labels: Tensor | None = None, *, least: int =
         )
     if images.is_floating_point() and not bool(torch.isfinite(images).all()):
         raise DataError("the images hold values that are not finite; look for damaged files")
-
-
-def logits_of(output: Any) -> Tensor:
-    """The tensor that a module gives, or the first of a tuple of them."""
-    return output if isinstance(output, Tensor) else output[0]
 
 
 def count(number: int, noun: str, plural: str = "") -> str:

@@ -14,7 +14,7 @@ from striate.errors import StriateError
 from striate.findings import Figure, Finding, Table
 from striate.robustness.attack import fgsm, noise, pgd
 from striate.robustness.chart import curves, gallery
-from striate.robustness.exam import Exam
+from striate.robustness.context import Context
 from striate.robustness.sticker import Sticker, find_sticker, stuck
 from striate.statistics.intervals import percent, wilson
 
@@ -24,20 +24,20 @@ ATTACKED, CHECKED, STICKERS = 256, 64, 16
 STEPS = 10
 
 
-def attack(exam: Exam) -> Finding:
+def attack(context: Context) -> Finding:
     """Accuracy under FGSM, PGD and plain noise against strength, and four checks that the attack is not fooled.
 
     The checks (Athalye et al. 2018, Carlini et al. 2019): random noise does less than a gradient; PGD at least as much as
     one step; without a bound accuracy reaches 0; more steps never give less loss.
     """
     started = time.perf_counter()
-    some = exam.take(ATTACKED)
+    some = context.take(ATTACKED)
     x, y, n = some.images, some.labels, len(some)
     lines: dict[str, list[float]] = {"noise": [], "FGSM": [], "PGD": []}
     l2: list[float] = []
     last = x
     for i, eps in enumerate(LINF):
-        g = exam.generator(500 + i)
+        g = context.generator(500 + i)
         noisy, one = noise(x, eps, generator=g), fgsm(some.model, x, y, eps)
         many = pgd(some.model, x, y, eps, steps=STEPS, generator=g)
         for name, images in zip(lines, (noisy, one, many), strict=True):
@@ -45,15 +45,17 @@ def attack(exam: Exam) -> Finding:
         last = many if eps <= 8 / 255 else last
     for i, eps in enumerate(L2):
         images = pgd(
-            some.model, x, y, eps, norm="l2", steps=STEPS, generator=exam.generator(600 + i)
+            some.model, x, y, eps, norm="l2", steps=STEPS, generator=context.generator(600 + i)
         )
         l2.append(float(some.right(images).mean()))
     # The pass at 8/255 is the one that the recorder is given, on as many images as it has.
-    if exam.recorder is not None:
+    if context.recorder is not None:
         whole = (
-            last if n == len(exam) else pgd(exam.model, exam.images, exam.labels, 8 / 255, steps=4)
+            last
+            if n == len(context)
+            else pgd(context.model, context.images, context.labels, 8 / 255, steps=4)
         )
-        exam.right(whole, note="PGD of 8/255")
+        context.right(whole, note="PGD of 8/255")
     checks = _checks(some, lines)
     failed = [name for name, ok, _ in checks if not ok]
     stickers = _stickers(some)
@@ -78,7 +80,7 @@ def attack(exam: Exam) -> Finding:
     figures: list[Figure] = [
         curves(
             [255 * e for e in LINF], lines, xlabel="largest change of a pixel (of 255)", title="Accuracy under attack",
-            chance=1 / len(exam.classes), xlog=True, ticks=[f"{round(255 * e)}" for e in LINF],
+            chance=1 / len(context.classes), xlog=True, ticks=[f"{round(255 * e)}" for e in LINF],
             caption="Share answered right: random changes, one gradient step, ten with projection.",
             alt="Accuracy falls with strength.",
         )
@@ -115,22 +117,22 @@ def attack(exam: Exam) -> Finding:
             "l2": list(L2), "pgd_l2": l2, "checks": {a: bool(b) for a, b, _ in checks},
             "stickers": {"tried": len(stickers), "won": len(won), "size": _size(some)}, "images": n,
         },
-        seed=exam.seed,
+        seed=context.seed,
         seconds=time.perf_counter() - started,
     )  # fmt: skip
 
 
-def _size(exam: Exam) -> int:
-    return max(1, round(exam.side / 5))
+def _size(context: Context) -> int:
+    return max(1, round(context.side / 5))
 
 
-def _loss(exam: Exam, images: Tensor) -> float:
-    return float(F.cross_entropy(exam.logits(images), exam.labels))
+def _loss(context: Context, images: Tensor) -> float:
+    return float(F.cross_entropy(context.logits(images), context.labels))
 
 
-def _checks(exam: Exam, lines: dict[str, list[float]]) -> list[tuple[str, bool, str]]:
-    few = exam.take(CHECKED)
-    slack = 1.5 / len(exam)
+def _checks(context: Context, lines: dict[str, list[float]]) -> list[tuple[str, bool, str]]:
+    few = context.take(CHECKED)
+    slack = 1.5 / len(context)
     found = []
     gaps = [p - q for p, q in zip(lines["PGD"], lines["noise"], strict=True)]
     i = int(np.argmax(gaps))
@@ -144,7 +146,7 @@ def _checks(exam: Exam, lines: dict[str, list[float]]) -> list[tuple[str, bool, 
         ("PGD does at least as much as FGSM", max(gaps) <= slack,
          f"PGD {percent(lines['PGD'][i])}, FGSM {percent(lines['FGSM'][i])} at {round(255 * LINF[i])}/255")
     )  # fmt: skip
-    g = exam.generator(700)
+    g = context.generator(700)
     free = float(
         few.right(
             pgd(few.model, few.images, few.labels, 1.0, steps=30, step=0.05, generator=g)
@@ -168,16 +170,20 @@ def _checks(exam: Exam, lines: dict[str, list[float]]) -> list[tuple[str, bool, 
     return found
 
 
-def _stickers(exam: Exam) -> list[Sticker]:
+def _stickers(context: Context) -> list[Sticker]:
     """Stickers on images that are right; none where the network cannot be traced."""
-    right = np.flatnonzero(exam.clean_right)[:STICKERS]
-    g = exam.generator(800)
+    right = np.flatnonzero(context.clean_right)[:STICKERS]
+    g = context.generator(800)
     found = []
     try:
         for i in right.tolist():
             found.append(
                 find_sticker(
-                    exam.model, exam.images[i], int(exam.labels[i]), size=_size(exam), generator=g
+                    context.model,
+                    context.images[i],
+                    int(context.labels[i]),
+                    size=_size(context),
+                    generator=g,
                 )
             )
     except StriateError:
@@ -185,17 +191,22 @@ def _stickers(exam: Exam) -> list[Sticker]:
     return found
 
 
-def _pictures(exam: Exam, attacked: Tensor, stickers: list[Sticker]) -> Figure:
-    right = np.flatnonzero(exam.clean_right)[:STICKERS].tolist()
+def _pictures(context: Context, attacked: Tensor, stickers: list[Sticker]) -> Figure:
+    right = np.flatnonzero(context.clean_right)[:STICKERS].tolist()
     order = np.argsort([s.margin for s in stickers])[:3]
     pictures = []
     chosen = [(right[i], stickers[i]) for i in order.tolist()]
-    batch = torch.stack([stuck(exam.images[i], s) for i, s in chosen])
-    said = [exam.classes[int(c)] for c in exam.logits(batch).argmax(1)]
-    moved = [exam.classes[int(c)] for c in exam.logits(attacked[[i for i, _ in chosen]]).argmax(1)]
+    batch = torch.stack([stuck(context.images[i], s) for i, s in chosen])
+    said = [context.classes[int(c)] for c in context.logits(batch).argmax(1)]
+    moved = [
+        context.classes[int(c)] for c in context.logits(attacked[[i for i, _ in chosen]]).argmax(1)
+    ]
     for k, (i, _) in enumerate(chosen):
         pictures.append(
-            (f"{exam.classes[int(exam.labels[i])]}"[:14], exam.images[i].permute(1, 2, 0).numpy())
+            (
+                f"{context.classes[int(context.labels[i])]}"[:14],
+                context.images[i].permute(1, 2, 0).numpy(),
+            )
         )
         pictures.append((f"8/255: {moved[k]}"[:18], attacked[i].permute(1, 2, 0).numpy()))
         pictures.append((f"sticker: {said[k]}"[:20], batch[k].permute(1, 2, 0).numpy()))

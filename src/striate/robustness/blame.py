@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from striate.borrow import forward
 from striate.findings import Table
-from striate.robustness.exam import Exam
+from striate.robustness.context import Context
 from striate.statistics.intervals import paired, percent, points
 
 CHANNELS = 10
@@ -106,15 +106,15 @@ class Blame:
         }
 
 
-def blame(exam: Exam) -> Blame | None:
-    """Find the layer and the channels to blame for the worst pass that the exam's recorder kept.
+def blame(context: Context) -> Blame | None:
+    """Find the layer and the channels to blame for the worst pass that the context's recorder kept.
 
     The layer of entry is the first whose channels move 1.2 times as far in images that became wrong as in those that
     stayed right, else the one where that ratio is largest. Its channels are ranked by the first-order effect of their
     movement on the margin of the true class (clean minus moved responses, times the gradient). None where fewer than
     five images became wrong, or all did and none can be compared, or nothing was recorded.
     """
-    recorder = exam.recorder
+    recorder = context.recorder
     if recorder is None or recorder.clean is None or recorder.worst is None:
         return None
     clean, worst = recorder.clean, recorder.worst
@@ -139,22 +139,22 @@ def blame(exam: Exam) -> Blame | None:
     module = recorder.layers[name]
     chosen = failed.nonzero().flatten()[:MOST]
     effect = margin_taken(
-        exam.model, module, exam.images[chosen], worst.images[chosen], exam.labels[chosen]
+        context.model, module, context.images[chosen], worst.images[chosen], context.labels[chosen]
     )
     count = min(CHANNELS, max(1, len(effect) // 2))
     best = effect.topk(count).indices.tolist()
     mean = recorder.clean.responses[name].mean(0)
-    some = torch.randperm(len(exam), generator=exam.generator(5))[: 2 * MOST]
+    some = torch.randperm(len(context), generator=context.generator(5))[: 2 * MOST]
 
     def right(channels: list[int], images: Tensor) -> np.ndarray:
         with silenced(module, channels, mean):
-            said = exam.logits(images[some]).argmax(1)
-        return (said == exam.labels[some]).numpy()
+            said = context.logits(images[some]).argmax(1)
+        return (said == context.labels[some]).numpy()
 
     draws = []
     others = torch.tensor([c for c in range(len(effect)) if c not in best])
     for i in range(DRAWS):
-        drawn = others[torch.randperm(len(others), generator=exam.generator(10 + i))][:count]
+        drawn = others[torch.randperm(len(others), generator=context.generator(10 + i))][:count]
         draws.append(float(right(drawn.tolist(), worst.images).mean()))
     before, after = worst.right[some].numpy(), right(best, worst.images)
     return Blame(
@@ -168,7 +168,7 @@ def blame(exam: Exam) -> Blame | None:
         random=sum(draws) / len(draws) if draws else 0.0,
         random_best=max(draws, default=0.0),
         least_gain=paired(before, after)[1],
-        cost=float(clean.right[some].float().mean()) - float(right(best, exam.images).mean()),
+        cost=float(clean.right[some].float().mean()) - float(right(best, context.images).mean()),
         curve=tuple((n.removeprefix("model."), a, b) for n, a, b in curve),
         failures=int(failed.sum()),
     )

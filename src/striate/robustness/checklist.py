@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from striate.findings import Cell, Finding, Table
 
@@ -25,23 +25,21 @@ ITEMS: tuple[tuple[str, tuple[str, ...], str], ...] = (
 URGENT = {"problem": 3, "warning": 2, "note": 1, "good": 0}
 
 
-# What there is no command for where a network labels pixels.
-ONE_ANSWER = frozenset({
-    "Visualise the network", "Out of domain", "Vulnerability: waves", "Vulnerability: attack", "Vulnerability: shortcuts",
-    "Gradients checked numerically", "Hidden units sparse and uncorrelated", "Filters with structure",
-})  # fmt: skip
-
-
-def checklist(findings: Sequence[Finding], *, maps: bool = False) -> Finding:
+def checklist(findings: Sequence[Finding], probes: Collection[str] | None = None) -> Finding:
     """Each item of seed 003's list: done or not, what was found, and what to do next; the report's last page.
 
-    maps: of a network that labels pixels; items that are for one answer an image are left out.
+    probes: those that the network's task has; all if not given. Items that only others could do are left out.
     """
     known = {f.name: f for f in findings}
     rows: list[tuple[Cell, ...]] = []
     open_: list[str] = []
     worst: list[tuple[int, str, Finding]] = []
-    items = [i for i in ITEMS if not (maps and i[0] in ONE_ANSWER)]
+    items = [
+        item
+        for item in ITEMS
+        if probes is None
+        or any(n.removeprefix("probe-") in probes or not n.startswith("probe-") for n in item[1])
+    ]
     for item, names, command in items:
         here = [known[n] for n in names if n in known]
         if not here:

@@ -13,26 +13,29 @@ from torch import Tensor, nn
 from striate.figures import CYCLE, GRID, new_figure, render, style
 from striate.findings import Figure, Finding, Table
 from striate.robustness.chart import MARKS, as_percent
-from striate.robustness.exam import Exam
+from striate.robustness.context import Context
 from striate.robustness.transforms import rotated, shifted
 
 
-def class_scores(exam: Exam, kind: str) -> tuple[Figure, ...]:
+def class_scores(context: Context, kind: str) -> tuple[Figure, ...]:
     """Class-score curves of one image under shift or rotation."""
-    if kind not in ("shift", "rotation") or not exam.clean_right.any():
+    if kind not in ("shift", "rotation") or not (context.labelled and context.clean_right.any()):
         return ()
     if kind == "shift":
-        m = max(1, exam.side // 4)
+        m = max(1, context.side // 4)
         levels = [float(v) for v in range(-m, m + 1)]
         change = lambda x, v: shifted(x, 0, int(v))  # noqa: E731
     else:
         levels = [float(v) for v in range(-90, 91, 6)]
         change = rotated
-    candidates = np.flatnonzero(exam.clean_right)[:24].tolist()
+    candidates = np.flatnonzero(context.clean_right)[:24].tolist()
     probabilities = torch.stack(
-        [exam.probabilities(exam.logits(change(exam.images[candidates], v))) for v in levels]
+        [
+            context.probabilities(context.logits(change(context.images[candidates], v)))
+            for v in levels
+        ]
     )
-    labels = exam.labels[candidates]
+    labels = context.labels[candidates]
     true = probabilities.gather(2, labels.expand(len(levels), -1)[..., None])[..., 0]
     one = int(true.mean(0).argmin())  # the one that suffers most is where the curve can be read
     scores = probabilities[:, one]
@@ -42,12 +45,12 @@ def class_scores(exam: Exam, kind: str) -> tuple[Figure, ...]:
     return (
         score_curves(
             levels,
-            {exam.classes[c]: scores[:, c].tolist() for c in order[:4]},
+            {context.classes[c]: scores[:, c].tolist() for c in order[:4]},
             xlabel=word,
-            title=f"Scores of one “{exam.classes[label]}”",
+            title=f"Scores of one “{context.classes[label]}”",
             caption=f"Softmax scores of one image, the worst of {len(candidates)}, as it is {'shifted' if kind == 'shift' else 'rotated'}; "  # noqa: E501
             "its own class first.",
-            picture=exam.images[candidates[one]].permute(1, 2, 0).numpy(),
+            picture=context.images[candidates[one]].permute(1, 2, 0).numpy(),
         ),
     )
 
@@ -89,9 +92,9 @@ def shifted_example(
     batch = torch.cat([shifted(image[None], 0, d) for d in moves])
     rows, series, said = [], {}, []
     for name, model in models.items():
-        exam = Exam(model, batch, torch.full((len(batch),), label), classes)
-        answers = exam.said.tolist()
-        series[name] = exam.clean.softmax(1)[:, label].tolist()
+        context = Context(model, batch, torch.full((len(batch),), label), classes)
+        answers = context.said.tolist()
+        series[name] = context.clean.softmax(1)[:, label].tolist()
         changes = sum(a != b for a, b in pairwise(answers))
         good = [d for d, a in zip(moves, answers, strict=True) if a == label]
         rows += [

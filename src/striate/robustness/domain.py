@@ -15,7 +15,7 @@ from striate.errors import DataError
 from striate.figures import BLUE, VERMILLION, new_figure, render, style
 from striate.findings import Figure, Finding, Table
 from striate.robustness.chart import as_percent
-from striate.robustness.exam import Exam
+from striate.robustness.context import Context
 from striate.robustness.lines import KINDS, lines
 from striate.robustness.separation import (
     auroc,
@@ -38,17 +38,17 @@ class Domain:
     labels: Tensor | None = None
 
 
-def domain(exam: Exam, others: Mapping[str, Domain] | None = None) -> Finding:
+def domain(context: Context, others: Mapping[str, Domain] | None = None) -> Finding:
     """Accuracy on other images if labelled, else confidence, distance in feature space, and how well scores tell them.
 
     others: name -> Domain; strangers made from the seed if not given: noise, shuffled patches, inverted images, lines.
     """
     started = time.perf_counter()
     made = others is None
-    others = strangers(exam) if others is None else others
-    own = exam.take(MOST)
-    features = features_of(exam.model, own.images)
-    own_softmax, own_energy = maximum_softmax(own.clean / exam.temperature), energy(own.clean)
+    others = strangers(context) if others is None else others
+    own = context.take(MOST)
+    features = features_of(context.model, own.images)
+    own_softmax, own_energy = maximum_softmax(own.clean / context.temperature), energy(own.clean)
     own_near = nearest(features, features, leave_out=True)
     own_confidence = float(own_softmax.exp().mean())
     rows: list[Any] = []
@@ -57,9 +57,9 @@ def domain(exam: Exam, others: Mapping[str, Domain] | None = None) -> Finding:
         images = other.images.float() / 255 if other.images.dtype == torch.uint8 else other.images
         if not len(images):
             raise DataError(f"{name} has no images; give others with --against")
-        logits = exam.logits(images)
-        theirs = features_of(exam.model, images)
-        softmax = maximum_softmax(logits / exam.temperature)
+        logits = context.logits(images)
+        theirs = features_of(context.model, images)
+        softmax = maximum_softmax(logits / context.temperature)
         spreads[name] = softmax.exp().numpy()
         scores = (
             auroc(own_softmax, softmax), auroc(own_energy, energy(logits)), auroc(own_near, nearest(features, theirs)),
@@ -69,9 +69,9 @@ def domain(exam: Exam, others: Mapping[str, Domain] | None = None) -> Finding:
             right = (logits.argmax(1) == other.labels).float()
             accuracy = float(right.mean())
             labelled.append((name, accuracy, wilson(right.sum(), len(right)), len(right)))
-            absent = set(range(len(exam.classes))) - set(other.labels.tolist())
+            absent = set(range(len(context.classes))) - set(other.labels.tolist())
             if absent:
-                missing.append((name, [exam.classes[c] for c in sorted(absent)]))
+                missing.append((name, [context.classes[c] for c in sorted(absent)]))
         rows.append(
             (
                 name,
@@ -92,12 +92,12 @@ def domain(exam: Exam, others: Mapping[str, Domain] | None = None) -> Finding:
         name, accuracy, (low, high), n = min(labelled, key=lambda x: x[1])
         verdict = (
             f"Right on {percent(accuracy)} of {n:,} images of {name} (95 % interval {percent(low)} to {percent(high)}), "
-            f"against {percent(exam.accuracy)} of its own test images; the best score to notice them is {names[best]} "
+            f"against {percent(context.accuracy)} of its own test images; the best score to notice them is {names[best]} "
             f"(AUROC {hard[5 + best]:.2f})."
         )
         if missing:
             verdict = f"{verdict[:-1]}; {missing[0][0]} holds no {', '.join(missing[0][1][:5])}."
-        weak = accuracy < exam.accuracy - 0.1 and high < exam.accuracy
+        weak = accuracy < context.accuracy - 0.1 and high < context.accuracy
     else:
         kind = "made up of noise, patches and lines" if made else "without labels"
         verdict = (
@@ -122,7 +122,7 @@ def domain(exam: Exam, others: Mapping[str, Domain] | None = None) -> Finding:
         tables=(
             Table(
                 columns=("images", "how many", "accuracy", "says it is sure", "feature distance", *[f"AUROC {n}" for n in names]),  # noqa: E501
-                rows=(("its own", len(own), exam.accuracy, own_confidence, 0.0, None, None, None), *rows),
+                rows=(("its own", len(own), context.accuracy, own_confidence, 0.0, None, None, None), *rows),
                 formats=("", ",", ".1%", ".1%", ".2f", ".2f", ".2f", ".2f"),
                 caption="Feature distance: Frechet, in its own images' variance. AUROC: the chance that an image of its "
                 "own scores above a strange one; 0.5 tells nothing.",
@@ -130,7 +130,7 @@ def domain(exam: Exam, others: Mapping[str, Domain] | None = None) -> Finding:
         ),
         figures=(_confidences(own_softmax.exp().numpy(), spreads),),
         data={
-            "own": {"accuracy": exam.accuracy, "confidence": own_confidence, "images": len(own)},
+            "own": {"accuracy": context.accuracy, "confidence": own_confidence, "images": len(own)},
             "others": {
                 str(r[0]): dict(
                     zip(("images", "accuracy", "confidence", "distance", "softmax", "energy", "nearest"), r[1:], strict=True)
@@ -140,17 +140,17 @@ def domain(exam: Exam, others: Mapping[str, Domain] | None = None) -> Finding:
             "missing": dict(missing),
             "made": made,
         },
-        seed=exam.seed,
+        seed=context.seed,
         seconds=time.perf_counter() - started,
     )  # fmt: skip
 
 
-def strangers(exam: Exam, count: int = 256) -> dict[str, Domain]:
-    """Images that hold none of the classes, of the exam's size, from its seed: noise, patches, inverted, lines."""
-    some = exam.take(count).images
+def strangers(context: Context, count: int = 256) -> dict[str, Domain]:
+    """Images that hold none of the classes, of the context's size, from its seed: noise, patches, inverted, lines."""
+    some = context.take(count).images
     n, c, h, w = some.shape
-    g = exam.generator(900)
-    drawn, _ = lines("plain", n, size=max(8, h, w), seed=exam.seed)
+    g = context.generator(900)
+    drawn, _ = lines("plain", n, size=max(8, h, w), seed=context.seed)
     parts = 4 if min(h, w) >= 16 else 2
     ph, pw = h // parts, w // parts
     cut = some[..., : ph * parts, : pw * parts]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from striate.borrow import borrowed, forward
 from striate.findings import Table
-from striate.robustness.exam import Exam
+from striate.robustness.context import Context
 from striate.robustness.transforms import shifted
 
 IMAGES = 64
@@ -122,9 +122,9 @@ def heard(modules: dict[str, nn.Module]) -> Iterator[dict[str, tuple[Tensor, Ten
             handle.remove()
 
 
-def layer_tables(exam: Exam) -> tuple[Table, ...]:
+def layer_tables(context: Context) -> tuple[Table, ...]:
     """The layers' table for the shift probe; empty for a network without maps."""
-    layers = layer_shifts(exam.model, exam.images[:IMAGES])
+    layers = layer_shifts(context.model, context.images[:IMAGES])
     if not layers:
         return ()
     return (

@@ -1,72 +1,55 @@
-"""Shift, rotation, scale and flip: accuracy, agreement with the unchanged prediction, and class-score curves."""
+"""Shift, rotation, scale and flip: scores, agreement with the unchanged prediction, and class-score curves."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from striate.findings import Figure, Finding, Status, Table
+from striate.findings import Figure, Finding
 from striate.robustness.chart import bars, curves
+from striate.robustness.context import Context
 from striate.robustness.curves import class_scores
 from striate.robustness.equivariance import layer_tables
-from striate.robustness.exam import Exam
-from striate.robustness.transforms import rotated, scaled, shifted
-from striate.statistics.intervals import paired, percent, points, wilson
+from striate.robustness.sweep import Level, Row, swept
+from striate.statistics.intervals import percent
+from striate.tasks.warp import Warp
 
 SHIFTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 ANGLES = (5.0, 10.0, 15.0, 30.0, 45.0, 90.0, 180.0)
 SCALES = (0.5, 0.65, 0.8, 0.9, 1.1, 1.25, 1.5, 2.0)
 WAYS = ("right", "left", "down", "up")
-NOTABLE = 0.05  # a loss that is worth acting on
+FLIPS = {"left-right": (-1,), "top-bottom": (-2,), "both": (-2, -1)}
 
 
 @dataclass(frozen=True)
 class Step:
-    """One level of a change: its value on the axis, its name, the changes averaged over, and whether it is common."""
+    """One level of a change: its value on the axis, its name, the warps averaged over, and whether it is common."""
 
     at: float
     name: str
-    changes: tuple[Callable[[Tensor], Tensor], ...]
-    ways: tuple[str, ...] = ("",)  # of each change, where there are several
+    warps: tuple[Warp, ...]
+    ways: tuple[str, ...] = ("",)  # of each warp, where there are several
     common: bool = True  # an image in use may well come so; a loss here is a warning
 
 
 def shift_steps(side: int) -> list[Step]:
     """Shifts up to a quarter of the side, in the four directions."""
-
-    def move(r: int, c: int) -> Callable[[Tensor], Tensor]:
-        return lambda x: shifted(x, r, c)
-
     most = max(1, side // 4)
     return [
-        Step(d, f"{d} px", (move(0, d), move(0, -d), move(d, 0), move(-d, 0)), WAYS)
+        Step(
+            d,
+            f"{d} px",
+            (Warp(columns=d), Warp(columns=-d), Warp(rows=d), Warp(rows=-d)),
+            WAYS,
+        )
         for d in SHIFTS
         if d <= most
     ]
-
-
-def _steps(exam: Exam, kind: str) -> list[Step]:
-    if kind == "shift":
-        return shift_steps(exam.side)
-    if kind == "rotation":
-
-        def turn(a: float) -> Callable[[Tensor], Tensor]:
-            return lambda x: rotated(x, a)
-
-        return [
-            Step(a, f"{a:g}°", (turn(a), turn(-a)), ("anticlockwise", "clockwise"), a <= 30)
-            for a in ANGLES
-        ]
-
-    def zoom(f: float) -> Callable[[Tensor], Tensor]:
-        return lambda x: scaled(x, f)
-
-    return [Step(f, f"×{f:g}", (zoom(f),), common=0.8 <= f <= 1.25) for f in SCALES]
 
 
 TITLES = {
@@ -77,35 +60,35 @@ TITLES = {
 }
 
 
-def shift(exam: Exam) -> Finding:
-    """Accuracy and consistency (Zhang 2019) against shift in pixels, and where in the network the invariance comes from.
+def shift(context: Context) -> Finding:
+    """Score and consistency (Zhang 2019) against shift in pixels, and where in the network the invariance comes from.
 
-    Consistency is the share of pairs of shifts, up to the largest, that get the same answer.
+    Consistency is the share of pairs of shifts, up to the largest, that get the same class.
     """
-    found = _sweep(exam, "shift", _steps(exam, "shift"))
-    layers = layer_tables(exam)
-    return found if not layers else Finding(**{**vars(found), "tables": (*found.tables, *layers)})
+    found = _sweep(context, "shift", shift_steps(context.side))
+    return replace(found, tables=(*found.tables, *layer_tables(context)))
 
 
-def rotation(exam: Exam) -> Finding:
-    """Accuracy and agreement against rotation in degrees, both ways."""
-    return _sweep(exam, "rotation", _steps(exam, "rotation"))
+def rotation(context: Context) -> Finding:
+    """Score and agreement against rotation in degrees, both ways."""
+    ways = ("anticlockwise", "clockwise")
+    steps = [Step(a, f"{a:g}°", (Warp(degrees=a), Warp(degrees=-a)), ways, a <= 30) for a in ANGLES]
+    return _sweep(context, "rotation", steps)
 
 
-def scale(exam: Exam) -> Finding:
-    """Accuracy and agreement against the size of what is shown, from half to double."""
-    return _sweep(exam, "scale", _steps(exam, "scale"))
+def scale(context: Context) -> Finding:
+    """Score and agreement against the size of what is shown, from half to double."""
+    steps = [Step(f, f"×{f:g}", (Warp(scale=f),), common=0.8 <= f <= 1.25) for f in SCALES]
+    return _sweep(context, "scale", steps)
 
 
-def flip(exam: Exam) -> Finding:
-    """Accuracy and agreement for images mirrored left to right, top to bottom, and both."""
-    ways = {"left-right": (3,), "top-bottom": (2,), "both": (2, 3)}
-
-    def turn(dims: tuple[int, ...]) -> Callable[[Tensor], Tensor]:
-        return lambda x: x.flip(dims)
-
-    steps = [Step(i, name, (turn(d),), common=False) for i, (name, d) in enumerate(ways.items(), 1)]
-    return _sweep(exam, "flip", steps)
+def flip(context: Context) -> Finding:
+    """Score and agreement for images mirrored left to right, top to bottom, and both."""
+    steps = [
+        Step(i, name, (Warp(flip=axes),), common=False)
+        for i, (name, axes) in enumerate(FLIPS.items(), 1)
+    ]
+    return _sweep(context, "flip", steps)
 
 
 def advice(kind: str, worst: Step, trained: Mapping[str, float]) -> str:
@@ -139,84 +122,42 @@ def advice(kind: str, worst: Step, trained: Mapping[str, float]) -> str:
     return f"If images mirrored {way} will come and mean the same, add such images to the training set."
 
 
-def _sweep(exam: Exam, kind: str, steps: Sequence[Step]) -> Finding:
+def _sweep(context: Context, kind: str, steps: Sequence[Step]) -> Finding:
     started = time.perf_counter()
-    clean = exam.clean_right
-    said, labels = exam.said, exam.labels
-    rows, right, agreement, votes = [], [], [], [said]
+    levels: list[Level] = []
+    votes = [context.said] if context.labelled else []
     for step in steps:
-        hits = np.zeros(len(exam))
-        same = 0.0
-        for change, way in zip(step.changes, step.ways, strict=True):
+        seen, same = [], 0.0
+        for warp, way in zip(step.warps, step.ways, strict=True):
+            images, targets = warp.images(context.images), context.warped_targets(warp)
             note = f"{_words(kind, step)} {way}".rstrip()
-            answers = exam.logits(change(exam.images), note=note).argmax(1)
-            votes.append(answers)
-            hits += (answers == labels).numpy() / len(step.changes)
-            same += float((answers == said).float().mean()) / len(step.changes)
-        right.append(hits)
-        agreement.append(same)
-        value, low, high = paired(clean, hits)
-        rows.append((step.name, float(hits.mean()), same, value, low, high))
-    consistency = _consistency(torch.stack(votes))
-    losses = [r[3] for r in rows]
-    costly = [i for i, r in enumerate(rows) if r[3] <= -NOTABLE and r[5] < 0]
-    # What to warn of, and to say first, is the worst of what an image in use may well be.
-    common = [i for i in costly if steps[i].common]
-    worst = min(common or costly or range(len(rows)), key=losses.__getitem__)
-    value, low, high = rows[worst][3:]
-    status: Status = "good" if not costly else "warning" if common and value < -0.2 else "note"
-    n = len(exam)
-    if not costly:
-        verdict = (
-            f"No {kind} tried here costs it {points(NOTABLE)}: the worst, {_words(kind, steps[worst])}, changes accuracy "
-            f"by {100 * value:+.1f} points (95 % interval {100 * low:+.1f} to {100 * high:+.1f}) "
-            f"from {percent(exam.accuracy)} on {n:,} images."
-        )
-    else:
-        verdict = (
-            f"Loses {points(value)} at {_words(kind, steps[worst])} (95 % interval {abs(100 * high):.1f} to "
-            f"{abs(100 * low):.1f}; {percent(exam.accuracy)} to {percent(rows[worst][1])} on {n:,} images)"
-        )
-        mildest = min(costly, key=lambda i: (not steps[i].common, abs(losses[i])))
-        most = min(costly, key=losses.__getitem__)
-        others = [f"{points(losses[i])} at {steps[i].name}" for i in (mildest, most) if i != worst]
-        if others:
-            verdict += f", {' and '.join(dict.fromkeys(others))}"
-        verdict += (
-            f"; two random {kind}s agree on {percent(consistency)} of images."
-            if kind == "shift"
-            else "."
-        )
-    intervals = [wilson(r.sum(), n) for r in right]
-    chart = _chart(exam, kind, steps, [r[1] for r in rows], agreement, intervals)
-    return Finding(
-        name=f"probe-{kind}",
-        title=TITLES[kind],
-        verdict=verdict,
-        status=status,
-        advice=advice(kind, steps[worst], exam.trained) if costly else "",
-        tables=(
-            Table(
-                columns=(kind, "accuracy", "says the same", "change", "from", "to"),
-                rows=tuple(rows),
-                formats=("", ".1%", ".1%", "+.1%", "+.1%", "+.1%"),
-                caption=f"{n:,} images, clean accuracy {percent(exam.accuracy)}; the change with its 95 % interval, "
-                "paired over the same images. What leaves the frame is replaced by repeated border pixels.",
-            ),
-        ),
-        figures=(chart, *class_scores(exam, kind)),
-        data={
-            "clean": exam.accuracy,
-            "consistency": consistency,
-            "levels": [s.name for s in steps],
-            "accuracy": [r[1] for r in rows],
-            "agreement": agreement,
-            "change": losses,
-            "images": n,
-        },
-        seed=exam.seed,
-        seconds=time.perf_counter() - started,
-    )
+            if not context.labelled:
+                seen.append(context.evidence(images, targets, note=note))
+                continue
+            logits = context.logits(images, note=note)
+            seen.append(context.metric.evidence(logits, targets))
+            votes.append(logits.argmax(1))
+            same += float((votes[-1] == votes[0]).float().mean()) / len(step.warps)
+        levels.append(
+            Level(
+                step.name, f"at {_words(kind, step)}", step.common, tuple(seen),
+                same if context.labelled else None,
+            )
+        )  # fmt: skip
+    consistency = _consistency(torch.stack(votes)) if context.labelled else None
+    remedy = context.task.remedies.get(kind)
+    found = swept(
+        context, kind, TITLES[kind], levels,
+        figures=lambda rows: (_chart(context, kind, steps, levels, rows), *class_scores(context, kind)),
+        advice=lambda worst: remedy or advice(kind, steps[worst], context.trained),
+        closing=f"; two random {kind}s agree on {percent(consistency)} of images."
+        if kind == "shift" and consistency is not None else "",
+        outside=" Targets move along, and what was outside does not count." if context.moves
+        else " What leaves the frame is replaced by repeated border pixels.",
+        data={} if consistency is None
+        else {"consistency": consistency, "agreement": [level.same for level in levels]},
+    )  # fmt: skip
+    return replace(found, seconds=time.perf_counter() - started)
 
 
 def _words(kind: str, step: Step) -> str:
@@ -234,41 +175,38 @@ def _consistency(votes: Tensor) -> float:
 
 
 def _chart(
-    exam: Exam, kind: str, steps: Sequence[Step], accuracy: Sequence[float], agreement: Sequence[float],
-    intervals: Sequence[tuple[float, float]],
+    context: Context, kind: str, steps: Sequence[Step], levels: Sequence[Level], rows: Sequence[Row]
 ) -> Figure:  # fmt: skip
-    x, a, s, band = [st.at for st in steps], list(accuracy), list(agreement), list(intervals)
-    ticks = [st.name for st in steps]
+    x, scores = [step.at for step in steps], [row.score for row in rows]
+    ticks, band = [step.name for step in steps], [context.interval(v.evidence) for v in levels]
+    same = [1.0 if level.same is None else level.same for level in levels]
     at = {"scale": 1.0}.get(kind, 0.0)
     place = sum(v < at for v in x)
     x.insert(place, at)
-    ticks.insert(place, "as is")
-    a.insert(place, exam.accuracy)
-    s.insert(place, 1.0)
-    band.insert(place, wilson(exam.clean_right.sum(), len(exam)))
-    even = [float(i) for i in range(len(x))] if kind != "shift" else x
-    label = {
-        "shift": "shift (pixels)",
-        "rotation": "rotation (both ways)",
-        "scale": "size of what is shown",
-        "flip": "",
-    }
+    ticks.insert(place, "as they are" if kind == "flip" else "as is")
+    scores.insert(place, context.clean_score)
+    same.insert(place, 1.0)
+    band.insert(place, context.interval([context.clean_evidence]))
+    amounts, name = context.amounts, context.metric.name
+    chance = 1 / len(context.classes) if context.labelled else None
+    alt = f"{name} from {amounts.value(context.clean_score)} to {amounts.value(min(scores))}."
+    what = "Share of images answered right" if context.labelled else name[0].upper() + name[1:]
     if kind == "flip":
         return bars(
-            [t.replace("as is", "as they are") for t in ticks], a, intervals=band, title=TITLES[kind],
-            chance=1 / len(exam.classes), caption="Share of images answered right, with its 95 % interval.",
-            alt=f"Accuracy falls from {percent(exam.accuracy)} to {percent(min(a))}.",
+            ticks, scores, intervals=band, title=TITLES[kind], chance=chance, share=amounts.share,
+            caption=f"{what}, with its 95 % interval.", alt=alt,
         )  # fmt: skip
-    if kind == "shift":
-        ticks = [f"{v:g}" for v in x]
+    series = {"right" if context.labelled else name: scores}
+    if context.labelled:
+        series["says the same"] = same
     return curves(
-        even,
-        {"right": a, "says the same": s},
-        xlabel=label[kind],
-        title=TITLES[kind],
-        bands={"right": band},
-        chance=1 / len(exam.classes),
-        ticks=ticks,
-        caption="Share of images answered right (95 % band), and share that get the answer they got unchanged.",
-        alt=f"Accuracy falls from {percent(exam.accuracy)} to {percent(min(a))}.",
-    )
+        x if kind == "shift" else np.arange(len(x), dtype=float).tolist(), series,
+        xlabel={
+            "shift": "shift (pixels)", "rotation": "rotation (both ways)", "scale": "size of what is shown",
+        }[kind],
+        title=TITLES[kind], bands={next(iter(series)): band}, chance=chance, share=amounts.share,
+        ticks=[f"{v:g}" for v in x] if kind == "shift" else ticks,
+        caption=f"{what} (95 % band), and share that get the answer they got unchanged."
+        if context.labelled else f"{what} (95 % band).",
+        alt=alt,
+    )  # fmt: skip

@@ -1,64 +1,106 @@
-"""The probes by name, and what each costs."""
+"""The probes by name, what each needs of the context, and what it costs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from typing import TYPE_CHECKING
 
 from striate.errors import UsageError
 from striate.findings import Finding
 from striate.robustness.attacking import attack
 from striate.robustness.blame import blame
 from striate.robustness.calibration import calibration
+from striate.robustness.context import Context
 from striate.robustness.corruption import corruption
 from striate.robustness.domain import domain
-from striate.robustness.exam import Exam
 from striate.robustness.invariance import flip, rotation, scale, shift
 from striate.robustness.shortcuts import shortcuts
 from striate.robustness.spectrum import spectrum
 
-Probe = Callable[[Exam], Finding]
-PROBES: dict[str, Probe] = {
-    "shift": shift, "rotation": rotation, "scale": scale, "flip": flip, "corruption": corruption, "domain": domain,
-    "spectrum": spectrum, "attack": attack, "calibration": calibration, "shortcuts": shortcuts,
-}  # fmt: skip
-# What each costs in forward passes, as a guess that a budget starts from: (passes, over at most so many images).
+if TYPE_CHECKING:
+    from striate.tasks.task import Task
+
 Cost = tuple[tuple[int, int], ...]
 ALL, BLAME = 10**9, (14, 512)
-COST: dict[str, Cost] = {
-    "shift": ((24, ALL), (90, 64), BLAME), "rotation": ((16, ALL), (40, 24), BLAME), "scale": ((9, ALL), BLAME),
-    "flip": ((3, ALL), BLAME), "corruption": ((115, ALL), BLAME), "domain": ((2, 1000), (16, 256)),
-    "spectrum": ((14, ALL), (90, 128), BLAME), "attack": ((17, ALL), (320, 256), (200, 64), BLAME),
-    "calibration": ((1, ALL), (2, 4000)), "shortcuts": ((9, ALL), BLAME),
-}  # fmt: skip
+NEEDS = {"labels": "one class an image", "choices": "a choice among classes with a logit for each"}
+"""What a probe may need beside images, targets and a metric, in words; a task says in `offers` what it has."""
 
 
-def passes(name: str, count: int) -> int:
-    """About how many images a probe of `count` images sends through the network."""
-    return sum(each * min(count, most) for each, most in COST[name])
+@dataclass(frozen=True)
+class Probe:
+    """run: makes the finding. needs: of `NEEDS`, or nothing.
 
-
-def resolve_probes(names: Sequence[str]) -> list[str]:
-    """The probes' names in their order, all where none is given. Raises UsageError with the nearest for an unknown one."""
-    for name in names:
-        if name not in PROBES:
-            near = get_close_matches(name, PROBES, 1, 0.4)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise UsageError(f"there is no probe {name!r}; {hint}Probes are {', '.join(PROBES)}")
-    return [name for name in PROBES if not names or name in names]
-
-
-def examine(exam: Exam, name: str, probe: Probe | None = None) -> Finding:
-    """Run one probe, and where the exam has a recorder add the layer and the channels to blame for its worst condition.
-
-    probe: instead of the table's, such as one with arguments of its own.
+    cost: in forward passes, as a guess that a budget starts from: (passes, over at most so many images).
     """
-    if exam.recorder is not None:
-        exam.recorder.forget()
-        _ = exam.clean
-    found = (probe or PROBES[name])(exam)
-    to_blame = blame(exam)
+
+    run: Callable[[Context], Finding]
+    cost: Cost = ((10, ALL),)
+    needs: str | None = None
+
+    def passes(self, count: int) -> int:
+        """About how many images it sends through the network where there are `count`."""
+        return sum(each * min(count, most) for each, most in self.cost)
+
+
+PROBES: dict[str, Probe] = {
+    "shift": Probe(shift, ((24, ALL), (90, 64), BLAME)),
+    "rotation": Probe(rotation, ((16, ALL), (40, 24), BLAME)),
+    "scale": Probe(scale, ((9, ALL), BLAME)),
+    "flip": Probe(flip, ((3, ALL), BLAME)),
+    "corruption": Probe(corruption, ((115, ALL), BLAME)),
+    "domain": Probe(domain, ((2, 1000), (16, 256)), "labels"),
+    "spectrum": Probe(spectrum, ((14, ALL), (90, 128), BLAME), "labels"),
+    "attack": Probe(attack, ((17, ALL), (320, 256), (200, 64), BLAME), "labels"),
+    "calibration": Probe(calibration, ((1, ALL), (2, 4000)), "choices"),
+    "shortcuts": Probe(shortcuts, ((9, ALL), BLAME), "labels"),
+}
+
+
+def probes_of(task: Task) -> dict[str, Probe]:
+    """The probes that a task has what they need for, with its own in place of those of the same name."""
+    found = {
+        name: replace(probe, run=task.probes.get(name, probe.run))
+        for name, probe in PROBES.items()
+        if probe.needs is None or probe.needs in task.offers
+    }
+    return {**found, **{n: Probe(run) for n, run in task.probes.items() if n not in found}}
+
+
+def resolve_probes(names: Sequence[str], task: Task) -> dict[str, Probe]:
+    """The probes of these names in their order, all that the task has if none is given.
+
+    Raises UsageError with the nearest name for an unknown one, and with the reason for one that the task lacks.
+    """
+    known = probes_of(task)
+    for name in names:
+        if name in known:
+            continue
+        needs = PROBES[name].needs if name in PROBES else None
+        if needs is not None:
+            raise UsageError(
+                f"there is no probe {name} for a network that gives {task.about}: it needs {NEEDS[needs]}; there are "
+                f"{', '.join(known)}"
+            )
+        near = get_close_matches(name, known, 1, 0.4)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise UsageError(f"there is no probe {name!r}; {hint}Probes are {', '.join(known)}")
+    return {name: probe for name, probe in known.items() if not names or name in names}
+
+
+def examine(
+    context: Context, name: str, run: Callable[[Context], Finding] | None = None
+) -> Finding:
+    """Run one probe, and where the context has a recorder add the layer and the channels to blame for its worst condition.
+
+    run: instead of the table's, such as one with arguments of its own.
+    """
+    if context.recorder is not None:
+        context.recorder.forget()
+        _ = context.clean
+    found = (run or probes_of(context.task)[name].run)(context)
+    to_blame = blame(context) if context.labelled else None
     if to_blame is None:
         return found
     return replace(

@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from striate.robustness.exam import Exam
+from striate.robustness.context import Context
 from striate.robustness.mark_names import colour_name
 from striate.robustness.marks import LARGEST, blurred, halves, separation
 from striate.robustness.stamping import Effect, effect_of
@@ -118,16 +118,16 @@ PROPERTIES = (
 )
 
 
-def read_properties(exam: Exam, training: tuple[Tensor, Tensor]) -> list[Read]:
-    """Properties and colours that tell a class in the training images, tried on the exam's, the strongest first.
+def read_properties(context: Context, training: tuple[Tensor, Tensor]) -> list[Read]:
+    """Properties and colours that tell a class in the training images, tried on the context's, the strongest first.
 
     The same test as for marks: other images are given the class's values, and the class's images those of others.
     """
     images, labels = training
-    present = [c for c in range(len(exam.classes)) if int((labels == c).sum()) >= 8]
+    present = [c for c in range(len(context.classes)) if int((labels == c).sum()) >= 8]
     if len(present) < 2:
         return []
-    half, draw = halves(labels, exam.seed), exam.generator(313)
+    half, draw = halves(labels, context.seed), context.generator(313)
     found = []
     for one in (*PROPERTIES, *(COLOURED if images.shape[1] == 3 else ())):
         values = one.measure(images)
@@ -140,10 +140,10 @@ def read_properties(exam: Exam, training: tuple[Tensor, Tensor]) -> list[Read]:
             more = float(own.median()) > float(rest.median())
 
             give = partial(_with_values, one, own, rest, draw)
-            if (effect := effect_of(exam, c, give)) is not None:
+            if (effect := effect_of(context, c, give)) is not None:
                 words = f"{one.name} (its images are {one.more if more else one.less})"
                 found.append(Read(words, c, score, effect))
-    found += _colours(exam, images, labels, half, present, draw)
+    found += _colours(context, images, labels, half, present, draw)
     # Of one class the clearest: a darker image has less contrast too.
     best: dict[int, Read] = {}
     for found_one in sorted(found, key=lambda r: -r.effect.effect):
@@ -152,7 +152,7 @@ def read_properties(exam: Exam, training: tuple[Tensor, Tensor]) -> list[Read]:
 
 
 def _colours(
-    exam: Exam, images: Tensor, labels: Tensor, half: Tensor, present: Sequence[int], draw: torch.Generator
+    context: Context, images: Tensor, labels: Tensor, half: Tensor, present: Sequence[int], draw: torch.Generator
 ) -> list[Read]:  # fmt: skip
     """A strong colour that a class's images have somewhere, at changing places: a pointer, a patch, a sticker."""
     if images.shape[1] != 3:
@@ -173,7 +173,7 @@ def _colours(
             continue  # what the class lacks is no mark of it
         bearers, others = images[labels == c][mine > 0], images[labels != c]
         give = partial(_with_pixels, code, bearers, others, draw)
-        if (effect := effect_of(exam, c, give)) is not None:
+        if (effect := effect_of(context, c, give)) is not None:
             mean = bearers.permute(0, 2, 3, 1)[_bins(bearers) == code].mean(0)
             found.append(Read(f"{colour_name(mean.numpy())} pixels, wherever they are", c, score, effect))  # fmt: skip
     return found

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from striate.findings import Figure, Finding, Table
 from striate.robustness.chart import bars, gallery
-from striate.robustness.exam import Exam
+from striate.robustness.context import Context
 from striate.robustness.mark_names import content_name, place_name
 from striate.robustness.marks import find_marks
 from striate.robustness.properties import Read, property_sentence, read_properties
@@ -67,36 +67,43 @@ def marks(images: Tensor) -> dict[str, Tensor]:
     return found
 
 
-def shortcuts(exam: Exam, training: tuple[Tensor, Tensor] | None = None) -> Finding:
+def shortcuts(context: Context, training: tuple[Tensor, Tensor] | None = None) -> Finding:
     """Accuracy with the object, the background, or all but the border hidden; marks that give a class away.
 
-    training: images (N, C, H, W) in [0, 1] or uint8 and labels (N,) in which marks are looked for; half of the exam's own
+    training: images (N, C, H, W) in [0, 1] or uint8 and labels (N,) in which marks are looked for; half of the context's own
     where None, and the other half then tells whether the network reads them.
     """
     started = time.perf_counter()
-    n, k = len(exam), len(exam.classes)
-    rows = [("as they are", exam.accuracy, *wilson(exam.clean_right.sum(), n), 0.0)]
+    n, k = len(context), len(context.classes)
+    rows = [("as they are", context.accuracy, *wilson(context.clean_right.sum(), n), 0.0)]
     rights = {}
-    for name, images in views(exam.images).items():
-        right = rights[name] = exam.right(images, note=name)
+    for name, images in views(context.images).items():
+        right = rights[name] = context.right(images, note=name)
         rows.append(
-            (name, float(right.mean()), *wilson(right.sum(), n), paired(exam.clean_right, right)[0])
+            (
+                name,
+                float(right.mean()),
+                *wilson(right.sum(), n),
+                paired(context.clean_right, right)[0],
+            )
         )
     border, hidden = rows[3], rows[1]
-    share = np.bincount(exam.labels.numpy(), minlength=k).max() / n
+    share = np.bincount(context.labels.numpy(), minlength=k).max() / n
     guess = max(1 / k, share)
     # It must beat saying the commonest class by more than chance, and by something that matters.
-    leaning = border[2] > guess + 0.05 and border[1] > guess + 0.3 * (exam.accuracy - guess)
-    without = hidden[2] > guess + 0.05 and hidden[1] > guess + 0.5 * (exam.accuracy - guess)
-    colours, pulled = _colours(exam), _marks(exam)
-    tried, told = planted(exam, training)
+    leaning = border[2] > guess + 0.05 and border[1] > guess + 0.3 * (context.accuracy - guess)
+    without = hidden[2] > guess + 0.05 and hidden[1] > guess + 0.5 * (context.accuracy - guess)
+    colours, pulled = _colours(context), _marks(context)
+    tried, told = planted(context, training)
     read = [one for one in tried if one.read(len(tried))]
     seen = [one for one in told if one.read(len(told))]
-    sentences = [mark_sentence(one, exam.classes) for one in read[:MOST]]
+    sentences = [mark_sentence(one, context.classes) for one in read[:MOST]]
     marked = {
         one.mark.label for one in read
     }  # a mark has a colour, and makes an image lighter or darker
-    sentences += [property_sentence(one, exam.classes) for one in seen if one.label not in marked]
+    sentences += [
+        property_sentence(one, context.classes) for one in seen if one.label not in marked
+    ]
     if leaning:
         sentences.append(
             f"reads the border: {percent(border[1])} right from an eighth of the side alone (guessing {percent(guess)})"
@@ -104,10 +111,10 @@ def shortcuts(exam: Exam, training: tuple[Tensor, Tensor] | None = None) -> Find
     if without:
         sentences.append(f"needs no object: {percent(hidden[1])} right with the middle hidden")
     numbers = (
-        f"{percent(exam.accuracy)} as they are, {percent(hidden[1])} with the middle hidden, {percent(rows[2][1])} with the "
-        f"surroundings hidden, {percent(border[1])} from the border alone ({n:,} images, guessing {percent(guess)})"
+        f"{percent(context.accuracy)} as they are, {percent(hidden[1])} with the middle hidden, {percent(rows[2][1])} with "
+        f"the surroundings hidden, {percent(border[1])} from the border alone ({n:,} images, guessing {percent(guess)})"
     )
-    known = exam.accuracy > guess and rows[0][2] > guess  # else there is nothing that it reads
+    known = context.accuracy > guess and rows[0][2] > guess  # else there is nothing that it reads
     if sentences:
         verdict = f"It {'; it '.join(sentences)}. {numbers[0].upper()}{numbers[1:]}."
     else:
@@ -124,7 +131,7 @@ def shortcuts(exam: Exam, training: tuple[Tensor, Tensor] | None = None) -> Find
                 verdict[:-1]
                 + f"; hiding the surroundings costs {points(rows[2][4])}, so what it reads reaches beyond the middle."
             )
-    found = [*views(exam.images[:1]).items(), *marks(exam.images[:1]).items()]
+    found = [*views(context.images[:1]).items(), *marks(context.images[:1]).items()]
     return Finding(
         name="probe-shortcuts",
         title="Shortcuts",
@@ -137,12 +144,12 @@ def shortcuts(exam: Exam, training: tuple[Tensor, Tensor] | None = None) -> Find
                   formats=("", ".1%", ".1%", ".1%", "+.1%"), caption="Accuracy with parts hidden, 95 % intervals."),
             Table(columns=("mark", "class", "read", "place", "tells apart", "put on", "control", "elsewhere", "kept",
                            "removed", "p"),
-                  rows=tuple(mark_row(one, exam.classes, len(tried)) for one in tried),
+                  rows=tuple(mark_row(one, context.classes, len(tried)) for one in tried),
                   formats=("", "", "", "", ".0%", ".0%", ".0%", ".0%", ".0%", ".0%", ".2g"),
                   caption=MARKS_CAPTION),
             Table(columns=("what tells a class", "class", "read", "tells apart", "put on", "control", "kept", "removed",
                            "p"),
-                  rows=tuple(property_row(one, exam.classes, len(told)) for one in told),
+                  rows=tuple(property_row(one, context.classes, len(told)) for one in told),
                   formats=("", "", "", ".0%", ".0%", ".0%", ".0%", ".0%", ".2g"),
                   caption="The same for numbers of the whole image and colours: given to others, taken from the class."),
             Table(columns=("mark", "class it pulls to", "of other images", "changes its mind"), rows=tuple(pulled),
@@ -154,39 +161,44 @@ def shortcuts(exam: Exam, training: tuple[Tensor, Tensor] | None = None) -> Find
             bars([r[0] for r in rows], [r[1] for r in rows], intervals=[(r[2], r[3]) for r in rows], chance=guess,
                  title="Right, with parts hidden", caption="Accuracy and its 95 % interval; the dashed line is guessing.",
                  alt="Accuracy with parts of the image hidden."),
-            *([mark_gallery(exam, read[:MOST])] if read else []),
-            gallery([("as it is", exam.images[0].permute(1, 2, 0).numpy()), *[(a, b[0].permute(1, 2, 0).numpy()) for a, b in found]],  # noqa: E501
+            *([mark_gallery(context, read[:MOST])] if read else []),
+            gallery([("as it is", context.images[0].permute(1, 2, 0).numpy()), *[(a, b[0].permute(1, 2, 0).numpy()) for a, b in found]],  # noqa: E501
                     caption="One image in each form.", alt="The forms tried.", columns=5),
         ),
         data={
-            "clean": exam.accuracy, "guess": guess, "views": {r[0]: r[1] for r in rows},
+            "clean": context.accuracy, "guess": guess, "views": {r[0]: r[1] for r in rows},
             "border": bool(leaning), "object": bool(without), "marks": {r[0]: [r[1], r[2]] for r in pulled}, "images": n,
-            "planted": [mark_data(one, exam.classes) for one in read], "tried": len(tried),
-            "properties": [{"class": exam.classes[one.label], "what": one.words, "separation": one.separation,
+            "planted": [mark_data(one, context.classes) for one in read], "tried": len(tried),
+            "properties": [{"class": context.classes[one.label], "what": one.words, "separation": one.separation,
                             **asdict(one.effect)} for one in seen],
         },
-        seed=exam.seed,
+        seed=context.seed,
         seconds=time.perf_counter() - started,
     )  # fmt: skip
 
 
-def planted(exam: Exam, training: tuple[Tensor, Tensor] | None) -> tuple[list[Stamped], list[Read]]:
-    """Marks and properties found in the training images and tried on the exam's, what the network reads most first."""
+def planted(
+    context: Context, training: tuple[Tensor, Tensor] | None
+) -> tuple[list[Stamped], list[Read]]:
+    """Marks and properties found in the training images and tried on the context's, what the network reads most first."""
     if training is None:
-        order = torch.randperm(len(exam), generator=exam.generator(312))
-        half = order[: len(exam) // 2].sort().values
-        training = (exam.images[half], exam.labels[half])
-        rest = torch.ones(len(exam), dtype=torch.bool)
+        order = torch.randperm(len(context), generator=context.generator(312))
+        half = order[: len(context) // 2].sort().values
+        training = (context.images[half], context.labels[half])
+        rest = torch.ones(len(context), dtype=torch.bool)
         rest[half] = False
         if not bool(rest.any()):
             return [], []
-        exam = replace(exam, images=exam.images[rest], labels=exam.labels[rest], recorder=None)
+        context = replace(
+            context, images=context.images[rest], targets=context.labels[rest], recorder=None
+        )
     images, labels = training
     if images.dtype == torch.uint8:
         images = images.float() / 255
-    found = [stamp(exam, mark) for mark in find_marks(images, labels, len(exam.classes), seed=exam.seed)]  # fmt: skip
+    searched = find_marks(images, labels, len(context.classes), seed=context.seed)
+    found = [stamp(context, mark) for mark in searched]
     stamped = sorted((one for one in found if one is not None), key=lambda s: -s.effect.effect)
-    return stamped, read_properties(exam, (images, labels))
+    return stamped, read_properties(context, (images, labels))
 
 
 def mark_sentence(one: Stamped, classes: Sequence[str]) -> str:
@@ -227,13 +239,13 @@ def mark_data(one: Stamped, classes: Sequence[str]) -> dict[str, object]:
     }  # fmt: skip
 
 
-def mark_gallery(exam: Exam, read: Sequence[Stamped]) -> Figure:
+def mark_gallery(context: Context, read: Sequence[Stamped]) -> Figure:
     """For each mark: a bearer, where the mark is, another image without and with it."""
     pictures = []
     for one in read:
-        mark, name = one.mark, exam.classes[one.mark.label]
+        mark, name = one.mark, context.classes[one.mark.label]
         bearer = mark.bearers[0]
-        other = exam.images[int(torch.nonzero(exam.labels != mark.label)[0])]
+        other = context.images[int(torch.nonzero(context.labels != mark.label)[0])]
         stamped = torch.where(mark.mask, bearer, other)
         dimmed = torch.where(mark.mask, bearer, 0.25 * bearer + 0.6)
         shown = {
@@ -246,34 +258,34 @@ def mark_gallery(exam: Exam, read: Sequence[Stamped]) -> Figure:
     )  # fmt: skip
 
 
-def _colours(exam: Exam) -> list[tuple[str, str, float]]:
+def _colours(context: Context) -> list[tuple[str, str, float]]:
     names = {
         k: v
         for k, v in COLOURS.items()
-        if exam.images.shape[1] == 3 or k in ("black", "white", "grey")
+        if context.images.shape[1] == 3 or k in ("black", "white", "grey")
     }
     levels = torch.tensor(list(names.values())).float()
-    if exam.images.shape[1] != 3:
-        levels = levels[:, :1].expand(-1, exam.images.shape[1])
-    plain = levels[:, :, None, None].expand(-1, -1, *exam.images.shape[-2:]).contiguous()
-    best = exam.probabilities(exam.logits(plain)).max(1)
+    if context.images.shape[1] != 3:
+        levels = levels[:, :1].expand(-1, context.images.shape[1])
+    plain = levels[:, :, None, None].expand(-1, -1, *context.images.shape[-2:]).contiguous()
+    best = context.probabilities(context.logits(plain)).max(1)
     return [
-        (name, exam.classes[int(c)], float(p))
+        (name, context.classes[int(c)], float(p))
         for name, p, c in zip(names, best.values, best.indices, strict=True)
     ]
 
 
-def _marks(exam: Exam) -> list[tuple[str, str, float, float]]:
+def _marks(context: Context) -> list[tuple[str, str, float, float]]:
     rows = []
-    before = exam.said
-    for name, images in marks(exam.images).items():
-        after = exam.logits(images, note=f"a {name}").argmax(1)
+    before = context.said
+    for name, images in marks(context.images).items():
+        after = context.logits(images, note=f"a {name}").argmax(1)
         pulls = []
-        for c in range(len(exam.classes)):
-            other = (exam.labels != c) & (before != c)
+        for c in range(len(context.classes)):
+            other = (context.labels != c) & (before != c)
             pulls.append(float((after[other] == c).float().mean()) if bool(other.any()) else 0.0)
         best = int(np.argmax(pulls))
         rows.append(
-            (name, exam.classes[best], pulls[best], float((after != before).float().mean()))
+            (name, context.classes[best], pulls[best], float((after != before).float().mean()))
         )
     return sorted(rows, key=lambda r: -r[2])

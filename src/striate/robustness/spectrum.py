@@ -12,7 +12,7 @@ from torch import Tensor
 from striate.figures import SEQUENTIAL, new_figure, render, style
 from striate.findings import Cell, Figure, Finding, Table
 from striate.robustness.chart import curves
-from striate.robustness.exam import Exam
+from striate.robustness.context import Context
 from striate.statistics.intervals import paired, percent, points
 
 PERIODS = (2.0, 2.5, 3.0, 4.0, 6.0, 8.0, 12.0)
@@ -38,32 +38,32 @@ def basis(size: tuple[int, int], row: int, column: int) -> Tensor:
     return image / image.square().mean().sqrt()
 
 
-def spectrum(exam: Exam) -> Finding:
+def spectrum(context: Context) -> Finding:
     """Accuracy when images are multiplied by a wave, and the error for a perturbation along each frequency."""
     started = time.perf_counter()
     rows: list[tuple[Cell, ...]] = []
     across_all: list[float] = []
     down_all: list[float] = []
     worst = ("", 0.0, 0.0, 0.0)
-    for period in [p for p in PERIODS if p <= exam.side / 2]:
+    for period in [p for p in PERIODS if p <= context.side / 2]:
         hits = []
         for across in (True, False):
             name = f"a wave of {period:g} pixels {'across' if across else 'down'}"
-            right = exam.right(modulation(exam.images, period, across=across), note=name)
+            right = context.right(modulation(context.images, period, across=across), note=name)
             hits.append(float(right.mean()))
-            value, low, high = paired(exam.clean_right, right)
+            value, low, high = paired(context.clean_right, right)
             if value < worst[1] or not worst[0]:
                 worst = (name, value, low, high)
         across_all.append(hits[0])
         down_all.append(hits[1])
         rows.append((f"{period:g} px", *hits))
-    heat, some = heat_map(exam)
+    heat, some = heat_map(context)
     r, c = np.unravel_index(int(np.nanargmax(heat)), heat.shape)
     half = heat.shape[0] // 2
-    step = frequency_step(exam.side)
+    step = frequency_step(context.side)
     fr, fc = (int(r) - half) * step, int(c) * step
     peak = float(np.nanmax(heat))
-    pitch = exam.side / max(1e-9, math.hypot(fr, fc))
+    pitch = context.side / max(1e-9, math.hypot(fr, fc))
     name, value, low, high = worst
     serious = value < -0.05 and high < 0
     verdict = (
@@ -72,11 +72,12 @@ def spectrum(exam: Exam) -> Finding:
         f"({percent(1 - some.accuracy)} without, {len(some):,} images)."
     )
     n = min(len(across_all), len(down_all))
-    at = [p for p in PERIODS if p <= exam.side / 2][:n]
+    at = [p for p in PERIODS if p <= context.side / 2][:n]
     chart = curves(
         at, {"across": across_all, "down": down_all}, xlabel="period (pixels)", title="Multiplied by a wave",
-        chance=1 / len(exam.classes), xlog=True, ticks=[f"{p:g}" for p in at],
-        caption=f"Share answered right when images are multiplied by a sinusoidal wave; {percent(exam.accuracy)} without.",
+        chance=1 / len(context.classes), xlog=True, ticks=[f"{p:g}" for p in at],
+        caption="Share answered right when images are multiplied by a sinusoidal wave; "
+        f"{percent(context.accuracy)} without.",
         alt=f"Lowest at {name}.",
     )  # fmt: skip
     return Finding(
@@ -90,12 +91,12 @@ def spectrum(exam: Exam) -> Finding:
             Table(columns=("period", "across", "down"), rows=tuple(rows), formats=("", ".1%", ".1%"),
                   caption="Accuracy when multiplied by a wave of seed 003."),
         ),
-        figures=(chart, _heat(heat, step, exam.side)),
+        figures=(chart, _heat(heat, step, context.side)),
         data={
-            "clean": exam.accuracy, "periods": at, "across": across_all, "down": down_all,
-            "worst": name, "change": value, "heat": np.round(heat, 4).tolist(), "step": step, "images": len(exam),
+            "clean": context.accuracy, "periods": at, "across": across_all, "down": down_all,
+            "worst": name, "change": value, "heat": np.round(heat, 4).tolist(), "step": step, "images": len(context),
         },
-        seed=exam.seed,
+        seed=context.seed,
         seconds=time.perf_counter() - started,
     )  # fmt: skip
 
@@ -105,17 +106,17 @@ def frequency_step(side: int) -> int:
     return max(1, math.ceil(side / 2 / (GRID // 2)))
 
 
-def heat_map(exam: Exam, *, strength: float = STRENGTH) -> tuple[np.ndarray, Exam]:
+def heat_map(context: Context, *, strength: float = STRENGTH) -> tuple[np.ndarray, Context]:
     """Error (rows, columns) when each Fourier basis image is added with a random sign, and the images it was taken on.
 
     Entry (r, c) is the frequency (r - rows // 2, c) times the step, in cycles per image; the other half is its mirror.
     The frequency 0 is left out (nan).
     """
-    some = exam.take(MAPPED)
+    some = context.take(MAPPED)
     n, h, w = len(some), *some.images.shape[-2:]
-    step = frequency_step(exam.side)
-    half = exam.side // 2 // step
-    signs = (torch.randint(0, 2, (n, 1, 1, 1), generator=exam.generator(300)) * 2 - 1).float()
+    step = frequency_step(context.side)
+    half = context.side // 2 // step
+    signs = (torch.randint(0, 2, (n, 1, 1, 1), generator=context.generator(300)) * 2 - 1).float()
     found = np.full((2 * half + 1, half + 1), np.nan)
     for r in range(-half, half + 1):
         for c in range(half + 1):

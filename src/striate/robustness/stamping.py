@@ -10,7 +10,7 @@ import torch
 from scipy.stats import binomtest
 from torch import Tensor
 
-from striate.robustness.exam import Exam
+from striate.robustness.context import Context
 from striate.robustness.marks import Mark
 
 PULLED = 0.5  # share of images that a mark must pull to its class, beyond the control
@@ -69,15 +69,17 @@ class Stamped:
         return self.effect.read(tried, self.mark.separation)
 
 
-def effect_of(exam: Exam, label: int, give: Callable[[Tensor, bool], Tensor]) -> Effect | None:
+def effect_of(
+    context: Context, label: int, give: Callable[[Tensor, bool], Tensor]
+) -> Effect | None:
     """Try `give(images, bear)`, images with what the class has (`bear`) or with what others have; None for too few."""
-    other = torch.nonzero((exam.labels != label) & (exam.said != label)).flatten()
-    bearing = torch.nonzero(exam.labels == label).flatten()
+    other = torch.nonzero((context.labels != label) & (context.said != label)).flatten()
+    bearing = torch.nonzero(context.labels == label).flatten()
     if len(other) < FEWEST or len(bearing) < FEWEST:
         return None
-    plain, own = exam.images[other], exam.images[bearing]
+    plain, own = context.images[other], context.images[bearing]
     on, control, kept, removed = (
-        _says(exam, give(x, bear), label) for x in (plain, own) for bear in (True, False)
+        _says(context, give(x, bear), label) for x in (plain, own) for bear in (True, False)
     )
     p = min(1.0, 2 * min(_sign(on, control), _sign(kept, removed)))  # two effects are looked at
     return Effect(
@@ -86,26 +88,26 @@ def effect_of(exam: Exam, label: int, give: Callable[[Tensor, bool], Tensor]) ->
     )  # fmt: skip
 
 
-def stamp(exam: Exam, mark: Mark) -> Stamped | None:
-    """Try a mark on the exam's images; None where there are too few."""
-    draw = exam.generator(311)
+def stamp(context: Context, mark: Mark) -> Stamped | None:
+    """Try a mark on the context's images; None where there are too few."""
+    draw = context.generator(311)
 
     def give(x: Tensor, bear: bool) -> Tensor:
         return torch.where(
             mark.mask, _drawn(mark.bearers if bear else mark.others, len(x), draw), x
         )
 
-    effect = effect_of(exam, mark.label, give)
+    effect = effect_of(context, mark.label, give)
     if effect is None:
         return None
-    plain = exam.images[(exam.labels != mark.label) & (exam.said != mark.label)]
+    plain = context.images[(context.labels != mark.label) & (context.said != mark.label)]
     own = _drawn(mark.bearers, len(plain), draw)
-    away = _says(exam, _moved(plain, own, mark.mask, draw), mark.label)
+    away = _says(context, _moved(plain, own, mark.mask, draw), mark.label)
     return Stamped(mark, effect, float(away.mean()))
 
 
-def _says(exam: Exam, images: Tensor, label: int) -> np.ndarray:
-    found: np.ndarray = (exam.logits(images).argmax(1) == label).numpy()
+def _says(context: Context, images: Tensor, label: int) -> np.ndarray:
+    found: np.ndarray = (context.logits(images).argmax(1) == label).numpy()
     return found
 
 

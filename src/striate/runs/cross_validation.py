@@ -1,14 +1,15 @@
-"""Crossing: every training image judged by a network that did not learn it, for labels that are wrong."""
+"""Cross-validation: every training image judged by a network that did not learn it, for labels that are wrong."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 
-from striate.data import Source, load_memory
+from striate.data import load_memory
 from striate.errors import UsageError
 from striate.runs.preparing import prepare
 from striate.runs.run import Run
@@ -37,14 +38,14 @@ def folds_of(labels: np.ndarray, folds: int, seed: int) -> np.ndarray:
 
 def out_of_fold(
     run: Run,
-    source: Source,
+    source: Any,
     folds: int,
     *,
     seed: int = 0,
     epochs: float | None = None,
     limit: int | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> tuple[torch.Tensor, Source]:
+) -> tuple[torch.Tensor, Any]:
     """Probabilities (N, classes) of the training images, each by one of `folds` trainings of the run's recipe without it.
 
     limit: at most so many images, drawn by `seed`. Returns them with the source whose training images they are. Raises

@@ -8,14 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from striate.borrow import forward
-from striate.data import Source
 from striate.diagnostics import (
     activations,
     check_gradients,
@@ -26,29 +25,33 @@ from striate.diagnostics import (
 )
 from striate.errors import StriateError, UsageError
 from striate.findings import Finding
+from striate.robustness.probes import NEEDS as IN_WORDS
 from striate.runs.cross_validation import out_of_fold
 from striate.runs.evaluate import report_run
-from striate.runs.images import balanced, images_of, source_of
+from striate.runs.images import examples_of, source_of
 from striate.runs.opening import open_trained
 from striate.runs.preparing import prepare
-from striate.runs.probing_masks import cut_images, mask_source_of
 from striate.runs.run import Run
 from striate.runs.training import rate
 from striate.runs.watching import UPDATES, updates_of
+from striate.tasks.examples import Examples
 from striate.tasks.network import first_network
 from striate.tasks.plan import Plan
-from striate.tasks.segment.data import IGNORE, MaskSource
 from striate.training.answer import answer_of
+from striate.training.batch import Batch
 from striate.training.callbacks import Listener
 
 FEW, BATCH = 4, 32  # images of the gradient check and of the one batch
 CHUNK = 256
-MOST_MASKS = 16  # images of a run that labels pixels
 IMAGES = 2000
 NAMES = (
     "gradients", "activations", "filters", "updates", "rates", "initial-loss", "one-batch", "labels",
 )  # fmt: skip
-ONE_CLASS = ("one-batch", "labels")  # of networks that give an image one class
+NEEDS = {
+    "initial-loss": "choices",
+    "one-batch": "labels",
+    "labels": "labels",
+}  # of a task's `offers`
 Progress = Callable[[str, int, int], None]
 Refused = Callable[[str, StriateError], None]
 
@@ -77,6 +80,8 @@ def diagnose_run(
     if cross_validate is not None and "labels" not in wanted:
         raise UsageError("--cross-validate needs the diagnostic labels; add it, or name none")
     run = target if isinstance(target, Run) else opened(target)
+    if not names:
+        wanted = [n for n in wanted if NEEDS.get(n) is None or NEEDS[n] in run.task.offers]
     if not names and not (run.path / UPDATES).is_file():
         wanted.remove("updates")  # what was not watched cannot be told, and is no fault
     bench = Bench(run, data, images, cross_validate, seed, progress)
@@ -87,9 +92,10 @@ def diagnose_run(
             progress(name, i, len(wanted))
         begun = time.perf_counter()
         try:
-            if run.labels_pixels and name in ONE_CLASS:
+            needs = NEEDS.get(name)
+            if needs is not None and needs not in run.task.offers:
                 raise UsageError(
-                    "it is made for networks that give an image one class, and this run labels pixels"
+                    f"{name} needs {IN_WORDS[needs]}, and this run gives {run.task.about}; leave it out"
                 )
             finding = bench.make(name)
         except StriateError as error:
@@ -138,14 +144,14 @@ class Bench:
         """One diagnostic."""
         run, seed = self.run, self.seed
         if name == "gradients":
-            x, y, _, _ = self.examples
+            few = Batch(self.inputs[:FEW], self.examples.targets).take(slice(FEW))
             model = self.model.requires_grad_(True)
-            return check_gradients(model, x[:FEW], y[:FEW], self.loss, seed=seed)
-        if name == "activations":
-            x, y, _, _ = self.examples
-            return activations(
-                self.model, x[:CHUNK], None if run.labels_pixels else y[:CHUNK], seed=seed
+            return check_gradients(
+                model, few.images, few.targets, partial(self.mean_loss, few.images), seed=seed
             )
+        if name == "activations":
+            labels = self.examples.targets[:CHUNK] if "labels" in run.task.offers else None
+            return activations(self.model, self.inputs[:CHUNK], labels, seed=seed)
         if name == "filters":
             shape = (run.preprocessing.channels, *run.preprocessing.size)
             return filters(self.model, start=begun(run), shape=shape, seed=seed)
@@ -153,13 +159,15 @@ class Bench:
             return updates_of(run)
         if name == "rates":
             return self.rates()
-        x, y, _, _ = self.examples
         if name == "initial-loss":
             return initial_loss(
-                first_model(run), x[:CHUNK], y[:CHUNK], len(run.classes), pretrained=given(run), loss=self.loss
+                first_model(run), self.inputs[:CHUNK], self.examples.targets[:CHUNK], len(run.classes),
+                pretrained=given(run), loss=self.choice_loss,
             )  # fmt: skip
         if name == "one-batch":
-            return overfit_batch(first_model(run), x[:BATCH], y[:BATCH])
+            return overfit_batch(
+                first_model(run), self.inputs[:BATCH], self.examples.targets[:BATCH]
+            )
         return self.labels()
 
     @cached_property
@@ -168,44 +176,56 @@ class Bench:
         return open_trained(self.run).model
 
     @cached_property
-    def source(self) -> Source | MaskSource:
+    def source(self) -> Any:
         """The run's own data, or what was given in its place."""
-        if self.run.labels_pixels:
-            return mask_source_of(self.run, self.data)
         return source_of(self.run, self.data)
 
     @cached_property
-    def examples(self) -> tuple[Tensor, Tensor, list[str], Tensor]:
-        """Training images as the network takes them, labels, names, and the images as uint8; in an order drawn by seed."""
-        run, source, seed = self.run, self.source, self.seed
-        if isinstance(source, MaskSource):
-            raw, labels = cut_images(run, source.train, min(self.limit or MOST_MASKS, MOST_MASKS), seed)  # fmt: skip
-            return run.preprocessing.normalise(raw), labels.long(), [], raw
-        limit = self.limit or IMAGES
-        raw, labels = images_of(run, "train", limit=limit, seed=seed, source=source)
-        keys = list(source.train.keys)
-        if limit < len(keys):
-            keys = [keys[i] for i in balanced(source.train.labels, limit, seed).tolist()]
-        drawn = torch.randperm(len(raw), generator=torch.Generator().manual_seed(seed))
-        raw, labels = raw[drawn], labels[drawn]
-        return run.preprocessing.normalise(raw), labels, [str(keys[i]) for i in drawn.tolist()], raw
+    def examples(self) -> Examples:
+        """Training images with targets, in an order drawn by seed."""
+        most = self.run.task.probed[0]
+        # Backpropagation through maps takes several times a probe's memory.
+        limit = self.limit or IMAGES if most is None else min(self.limit or most, most // 4)
+        found = examples_of(self.run, self.source, "train", limit=limit, seed=self.seed)
+        drawn = torch.randperm(
+            len(found), generator=torch.Generator().manual_seed(self.seed)
+        ).tolist()
+        batch = Batch(found.images, found.targets).take(drawn)
+        return Examples(batch.images, batch.targets, tuple(found.keys[i] for i in drawn))
 
-    @property
-    def loss(self) -> Callable[[Tensor, Tensor], Tensor]:
-        """Cross-entropy; pixels that do not count are left out where pixels are labelled."""
-        return (
-            partial(cross_entropy, ignore_index=IGNORE) if self.run.labels_pixels else cross_entropy
-        )
+    @cached_property
+    def inputs(self) -> Tensor:
+        """The images as the network takes them."""
+        return self.run.preprocessing.normalise(self.examples.images)
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The run's recipe on its images."""
+        recipe = self.run.recipe.replace(budget=None)
+        return Plan(recipe=recipe, source=self.source, preprocessing=self.run.preprocessing, why=[])
+
+    def mean_loss(self, images: Tensor, output: Any, targets: Any) -> Tensor:
+        """The task's loss, (), of the output for a batch."""
+        return self.run.task.loss(self.plan)(output, Batch(images, targets)).mean
+
+    def choice_loss(self, output: Any, targets: Any) -> Tensor:
+        """Mean cross-entropy of the choices among classes that a batch holds: ln K where each class is as likely."""
+        generator = torch.Generator().manual_seed(self.seed)
+        return cross_entropy(*self.run.task.choices(output, targets, generator))
 
     def labels(self) -> Finding:
         """Labels that are contradicted, by the network itself or by ones that have not learned them."""
-        run = self.run
+        run, source = self.run, self.source
         if self.folds is None:
-            x, y, keys, raw = self.examples
-            p = probabilities(self.model, x, run.temperature)
-            return label_errors(p, y, run.classes, keys=keys, images=lambda at: raw[at])
-        source = self.source
-        assert isinstance(source, Source)
+            shown = self.examples
+            p = probabilities(self.model, self.inputs, run.temperature)
+            return label_errors(
+                p,
+                shown.targets,
+                run.classes,
+                keys=list(shown.keys),
+                images=lambda at: shown.images[at],
+            )
 
         def progress(fold: int, of: int) -> None:
             if self.progress is not None:
@@ -216,9 +236,8 @@ class Bench:
         )
 
         def images(at: Sequence[int]) -> Tensor:
-            shown = judged.train.take(at)
-            prepared = [shown.prepare(i, run.preprocessing) for i in range(len(shown))]
-            return torch.from_numpy(np.stack(prepared))
+            part = judged.train.take(at)
+            return run.task.load_examples(judged, part, run.preprocessing, run.classes).images
 
         return label_errors(
             p, torch.from_numpy(judged.train.labels), judged.classes, keys=judged.train.keys, images=images,
@@ -229,10 +248,8 @@ class Bench:
         """The range test of the run's recipe on its images."""
         if self.run.wrapped:
             raise UsageError("the network was trained elsewhere, and by which recipe is not known")
-        recipe = self.run.recipe.replace(budget=None)
-        plan = Plan(recipe=recipe, source=self.source, preprocessing=self.run.preprocessing, why=[])
-        job = prepare(plan, torch.device("cpu"), Listener())
-        return rate(plan, job, Listener(), used=recipe.lr)
+        job = prepare(self.plan, torch.device("cpu"), Listener())
+        return rate(self.plan, job, Listener(), used=self.plan.recipe.lr)
 
 
 def given(run: Run) -> bool:

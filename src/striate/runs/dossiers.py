@@ -15,10 +15,11 @@ from striate.data.files import find_files
 from striate.data.tree import lies_loose
 from striate.errors import DataError, UsageError
 from striate.findings import Figure, Finding
-from striate.runs.images import balanced, images_of, source_of
+from striate.runs.images import images_of, source_of
 from striate.runs.opening import Trained, open_trained
 from striate.runs.run import Run
 from striate.runs.wrapping import lent_run
+from striate.tasks.classify.task import balanced
 from striate.tasks.table import open_source
 from striate.units import Network, UnitIndex, UnitLayer, index_units, nearest, tune_layer
 from striate.units.dossier import investigate

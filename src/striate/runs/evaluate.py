@@ -147,9 +147,9 @@ def report_run(run: Run, out: Path | None = None) -> None:
     Raises RunError where it cannot be written.
     """
     if (run.path / "findings" / "checklist.json").is_file():
-        from striate.robustness import checklist
+        from striate.robustness import checklist, probes_of
 
-        run.add(checklist(list(run.findings()), maps=run.labels_pixels))
+        run.add(checklist(list(run.findings()), probes_of(run.task)))
     recipe, data = run.recipe, run.info["data"]
     results = run.info.get("results", {})
     outputs = run.task.outputs[len(run.classes) != 1]

@@ -7,37 +7,41 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from striate.borrow import forward
-from striate.data import Source
 from striate.errors import StriateError, UsageError
 from striate.findings import Finding
+from striate.geometry import trace
 from striate.robustness import (
-    Exam,
+    Context,
+    Probe,
     Recorder,
     at_chance,
     checklist,
     domain,
     examine,
     line_domains,
+    probes_of,
     resolve_probes,
 )
 from striate.robustness.calibration import calibration
-from striate.robustness.probes import passes
 from striate.robustness.shortcuts import shortcuts
 from striate.runs.evaluate import report_run
-from striate.runs.images import images_of, source_of
+from striate.runs.images import examples_of, images_of, source_of
 from striate.runs.opening import Trained, open_trained
-from striate.runs.probing_masks import probe_mask_run, stored
 from striate.runs.probing_strangers import strange
 from striate.runs.run import Run
+from striate.tasks.examples import Examples
+from striate.tasks.task import Task
+from striate.tasks.trained import FromPixels
+from striate.training.answer import answer_of
 
 IMAGES = 2000
 SEARCHED = 800  # training images in which marks are looked for
-LEAST = 24  # images that a budget leaves
 DRAWING = 0.4  # seconds that a probe spends on its figures
 Progress = Callable[[str, int, int], None]
 
@@ -63,26 +67,26 @@ def probe_run(
     Raises UsageError for an unknown probe, RunError where the run's images are gone.
     """
     started = time.perf_counter()
-    wanted = resolve_probes(names)
+    trained = opened_run(target)
+    run, task = trained.run, trained.task
+    assert run is not None
+    wanted = resolve_probes(names, task)
     if images < 1 or (budget is not None and budget <= 0):
         raise UsageError("give at least one image and a budget of more than 0 seconds")
-    for option, probe, given in (
-        ("--store-temperature", "calibration", store_temperature),
-        ("--against", "domain", against is not None),
+    for option, probe, given, instead in (
+        ("--store-temperature", "calibration", store_temperature, "leave it out"),
+        ("--against", "domain", against is not None, "give data of the other domain with --data"),
     ):
+        if given and probe not in probes_of(task):
+            raise UsageError(
+                f"{option} has no use for a network that gives {task.about}; {instead}"
+            )
         if given and probe not in wanted:
             raise UsageError(f"{option} needs the probe {probe}; add it, or name no probe")
-    trained = opened_run(target)
-    run = trained.run
-    assert run is not None
-    if run.labels_pixels:
-        return probe_mask_run(
-            trained, names, data=data, against=against, images=images, budget=budget, seed=seed,
-            store_temperature=store_temperature, progress=progress,
-        )  # fmt: skip
     source = source_of(run, data)
-    batch, labels = images_of(run, tested_on(run, source), limit=images, seed=seed, source=source)
-    whole = exam_of(trained, batch, labels, seed, record=record)
+    limit, least = at_most(task, images), task.probed[1]
+    examples = examples_of(run, source, tested_on(run, source), limit=limit, seed=seed)
+    whole = context_of(trained, examples, seed, record=record)
     tick = time.perf_counter()
     stopped = at_chance(whole)
     pace = (time.perf_counter() - tick) / len(whole)  # seconds an image
@@ -96,49 +100,101 @@ def probe_run(
     took, made = 0.0, 0
     try:
         # Under a budget the cheap ones first: what they leave of their share is the others'.
-        order = wanted if budget is None else sorted(wanted, key=lambda n: passes(n, len(whole)))
+        order = (
+            list(wanted)
+            if budget is None
+            else sorted(wanted, key=lambda n: wanted[n].passes(len(whole)))
+        )
         for i, name in enumerate(order):
             if progress is not None:
                 progress(name, i, len(order))
-            exam = whole
+            context = whole
             if budget is not None:
                 left = 0.9 * budget - (time.perf_counter() - started)
-                count = affordable(name, len(whole), left / (len(order) - i), pace * slower)
-                exam = sampled(whole, count) if count < len(whole) else whole
+                share = left / (len(order) - i)
+                count = affordable(wanted[name], len(whole), share, pace * slower, least)
+                context = sampled(whole, count) if count < len(whole) else whole
             begun = time.perf_counter()
-            finding = examine(exam, name, special(name, trained, source, exam, against))
+            finding = examine(context, name, special(name, trained, source, context, against))
             took += time.perf_counter() - begun - DRAWING
-            made += passes(name, len(exam))
+            made += wanted[name].passes(len(context))
             slower = max(0.3, took / (pace * made))
-            if len(exam) < len(whole):
-                finding = bounded(finding, len(exam), len(whole), budget)
+            if len(context) < len(whole):
+                finding = bounded(finding, len(context), len(whole), budget)
             if name == "calibration" and store_temperature:
                 finding = stored(run, finding)
             found.append(run.add(finding))
     finally:
         # What was found before an interruption or an error is in the report all the same.
-        found.sort(key=lambda f: wanted.index(f.name.removeprefix("probe-")))
+        place = {f"probe-{name}": i for i, name in enumerate(wanted)}
+        found.sort(key=lambda f: place.get(f.name, len(place)))
         if found:
-            found.append(run.add(checklist(list(run.findings()))))
+            found.append(run.add(checklist(list(run.findings()), probes_of(task))))
             report_run(run)
     return found
 
 
-def exam_of(
-    trained: Trained, images: Tensor, labels: Tensor, seed: int, *, record: bool = False
-) -> Exam:
-    """The exam of a run's network on prepared images; its parameters need no gradient from now on."""
-    model = trained.pixels
+class Pixels(FromPixels):
+    """A network from pixels in [0, 1] to its prediction alone, without other outputs."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, ...)."""
+        return answer_of(super().forward(images))
+
+
+def context_of(trained: Trained, examples: Examples, seed: int, *, record: bool = False) -> Context:
+    """The probe context of a run's network; its parameters need no gradient from now on."""
+    task = trained.task
+    # A probe that needs logits takes the prediction; other metrics may need the whole of the output.
+    known = "labels" in task.offers or "choices" in task.offers
+    made = Pixels if known else FromPixels
+    model = made(trained.model, trained.preprocessing).eval()
     for parameter in model.parameters():
         parameter.requires_grad_(False)  # attacks need the gradient of pixels alone
-    recorder = Recorder(model) if record else None
     recipe = None if trained.run is None else trained.run.recipe
     augmented = {k: getattr(recipe, k, None) for k in ("shift", "rotate", "scale", "flip")}
-    seen = {k: float(v) for k, v in augmented.items() if v is not None}
-    return Exam(model, images, labels, trained.classes, seed, recorder, trained.temperature, seen)
+    return Context(
+        model,
+        examples.images,
+        examples.targets,
+        trained.classes,
+        seed,
+        recorder=Recorder(model) if record and "labels" in task.offers else None,
+        temperature=trained.temperature,
+        trained={k: float(v) for k, v in augmented.items() if v is not None},
+        task=task,
+        stride=coarsest(trained),
+    )
 
 
-def tested_on(run: Run, source: Source) -> str:
+def coarsest(trained: Trained) -> int:
+    """Pixels between positions of the network's coarsest map; 1 where it cannot be traced."""
+    try:
+        layers = trace(trained.model, trained.shape)
+    except StriateError:
+        return 1
+    axes = [axis for layer in layers for axis in layer.receptive_field or () if axis is not None]
+    return max((int(axis.stride) for axis in axes), default=1)
+
+
+def stored(run: Run, finding: Finding) -> Finding:
+    """Store the temperature that was fitted, if one was; the finding says what happened."""
+    if finding.data["fitted"]:
+        run.info["temperature"] = round(float(finding.data["temperature"]), 4)
+        run.save_info()
+        remark = f" {run.temperature:g} is stored with the run; `striate predict` uses it."
+    else:
+        remark = f" None is stored; `striate predict` goes on with {run.temperature:g}."
+    return replace(finding, verdict=finding.verdict + remark, advice="")
+
+
+def at_most(task: Task, images: int) -> int:
+    """How many images are taken where so many are asked for."""
+    most = task.probed[0]
+    return images if most is None else min(images, most)
+
+
+def tested_on(run: Run, source: Any) -> str:
     """The split to be examined on: the test split; images that are not the run's own may be too few to have one."""
     own = source.fingerprint == run.info["data"]["fingerprint"]
     return "test" if own or len(source.test) or len(source.val) else "train"
@@ -150,27 +206,27 @@ def bounded(finding: Finding, count: int, of: int, budget: float | None) -> Find
     return replace(finding, verdict=finding.verdict + remark)
 
 
-def affordable(name: str, most: int, left: float, pace: float) -> int:
-    """Images for a probe that is to end in `left` seconds; at least 24, as far as there are.
+def affordable(probe: Probe, most: int, left: float, pace: float, least: int) -> int:
+    """Images for a probe that is to end in `left` seconds; at least `least`, as far as there are.
 
     pace: seconds a forward pass of an image.
     """
     count = most
-    while count > LEAST and passes(name, count) * pace > left - DRAWING:
+    while count > least and probe.passes(count) * pace > left - DRAWING:
         count = int(0.95 * count)
-    return min(most, max(LEAST, count))
+    return min(most, max(least, count))
 
 
-def sampled(exam: Exam, count: int) -> Exam:
-    """Fewer images, with a recorder of their own where the exam has one."""
-    recorder = Recorder(exam.model) if exam.recorder is not None else None
-    return replace(exam.take(count), recorder=recorder)
+def sampled(context: Context, count: int) -> Context:
+    """Fewer images, with a recorder of their own where the context has one."""
+    recorder = Recorder(context.model) if context.recorder is not None else None
+    return replace(context.take(count), recorder=recorder)
 
 
 def special(
-    name: str, trained: Trained, source: Source, exam: Exam, against: str | None
-) -> Callable[[Exam], Finding] | None:
-    """The probes that need more than the exam: other images, or validation images."""
+    name: str, trained: Trained, source: Any, context: Context, against: str | None
+) -> Callable[[Context], Finding] | None:
+    """The probes that need more than the context: other images, or validation images."""
     run = trained.run
     assert run is not None
     if name == "domain":
@@ -180,24 +236,26 @@ def special(
             )
         if run.recipe.data == "lines":
             _, c, h, _ = trained.shape
-            return partial(domain, others=line_domains(256, size=h, channels=c, seed=exam.seed))
+            return partial(domain, others=line_domains(256, size=h, channels=c, seed=context.seed))
     if name == "shortcuts":
         try:
-            searched = images_of(run, "train", limit=SEARCHED, seed=exam.seed, source=source)
+            searched = images_of(run, "train", limit=SEARCHED, seed=context.seed, source=source)
         except StriateError:  # images that are not the run's own may have no training split
             searched = None
         return partial(shortcuts, training=searched)
-    if name == "calibration":
+    if name == "calibration" and "calibration" not in trained.task.probes:
+        limit, others = trained.task.probed[0], None
         try:
             # An empty test split has the validation images tested on: then there are no others.
-            others = images_of(run, "val", source=source) if len(source.test) else None
+            if len(source.test):
+                others = images_of(run, "val", limit=limit, seed=context.seed, source=source)
         except StriateError:
-            others = None
+            pass
 
-        def calibrated(given: Exam) -> Finding:
+        def calibrated(given: Context) -> Finding:
             # Confidence is that of `predict`, which may take the mean with the mirrored image.
             used = Mirrored(given.model).eval() if run.recipe.flip_test else given.model
-            as_used = Exam(used, given.images, given.labels, given.classes, given.seed)
+            as_used = replace(given, model=used, recorder=None)
             return calibration(as_used, others, current=run.temperature)
 
         return calibrated
@@ -212,10 +270,9 @@ class Mirrored(nn.Module):
         self.model = model
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (N, K) of images (N, C, H, W)."""
-        return torch.stack(
-            [forward(self.model, images), forward(self.model, images.flip(-1))]
-        ).mean(0)
+        """Logits (N, K), or (N, K, H, W) of maps, of images (N, C, H, W)."""
+        plain, mirrored = forward(self.model, images), forward(self.model, images.flip(-1))
+        return torch.stack([plain, mirrored.flip(-1) if mirrored.dim() == 4 else mirrored]).mean(0)
 
 
 def opened_run(target: str | Path | Run) -> Trained:

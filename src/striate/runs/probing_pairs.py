@@ -7,15 +7,11 @@ from pathlib import Path
 
 from striate.errors import DataError, RunError, UsageError
 from striate.findings import Finding
-from striate.robustness import Exam, at_chance, compare, resolve_probes
-from striate.robustness.map_comparison import compare_maps
-from striate.robustness.map_probes import resolve_map_probes
-from striate.robustness.maps import MapExam, maps_at_chance
+from striate.robustness import Context, at_chance, compare, resolve_probes
 from striate.runs.evaluate import report_run
-from striate.runs.images import images_of, source_of
+from striate.runs.images import examples_of, source_of
 from striate.runs.opening import Trained
-from striate.runs.probing import IMAGES, Progress, exam_of, opened_run
-from striate.runs.probing_masks import map_exam_of, mask_source_of
+from striate.runs.probing import IMAGES, Progress, at_most, context_of, opened_run
 from striate.runs.run import Run
 
 
@@ -29,27 +25,22 @@ def compare_runs(
     """
     trained_all = [opened_run(first), opened_run(second)]
     a, b = [s.run for s in trained_all if s.run is not None]
-    if a.labels_pixels != b.labels_pixels:
+    if a.task.name != b.task.name:
         raise UsageError(
-            f"one of {a.path} and {b.path} gives an image one class and the other each pixel; compare runs of one kind"
+            f"{a.path} gives {a.task.about} and {b.path} {b.task.about}; compare runs of one task"
         )
     if a.classes != b.classes:
         raise UsageError(
             f"{a.path} and {b.path} know different classes; compare runs of the same data"
         )
-    resolve = resolve_map_probes if a.labels_pixels else resolve_probes
-    probes = resolve(names) if names else []
+    probes = list(resolve_probes(names, a.task)) if names else []
     if data is None:
         _same_test_images(a, b)
     titles = (a.path.name, b.path.name)
     if titles[0] == titles[1]:
         titles = (str(a.path), str(b.path))
-    if a.labels_pixels:
-        maps = [_map_exam(trained, images, seed, data) for trained in trained_all]
-        found = compare_maps(maps[0], maps[1], titles, probes, progress)
-    else:
-        exams = [_exam(trained, images, seed, data) for trained in trained_all]
-        found = compare(exams[0], exams[1], titles, probes, progress)
+    contexts = [_context(trained, images, seed, data) for trained in trained_all]
+    found = compare(contexts[0], contexts[1], titles, probes, progress)
     for run in (a, b):
         run.add(found)
         report_run(run)
@@ -61,8 +52,7 @@ def _same_test_images(a: Run, b: Run) -> None:
     splits = [(r.recipe.seed, r.recipe.val, r.recipe.test) for r in (a, b)]
     if same and splits[0] != splits[1]:
         # A source with a test split of its own has the same one whatever the seed.
-        opened = mask_source_of if a.labels_pixels else source_of
-        test = [list(opened(r).test.keys) for r in (a, b)]
+        test = [list(source_of(r).test.keys) for r in (a, b)]
         same = test[0] == test[1]
     if not same:
         raise RunError(
@@ -71,22 +61,13 @@ def _same_test_images(a: Run, b: Run) -> None:
         )
 
 
-def _exam(trained: Trained, images: int, seed: int, data: str | None) -> Exam:
+def _context(trained: Trained, images: int, seed: int, data: str | None) -> Context:
     run = trained.run
     assert run is not None
-    batch, labels = images_of(run, "test", limit=images, seed=seed, data=data)
-    exam = exam_of(trained, batch, labels, seed)
-    stopped = at_chance(exam)
+    limit = at_most(trained.task, images)
+    examples = examples_of(run, source_of(run, data), limit=limit, seed=seed)
+    context = context_of(trained, examples, seed)
+    stopped = at_chance(context)
     if stopped is not None:
         raise DataError(f"{run.path}: {stopped.verdict}")
-    return exam
-
-
-def _map_exam(trained: Trained, images: int, seed: int, data: str | None) -> MapExam:
-    run = trained.run
-    assert run is not None
-    exam = map_exam_of(trained, mask_source_of(run, data), images, seed)
-    why = maps_at_chance(exam)
-    if why is not None:
-        raise DataError(f"{run.path}: {why}")
-    return exam
+    return context

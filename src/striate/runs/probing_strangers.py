@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from striate.data import Source, load_memory
+from striate.data import load_memory
 from striate.data.drawing import drawn
 from striate.data.files import find_files
 from striate.errors import DataError, RunError, StriateError, UsageError
@@ -31,7 +32,7 @@ def strange(run: Run, trained: Trained, against: str) -> Domain:
     return unlabelled_folder(trained, Path(against))
 
 
-def labelled(run: Run, source: Source, *, folder: bool) -> Domain:
+def labelled(run: Run, source: Any, *, folder: bool) -> Domain:
     """Images with labels: of a folder from all its splits, none of which was learned; of a source its test split."""
     names = [name for name in ("test", "val", "train") if len(source.splits[name])]
     names = names if folder else names[:1]
@@ -69,7 +70,7 @@ def unlabelled_folder(trained: Trained, folder: Path) -> Domain:
 def unlabelled_source(run: Run, name: str, why: StriateError) -> Domain:
     """Images of a source whose classes the run does not know."""
     try:
-        source = open_source(name, task="classify", seed=0)
+        source = open_source(name, task=run.task, seed=0)
         chosen = source.test if len(source.test) else source.val
         if len(chosen) > STRANGE:
             order = np.random.default_rng(0).permutation(len(chosen))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from striate.figures import BLUE, VERMILLION, new_figure, render, style
 from striate.findings import Figure, Finding, Status, Table
@@ -48,6 +49,17 @@ def calibration_error(scores: Scores, *, seed: int = 0) -> Interval:
         np.clip(np.minimum(interval.low, value), 0, 1),
         np.clip(np.maximum(interval.high, value), 0, 1),
     )
+
+
+def expected_error(probabilities: Tensor, labels: Tensor, bins: int = BINS) -> float:
+    """Expected calibration error of (N, K) for (N,): mean distance of confidence from accuracy over equal bins (Guo et
+    al. 2017, eq. 3).
+    """
+    confidence, said = probabilities.float().max(1)
+    gap = (said == labels).double() - confidence.double()
+    at = torch.bucketize(confidence, torch.linspace(0, 1, bins + 1), right=True)
+    sums = torch.zeros(bins + 2, dtype=torch.double).index_add_(0, at, gap)
+    return float(sums.abs().sum()) / len(labels)
 
 
 def chance_error(scores: Scores, *, seed: int = 0) -> tuple[float, float]:

@@ -24,11 +24,13 @@ from striate.findings import Finding, Table
 from striate.models import build, is_own, is_segmenter
 from striate.models import preprocessing as preprocessing_of
 from striate.tasks.defaults import Facts, choose, choose_model
+from striate.tasks.examples import Examples
 from striate.tasks.plan import Plan
 from striate.tasks.prediction import Prediction
 from striate.tasks.task import Enough, Evaluate, Progress, Task, never, refuse_shape, silent
 from striate.tasks.tiling import SHOWN, TileJob
 from striate.tasks.trained import Trained
+from striate.tasks.warp import Warp
 from striate.training.answer import answer_of
 from striate.training.batch import Batch, LossFunction
 from striate.training.batches import (
@@ -225,6 +227,24 @@ class ImageTask(Task):
     def refuse_output(self, output: Any, images: Tensor, outputs: int) -> None:
         """See Task; (N, outputs)."""
         refuse_shape(answer_of(output), (len(images), outputs), f"{outputs} numbers an image")
+
+    def drawn(self, split: Any, limit: int, seed: int) -> np.ndarray:
+        """Indices (limit,) of some images of a split, in order, drawn by `seed`."""
+        return np.sort(np.random.default_rng(seed).permutation(len(split))[:limit])
+
+    def load_examples(
+        self, source: Any, split: Any, preprocessing: Preprocessing, classes: Sequence[str], *,
+        limit: int | None = None, seed: int = 0,
+    ) -> Examples:  # fmt: skip
+        """See Task."""
+        if limit is not None and limit < len(split):
+            split = split.take(self.drawn(split, limit, seed))
+        images, _ = load_memory(split, preprocessing)
+        return Examples(images, self.targets(split), tuple(map(str, split.keys)))
+
+    def warp(self, targets: Any, warp: Warp) -> Any:
+        """What an image is, is the same wherever it is shown."""
+        return targets
 
     def results(self, assessed: Outputs, classes: Sequence[str]) -> dict[str, float]:
         """See Task."""

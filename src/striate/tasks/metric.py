@@ -15,7 +15,7 @@ class Metric(Protocol):
     """How good predictions are.
 
     name: of the headline, as a person reads it. hit: whether the evidence of an image is one number, 1 right or 0 wrong,
-    of which the headline is the mean.
+    of which the headline is the mean. Of the headline more is better, and 1 is the best; of an error give 1 minus it, or R2.
     """
 
     @property

@@ -17,11 +17,13 @@ import torch
 from torch import nn
 
 from striate.data import Preprocessing
-from striate.errors import UsageError
+from striate.errors import DataError, UsageError
 from striate.findings import Finding
+from striate.tasks.examples import Examples
 from striate.tasks.metric import Metric
 from striate.tasks.plan import Plan
 from striate.tasks.prediction import Prediction
+from striate.tasks.warp import Warp
 from striate.training.answer import answer_of
 from striate.training.batch import LossFunction
 from striate.training.loop import Batches
@@ -67,10 +69,13 @@ class Task(ABC):
     own settings, nested in the recipe; None for none. folder: what `striate predict` writes into, if it writes files.
     explained: whether the report explains some of its predictions and shows its units. unused: settings of the recipe that
     mean nothing here, and what to do instead, if anything, as the end of a sentence. sources: named sources that it adds,
-    and what they are. exclusive: whether data that it accepts cannot be another task's.
-    axes: of the network's output, 2 for (N, K), 4 for (N, K, H, W).
-    one_class: whether an image's label is one of the classes, so that units are compared between classes.
-    outputs: what one output of the network stands for, and several.
+    and what they are. exclusive: whether data that it accepts cannot be another task's. axes: of the network's output, 2
+    for (N, K), 4 for (N, K, H, W). offers: what analyses may count on beside images, targets and a metric, each with what
+    it is counted in: "labels", targets (N,) of one class an image beside logits (N, K); "choices", see `choices`. probes:
+    its own probes, instead of those of the same name; they take a probe context. remedies: what to do against a loss under
+    a probe, where the common advice does not fit. probed: how many images a probe takes at most, None for as many as are
+    asked for, and how many a budget leaves it. one_class: whether an image's label is one of the classes, so that units are
+    compared between classes. outputs: what one output of the network stands for, and several.
     """
 
     name: ClassVar[str]
@@ -84,6 +89,10 @@ class Task(ABC):
     axes: ClassVar[int] = 2
     one_class: ClassVar[bool] = False
     outputs: ClassVar[tuple[str, str]] = ("class", "classes")
+    offers: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    probes: ClassVar[Mapping[str, Callable[[Any], Finding]]] = MappingProxyType({})
+    remedies: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    probed: ClassVar[tuple[int | None, int]] = (None, 24)
 
     def __repr__(self) -> str:
         return f"<task {self.name}>"
@@ -185,6 +194,44 @@ class Task(ABC):
         self, trained: Trained, source: Any, split: Any, assessed: Any, *, say: Say = mute
     ) -> Iterator[Finding]:
         """What the report says of the held-out images; the headline first."""
+
+    # Analyses
+
+    def match(self, source: Any, classes: Sequence[str], name: str) -> Any:
+        """A source for a network of these classes. name: of the data. Raises DataError where it has others."""
+        if tuple(source.classes) != tuple(classes):
+            raise DataError(
+                f"{name} has the classes {', '.join(source.classes[:10])}, and the network knows "
+                f"{', '.join(classes[:10])}; give data of the same classes"
+            )
+        return source
+
+    @abstractmethod
+    def load_examples(
+        self, source: Any, split: Any, preprocessing: Preprocessing, classes: Sequence[str], *,
+        limit: int | None = None, seed: int = 0,
+    ) -> Examples:  # fmt: skip
+        """Images of one of the source's splits, all of one size, with targets in a network's classes.
+
+        limit: at most so many, drawn by `seed`. Raises DataError where none can be used.
+        """
+
+    @abstractmethod
+    def warp(self, targets: Any, warp: Warp) -> Any:
+        """The targets of a batch after its images were warped; the same object where targets do not follow."""
+
+    def choices(
+        self, output: Any, targets: Any, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits (M, K) and classes (M,) int64 of each choice among classes that a batch holds, or of some drawn ones.
+
+        Only of tasks that offer "choices".
+        """
+        raise NotImplementedError
+
+    def guessing(self, evidence: np.ndarray, classes: Sequence[str]) -> str | None:
+        """How predictions are no better than guessing, as the end of a sentence; None where they are, or nobody knows."""
+        return None
 
     # Use
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -34,9 +34,11 @@ class Batch:
     def split(self, size: int) -> list[Batch]:
         """Micro-batches of at most `size` images, in order; their targets are views."""
         starts = range(0, len(self), size)
-        return [
-            Batch(self.images[i : i + size], _cut(self.targets, slice(i, i + size))) for i in starts
-        ]
+        return [self.take(slice(i, i + size)) for i in starts]
+
+    def take(self, at: slice | Sequence[int]) -> Batch:
+        """Some of the images with their targets."""
+        return Batch(self.images[at], _cut(self.targets, at))
 
 
 def mapped(targets: Any, change: Callable[[Tensor], Tensor]) -> Any:
@@ -50,9 +52,11 @@ def mapped(targets: Any, change: Callable[[Tensor], Tensor]) -> Any:
     return targets
 
 
-def _cut(targets: Any, at: slice) -> Any:
+def _cut(targets: Any, at: slice | Sequence[int]) -> Any:
     # A list holds one entry an image; a tuple and a dict hold several targets of all images.
-    if isinstance(targets, Tensor | list):
+    if isinstance(targets, list):
+        return targets[at] if isinstance(at, slice) else [targets[i] for i in at]
+    if isinstance(targets, Tensor):
         return targets[at]
     if isinstance(targets, Mapping):
         return {name: _cut(part, at) for name, part in targets.items()}

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from striate.data import Source, Split, check, describe, open_source
+from striate.data.naming import alike, normal
 from striate.data.preprocessing import Preprocessing
 from striate.data.targets import noted
+from striate.errors import DataError
 from striate.findings import Finding
 from striate.statistics.temperature import fit_temperature
 from striate.tasks.classify import findings
 from striate.tasks.classify.loss import CrossEntropy
 from striate.tasks.classify.metric import Accuracy
 from striate.tasks.classify.prediction import ClassPrediction
+from striate.tasks.examples import Examples
 from striate.tasks.image_task import ImageTask, Outputs
 from striate.tasks.plan import Plan
 from striate.tasks.prediction import Prediction
@@ -35,6 +41,7 @@ class Classify(ImageTask):
 
     name = "classify"
     about = "one class an image"
+    offers = MappingProxyType({"labels": "images", "choices": "images"})
 
     def accepts(self, data: str | Path) -> bool:
         """Whatever no other task takes: its reader says what is wrong with it."""
@@ -78,6 +85,39 @@ class Classify(ImageTask):
             return {}
         assessed = self.assess(trained, source.val, device=device)
         return {"temperature": round(fit_temperature(assessed.outputs, assessed.targets), 4)}
+
+    def match(self, source: Source, classes: Sequence[str], name: str) -> Source:
+        """The source with the network's spellings; it may lack some of the network's classes."""
+        known = {normal(c): c for c in classes}
+        source = replace(source, classes=tuple(known.get(normal(c), c) for c in source.classes))
+        if strange := sorted(set(source.classes) - set(classes)):
+            like = {alike(c): c for c in classes}
+            near = next((c for c in strange if alike(c) in like), None)
+            hint = f"; rename {near!r} to {like[alike(near)]!r}" if near is not None else ""
+            raise DataError(
+                f"{name} has classes that the network does not know: {', '.join(strange[:5])}; "
+                f"it knows {', '.join(classes[:10])}{hint}"
+            )
+        return source
+
+    def drawn(self, split: Split, limit: int, seed: int) -> np.ndarray:
+        """Classes in equal shares as far as they go."""
+        return balanced(split.labels, limit, seed)
+
+    def load_examples(
+        self, source: Source, split: Split, preprocessing: Preprocessing, classes: Sequence[str], *,
+        limit: int | None = None, seed: int = 0,
+    ) -> Examples:  # fmt: skip
+        """See Task."""
+        found = super().load_examples(source, split, preprocessing, classes, limit=limit, seed=seed)
+        place = torch.tensor([classes.index(name) for name in source.classes])
+        return replace(found, targets=place[found.targets])
+
+    def choices(
+        self, output: Any, targets: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """One an image."""
+        return answer_of(output).float(), targets
 
     def report(
         self, trained: Trained, source: Source, split: Split, assessed: Outputs, *, say: Say = mute
@@ -134,3 +174,14 @@ def network_input(trained: Trained, split: Split) -> Finding:
         [split.keys[i] for i in first],
         squeezes=[1 - preprocessing.lost_fraction(*size) for size in sizes] if squashed else None,
     )
+
+
+def balanced(labels: np.ndarray, limit: int, seed: int) -> np.ndarray:
+    """Indices (limit,) in order, classes in equal shares as far as they go, drawn by `seed`."""
+    rng = np.random.default_rng(seed)
+    turn = np.empty(len(labels), dtype=np.int64)  # which image of its class each is
+    for c in np.unique(labels):
+        at = np.flatnonzero(labels == c)
+        turn[rng.permutation(at)] = np.arange(len(at))
+    order = np.lexsort((rng.random(len(labels)), turn))
+    return np.sort(order[:limit])

@@ -9,23 +9,26 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from striate.data.files import Found
 from striate.data.preprocessing import Preprocessing
 from striate.findings import Finding
 from striate.models import build, full_size
+from striate.tasks.examples import Examples
 from striate.tasks.plan import Plan
 from striate.tasks.prediction import Prediction
 from striate.tasks.segment.batches import CropBatches
-from striate.tasks.segment.data import MASK_SOURCES, MaskSource, is_mask_data, open_masks
+from striate.tasks.segment.data import IGNORE, MASK_SOURCES, MaskSource, is_mask_data, open_masks
 from striate.tasks.segment.data.checks import check_masks
 from striate.tasks.segment.data.description import describe_masks
 from striate.tasks.segment.data.source import MaskSplit
 from striate.tasks.segment.evaluate import Assessed, assess_masks, report_on, temperature_of
+from striate.tasks.segment.examples import cut_examples, no_better, sampled_pixels
 from striate.tasks.segment.loss import PixelCrossEntropy
 from striate.tasks.segment.metric import MeanIoU
 from striate.tasks.segment.predict import MaskPrediction, areas_of, predict_masks
+from striate.tasks.segment.probe_shift import map_shift
 from striate.tasks.segment.settings import SegmentSettings
 from striate.tasks.segment.tiling import tile_masks
 from striate.tasks.segment.train import (
@@ -48,6 +51,7 @@ from striate.tasks.task import (
 )
 from striate.tasks.tiling import TileJob
 from striate.tasks.trained import Trained
+from striate.tasks.warp import Warp
 from striate.training.answer import answer_of
 from striate.training.recipe import Recipe
 
@@ -62,6 +66,18 @@ class Segment(Task):
     explained = False
     exclusive = True
     axes = 4
+    offers = MappingProxyType({"choices": "pixels"})
+    probes = MappingProxyType({"shift": map_shift})
+    remedies = MappingProxyType(
+        {
+            "scale": "Train with a wider zoom (`--set zoom=1.5`), or resize so that objects come at the size they had in "
+            "training.",
+            "flip": "If mirrored images will come, train with `--set flip=true`.",
+            "corruption": "Train with images changed in that way (`--set jitter=` for contrast and brightness), or keep "
+            "such images out.",
+        }
+    )
+    probed = (64, 4)  # a mask has thousands of pixels to be right about
     sources = MappingProxyType({name: about for name, (_, about) in MASK_SOURCES.items()})
     unused = MappingProxyType(
         {
@@ -183,6 +199,27 @@ class Segment(Task):
         if isinstance(image, np.ndarray):
             return trained.preprocessing.colours(image)
         return trained.preprocessing.read_colours(image)
+
+    def load_examples(
+        self, source: MaskSource, split: MaskSplit, preprocessing: Preprocessing, classes: Sequence[str], *,
+        limit: int | None = None, seed: int = 0,
+    ) -> Examples:  # fmt: skip
+        """The middle of some images, at most 256 pixels wide and high, all of the smallest one's size."""
+        return cut_examples(split, preprocessing, limit, seed)
+
+    def warp(self, targets: Tensor, warp: Warp) -> Tensor:
+        """Masks move like their images; what was outside is IGNORE."""
+        return warp.maps(targets, IGNORE)
+
+    def choices(
+        self, output: Any, targets: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Some pixels of each image."""
+        return sampled_pixels(answer_of(output).float(), targets, generator)
+
+    def guessing(self, evidence: np.ndarray, classes: Sequence[str]) -> str | None:
+        """Where it is no better than the commonest class everywhere."""
+        return no_better(evidence, classes)
 
     def decode(self, output: Any, trained: Trained, *, top: int = 5) -> list[Prediction]:
         """The areas of classes in each image's map; nothing is written."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,8 +12,8 @@ from torch import Tensor
 from striate.errors import DataError
 from striate.figures import BLUE, GRID, VERMILLION, new_figure, render, style
 from striate.findings import Figure, Finding, Table
-from striate.robustness.maps import MapExam
 from striate.statistics.intervals import percent
+from striate.tasks.segment.data import IGNORE
 
 NOTABLE = 0.01  # share of pixels that change class
 
@@ -25,16 +26,18 @@ def offsets(stride: int, most: int) -> list[int]:
     return sorted(d for d in wanted if 1 <= d <= most)
 
 
-def map_shift(exam: MapExam) -> Finding:
+def map_shift(context: Any) -> Finding:
     """Share of pixels whose class differs between the map of a shifted image and the shifted map, for each shift.
 
     Two windows of the same image, apart by the shift, so that no pixel is invented; compared are the pixels that both
     hold and that lie an eighth of the window from their borders. At multiples of the stride a network whose layers all
     move along agrees but for what the border changes (seed 001: f(translate(x)) = translate(f(x))).
+
+    context: the probe context, with its stride. Raises DataError for images that are too small to be shifted.
     """
     started = time.perf_counter()
-    h, w = exam.images.shape[-2:]
-    side, stride = min(h, w), exam.stride
+    h, w = context.images.shape[-2:]
+    side, stride = min(h, w), context.stride
     most = min(2 * stride + 1, side // 3)
     size = side - most
     size = size // stride * stride if size >= 2 * stride else size  # no padding to the lattice
@@ -43,8 +46,8 @@ def map_shift(exam: MapExam) -> Finding:
         raise DataError(
             f"images of {h} x {w} pixels are too small to be shifted under a stride of {stride}; give larger ones"
         )
-    first = exam.maps(exam.images[..., :size, :size])
-    truth = exam.masks[..., :size, :size]
+    first = context.predicted(context.images[..., :size, :size])
+    truth = context.targets[..., :size, :size]
     rows, seams = [], torch.zeros(stride)
     seen = torch.zeros(stride)
     shown: tuple[int, Tensor] | None = None
@@ -52,13 +55,15 @@ def map_shift(exam: MapExam) -> Finding:
         share, score = [], []
         for down in (False, True):
             r, c = (d, 0) if down else (0, d)
-            moved = exam.maps(exam.images[..., r : r + size, c : c + size], note=f"a shift of {d}")
+            moved = context.predicted(
+                context.images[..., r : r + size, c : c + size], note=f"a shift of {d}"
+            )
             a = first[..., margin + r : size - margin, margin + c : size - margin]
             b = moved[..., margin : size - margin - r, margin : size - margin - c]
             differs = a != b
             share.append(float(differs.float().mean()))
             mask = truth[..., margin + r : size - margin, margin + c : size - margin]
-            score.append(float((b == mask)[mask != 255].float().mean()))
+            score.append(float((b == mask)[mask != IGNORE].float().mean()))
             if d % stride:
                 axis = 1 if down else 2
                 along = differs.float().mean((0, 3 - axis))
@@ -84,7 +89,7 @@ def map_shift(exam: MapExam) -> Finding:
     if at_stride is not None and between:
         verdict += f" and {percent(at_stride)} at multiples"
     verdict += (
-        f" ({len(exam):,} images, {size} x {size} windows, an eighth from the borders left out)"
+        f" ({len(context):,} images, {size} x {size} windows, an eighth from the borders left out)"
     )
     seamed = elsewhere > NOTABLE and uneven > 1.5 and stride > 1
     if seamed:
@@ -108,12 +113,12 @@ def map_shift(exam: MapExam) -> Finding:
                 caption="Mean of a shift to the right and one down.",
             ),
         ),
-        figures=(_chart(rows, stride), _example(exam, size, tuple(shown[1].tolist()))),
+        figures=(_chart(rows, stride), _example(context, size, tuple(shown[1].tolist()))),
         data={
             "stride": stride, "window": size, "shifts": [x[0] for x in rows], "changed": [x[2] for x in rows],
-            "at_stride": at_stride, "between": elsewhere, "uneven": uneven, "lattice": lattice, "images": len(exam),
+            "at_stride": at_stride, "between": elsewhere, "uneven": uneven, "lattice": lattice, "images": len(context),
         },
-        seed=exam.seed,
+        seed=context.seed,
         seconds=time.perf_counter() - started,
     )  # fmt: skip
 
@@ -157,17 +162,19 @@ def _chart(rows: list, stride: int) -> Figure:  # type: ignore[type-arg]
         )  # fmt: skip
 
 
-def _example(exam: MapExam, size: int, move: tuple[int, ...]) -> Figure:
+def _example(context: Any, size: int, move: tuple[int, ...]) -> Figure:
     """The image that suffers most, its two maps, and where they differ."""
     r, c = move
-    a = exam.maps(exam.images[..., :size, :size])[..., r:, c:]
-    b = exam.maps(exam.images[..., r : r + size, c : c + size])[..., : size - r, : size - c]
+    a = context.predicted(context.images[..., :size, :size])[..., r:, c:]
+    b = context.predicted(context.images[..., r : r + size, c : c + size])[
+        ..., : size - r, : size - c
+    ]
     i = int((a != b).flatten(1).sum(1).argmax())
     with style():
-        image = exam.images[i, :, r:size, c:size].permute(1, 2, 0).numpy().squeeze()
+        image = context.images[i, :, r:size, c:size].permute(1, 2, 0).numpy().squeeze()
         figure = new_figure(7.2, 0.4 + min(1.7 * image.shape[0] / image.shape[1], 3.4))
         panels = figure.subplots(1, 4)
-        k = max(1, len(exam.classes) - 1)
+        k = max(1, len(context.classes) - 1)
         for axes, (title, picture, more) in zip(
             panels,
             (
