@@ -22,17 +22,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     "memory": set(),
     "kernels": set(),
     "wording": set(),
+    "plugins": BASE,
     "pictures": FOUND,
     "images": BASE,
     "ops": BASE,
     "nn": BASE,
     "geometry": FOUND,
-    "models": {"errors", "borrow", "nn", "wording"},
+    "models": {"errors", "borrow", "nn", "plugins", "wording"},
     "inference": {"errors", "borrow", "geometry", "images", "memory"},
-    "data": FOUND | {"images"},
+    "data": FOUND | {"images", "plugins"},
     "statistics": FOUND | {"wording"},
     "training": {"errors", "borrow", "data", "findings", "memory", "wording"},
-    "tasks": ANALYSIS | {"data", "images", "memory", "models", "pictures", "training"},
+    "tasks": ANALYSIS | {"data", "images", "memory", "models", "pictures", "plugins", "training"},
     "runs": ANALYSIS
     | {
         "attribution",
@@ -46,9 +47,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         "tasks",
         "report",
     },
-    "attribution": ANALYSIS,
+    "attribution": ANALYSIS | {"plugins"},
     "units": ANALYSIS | {"attribution", "kernels"},
-    "robustness": ANALYSIS | {"tasks", "training"},  # of training what a batch and an answer are
+    "robustness": ANALYSIS
+    | {"plugins", "tasks", "training"},  # of training what a batch and an answer are
     "diagnostics": ANALYSIS | {"kernels", "training"},
     "report": FOUND,
     "lectures": FOUND | {"ops", "nn", "geometry", "models", "data"},

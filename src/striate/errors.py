@@ -54,6 +54,10 @@ class GeometryError(StriateError, ValueError):
     """A module cannot be traced, or a request does not fit its geometry."""
 
 
+class PluginWarning(UserWarning):
+    """A plug-in of another package cannot be used and was left out."""
+
+
 class WeightsWarning(UserWarning):
     """A weights file was taken in part, or one of several sets of weights in it was chosen."""
 

@@ -15,16 +15,17 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from striate.data import SOURCES, Source, list_sources, open_source
+from striate.data import SOURCES, Source, open_source
 from striate.data import fashion as fashion_file
 from striate.data.lines import line_image
 from striate.errors import DataError, UsageError
 from striate.tasks.segment.data import MASK_SOURCES
+from striate.tasks.table import sources
 
 
 def test_the_table_lists_every_source() -> None:
     assert list(SOURCES) == ["digits", "lines", "fashion-mnist"]
-    finding = list_sources()
+    finding = sources()
     assert [row[0] for row in finding.tables[0].rows] == [*SOURCES, *MASK_SOURCES, "a path"]
     assert all(len(str(row[1])) > 20 for row in finding.tables[0].rows)
 

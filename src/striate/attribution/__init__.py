@@ -21,7 +21,15 @@ from striate.attribution.gradients import (
     integrated_gradients,
     smoothgrad,
 )
-from striate.attribution.methods import METHODS, Map, Settings, attribute, find_method
+from striate.attribution.methods import (
+    METHODS,
+    Map,
+    Method,
+    Question,
+    Settings,
+    attribute,
+    find_method,
+)
 from striate.attribution.occluding import occlusion_map
 from striate.attribution.picture import one_map, picture, strip
 from striate.attribution.projection import Projection, project
@@ -36,7 +44,9 @@ __all__ = [
     "Explanation",
     "GradCam",
     "Map",
+    "Method",
     "Projection",
+    "Question",
     "Settings",
     "Target",
     "arrays",

@@ -26,7 +26,7 @@ from striate.attribution.faithfulness import (
 from striate.attribution.gradients import as_baseline
 from striate.attribution.images import as_images, output_of
 from striate.attribution.layers import geometry_of
-from striate.attribution.methods import METHODS, Map, Settings, attribute, find_method
+from striate.attribution.methods import METHODS, Map, Method, Settings, attribute, find_method, row
 from striate.attribution.randomisation import SAME, STAGES, shuffled, similarity
 from striate.attribution.targets import Target
 from striate.borrow import borrowed
@@ -152,7 +152,7 @@ class Explanation:
             against += f" (p {'< 0.001' if self.p < 0.001 else f'= {self.p:.2g}'})"
         if self.convincing:
             return (
-                f"{METHODS[best].title} is the most faithful map of “{self.target}” on this image and network: "
+                f"{row(best).title} is the most faithful map of “{self.target}” on this image and network: "
                 f"{signed(mine)}, against {against}."
             )
         rare = (
@@ -160,7 +160,7 @@ class Explanation:
         )  # the best is well ahead, as chance is now and then
         beyond = " beyond what chance does now and then" if rare else ""
         return (
-            f"No map explains the answer “{self.target}”{beyond}: the best, {METHODS[best].title}, has {signed(mine)}, "
+            f"No map explains the answer “{self.target}”{beyond}: the best, {row(best).title}, has {signed(mine)}, "
             f"against {against}."
         )
 
@@ -177,13 +177,13 @@ class Explanation:
             said.append(
                 f"“{self.top[0][0]}” and “{self.top[1][0]}” share the probability here: what marks one may mark both."
             )
-        stay = [METHODS[m].title for m in self.maps if self.stays(m) is not None]
+        stay = [row(m).title for m in self.maps if self.stays(m) is not None]
         if stay:
             said.append(
                 f"Not to be read as the network's reasons: {', '.join(stay)}; shuffling the weights leaves "
                 f"{'it' if len(stay) == 1 else 'them'} much the same."
             )
-        left = [f"{METHODS[m].title} ({why.rstrip('.')})" for m, why in self.refused.items()]
+        left = [f"{row(m).title} ({why.rstrip('.')})" for m, why in self.refused.items()]
         if left:
             said.append(f"Left out: {'; '.join(left)}.")
         return " ".join(said)
@@ -199,7 +199,7 @@ def explain(
     image: Tensor,
     target: Target | None = None,
     *,
-    methods: Sequence[str] | None = None,
+    methods: Sequence[str | Method] | None = None,
     classes: Sequence[str] | None = None,
     settings: Settings | None = None,
     temperature: float = 1.0,
@@ -213,7 +213,8 @@ def explain(
 
     image (C, H, W) or (1, C, H, W) as `module` reads it, shown as it is, with 0 black and 1 white (put normalisation into
     the module). target: a class or what `scorer` takes, the best class if not given; name: what to call it.
-    methods: of `METHODS`; all that the network allows if not given. classes: names in the order of the logits.
+    methods: of `METHODS`, or a `Method` of your own; all that the network allows if not given. classes: names in
+    the order of the logits.
     temperature: of the softmax. trust: make the checks. orders: random ones that tell what chance does; below 8 no map is
     tested against it, and after 8 no more are made where they cannot change the verdict. seconds: once they are spent,
     weight-shuffling checks that remain are left out. progress: called with (what, done, of).
@@ -245,7 +246,7 @@ def explain(
     maps: dict[str, Map] = {}
     refused: dict[str, str] = {}
     for i, method in enumerate(dict.fromkeys(wanted)):
-        tell(METHODS[method].title, i, len(wanted))
+        tell(row(method).title, i, len(wanted))
         try:
             maps[method] = attribute(
                 module, x, target, method, settings=settings, geometry=geometry

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -25,6 +26,7 @@ from striate.attribution.rectifiers import ruled
 from striate.attribution.targets import Target
 from striate.errors import UsageError
 from striate.geometry import Geometry
+from striate.plugins import Table
 
 Progress = Callable[[int, int], None]
 
@@ -81,7 +83,7 @@ class Map:
     @property
     def title(self) -> str:
         """The method's name as people write it."""
-        return METHODS[self.method].title
+        return row(self.method).title
 
     @property
     def empty(self) -> bool:
@@ -147,7 +149,7 @@ def _class_map(q: Question) -> tuple[Tensor, str]:
     return found, f"what windows of {rows} × {columns} pixels score by themselves"
 
 
-METHODS: dict[str, Method] = {
+_OWN: dict[str, Method] = {
     "gradient": Method(
         title="Gradient", source="Simonyan et al. 2013", compute=_gradient, signed=False
     ),
@@ -190,22 +192,39 @@ METHODS: dict[str, Method] = {
 }  # fmt: skip
 
 
+METHODS: Table[Method] = Table("striate.attributions", _OWN, lambda name, value: _checked(value))
+
+_GIVEN: dict[str, Method] = {}  # passed as objects, by their titles
+
+
+def row(method: str) -> Method:
+    """A method by the name that `find_method` gives it."""
+    return _GIVEN[method] if method in _GIVEN else METHODS[method]
+
+
+def _checked(method: Any) -> Method:
+    if not isinstance(method, Method):
+        raise UsageError(f"a method is a striate.attribution.Method, got {type(method).__name__}")
+    return method
+
+
 def attribute(
     module: nn.Module,
     image: Tensor,
     target: Target,
-    method: str = "integrated-gradients",
+    method: str | Method = "integrated-gradients",
     *,
     settings: Settings | None = None,
     geometry: Geometry | None = None,
     progress: Progress | None = None,
 ) -> Map:
-    """Which pixels of an image (C, H, W) decided the target's score, by one of `METHODS`.
+    """Which pixels of an image (C, H, W) decided the target's score, by one of `METHODS`, or a `Method` of your own.
 
     Raises UsageError for a method that does not exist, an image or a target that does not fit, and a method that this
     network does not allow.
     """
-    chosen = METHODS[find_method(method)]
+    name = find_method(method)
+    chosen = row(name)
     x = as_images(module, image)
     if len(x) != 1:
         raise UsageError(
@@ -217,7 +236,6 @@ def attribute(
     )  # fmt: skip
     values, remark = chosen.compute(question)
     values = values.cpu()
-    name = find_method(method)
     return Map(method=name, values=values, shown=shown(values, chosen.signed), remark=remark)
 
 
@@ -232,11 +250,18 @@ def shown(values: Tensor, signed: bool) -> Tensor:
     return values.clamp(min=0) if signed else values.abs()
 
 
-def find_method(name: str) -> str:
-    """The table's spelling of a method's name. Raises UsageError with the nearest."""
+def find_method(name: str | Method) -> str:
+    """The table's spelling of a method's name, or the name of a method of your own. Raises UsageError with the nearest."""
+    if not isinstance(name, str):
+        given = _checked(name)
+        own = given.title.strip().lower().replace(" ", "-")
+        if own in METHODS:
+            raise UsageError(f"there is a method {own!r} already; give yours another title")
+        _GIVEN[own] = given
+        return own
     plain = name.strip().lower().replace("_", "-").replace(" ", "-")
     plain = ALIASES.get(plain, plain)
-    if plain in METHODS:
+    if plain in METHODS or plain in _GIVEN:
         return plain
     near = difflib.get_close_matches(plain, [*METHODS, *ALIASES], n=1)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(METHODS)}"

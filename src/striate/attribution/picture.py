@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from striate.attribution.explanation import Explanation, signed
-from striate.attribution.methods import METHODS, Map
+from striate.attribution.methods import Map, row
 from striate.figures import BLUE, GRID, INK, SEQUENTIAL, VERMILLION, new_figure, render, style
 from striate.findings import Figure
 
@@ -234,7 +234,7 @@ def draw_scale(page: Page, e: Explanation, top: float) -> None:
 
 def caption_of(e: Explanation, one: Map) -> str:
     """A map in words: method, how it was made, how far to trust it."""
-    said = f"{one.title} ({METHODS[one.method].source}; {one.remark})"
+    said = f"{one.title} ({row(one.method).source}; {one.remark})"
     if one.method in e.curves:
         said += f", faithfulness {signed(e.curves[one.method].faithfulness)}"
     stays = e.stays(one.method)

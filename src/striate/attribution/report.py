@@ -9,7 +9,7 @@ import numpy as np
 
 from striate.attribution.explanation import Explanation
 from striate.attribution.faithfulness import BASELINES
-from striate.attribution.methods import METHODS
+from striate.attribution.methods import row
 from striate.attribution.picture import picture
 from striate.attribution.randomisation import STAGES
 from striate.figures import BLUE, CYCLE, GRID, new_figure, render, style
@@ -109,7 +109,7 @@ def chart(e: Explanation) -> Figure:
                 c = e.curves[method]
                 first = i < 3
                 colour = CYCLE[i] if first else GRID
-                label = METHODS[method].title if first else None
+                label = row(method).title if first else None
                 axes[place].plot(c.fractions, getattr(c, what), color=colour or BLUE, label=label,
                                  lw=2 if first else 0.7, zorder=3 if first else 1)  # fmt: skip
             axes[place].set(title=heading, xlabel="share of the image", xlim=(0, 1))

@@ -20,6 +20,8 @@ _FILES = {
     "SplitDataset": "memory",
     "check": "checks",
     "choose_preprocessing": "choosing",
+    "open_given": "own",
+    "remember": "own",
     "decoded_bytes": "memory",
     "describe": "description",
     "list_sources": "sources",
@@ -43,8 +45,10 @@ __all__ = [
     "describe",
     "list_sources",
     "load_memory",
+    "open_given",
     "open_source",
     "read_image",
+    "remember",
 ]
 
 if TYPE_CHECKING:
@@ -52,6 +56,7 @@ if TYPE_CHECKING:
     from striate.data.choosing import choose_preprocessing
     from striate.data.description import describe
     from striate.data.memory import SplitDataset, decoded_bytes, load_memory
+    from striate.data.own import open_given, remember
     from striate.data.preprocessing import Preprocessing
     from striate.data.reading import read_image
     from striate.data.source import Damage, Duplicate, Source, Split

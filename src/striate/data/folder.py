@@ -26,7 +26,7 @@ from striate.data.records import (
     profiles,
     scan,
 )
-from striate.data.source import SPLITS, Damage, FileSplit, Source, TargetSplit
+from striate.data.source import SPLITS, Damage, FileSplit, Source, Split, TargetSplit
 from striate.data.splitting import TEST, TRAIN, VAL
 from striate.data.tree import Tree, grow, is_run
 from striate.errors import DataError
@@ -128,7 +128,7 @@ def open_folder(
             *profiles(keys, good),
             *_drawn(given, plan),
         ),
-        photographs=_photographs(parts[TRAIN]),
+        photographs=shows_photographs(parts[TRAIN]),
         train=parts[TRAIN],
         val=parts[VAL],
         test=parts[TEST],
@@ -242,7 +242,7 @@ def _drawn(given: np.ndarray, plan: Arrangement) -> Iterator[str]:
             yield f"{share:.0%} of the training images are set aside for {name}; none were given"
 
 
-def _photographs(split: FileSplit) -> bool:
+def shows_photographs(split: Split) -> bool:
     """Whether most images are colour pictures, larger than 64 pixels, without flat areas."""
     large = (split.sizes.min(axis=1) > PHOTOGRAPH) & (split.channels == 3) & ~split.deep
     if len(split) == 0 or large.mean() < 0.5:

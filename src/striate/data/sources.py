@@ -6,17 +6,21 @@ import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from striate.data.digits import open_digits
 from striate.data.fashion import open_fashion
 from striate.data.folder import open_folder
 from striate.data.lines import open_lines
+from striate.data.own import given_again, is_given
 from striate.data.reading import SUFFIXES
 from striate.data.records import Progress
 from striate.data.source import Source
 from striate.data.table import SUFFIXES as TABLES
 from striate.errors import DataError, UsageError
-from striate.findings import Finding, Table
+from striate.findings import Finding
+from striate.findings import Table as Rows
+from striate.plugins import Table
 
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")
 
@@ -30,7 +34,7 @@ class Entry:
     generated: bool = False
 
 
-SOURCES: dict[str, Entry] = {
+_OWN: dict[str, Entry] = {
     "digits": Entry(
         open=open_digits, about="1,797 handwritten digits, 8 x 8 grey, that scikit-learn carries"
     ),
@@ -43,6 +47,19 @@ SOURCES: dict[str, Entry] = {
         open=open_fashion, about="60,000 + 10,000 pictures of clothes, 28 x 28 grey, ten classes"
     ),
 }
+
+
+def _plugged(name: str, opened: Any) -> Entry:
+    """A plug-in's row: an Entry, or a function (seed=, val=, test=) -> Source."""
+    if isinstance(opened, Entry):
+        return opened
+    if not callable(opened):
+        raise UsageError(f"a source is a function that opens one, got {type(opened).__name__}")
+    about = (getattr(opened, "__doc__", None) or "").strip().partition("\n")[0]
+    return Entry(open=opened, about=about or "a plug-in")
+
+
+SOURCES: Table[Entry] = Table("striate.sources", _OWN, _plugged)
 
 
 def open_source(
@@ -65,6 +82,8 @@ def open_source(
     """
     if seed < 0:
         raise UsageError(f"seed must be 0 or more, got {seed}")
+    if isinstance(data, str) and is_given(data):
+        return given_again(data)  # type: ignore[no-any-return]
     if isinstance(data, str) and data in SOURCES:
         entry = SOURCES[data]
         more = {k: v for k, v in (("count", count), ("size", size)) if v is not None}
@@ -114,6 +133,6 @@ def list_sources(more: Mapping[str, str] | None = None) -> Finding:
         name="sources",
         title="Sources of images",
         verdict=f"{len(known)} named sources, or a folder of your own.",
-        tables=(Table(columns=("source", "what it is"), rows=(*known.items(), path)),),
+        tables=(Rows(columns=("source", "what it is"), rows=(*known.items(), path)),),
         data={"sources": known},
     )

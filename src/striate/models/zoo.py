@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from torch import nn
 
@@ -24,6 +25,9 @@ from striate.models import (
     segmenters,
     vgg,
 )
+from striate.models.own import PREFIX, OwnModel
+from striate.plugins import Table
+from striate.wording import name_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +71,7 @@ _UNET = (
 _SEGNET = "Badrinarayanan, Kendall, Cipolla, SegNet, 2017"
 _DENSENET = "Huang et al., Densely connected convolutional networks, 2017"
 
-MODELS: dict[str, Entry] = {
+_OWN: dict[str, Entry] = {
     "compact": Entry(
         build=compact.Compact,
         description="our own default for small images: a stem and stages of two convolutions",
@@ -187,6 +191,23 @@ MODELS: dict[str, Entry] = {
         pixels=True,
     ),
 }
+
+
+def _plugged(name: str, made: Any) -> Entry:
+    """A plug-in's row: an Entry, or a function factory(in_channels=, num_classes=) of classes an image."""
+    if isinstance(made, Entry):
+        return made
+
+    def build(*, in_channels: int, num_classes: int, size: tuple[int, int]) -> nn.Module:
+        return OwnModel(made, spec=f"{PREFIX}{name}").build(in_channels, num_classes)
+
+    if not callable(made):
+        raise UsageError(f"a model is a function that makes one, got {type(made).__name__}")
+    about = (inspect.getdoc(made) or "").partition("\n")[0]
+    return Entry(build=build, description=about or "a plug-in", paper=name_of(made))
+
+
+MODELS: Table[Entry] = Table("striate.models", _OWN, _plugged)
 
 
 def names(*, pixels: bool = False) -> tuple[str, ...]:

@@ -12,10 +12,12 @@ import numpy as np
 from PIL import Image
 
 from striate.data.given import are_arrays, as_arrays
+from striate.data.own import has_labels
 from striate.errors import UsageError
 from striate.runs.opening import open_trained
 from striate.runs.run import Run
 from striate.runs.wrapping import lent_run
+from striate.tasks.table import open_source
 from striate.tasks.trained import Trained
 
 
@@ -43,9 +45,15 @@ def given_run(target: Any, data: Any, labels: Any, verb: str) -> Iterator[tuple[
 
 @contextmanager
 def folder_of(data: Any, labels: Any, trained: Trained) -> Iterator[str | None]:
-    """Images as a source names them: what was given, or a folder of images that were given themselves, for as long as it
-    takes. Raises UsageError where images and labels do not fit together.
+    """Images as a source names them: what was given, a Dataset, table or Source that holds labels, or a folder of images
+    that were given themselves, for as long as it takes. Raises UsageError where images and labels do not fit together.
     """
+    if labels is None and has_labels(data):
+        source = open_source(
+            data, task=trained.task
+        )  # opens under its name as long as it is held here
+        yield source.name
+        return
     if data is None or not are_arrays(data):
         if labels is not None:
             raise UsageError(

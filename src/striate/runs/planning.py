@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from striate.data.own import is_given
 from striate.errors import RunError, UsageError
 from striate.runs.migrating import FORMAT
 from striate.runs.preparing import require_room
@@ -22,31 +23,35 @@ from striate.training.settings import names_of
 
 def source_name(data: str) -> str:
     """What a run is called after: the source's name, or the folder's."""
+    if is_given(data):  # without the fingerprint that tells data of one name apart
+        return data.partition(":")[2].rpartition("-")[0] or "run"
     name = Path(data).expanduser().resolve().name if any(c in data for c in "/\\.~") else data
     return name or "run"
 
 
-def open_data(task: Task, recipe: Recipe, listener: Listener) -> Any:
-    """The recipe's source, checked. Raises DataError or UsageError."""
+def open_data(task: Task, recipe: Recipe, listener: Listener, source: Any = None) -> Any:
+    """The recipe's source, or the one that is open already, checked. Raises DataError or UsageError."""
     listener.stage("reading images")
-    source = task.open(recipe, listener.count)
+    source = task.open(recipe, listener.count) if source is None else source
     listener.finding(task.check(source))
     return source
 
 
-def plan_from(task: Task, recipe: Recipe, device: torch.device, listener: Listener) -> Plan:
-    """Open and check the data, and decide everything that the recipe leaves open."""
-    plan = task.plan(recipe, open_data(task, recipe, listener), device)
+def plan_from(
+    task: Task, recipe: Recipe, device: torch.device, listener: Listener, source: Any = None
+) -> Plan:
+    """Open (unless it is given) and check the data, and decide everything that the recipe leaves open."""
+    plan = task.plan(recipe, open_data(task, recipe, listener, source), device)
     listener.decided(plan.recipe, plan.why)
     require_room(task, plan, device)
     return plan
 
 
-def plan_again(run: Run, listener: Listener) -> Plan:
+def plan_again(run: Run, listener: Listener, source: Any = None) -> Plan:
     """The plan of a run that was stopped. Raises RunError when its data changed."""
     if run.finished:
         raise RunError(f"{run.path} is finished; train a new run instead of resuming this one")
-    source = open_data(run.task, run.recipe, listener)
+    source = open_data(run.task, run.recipe, listener, source)
     if source.fingerprint != run.info["data"]["fingerprint"]:
         raise RunError(
             f"the images of {run.recipe.data} changed since {run.path} began; train a new run"

@@ -52,6 +52,9 @@ class Run(Verbs):
         self.path = path
         self.info = info
         self.factory = factory
+        self.source: Any = (
+            None  # data given in Python, which open again as long as they are held here
+        )
         if model is not None:
             self.model = model
 

@@ -33,7 +33,7 @@ from striate.runs.record import write_metrics
 from striate.runs.run import Run, latest_unfinished, new_folder
 from striate.runs.watching import UPDATES, updates_of
 from striate.tasks.plan import Job, Plan
-from striate.tasks.table import find_task, recipe_for, task_for
+from striate.tasks.table import find_task, recipe_for, take_data, task_of
 from striate.tasks.task import Task
 from striate.training.callbacks import Callbacks, Listener
 from striate.training.checkpoint import load_checkpoint, save_checkpoint
@@ -43,7 +43,7 @@ from striate.training.watch import Watch, read_updates, write_updates
 
 
 def train(
-    data: str | Path,
+    data: Any,
     *,
     model: str | nn.Module | Callable[..., nn.Module] | None = None,
     task: str | Task | None = None,
@@ -60,7 +60,9 @@ def train(
 ) -> Run:
     """Train a network on `data` and return its run.
 
-    data: the name of a source or a folder of images. task: what is learned from them, decided by the data if not given.
+    data: the name of a source, a folder of images, a table of labels; or in Python a torch Dataset of (image, label),
+    (images, labels) as arrays, a table of pandas, polars or pyarrow with paths and labels, or a `Source`; see `open_given`.
+    task: what is learned from them, decided by the data if not given.
     model: a spec such as "resnet18"; a module, whose present weights are the beginning and which stays as it is, because a
     copy is trained; or a function factory(in_channels=, num_classes=), or factory(), that makes one: see `OwnModel`. With
     pretrained=True its weights are fine-tuned.
@@ -79,11 +81,16 @@ def train(
     started = time.monotonic() if started is None else started
     network = None if model is None or isinstance(model, str) else OwnModel(model)
     spec = network.spec if network is not None else model
-    given = {
-        k: v for k, v in {"data": str(data), "model": spec, **settings}.items() if v is not None
-    }
+    given = {k: v for k, v in {"model": spec, **settings}.items() if v is not None}
+    learned, source = task_of(data, task), None
+    if isinstance(data, str | Path):
+        given["data"] = str(data)
+    else:
+        listener.stage("reading images")
+        draft = recipe_for(learned, {**given, "data": type(data).__name__})
+        source = take_data(data, draft, learned, listener.count)
+        given["data"] = source.name
     own = Own(loss=loss, augment=augment, callbacks=Callbacks(callbacks))
-    learned = task_for(data, task)
     given = own.settings(given, learned)
     recipe = recipe_for(learned, given)
     if find_rate and (resume or recipe.lr is not None):
@@ -96,12 +103,12 @@ def train(
         run.factory = None if network is None else network.model
         refuse_changes(run, given if task is None else {**given, "task": learned.name})
         own.refuse_others(run)
-        plan = own.into(plan_again(run, listener))
+        plan = own.into(plan_again(run, listener, source))
         with noted_weights(plan, listener):
             job = prepare(plan, device, listener)
         job.training.load_state_dict(load_checkpoint(run.path / "checkpoint"))
     else:
-        plan = own.into(plan_from(learned, recipe, device, listener))
+        plan = own.into(plan_from(learned, recipe, device, listener, source))
         with noted_weights(plan, listener):
             job = prepare(plan, device, listener)
         rated = rate(plan, job, listener) if find_rate else None
@@ -117,6 +124,7 @@ def train(
         run.save_info()
         if rated is not None:
             run.add(rated)
+    run.source = source
     listener.say(f"run: {run.path}")
     if watch:
         noted = run.path / UPDATES
@@ -135,9 +143,10 @@ def train(
     if finished:
         remove_checkpoint(run)
     else:
-        listener.say(
-            f"stopped before its end; `striate train {recipe.data} --out {run.path} --resume` goes on"
-        )
+        again = f"striate train {recipe.data} --out {run.path} --resume"
+        if source is not None:
+            again = f"striate.train(data, out={str(run.path)!r}, resume=True)"
+        listener.say(f"stopped before its end; `{again}` goes on")
     return run
 
 

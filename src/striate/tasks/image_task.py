@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
-from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from striate.data import SplitDataset, choose_preprocessing, decoded_bytes, load_memory
+from striate.data import (
+    Source,
+    SplitDataset,
+    choose_preprocessing,
+    decoded_bytes,
+    load_memory,
+    open_given,
+    open_source,
+)
 from striate.data.augment import Augmentation
 from striate.data.files import Found
 from striate.data.preprocessing import Preprocessing
@@ -25,9 +32,20 @@ from striate.models import build, is_own, is_segmenter
 from striate.models import preprocessing as preprocessing_of
 from striate.tasks.defaults import Facts, choose, choose_model
 from striate.tasks.examples import Examples
+from striate.tasks.plain import check_plain, describe_plain, headline_plain
 from striate.tasks.plan import Plan
 from striate.tasks.prediction import Prediction
-from striate.tasks.task import Enough, Evaluate, Progress, Task, never, refuse_shape, silent
+from striate.tasks.task import (
+    Enough,
+    Evaluate,
+    Progress,
+    Say,
+    Task,
+    mute,
+    never,
+    refuse_shape,
+    silent,
+)
 from striate.tasks.tiling import SHOWN, TileJob
 from striate.tasks.trained import Trained
 from striate.tasks.warp import Warp
@@ -70,18 +88,69 @@ class Outputs:
 class ImageTask(Task):
     """A task that gives each image one prediction, (N, C, H, W) -> (N, K).
 
-    A subclass says how its data are opened, what its loss and metric are, and what outputs mean.
+    A subclass says what its loss and metric are and what outputs mean; the rest has defaults. gives: names of the numbers
+    that it gives; the data's classes, if not said. Where they are said, images need no classes: `targets` finds the targets.
     """
 
     one_class = True
+    gives: ClassVar[tuple[str, ...] | None] = None
+
+    def accepts(self, data: str | Path) -> bool:
+        """See Task; none that do not name the task."""
+        return False
+
+    def open(self, recipe: Recipe, progress: Progress | None = None) -> Any:
+        """See Task; the images of a named source, a folder or a table of labels."""
+        source = open_source(
+            recipe.data,
+            seed=recipe.seed,
+            val=recipe.val,
+            test=recipe.test,
+            count=recipe.count,
+            progress=progress,
+        )
+        return self.renamed(source)
+
+    def take(self, data: Any, recipe: Recipe, progress: Progress | None = None) -> Any:
+        """See Task; a Dataset of (image, label), (images, labels), a table of paths and labels, or a Source."""
+        if not isinstance(data, Source):
+            if not self.one_class and self.gives is None:
+                return super().take(data, recipe, progress)
+            data = open_given(
+                data,
+                seed=recipe.seed,
+                val=recipe.val,
+                test=recipe.test,
+                progress=progress,
+                least=2 if self.gives is None else 1,
+            )
+        return self.renamed(data)
+
+    def renamed(self, source: Source) -> Source:
+        """The source with the task's own outputs for classes, where it has such."""
+        if self.gives is None:
+            return source
+        splits: dict[str, Any] = {
+            name: replace(split, labels=np.zeros(len(split), dtype=np.int64))
+            for name, split in source.splits.items()
+        }
+        return replace(source, classes=self.gives, **splits)
+
+    def check(self, source: Any) -> Finding:
+        """See Task."""
+        return check_plain(source)
+
+    def describe(self, source: Any, preprocessing: Preprocessing | None = None) -> Finding:
+        """See Task."""
+        return describe_plain(source)
 
     def targets(self, split: Any) -> Tensor:
         """The targets of a split, (N,) int64 or (N, K) float."""
         return torch.from_numpy(split.labels)
 
-    @abstractmethod
     def validation_loss(self, plan: Plan) -> LossFunction:
-        """The loss on validation images, without what only helps a training."""
+        """The loss on validation images, without what only helps a training; the same as `loss` if not said."""
+        return self.loss(plan)
 
     def plan(self, recipe: Recipe, source: Any, device: torch.device) -> Plan:
         """See Task."""
@@ -251,6 +320,15 @@ class ImageTask(Task):
         metric = self.metric(classes)
         scores = metric.score(metric.evidence(assessed.outputs, assessed.targets))
         return {name: float(value) for name, value in scores.items()}
+
+    def report(
+        self, trained: Trained, source: Any, split: Any, assessed: Outputs, *, say: Say = mute
+    ) -> Iterator[Finding]:
+        """See Task; the metric's scores."""
+        metric = self.metric(trained.classes)
+        yield headline_plain(
+            metric, assessed.outputs, assessed.targets, about=self.about, seed=trained.seed
+        )
 
     def predict(
         self, trained: Trained, found: Found, *, top: int = 5, device: str = "auto", out: Path | None = None,

@@ -20,17 +20,17 @@ class Prediction:
 
     def rows(self, top: int = 1) -> list[dict[str, Any]]:
         """As flat rows of a table; one at least. top: how many alternatives are shown, where there are any."""
-        return [{"path": self.path, "error": self.error or ""}]
+        return [{"path": self.path, **self.scalars, "error": self.error or ""}]
 
     def document(self) -> dict[str, Any]:
         """As JSON types."""
-        return {"path": self.path, "error": self.error}
+        return {"path": self.path, **self.scalars, "error": self.error}
 
     def cells(self, top: int = 1) -> list[tuple[str, ...]]:
         """As lines of a table that a person reads, without the file's name; see `headings`."""
-        return [()]
+        return [(", ".join(f"{name} {value:.4g}" for name, value in self.scalars.items()),)]
 
     @classmethod
     def headings(cls, top: int = 1) -> tuple[str, ...]:
         """The headings of `cells`; one that begins with a blank is right-aligned."""
-        return ()
+        return ("prediction",)

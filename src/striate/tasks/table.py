@@ -4,29 +4,43 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from importlib.metadata import entry_points
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from striate.data import list_sources
+from striate.data import list_sources, remember
+from striate.data.own import PREFIX as GIVEN
+from striate.data.own import is_given
 from striate.errors import UsageError
 from striate.findings import Finding
+from striate.plugins import Table
 from striate.tasks.classify.task import Classify
 from striate.tasks.multilabel.task import Multilabel
 from striate.tasks.regression.task import Regression
 from striate.tasks.segment.task import Segment
-from striate.tasks.task import Task
+from striate.tasks.task import Progress, Task
 from striate.training.recipe import Recipe
 from striate.training.settings import names_of
 
-TASKS: dict[str, Task] = {
-    task.name: task for task in (Segment(), Multilabel(), Regression(), Classify())
-}
+
+def _plugged(name: str, made: Any) -> Task:
+    """A plug-in's row: a Task, or a class or function that makes one."""
+    task = made if isinstance(made, Task) else made()
+    if not isinstance(task, Task):
+        raise UsageError(f"a task derives from striate.tasks.task.Task, got {type(task).__name__}")
+    return task
+
+
+TASKS: Table[Task] = Table(
+    "striate.tasks",
+    {task.name: task for task in (Segment(), Multilabel(), Regression(), Classify())},
+    _plugged,
+    first=True,
+)
 """In the order in which they are asked whether data are theirs; the last takes whatever is left."""
 
-_GIVEN: dict[
-    str, Task
-] = {}  # passed to `train` as objects, so that their runs open in the same process
+# Passed to `train` as objects, so that their runs open in the same process.
+_GIVEN: dict[str, Task] = {}
 
 
 def find_task(task: str | Task) -> Task:
@@ -35,8 +49,10 @@ def find_task(task: str | Task) -> Task:
         if task.name not in TASKS:
             _GIVEN[task.name] = task
         return task
-    known = TASKS.get(task) or _GIVEN.get(task) or _plugged(task)
+    known = TASKS.get(task) or _GIVEN.get(task)
     if known is None:
+        if task in TASKS.failed:
+            raise UsageError(TASKS.failed[task])
         names = [*TASKS, *_GIVEN]
         near = difflib.get_close_matches(task, names, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
@@ -49,7 +65,7 @@ def task_for(data: str | Path, task: str | Task | None = None) -> Task:
 
     Raises UsageError where the data can only be another task's than the one that is named.
     """
-    accepting = (known for known in [*_GIVEN.values(), *TASKS.values()] if known.accepts(data))
+    accepting = (known for known in TASKS.values() if known.accepts(data))
     if task is None:
         return next(accepting)
     chosen = find_task(task)
@@ -62,32 +78,41 @@ def task_for(data: str | Path, task: str | Task | None = None) -> Task:
     return chosen
 
 
-def open_source(data: str | Path, *, task: str | Task | None = None, **settings: Any) -> Any:
+def task_of(data: Any, task: str | Task | None = None) -> Task:
+    """The task that data given in Python are for: the one that is named, or by the kind of source, classes if not."""
+    if isinstance(data, str | Path):
+        return task_for(data, task)
+    if task is not None:
+        return find_task(task)
+    return next((known for known in TASKS.values() if known.owns(data)), TASKS["classify"])
+
+
+def take_data(data: Any, recipe: Recipe, task: Task, progress: Progress | None = None) -> Any:
+    """A source of data given in Python, which opens again under its name as long as it is held."""
+    source = task.take(data, recipe, progress)
+    name = str(source.name)
+    if not is_given(name):
+        source = replace(source, name=f"{GIVEN}{name}-{source.fingerprint[:8]}")
+    return remember(source)
+
+
+def open_source(data: Any, *, task: str | Task | None = None, **settings: Any) -> Any:
     """Open images and their targets, split into train, validation and test.
 
-    data: a named source, a folder, or a table of labels. task: decided by the data if not given. settings: of a recipe, as
-    far as they say how data are read: seed, val, test, count, and the task's own. Raises UsageError for an unknown name or
-    a wrong setting, DataError if the images cannot be used.
+    data: a named source, a folder, or a table of labels; a Dataset of (image, label), (images, labels), a table of pandas,
+    polars or pyarrow. task: decided by the data if not given. settings: of a recipe, as far as they say how data are read:
+    seed, val, test, count, and the task's own. Raises UsageError for an unknown name or a wrong setting, DataError if the
+    images cannot be used.
     """
-    chosen = task_for(data, task)
-    return chosen.open(recipe_for(chosen, {"data": str(data), **settings}))
+    chosen = task_of(data, task)
+    if isinstance(data, str | Path):
+        return chosen.open(recipe_for(chosen, {"data": str(data), **settings}))
+    return take_data(data, recipe_for(chosen, {"data": "data", **settings}), chosen)
 
 
 def sources() -> Finding:
     """The table of sources, of all tasks."""
     return list_sources({n: about for task in TASKS.values() for n, about in task.sources.items()})
-
-
-def _plugged(name: str) -> Task | None:
-    for entry in entry_points(group="striate.tasks", name=name):
-        try:
-            made = entry.load()
-        except Exception as error:  # whatever a package of somebody else raises
-            raise UsageError(
-                f"the task {name!r} of the package {entry.value} cannot be imported: {error}"
-            ) from error
-        return made if isinstance(made, Task) else made()  # type: ignore[no-any-return]
-    return None
 
 
 def recipe_for(task: Task, settings: Mapping[str, Any]) -> Recipe:

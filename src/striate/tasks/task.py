@@ -111,6 +111,21 @@ class Task(ABC):
     def open(self, recipe: Recipe, progress: Progress | None = None) -> Any:
         """The recipe's images and targets, split. Raises DataError or UsageError."""
 
+    def owns(self, data: Any) -> bool:
+        """Whether data given in Python can only be of this task."""
+        return False
+
+    def take(self, data: Any, recipe: Recipe, progress: Progress | None = None) -> Any:
+        """A source made of data given in Python: a Dataset, arrays, a table, or a source, which is taken as it is.
+
+        Raises UsageError where this task can make none, DataError where the data cannot be used.
+        """
+        if hasattr(data, "splits") and hasattr(data, "fingerprint"):
+            return data
+        raise UsageError(
+            f"the task {self.name} learns from a Source, a folder or a table, and {type(data).__name__} is none; give one"
+        )
+
     @abstractmethod
     def check(self, source: Any) -> Finding:
         """What in the data would spoil a result. Raises DataError where training cannot start at all."""

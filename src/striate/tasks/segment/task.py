@@ -106,6 +106,10 @@ class Segment(Task):
             progress=progress,
         )
 
+    def owns(self, data: Any) -> bool:
+        """See Task."""
+        return isinstance(data, MaskSource)
+
     def check(self, source: MaskSource) -> Finding:
         """See Task."""
         return check_masks(source)

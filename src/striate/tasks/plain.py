@@ -1,0 +1,64 @@
+"""Plain findings: what a task says of its data and of its results where it has nothing of its own to say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from striate.errors import DataError
+from striate.findings import Finding, Table
+from striate.statistics.bootstrap import bootstrap
+from striate.tasks.metric import Metric
+
+
+def check_plain(source: Any) -> Finding:
+    """What came up when the source was opened. Raises DataError where there is nothing to train on."""
+    if not len(source.train):
+        raise DataError(
+            f"{source.where} has no training images; make val and test smaller, or add images"
+        )
+    notes = tuple(getattr(source, "notes", ()))
+    return Finding(
+        name="data-check",
+        title="Data check",
+        verdict=". ".join(n[:1].upper() + n[1:].rstrip(".") for n in notes) + "." if notes else "Nothing came up.",
+        status="note" if notes else "good",
+        data={"notes": list(notes)},
+    )  # fmt: skip
+
+
+def describe_plain(source: Any) -> Finding:
+    """How many images each split has."""
+    counts = {name: len(split) for name, split in source.splits.items()}
+    return Finding(
+        name="data",
+        title="Data",
+        verdict=f"{sum(counts.values()):,} images, {counts['train']:,} of them to train on.",
+        tables=(Table(columns=("split", "images"), rows=tuple(counts.items()), formats=("", ",")),),
+        data={"where": source.where, "images": counts},
+    )
+
+
+def headline_plain(
+    metric: Metric, outputs: Any, targets: Any, *, about: str, seed: int = 0
+) -> Finding:
+    """The metric's scores of N predictions, the first with a bootstrap 95 % interval."""
+    evidence = metric.evidence(outputs, targets)
+    scores = {name: float(value) for name, value in metric.score(evidence).items()}
+    first = next(iter(scores))
+
+    def resampled(indices: np.ndarray) -> np.ndarray:
+        counts = np.stack([np.bincount(row, minlength=len(evidence)) for row in indices])
+        return np.asarray(metric.score(evidence, counts.astype(np.float64))[first])
+
+    interval = bootstrap(resampled, len(evidence), seed=seed)
+    return Finding(
+        name="headline",
+        title="How good it is",
+        verdict=f"{metric.name}: {scores[first]:.3g} (95 % interval {interval.text('.3g')}) on {len(evidence):,} images "
+        f"that it never saw; the task is {about}.",
+        tables=(Table(columns=("score", "value"), rows=tuple(scores.items()), formats=("", ".4g")),),
+        data={**scores, "interval": [float(interval.low), float(interval.high)]},
+        seed=seed,
+    )  # fmt: skip
