@@ -136,7 +136,7 @@ def test_what_is_no_class_is_refused_with_the_reason(fill: Fill, content: str, w
 def test_the_remedies_work(fill: Fill) -> None:
     root = fill("pictures", images=12)
     (root / "labels.csv").write_text(table("file,tags", "{file},{label}|pet"))
-    with pytest.raises(DataError, match="join those that are to be one class by a hyphen"):
+    with pytest.raises(DataError, match="learn them all with --task multilabel"):
         open_source(root)
     (root / "labels.csv").write_text(table("file,tags", "{file},{label}-pet"))
     assert open_source(root).classes == ("cat-pet", "dog-pet")

@@ -159,6 +159,8 @@ def test_the_unit_stands_in_the_heading(heading: str, parts: tuple[str, str]) ->
 @pytest.mark.parametrize(
     ("heading", "row", "kind"),
     [
+        ("file,age", lambda i: "4", "numbers"),
+        ("file,age", lambda i: "old" if i == 3 else f"{20 + i}", "numbers"),
         ("file,age", lambda i: f"{20 + i}", "numbers"),
         ("file,age [years]", lambda i: f"{i % 4}", "numbers"),
         ("file,weight_kg,height_cm", lambda i: f"{i / 7:.2f},{i}", "numbers"),
@@ -169,7 +171,8 @@ def test_the_unit_stands_in_the_heading(heading: str, parts: tuple[str, str]) ->
         ("file,cat,dog", lambda i: ["1,0", "0,1"][i % 2], None),
         ("file,label,age", lambda i: f"{['cat', 'dog'][i % 2]},{i}", None),
     ],
-    ids=["age", "unit", "two", "beside-words", "digits", "grades", "words", "one-hot", "class-and-age"],
+    ids=["constant-age", "slip", "age", "unit", "two", "beside-words", "digits", "grades", "words",
+         "one-hot", "class-and-age"],
 )  # fmt: skip
 def test_what_a_table_is_taken_for(
     fill: Fill, heading: str, row: Callable[[int], str], kind: str | None
@@ -234,6 +237,8 @@ def test_a_split_column_is_kept(fill: Fill) -> None:
 @pytest.mark.parametrize(
     ("heading", "row", "only", "kind", "error", "why"),
     [
+        ("file,length [cm]", lambda i: "4", None, "numbers", DataError, "the same number in its column length .cm."),
+        ("file,age", lambda i: "old" if i == 3 else str(i), None, "numbers", DataError, "holds 'old', which is no number"),
         ("file,age", lambda i: "4", None, "numbers", DataError, "gives every image the same number in its column age"),
         ("file,age,size", lambda i: f"4,{i}", "age,size", "numbers", DataError, "leave it out with --set targets=size"),
         ("file,age", lambda i: str(i), "aeg", "numbers", UsageError, "no column 'aeg'; did you mean 'age'"),
@@ -242,7 +247,7 @@ def test_a_split_column_is_kept(fill: Fill) -> None:
         ("file,age,size", lambda i: f"{i},{i}", None, "tags", DataError, "holds no tags: its columns are file, age, size"),
         ("file,tags", lambda i: "cat", None, "tags", DataError, "has the tag 'cat' and no other; there is nothing to learn"),
     ],
-    ids=["constant", "one-constant", "no-column", "words", "nothing", "no-tags", "one-tag"],
+    ids=["constant-unit", "slip", "constant", "one-constant", "no-column", "words", "nothing", "no-tags", "one-tag"],
 )  # fmt: skip
 def test_tables_that_nothing_can_be_learned_from(
     fill: Fill, heading: str, row: Callable[[int], str], only: str | None, kind: str, error: type, why: str

@@ -113,7 +113,7 @@ def _several(values: list[str], name: str) -> Kind | None:
     )
     return Kind(
         why_not=f"gives images several labels in its column {name} ({example!r}), {how}",
-        remedy=f"{ONE_CLASS}: keep one label, or join those that are to be one class by a hyphen",
+        remedy="learn them all with --task multilabel, or keep one label an image",
     )
 
 
@@ -127,7 +127,8 @@ def _numbers(values: Sequence[str], counts: Counter[str], name: str, notes: list
         return Kind(
             why_not=f"holds {distinct} different numbers in its column {name}: "
             "a measured value or an identifier, not a class",
-            remedy=f"{ONE_CLASS}: write a word for each range, such as low and high, or {_elsewhere(name)}",
+            remedy="learn the numbers with --task regression, or write a word for each range, such as low and high; or "
+            f"{_elsewhere(name)}",
         )  # fmt: skip
     points = whole and any("." in value or "," in value for value in counts)
     names = {

@@ -19,7 +19,7 @@ import numpy as np
 
 from striate.data.columns import LABEL, Columns, cell, find_columns, plain
 from striate.data.finder import Finder
-from striate.data.kinds import MEASURES
+from striate.data.kinds import MEASURES, STEPS
 from striate.data.labels import Labels, Row, Useless, read_labels, size_of, split_of
 from striate.data.leftout import named
 from striate.data.numbers import INFINITE, NOTHING, is_number, numbers_of, unit_of
@@ -32,7 +32,7 @@ Kind = Literal["tags", "numbers"]
 REPEATED = 0.1  # of the images with two labels or more: then the table gives several on purpose
 LEAST = 10  # images; of fewer a second line may be a slip
 FEW = 2  # different numbers; fewer are no measure
-WHAT = {"tags": "tags", "numbers": "numbers"}
+MOSTLY = 0.9  # of the cells that are numbers where the others are slips
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +70,10 @@ def kind_of_table(path: Path, finder: Finder) -> Kind | None:
         return None
     label = columns.label
     if label is not None:
-        measured = label in opened.numbers and bool(unit_of(columns.names[label])[1])
-        if measured and not opened.tags:
+        name, unit = unit_of(columns.names[label])
+        constant = _constant(opened.texts(label)) and plain(name).split("_")[-1] in MEASURES
+        measured = label in opened.numbers or _constant(opened.texts(label))
+        if constant or (measured and unit and not opened.tags):
             return "numbers"
     labels = read_labels(path, finder)
     finder.lenient.clear()
@@ -131,7 +133,10 @@ def _column(name: str, texts: list[str], *, labelled: bool) -> str:
     if is_flag(texts) and not labelled:
         return "flags"
     there = [text for text in texts if text not in NOTHING]
-    if there and all(is_number(text) for text in there):
+    numbers = [text for text in there if is_number(text)]
+    # A few words among measured numbers are slips, which the reader names; a table of classes has no such column.
+    slips = len(numbers) >= MOSTLY * len(there) and len(set(numbers)) > STEPS
+    if there and (len(numbers) == len(there) or slips):
         identifier = plain(name).split("_")[-1] in ("id", "index", "nr", "no") and not labelled
         return "rest" if identifier or len(set(there)) < FEW else "numbers"
     if _several(texts):
