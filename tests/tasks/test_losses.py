@@ -11,6 +11,8 @@ import torch.nn.functional as F
 
 from striate.errors import UsageError
 from striate.tasks.classify.loss import CrossEntropy
+from striate.tasks.multilabel.loss import BinaryCrossEntropy
+from striate.tasks.regression.loss import Huber
 from striate.tasks.segment.data import IGNORE
 from striate.tasks.segment.loss import PixelCrossEntropy, dice_loss
 from striate.training.answer import answer_of
@@ -200,3 +202,23 @@ def test_the_prediction_of_any_output_is_found_or_refused() -> None:
         answer_of({"a": y, "b": other})
     with pytest.raises(UsageError, match="returns int"):
         answer_of(3)
+
+
+@pytest.mark.parametrize(
+    ("loss", "output", "target"),
+    [
+        (CrossEntropy(0.1), (3, 4), torch.tensor([0, 3, 1])),
+        (PixelCrossEntropy(), (2, 4, 5, 5), torch.arange(50).view(2, 5, 5) % 4),
+        (Huber(), (3, 2), torch.arange(6.0).view(3, 2)),
+        (BinaryCrossEntropy(), (3, 2), torch.arange(6.0).view(3, 2) % 2),
+    ],
+    ids=["classify", "segment", "regression", "multilabel"],
+)
+def test_losses_keep_double_precision(
+    loss: LossFunction, output: tuple[int, ...], target: torch.Tensor
+) -> None:
+    """A loss that rounds to float32 fails every check of gradients."""
+    x = torch.randn(output, dtype=torch.double, generator=torch.Generator().manual_seed(0))
+    assert torch.autograd.gradcheck(
+        lambda v: applied(loss, v, target).mean, x.requires_grad_(True), eps=1e-6, atol=1e-6
+    )

@@ -69,7 +69,8 @@ def swept(
         verdict = (
             f"No {kind} tried here costs it {amounts.size(NOTABLE)}: the worst, {levels[worst].words.split(' ', 1)[1]}, "
             f"changes {metric.name} by {amounts.signed(row.change)}{amounts.points} (95 % interval "
-            f"{amounts.signed(row.low)} to {amounts.signed(row.high)}) from {amounts.value(clean)} on {n:,} images."
+            f"{amounts.signed(row.low)} to {amounts.signed(row.high)}) from {amounts.value(clean)} on {n:,} images"
+            f"{', too few to tell' if row.change <= -NOTABLE else ''}."
         )
     else:
         verdict = (
@@ -79,7 +80,7 @@ def swept(
         mildest = min(costly, key=lambda i: (not levels[i].common, abs(rows[i].change)))
         most = min(costly, key=lambda i: rows[i].change)
         others = [
-            f"{amounts.size(rows[i].change)} at {rows[i].name}" for i in (mildest, most) if i != worst
+            f"{amounts.size(rows[i].change)} {levels[i].words}" for i in (mildest, most) if i != worst
         ]  # fmt: skip
         if others:
             verdict += f", {' and '.join(dict.fromkeys(others))}"

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch.nn.functional as F
 
-from striate.training.answer import answer_of
+from striate.training.answer import answer_of, in_single
 from striate.training.batch import Batch, Loss
 
 
@@ -22,7 +22,8 @@ class Huber:
     delta: float = 1.0
 
     def __call__(self, output: Any, batch: Batch) -> Loss:
-        values, target = answer_of(output).float(), batch.targets.float()
+        values = in_single(answer_of(output))
+        target = batch.targets.to(values.dtype)
         each = F.huber_loss(values, target, reduction="none", delta=self.delta).mean(1)
         error = (values.detach() - target).abs().mean(1).sum()
         return Loss(each.sum(), len(batch), {"mae": error})
