@@ -35,5 +35,6 @@ def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert torch.equal(names["again"].model(x), tiny.model(x))
     assert own.info["own"]["loss"].endswith("focal")
     assert own.classes == ("dark", "light")
+    assert names["probed"][0].name == "probe-upside-down"
     assert (names["found"].shown >= 0).all()
     assert 0 < brightness.info["results"]["closeness"] <= 1

@@ -13,6 +13,7 @@ from striate.data import SOURCES
 from striate.errors import PluginWarning, UsageError
 from striate.models import MODELS
 from striate.plugins import Table
+from striate.robustness import PROBES
 from striate.tasks.table import TASKS
 
 MODULE = """
@@ -79,8 +80,9 @@ def test_a_model_of_a_plug_in_is_built_by_its_name(installed: str) -> None:
 
 
 def test_the_groups_are_those_of_the_documentation() -> None:
-    tables = [MODELS.group, SOURCES.group, TASKS.group, METHODS.group]
-    assert tables == [f"striate.{name}" for name in ("models", "sources", "tasks", "attributions")]
+    tables = [MODELS.group, SOURCES.group, TASKS.group, METHODS.group, PROBES.group]
+    names = ("models", "sources", "tasks", "attributions", "probes")
+    assert tables == [f"striate.{name}" for name in names]
     page = (Path(__file__).parents[1] / "docs" / "extend.md").read_text(encoding="utf-8")
     assert all(group in page for group in tables)
 

@@ -113,7 +113,7 @@ def probe(
     data: Any = None,
     labels: Any = None,
     *,
-    names: Sequence[str] = (),
+    names: Sequence[Any] = (),
     against: str | None = None,
     limit: int = 2000,
     budget: float | None = None,
@@ -124,8 +124,9 @@ def probe(
     """Where it breaks: shift, rotation, scale, corruption, other domains, attacks, shortcuts; see docs/probe.md.
 
     data: images with labels, as a source, a folder, or `data` (N, ...) with `labels` (N,); a run's own test images if not
-    given. names: of probes, all if none. against: data of another domain. limit: images, at most. budget: seconds. A run
-    keeps the findings, and its report is written again. Raises UsageError for an unknown probe or without images.
+    given. names: of probes, all if none, or probes of your own, functions (context) -> Finding. against: data of another
+    domain. limit: images, at most. budget: seconds. A run keeps the findings, and its report is written again. Raises
+    UsageError for an unknown probe or without images.
     """
     with given_run(target, data, labels, "probe") as (run, where):
         return probe_run(

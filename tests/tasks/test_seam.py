@@ -33,10 +33,7 @@ MAY_NAME_ONE = {
     "lectures/experiments": "experiments of the lectures on one task",
 }
 # Files that still name one, to be emptied: nothing is added here.
-LEFT = {
-    "cli/tiling.py", "robustness/context.py", "runs/diagnosing.py", "runs/dossiers.py", "runs/evaluate.py", "runs/images.py",
-    "runs/probing.py", "runs/probing_masks.py", "runs/probing_pairs.py", "runs/probing_strangers.py", "runs/run.py",
-}  # fmt: skip
+LEFT = {"cli/tiling.py", "robustness/context.py", "runs/dossiers.py", "runs/run.py"}
 
 
 def kinds_named(path: Path) -> Iterator[str]:
@@ -105,7 +102,7 @@ class Brightness(ImageTask):
         return [Prediction(path=str(i), scalars={"brightness": float(v)}) for i, v in enumerate(output)]  # fmt: skip
 
 
-def test_a_task_of_ones_own_trains_predicts_is_explained_and_reported(tmp_path: Path) -> None:
+def test_a_task_of_ones_own_goes_through_every_verb(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     levels = rng.uniform(20, 235, (160, 1, 1))
     images = (levels + rng.uniform(-20, 20, (160, 8, 8))).astype(np.uint8)
@@ -123,6 +120,7 @@ def test_a_task_of_ones_own_trains_predicts_is_explained_and_reported(tmp_path: 
     assert "1 - mean error" in (run.path / "report.html").read_text(encoding="utf-8")
     predicts(striate.load(run.path), tmp_path)
     is_explained(run, tmp_path)
+    is_probed(run)
 
 
 def predicts(run: Run, folder: Path) -> None:
@@ -146,3 +144,11 @@ def is_explained(run: Run, folder: Path) -> None:
     shown = found.explanation.maps["gradient"].shown
     assert shown.shape == (8, 8)
     assert (shown > 0).float().mean() > 0.5  # every pixel counts for the brightness
+
+
+def is_probed(run: Run) -> None:
+    found = {finding.name: finding for finding in striate.probe(run, names=["flip", "shift"])}
+    assert {"probe-flip", "probe-shift"} <= set(found)
+    assert "1 - mean error" in found["probe-flip"].verdict + found["probe-shift"].verdict
+    report = (run.path / "report.html").read_text(encoding="utf-8")
+    assert all(f.title in report for f in found.values())

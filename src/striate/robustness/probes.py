@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from striate.errors import UsageError
 from striate.findings import Finding
+from striate.plugins import Table
 from striate.robustness.attacking import attack
 from striate.robustness.blame import blame
 from striate.robustness.calibration import calibration
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from striate.tasks.task import Task
 
 Cost = tuple[tuple[int, int], ...]
+Run = Callable[[Context], Finding]
 ALL, BLAME = 10**9, (14, 512)
 NEEDS = {"labels": "one class an image", "choices": "a choice among classes with a logit for each"}
 """What a probe may need beside images, targets and a metric, in words; a task says in `offers` what it has."""
@@ -35,7 +37,7 @@ class Probe:
     cost: in forward passes, as a guess that a budget starts from: (passes, over at most so many images).
     """
 
-    run: Callable[[Context], Finding]
+    run: Run
     cost: Cost = ((10, ALL),)
     needs: str | None = None
 
@@ -44,7 +46,7 @@ class Probe:
         return sum(each * min(count, most) for each, most in self.cost)
 
 
-PROBES: dict[str, Probe] = {
+_OWN: dict[str, Probe] = {
     "shift": Probe(shift, ((24, ALL), (90, 64), BLAME)),
     "rotation": Probe(rotation, ((16, ALL), (40, 24), BLAME)),
     "scale": Probe(scale, ((9, ALL), BLAME)),
@@ -58,6 +60,20 @@ PROBES: dict[str, Probe] = {
 }
 
 
+def _plugged(name: str, probe: Any) -> Probe:
+    """A Probe, or a function that takes a context and returns a finding."""
+    if isinstance(probe, Probe):
+        return probe
+    if not callable(probe):
+        raise UsageError(
+            f"a probe is a function (context) -> Finding, or a Probe; got {type(probe).__name__}"
+        )
+    return Probe(probe)
+
+
+PROBES: Table[Probe] = Table("striate.probes", _OWN, _plugged)
+
+
 def probes_of(task: Task) -> dict[str, Probe]:
     """The probes that a task has what they need for, with its own in place of those of the same name."""
     found = {
@@ -68,13 +84,16 @@ def probes_of(task: Task) -> dict[str, Probe]:
     return {**found, **{n: Probe(run) for n, run in task.probes.items() if n not in found}}
 
 
-def resolve_probes(names: Sequence[str], task: Task) -> dict[str, Probe]:
+def resolve_probes(names: Sequence[str | Probe | Run], task: Task) -> dict[str, Probe]:
     """The probes of these names in their order, all that the task has if none is given.
 
-    Raises UsageError with the nearest name for an unknown one, and with the reason for one that the task lacks.
+    names: also probes of your own, a Probe or a function (context) -> Finding, which are called as the function is. Raises
+    UsageError with the nearest name for an unknown one, and with the reason for one that the task lacks.
     """
     known = probes_of(task)
-    for name in names:
+    own = {name_of(probe): _plugged("", probe) for probe in names if not isinstance(probe, str)}
+    called = [name for name in names if isinstance(name, str)]
+    for name in called:
         if name in known:
             continue
         needs = PROBES[name].needs if name in PROBES else None
@@ -86,7 +105,13 @@ def resolve_probes(names: Sequence[str], task: Task) -> dict[str, Probe]:
         near = get_close_matches(name, known, 1, 0.4)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise UsageError(f"there is no probe {name!r}; {hint}Probes are {', '.join(known)}")
-    return {name: probe for name, probe in known.items() if not names or name in names}
+    return {n: probe for n, probe in known.items() if not names or n in called} | own
+
+
+def name_of(probe: Probe | Run) -> str:
+    """What a probe of a person's own is called: as its function, with dashes."""
+    run = probe.run if isinstance(probe, Probe) else probe
+    return str(getattr(run, "__name__", type(run).__name__)).replace("_", "-").strip("<>")
 
 
 def examine(

@@ -48,7 +48,7 @@ Progress = Callable[[str, int, int], None]
 
 def probe_run(
     target: str | Path | Run,
-    names: Sequence[str] = (),
+    names: Sequence[str | Probe | Callable[[Context], Finding]] = (),
     *,
     data: str | None = None,
     against: str | None = None,
@@ -61,7 +61,8 @@ def probe_run(
 ) -> list[Finding]:
     """Probe a run and store what was found in it, with the checklist; the report is written again.
 
-    names: probes, all if none. data: test images instead of the run's own. against: a folder or source of another domain.
+    names: probes, all if none; also a Probe or a function (context) -> Finding of your own. data: test images instead of
+    the run's own. against: a folder or source of another domain.
     images: at most so many. budget: seconds; fewer images are taken, drawn by `seed`, and intervals widen.
     store_temperature: let `predict` use the fitted temperature. record: look for the layers and channels to blame.
     Raises UsageError for an unknown probe, RunError where the run's images are gone.
@@ -115,7 +116,11 @@ def probe_run(
                 count = affordable(wanted[name], len(whole), share, pace * slower, least)
                 context = sampled(whole, count) if count < len(whole) else whole
             begun = time.perf_counter()
-            finding = examine(context, name, special(name, trained, source, context, against))
+            finding = examine(
+                context,
+                name,
+                special(name, trained, source, context, against) or wanted[name].run,
+            )
             took += time.perf_counter() - begun - DRAWING
             made += wanted[name].passes(len(context))
             slower = max(0.3, took / (pace * made))
