@@ -22,7 +22,7 @@ from striate.geometry import trace
 from striate.runs.diagnosing import diagnose_run
 from striate.runs.dossiers import LIMIT, units_of
 from striate.runs.explaining import Explained, explain_files
-from striate.runs.factories import find_factory
+from striate.runs.factories import find_factory, find_preset
 from striate.runs.given import folder_of, given_run
 from striate.runs.networks import network_of
 from striate.runs.opening import open_trained
@@ -37,9 +37,24 @@ from striate.tasks.tiling import open_job
 from striate.tasks.trained import Trained
 
 __all__ = [
-    "compare", "diagnose", "explain", "find_factory", "load", "network_input", "predict", "probe", "read_classes", "report",
-    "save", "summary", "tile", "train", "units", "wrap",
-]  # fmt: skip
+    "compare",
+    "diagnose",
+    "explain",
+    "find_factory",
+    "find_preset",
+    "load",
+    "network_input",
+    "predict",
+    "probe",
+    "read_classes",
+    "report",
+    "save",
+    "summary",
+    "tile",
+    "train",
+    "units",
+    "wrap",
+]
 
 Target = Run | Trained | str | Path
 Progress = Callable[[str, int, int], None]

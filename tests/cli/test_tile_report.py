@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from striate.cli.tiling import saved_report
 from striate.errors import ExactnessError, StriateError
+from striate.tasks.tiling import saved_report
 
 
 def test_a_withheld_result_leaves_its_report_and_says_where(tmp_path: Path) -> None:

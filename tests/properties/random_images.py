@@ -13,7 +13,6 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,11 +20,11 @@ import tifffile
 import torch
 from PIL import Image
 
-from striate.cli.tiling import pixels_of
 from striate.data import Preprocessing
 from striate.data.depth import stated_white
 from striate.images import open_picture, read_image
 from striate.inference.tiled import open_file
+from striate.tasks.tiling import pixels_of
 
 SHAPE = (21, 35)  # rows, columns as stored
 Pixels = np.ndarray
@@ -296,8 +295,7 @@ def differs(case: Case, folder: Path, rng: np.random.Generator) -> str:
     if not np.array_equal(preprocessing.read_colours(path), preprocessing.apply(found)):
         return "predict and explain read other pixels than train"
     opened: Any = open_file(path, page=0)
-    run: Any = SimpleNamespace(preprocessing=preprocessing)
-    tiled = pixels_of(run, opened.colours)(opened.read(0, ((top, bottom), (left, right))))
+    tiled = pixels_of(preprocessing, opened.colours)(opened.read(0, ((top, bottom), (left, right))))
     if not torch.equal(tiled, network_reads[..., top:bottom, left:right]):
         return "tile reads other pixels than predict"
     return ""

@@ -2,45 +2,27 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(
-    name="striate",
-    help="Train a convolutional network on your images, see what it sees, prove where it breaks.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
+from striate.cli import (
+    diagnosing,
+    explaining,
+    predicting,
+    probing,
+    reporting,
+    tiling,
+    units,
+    wrapping,
 )
+from striate.cli.options import Format, Formats, Model, Tasks, app
 
-
-class Format(str, Enum):
-    """How results are printed."""
-
-    table = "table"
-    json = "json"
-    csv = "csv"
-
-
-Formats = Annotated[
-    Format,
-    typer.Option(
-        "--format", help="How results are printed; json and csv go to standard output alone."
-    ),
-]
-
-
-Tasks = Annotated[
-    str | None,
-    typer.Option(
-        "--task",
-        help="What to learn: classify, multilabel (tags), regression (numbers) or segment; the data decide.",
-    ),
-]
+# Commands whose signature stands in a module of their own are registered by its import.
+__all__ = [
+    "app", "diagnosing", "explaining", "predicting", "probing", "reporting", "tiling", "units", "wrapping",
+]  # fmt: skip
 
 
 def show_version(wanted: bool) -> None:
@@ -149,40 +131,6 @@ def train(
 
 
 @app.command()
-def predict(
-    run: Annotated[Path, typer.Argument(help="A run's folder.")],
-    paths: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="PATH...", help="Images, folders, or patterns such as 'photos/*.jpg'."
-        ),
-    ],
-    top: Annotated[int, typer.Option(help="How many classes to name.")] = 3,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", help="Where masks and overlays go; masks/ if not given."),
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Write over masks that exist.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    format: Formats = Format.table,
-) -> None:
-    """Name the classes of images, or write a mask for each where the run labels pixels."""
-    from striate.cli.predicting import predict_command
-
-    predict_command(
-        run, paths, top=top, device=device, format=format.value, folder=out, force=force
-    )
-
-
-@app.command()
-def report(run: Annotated[Path, typer.Argument(help="A run's folder.")]) -> None:
-    """Write the run's report again from its findings."""
-    from striate.cli.training import report_command
-
-    report_command(run)
-
-
-@app.command()
 def data(
     data: Annotated[
         str | None, typer.Argument(help="A source or a folder; leave it out to list the sources.")
@@ -259,6 +207,7 @@ def summary(
         str | None, typer.Option(help="The layer that the figures are drawn for.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over figures that exist.")] = False,
+    model: Model = None,
     format: Formats = Format.table,
 ) -> None:
     """Layer by layer: output size, window, receptive field, parameters, multiply-adds."""
@@ -266,7 +215,8 @@ def summary(
 
     summary_command(
         target, input=input, classes=classes, depth=depth, figure=figure, image=image,
-        utilisation=utilisation, effective=effective, layer=layer, force=force, format=format.value,
+        utilisation=utilisation, effective=effective, layer=layer, force=force, model=model,
+        format=format.value,
     )  # fmt: skip
 
 
@@ -281,261 +231,6 @@ def lecture(
     from striate.cli.teaching import lecture_command
 
     lecture_command(number, out)
-
-
-@app.command()
-def tile(
-    run: Annotated[Path, typer.Argument(help="A run's folder.")],
-    image: Annotated[
-        Path, typer.Argument(help="A TIFF, PNG, JPEG, .npy or Zarr image of any size.")
-    ],
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            "-o",
-            help="Classes and certificate as JSON; for a run that labels pixels the map, .tif, .npy or .zarr.",
-        ),
-    ] = None,
-    memory: Annotated[
-        str, typer.Option(help="What may be used above the model, such as 500MB or 2GB.")
-    ] = "1GB",
-    tile: Annotated[
-        int | None, typer.Option(help="Pixels of a tile's side, instead of --memory.")
-    ] = None,
-    page: Annotated[
-        int | None, typer.Option(help="Of a TIFF of several pages, counted from 1.")
-    ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Write over an output that exists.")
-    ] = False,
-    check: Annotated[
-        bool,
-        typer.Option(
-            help="Compare with the plain network where that is cheap; withhold what differs."
-        ),
-    ] = True,
-    format: Formats = Format.table,
-) -> None:
-    """Run the network on an image of any size, in bounded memory, at the image's own resolution."""
-    from striate.cli.tiling import tile_command
-
-    tile_command(
-        run,
-        image,
-        out=out,
-        memory=memory,
-        tile=tile,
-        page=page,
-        force=force,
-        format=format.value,
-        check=check,
-    )
-
-
-@app.command()
-def explain(
-    target: Annotated[
-        str,
-        typer.Argument(
-            metavar="RUN|SPEC",
-            help="A run's folder, or a model with weights such as efficientnet-lite0 or timm/NAME.",
-        ),
-    ],
-    images: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="IMAGE...", help="Images, folders, or patterns such as 'photos/*.jpg'."
-        ),
-    ],
-    method: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--method", "-m", help="Only this method; may be given again. All by default."
-        ),
-    ] = None,
-    of: Annotated[
-        str | None,
-        typer.Option(
-            "--target", "-t", metavar="CLASS", help="Class to explain, by name or number."
-        ),
-    ] = None,
-    at: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ROW,COL", help="A pixel of a labelling network's map, or 10:40,20:60."
-        ),
-    ] = None,
-    layer: Annotated[
-        str | None, typer.Option(help="Grad-CAM's layer (see `striate summary`).")
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            "-o",
-            help="One picture (.png), arrays (.npz, .safetensors), or a folder for a picture a method.",
-        ),
-    ] = None,
-    trust: Annotated[
-        bool,
-        typer.Option(
-            "--trust/--no-trust",
-            "--check/--no-check",
-            help="Check how far each map can be trusted.",
-        ),
-    ] = True,
-    seed: Annotated[int, typer.Option(help="Of noise and of the checks.")] = 0,
-    force: Annotated[
-        bool, typer.Option("--force", help="Write over an output that exists.")
-    ] = False,
-    format: Formats = Format.table,
-) -> None:
-    """Which pixels decided: maps by ten methods, each with how far to trust it."""
-    from striate.cli.explaining import explain_command
-
-    explain_command(
-        target,
-        images,
-        methods=method or [],
-        target=of,
-        at=at,
-        layer=layer,
-        out=out,
-        trust=trust,
-        seed=seed,
-        force=force,
-        format=format.value,
-    )
-
-
-@app.command()
-def units(
-    target: Annotated[
-        str,
-        typer.Argument(
-            metavar="RUN|SPEC",
-            help="A run's folder, or a model with weights such as efficientnet-lite0 or timm/NAME.",
-        ),
-    ],
-    layer: Annotated[
-        str | None, typer.Option(help="One layer's units (see `striate summary`).")
-    ] = None,
-    unit: Annotated[int | None, typer.Option(help="One unit of the layer: its dossier.")] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            help="Images to look at: a source or a folder; a run's own test images if not given."
-        ),
-    ] = None,
-    image: Annotated[
-        Path | None, typer.Option(help="Show the maps of this image and its nearest neighbours.")
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", help="A page (.html), pictures (.png), or a folder for both."),
-    ] = None,
-    limit: Annotated[int, typer.Option(help="Images looked at, at most.")] = 2000,
-    seed: Annotated[int, typer.Option(help="Of noise, synthesis and the choice of images.")] = 0,
-    force: Annotated[
-        bool, typer.Option("--force", help="Write over an output that exists.")
-    ] = False,
-    format: Formats = Format.table,
-) -> None:
-    """What every unit looks for: layers, a layer's wall, or one unit's dossier."""
-    from striate.cli.units import units_command
-
-    units_command(
-        target,
-        layer=layer,
-        unit=unit,
-        data=data,
-        image=image,
-        out=out,
-        limit=limit,
-        seed=seed,
-        force=force,
-        format=format.value,
-    )
-
-
-@app.command()
-def probe(
-    run: Annotated[Path, typer.Argument(help="A run's folder.")],
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[NAME...]",
-            help="shift, rotation, scale, flip, corruption, domain, spectrum, attack, calibration, shortcuts (of masks: shift, scale, flip, corruption, calibration); all if none. Another run's folder instead compares the two.",
-        ),
-    ] = None,
-    data: Annotated[
-        str | None, typer.Option(help="Test images instead of the run's own: a source or a folder.")
-    ] = None,
-    against: Annotated[
-        str | None,
-        typer.Option(help="Images of another domain, labelled or not, for the probe domain."),
-    ] = None,
-    budget: Annotated[
-        str | None, typer.Option(help="Time, such as 60s; fewer images, wider intervals.")
-    ] = None,
-    images: Annotated[int, typer.Option(help="Images looked at, at most.")] = 2000,
-    seed: Annotated[int, typer.Option(help="Of noise and of the choice of images.")] = 0,
-    store_temperature: Annotated[
-        bool,
-        typer.Option("--store-temperature", help="Let predict use the fitted temperature."),
-    ] = False,
-    format: Formats = Format.table,
-) -> None:
-    """Where it breaks: shift, corruption, other domains, waves, attacks, shortcuts; which units are to blame."""
-    from striate.cli.probing import probe_command
-
-    probe_command(
-        run,
-        names or [],
-        data=data,
-        against=against,
-        budget=budget,
-        images=images,
-        seed=seed,
-        store_temperature=store_temperature,
-        format=format.value,
-    )
-
-
-@app.command()
-def diagnose(
-    run: Annotated[Path, typer.Argument(help="A run's folder.")],
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[NAME...]",
-            help="gradients, activations, filters, updates, rates, initial-loss, one-batch, labels; all if none.",
-        ),
-    ] = None,
-    data: Annotated[
-        str | None, typer.Option(help="Images instead of the run's own: a source or a folder.")
-    ] = None,
-    images: Annotated[
-        int | None,
-        typer.Option(help="Images looked at, at most; 2000 if not given, all to cross-validate."),
-    ] = None,
-    cross_validate: Annotated[
-        int | None,
-        typer.Option(
-            metavar="K", help="Judge each label by one of K networks trained without its image."
-        ),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of the choice of images and the folds.")] = 0,
-    format: Formats = Format.table,
-) -> None:
-    """What is wrong inside: gradients, units, filters, updates, learning rates, the start, one batch, labels."""
-    from striate.cli.diagnosing import diagnose_command
-
-    diagnose_command(
-        run, names or [], data=data, images=images, cross_validate=cross_validate, seed=seed,
-        format=format.value,
-    )  # fmt: skip
 
 
 @app.command()
@@ -562,3 +257,12 @@ def experiment(
     from striate.cli.experimenting import experiment_command
 
     experiment_command(name, folder=out, seed=seed, budget=budget, format=format.value)
+
+
+ORDER = (
+    "train", "predict", "report", "data", "models", "summary", "lecture", "tile", "explain", "units", "probe", "diagnose",
+    "experiment", "wrap",
+)  # fmt: skip
+"""In which `--help` lists them."""
+
+app.registered_commands.sort(key=lambda command: ORDER.index(str(getattr(command.callback, "__name__", ""))))  # fmt: skip

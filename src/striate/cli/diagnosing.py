@@ -3,43 +3,71 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from pathlib import Path
+from typing import Annotated
 
-from rich.markup import escape
-from rich.progress import Progress
+import typer
 
-from striate.cli.console import err, print_csv, print_finding
+from striate.cli.options import Folder, Format, Formats, Model, app, opened
 from striate.errors import StriateError
-from striate.runs.diagnosing import diagnose_run
 
 
-def diagnose_command(
-    run: Path, names: Sequence[str], *, data: str | None, images: int | None, cross_validate: int | None, seed: int,
-    format: str,
-) -> None:  # fmt: skip
-    """Diagnose a run and print the findings; what could not be done is said on standard error, and fails where named."""
-    failed: list[tuple[str, StriateError]] = []
+@app.command()
+def diagnose(
+    run: Folder,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME...]",
+            help="gradients, activations, filters, updates, rates, initial-loss, one-batch, labels; all if none.",
+        ),
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Images instead of the run's own: a source or a folder.")
+    ] = None,
+    images: Annotated[
+        int | None,
+        typer.Option(help="Images looked at, at most; 2000 if not given, all to cross-validate."),
+    ] = None,
+    cross_validate: Annotated[
+        int | None,
+        typer.Option(
+            metavar="K", help="Judge each label by one of K networks trained without its image."
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the choice of images and the folds.")] = 0,
+    model: Model = None,
+    format: Formats = Format.table,
+) -> None:
+    """What is wrong inside: gradients, units, filters, updates, learning rates, the start, one batch, labels."""
+    from rich.markup import escape
+    from rich.progress import Progress
+
+    from striate import api
+    from striate.cli.console import err, print_csv, print_finding
+
+    failed: list[
+        tuple[str, StriateError]
+    ] = []  # said on standard error, and fails where it was named
     with Progress(console=err, transient=True) as bar:
         task = bar.add_task("opening", total=None)
 
         def progress(what: str, done: int, of: int) -> None:
             bar.update(task, description=what, completed=done, total=of)
 
-        found = diagnose_run(
-            run, names, data=data, images=images, cross_validate=cross_validate, seed=seed,
+        found = api.diagnose(
+            opened(run, model), data, names=names or [], limit=images, cross_validate=cross_validate, seed=seed,
             progress=progress, refused=lambda name, error: failed.append((name, error)),
         )  # fmt: skip
-    if format == "json":
+    if format is Format.json:
         print(json.dumps([f.to_dict() for f in found], indent=1, default=str))
-    elif format == "csv":
+    elif format is Format.csv:
         print_csv(
             {"diagnostic": f.name, "status": f.status, "verdict": f.verdict, "advice": f.advice}
             for f in found
         )
     else:
         for finding in found:
-            print_finding(finding, format)
+            print_finding(finding, format.value)
         print(run / "report.html")
     for name, error in failed:
         err.print(escape(f"{name} could not be done: {error}"), soft_wrap=True)

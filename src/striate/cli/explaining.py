@@ -5,36 +5,86 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from rich.progress import Progress
+import typer
 
-from striate.attribution import arrays, finding, one_map, picture
-from striate.cli.console import err, print_csv, print_finding
-from striate.cli.predicting import say_left_out
-from striate.data.files import find_files, holds, stays
-from striate.errors import StriateError, UsageError
-from striate.runs.explaining import Explained, explain_files
-from striate.runs.opening import open_trained
+from striate.cli.options import Format, Formats, Model, app, opened
+from striate.errors import UsageError
+
+if TYPE_CHECKING:
+    from striate.runs.explaining import Explained
 
 SUFFIXES = (".png", ".npz", ".safetensors")
 
 
-def explain_command(
-    target_of: str,
-    images: Sequence[str],
-    *,
-    methods: Sequence[str],
-    target: str | None,
-    at: str | None,
-    layer: str | None,
-    out: Path | None,
-    trust: bool,
-    seed: int,
-    force: bool,
-    format: str,
+@app.command()
+def explain(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN|SPEC",
+            help="A run's folder, or a model with weights such as efficientnet-lite0 or timm/NAME.",
+        ),
+    ],
+    images: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IMAGE...", help="Images, folders, or patterns such as 'photos/*.jpg'."
+        ),
+    ],
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--method", "-m", help="Only this method; may be given again. All by default."
+        ),
+    ] = None,
+    of: Annotated[
+        str | None,
+        typer.Option(
+            "--target", "-t", metavar="CLASS", help="Class to explain, by name or number."
+        ),
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ROW,COL", help="A pixel of a labelling network's map, or 10:40,20:60."
+        ),
+    ] = None,
+    layer: Annotated[
+        str | None, typer.Option(help="Grad-CAM's layer (see `striate summary`).")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="One picture (.png), arrays (.npz, .safetensors), or a folder for a picture a method.",
+        ),
+    ] = None,
+    trust: Annotated[
+        bool,
+        typer.Option(
+            "--trust/--no-trust",
+            "--check/--no-check",
+            help="Check how far each map can be trusted.",
+        ),
+    ] = True,
+    seed: Annotated[int, typer.Option(help="Of noise and of the checks.")] = 0,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write over an output that exists.")
+    ] = False,
+    model: Model = None,
+    format: Formats = Format.table,
 ) -> None:
-    """Print a verdict and a row a method for each image, and write the pictures; exit status 1 when a file failed."""
+    """Which pixels decided: maps by ten methods, each with how far to trust it."""
+    from rich.progress import Progress
+
+    from striate import api
+    from striate.cli.console import err, print_csv
+    from striate.cli.predicting import say_left_out
+    from striate.data.files import find_files, stays
+
     if out is not None and out.suffix.lower() not in (*SUFFIXES, ""):
         raise UsageError(
             f"-o takes a file ending in {', '.join(SUFFIXES)}, or a folder for one picture a method; got {out}"
@@ -42,7 +92,7 @@ def explain_command(
     if out is not None and out.suffix and out.exists() and not force:
         raise UsageError(f"{out} exists; choose another name, or --force to write over it")
     where = parse_place(at) if at is not None else None
-    trained = open_trained(target_of)
+    network = opened(target, model)
     found = find_files(images)
     inputs = stays(found.files)
     documents: list[dict[str, Any]] = []
@@ -50,8 +100,8 @@ def explain_command(
     failed = total = 0
     with Progress(console=err, transient=True) as bar:
         task = bar.add_task("explaining", total=None)
-        stream = explain_files(
-            trained, found, target=target, at=where, methods=methods or None, layer=layer, trust=trust, seed=seed,
+        stream = api.explain(
+            network, found, of, at=where, methods=method or None, layer=layer, trust=trust, seed=seed,
             progress=lambda what, done, of: bar.update(task, description=what, completed=done, total=of),
         )  # fmt: skip
         for one in stream:
@@ -59,15 +109,14 @@ def explain_command(
             if one.explanation is None:
                 failed += 1
                 documents.append({"path": one.path, "error": one.error})
-                if format != "json":
+                if format is not Format.json:
                     err.print(f"striate: {one.path} was not read: {one.error}", soft_wrap=True, markup=False)  # fmt: skip
                 continue
             files = save(one, out, taken, inputs, force=force)
-            document = shown(one, files, format)
-            documents.append(document)
-    if format == "json":
+            documents.append(shown(one, files, format.value))
+    if format is Format.json:
         print(json.dumps(documents, indent=1, default=str))
-    elif format == "csv":
+    elif format is Format.csv:
         print_csv(row for d in documents for row in d.get("rows", ()))
     say_left_out(found)
     if failed:
@@ -77,6 +126,9 @@ def explain_command(
 
 def shown(one: Explained, files: Sequence[Path], format: str) -> dict[str, Any]:
     """Print one explanation for people; return it for the other formats."""
+    from striate.attribution import finding
+    from striate.cli.console import print_finding
+
     assert one.explanation is not None
     stem = Path(one.path).stem
     title = f"{stem}: {one.explanation.target}"
@@ -102,6 +154,9 @@ def save(
     force: bool,
 ) -> list[Path]:
     """Write what `out` asks for; returns the files. Raises StriateError where that cannot be written."""
+    from striate.attribution import arrays, one_map, picture
+    from striate.errors import StriateError
+
     explanation, source = one.explanation, Path(one.path)
     assert explanation is not None
     try:
@@ -140,6 +195,8 @@ def save(
 def free(wanted: Path, taken: set[Path], inputs: frozenset[tuple[int, int]], force: bool) -> Path:
     """`wanted`, or with the first number that is not there yet; never a file of another image, an image that is explained
     or, without `force`, a file of another day."""
+    from striate.data.files import holds
+
     file, number = wanted, 1
     while file in taken or (file.exists() and not force) or holds(inputs, file):
         number += 1

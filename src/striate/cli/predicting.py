@@ -5,37 +5,54 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from PIL import Image
-from rich.markup import escape
-from rich.table import Table
+import typer
 
-from striate.cli.console import err, out, print_csv
-from striate.data.files import Found, find_files
-from striate.errors import DataError
-from striate.images import pages_of, quiet
-from striate.runs import Prediction, load, predict
+from striate.cli.options import Folder, Format, Formats, Model, app
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from striate.data.files import Found
+    from striate.tasks.prediction import Prediction
 
 AT_ONCE = 200  # rows of one table; longer lists are several, so that the first appears early
 
 
-def predict_command(
-    path: Path,
-    paths: list[str],
-    *,
-    top: int,
-    device: str,
-    format: str,
-    folder: Path | None = None,
-    force: bool = False,
+@app.command()
+def predict(
+    run: Folder,
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH...", help="Images, folders, or patterns such as 'photos/*.jpg'."
+        ),
+    ],
+    top: Annotated[int, typer.Option(help="How many classes to name.")] = 3,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Where masks and overlays go; masks/ if not given."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over masks that exist.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    model: Model = None,
+    format: Formats = Format.table,
 ) -> None:
-    """Print a row a file; exit status 1 when a file could not be read."""
-    run = load(path)
+    """Name the classes of images, or write a mask for each where the run labels pixels."""
+    from rich.markup import escape
+
+    from striate import api
+    from striate.cli.console import err, print_csv
+    from striate.cli.console import out as console
+    from striate.data.files import find_files
+
+    trained = api.load(run, model=None if model is None else api.find_factory(model)).trained
     found = find_files(paths)
-    task, shown = run.task, min(top, len(run.classes))
-    if folder is None and task.folder is not None:
-        folder = Path(task.folder)
-    answers = predict(run, found, top=top, out=folder, force=force, device=device)
+    shown, folder = min(top, len(trained.classes)), out
+    if folder is None and trained.task.folder is not None:
+        folder = Path(trained.task.folder)
+    answers = api.predict(trained, found, top=top, out=folder, force=force, device=device)
     failed = total = 0
 
     def watched() -> Iterator[Prediction]:
@@ -45,14 +62,14 @@ def predict_command(
             failed += prediction.error is not None
             yield prediction
 
-    if format == "json":
+    if format is Format.json:
         print_json(watched())
-    elif format == "csv":
+    elif format is Format.csv:
         print_csv(row for p in watched() for row in p.rows(shown))
     else:
         print_tables(watched(), shown)
         if folder is not None:
-            out.print(f"what was written is in {escape(str(folder))}", soft_wrap=True)
+            console.print(f"what was written is in {escape(str(folder))}", soft_wrap=True)
     say_left_out(found)
     if failed:
         err.print(
@@ -64,6 +81,8 @@ def predict_command(
 
 def say_left_out(found: Found) -> None:
     """Name on standard error what was not looked at, pages and pictures after the first among it."""
+    from striate.cli.console import err
+
     pages = [f for f in found.files if f.lower().endswith((".tif", ".tiff")) and _pages(f) > 1]
     moving = [f for f in found.files if f.lower().endswith((".gif", ".webp")) and _moves(f)]
     for several, what, remedy in (
@@ -83,6 +102,9 @@ def say_left_out(found: Found) -> None:
 
 
 def _pages(path: str) -> int:
+    from striate.errors import DataError
+    from striate.images import pages_of
+
     try:
         return pages_of(Path(path))
     except DataError:  # its row says why
@@ -90,6 +112,10 @@ def _pages(path: str) -> int:
 
 
 def _moves(path: str) -> bool:
+    from PIL import Image
+
+    from striate.images import quiet
+
     try:
         with quiet(), Image.open(path) as picture:
             return bool(getattr(picture, "is_animated", False))
@@ -107,6 +133,8 @@ def print_json(predictions: Iterator[Prediction]) -> None:
 
 def print_tables(predictions: Iterator[Prediction], top: int) -> None:
     """Tables of at most AT_ONCE rows."""
+    from striate.cli.console import out
+
     batch: list[Prediction] = []
     for p in predictions:
         batch.append(p)
@@ -119,6 +147,9 @@ def print_tables(predictions: Iterator[Prediction], top: int) -> None:
 
 def table_of(batch: list[Prediction], top: int) -> Table:
     """A table with the file and what is said of it; numbers and all but the first of several alternatives are dim."""
+    from rich.markup import escape
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("file", overflow="fold")
     headings = batch[0].headings(top)

@@ -7,33 +7,58 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from rich.progress import Progress
+import typer
 
-from striate.cli.console import err, print_csv, print_finding
+from striate.cli.options import Folder, Format, Formats, Model, app, opened
 from striate.errors import UsageError
-from striate.findings import Finding
-from striate.robustness import PROBES
-from striate.runs.probing import probe_run
-from striate.runs.probing_pairs import compare_runs
-from striate.training import parse_seconds
+
+if TYPE_CHECKING:
+    from striate.findings import Finding
 
 BRIEF = 3  # probes from which on tables are left to the report
 
 
-def probe_command(
-    run: Path,
-    names: Sequence[str],
-    *,
-    data: str | None,
-    against: str | None,
-    images: int,
-    budget: str | None,
-    seed: int,
-    store_temperature: bool,
-    format: str,
+@app.command()
+def probe(
+    run: Folder,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME...]",
+            help="shift, rotation, scale, flip, corruption, domain, spectrum, attack, calibration, shortcuts (of "
+            "masks: shift, scale, flip, corruption, calibration); all if none. "
+            "Another run's folder instead compares the two.",
+        ),
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Test images instead of the run's own: a source or a folder.")
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(help="Images of another domain, labelled or not, for the probe domain."),
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Time, such as 60s; fewer images, wider intervals.")
+    ] = None,
+    images: Annotated[int, typer.Option(help="Images looked at, at most.")] = 2000,
+    seed: Annotated[int, typer.Option(help="Of noise and of the choice of images.")] = 0,
+    store_temperature: Annotated[
+        bool,
+        typer.Option("--store-temperature", help="Let predict use the fitted temperature."),
+    ] = False,
+    model: Model = None,
+    format: Formats = Format.table,
 ) -> None:
-    """Probe a run, or compare two where the first name is another run's folder; print the findings."""
+    """Where it breaks: shift, corruption, other domains, waves, attacks, shortcuts; which units are to blame."""
+    from rich.progress import Progress
+
+    from striate import api
+    from striate.cli.console import err, print_csv
+    from striate.training import parse_seconds
+
+    names = names or []
     second = other_run(names)
     seconds = parse_seconds(budget) if budget is not None else None
     if second is not None and (against or seconds is not None or store_temperature):
@@ -48,18 +73,24 @@ def probe_command(
 
         if second is not None:
             found = [
-                compare_runs(
-                    run, second, names[1:], data=data, images=images, seed=seed, progress=progress
+                api.compare(
+                    run,
+                    second,
+                    names=names[1:],
+                    data=data,
+                    limit=images,
+                    seed=seed,
+                    progress=progress,
                 )
             ]
         else:
-            found = probe_run(
-                run, names, data=data, against=against, images=images, budget=seconds, seed=seed,
+            found = api.probe(
+                opened(run, model), data, names=names, against=against, limit=images, budget=seconds, seed=seed,
                 store_temperature=store_temperature, progress=progress,
             )  # fmt: skip
-    if format == "json":
+    if format is Format.json:
         print(json.dumps([f.to_dict() for f in found], indent=1, default=str))
-    elif format == "csv":
+    elif format is Format.csv:
         print_csv(
             {"probe": f.name, "status": f.status, "verdict": f.verdict, "advice": f.advice}
             for f in found
@@ -71,6 +102,8 @@ def probe_command(
 
 def other_run(names: Sequence[str]) -> Path | None:
     """The run to compare with, where the first name is a folder. Raises UsageError for a path where there is none."""
+    from striate.robustness import PROBES
+
     if not names or names[0] in PROBES:
         return None
     path = Path(names[0])
@@ -83,6 +116,8 @@ def other_run(names: Sequence[str]) -> Path | None:
 
 def show(found: Sequence[Finding]) -> None:
     """Findings for people: with their tables where there are few, and the checklist's sentence alone."""
+    from striate.cli.console import print_finding
+
     brief = len(found) > BRIEF
     for finding in found:
         if brief or finding.name == "checklist":

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from striate.cli.console import err, out, print_csv
+from striate.cli.options import opened
 from striate.errors import GeometryError, UsageError
 from striate.report.wording import cell, within
 
@@ -55,6 +56,7 @@ def summary_command(
     effective: Path | None,
     layer: str | None,
     force: bool,
+    model: str | None = None,
     format: str,
 ) -> None:
     """The layers of a model or of a run's network, and figures of what they see."""
@@ -65,6 +67,7 @@ def summary_command(
         summary_rows,
         trace,
     )
+    from striate.runs.networks import network_of
 
     for path in (figure, utilisation, effective):
         if path is not None:
@@ -76,11 +79,12 @@ def summary_command(
         if value is not None and needs is None:
             raise UsageError(f"{name} belongs to a figure; add --figure FILE.png")
     wanted = parse_shape(input) if input is not None else None
-    module, shape = network_of(target, wanted, classes)
+    network = opened(target, model)
+    module, shape = network_of(network, wanted, classes)
     try:
         geometry = trace(module, (1, *shape))
     except GeometryError:
-        network_of(target, wanted, classes, check=True)  # says which size fits, if it is that
+        network_of(network, wanted, classes, check=True)  # says which size fits, if it is that
         raise
     named = None if layer is None else geometry.record(layer).name
     drawn: list[tuple[Path, Callable[[], Figure]]] = []
@@ -147,41 +151,6 @@ def writable(path: Path, force: bool) -> None:
         raise UsageError(f"a figure is a file ending in {' or '.join(SUFFIXES)}, got {path}")
     if path.exists() and not force:
         raise UsageError(f"{path} exists; choose another name, or --force to write over it")
-
-
-def network_of(
-    target: str, shape: tuple[int, int, int] | None, classes: int | None, *, check: bool = False
-) -> tuple[nn.Module, tuple[int, int, int]]:
-    """The network of a run or of a spec (without memory for its weights), and the shape (C, H, W) of its input."""
-    import torch
-
-    from striate.models import MODELS, build
-    from striate.models import preprocessing as preprocessing_of
-
-    if (Path(target) / "run.toml").is_file():
-        from striate.runs import load
-
-        run = load(target)
-        known = (run.preprocessing.channels, run.preprocessing.height, run.preprocessing.width)
-        return run.model, shape or known
-    entry = MODELS.get(target)
-    if entry is not None:
-        known = (entry.channels, *entry.size)
-    elif target.startswith("timm/"):
-        known = (3, *preprocessing_of(target).size)
-    else:
-        known = (3, 32, 32)
-    usual = 2 if entry is not None and entry.pixels else 1000 if known[1] > 64 else 10
-    wanted = shape or known
-    with torch.device("meta"):
-        module = build(
-            target,
-            in_channels=wanted[0],
-            num_classes=classes or usual,
-            size=wanted[1:],
-            check=check,
-        )
-    return module.eval(), wanted
 
 
 def photograph(path: Path | None, shape: tuple[int, int, int]) -> np.ndarray:

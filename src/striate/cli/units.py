@@ -4,33 +4,59 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from rich.progress import Progress
+import typer
 
-from striate import __version__
-from striate.cli.console import err, print_finding
-from striate.errors import StriateError, UsageError
-from striate.findings import SUFFIX, Finding
-from striate.report import write_report
-from striate.runs.dossiers import units_of
+from striate.cli.options import Format, Formats, Model, app, opened
+from striate.errors import UsageError
+
+if TYPE_CHECKING:
+    from striate.findings import Finding
 
 SUFFIXES = (".html", ".png")
 
 
-def units_command(
-    target: str,
-    *,
-    layer: str | None,
-    unit: int | None,
-    data: str | None,
-    image: Path | None,
-    out: Path | None,
-    limit: int,
-    seed: int,
-    force: bool,
-    format: str,
+@app.command()
+def units(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN|SPEC",
+            help="A run's folder, or a model with weights such as efficientnet-lite0 or timm/NAME.",
+        ),
+    ],
+    layer: Annotated[
+        str | None, typer.Option(help="One layer's units (see `striate summary`).")
+    ] = None,
+    unit: Annotated[int | None, typer.Option(help="One unit of the layer: its dossier.")] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="Images to look at: a source or a folder; a run's own test images if not given."
+        ),
+    ] = None,
+    image: Annotated[
+        Path | None, typer.Option(help="Show the maps of this image and its nearest neighbours.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="A page (.html), pictures (.png), or a folder for both."),
+    ] = None,
+    limit: Annotated[int, typer.Option(help="Images looked at, at most.")] = 2000,
+    seed: Annotated[int, typer.Option(help="Of noise, synthesis and the choice of images.")] = 0,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write over an output that exists.")
+    ] = False,
+    model: Model = None,
+    format: Formats = Format.table,
 ) -> None:
-    """Print the units' table; write their pictures as a page, or as PNG."""
+    """What every unit looks for: layers, a layer's wall, or one unit's dossier."""
+    from rich.progress import Progress
+
+    from striate import api
+    from striate.cli.console import err, print_finding
+
     if out is not None and out.suffix.lower() not in (*SUFFIXES, ""):
         raise UsageError(f"-o takes a file ending in .html or .png, or a folder; got {out}")
     if out is not None and out.suffix and out.exists() and not force:
@@ -39,29 +65,32 @@ def units_command(
         raise UsageError(f"--limit counts images from 1, got {limit}")
     with Progress(console=err, transient=True) as bar:
         task = bar.add_task("reading", total=None)
-        found = list(
-            units_of(
-                target, layer=layer, unit=unit, data=data, image=image, limit=limit, seed=seed,
-                say=lambda text: bar.update(task, description=text),
-            )
+        found = api.units(
+            opened(target, model), layer=layer, unit=unit, data=data, image=image, limit=limit, seed=seed,
+            say=lambda text: bar.update(task, description=text),
         )  # fmt: skip
     written = []
     if out is not None:
         title = f"Units of {Path(target).name if Path(target).is_dir() else target}"
         written = write(found, out, title)
-    if format == "json":
+    if format is Format.json:
         print(json.dumps([f.to_dict() for f in found], indent=1, default=str))
     else:
-        for finding in found if format == "table" else found[:1]:
-            print_finding(finding, format)
+        for finding in found if format is Format.table else found[:1]:
+            print_finding(finding, format.value)
     for path in written:
         err.print(f"striate: wrote {path}", soft_wrap=True, markup=False)
-    if out is None and format == "table":
+    if out is None and format is Format.table:
         err.print("striate: -o FILE.html or FILE.png keeps the pictures", soft_wrap=True)
 
 
 def write(findings: list[Finding], out: Path, title: str) -> list[Path]:
     """A page (.html), the first finding's first picture and the others numbered (.png), or both in a folder."""
+    from striate import __version__
+    from striate.errors import StriateError
+    from striate.findings import SUFFIX
+    from striate.report import write_report
+
     page = out if out.suffix.lower() == ".html" else None
     picture = out if out.suffix.lower() == ".png" else None
     if not out.suffix:

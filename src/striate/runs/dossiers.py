@@ -64,7 +64,8 @@ def unit_findings(run: Run, source: Source, *, limit: int = REPORT_LIMIT) -> lis
     """What the report says of a run's units: first filters, the most selective units of three layers, dead units."""
     trained = open_trained(run)
     network = network_of(trained)
-    images, labels = images_of(run, limit=limit, source=source)
+    split = "test" if len(source.test) or len(source.val) else "train"
+    images, labels = images_of(run, split, limit=limit, source=source)
     known = labels if run.task.one_class else None
     classes = () if known is None else run.classes
     index = index_units(

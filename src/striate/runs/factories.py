@@ -54,6 +54,22 @@ def made_by(factory: Factory) -> nn.Module:
     return made
 
 
+def find_preset(where: str, name: str) -> Any:
+    """The preprocessing that a name in a package leads to, such as `ResNet18_Weights.DEFAULT` of `torchvision.models`.
+
+    Of weights their transforms are taken. Raises UsageError where there is none.
+    """
+    found: Any = _from_file(Path(where)) if where.endswith(".py") else _from_package(where)
+    for part in name.split("."):
+        if not hasattr(found, part):
+            near = difflib.get_close_matches(part, dir(found), n=1)
+            raise UsageError(
+                f"{where}:{name} has no {part}{f'; did you mean {near[0]}?' if near else ''}"
+            )
+        found = getattr(found, part)
+    return found.transforms() if hasattr(found, "transforms") else found
+
+
 def name_of(factory: Any) -> str:
     """What a factory is called."""
     inner = factory.func if isinstance(factory, partial) else factory

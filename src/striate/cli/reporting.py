@@ -1,0 +1,27 @@
+"""`striate report`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from striate.cli.options import Folder, Model, app, opened
+
+
+@app.command()
+def report(
+    run: Folder,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="Evaluate the network first: a source, a folder with a folder a class, or one of images alone."
+        ),
+    ] = None,
+    model: Model = None,
+) -> None:
+    """Write the run's report again from its findings, or of images that are given."""
+    from striate import api
+    from striate.cli.console import out
+
+    out.print(str(api.report(opened(run, model), data)), soft_wrap=True)
