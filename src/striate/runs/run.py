@@ -105,11 +105,6 @@ class Run(Verbs):
         return tuple(self.info["classes"])
 
     @property
-    def labels_pixels(self) -> bool:
-        """Whether it gives a class for every pixel, (N, K, H, W), rather than one for the image."""
-        return self.task.name == "segment"
-
-    @property
     def wrapped(self) -> bool:
         """Whether it was made by `striate.wrap`, of a network that was trained elsewhere."""
         return "wrapped" in self.info
