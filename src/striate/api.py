@@ -26,7 +26,7 @@ from striate.runs.factories import find_factory, find_preset
 from striate.runs.given import folder_of, given_run
 from striate.runs.networks import network_of
 from striate.runs.opening import open_trained
-from striate.runs.predicting import predict
+from striate.runs.predicting import opened, predict
 from striate.runs.probing import probe_run
 from striate.runs.probing_pairs import compare_runs
 from striate.runs.reporting import report_data
@@ -227,7 +227,7 @@ def tile(
     `out`. check: compare with the plain network where that is cheap. The finding's `data["document"]` is what JSON gives.
     Raises UsageError, DataError, or ExactnessError where the result differs from the plain network's.
     """
-    trained = open_trained(target)
+    trained = opened(target)
     job = open_job(
         trained, Path(image), out=None if out is None else Path(out), memory=memory, tile=tile, page=page, force=force,
         check=check, progress=progress,
@@ -243,7 +243,7 @@ def report(
     data: images to evaluate the network on first, as in `probe`, or without labels to show what it says of them. out: where
     the page goes, for a network that has no run. Raises UsageError where there is nothing to report or no place for it.
     """
-    trained = open_trained(target)
+    trained = opened(target)
     if trained.run is None and out is None:
         raise UsageError(
             f"{trained.name} has no run's folder to write a report into; say where it goes with out=, or save it first"

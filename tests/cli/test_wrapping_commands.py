@@ -128,7 +128,7 @@ def test_every_verb_works_on_a_wrapped_network(run: Command, place: Path) -> Non
         "checklist",
     }
     headline = json.loads(Path("runs/mine/findings/headline.json").read_text())
-    assert headline["data"]["accuracy"] == 1
+    assert headline["data"]["accuracy"]["value"] == 1
     assert "trained elsewhere" in Path("runs/mine/report.html").read_text()
 
 
