@@ -116,7 +116,7 @@ def find_own(spec: str) -> OwnModel:
     known = _GIVEN.get(spec)
     if known is None:
         raise UsageError(
-            f"the network {spec.removeprefix(PREFIX)} was given in Python, and opening a run runs no code; give it again: "
-            "striate.load(RUN, model=...) with the module or the function that makes it"
+            f"the network {spec.removeprefix(PREFIX)} was given in Python, and no code is stored with a run; give it again: "
+            "model=... in striate.load or striate.train, the module or the function that makes it"
         )
     return known
