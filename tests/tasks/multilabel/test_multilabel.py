@@ -200,3 +200,11 @@ def test_the_likeliest_tag_is_explained_if_none_is_asked_for(
 def test_label_smoothing_means_nothing_here(tagged: Path) -> None:
     with pytest.raises(UsageError, match="is a setting of other tasks and has no effect"):
         striate.train(str(tagged), label_smoothing=0.1)
+
+
+def test_the_gradient_of_the_loss_is_exact_in_float64() -> None:
+    output = torch.randn(4, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    targets = torch.tensor([[1.0, 0.0]] * 4)
+    assert torch.autograd.gradcheck(
+        lambda x: BinaryCrossEntropy()(x, Batch(x, targets)).mean, output.requires_grad_()
+    )

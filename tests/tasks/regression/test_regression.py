@@ -217,3 +217,11 @@ def test_other_columns_than_were_learned_are_refused(run: striate.Run, measured:
     both = run.recipe.settings.__class__(center=(1.0,), spread=(1.0,))
     with pytest.raises(DataError, match="and 1 were learned; choose them with --set targets=NAME"):
         Regression().open(run.recipe.replace(settings=both))
+
+
+def test_the_gradient_of_the_loss_is_exact_in_float64() -> None:
+    output = torch.randn(4, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    targets = torch.tensor([[1.0, 0.0]] * 4)
+    assert torch.autograd.gradcheck(
+        lambda x: Huber()(x, Batch(x, targets)).mean, output.requires_grad_()
+    )
