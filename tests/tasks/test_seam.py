@@ -29,12 +29,13 @@ OF_ONE_TASK = {"labels_pixels", "MaskSource", "MaskSplit"}
 MAY_NAME_ONE = {
     "runs/migrating.py": "names that the tasks had in format 1",
     "runs/opening.py": "published weights know the classes of ImageNet",
+    "cli/wrapping.py": "as runs/wrapping.py",
     "runs/wrapping.py": "a network that was trained elsewhere classifies, unless something else is said",
     "robustness/context.py": "a network that is probed without a task classifies",
     "lectures/experiments": "experiments of the lectures on one task",
 }
 # Files that still name one, to be emptied: nothing is added here.
-LEFT = {"cli/tiling.py", "runs/dossiers.py", "runs/run.py"}
+LEFT = {"runs/dossiers.py"}
 
 
 def kinds_named(path: Path) -> Iterator[str]:
