@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -13,7 +12,7 @@ from striate.borrow import borrowed, forward
 from striate.errors import StriateError, UsageError
 from striate.geometry import leaves_of, own_words
 
-OUTSIDE = re.compile(r"(?i)\bind(ex|ices)\b.*out of")  # as torch words an index out of range
+RUN_AGAIN = 2**24  # numbers of an image that is run once more to say why it is refused
 CLOSE = 0.01  # of the largest value: two kinds of number round differently, and mean the same
 
 
@@ -57,17 +56,21 @@ def refusal(module: nn.Module, image: Tensor) -> str | None:
 
 
 @contextmanager
-def in_its_own_words(module: nn.Module, image: Callable[[], Tensor]) -> Iterator[None]:
-    """Raise UsageError for an index inside that is out of range where the module itself raises that on the image too.
+def in_its_own_words(
+    module: nn.Module, image: Callable[[], Tensor], *, numbers: int = 0
+) -> Iterator[None]:
+    """Raise UsageError, in the module's own words, where it refuses the image itself.
 
-    A trace reads no numbers, so that such an index is first met when they are computed.
+    A trace reads no numbers, and torch checks less without them: an index out of range, or an axis named twice, is first met
+    when they are computed. numbers: of the image; beyond some, or where memory is what lacked, it is not run again.
     """
     try:
         yield
     except StriateError:
         raise
     except (RuntimeError, IndexError) as error:
-        words = refusal(module, image()) if OUTSIDE.search(str(error)) else None
+        again = numbers <= RUN_AGAIN and "memory" not in str(error).lower()
+        words = refusal(module, image()) if again else None
         if words is None:
             raise
         raise UsageError(words) from error

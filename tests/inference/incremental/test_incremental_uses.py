@@ -306,3 +306,16 @@ def test_a_value_of_no_channels_is_whole() -> None:
     )
     image[:, 1:3, :2] = 0
     torch.testing.assert_close(got[0], 2 * image.sum())
+
+
+class AxisNamedTwice(nn.Module):
+    """Of signals (N, C, L) it sums two axes; of a picture (N, C, H, W) both names are one axis."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.sum((-2, 2))
+
+
+def test_what_a_network_refuses_only_with_numbers_is_said_in_its_own_words() -> None:
+    # On meta tensors, as a trace runs them, torch does not notice.
+    with pytest.raises(UsageError, match="refuses images of 1x1x3x9: dim 2 appears multiple times"):
+        occlusion(AxisNamedTwice(), torch.rand(1, 3, 9), torch.sum, patch=1, stride=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -242,7 +243,11 @@ class Tiled:
                 if checking is not None and number == 0:
                     for v in checking.probe.targets:
                         extra.setdefault(v, []).append(partial(checking.probe.sink, v))
-                with in_its_own_words(self.module, partial(self._read, number, full)):
+                with in_its_own_words(
+                    self.module,
+                    partial(self._read, number, full),
+                    numbers=math.prod(self.image.shape),
+                ):
                     running = Running(
                         self.network, self.module, self.plan, partial(self._read, number),
                         device=self.device, fuse=self.fuse, finite=self.finite, finish=self.finish, extra=extra,
