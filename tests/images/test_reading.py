@@ -357,7 +357,7 @@ def test_warnings_are_silent_in_many_threads_and_restored_after() -> None:
 
 
 def test_other_peoples_warnings_still_pass() -> None:
-    from striate.images import warning_filter as quiet
+    from striate.images import quiet
 
     with quiet(), pytest.warns(UserWarning, match="mine"):
         warnings.warn("mine", UserWarning, stacklevel=1)

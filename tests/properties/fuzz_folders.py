@@ -68,9 +68,11 @@ def differences(truth: Truth, found: Source | str) -> list[str]:
 def of_command(data: Path, found: Source | str) -> list[str]:
     """In words, where `striate data --format json` says something else than the library."""
     out, err, status = io.StringIO(), io.StringIO(), 0
+    # What is no classes may be another task's: tags, numbers.
+    task = ["--task", "classify"] if isinstance(found, str) else []
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
-            main(["data", str(data), "--format", "json"])
+            main(["data", str(data), "--format", "json", *task])
         except SystemExit as stop:
             status = int(stop.code or 0)
     if isinstance(found, str):

@@ -26,7 +26,7 @@ class OneAnswer(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, H, W) -> the prediction, see `answer_of`."""
-        return answer_of(self.model(images))
+        return answer_of(forward(self.model, images, writes=False))  # whoever gives them keeps them
 
 
 class SameSize(OneAnswer):
