@@ -6,6 +6,8 @@ import csv
 import io
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +21,7 @@ from striate.attribution.faithfulness import BASELINES
 from striate.cli import main
 from striate.cli.explaining import parse_place
 from striate.errors import UsageError
-from striate.runs.explaining import explain_files
+from striate.runs.explaining import explain_files, gathered
 from striate.runs.images import images_of
 from striate.runs.opening import Trained, open_trained
 from striate.tasks.table import find_task
@@ -173,3 +175,28 @@ def test_a_map_of_shuffled_weights_is_praised_only_beyond_chance(home: Path) -> 
     doubtful = [e for e in found if e.p is not None and e.p >= 0.05]
     assert doubtful
     assert all(e.verdict.startswith("No map explains the answer “class ") for e in doubtful)
+
+
+@pytest.mark.parametrize(
+    ("images", "faithful", "words"),
+    [
+        (4, 0.8, "is ahead, but 4 images are too few to tell it from chance"),
+        (10, 0.8, "is the most faithful map"),
+        (4, 0.1, "No map explains these answers"),
+        (10, 0.1, "No map explains these answers"),
+    ],
+)
+def test_few_images_are_called_few_and_no_verdict_on_the_maps(
+    images: int, faithful: float, words: str
+) -> None:
+    def explained(i: int) -> Any:
+        spread = 0.6 * faithful * (-1) ** i
+        curves = {"gradient": faithful + spread, "edges": 0.1, "random": 0.0}
+        return SimpleNamespace(
+            maps={"gradient": SimpleNamespace(title="Gradient")},
+            curves={name: SimpleNamespace(faithfulness=v) for name, v in curves.items()},
+            stays=lambda method: None,
+        )
+
+    made = [explained(i) for i in range(images)]
+    assert words in gathered(made, [], [], images, 1.0).verdict

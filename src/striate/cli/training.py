@@ -20,7 +20,8 @@ from striate.training import Recipe, parse_seconds
 from striate.training.loop import EpochRecord, Moment
 from striate.training.watch import Update
 
-SHARES = ("accuracy", "iou", "map")  # numbers that are shown in per cent
+# Numbers that are shown in per cent, and what they are called.
+SHARES = {"accuracy": "accuracy", "iou": "mean IoU", "map": "mAP", "tags_right": "tags right"}
 EPOCH_LINES = 15  # at most about so many lines of epochs stay on the screen
 SHOWN = (
     "optimizer", "lr", "batch", "epochs", "budget", "shift", "flip", "scale", "rotate", "erase", "mixup",
@@ -105,7 +106,7 @@ class Terminal(Listener):
 def shown(numbers: Mapping[str, float]) -> str:
     """`accuracy 93.1%`: shares in per cent, other numbers with three digits."""
     return "  ".join(
-        f"{name} {value:.1%}" if name in SHARES else f"{name} {value:.3g}"
+        f"{SHARES[name]} {value:.1%}" if name in SHARES else f"{name.replace('_', ' ')} {value:.3g}"
         for name, value in numbers.items()
     )
 

@@ -25,6 +25,7 @@ from striate.runs.run import Run, resolve_class
 
 REPORTED = ("integrated-gradients", "occlusion")
 CLASSES = 10  # in a report
+FEW = 8  # images from which on a map that is ahead by chance alone is called none
 BUDGET = 10.0  # seconds of a report
 PREFIX = re.compile(r"(?<![\w.])model\.(?=\w)")  # of layers behind the normalisation
 
@@ -224,13 +225,17 @@ def gathered(
         for e in made
     ]
     p = above_zero(ahead, tried=len(methods))
-    good = means[best] > max(edges, chance, 0) + CLEAR and p < LEVEL
+    ahead_enough = means[best] > max(edges, chance, 0) + CLEAR
+    good = ahead_enough and p < LEVEL
     of = f"{len(made)} images" if len(made) == count else f"{len(made)} of {count} {many}"
     against = f"{edges:+.2f} for an edge detector that knows nothing of the network, {chance:+.2f} for chance (p "
     against += "< 0.001)" if p < 0.001 else f"= {p:.2g})"
     verdict = (
         f"{title} is the most faithful map: {means[best]:+.2f} on average over {of}, against {against}."
         if good
+        else f"{title} is ahead, but {of} are too few to tell it from chance: {means[best]:+.2f} on average, against "
+        f"{against}."
+        if ahead_enough and len(made) < FEW
         else f"No map explains these answers: {title}, the best, has {means[best]:+.2f} on average over {of}, against "
         f"{against}."
     )
