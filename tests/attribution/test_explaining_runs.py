@@ -190,7 +190,7 @@ def test_few_images_are_called_few_and_no_verdict_on_the_maps(
     images: int, faithful: float, words: str
 ) -> None:
     def explained(i: int) -> Any:
-        spread = 0.6 * faithful * (-1) ** i
+        spread = 0.8 * faithful * (-1) ** i
         curves = {"gradient": faithful + spread, "edges": 0.1, "random": 0.0}
         return SimpleNamespace(
             maps={"gradient": SimpleNamespace(title="Gradient")},
