@@ -232,6 +232,13 @@ class Source:
         return np.stack([np.bincount(s.labels, minlength=k) for s in self.splits.values()], axis=1)
 
 
+def splits_of(source: Source) -> list[TargetSplit]:
+    """The source's splits with their targets."""
+    found = [source.train, source.val, source.test]
+    assert all(isinstance(split, TargetSplit) for split in found), "opened by open_targets"
+    return found  # type: ignore[return-value]
+
+
 def refuse_empty(source: Source) -> None:
     """Raise DataError where no image is left to train on, with the reason."""
     if len(source.train):

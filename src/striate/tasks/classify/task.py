@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from striate.data import Source, Split, check, describe, open_source
+from striate.data import Source, Split, check, describe
 from striate.data.naming import alike, normal
 from striate.data.preprocessing import Preprocessing
 from striate.data.targets import noted
@@ -49,15 +49,7 @@ class Classify(ImageTask):
 
     def open(self, recipe: Recipe, progress: Progress | None = None) -> Source:
         """See Task."""
-        source = open_source(
-            recipe.data,
-            seed=recipe.seed,
-            val=recipe.val,
-            test=recipe.test,
-            count=recipe.count,
-            progress=progress,
-        )
-        return noted(source, recipe.data)
+        return noted(super().open(recipe, progress), recipe.data)
 
     def check(self, source: Source) -> Finding:
         """See Task."""

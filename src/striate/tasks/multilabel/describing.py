@@ -12,15 +12,8 @@ from striate.data.description import bars, described
 from striate.data.problems import FEW, FEW_TESTED, Remark, count, find_in_files, like_names, names
 from striate.data.scale import scale_of
 from striate.data.sheet import Member, contact_sheet
-from striate.data.source import SPLITS, Source, TargetSplit, refuse_empty
+from striate.data.source import SPLITS, Source, refuse_empty, splits_of
 from striate.findings import Cell, Finding, Table
-
-
-def splits_of(source: Source) -> list[TargetSplit]:
-    """The source's splits with their targets."""
-    found = [source.train, source.val, source.test]
-    assert all(isinstance(split, TargetSplit) for split in found), "opened by open_targets"
-    return found  # type: ignore[return-value]
 
 
 def describe_tags(source: Source, *, levels: Levels | None = None) -> Finding:

@@ -14,7 +14,7 @@ from striate.data.numbers import unit_of
 from striate.data.problems import FEW_TESTED, Remark, count, find_in_files, names
 from striate.data.scale import scale_of
 from striate.data.sheet import Member, contact_sheet
-from striate.data.source import SPLITS, Source, TargetSplit, refuse_empty
+from striate.data.source import SPLITS, Source, refuse_empty, splits_of
 from striate.figures import BLUE, GREEN, ORANGE, any_script, new_figure, render, style
 from striate.findings import Cell, Figure, Finding, Table
 from striate.wording import quoted
@@ -24,13 +24,6 @@ FAR = 6.0  # distances between the quartiles from the median, from which on a nu
 BINS = 30
 RANGES = 5  # rows of the sheet of images
 SAME = 0.9  # share of images with one number that is named
-
-
-def splits_of(source: Source) -> list[TargetSplit]:
-    """The source's splits with their targets."""
-    found = [source.train, source.val, source.test]
-    assert all(isinstance(split, TargetSplit) for split in found), "opened by open_targets"
-    return found  # type: ignore[return-value]
 
 
 def describe_numbers(source: Source, *, levels: Levels | None = None) -> Finding:

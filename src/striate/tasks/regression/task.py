@@ -14,7 +14,7 @@ from torch import Tensor
 
 from striate.data import Preprocessing, Source
 from striate.data.numbers import unit_of
-from striate.data.source import TargetSplit
+from striate.data.source import TargetSplit, splits_of
 from striate.data.targets import open_targets, target_kind
 from striate.errors import DataError
 from striate.findings import Finding
@@ -22,7 +22,7 @@ from striate.tasks.image_task import ImageTask, Outputs
 from striate.tasks.plan import Plan
 from striate.tasks.prediction import Prediction
 from striate.tasks.regression.conformal import LEVEL, radius_of
-from striate.tasks.regression.describing import check_numbers, describe_numbers, splits_of
+from striate.tasks.regression.describing import check_numbers, describe_numbers
 from striate.tasks.regression.findings.headline import headline
 from striate.tasks.regression.findings.intervals import intervals
 from striate.tasks.regression.findings.scatter import predicted_against_true
