@@ -35,6 +35,7 @@ def grad_cam(
 ) -> GradCam:
     """ReLU of the sum of a layer's channels, each times the mean derivative of the score by it.
 
+    images: (N, C, H, W) in the network's own numbers. Gives maps (N, h, w) of the layer and (N, H, W) of the pixels.
     layer: a name of the geometry (`striate summary`), or that of a submodule; found by `last_map` if not given.
     Raises UsageError for a layer that does not exist, or that has no map; GeometryError for a network that cannot be
     traced.

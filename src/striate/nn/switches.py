@@ -95,8 +95,10 @@ def record_switches(network: nn.Module) -> Iterator[Mapping[str, Switch]]:
 
 
 class SwitchUnpool2d(nn.Module):
-    """Max-unpooling by the switches of the pooling that it mirrors; takes its place in an
-    EncoderDecoder's decoder.
+    """Max-unpooling by the switches of the pooling that it mirrors: (N, C, H', W') -> (N, C, H, W).
+
+    It stands in the decoder of an EncoderDecoder, which hands it the switches.
+    Raises UsageError in the forward pass where it gets no switches, or values of another shape than the pooling gave.
     """
 
     def forward(self, y: Tensor, switch: Switch | None = None) -> Tensor:

@@ -19,7 +19,7 @@ CHUNK = (
 
 
 class Interval(NamedTuple):
-    """A statistic of the sample with its lower and upper bound; floats or arrays of one shape."""
+    """A statistic of the sample with its lower and upper bound: three scalars, or three arrays (M,)."""
 
     value: np.ndarray
     low: np.ndarray

@@ -20,9 +20,7 @@ BELOW_ONE = float(np.nextafter(np.float32(1), np.float32(0)))
 
 
 def to_numpy(values: ArrayLike) -> np.ndarray:
-    """The values as an array; a bfloat16 or CUDA tensor is converted, because numpy knows
-    neither.
-    """
+    """The values as an array of the same shape; a bfloat16 or CUDA tensor is converted, for numpy knows neither."""
     if isinstance(values, torch.Tensor):
         values = values.detach().cpu()
         return (values.float() if values.is_floating_point() else values).numpy()

@@ -69,7 +69,8 @@ def maximise(
     mean square of all units (DeepDream); "class" one logit of the head. What is driven is the value before the
     activation, so that a unit that is off at the start, or saturated, has a gradient; where rectifiers further down stop
     it, they let a part of it through. seeds: how many images, from different starts; diversity: how much they are pushed
-    apart. robust: turn, shift and scale the images a little at every step. colours: see `Painting`.
+    apart. robust: turn, shift and scale the images a little at every step. colours (C, C): see `Painting`. The images
+    that come out are (seeds, C, h, w), in [0, 1].
     Raises UsageError for a unit that does not exist and for steps or seeds below 1.
     """
     if steps < 1 or seeds < 1:
