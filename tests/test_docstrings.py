@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 STRIATE = Path(__file__).parents[1] / "src" / "striate"
+# Rooms (folders, or single files) that are complete.
 ROOMS = [
     "attribution",
     "diagnostics",
@@ -17,7 +18,7 @@ ROOMS = [
     "robustness",
     "statistics",
     "units",
-]  # rooms (folders, or single files) that are complete: a new one is added here
+]
 
 ARRAY = re.compile(r"\b(Tensor|ndarray|NDArray)\b")
 SIZE = (

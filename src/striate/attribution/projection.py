@@ -46,7 +46,8 @@ def project(
     Fergus 2014; lecture 002): switches recorded in the forward pass, un-pooling, rectification, transposed filters.
 
     images: (N, C, H, W) in the network's own numbers. layer: a name of the geometry. channel: of its map. position:
-    (row, column) on it; where the channel is strongest if not given. rule: "deconvnet-switches", "deconvnet" or "guided-backpropagation".
+    (row, column) on it; where the channel is strongest if not given. rule:
+    "deconvnet-switches", "deconvnet" or "guided-backpropagation".
     Raises UsageError for a layer, a channel, a position or a rule that does not exist, and where the rule does not cover
     an activation in front of the unit.
     """
