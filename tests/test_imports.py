@@ -30,7 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "geometry": FOUND,
     "models": {"errors", "borrow", "nn", "plugins", "wording"},
     "inference": {"errors", "borrow", "geometry", "images", "memory"},
-    "data": FOUND | {"images", "plugins"},
+    "data": FOUND | {"images", "plugins", "wording"},
     "statistics": FOUND | {"wording"},
     "training": {"errors", "borrow", "data", "findings", "memory", "wording"},
     "tasks": ANALYSIS | {"data", "images", "memory", "models", "pictures", "plugins", "training"},

@@ -27,3 +27,13 @@ def name_of(thing: Any) -> str:
     if not hasattr(thing, "__qualname__"):
         thing = type(thing)
     return f"{thing.__module__}:{thing.__qualname__}"
+
+
+def as_sentence(text: str) -> str:
+    """The text as one sentence: a capital letter first and a full stop last.
+
+    A first word that is a file, path or option keeps its letters, since `Tags.csv` may be another file than `tags.csv`.
+    """
+    first = text.split(maxsplit=1)[0] if text.strip() else ""
+    is_name = any(c in first.rstrip(".,:;") for c in "./\\_=-") or any(c.isdigit() for c in first)
+    return (text if is_name else text[:1].upper() + text[1:]).rstrip(".") + "."

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from striate.data import Source, check, open_source
-from striate.data.shortcuts import predictability, tells
+from striate.data.shortcuts import find_shortcuts, predictability
 from striate.errors import DataError
 from striate.findings import Finding
 
@@ -161,7 +161,7 @@ def test_the_size_that_gives_the_class_away(fill: Fill, tmp_path: Path) -> None:
         Image.fromarray(pixels).save(path)
     finding = check(open_source(root))
     assert said(finding, "gives the class away")["sentence"] == (
-        "The size of the image alone tells the class of 100% of the images (50% by guessing); "
+        "The size of the image alone predicts the class of 100% of the images (50% by guessing); "
         "a network may learn that instead."
     )
 
@@ -169,10 +169,13 @@ def test_the_size_that_gives_the_class_away(fill: Fill, tmp_path: Path) -> None:
 def test_the_format_and_the_channels_that_give_the_class_away(fill: Fill) -> None:
     root = fill("a", images=30, suffix=".png")
     fill("b", images=30, suffix=".bmp")
-    assert [t.what for t in tells(open_source(root))] == ["file format"]
+    assert [t.what for t in find_shortcuts(open_source(root))] == ["file format"]
     for path in (root / "b").glob("*.bmp"):
         Image.open(path).convert("L").save(path)
-    assert [t.what for t in tells(open_source(root))] == ["file format", "number of channels"]
+    assert [t.what for t in find_shortcuts(open_source(root))] == [
+        "file format",
+        "number of channels",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -212,4 +215,4 @@ def test_the_notes_of_the_source_are_passed_on(fill: Fill) -> None:
     rows = [f"{i},{'xy'[i % 2]}" for i in range(30)]
     (root / "labels.csv").write_text("\n".join(["id,label", *rows]))
     remark = said(check(open_source(root)), "assumed")
-    assert remark["sentence"] == "Labels.csv: column id names the file, column label its class."
+    assert remark["sentence"] == "labels.csv: column id names the file, column label its class."

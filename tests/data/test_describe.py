@@ -78,7 +78,7 @@ def test_of_many_classes_the_largest_and_the_smallest_are_drawn(fill: Fill) -> N
     assert finding.figures[0].caption.startswith("Images in the 20 largest and 20 smallest")
     assert len(finding.tables[1].rows) == 60
     assert finding.figures[1].caption == (
-        "Images of 12 classes, as they are, before they are prepared."
+        "Images of 12 classes, as they are, before preprocessing."
     )
 
 
@@ -136,7 +136,7 @@ def test_a_file_that_is_gone_leaves_a_gap(fill: Fill) -> None:
 def test_without_figures_nothing_is_decoded(fill: Fill, monkeypatch: pytest.MonkeyPatch) -> None:
     source = open_source(fill("a", "b"))
     for split in source.splits.values():
-        for name in ("image", "prepare"):
+        for name in ("image", "preprocess"):
             monkeypatch.setattr(type(split), name, lambda *_: pytest.fail("decoded"))
     assert describe(source, figures=False).figures == ()
 

@@ -19,7 +19,7 @@ from striate.data import (
     load_memory,
     open_source,
 )
-from striate.data.prepared import prepared
+from striate.data.preprocessed import preprocessed
 from striate.data.source import ArraySplit
 from striate.errors import DataError
 
@@ -67,12 +67,12 @@ def test_the_tensor_is_a_copy() -> None:
 
 
 def test_chunks_follow_the_order_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("striate.data.prepared.CHUNK", 64 * 5)
+    monkeypatch.setattr("striate.data.preprocessed.CHUNK", 64 * 5)
     split = open_source("digits").val
     order = np.random.default_rng(0).permutation(len(split))
     for size in (8, 9):
         preprocessing = Preprocessing(channels=1, height=size, width=size)
-        chunks = list(prepared(split, preprocessing, order))
+        chunks = list(preprocessed(split, preprocessing, order))
         assert len(chunks) > 20
         whole = np.stack([preprocessing.apply(split.image(int(i))) for i in order])
         np.testing.assert_array_equal(np.concatenate(chunks), whole)

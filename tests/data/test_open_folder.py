@@ -363,7 +363,7 @@ def test_images_are_the_callers_to_write_into(fill: Fill) -> None:
             np.testing.assert_array_equal(split.image(index), before)
             channels = image.shape[-1]
             same = Preprocessing(channels=channels, height=image.shape[0], width=image.shape[1])
-            split.prepare(index, same)[...] = 77
+            split.preprocess(index, same)[...] = 77
             np.testing.assert_array_equal(split.image(index), before)
 
 

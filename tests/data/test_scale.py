@@ -37,7 +37,7 @@ def noise(low: float, high: float, dtype: type = np.uint16, images: int = 8) -> 
 def greys(source: Source, preprocessing: Preprocessing) -> int:
     """How many of the 256 grey levels reach the network."""
     return len(
-        np.unique([source.train.prepare(i, preprocessing) for i in range(len(source.train))])
+        np.unique([source.train.preprocess(i, preprocessing) for i in range(len(source.train))])
     )
 
 
@@ -98,7 +98,7 @@ def test_a_value_far_outside_stands_for_no_data(
     preprocessing = choose_preprocessing(source)
     assert preprocessing.nodata == (np.float32(value),)
     assert greys(source, preprocessing) > 60
-    assert (source.train.prepare(0, preprocessing)[:, :, :4] == 0).all()
+    assert (source.train.preprocess(0, preprocessing)[:, :, :4] == 0).all()
     sentences = " ".join(r["sentence"] for r in check(source).data["remarks"])
     assert f"{np.float32(value):g} stands far outside all other values" in sentences
 
@@ -112,7 +112,7 @@ def test_no_data_that_the_file_names_is_left_out(tmp_path: Path) -> None:
     preprocessing = choose_preprocessing(source)
     assert preprocessing.nodata == ()
     assert preprocessing.white == pytest.approx(323, abs=2)
-    assert (source.train.prepare(0, preprocessing)[:, :4] == 0).all()
+    assert (source.train.preprocess(0, preprocessing)[:, :4] == 0).all()
     (remark,) = [r for r in check(source).data["remarks"] if r["kind"] == "no data"]
     assert remark["count"] == 3
     assert "3 images hold pixels without data" in remark["sentence"]
@@ -125,7 +125,7 @@ def test_what_is_no_number_is_no_data(tmp_path: Path, wrong: float) -> None:
     source = folder(tmp_path, images)
     preprocessing = choose_preprocessing(source)
     assert (preprocessing.black, preprocessing.white) == (0, pytest.approx(1, abs=0.01))
-    assert source.train.prepare(0, preprocessing)[0, 3, 4] == 0
+    assert source.train.preprocess(0, preprocessing)[0, 3, 4] == 0
     assert "2 images hold pixels without data" in str(check(source).data["remarks"])
 
 

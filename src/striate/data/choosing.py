@@ -10,7 +10,7 @@ import numpy as np
 from striate.data.depth import BYTES, there
 from striate.data.drawing import drawn, shuffled
 from striate.data.pool import ordered
-from striate.data.prepared import prepared
+from striate.data.preprocessed import preprocessed
 from striate.data.preprocessing import Fit, Interpolation, Preprocessing
 from striate.data.scale import check_together, measure
 from striate.data.source import Source, Split, refuse_empty
@@ -35,7 +35,7 @@ def choose_preprocessing(
     black: float | None = None,
     white: float | None = None,
 ) -> Preprocessing:
-    """Choose how images are prepared by looking at the training split; what is given is kept.
+    """Choose how images are preprocessed by looking at the training split; what is given is kept.
 
     size: pixels a side, or (height, width). `why` of the result has a sentence for each choice.
     black, white: the values of images deeper than 8 bits that become 0 and 255. Raises DataError if there is nothing to
@@ -159,7 +159,7 @@ def _statistics(
         sample = sample[:: -(-len(sample) // most)]
     counts = np.zeros((draft.channels, 256), dtype=np.int64)
     gaps = sample[_without_data(split, draft)[sample]]
-    for part in prepared(split, draft, np.setdiff1d(sample, gaps)):
+    for part in preprocessed(split, draft, np.setdiff1d(sample, gaps)):
         for channel in range(draft.channels):
             counts[channel] += np.bincount(part[:, channel].reshape(-1), minlength=256)
     for index in gaps.tolist():  # no data is black to the network, and no brightness of the images

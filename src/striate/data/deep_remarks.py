@@ -11,13 +11,14 @@ from striate.data.depth import BYTES, NUMBERS, SHORTS
 from striate.data.problems import Remark, count, names
 from striate.data.scale import Scale, check_together, measure, share
 from striate.errors import DataError
+from striate.wording import as_sentence
 
 LOST = 0.01  # of the pixels beyond the scale: more than that is no handful
 KINDS = {BYTES: "8 bits", SHORTS: "16 bits", NUMBERS: "floating, signed or 32-bit numbers"}
 
 
 def deep_remarks(splits: Mapping[str, Any]) -> Iterator[Remark]:
-    """What can be said against the depth and the values of a source's images; nothing where all are of 8 bits.
+    """Remarks on the depth and the values of a source's images; nothing where all are of 8 bits.
 
     splits: of images with labels or with masks, "train" among them.
     """
@@ -35,7 +36,7 @@ def deep_remarks(splits: Mapping[str, Any]) -> Iterator[Remark]:
         yield Remark(
             kind="depths",
             status="problem",
-            sentence=_sentence(error),
+            sentence=as_sentence(str(error)),
             advice="Save all in one depth.",
         )
         return
@@ -111,8 +112,3 @@ def _outside(parts: list[Any], keys: list[str], scale: Scale) -> Iterator[Remark
             where=tuple(keys[i] for i in at),
             count=len(at),
         )
-
-
-def _sentence(error: Exception) -> str:
-    text = str(error)
-    return text[:1].upper() + text[1:].rstrip(".") + "."

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from striate.data.contact_sheet import contact_sheet
 from striate.data.depth import Levels
 from striate.data.histogram import scale_figure, scale_table
 from striate.data.scale import scale_of
-from striate.data.sheet import contact_sheet
 from striate.data.source import SPLITS, Source
 from striate.figures import BLUE, GREEN, ORANGE, new_figure, render, style
 from striate.findings import Cell, Figure, Finding, Table

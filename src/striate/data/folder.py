@@ -250,7 +250,7 @@ def shows_photographs(split: Split) -> bool:
     at = np.flatnonzero(large)
     at = at[drawn(len(at), SAMPLE)]
     small = Preprocessing(channels=3, height=128, width=128)
-    natural = ordered(lambda i: _natural(split.prepare(int(i), small)), at)
+    natural = ordered(lambda i: _natural(split.preprocess(int(i), small)), at)
     return float(np.mean(list(natural))) > 0.5
 
 

@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from striate.data.prepared import prepared
+from striate.data.preprocessed import preprocessed
 from striate.data.preprocessing import Preprocessing
 from striate.data.source import Source, Split
 from striate.errors import DataError
 
 
 def decoded_bytes(source: Source, preprocessing: Preprocessing) -> int:
-    """Memory in bytes that all prepared images of a source take as uint8."""
+    """Memory in bytes that all preprocessed images of a source take as uint8."""
     return len(source) * preprocessing.channels * preprocessing.height * preprocessing.width
 
 
@@ -40,7 +40,7 @@ def load_memory(
             "choose a smaller size"
         ) from error
     done = 0
-    for chunk in prepared(split, preprocessing):
+    for chunk in preprocessed(split, preprocessing):
         images[done : done + len(chunk)] = torch.from_numpy(chunk)
         done += len(chunk)
         if progress is not None:
@@ -62,5 +62,5 @@ class SplitDataset(Dataset[tuple[torch.Tensor, int]]):
         return len(self.split)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        pixels = self.split.prepare(index, self.preprocessing)
+        pixels = self.split.preprocess(index, self.preprocessing)
         return torch.from_numpy(pixels), int(self.split.labels[index])

@@ -151,7 +151,7 @@ class Preprocessing:
         return pixels
 
     def read(self, path: str | os.PathLike[str], *, foreign: bool = True) -> np.ndarray:
-        """Read and prepare an image file: (channels, height, width) uint8. Raises DataError.
+        """Read and preprocess an image file: (channels, height, width) uint8. Raises DataError.
 
         The way in which training, evaluation and prediction take a file: a JPEG that is far
         larger than needed is decoded at a half, a quarter or an eighth of its size, which is

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from striate.data.naming import alike
-from striate.data.shortcuts import tells
+from striate.data.shortcuts import find_shortcuts
 from striate.data.source import Source
 from striate.findings import Status
+from striate.wording import as_sentence
 
 FEW = 20  # training images of a class; below, what the network learns of it is luck
 IMBALANCE = 20  # largest class to smallest
@@ -34,26 +35,26 @@ class Remark:
 
 
 def find(source: Source) -> Iterator[Remark]:
-    """Everything that can be said against the data of a source."""
+    """Every way in which the data of a source would spoil a training or its evaluation, and what was assumed of them."""
     yield from find_in_files(source)
     yield from _classes(source)
-    for tell in tells(source):
+    for shortcut in find_shortcuts(source):
         yield Remark(
             kind="gives the class away",
             status="warning",
-            sentence=f"The {tell.what} of the image alone tells the class of {tell.score:.0%} of "
-            f"the images ({tell.base:.0%} by guessing); a network may learn that instead.",
-            advice=f"Bring all classes to the same {tell.what}, as they will be in use.",
+            sentence=f"The {shortcut.what} of the image alone predicts the class of {shortcut.score:.0%} of "
+            f"the images ({shortcut.base:.0%} by guessing); a network may learn that instead.",
+            advice=f"Bring all classes to the same {shortcut.what}, as they will be in use.",
         )
 
 
 def find_in_files(source: Source) -> Iterator[Remark]:
-    """What can be said of the files, whatever is to be learned: damage, copies, odd shapes, and what was assumed."""
+    """Remarks on the files, whatever the task: damage, copies, odd shapes, and what was assumed."""
     yield from _files(source)
     yield from _copies(source)
     yield from _shapes(source)
     for note in source.notes:
-        yield Remark(kind="assumed", status="note", sentence=_sentence(note))
+        yield Remark(kind="assumed", status="note", sentence=as_sentence(note))
 
 
 def _files(source: Source) -> Iterator[Remark]:
@@ -91,7 +92,7 @@ def _files(source: Source) -> Iterator[Remark]:
             yield Remark(
                 kind="left out",
                 status="note",
-                sentence=_sentence(left.sentence),
+                sentence=as_sentence(left.sentence),
                 advice=left.advice,
                 where=left.paths,
                 count=len(left.paths),
@@ -291,7 +292,3 @@ def count(n: int, one: str, many: str = "") -> str:
 def names(names: Sequence[str]) -> str:
     shown = ", ".join(names[:NAMED])
     return f"{shown} and {len(names) - NAMED:,} more" if len(names) > NAMED else shown
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")

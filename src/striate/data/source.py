@@ -85,7 +85,7 @@ class Split(ABC):
     def image(self, index: int) -> np.ndarray:
         """Image `index`: (H, W, C), C 1 or 3; uint8, or uint16 or float32 from a deeper file."""
 
-    def prepare(self, index: int, preprocessing: Preprocessing) -> np.ndarray:
+    def preprocess(self, index: int, preprocessing: Preprocessing) -> np.ndarray:
         """Image `index` as the network sees it: (channels, height, width) uint8."""
         return preprocessing.apply(self.image(index))
 
@@ -156,7 +156,7 @@ class FileSplit(Split):
     def image(self, index: int) -> np.ndarray:
         return read_image(self.path(index))
 
-    def prepare(self, index: int, preprocessing: Preprocessing) -> np.ndarray:
+    def preprocess(self, index: int, preprocessing: Preprocessing) -> np.ndarray:
         return preprocessing.read(self.path(index), foreign=False)
 
 

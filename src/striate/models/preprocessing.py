@@ -1,4 +1,4 @@
-"""How images are prepared for weights that exist already, and which classes those know."""
+"""How images are preprocessed for weights that exist already, and which classes those know."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ def explanations(
     """
     trained = open_trained(run)
     chosen = run.task.examples(split, run.classes, CLASSES)
-    images = ((true, split.prepare(i, run.preprocessing)) for i, true in chosen)
+    images = ((true, split.preprocess(i, run.preprocessing)) for i, true in chosen)
     count = len(np.unique(split.labels)) if run.task.one_class else len(chosen)
     return explain_images(trained, images, count, methods=methods, budget=budget)
 

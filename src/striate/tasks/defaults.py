@@ -12,8 +12,8 @@ SMALL = 64  # pixels; up to here images count as small and the default network l
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What the choices look at: training images, prepared height and width in pixels, channels, classes, whether the
-    images are photographs, whether left and right may be exchanged (None: not known), and the device's kind.
+    """What the choices look at: training images, height and width in pixels after preprocessing, channels, classes, whether
+    the images are photographs, whether left and right may be exchanged (None: not known), and the device's kind.
     """
 
     images: int

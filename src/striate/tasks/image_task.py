@@ -231,7 +231,7 @@ class ImageTask(Task):
         )
 
     def images(self, plan: Plan, name: str, device: torch.device, progress: Progress) -> Images:
-        """A split's prepared images: in memory when they fit into a quarter of what is free, else decoded by workers."""
+        """A split's preprocessed images: in memory when they fit into a quarter of what is free, else decoded by workers."""
         source, recipe = plan.source, plan.recipe
         split = source.splits[name]
         if name == "train" and recipe.limit and recipe.limit < len(split):

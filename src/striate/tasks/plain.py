@@ -10,6 +10,7 @@ from striate.errors import DataError
 from striate.findings import Finding, Table
 from striate.statistics.bootstrap import bootstrap
 from striate.tasks.metric import Metric
+from striate.wording import as_sentence
 
 
 def check_plain(source: Any) -> Finding:
@@ -22,7 +23,7 @@ def check_plain(source: Any) -> Finding:
     return Finding(
         name="data-check",
         title="Data check",
-        verdict=". ".join(n[:1].upper() + n[1:].rstrip(".") for n in notes) + "." if notes else "Nothing came up.",
+        verdict=" ".join(map(as_sentence, notes)) if notes else "Nothing came up.",
         status="note" if notes else "good",
         data={"notes": list(notes)},
     )  # fmt: skip

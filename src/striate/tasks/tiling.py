@@ -58,7 +58,7 @@ class TileJob:
         """
         job = Tiled(
             self.trained.model, self.image, memory=self.memory, tile=self.tile,
-            prepare=pixels_of(self.trained.preprocessing, getattr(self.image, "colours", 0)), finish=finish, out=out,
+            preprocess=pixels_of(self.trained.preprocessing, getattr(self.image, "colours", 0)), finish=finish, out=out,
         )  # fmt: skip
         beside = Path(f"{self.path.stem}-difference.json")
         if out is not None:
@@ -121,11 +121,11 @@ def pixels_of(
     colours: how many of the channels are colours, where the image says so; others are left out, as `predict` does.
     """
 
-    def prepare(raw: torch.Tensor) -> torch.Tensor:
+    def preprocess(raw: torch.Tensor) -> torch.Tensor:
         seen = torch.from_numpy(preprocessing.colours(as_read(raw, colours)))
         return preprocessing.normalise(seen[None])
 
-    return prepare
+    return preprocess
 
 
 def as_read(raw: torch.Tensor, colours: int) -> np.ndarray:

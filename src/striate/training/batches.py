@@ -1,4 +1,4 @@
-"""Batches: prepared images and labels, on the device, in an order that depends on the seed and the step alone."""
+"""Batches: preprocessed images and labels, on the device, in an order that depends on the seed and the step alone."""
 
 from __future__ import annotations
 

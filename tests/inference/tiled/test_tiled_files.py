@@ -125,7 +125,7 @@ def test_arrays_and_tensors_are_read_as_they_are(tmp_path: Path) -> None:
 def test_prepare_stands_between_pixels_and_network(tmp_path: Path) -> None:
     np.save(tmp_path / "bytes.npy", COLOUR)
     got = tiled(
-        network(1), tmp_path / "bytes.npy", tile=32, prepare=lambda x: x[:, 1:2].float() - 9
+        network(1), tmp_path / "bytes.npy", tile=32, preprocess=lambda x: x[:, 1:2].float() - 9
     )
     with torch.no_grad():
         want = network(1)(torch.from_numpy(COLOUR[None, 1:2]).float() - 9)

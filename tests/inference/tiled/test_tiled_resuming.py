@@ -53,7 +53,7 @@ class Stop:
 
 
 class Counting:
-    """A `prepare` that changes nothing and counts the pixels that were read."""
+    """A `preprocess` that changes nothing and counts the pixels that were read."""
 
     def __init__(self) -> None:
         self.pixels = 0
@@ -73,7 +73,7 @@ def test_finished_tiles_of_a_file_are_reused(tmp_path: Path, suffix: str, strate
     assert (tmp_path / f"map{suffix}.partial").exists()
     heard: list[int] = []
     reading = Counting()
-    job = Tiled(network(), image(), prepare=reading, **made)
+    job = Tiled(network(), image(), preprocess=reading, **made)
     job.run(progress=lambda done, total, seconds: heard.append(done), check=False)
     assert heard[0] > 20
     assert heard[-1] == job.plan.cells
@@ -132,7 +132,7 @@ def tell(done, total, seconds):
     if done >= 25:
         time.sleep(60)  # until the signal comes
 
-Tiled(network(), image(), tile=16, out={out!r}, prepare=slowly, strategy="carry").run(progress=tell)
+Tiled(network(), image(), tile=16, out={out!r}, preprocess=slowly, strategy="carry").run(progress=tell)
 """
 
 
@@ -163,7 +163,7 @@ CHANGES: dict[str, Callable[[], dict[str, Any]]] = {
     "network": lambda: {"module": network(seed=1)},
     "image": lambda: {"image": image() + 1},
     "tile": lambda: {"tile": 20},
-    "prepare": lambda: {"prepare": lambda x: x * 2},
+    "preprocess": lambda: {"preprocess": lambda x: x * 2},
     "finish": lambda: {"finish": lambda x: x * 2},
 }
 

@@ -129,5 +129,5 @@ class Cache:
         bad = int((~torch.isfinite(values[node.output][:1])).sum())
         raise GeometryError(
             f"{node.name} gives {bad} values that are not finite on the clean image; check the weights and that the "
-            "image is prepared as in training"
+            "image is preprocessed as in training"
         )

@@ -27,7 +27,7 @@ from striate.inference.tiled.plan.limits import parse_bytes
 from striate.inference.tiled.plan.network import Network, sort
 from striate.inference.tiled.plan.plan import Plan, Walk
 from striate.inference.tiled.read.files import to_unit
-from striate.inference.tiled.read.images import Image, Prepare
+from striate.inference.tiled.read.images import Image, Preprocess
 from striate.inference.tiled.read.journal import Journal, State, digest_of
 from striate.inference.tiled.read.open import open_image
 from striate.inference.tiled.read.outputs import (
@@ -65,8 +65,8 @@ class Tiled:
     tile: pixels of the image under one tile, or one number an axis; chosen by predicted cost if not given.
     memory: what may be used above the module and the image, in bytes or as "1GB"; the result counts unless a file takes it.
     strategy: "halo", "carry" or "auto"; see `Plan`.
-    prepare: turns pixels as they are read, (1, C, rows, columns), into what the module reads, position by position. If not
-        given, integers of files become numbers from 0 to 1; tensors and arrays are taken as they are.
+    preprocess: turns pixels as they are read, (1, C, rows, columns), into what the module reads, position by position. If
+        not given, integers of files become numbers from 0 to 1; tensors and arrays are taken as they are.
     finish: turns the network's map, crop by crop (1, K, rows, columns), into what is kept or written, position by position:
         a tensor or array (C, rows, columns) or (rows, columns) of any kind of number, a class map of bytes for instance.
     out: a file (.tif, .npy or .zarr) that takes the result as it is made, instead of memory.
@@ -95,7 +95,7 @@ class Tiled:
         tile: int | Sequence[int] | None = None,
         memory: int | float | str | None = None,
         strategy: str | Sequence[bool] = "auto",
-        prepare: Prepare | None = None,
+        preprocess: Preprocess | None = None,
         finish: Finish | None = None,
         out: str | Path | None = None,
         fuse: bool = True,
@@ -112,7 +112,7 @@ class Tiled:
         self.module, self.fuse, self.finite = module, fuse, finite
         self.image: Image = open_image(image, axes)
         from_file = isinstance(image, (str, Path))
-        self.prepare = to_unit if prepare is None and from_file else prepare
+        self.preprocess = to_unit if preprocess is None and from_file else preprocess
         first = next(module.parameters(), None)
         self.device = first.device if first is not None else torch.device("cpu")
         self.dtype = first.dtype if first is not None and first.is_floating_point() else None
@@ -135,7 +135,7 @@ class Tiled:
         if self.finish is not None:
             kept = [self.finish.value]
         held = 0 if self.out is not None else sum(v.bytes for v in kept)
-        reading = 1.0 if self.prepare is None else READING[self.prepare is to_unit]
+        reading = 1.0 if self.preprocess is None else READING[self.preprocess is to_unit]
         request = replace(request, reading=reading)
         result, fixed = held * self.image.count, _laid_out(self.network, fuse) + self.image.held
         self._held = result + fixed
@@ -188,8 +188,8 @@ class Tiled:
     def _read(self, number: int, box: Box) -> Tensor:
         """A box of an image as the module reads it."""
         part = self.image.read(number, box)
-        if self.prepare is not None:
-            part = self.prepare(part)
+        if self.preprocess is not None:
+            part = self.preprocess(part)
         return part.to(self.device, self.dtype or part.dtype)
 
     def run(
@@ -334,7 +334,7 @@ class Tiled:
         return journal, None
 
     def _shown(self) -> list[str]:
-        """What `prepare` and `finish` do to a few numbers: functions have no identity, what they do has."""
+        """What `preprocess` and `finish` do to a few numbers: functions have no identity, what they do has."""
         shown = [self._read(0, tuple([(0, min(n, 8)) for n in self.image.shape[1:]]))]
         if self.finish is not None:
             value = self.geometry.values[self.network.outputs[0]]
@@ -463,7 +463,7 @@ def tiled(
     tile: int | Sequence[int] | None = None,
     memory: int | float | str | None = None,
     strategy: str = "auto",
-    prepare: Prepare | None = None,
+    preprocess: Preprocess | None = None,
     finish: Finish | None = None,
     out: str | Path | None = None,
     force: bool = False,
@@ -485,7 +485,7 @@ def tiled(
     torch.Size([1, 8, 100, 80])
     """
     job = Tiled(
-        module, image, tile=tile, memory=memory, strategy=strategy, prepare=prepare, finish=finish, out=out,
+        module, image, tile=tile, memory=memory, strategy=strategy, preprocess=preprocess, finish=finish, out=out,
         fuse=fuse, finite=finite, axes=axes,
     )  # fmt: skip
     result = job.run(

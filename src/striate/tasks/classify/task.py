@@ -125,7 +125,7 @@ class Classify(ImageTask):
             probabilities,
             labels,
             classes,
-            lambda i: split.prepare(i, trained.preprocessing),
+            lambda i: split.preprocess(i, trained.preprocessing),
             split.keys,
         )
         yield network_input(trained, split)
@@ -161,7 +161,7 @@ def network_input(trained: Trained, split: Split) -> Finding:
     squashed = preprocessing.fit == "squash"
     return findings.as_seen(
         originals,
-        np.stack([split.prepare(i, preprocessing) for i in first]),
+        np.stack([split.preprocess(i, preprocessing) for i in first]),
         [0.0 if squashed else preprocessing.lost_fraction(*size) for size in sizes],
         [split.keys[i] for i in first],
         squeezes=[1 - preprocessing.lost_fraction(*size) for size in sizes] if squashed else None,

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from striate.data.checks import checked
+from striate.data.contact_sheet import Member, contact_sheet
 from striate.data.depth import Levels
 from striate.data.description import bars, described
 from striate.data.problems import FEW, FEW_TESTED, Remark, count, find_in_files, like_names, names
 from striate.data.scale import scale_of
-from striate.data.sheet import Member, contact_sheet
 from striate.data.source import SPLITS, Source, refuse_empty, splits_of
 from striate.findings import Cell, Finding, Table
 

@@ -108,7 +108,7 @@ class Multilabel(ImageTask):
         yield per_tag(shares, targets, tags, cuts, trained_on=source.train.targets, seed=seed)  # type: ignore[attr-defined]
         yield calibration(shares, targets, tags, seed=seed)
         yield mistakes(
-            shares, targets, tags, cuts, lambda i: split.prepare(i, trained.preprocessing), split.keys
+            shares, targets, tags, cuts, lambda i: split.preprocess(i, trained.preprocessing), split.keys
         )  # fmt: skip
 
     def decode(self, output: Any, trained: Trained, *, top: int = 5) -> list[Prediction]:

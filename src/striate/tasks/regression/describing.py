@@ -8,12 +8,12 @@ from itertools import pairwise
 import numpy as np
 
 from striate.data.checks import checked
+from striate.data.contact_sheet import Member, contact_sheet
 from striate.data.depth import Levels
 from striate.data.description import described
 from striate.data.numbers import unit_of
 from striate.data.problems import FEW_TESTED, Remark, count, find_in_files, names
 from striate.data.scale import scale_of
-from striate.data.sheet import Member, contact_sheet
 from striate.data.source import SPLITS, Source, refuse_empty, splits_of
 from striate.figures import BLUE, GREEN, ORANGE, any_script, new_figure, render, style
 from striate.findings import Cell, Figure, Finding, Table

@@ -146,7 +146,7 @@ class Regression(ImageTask):
             values, targets, names, radii, calibrated_on=len(source.val), independent=independent
         )
         yield worst(
-            values, targets, names, scale_of(split)[1], lambda i: split.prepare(i, trained.preprocessing), split.keys
+            values, targets, names, scale_of(split)[1], lambda i: split.preprocess(i, trained.preprocessing), split.keys
         )  # fmt: skip
 
     def decode(self, output: Any, trained: Trained, *, top: int = 5) -> list[Prediction]:

@@ -33,7 +33,7 @@ def label(
     network.eval()
     try:
         if image.shape[-2] * image.shape[-1] > WHOLE and device.type == "cpu":
-            out = tiled(network, image[None], memory=TILES, prepare=preprocessing.normalise)
+            out = tiled(network, image[None], memory=TILES, preprocess=preprocessing.normalise)
             logits = out[0] if out.ndim == 4 else out
         else:
             x = preprocessing.normalise(image[None].to(device))

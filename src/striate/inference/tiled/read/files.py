@@ -19,7 +19,7 @@ ANY_SIZE = 2**62  # pixels: large images are what this is for
 
 
 def open_file(path: str | Path, *, page: int | None = None) -> Image:
-    """The image in a file. Integers become numbers from 0 to 1 unless a `prepare` of the caller's takes them as they are.
+    """The image in a file. Integers become numbers from 0 to 1 unless a `preprocess` of the caller's takes them as they are.
 
     page: of a file that holds several images, from 0. Raises UsageError if there is none, or several and no `page`;
     GeometryError if it cannot be read.

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from striate.geometry import Box
 
-Prepare = Callable[[Tensor], Tensor]
+Preprocess = Callable[[Tensor], Tensor]
 
 
 class Image(Protocol):

@@ -11,6 +11,7 @@ from striate.data.problems import Remark, count
 from striate.errors import DataError
 from striate.findings import Finding, Status, Table
 from striate.tasks.segment.data.source import MaskSource
+from striate.wording import as_sentence
 
 LISTED = 50
 NAMED = 3
@@ -151,12 +152,12 @@ def _find(source: MaskSource) -> Iterator[Remark]:
         yield Remark(
             kind="assumed",
             status="warning",
-            sentence=f"{warning[0].upper()}{warning[1:]}.",
+            sentence=as_sentence(warning),
             advice="Look at the masks over their images (striate data FOLDER --page data.html), and set what is wrong.",
         )
     yield from _classes(source)
     for note in source.notes:
-        yield Remark(kind="assumed", status="note", sentence=f"{note[0].upper()}{note[1:]}.")
+        yield Remark(kind="assumed", status="note", sentence=as_sentence(note))
 
 
 def _classes(source: MaskSource) -> Iterator[Remark]:

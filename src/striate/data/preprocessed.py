@@ -1,4 +1,4 @@
-"""Prepared images, streamed in bounded memory."""
+"""Preprocessed images, streamed in bounded memory."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from striate.data.source import Split
 CHUNK = 16 * 2**20  # bytes
 
 
-def prepared(
+def preprocessed(
     split: Split, preprocessing: Preprocessing, indices: np.ndarray | None = None
 ) -> Iterator[np.ndarray]:
-    """The prepared images of a split, or of `indices` in that order, in chunks (n, C, H, W) uint8.
+    """The preprocessed images of a split, or of `indices` in that order, in chunks (n, C, H, W) uint8.
 
     Files are decoded on threads; a chunk holds about 16 MB.
     """
@@ -28,7 +28,7 @@ def prepared(
         for start in range(0, len(at), most):
             yield array[at[start : start + most]].transpose(0, 3, 1, 2)
         return
-    images = ordered(lambda i: split.prepare(int(i), preprocessing), at)
+    images = ordered(lambda i: split.preprocess(int(i), preprocessing), at)
     for start in range(0, len(at), most):
         chunk = np.empty((min(most, len(at) - start), *shape), dtype=np.uint8)
         for row in chunk:

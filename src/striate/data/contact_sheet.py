@@ -79,7 +79,7 @@ def contact_sheet(
     return Figure(
         content=buffer.getvalue(),
         media="image/webp",
-        caption=f"Images of {which}, {how}, before they are prepared.",
+        caption=f"Images of {which}, {how}, before preprocessing.",
         alt=f"A sheet of example images of {which}, a {one} a row.",
     )
 
@@ -103,7 +103,7 @@ def _examples(mine: Sequence[Member]) -> list[Member]:
 
 def _tile(split: Split, index: int, preprocessing: Preprocessing) -> np.ndarray | None:
     try:
-        return split.prepare(index, preprocessing).transpose(1, 2, 0)
+        return split.preprocess(index, preprocessing).transpose(1, 2, 0)
     except DataError:  # the file has gone since the source was opened; a gap shows it
         return None
 
