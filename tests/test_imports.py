@@ -52,13 +52,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "robustness": ANALYSIS
     | {"plugins", "tasks", "training"},  # of training what a batch and an answer are
     "diagnostics": ANALYSIS | {"kernels", "training"},
-    "report": FOUND,
+    "report": FOUND | {"wording"},
     "lectures": FOUND | {"ops", "nn", "geometry", "models", "data"},
 }
 MAY_IMPORT["api"] = MAY_IMPORT["runs"] | {"runs"}
 MAY_IMPORT["experiments"] = set(MAY_IMPORT)  # everything below studio and cli
 TOP = {"studio", "cli", "__init__", "__main__"}  # may import everything
-NO_TORCH = {"errors", "findings", "figures", "report"}
+NO_TORCH = {"errors", "findings", "figures", "report", "wording"}
 
 
 def room(path: Path) -> str:

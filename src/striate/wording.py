@@ -1,4 +1,4 @@
-"""How names read in sentences and on axes: written once, for every room."""
+"""How names, numbers and shares read in sentences and on axes: written once, for every room."""
 
 from __future__ import annotations
 
@@ -20,6 +20,30 @@ def listed(names: Sequence[str], limit: int = 3) -> str:
     """`“a”, “b” and 4 more`."""
     text = ", ".join(quoted(name) for name in names[:limit])
     return f"{text} and {len(names) - limit:,} more" if len(names) > limit else text
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """`1 layer`, `2 layers`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def percent(fraction: float, decimals: int = 1) -> str:
+    """A fraction as `98.6 %`; `100 %` and `0 %` only where it is exactly that, else `>99.9 %` and `<0.1 %`."""
+    if fraction in (0, 1):
+        return f"{100 * fraction:.0f} %"
+    text = f"{100 * fraction:.{decimals}f}"
+    least = 10.0**-decimals  # the last digit shown, in per cent
+    if float(text) == 100 and fraction < 1:
+        return f">{100 - least:.{decimals}f} %"
+    if float(text) == 0 and fraction > 0:
+        return f"<{least:.{decimals}f} %"
+    return f"{text} %"
+
+
+def points(change: float) -> str:
+    """The size of a change of a share, a fraction, as `31 points`."""
+    value = abs(100 * change)
+    return f"{value:.0f} points" if value >= 10 else f"{value:.1f} points"
 
 
 def name_of(thing: Any) -> str:

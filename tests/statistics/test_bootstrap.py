@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from striate.statistics.bootstrap import CHUNK, Interval, bootstrap, percent, proportion
+from striate.statistics.bootstrap import CHUNK, Interval, bootstrap, proportion
 
 
 def mean_interval(values: np.ndarray, **options: object) -> Interval:
@@ -121,21 +121,6 @@ def test_a_sample_larger_than_a_chunk_is_drawn_row_by_row() -> None:
     n = CHUNK + 1
     _, low, high = bootstrap(lambda index: index.mean(axis=1), n, resamples=3)
     assert low <= (n - 1) / 2 <= high
-
-
-@pytest.mark.parametrize(
-    ("fraction", "text"),
-    [
-        (1, "100 %"),
-        (0, "0 %"),
-        (0.986, "98.6 %"),
-        (0.99996, ">99.9 %"),
-        (0.0001, "<0.1 %"),
-        (0.9994, "99.9 %"),
-    ],
-)
-def test_percent_never_rounds_to_a_certainty(fraction: float, text: str) -> None:
-    assert percent(fraction) == text
 
 
 def test_interval_reads_as_a_range() -> None:

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from striate.diagnostics.activation_hooks import Sound, responses
-from striate.diagnostics.soundness import percent, require_images, require_parameters
+from striate.diagnostics.soundness import require_images, require_parameters
 from striate.diagnostics.stripes import draw_responses
 from striate.errors import UsageError
 from striate.findings import Cell, Finding, Status, Table
+from striate.wording import percent
 
 NEAR = 0.01  # of the range: this near to an end is saturated
 MOSTLY = 0.95  # share of values at an end, from which on a unit is saturated
@@ -260,7 +261,7 @@ def verdict_of(found: list[Units], images: int) -> tuple[str, Status, str]:
 
 def share_of(units: Units, fault: str) -> str:
     """`12 % of the 64 units of layer1.relu`."""
-    return f"{percent(units.shares[fault])} of the {len(units.dead):,} units of {units.name}"
+    return f"{percent(units.shares[fault], 0)} of the {len(units.dead):,} units of {units.name}"
 
 
 def table_of(found: list[Units]) -> Table:

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from striate.diagnostics.filter_grid import draw_filters
-from striate.diagnostics.soundness import count, percent, require_parameters
+from striate.diagnostics.soundness import require_parameters
 from striate.errors import UsageError
 from striate.findings import Cell, Finding, Status, Table
 from striate.kernels import BEYOND, Filters, examine
+from striate.wording import counted, percent
 
 MANY_TWINS, MANY_EMPTY = 0.5, 0.1  # share of a layer's filters to warn of
 IDLE = "Such a layer learned little; where the accuracy is good that does no harm, else train longer or faster."
@@ -139,7 +140,7 @@ def names(layers: Sequence[LayerFilters], most: int = 3) -> str:
     found = [x.name for x in layers]
     if len(found) <= most:
         return " and ".join(filter(None, [", ".join(found[:-1]), found[-1]]))
-    return f"{', '.join(found[:most])} and {count(len(found) - most, 'other')}"
+    return f"{', '.join(found[:most])} and {counted(len(found) - most, 'other')}"
 
 
 def verdict_of(layers: list[LayerFilters]) -> tuple[str, Status, str]:
@@ -154,7 +155,7 @@ def verdict_of(layers: list[LayerFilters]) -> tuple[str, Status, str]:
     status: Status = "good"
     if told and len(plain) == len(told):
         parts.append(
-            f"the filters of {'none of ' if len(told) > 1 else ''}{count(len(told), 'layer')} "
+            f"the filters of {'none of ' if len(told) > 1 else ''}{counted(len(told), 'layer')} "
             f"{'can' if len(told) > 1 else 'cannot'} be told from random weights"
         )
         status, advice = (
@@ -194,7 +195,7 @@ def verdict_of(layers: list[LayerFilters]) -> tuple[str, Status, str]:
             or "Empty filters do nothing: lower the learning rate or the weight decay, or use a narrower layer."
         )
     if parts and status != "problem" and (rest := [x for x in told if not x.noise]):
-        parts.append(f"the filters of {count(len(rest), 'layer')} have structure")
+        parts.append(f"the filters of {counted(len(rest), 'layer')} have structure")
     if parts:
         text = "; ".join(parts)
         return text[0].upper() + text[1:] + ".", status, advice
@@ -203,7 +204,7 @@ def verdict_of(layers: list[LayerFilters]) -> tuple[str, Status, str]:
     gone = sum(int(x.filters.empty.sum()) for x in layers)
     few = [x for x in layers if x.noise is None and min(x.filters.kernels.shape[-2:]) >= 3]
     text = (
-        f"The filters of {'all ' if len(told) > 1 else ''}{count(len(told), 'layer')} that can be told have structure"
+        f"The filters of {'all ' if len(told) > 1 else ''}{counted(len(told), 'layer')} that can be told have structure"
         if told
         else "No layer has weights enough to tell structure from noise"
     )
@@ -215,7 +216,7 @@ def verdict_of(layers: list[LayerFilters]) -> tuple[str, Status, str]:
 
 def share_of(layer: LayerFilters, share: float) -> str:
     """`30 % of the 64 filters of conv1`."""
-    return f"{percent(share)} of the {len(layer.filters.kernels):,} filters of {layer.name}"
+    return f"{percent(share, 0)} of the {len(layer.filters.kernels):,} filters of {layer.name}"
 
 
 def table_of(layers: list[LayerFilters]) -> Table:

@@ -11,11 +11,12 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from striate.borrow import borrowed, forward
-from striate.diagnostics.soundness import count, require_images, require_parameters
+from striate.diagnostics.soundness import require_images, require_parameters
 from striate.errors import DataError, UsageError
 from striate.figures import BLUE, GRID, new_figure, render, style
 from striate.findings import Figure, Finding, Status
 from striate.training.answer import answer_of
+from striate.wording import counted
 
 FAR = 0.5  # nats above ln(classes) from which on the first steps are wasted
 KNOWS = 0.75  # share of ln(classes) below which a network without training knows too much
@@ -108,20 +109,22 @@ def overfit_batch(
     status: Status = "good"
     advice = ""
     if learned(right, losses, n):
-        verdict = f"{count(n, 'image')} alone {'are' if n > 1 else 'is'} learned by heart in {count(made, 'step')}: {went}."
+        are = "are" if n > 1 else "is"
+        verdict = f"{counted(n, 'image')} alone {are} learned by heart in {counted(made, 'step')}: {went}."
     elif right == n and losses[-1] < losses[0] / 2:
         status = "note"
-        verdict = f"After {count(made, 'step')} on {count(n, 'image')} alone all are right, but not by heart yet: {went}."
+        after = f"After {counted(made, 'step')} on {counted(n, 'image')} alone"
+        verdict = f"{after} all are right, but not by heart yet: {went}."
         advice = "It learns, but slowly: look at the learning rate and at what regularises it."
     else:
         status = "problem" if right < 0.9 * n else "warning"
-        alone = f"{count(n, 'image')} alone cannot be learned by heart"
-        verdict = f"{alone}: after {count(made, 'step')} {right} are right, and {went}."
+        alone = f"{counted(n, 'image')} alone cannot be learned by heart"
+        verdict = f"{alone}: after {counted(made, 'step')} {right} are right, and {went}."
         advice = "Check labels, loss and gradients before training on more images; if all is well, the network is too small."
         if twins:
             have = "has" if twins == 1 else "have"
             verdict = (
-                f"{verdict[:-1]}; {count(twins, 'pair')} of equal images {have} different labels."
+                f"{verdict[:-1]}; {counted(twins, 'pair')} of equal images {have} different labels."
             )
             advice = "Look at the labels of equal images first."
     return Finding(

@@ -36,17 +36,3 @@ def require_images(images: Tensor, labels: Tensor | None = None, *, least: int =
         )
     if images.is_floating_point() and not bool(torch.isfinite(images).all()):
         raise DataError("the images hold values that are not finite; look for damaged files")
-
-
-def count(number: int, noun: str, plural: str = "") -> str:
-    """`1 layer`, `2 layers`."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
-
-
-def percent(share: float) -> str:
-    """A share as `12 %`, never 0 % or 100 % when it is neither."""
-    if 0 < share < 0.005:
-        return "under 1 %"
-    if 0.995 < share < 1:
-        return "over 99 %"
-    return f"{100 * share:.0f} %"

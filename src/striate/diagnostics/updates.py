@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Protocol
 
-from striate.diagnostics.soundness import count
 from striate.errors import UsageError
 from striate.figures import GRID, SEQUENTIAL, new_figure, render, style
 from striate.findings import Figure, Finding, Status, Table
+from striate.wording import counted
 
 # "A rough heuristic is that this ratio should be somewhere around 1e-3" (Stanford CS231n, "Learning and evaluation:
 # ratio of weights:updates"); ten times either way is usual.
@@ -133,13 +133,13 @@ def verdict_of(learned: list[Learned], broken: Row | None) -> tuple[str, Status,
     span = f"A step changes weights by {low.ratio:.0e} ({low.layer}) to {high.ratio:.0e} ({high.layer}) of their size"
     still = [x for x in moving if x.path < STILL]
     if frozen:
-        span += f"; {count(len(frozen), 'layer')}, {frozen[0].layer} first, never moved"
+        span += f"; {counted(len(frozen), 'layer')}, {frozen[0].layer} first, never moved"
     if high.ratio > WILD:
         return f"{span}: {high.layer} jumps; about 1e-3 is usual.", "warning", SLOWER
     if len(still) > len(moving) / 2:
         return (
             f"{span}; all steps together moved {still[0].layer} by only {still[0].path:.1g} of its size: "
-            f"{count(len(still), 'layer')} of {len(learned)} hardly learned.",
+            f"{counted(len(still), 'layer')} of {len(learned)} hardly learned.",
             "warning",
             "Raise the learning rate, or train longer.",
         )

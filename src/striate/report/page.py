@@ -16,7 +16,8 @@ from striate.errors import RunError
 from striate.findings import Finding
 from striate.report.sections import cards, hero, section
 from striate.report.weight import leave_out, lighten
-from striate.report.wording import WORDS, percent, printable, prose, tie
+from striate.report.wording import WORDS, printable, prose, tie
+from striate.wording import percent
 
 LIMIT = 5_000_000  # bytes of the whole file
 
@@ -99,6 +100,11 @@ def render_page(
     return page
 
 
+def percent_tied(fraction: float) -> str:
+    """A fraction as `98.6 %`, between which no line breaks."""
+    return tie(percent(fraction))
+
+
 def _template() -> Template:
     environment = Environment(
         autoescape=True,
@@ -108,7 +114,7 @@ def _template() -> Template:
         lstrip_blocks=True,
         finalize=lambda value: printable(value) if type(value) is str else value,
     )
-    environment.filters |= {"tie": tie, "prose": prose, "percent": percent}
+    environment.filters |= {"tie": tie, "prose": prose, "percent": percent_tied}
     return environment.get_template("page.html.j2")
 
 

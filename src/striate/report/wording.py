@@ -47,15 +47,6 @@ def numeric(table: Table, column: int) -> bool:
     )
 
 
-def percent(fraction: float) -> str:
-    """`98.6 %`; 100 % and 0 % only where it is exactly that."""
-    if fraction in (0, 1):
-        return f"{100 * fraction:.0f}{NARROW}%"
-    shown = min(max(fraction, 0.0005), 0.9994)
-    sign = {-1: ">", 0: "", 1: "<"}[(shown > fraction) - (shown < fraction)]
-    return f"{sign}{100 * shown:.1f}{NARROW}%"
-
-
 def tie(text: str) -> str:
     """The text with percent signs tied to their numbers, so that no line begins with one."""
     return re.sub(r"(?<=\d) ?%", f"{NARROW}%", text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from striate.statistics.intervals import percent, points
+from striate.wording import percent, points
 
 
 @dataclass(frozen=True)

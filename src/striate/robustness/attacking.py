@@ -16,7 +16,8 @@ from striate.robustness.attack import fgsm, noise, pgd
 from striate.robustness.chart import curves, gallery
 from striate.robustness.context import Context
 from striate.robustness.sticker import Sticker, find_sticker, stuck
-from striate.statistics.intervals import percent, wilson
+from striate.statistics.intervals import wilson
+from striate.wording import percent
 
 LINF = tuple(v / 255 for v in (1, 2, 4, 8, 16, 32))
 L2 = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0)

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from striate.borrow import forward
 from striate.findings import Table
 from striate.robustness.context import Context
-from striate.statistics.intervals import paired, percent, points
+from striate.statistics.intervals import paired
+from striate.wording import percent, points
 
 CHANNELS = 10
 DRAWS = 8  # random sets of as many channels

@@ -17,11 +17,12 @@ from striate.errors import DataError, UsageError
 from striate.findings import Finding
 from striate.robustness.activation_shift import Recorder
 from striate.robustness.amounts import Amounts
-from striate.statistics.intervals import paired, percent, wilson
+from striate.statistics.intervals import paired, wilson
 from striate.tasks.table import find_task
 from striate.tasks.warp import Warp
 from striate.training.answer import answer_of
 from striate.training.batch import Batch
+from striate.wording import percent
 
 if TYPE_CHECKING:
     from striate.tasks.metric import Metric

@@ -15,7 +15,8 @@ from striate.robustness.chart import bars, gallery
 from striate.robustness.context import Context
 from striate.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupted
 from striate.robustness.sweep import Level, Row, swept
-from striate.statistics.intervals import paired, percent, points
+from striate.statistics.intervals import paired
+from striate.wording import percent, points
 
 ADVICE = {
     "noise": "Train with noise added to the images, or denoise them first.",

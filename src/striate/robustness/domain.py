@@ -25,7 +25,8 @@ from striate.robustness.separation import (
     maximum_softmax,
     nearest,
 )  # fmt: skip
-from striate.statistics.intervals import percent, wilson
+from striate.statistics.intervals import wilson
+from striate.wording import percent
 
 MOST = 1000
 

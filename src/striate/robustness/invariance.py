@@ -16,8 +16,8 @@ from striate.robustness.context import Context
 from striate.robustness.curves import class_scores
 from striate.robustness.equivariance import layer_tables
 from striate.robustness.sweep import Level, Row, swept
-from striate.statistics.intervals import percent
 from striate.tasks.warp import Warp
+from striate.wording import percent
 
 SHIFTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 ANGLES = (5.0, 10.0, 15.0, 30.0, 45.0, 90.0, 180.0)

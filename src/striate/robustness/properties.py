@@ -13,7 +13,7 @@ from striate.robustness.context import Context
 from striate.robustness.mark_names import colour_name
 from striate.robustness.marks import LARGEST, blurred, halves, separation
 from striate.robustness.stamping import Effect, effect_of
-from striate.statistics.intervals import percent
+from striate.wording import percent
 
 FIND = 0.55  # separation of a property; of two other classes that lack it each has half
 COLOUR_FIND = 0.35  # separation of a colour that a part of a class's images has

@@ -17,7 +17,8 @@ from striate.robustness.mark_names import content_name, place_name
 from striate.robustness.marks import find_marks
 from striate.robustness.properties import Read, property_sentence, read_properties
 from striate.robustness.stamping import Stamped, stamp
-from striate.statistics.intervals import paired, percent, points, wilson
+from striate.statistics.intervals import paired, wilson
+from striate.wording import percent, points
 
 COLOURS = {
     "black": (0, 0, 0), "white": (1, 1, 1), "grey": (0.5, 0.5, 0.5), "red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1),

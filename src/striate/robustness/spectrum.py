@@ -13,7 +13,8 @@ from striate.figures import SEQUENTIAL, new_figure, render, style
 from striate.findings import Cell, Figure, Finding, Table
 from striate.robustness.chart import curves
 from striate.robustness.context import Context
-from striate.statistics.intervals import paired, percent, points
+from striate.statistics.intervals import paired
+from striate.wording import percent, points
 
 PERIODS = (2.0, 2.5, 3.0, 4.0, 6.0, 8.0, 12.0)
 GRID = 13  # frequencies along each axis of the heat map, at most

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from striate.errors import DataError
 from striate.figures import BLUE, VERMILLION, new_figure, render, style
 from striate.findings import Figure, Finding, Status, Table
-from striate.statistics.bootstrap import percent
+from striate.wording import percent
 
 COLUMNS = {  # of metrics.csv: heading and format
     "epoch": ("epoch", ""),

@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtr, ndtri
 
+from striate.wording import percent
+
 RESAMPLES = 1000
 LEVEL = 0.95
 FINEST = 0.005  # the outermost level asked of the draws: further out, a bound is one draw's whim
@@ -31,17 +33,6 @@ class Interval(NamedTuple):
             low, high = percent(float(self.low)), percent(float(self.high))
             return f"{low.removesuffix(' %')}–{high}"
         return f"{float(self.low):{spec}}–{float(self.high):{spec}}"
-
-
-def percent(fraction: float) -> str:
-    """`98.6 %`; never says 100 % or 0 % of what is only near it."""
-    if fraction in (0, 1):
-        return f"{100 * fraction:.0f} %"
-    if 0.9995 <= fraction < 1:
-        return ">99.9 %"
-    if 0 < fraction < 0.0005:
-        return "<0.1 %"
-    return f"{100 * fraction:.1f} %"
 
 
 def bootstrap(

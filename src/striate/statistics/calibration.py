@@ -10,8 +10,9 @@ from torch import Tensor
 
 from striate.figures import BLUE, VERMILLION, new_figure, render, style
 from striate.findings import Figure, Finding, Status, Table
-from striate.statistics.bootstrap import Interval, bootstrap, percent
+from striate.statistics.bootstrap import Interval, bootstrap
 from striate.statistics.scores import ArrayLike, Scores
+from striate.wording import percent
 
 BINS = 15
 CHANCE_DRAWS = 1000

@@ -10,18 +10,6 @@ Z = 1.959964  # of 95 %
 ENOUGH = 30  # images from which on a mean difference is taken for normal
 
 
-def percent(share: float) -> str:
-    """A share as `93.2 %`; whole numbers where that is exact."""
-    value = 100 * float(share)
-    return f"{value:.0f} %" if abs(value - round(value)) < 5e-3 else f"{value:.1f} %"
-
-
-def points(change: float) -> str:
-    """The size of a change of a share as `31 points`."""
-    value = abs(100 * float(change))
-    return f"{value:.0f} points" if value >= 10 else f"{value:.1f} points"
-
-
 def wilson(right: Any, count: int) -> tuple[float, float]:
     """95 % interval of a share from `right` of `count` (Wilson 1927)."""
     rate = float(right) / count

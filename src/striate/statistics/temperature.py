@@ -12,8 +12,8 @@ from torch import Tensor
 from striate.figures import BLUE, GRID, VERMILLION, new_figure, render, style
 from striate.findings import Figure, Finding, Table
 from striate.statistics.calibration import BINS, chance_error, expected_error
-from striate.statistics.intervals import percent
 from striate.statistics.scores import Scores
+from striate.wording import percent
 
 SLIGHT = 0.01  # a calibration error that no decision depends on
 LEAST = 30  # validation images for a temperature

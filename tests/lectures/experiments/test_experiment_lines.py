@@ -177,7 +177,7 @@ def test_the_spectra_sentence_is_the_mean_over_all_conditions(pages: dict[str, F
     cells = pages["lines-waves"].data["cells"]
     agree = sum(c["explained"] for c in cells) / len(cells)
     assert pages["lines-spectra"].data["agree"] == pytest.approx(agree)
-    assert f"{100 * agree:.1f} %".replace(".0 %", " %") in pages["lines-spectra"].verdict
+    assert f"{100 * agree:.1f} %".replace("100.0 %", "100 %") in pages["lines-spectra"].verdict
 
 
 def test_the_lecture_is_said_to_hold_only_where_it_does(pages: dict[str, Finding]) -> None:

@@ -12,8 +12,8 @@ from torch import Tensor
 from striate.errors import DataError
 from striate.figures import BLUE, GRID, VERMILLION, new_figure, render, style
 from striate.findings import Figure, Finding, Table
-from striate.statistics.intervals import percent
 from striate.tasks.segment.data import IGNORE
+from striate.wording import percent
 
 NOTABLE = 0.01  # share of pixels that change class
 

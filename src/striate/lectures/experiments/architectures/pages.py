@@ -10,7 +10,8 @@ import numpy as np
 from striate.figures import CYCLE, INK, new_figure, style
 from striate.findings import Finding, Table
 from striate.lectures.experiments.drawing import Chart, chart, per_cent
-from striate.statistics.intervals import percent, wilson
+from striate.statistics.intervals import wilson
+from striate.wording import percent
 
 if TYPE_CHECKING:
     from striate.lectures.experiments.architectures.run import Trained

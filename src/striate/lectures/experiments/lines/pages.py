@@ -18,9 +18,10 @@ from striate.lectures.experiments.lines.figures import (
 )
 from striate.lectures.experiments.lines.network import NAMES, LineNetwork
 from striate.lectures.experiments.lines.wave_pages import SHORT, TURNED
-from striate.statistics.intervals import percent, wilson
+from striate.statistics.intervals import wilson
 from striate.units import Network, Probe, tune_unit
 from striate.units.tuning import UnitTuning
+from striate.wording import percent
 
 if TYPE_CHECKING:
     from striate.lectures.experiments.lines.run import Sizes, Trained

@@ -16,7 +16,7 @@ from striate.lectures.experiments.lines.figures import (
 from striate.lectures.experiments.lines.images import WAVES, waved, wide_lines
 from striate.lectures.experiments.lines.network import NAMES, LineNetwork
 from striate.lectures.experiments.lines.spectra import Reader, energies
-from striate.statistics.intervals import percent
+from striate.wording import percent
 
 if TYPE_CHECKING:
     from striate.lectures.experiments.lines.run import Cell, Sizes

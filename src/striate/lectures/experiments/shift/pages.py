@@ -14,7 +14,8 @@ from striate.lectures.experiments.drawing import Chart, chart, per_cent, picture
 from striate.lectures.experiments.learning import answers
 from striate.lectures.experiments.shift.networks import NETWORKS
 from striate.robustness.transforms import shifted
-from striate.statistics.intervals import paired, percent, points, wilson
+from striate.statistics.intervals import paired, wilson
+from striate.wording import percent, points
 
 if TYPE_CHECKING:
     from striate.lectures.experiments.shift.run import Result, Sizes

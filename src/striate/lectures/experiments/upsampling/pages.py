@@ -20,8 +20,8 @@ from striate.lectures.experiments.upsampling.upsamplers import (
     phases,
     transposed,
 )
-from striate.statistics.intervals import percent
 from striate.tasks.segment.findings.headline import interval
+from striate.wording import percent
 
 if TYPE_CHECKING:
     from striate.lectures.experiments.upsampling.run import Result

@@ -9,9 +9,9 @@ import torch
 
 from striate.figures import BLUE, any_script, new_figure, render, style
 from striate.findings import Figure, Finding, Status, Table
-from striate.statistics.bootstrap import Interval, bootstrap, percent, proportion
+from striate.statistics.bootstrap import Interval, bootstrap, proportion
 from striate.statistics.scores import ArrayLike, Scores
-from striate.wording import listed, quoted, short
+from striate.wording import listed, percent, quoted, short
 
 SHOWN = 30  # classes in the figure; of more, the weakest
 FEW = 20  # images of a class, below which its numbers say little

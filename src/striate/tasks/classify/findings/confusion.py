@@ -10,9 +10,8 @@ from matplotlib.patches import Rectangle
 
 from striate.figures import BLUE, INK, VERMILLION, any_script, new_figure, render, style
 from striate.findings import Figure, Finding, Table
-from striate.statistics.bootstrap import percent
 from striate.statistics.scores import ArrayLike, Scores
-from striate.wording import quoted, short
+from striate.wording import percent, quoted, short
 
 READABLE = 30  # classes up to which every cell gets its number
 CELLS = 120  # rows of the picture for more classes

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from striate.findings import Finding, Status, Table
-from striate.statistics.bootstrap import Interval, bootstrap, percent, proportion
+from striate.statistics.bootstrap import Interval, bootstrap, proportion
 from striate.statistics.calibration import BINS, calibration_error
 from striate.statistics.scores import ArrayLike, Scores
-from striate.wording import quoted
+from striate.wording import percent, quoted
 
 TOP = 5
 TOP_MEANS_SOMETHING = 11  # of ten classes, five guesses are right half the time

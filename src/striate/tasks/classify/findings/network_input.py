@@ -10,8 +10,8 @@ import numpy as np
 from striate.errors import DataError
 from striate.findings import Figure, Finding, Status, Table
 from striate.pictures import as_image, beside
-from striate.statistics.bootstrap import percent
 from striate.statistics.scores import ArrayLike
+from striate.wording import percent
 
 MUCH = 0.15  # of the picture's area, or of its proportions
 LIMIT = 8

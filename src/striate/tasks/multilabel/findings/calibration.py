@@ -8,9 +8,8 @@ import numpy as np
 
 from striate.figures import BLUE, new_figure, render, style
 from striate.findings import Cell, Figure, Finding, Status, Table
-from striate.statistics.bootstrap import percent
 from striate.statistics.intervals import wilson
-from striate.wording import quoted
+from striate.wording import percent, quoted
 
 BINS = 10
 DRAWS = 1000  # perfectly calibrated taggers that tell what chance does

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from striate.findings import Cell, Finding, Status, Table
-from striate.statistics.bootstrap import Interval, percent
+from striate.statistics.bootstrap import Interval
 from striate.statistics.resampling import weighted_bootstrap
 from striate.tasks.multilabel.findings.counts import counts_of, f1_of, macro
 from striate.tasks.multilabel.metric import MeanAveragePrecision, average_precision
+from striate.wording import percent
 
 FEW_IMAGES = 100
 

@@ -8,12 +8,12 @@ import numpy as np
 
 from striate.figures import BLUE, any_script, new_figure, render, style
 from striate.findings import Cell, Figure, Finding, Status, Table
-from striate.statistics.bootstrap import Interval, percent
+from striate.statistics.bootstrap import Interval
 from striate.statistics.resampling import weighted_bootstrap
 from striate.tasks.multilabel.findings.counts import counts_of, f1_of, ratio
 from striate.tasks.multilabel.metric import average_precision
 from striate.tasks.multilabel.thresholds import LEAST
-from striate.wording import listed, quoted, short
+from striate.wording import listed, percent, quoted, short
 
 SHOWN = 30  # tags in the figure; of more, the weakest
 FEW = 20  # held-out images with a tag, below which its numbers say little

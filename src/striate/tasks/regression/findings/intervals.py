@@ -9,11 +9,10 @@ import numpy as np
 
 from striate.data.numbers import unit_of
 from striate.findings import Cell, Finding, Status, Table
-from striate.statistics.bootstrap import percent
 from striate.statistics.intervals import wilson
 from striate.tasks.regression.conformal import LEVEL, least_images
 from striate.tasks.regression.findings.headline import spec_for
-from striate.wording import quoted
+from striate.wording import percent, quoted
 
 UNLIKELY = 2.58  # standard errors below what is promised, of 1 in 200
 

@@ -6,10 +6,10 @@ import numpy as np
 
 from striate.figures import BLUE, INK, new_figure, render, style
 from striate.findings import Cell, Figure, Finding, Table
-from striate.statistics.bootstrap import Interval, percent
+from striate.statistics.bootstrap import Interval
 from striate.tasks.segment.findings.headline import interval
 from striate.tasks.segment.metrics import MaskScores, boundary_f1, dice, iou
-from striate.wording import quoted
+from striate.wording import percent, quoted
 
 CONFUSIONS = 8
 BARS = 40

@@ -10,8 +10,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from striate.figures import INK
 from striate.findings import Figure, Finding, Table
-from striate.statistics.bootstrap import percent
 from striate.tasks.segment.metrics import MaskScores, dice, iou
+from striate.wording import percent
 
 SHOWN = 6
 SIDE = 240  # pixels of a panel

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from striate.findings import Finding, Status, Table
-from striate.statistics.bootstrap import Interval, bootstrap, percent
+from striate.statistics.bootstrap import Interval, bootstrap
 from striate.tasks.segment.metrics import MaskScores, boundary_f1, dice, iou
+from striate.wording import percent
 
 FEW_IMAGES = 30
 CHUNK = 64  # resamples summed at once
