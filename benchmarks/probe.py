@@ -113,11 +113,11 @@ def calls(count: int, attacked: int) -> dict[str, dict[str, Callable[[], Any]]]:
 
     def corruption(e: Context) -> None:
         for name in CORRUPTIONS:
-            e.right(corrupted(e.images, name, 3), note=name)
+            e.is_correct(corrupted(e.images, name, 3), note=name)
 
     def shift(e: Context) -> None:
         for r, c in SHIFTS:
-            e.right(shifted(e.images, r, c), note="shift")
+            e.is_correct(shifted(e.images, r, c), note="shift")
 
     def ours() -> float:
         g = torch.Generator().manual_seed(0)

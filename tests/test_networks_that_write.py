@@ -24,8 +24,8 @@ from striate.inference.incremental import occlusion
 from striate.inference.tiled import tiled
 from striate.robustness import Context, Recorder
 from striate.robustness.attack import fgsm, pgd
-from striate.robustness.blame import margin_taken
 from striate.robustness.equivariance import layer_shifts
+from striate.robustness.failure_localisation import margin_taken
 from striate.robustness.separation import features_of
 from striate.runs.probing import Mirrored
 from striate.tasks.segment.task import Segment

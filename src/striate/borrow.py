@@ -163,13 +163,13 @@ def untouched(parts: Iterable[nn.Module]) -> Iterator[Left]:
 
 def _listed(saved: Iterable[Saved], refilled: Iterable[Kept], moved: Container[int]) -> list[str]:
     """Names of attributes and entries that are not what they were, and of buffers that were written."""
-    found = []
+    changed = []
     for sub, _, state, before in saved:
-        found += [k for k in state if k not in before or state[k] is not before[k]]
-        found += [name for name, t in sub._buffers.items() if id(t) in moved]
+        changed += [k for k in state if k not in before or state[k] is not before[k]]
+        changed += [name for name, t in sub._buffers.items() if id(t) in moved]
     for held, copy in refilled:
-        found += _moved(held, copy)
-    return list(dict.fromkeys(found))
+        changed += _moved(held, copy)
+    return list(dict.fromkeys(changed))
 
 
 @contextmanager
@@ -185,10 +185,10 @@ def random_states(others: Iterable[Any] = ()) -> Iterator[Callable[[], list[str]
     own = [(g, ask, put, ask()) for g, ask, put in _generators(others, numpy)]
 
     def drawn() -> list[str]:
-        found = ["Python's random"] if random.getstate() != python else []
+        sources = ["Python's random"] if random.getstate() != python else []
         if numpy is not None and _differs(numpy.random.get_state(legacy=False), numpy_state):
-            found.append("numpy.random")
-        return found + [
+            sources.append("numpy.random")
+        return sources + [
             f"a {type(g).__name__}" for g, ask, _, state in own if _differs(ask(), state)
         ]
 
@@ -231,13 +231,13 @@ def _differs(a: Any, b: Any) -> bool:
     return bool(different.any()) if hasattr(different, "any") else bool(different)
 
 
-def _keep(value: Any, found: list[Kept], seen: set[int], depth: int) -> None:
+def _keep(value: Any, kept: list[Kept], seen: set[int], depth: int) -> None:
     """Note a container or an object of plain Python, and those in it, with shallow copies."""
     if id(value) in seen or depth == 0:
         return
     seen.add(id(value))
     if isinstance(value, CONTAINERS):
-        found.append((value, value.copy()))
+        kept.append((value, value.copy()))
         inside: Iterable[Any] = value.values() if isinstance(value, dict) else value
         if SIMPLE.issuperset(map(type, inside)):
             return
@@ -247,11 +247,11 @@ def _keep(value: Any, found: list[Kept], seen: set[int], depth: int) -> None:
         state = _attributes(value)
         if state is None:
             return
-        found.append((state, state.copy()))
+        kept.append((state, state.copy()))
         inside = state.values()
     for item in list(inside):
         if type(item) not in SIMPLE and not isinstance(item, (Tensor, nn.Module)):
-            _keep(item, found, seen, depth - 1)
+            _keep(item, kept, seen, depth - 1)
 
 
 def _attributes(value: Any) -> dict[str, Any] | None:

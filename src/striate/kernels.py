@@ -93,8 +93,8 @@ def twins(
         best = size_of.max(1)
         known = best.values >= 0
         twin[here] = torch.where(known, best.indices + first, -1)
-        found = alike.gather(1, best.indices[:, None])[:, 0]
-        likeness[here] = torch.where(known, found, torch.nan)
+        correlation = alike.gather(1, best.indices[:, None])[:, 0]
+        likeness[here] = torch.where(known, correlation, torch.nan)
     return twin, likeness
 
 
@@ -157,5 +157,5 @@ def roughness(kernels: Tensor) -> Tensor:
     mean = kernels.mean((2, 3), keepdim=True)
     variance = (kernels - mean).square().sum((1, 2, 3))
     down = (kernels[:, :, 1:] - kernels[:, :, :-1]).square().sum((1, 2, 3))
-    right = (kernels[..., 1:] - kernels[..., :-1]).square().sum((1, 2, 3))
-    return torch.minimum(down, right) / variance.clamp(min=1e-30)
+    across = (kernels[..., 1:] - kernels[..., :-1]).square().sum((1, 2, 3))
+    return torch.minimum(down, across) / variance.clamp(min=1e-30)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.errors import UsageError
-from striate.robustness import Context, checklist, compare, examine, probes_of, resolve_probes
+from striate.robustness import Context, checklist, compare, probes_of, resolve_probes, run_probe
 from striate.statistics.intervals import paired
 from striate.tasks.classify.task import Classify
 from striate.tasks.warp import Warp
@@ -105,7 +105,7 @@ def test_it_has_the_probes_that_need_no_class_and_others_are_refused() -> None:
 
 @pytest.mark.parametrize("kind", ["shift", "rotation", "scale", "flip"])
 def test_a_network_that_moves_along_loses_nothing(kind: str) -> None:
-    found = examine(context(), kind)
+    found = run_probe(context(), kind)
     assert found.data["clean"] == pytest.approx(1, abs=1e-5)
     assert min(found.data["close"]) > 0.9
     assert found.status == "good" and "of closeness" in found.verdict
@@ -113,7 +113,7 @@ def test_a_network_that_moves_along_loses_nothing(kind: str) -> None:
 
 def test_one_that_does_not_follow_loses_what_a_plain_loop_counts() -> None:
     one = context(blind=True)
-    found = examine(one, "shift")
+    found = run_probe(one, "shift")
     at = found.data["levels"].index("4 px")
     wanted = []
     for rows in (0, 0, 4, -4):  # right, left, down, up
@@ -127,7 +127,7 @@ def test_one_that_does_not_follow_loses_what_a_plain_loop_counts() -> None:
 
 def test_hits_have_intervals_of_shares() -> None:
     one = context(blind=True, task=HitDots())
-    found = examine(one, "flip")
+    found = run_probe(one, "flip")
     assert found.data["clean"] == one.clean_score == one.clean_evidence.mean()
     assert found.data["images"] == 30 and " points " in found.verdict
     moved = one.evidence(one.images.flip(2))

@@ -21,11 +21,11 @@ from striate.robustness import (
     checklist,
     compare,
     corrupted,
-    examine,
     line_domains,
     lines,
     modulated,
     resolve_probes,
+    run_probe,
 )  # fmt: skip
 from striate.robustness.attack import fgsm, noise, pgd
 from striate.robustness.attacking import attack
@@ -261,19 +261,19 @@ class Planted(nn.Module):
         return self.head(self.conv(x).relu().mean((2, 3)))
 
 
-def test_a_planted_bad_channel_is_blamed_and_silencing_it_helps() -> None:
+def test_a_planted_bad_channel_is_located_and_silencing_it_helps() -> None:
     g = torch.Generator().manual_seed(7)
     y = torch.arange(60) % 2
     level = torch.where(y == 0, 0.8, 0.2)[:, None, None, None]
     x = (level + 0.02 * torch.randn(60, 1, 16, 16, generator=g)).clamp(0, 1)
     model = Planted().eval()
     context = Context(model, x, y, ("bright", "dark"), 0, Recorder(model))
-    found = examine(context, "spectrum")
-    blamed = found.data["blame"]
-    assert blamed["layer"] == "conv"
-    assert blamed["channels"][0][0] == 5
-    assert blamed["confirmed"]
-    assert blamed["silenced"] > 0.9 > blamed["random_best"]
+    found = run_probe(context, "spectrum")
+    location = found.data["failure_location"]
+    assert location["layer"] == "conv"
+    assert location["channels"][0][0] == 5
+    assert location["confirmed"]
+    assert location["silenced"] > 0.9 > location["random_best"]
     assert not model.conv._forward_hooks
 
 
@@ -385,7 +385,7 @@ def test_wrong_arguments() -> None:
 def test_one_image_is_enough_to_say_something(name: str) -> None:
     images, labels = dots()
     context = Context(Brightest().eval(), images[:1], labels[:1], ("square", "dot"))
-    assert examine(context, name).verdict
+    assert run_probe(context, name).verdict
 
 
 def test_intervals() -> None:

@@ -51,8 +51,8 @@ def test_overview_wall_and_dossier_of_a_run(run: Run, tmp_path: Path) -> None:
     )  # black, of another size and mode
     overview = next(units_of(run))
     assert [row[0] for row in overview.tables[0].rows] == ["conv1", "conv2", "fc1", "fc2"]
-    wall = next(units_of(run, layer="conv2"))
-    assert sorted(row[0] for row in wall.tables[0].rows) == [0, 1, 2, 3]
+    grid = next(units_of(run, layer="conv2"))
+    assert sorted(row[0] for row in grid.tables[0].rows) == [0, 1, 2, 3]
     dossier, near = units_of(run, layer="conv2", unit=1, image=file)
     assert dossier.data["unit"] == 1
     assert dossier.data["kind"] in ("simple", "complex", "silent")
@@ -61,7 +61,7 @@ def test_overview_wall_and_dossier_of_a_run(run: Run, tmp_path: Path) -> None:
     assert set(dossier.data["silenced"]["per_class"]) == set("0123456789")
     assert len(near.data["images"]) == 6
     json.dumps(
-        [overview.to_dict(), wall.to_dict(), dossier.to_dict(), near.to_dict()], allow_nan=False
+        [overview.to_dict(), grid.to_dict(), dossier.to_dict(), near.to_dict()], allow_nan=False
     )
 
 

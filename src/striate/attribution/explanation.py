@@ -77,9 +77,9 @@ class Explanation:
 
     def stays(self, method: str) -> float | None:
         """The rank correlation that shows a map not to depend on the weights, None where it does depend on them."""
-        found = self.staying.get(method, {})
+        by_stage = self.staying.get(method, {})
         for stage, least in zip(reversed(STAGES), (SAME, UPPER_SAME), strict=True):
-            value = found.get(stage)
+            value = by_stage.get(stage)
             if value is not None and value >= least:
                 return value
         return None
@@ -167,26 +167,26 @@ class Explanation:
     @property
     def advice(self) -> str:
         """What else to know before believing a map, or empty."""
-        said = []
+        parts = []
         if self.probability is not None and self.probability < UNSURE:
-            said.append(
+            parts.append(
                 f"The network gives “{self.target}” only {self.probability:.1%}, so that taking pixels away shows little; "
                 "explain a class that it believes in."
             )
         elif self.curves and not self.convincing and len(self.top) > 1 and self.top[1][1] > 0.2:
-            said.append(
+            parts.append(
                 f"“{self.top[0][0]}” and “{self.top[1][0]}” share the probability here: what marks one may mark both."
             )
         stay = [row(m).title for m in self.maps if self.stays(m) is not None]
         if stay:
-            said.append(
+            parts.append(
                 f"Not to be read as the network's reasons: {', '.join(stay)}; shuffling the weights leaves "
                 f"{'it' if len(stay) == 1 else 'them'} much the same."
             )
         left = [f"{row(m).title} ({why.rstrip('.')})" for m, why in self.refused.items()]
         if left:
-            said.append(f"Left out: {'; '.join(left)}.")
-        return " ".join(said)
+            parts.append(f"Left out: {'; '.join(left)}.")
+        return " ".join(parts)
 
 
 def signed(value: float) -> str:
@@ -226,8 +226,8 @@ def explain(
     x = as_images(module, image)
     if len(x) != 1:
         raise UsageError(f"one image at a time, got {len(x)}")
-    wanted = [find_method(m) for m in methods] if methods is not None else list(METHODS)
-    if not wanted:
+    chosen = [find_method(m) for m in methods] if methods is not None else list(METHODS)
+    if not chosen:
         raise UsageError(f"there is no method to explain with; choose from {', '.join(METHODS)}")
     with borrowed(module), torch.no_grad():
         output = output_of(module, x)
@@ -245,14 +245,14 @@ def explain(
     tell = progress or (lambda what, done, of: None)
     maps: dict[str, Map] = {}
     refused: dict[str, str] = {}
-    for i, method in enumerate(dict.fromkeys(wanted)):
-        tell(row(method).title, i, len(wanted))
+    for i, method in enumerate(dict.fromkeys(chosen)):
+        tell(row(method).title, i, len(chosen))
         try:
             maps[method] = attribute(
                 module, x, target, method, settings=settings, geometry=geometry
             )
         except StriateError as error:
-            if methods is not None or (method == wanted[-1] and not maps):
+            if methods is not None or (method == chosen[-1] and not maps):
                 raise
             refused[method] = str(error)
     if methods is None:
@@ -268,7 +268,7 @@ def explain(
             module, x, target, maps, geometry, settings=settings, region=region, until=began + seconds, tell=tell
         )  # fmt: skip
     top, probability = _answers(output, names, temperature, target)
-    found = unrated = Explanation(
+    explanation = unrated = Explanation(
         image=x[0].detach().cpu().float().clamp(0, 1),
         target=name or (names[target] if isinstance(target, int) else "the target"),
         probability=probability, top=top, maps=maps, staying=staying, refused=refused,
@@ -285,34 +285,38 @@ def explain(
             )
 
         shown = {m: v.shown for m, v in maps.items()}
-        found = rated(score(shown, orders=orders, enough=lambda several: rated(several).settled))
-    best = found.best
-    if found.chance and found.convincing and best is not None:  # else there is nothing to doubt
+        explanation = rated(
+            score(shown, orders=orders, enough=lambda several: rated(several).settled)
+        )
+    best = explanation.best
+    if (
+        explanation.chance and explanation.convincing and best is not None
+    ):  # else there is nothing to doubt
         moved = score(displaced(maps[best].shown, MOVED, settings.seed), orders=0)
-        found = replace(found, moved=tuple(c[0].faithfulness for c in moved.values()))
-    return replace(found, seconds=time.monotonic() - began)
+        explanation = replace(explanation, moved=tuple(c[0].faithfulness for c in moved.values()))
+    return replace(explanation, seconds=time.monotonic() - began)
 
 
 def region_of(target: Target, output: Any, size: tuple[int, int]) -> Region | None:
     """Rows and columns of the image under a target (class, row, column) of a segmenter's map; None for other targets."""
     if not isinstance(target, Sequence) or len(target) != 3 or output.dim() != 4:
         return None
-    found = []
+    boxes = []
     for place, n, pixels in zip(target[1:], output.shape[2:], size, strict=True):
         start, stop = span(place, n)
-        found.append(
+        boxes.append(
             slice(start * pixels // n, max(-(-stop * pixels // n), start * pixels // n + 1))
         )
-    return found[0], found[1]
+    return boxes[0], boxes[1]
 
 
 def around(region: Region, size: tuple[int, int]) -> Region:
     """The region and half of its side on each side, 8 pixels at least."""
-    found = []
+    parts = []
     for side, n in zip(region, size, strict=True):
         more = max(8, (side.stop - side.start) // 2)
-        found.append(slice(max(0, side.start - more), min(n, side.stop + more)))
-    return found[0], found[1]
+        parts.append(slice(max(0, side.start - more), min(n, side.stop + more)))
+    return parts[0], parts[1]
 
 
 def drop_twin(maps: dict[str, Map], refused: dict[str, str]) -> None:
@@ -344,7 +348,7 @@ def check_weights(
     """
     near = (slice(None), slice(None)) if region is None else around(region, (image.shape[2], image.shape[3]))  # fmt: skip
     light = replace(settings, steps=CHECK_STEPS, samples=CHECK_SAMPLES)
-    found: dict[str, dict[str, float | None]] = {m: dict.fromkeys(STAGES) for m in maps}
+    similarities: dict[str, dict[str, float | None]] = {m: dict.fromkeys(STAGES) for m in maps}
     done = 0
     try:
         for stage in STAGES:
@@ -357,10 +361,10 @@ def check_weights(
                     theirs = attribute(
                         other.module, image, target, method, settings=light, geometry=geometry
                     )
-                    found[method][stage] = similarity(mine.shown[near], theirs.shown[near])
+                    similarities[method][stage] = similarity(mine.shown[near], theirs.shown[near])
     except (StriateError, RuntimeError):  # a network that breaks with other weights
         pass
-    return found
+    return similarities
 
 
 def best_class(output: Any) -> int:

@@ -80,10 +80,10 @@ def curves(
     that the image has 1 and the baseline 0. "random" is the mean of `orders` drawn by `seed`; "edges" ranks by the Sobel
     gradient, which knows nothing of the network.
     """
-    found = each_curve(
+    by_map = each_curve(
         module, image, target, maps, baseline=baseline, temperature=temperature, seed=seed, progress=progress
     )  # fmt: skip
-    return {name: mean_curve(several) for name, several in found.items()}
+    return {name: mean_curve(several) for name, several in by_map.items()}
 
 
 def mean_curve(several: Sequence[Curves]) -> Curves:
@@ -152,8 +152,8 @@ def each_curve(
 
         def measured(some: Mapping[str, Sequence[np.ndarray]]) -> None:
             flat = [(name, order) for name, several in some.items() for order in several]
-            found = np.array(list(scores([order for _, order in flat])))
-            for (name, _), mine in zip(flat, scale(found).reshape(-1, 2, len(inner)), strict=True):
+            values = np.array(list(scores([order for _, order in flat])))
+            for (name, _), mine in zip(flat, scale(values).reshape(-1, 2, len(inner)), strict=True):
                 result[name].append(
                     Curves(
                         fractions=FRACTIONS,
@@ -175,15 +175,15 @@ def displaced(shown: Tensor, count: int, seed: int) -> dict[str, Tensor]:
     """A map (H, W) moved around by a quarter of the image or more, and mirrored: as smooth, and in the wrong place."""
     rng = np.random.default_rng(seed)
     h, w = shown.shape
-    found = {}
+    moved = {}
     for i in range(count):
         move = (
             int(rng.integers(h // 4, h - h // 4 + 1)),
             int(rng.integers(w // 4, w - w // 4 + 1)),
         )
         flips = [d for d in (0, 1) if rng.random() < 0.5]
-        found[f"moved {i}"] = shown.roll(move, (0, 1)).flip(flips)
-    return found
+        moved[f"moved {i}"] = shown.roll(move, (0, 1)).flip(flips)
+    return moved
 
 
 def likelihood(value: float, chance: Sequence[float], tried: int) -> float:

@@ -125,7 +125,7 @@ def derivative_of(total: Tensor, x: Tensor, *, keep: bool = False) -> Tensor:
     """The derivative of one number by x. Raises UsageError where none gets through, or one that is not finite."""
     if total.requires_grad:
         try:
-            (found,) = torch.autograd.grad(total, x, retain_graph=keep, allow_unused=True)
+            (gradient,) = torch.autograd.grad(total, x, retain_graph=keep, allow_unused=True)
         except (
             RuntimeError
         ) as error:  # a function without a derivative, a checkpoint that forbids it
@@ -133,14 +133,14 @@ def derivative_of(total: Tensor, x: Tensor, *, keep: bool = False) -> Tensor:
             raise UsageError(
                 f"no gradient can be taken through the network: {text}; explain it by occlusion"
             ) from error
-        if found is not None:
-            if not bool(torch.isfinite(found).all()):
+        if gradient is not None:
+            if not bool(torch.isfinite(gradient).all()):
                 raise UsageError(
                     "the derivative of the target by the image is not finite, though the target is: the network divides by "
                     "zero or takes the root of 0 where its result does not show it, as 1 / x before a clamp does; explain "
                     "it by occlusion"
                 )
-            return found.detach()
+            return gradient.detach()
     raise UsageError(
         "no gradient gets from the target to the image: the network cuts it, by detach(), no_grad(), rounding or an "
         "argmax; explain it by occlusion"
@@ -159,7 +159,7 @@ def _averaged(
     many = batch or max(PIXELS // x[0].numel(), 1)
     count = len(shares)
     many = -(-count // -(-count // many))  # batches of one size
-    found = torch.zeros_like(x)
+    total = torch.zeros_like(x)
     with borrowed(module):
         for i in range(len(x)):
             with torch.no_grad():
@@ -168,8 +168,8 @@ def _averaged(
             for a in range(0, count, many):
                 b = min(a + many, count)
                 each = run(points(i, a, b))
-                found[i] += torch.einsum("n,n...->...", shares[a:b], each)
-    return found
+                total[i] += torch.einsum("n,n...->...", shares[a:b], each)
+    return total
 
 
 def _score(target: Target, i: int, clean: Tensor) -> Score:

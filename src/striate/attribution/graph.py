@@ -76,14 +76,14 @@ def between(score: Tensor, x: Tensor) -> list[Node]:
 def head(score: Tensor, nodes: Iterable[Node]) -> set[Node]:
     """Those of `nodes` that lie behind the last layer with weights."""
     within = set(nodes)
-    found: set[Node] = set()
+    ending: set[Node] = set()
     stack: list[Node] = [score.grad_fn]
     while stack:
         node = stack.pop()
-        if node in within and node not in found and kind(node) not in WEIGHTED:
-            found.add(node)
+        if node in within and node not in ending and kind(node) not in WEIGHTED:
+            ending.add(node)
             stack += [child for child, _ in node.next_functions]
-    return found
+    return ending
 
 
 def is_rectifier(node: Node) -> bool:

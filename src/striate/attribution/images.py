@@ -60,22 +60,22 @@ def output_of(module: nn.Module, images: Tensor) -> Any:
     Raises StriateError where it refuses the images or gives values that are not finite, naming a broken parameter.
     """
     try:
-        found = forward(module, images)
+        output = forward(module, images)
     except StriateError:
         raise
     except Exception as error:
         raise StriateError(own_words(error, "the network", tuple(images.shape))) from error
-    if isinstance(found, dict) and isinstance(found.get("out"), Tensor):
-        found = found["out"]
-    for leaf in leaves_of(found):
+    if isinstance(output, dict) and isinstance(output.get("out"), Tensor):
+        output = output["out"]
+    for leaf in leaves_of(output):
         if isinstance(leaf, np.ndarray):
             raise UsageError(
                 "the network returns NumPy arrays, through which no score can be followed; return tensors"
             )
-    if isinstance(found, Tensor) and not bool(torch.isfinite(found).all()):
+    if isinstance(output, Tensor) and not bool(torch.isfinite(output).all()):
         broken = [n for n, p in module.state_dict().items() if not bool(torch.isfinite(p).all())]
         where = f"its {broken[0]} is not finite" if broken else "numbers overflow inside"
         raise StriateError(
             f"the network's output is not finite ({where}), so nothing can be explained; load sound weights"
         )
-    return found
+    return output

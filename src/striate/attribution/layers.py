@@ -58,15 +58,15 @@ def find_layer(geometry: Geometry, name: str) -> Layer:
     """A layer by its name, or by a submodule's, which stands for its last layer. Raises UsageError."""
     record = geometry.record(name)
     by_record = {layer.record: layer for layer in geometry}
-    found = by_record.get(record.index)
-    if found is None:
+    chosen = by_record.get(record.index)
+    if chosen is None:
         inside = [la for la in geometry if la.module == name or la.module.startswith(f"{name}.")]
         if not inside:
             raise UsageError(
                 f"{name} computes nothing from the image; `striate summary` lists layers"
             )
-        found = inside[-1]
-    return found
+        chosen = inside[-1]
+    return chosen
 
 
 def compute(
@@ -83,8 +83,8 @@ def compute(
     weights = Weights(geometry, module)
     values = dict(known)
     batch = next(iter(known.values())).shape[0]
-    wanted = _wanted(geometry, set(known), stop)
-    for record in wanted:
+    needed = _wanted(geometry, set(known), stop)
+    for record in needed:
         crops = []
         for i in record.inputs:
             if i not in values:
@@ -101,12 +101,12 @@ def _wanted(geometry: Geometry, known: set[int], stop: int | None) -> list[Recor
         needed = {geometry.records[stop].output}
     else:
         needed = {i for i in geometry.outputs if i is not None}
-    found = []
+    records = []
     for record in reversed(geometry.records):
         if record.output in needed and record.output not in known:
-            found.append(record)
+            records.append(record)
             needed.update(record.inputs)
-    return found[::-1]
+    return records[::-1]
 
 
 def result(geometry: Geometry, module: nn.Module, values: dict[int, Tensor]) -> object:
@@ -116,12 +116,12 @@ def result(geometry: Geometry, module: nn.Module, values: dict[int, Tensor]) -> 
         None if i is None else values[i] if i in values else weights[i].detach()
         for i in geometry.outputs
     ]
-    found = geometry.unflatten(leaves)
-    if isinstance(found, dict) and isinstance(found.get("out"), Tensor):
-        found = found["out"]
-    if isinstance(found, Tensor) and not bool(torch.isfinite(found).all()):
+    output = geometry.unflatten(leaves)
+    if isinstance(output, dict) and isinstance(output.get("out"), Tensor):
+        output = output["out"]
+    if isinstance(output, Tensor) and not bool(torch.isfinite(output).all()):
         raise StriateError("the network's output is not finite, so nothing can be explained")
-    return found
+    return output
 
 
 def spread(maps: Tensor, layer: Layer, size: tuple[int, int]) -> Tensor:

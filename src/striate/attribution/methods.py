@@ -111,16 +111,16 @@ def _gradient_x_input(q: Question) -> tuple[Tensor, str]:
 
 def _integrated(q: Question) -> tuple[Tensor, str]:
     s = q.settings
-    found = integrated_gradients(q.module, q.image, q.target, baseline=s.baseline, steps=s.steps)
-    return found[0], f"from an empty image to this one in {s.steps} steps"
+    result = integrated_gradients(q.module, q.image, q.target, baseline=s.baseline, steps=s.steps)
+    return result[0], f"from an empty image to this one in {s.steps} steps"
 
 
 def _smoothgrad(q: Question) -> tuple[Tensor, str]:
     s = q.settings
-    found = smoothgrad(
+    result = smoothgrad(
         q.module, q.image, q.target, samples=s.samples, noise=s.noise, seed=s.seed
     )  # fmt: skip
-    return found[0], f"the gradient of {s.samples} noisy copies"
+    return result[0], f"the gradient of {s.samples} noisy copies"
 
 
 def _ruled(rule: str, remark: str) -> Callable[[Question], tuple[Tensor, str]]:
@@ -128,25 +128,25 @@ def _ruled(rule: str, remark: str) -> Callable[[Question], tuple[Tensor, str]]:
 
 
 def _grad_cam(q: Question) -> tuple[Tensor, str]:
-    found = grad_cam(q.module, q.image, q.target, layer=q.settings.layer, geometry=q.geometry)
-    rows, columns = found.maps.shape[1:]
-    return found.pixels[0], f"layer {found.layer.name}, {rows} × {columns} places"
+    result = grad_cam(q.module, q.image, q.target, layer=q.settings.layer, geometry=q.geometry)
+    rows, columns = result.maps.shape[1:]
+    return result.pixels[0], f"layer {result.layer.name}, {rows} × {columns} places"
 
 
 def _occlusion(q: Question) -> tuple[Tensor, str]:
     s = q.settings
-    found = occlusion_map(
+    result = occlusion_map(
         q.module, q.image, q.target, patch=s.patch, stride=s.stride, baseline=s.baseline,
         progress=q.progress,
     )  # fmt: skip
     sides = s.patch or patch_of((q.image.shape[2], q.image.shape[3]))
     rows, columns = (sides, sides) if isinstance(sides, int) else sides
-    return found, f"hidden by patches of {rows} × {columns} pixels"
+    return result, f"hidden by patches of {rows} × {columns} pixels"
 
 
 def _class_map(q: Question) -> tuple[Tensor, str]:
-    found, (rows, columns) = window_map(q.module, q.image, q.target)
-    return found, f"what windows of {rows} × {columns} pixels score by themselves"
+    scores, (rows, columns) = window_map(q.module, q.image, q.target)
+    return scores, f"what windows of {rows} × {columns} pixels score by themselves"
 
 
 _OWN: dict[str, Method] = {

@@ -18,7 +18,7 @@ def layers_of(module: nn.Module, images: Tensor) -> dict[str, list[str]]:
         geometry = trace(module, tuple(images.shape))
     except StriateError:
         return {}
-    found: dict[str, list[str]] = {}
+    layers: dict[str, list[str]] = {}
     for layer in geometry:
-        found.setdefault(squeezed(layer.op), []).append(layer.name)
-    return found
+        layers.setdefault(squeezed(layer.op), []).append(layer.name)
+    return layers

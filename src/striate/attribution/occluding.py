@@ -94,7 +94,7 @@ def _plain(
     progress: Callable[[int, int], None] | None,
 ) -> Tensor:
     """The score for each patch by running the whole network."""
-    found = []
+    parts = []
     run = Together(lambda images: score(output_of(module, images)))
     with torch.no_grad():
         for a in range(0, len(boxes), BATCH):
@@ -103,10 +103,10 @@ def _plain(
             for one, (rows, columns) in zip(changed, part, strict=True):
                 at = (slice(None), slice(*rows), slice(*columns))
                 one[at] = hiding[at]
-            found.append(run(changed).cpu())
+            parts.append(run(changed).cpu())
             if progress is not None:
                 progress(a + len(part), len(boxes))
-    return torch.cat(found)
+    return torch.cat(parts)
 
 
 def _starts(pixels: int, patch: int, stride: int) -> np.ndarray:

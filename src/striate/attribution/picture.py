@@ -127,8 +127,8 @@ def strip(explanation: Explanation, *, heading: str) -> Figure:
             page.text(left, 34 + high, textwrap.shorten(one.title, 22), small)
             if one.method in e.curves:
                 stays = e.stays(one.method) is not None
-                said = f"faithful {signed(e.curves[one.method].faithfulness)}"
-                page.text(left, 54 + high, said + (", but stays" if stays else ""), small,
+                words = f"faithful {signed(e.curves[one.method].faithfulness)}"
+                page.text(left, 54 + high, words + (", but stays" if stays else ""), small,
                           color=VERMILLION if stays else INK)  # fmt: skip
         caption = f"{heading}. " + "; ".join(caption_of(e, one) for one in maps)
         png = render(page.figure, caption=caption, alt=_alt(e), png=True, dpi=DPI)
@@ -224,23 +224,23 @@ def draw_scale(page: Page, e: Explanation, top: float) -> None:
     page.text(WIDTH - MARGIN, top - 2, "strongest", SMALLTEXT, ha="right")
     if e.curves:
         edges, chance = (e.curves[b].faithfulness for b in ("edges", "random"))
-        said = (
+        words = (
             f"faithful: probability while the marked is put in, less while it is taken out. "
             f"An edge detector has {signed(edges)}, chance {signed(chance)}."
         )
-        for i, line in enumerate(textwrap.wrap(said, 62)[:3]):
+        for i, line in enumerate(textwrap.wrap(words, 62)[:3]):
             page.text(MARGIN, top + 26 + LINE * i, line, SMALLTEXT)
 
 
 def caption_of(e: Explanation, one: Map) -> str:
     """A map in words: method, how it was made, how far to trust it."""
-    said = f"{one.title} ({row(one.method).source}; {one.remark})"
+    text = f"{one.title} ({row(one.method).source}; {one.remark})"
     if one.method in e.curves:
-        said += f", faithfulness {signed(e.curves[one.method].faithfulness)}"
+        text += f", faithfulness {signed(e.curves[one.method].faithfulness)}"
     stays = e.stays(one.method)
     if stays is not None:
-        said += f"; it stays much the same without the weights (rank correlation {stays:.2f})"
-    return said + ("; it marks nothing" if one.empty else "")
+        text += f"; it stays much the same without the weights (rank correlation {stays:.2f})"
+    return text + ("; it marks nothing" if one.empty else "")
 
 
 def _interpolation(image: Tensor) -> str:

@@ -74,7 +74,7 @@ def project(
         )
         # Each image's unit starts with its own activation: what it passes down is proportional to it.
         total = (units * units.detach()).sum()
-        found = backward(total, x, rule, lambda: layers_of(module, x))
+        gradient = backward(total, x, rule, lambda: layers_of(module, x))
     return [
         Projection(
             pixels=pixels,
@@ -82,7 +82,7 @@ def project(
             position=place,
             field=geometry.receptive_field(chosen.name, place),
         )
-        for pixels, unit, place in zip(found, units.detach(), places, strict=True)
+        for pixels, unit, place in zip(gradient, units.detach(), places, strict=True)
     ]
 
 

@@ -125,7 +125,7 @@ def chart(e: Explanation) -> Figure:
 
 def arrays(explanation: Explanation) -> dict[str, np.ndarray]:
     """`image` (C, H, W) in [0, 1], and each method's values under its name, float32."""
-    found = {"image": explanation.image.numpy()}
+    by_name = {"image": explanation.image.numpy()}
     for method, one in explanation.maps.items():
-        found[method] = one.values.float().contiguous().numpy()
-    return found
+        by_name[method] = one.values.float().contiguous().numpy()
+    return by_name

@@ -51,7 +51,7 @@ def probe(
     model: Model = None,
     format: Formats = Format.table,
 ) -> None:
-    """Where it breaks: shift, corruption, other domains, waves, attacks, shortcuts; which units are to blame."""
+    """Where it breaks: shift, corruption, other domains, waves, attacks, shortcuts; where failures enter."""
     from rich.progress import Progress
 
     from striate import api

@@ -51,7 +51,7 @@ def units(
     model: Model = None,
     format: Formats = Format.table,
 ) -> None:
-    """What every unit looks for: layers, a layer's wall, or one unit's dossier."""
+    """What every unit looks for: layers, a layer's grid of units, or one unit's dossier."""
     from rich.progress import Progress
 
     from striate import api

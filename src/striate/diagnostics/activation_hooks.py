@@ -60,21 +60,21 @@ class _Mode(TorchDispatchMode):
         self.axis = 1
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        found = func(*args, **(kwargs or {}))
+        output = func(*args, **(kwargs or {}))
         kind = func.overloadpacket.__name__
         self.axis = UNITS.get(kind, self.axis)
         kind = kind if kind in ENDS else kind.removesuffix("_")
         if (
             kind in ENDS
-            and isinstance(found, Tensor)
-            and found.is_floating_point()
-            and found.dim() > 1
+            and isinstance(output, Tensor)
+            and output.is_floating_point()
+            and output.dim() > 1
         ):
             ends = _ends(kind, args, kwargs or {})
             # A clamp is a nonlinearity where it cuts at 0 or at both sides, and a guard against 1 / 0 elsewhere.
             if kind not in GIVEN or ends[0] == 0 or None not in ends:
-                self.hear(kind, ends, _units_second(found.detach(), self.axis))
-        return found
+                self.hear(kind, ends, _units_second(output.detach(), self.axis))
+        return output
 
 
 def _ends(kind: str, args: Any, kwargs: Any) -> tuple[float | None, float | None]:

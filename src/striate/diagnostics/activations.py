@@ -80,12 +80,12 @@ def activations(
     """
     require_parameters(model)
     require_images(inputs, labels, least=2)
-    found = [units for units in listen(model, inputs, seed) if len(units.dead) > 1]
-    if not found:
+    layers = [units for units in listen(model, inputs, seed) if len(units.dead) > 1]
+    if not layers:
         raise UsageError(
             "the network has no nonlinearity with two or more units whose activations could be examined"
         )
-    verdict, status, advice = verdict_of(found, len(inputs))
+    verdict, status, advice = verdict_of(layers, len(inputs))
     order = torch.arange(len(inputs)) if labels is None else torch.argsort(labels, stable=True)
     return Finding(
         name="diagnose-activations",
@@ -93,12 +93,12 @@ def activations(
         verdict=verdict,
         status=status,
         advice=advice,
-        tables=(table_of(found),),
+        tables=(table_of(layers),),
         figures=(
             draw_responses(
                 [
                     (u.name, u.means[order], int(u.ignoring.sum()), sum(u.shares.values()))
-                    for u in found
+                    for u in layers
                 ],
                 by_class=labels is not None,
             ),
@@ -117,7 +117,7 @@ def activations(
                     "sparse_images": u.sparse_images,
                     "sparse_units": u.sparse_units,
                 }
-                for u in found
+                for u in layers
             },
             "images": len(inputs),
         },
@@ -211,11 +211,11 @@ def sparseness(rows: Tensor) -> Tensor:
     return ((1 - rows.mean(1).square() / square) / (1 - 1 / n)).clamp(0, 1)
 
 
-def verdict_of(found: list[Units], images: int) -> tuple[str, Status, str]:
+def verdict_of(layers: list[Units], images: int) -> tuple[str, Status, str]:
     """One sentence on the worst layer, or on all where none is bad."""
-    total = sum(len(u.dead) for u in found)
-    worst = {k: max(found, key=lambda u, k=k: u.shares[k]) for k in MANY}  # type: ignore[misc]
-    sums = {k: sum(round(u.shares[k] * len(u.dead)) for u in found) for k in MANY}
+    total = sum(len(u.dead) for u in layers)
+    worst = {k: max(layers, key=lambda u, k=k: u.shares[k]) for k in MANY}  # type: ignore[misc]
+    sums = {k: sum(round(u.shares[k] * len(u.dead)) for u in layers) for k in MANY}
     parts: list[str] = []
     advice: list[str] = []
     if worst["ignoring"].shares["ignoring"] > MANY["ignoring"]:
@@ -225,7 +225,7 @@ def verdict_of(found: list[Units], images: int) -> tuple[str, Status, str]:
             f"{share_of(units, 'ignoring')} {verb} in {images:,} images"
             + (
                 f" ({sums['ignoring']:,} of {total:,} units in all layers)"
-                if len(found) > 1
+                if len(layers) > 1
                 else ""
             )
         )
@@ -251,7 +251,7 @@ def verdict_of(found: list[Units], images: int) -> tuple[str, Status, str]:
         f"Of {total:,} hidden units {sums['ignoring']:,} ignore the input, {sums['saturated']:,} are saturated and "
         f"{sums['copies']:,} are copies of another, in {images:,} images"
     )
-    rated = [u for u in found if u.sparse_images is not None and u.sparse_units is not None]
+    rated = [u for u in layers if u.sparse_images is not None and u.sparse_units is not None]
     if rated:
         across = [sum(float(v or 0) for v in vs) / len(rated) for vs in
                   ([u.sparse_images for u in rated], [u.sparse_units for u in rated])]  # fmt: skip
@@ -264,12 +264,12 @@ def share_of(units: Units, fault: str) -> str:
     return f"{percent(units.shares[fault], 0)} of the {len(units.dead):,} units of {units.name}"
 
 
-def table_of(found: list[Units]) -> Table:
+def table_of(layers: list[Units]) -> Table:
     """A row a layer."""
     rows: list[tuple[Cell, ...]] = [
         (u.name, u.kind, len(u.dead), int(u.dead.sum()), int(u.ignoring.sum()), int(u.saturated.sum()),
          len(u.copies), u.correlation, u.active, u.sparse_images, u.sparse_units)
-        for u in found
+        for u in layers
     ]  # fmt: skip
     return Table(
         columns=("layer", "kind", "units", "dead", "ignoring", "saturated", "copies", "mean |r|", "active",

@@ -1,4 +1,4 @@
-"""Walls: a layer's filters side by side, those marked that are noise, empty or nearly another's."""
+"""Grids of filters: a layer's filters side by side, those marked that are noise, empty or nearly another's."""
 
 from __future__ import annotations
 

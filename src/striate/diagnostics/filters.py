@@ -101,23 +101,23 @@ def filters_of(
     model: nn.Module, shape: Sequence[int] | None
 ) -> list[tuple[str, Tensor, int, Tensor]]:
     """(name, kernels (U, C, h, w), groups, weight) of each convolution and of a first layer on the flat image."""
-    found: list[tuple[str, Tensor, int, Tensor]] = []
+    banks: list[tuple[str, Tensor, int, Tensor]] = []
     for name, part in model.named_modules():
         if isinstance(part, CONVOLUTIONS):
             weight = part.weight.detach().cpu().float()
             kernels = weight
             if isinstance(part, nn.ConvTranspose2d):
                 kernels = weight.unflatten(0, (part.groups, -1)).transpose(1, 2).flatten(0, 1)
-            found.append((name, kernels, part.groups, weight))
+            banks.append((name, kernels, part.groups, weight))
         elif (
             isinstance(part, nn.Linear)
-            and not found
+            and not banks
             and shape is not None
             and part.in_features == math.prod(shape)
         ):
             weight = part.weight.detach().cpu().float()
-            found.append((name, weight.unflatten(1, tuple(shape)), 1, weight))
-    return found
+            banks.append((name, weight.unflatten(1, tuple(shape)), 1, weight))
+    return banks
 
 
 def correlation(a: Tensor, b: Tensor) -> float | None:
@@ -125,8 +125,8 @@ def correlation(a: Tensor, b: Tensor) -> float | None:
     if a.shape != b.shape or a.numel() < 2:
         return None
     pair = torch.stack([a.flatten().double(), b.detach().cpu().flatten().double()])
-    found = float(torch.corrcoef(pair)[0, 1])
-    return found if math.isfinite(found) else None
+    value = float(torch.corrcoef(pair)[0, 1])
+    return value if math.isfinite(value) else None
 
 
 def badness(layer: LayerFilters) -> float:
@@ -137,26 +137,26 @@ def badness(layer: LayerFilters) -> float:
 
 def names(layers: Sequence[LayerFilters], most: int = 3) -> str:
     """`a, b, c and 4 others`."""
-    found = [x.name for x in layers]
-    if len(found) <= most:
-        return " and ".join(filter(None, [", ".join(found[:-1]), found[-1]]))
-    return f"{', '.join(found[:most])} and {counted(len(found) - most, 'other')}"
+    named = [x.name for x in layers]
+    if len(named) <= most:
+        return " and ".join(filter(None, [", ".join(named[:-1]), named[-1]]))
+    return f"{', '.join(named[:most])} and {counted(len(named) - most, 'other')}"
 
 
 def verdict_of(layers: list[LayerFilters]) -> tuple[str, Status, str]:
     """One sentence: noise first, then what never moved, duplicates and empty filters."""
-    told = [x for x in layers if x.noise is not None]
-    plain = [x for x in told if x.noise]
+    judged = [x for x in layers if x.noise is not None]
+    plain = [x for x in judged if x.noise]
     stayed = [x for x in layers if x.like_start is not None and x.like_start >= STAYED]
     twins = max(layers, key=lambda x: x.share(x.filters.duplicates))
     empty = max(layers, key=lambda x: x.share(x.filters.empty))
     parts: list[str] = []
     advice = ""
     status: Status = "good"
-    if told and len(plain) == len(told):
+    if judged and len(plain) == len(judged):
         parts.append(
-            f"the filters of {'none of ' if len(told) > 1 else ''}{counted(len(told), 'layer')} "
-            f"{'can' if len(told) > 1 else 'cannot'} be told from random weights"
+            f"the filters of {'none of ' if len(judged) > 1 else ''}{counted(len(judged), 'layer')} "
+            f"{'can' if len(judged) > 1 else 'cannot'} be told from random weights"
         )
         status, advice = (
             "problem",
@@ -164,7 +164,7 @@ def verdict_of(layers: list[LayerFilters]) -> tuple[str, Status, str]:
         )
     elif plain:
         parts.append(f"the filters of {names(plain)} cannot be told from random weights")
-        status = "warning" if len(plain) > len(told) / 2 else "note"
+        status = "warning" if len(plain) > len(judged) / 2 else "note"
         advice = IDLE if status == "note" else "Train longer or with another learning rate."
     if stayed:
         many = 2 * len(stayed) > len(layers)
@@ -194,7 +194,7 @@ def verdict_of(layers: list[LayerFilters]) -> tuple[str, Status, str]:
             advice
             or "Empty filters do nothing: lower the learning rate or the weight decay, or use a narrower layer."
         )
-    if parts and status != "problem" and (rest := [x for x in told if not x.noise]):
+    if parts and status != "problem" and (rest := [x for x in judged if not x.noise]):
         parts.append(f"the filters of {counted(len(rest), 'layer')} have structure")
     if parts:
         text = "; ".join(parts)
@@ -204,14 +204,14 @@ def verdict_of(layers: list[LayerFilters]) -> tuple[str, Status, str]:
     gone = sum(int(x.filters.empty.sum()) for x in layers)
     few = [x for x in layers if x.noise is None and min(x.filters.kernels.shape[-2:]) >= 3]
     text = (
-        f"The filters of {'all ' if len(told) > 1 else ''}{counted(len(told), 'layer')} that can be told have structure"
-        if told
+        f"The filters of {'all ' if len(judged) > 1 else ''}{counted(len(judged), 'layer')} that can be told have structure"
+        if judged
         else "No layer has weights enough to tell structure from noise"
     )
     text += f"; {same:,} of {total:,} filters have a near-duplicate and {gone:,} are empty"
-    if few and told:
+    if few and judged:
         text += f" ({names(few)} {'has' if len(few) == 1 else 'have'} too few weights to tell)"
-    return f"{text}.", "good" if told else "note", ""
+    return f"{text}.", "good" if judged else "note", ""
 
 
 def share_of(layer: LayerFilters, share: float) -> str:

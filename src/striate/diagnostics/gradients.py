@@ -65,10 +65,10 @@ def check_gradients(
         until = time.perf_counter() + seconds
         with torch.no_grad():
             for turn in spread(len(learned)):
-                (name, parameter), found = learned[turn], given[turn]
+                (name, parameter), own = learned[turn], given[turn]
                 if done and time.perf_counter() > until:
                     break
-                gradient = torch.zeros_like(parameter) if found is None else found
+                gradient = torch.zeros_like(parameter) if own is None else own
                 flat = gradient.flatten()
                 drawn = torch.randperm(flat.numel(), generator=generator)[: entries - 1].tolist()
                 compared, worst, agrees = 0, 0.0, True

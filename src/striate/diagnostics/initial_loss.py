@@ -98,28 +98,30 @@ def overfit_batch(
     until = time.perf_counter() + seconds
     tries: list[tuple[int, float, list[float], float]] = []
     for rate in RATES:
-        losses, right = by_heart(model, inputs, labels, rate, steps, until)
-        tries.append((right, -losses[-1] if math.isfinite(losses[-1]) else -math.inf, losses, rate))
-        if learned(right, losses, len(inputs)) or time.perf_counter() > until:
+        losses, correct = by_heart(model, inputs, labels, rate, steps, until)
+        tries.append(
+            (correct, -losses[-1] if math.isfinite(losses[-1]) else -math.inf, losses, rate)
+        )
+        if learned(correct, losses, len(inputs)) or time.perf_counter() > until:
             break
-    right, _, losses, rate = max(tries, key=lambda t: t[:2])
+    correct, _, losses, rate = max(tries, key=lambda t: t[:2])
     n, made = len(inputs), len(losses) - 1
     twins = contradictions(inputs, labels)
     went = f"the loss went from {losses[0]:.3f} to {losses[-1]:.3f}"
     status: Status = "good"
     advice = ""
-    if learned(right, losses, n):
+    if learned(correct, losses, n):
         are = "are" if n > 1 else "is"
         verdict = f"{counted(n, 'image')} alone {are} learned by heart in {counted(made, 'step')}: {went}."
-    elif right == n and losses[-1] < losses[0] / 2:
+    elif correct == n and losses[-1] < losses[0] / 2:
         status = "note"
         after = f"After {counted(made, 'step')} on {counted(n, 'image')} alone"
         verdict = f"{after} all are right, but not by heart yet: {went}."
         advice = "It learns, but slowly: look at the learning rate and at what regularises it."
     else:
-        status = "problem" if right < 0.9 * n else "warning"
+        status = "problem" if correct < 0.9 * n else "warning"
         alone = f"{counted(n, 'image')} alone cannot be learned by heart"
-        verdict = f"{alone}: after {counted(made, 'step')} {right} are right, and {went}."
+        verdict = f"{alone}: after {counted(made, 'step')} {correct} are right, and {went}."
         advice = "Check labels, loss and gradients before training on more images; if all is well, the network is too small."
         if twins:
             have = "has" if twins == 1 else "have"
@@ -134,13 +136,13 @@ def overfit_batch(
         status=status,
         advice=advice,
         figures=(draw(losses, n),),
-        data={"accuracy": right / n, "losses": losses, "rate": rate, "contradictions": twins},
+        data={"accuracy": correct / n, "losses": losses, "rate": rate, "contradictions": twins},
     )
 
 
-def learned(right: int, losses: list[float], images: int) -> bool:
+def learned(correct: int, losses: list[float], images: int) -> bool:
     """Whether every image is right and the loss is low."""
-    return right == images and losses[-1] <= ENOUGH
+    return correct == images and losses[-1] <= ENOUGH
 
 
 def by_heart(
@@ -148,7 +150,7 @@ def by_heart(
 ) -> tuple[list[float], int]:
     """Losses before each step and after the last, and how many images were right then."""
     losses: list[float] = []
-    right = 0
+    correct = 0
     with borrowed(model, train=len(inputs) > 1, own=True):
         for part in model.requires_grad_(True).modules():
             if isinstance(part, nn.modules.dropout._DropoutNd):
@@ -159,16 +161,16 @@ def by_heart(
             logits = answer_of(forward(model, inputs)).float()
             loss = cross_entropy(logits, labels)
             losses.append(float(loss.detach()))
-            right = int((logits.argmax(1) == labels).sum())
+            correct = int((logits.argmax(1) == labels).sum())
             finite = math.isfinite(losses[-1])
-            if not finite or learned(right, losses, len(inputs)):
+            if not finite or learned(correct, losses, len(inputs)):
                 break
             if step == steps or time.perf_counter() > until:
                 break
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-    return losses, right
+    return losses, correct
 
 
 def contradictions(inputs: Tensor, labels: Tensor) -> int:

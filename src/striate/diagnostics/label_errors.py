@@ -63,7 +63,7 @@ def label_errors(
     doubtful = (surest > own) & (suggested != labels)
     at = doubtful.nonzero().flatten()
     at = at[(surest - own)[at].argsort(descending=True, stable=True)]
-    found = at.tolist()
+    suspects = at.tolist()
     rows = tuple(
         (
             keys[i] if keys is not None else str(i),
@@ -71,15 +71,15 @@ def label_errors(
             classes[int(suggested[i])],
             float(surest[i]),
         )
-        for i in found[:LISTED]
+        for i in suspects[:LISTED]
     )
     return Finding(
         name="diagnose-labels",
         title="Labels likely wrong",
-        verdict=verdict_of(n, rows, len(found), folds),
-        status="warning" if len(found) > 0.01 * n else "note" if found else "good",
+        verdict=verdict_of(n, rows, len(suspects), folds),
+        status="warning" if len(suspects) > 0.01 * n else "note" if suspects else "good",
         advice="Look at the images listed, the surest first: some labels are wrong, some images only hard."
-        if found
+        if suspects
         else ""
         if folds
         else "Labels learned by heart are not contradicted: --cross-validate 5 asks networks that have not learned them.",
@@ -95,15 +95,15 @@ def label_errors(
         else (),
         figures=(
             draw(
-                images(found[:SHOWN]),
-                [(classes[int(labels[i])], classes[int(suggested[i])]) for i in found[:SHOWN]],
+                images(suspects[:SHOWN]),
+                [(classes[int(labels[i])], classes[int(suggested[i])]) for i in suspects[:SHOWN]],
             ),
         )
-        if found and images is not None
+        if suspects and images is not None
         else (),
         data={
-            "images": found,
-            "keys": [keys[i] if keys is not None else str(i) for i in found],
+            "images": suspects,
+            "keys": [keys[i] if keys is not None else str(i) for i in suspects],
             "suggested": suggested[at].tolist(),
             "of": n,
             "folds": folds,
@@ -111,14 +111,14 @@ def label_errors(
     )
 
 
-def verdict_of(n: int, rows: Sequence[tuple[Cell, ...]], found: int, folds: int | None) -> str:
+def verdict_of(n: int, rows: Sequence[tuple[Cell, ...]], count: int, folds: int | None) -> str:
     """How many of `n` labels are contradicted, by whom, and the surest one."""
     by = f"networks that had not learned them ({folds} folds)" if folds else "the network itself"
     if not rows:
         return f"None of {n:,} labels is contradicted with confidence by {by}."
     key, label, other, sure = rows[0]
     return (
-        f"Of {n:,} labels {found:,} ({found / n:.1%}) {'is' if found == 1 else 'are'} contradicted with confidence by {by}; "
+        f"Of {n:,} labels {count:,} ({count / n:.1%}) {'is' if count == 1 else 'are'} contradicted with confidence by {by}; "
         f"the surest is {key}, labelled {label} and {other} by {sure:.0%}."
     )
 

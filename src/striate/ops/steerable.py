@@ -103,10 +103,10 @@ def _check(image: Tensor, scales: int, orientations: int) -> None:
         )
     block = 2**scales
     if any(n % block or n < 2 * block for n in image.shape):
-        wanted = tuple(max(n // block, 2) * block for n in image.shape)
+        smallest = tuple(max(n // block, 2) * block for n in image.shape)
         raise UsageError(
             f"steerable_pyramid halves the image {scales} times, so its sides must be multiples of "
-            f"{block}, at least {2 * block}; got {tuple(image.shape)}: crop or pad it to {wanted}"
+            f"{block}, at least {2 * block}; got {tuple(image.shape)}: crop or pad it to {smallest}"
         )
 
 

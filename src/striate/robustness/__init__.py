@@ -10,9 +10,26 @@ from striate.robustness.corruptions import CORRUPTIONS, corrupted
 from striate.robustness.curves import shifted_example
 from striate.robustness.domain import Domain, domain, line_domains
 from striate.robustness.lines import KINDS, lines, modulated
-from striate.robustness.probes import PROBES, Probe, examine, probes_of, resolve_probes
+from striate.robustness.probes import PROBES, Probe, probes_of, resolve_probes, run_probe
 
 __all__ = [
-    "CORRUPTIONS", "KINDS", "PROBES", "Context", "Domain", "Probe", "Recorder", "at_chance", "checklist", "compare",
-    "corrupted", "domain", "examine", "line_domains", "lines", "modulated", "probes_of", "resolve_probes", "shifted_example",
+    "CORRUPTIONS",
+    "KINDS",
+    "PROBES",
+    "Context",
+    "Domain",
+    "Probe",
+    "Recorder",
+    "at_chance",
+    "checklist",
+    "compare",
+    "corrupted",
+    "domain",
+    "line_domains",
+    "lines",
+    "modulated",
+    "probes_of",
+    "resolve_probes",
+    "run_probe",
+    "shifted_example",
 ]  # fmt: skip

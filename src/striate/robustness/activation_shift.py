@@ -14,11 +14,14 @@ LEAST_MOVE = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Pass:
-    """One condition: its name, its images (N, C, H, W), which were right (N,), and responses {layer: (N, channels)}."""
+    """One condition.
+
+    note: its name. images (N, C, H, W). is_correct (N,): predicted correctly. responses: {layer: (N, channels)}.
+    """
 
     note: str
     images: Tensor
-    right: Tensor
+    is_correct: Tensor
     responses: dict[str, Tensor]
 
 
@@ -63,16 +66,16 @@ class Recorder:
 
         return hook
 
-    def close(self, note: str, images: Tensor, right: Tensor) -> None:
+    def close(self, note: str, images: Tensor, is_correct: Tensor) -> None:
         """End a pass: keep it if it is the clean one, or has the most wrong answers so far."""
         parts, self._parts = self._parts, {}
-        found = {n: torch.cat(p) for n, p in parts.items()}
+        responses = {n: torch.cat(p) for n, p in parts.items()}
         # A layer that runs twice in a pass has no single response an image.
-        found = {n: v for n, v in found.items() if len(v) == len(images)}
-        kept = Pass(note, images, right, found)
+        responses = {n: v for n, v in responses.items() if len(v) == len(images)}
+        kept = Pass(note, images, is_correct, responses)
         if note == "clean":
             self.clean = kept
-        elif self.worst is None or int(right.sum()) < int(self.worst.right.sum()):
+        elif self.worst is None or int(is_correct.sum()) < int(self.worst.is_correct.sum()):
             self.worst = kept
 
     def forget(self) -> None:

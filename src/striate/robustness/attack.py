@@ -19,11 +19,11 @@ def fgsm(model: nn.Module, images: Tensor, labels: Tensor, strength: float) -> T
 
     images (N, C, H, W) in [0, 1], labels (N,); returns images.
     """
-    found = []
+    attacked = []
     for x, y in zip(images.split(BATCH), labels.split(BATCH), strict=True):
         step = strength * _gradient(model, x, y).sign()
-        found.append((x + step).clamp(0, 1))
-    return torch.cat(found)
+        attacked.append((x + step).clamp(0, 1))
+    return torch.cat(attacked)
 
 
 def pgd(
@@ -37,7 +37,7 @@ def pgd(
     start, or at any step, keeps the point of largest loss found so far.
     """
     step = 2.5 * strength / steps if step is None else step
-    found = []
+    attacked = []
     for x, y in zip(images.split(BATCH), labels.split(BATCH), strict=True):
         delta = torch.zeros_like(x)
         if generator is not None:
@@ -62,8 +62,8 @@ def pgd(
                     length = g.flatten(1).norm(dim=1).clamp_min(1e-12).view(-1, 1, 1, 1)
                     delta = delta + step * g / length
                 delta = (x + _ball(delta, strength, norm)).clamp(0, 1) - x
-        found.append(best)
-    return torch.cat(found)
+        attacked.append(best)
+    return torch.cat(attacked)
 
 
 def noise(

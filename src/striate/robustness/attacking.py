@@ -42,13 +42,13 @@ def attack(context: Context) -> Finding:
         noisy, one = noise(x, eps, generator=g), fgsm(some.model, x, y, eps)
         many = pgd(some.model, x, y, eps, steps=STEPS, generator=g)
         for name, images in zip(lines, (noisy, one, many), strict=True):
-            lines[name].append(float(some.right(images).mean()))
+            lines[name].append(float(some.is_correct(images).mean()))
         last = many if eps <= 8 / 255 else last
     for i, eps in enumerate(L2):
         images = pgd(
             some.model, x, y, eps, norm="l2", steps=STEPS, generator=context.generator(600 + i)
         )
-        l2.append(float(some.right(images).mean()))
+        l2.append(float(some.is_correct(images).mean()))
     # The pass at 8/255 is the one that the recorder is given, on as many images as it has.
     if context.recorder is not None:
         whole = (
@@ -56,7 +56,7 @@ def attack(context: Context) -> Finding:
             if n == len(context)
             else pgd(context.model, context.images, context.labels, 8 / 255, steps=4)
         )
-        context.right(whole, note="PGD of 8/255")
+        context.is_correct(whole, note="PGD of 8/255")
     checks = _checks(some, lines)
     failed = [name for name, ok, _ in checks if not ok]
     stickers = _stickers(some)
@@ -108,8 +108,8 @@ def attack(context: Context) -> Finding:
         title="Attacks",
         verdict=verdict,
         status="problem" if failed else "warning" if weak else "note",
-        advice="Do not let strangers choose its images where an error costs something; training on attacked images "
-        "(Madry et al. 2018) is the known remedy." if weak and not failed
+        advice="Where an error costs something, let nobody choose its images whom you do not trust; training on attacked "
+        "images (Madry et al. 2018) is the known remedy." if weak and not failed
         else "Attack it with a method that needs no gradient before calling it robust." if failed else "",
         tables=(table, checked),
         figures=tuple(figures),
@@ -134,26 +134,26 @@ def _loss(context: Context, images: Tensor) -> float:
 def _checks(context: Context, lines: dict[str, list[float]]) -> list[tuple[str, bool, str]]:
     few = context.take(CHECKED)
     slack = 1.5 / len(context)
-    found = []
+    checks = []
     gaps = [p - q for p, q in zip(lines["PGD"], lines["noise"], strict=True)]
     i = int(np.argmax(gaps))
-    found.append(
+    checks.append(
         ("a gradient does more than noise", max(gaps) <= slack and min(gaps) < 0,
          f"PGD {percent(lines['PGD'][i])}, noise {percent(lines['noise'][i])} at {round(255 * LINF[i])}/255")
     )  # fmt: skip
     gaps = [p - q for p, q in zip(lines["PGD"], lines["FGSM"], strict=True)]
     i = int(np.argmax(gaps))
-    found.append(
+    checks.append(
         ("PGD does at least as much as FGSM", max(gaps) <= slack,
          f"PGD {percent(lines['PGD'][i])}, FGSM {percent(lines['FGSM'][i])} at {round(255 * LINF[i])}/255")
     )  # fmt: skip
     g = context.generator(700)
     free = float(
-        few.right(
+        few.is_correct(
             pgd(few.model, few.images, few.labels, 1.0, steps=30, step=0.05, generator=g)
         ).mean()
     )
-    found.append(
+    checks.append(
         ("without a bound accuracy reaches 0", free <= 1.5 / len(few), f"{percent(free)} is left")
     )
     losses = [_loss(few, few.images)]
@@ -167,18 +167,18 @@ def _checks(context: Context, lines: dict[str, list[float]]) -> list[tuple[str, 
         and losses[-1] > losses[0]
     )
     numbers = ", ".join(f"{v:.2f}" for v in losses)
-    found.append(("loss rises with steps", rising, f"{numbers} after 0, 1, 4, 16"))
-    return found
+    checks.append(("loss rises with steps", rising, f"{numbers} after 0, 1, 4, 16"))
+    return checks
 
 
 def _stickers(context: Context) -> list[Sticker]:
     """Stickers on images that are right; none where the network cannot be traced."""
-    right = np.flatnonzero(context.clean_right)[:STICKERS]
+    correct = np.flatnonzero(context.clean_correct)[:STICKERS]
     g = context.generator(800)
-    found = []
+    stickers = []
     try:
-        for i in right.tolist():
-            found.append(
+        for i in correct.tolist():
+            stickers.append(
                 find_sticker(
                     context.model,
                     context.images[i],
@@ -189,17 +189,17 @@ def _stickers(context: Context) -> list[Sticker]:
             )
     except StriateError:
         return []
-    return found
+    return stickers
 
 
 def _pictures(context: Context, attacked: Tensor, stickers: list[Sticker]) -> Figure:
-    right = np.flatnonzero(context.clean_right)[:STICKERS].tolist()
+    correct = np.flatnonzero(context.clean_correct)[:STICKERS].tolist()
     order = np.argsort([s.margin for s in stickers])[:3]
     pictures = []
-    chosen = [(right[i], stickers[i]) for i in order.tolist()]
+    chosen = [(correct[i], stickers[i]) for i in order.tolist()]
     batch = torch.stack([stuck(context.images[i], s) for i, s in chosen])
-    said = [context.classes[int(c)] for c in context.logits(batch).argmax(1)]
-    moved = [
+    with_sticker = [context.classes[int(c)] for c in context.logits(batch).argmax(1)]
+    with_attack = [
         context.classes[int(c)] for c in context.logits(attacked[[i for i, _ in chosen]]).argmax(1)
     ]
     for k, (i, _) in enumerate(chosen):
@@ -209,8 +209,8 @@ def _pictures(context: Context, attacked: Tensor, stickers: list[Sticker]) -> Fi
                 context.images[i].permute(1, 2, 0).numpy(),
             )
         )
-        pictures.append((f"8/255: {moved[k]}"[:18], attacked[i].permute(1, 2, 0).numpy()))
-        pictures.append((f"sticker: {said[k]}"[:20], batch[k].permute(1, 2, 0).numpy()))
+        pictures.append((f"8/255: {with_attack[k]}"[:18], attacked[i].permute(1, 2, 0).numpy()))
+        pictures.append((f"sticker: {with_sticker[k]}"[:20], batch[k].permute(1, 2, 0).numpy()))
     return gallery(
         pictures,
         caption="Three images as they are, with PGD's change of 8/255, and with the sticker; above each what it is or what "

@@ -30,27 +30,27 @@ def conditions(context: Context) -> dict[str, tuple[str, Change]]:
 
     Where targets move along they lose what leaves the frame, so that shifts and turns are not compared.
     """
-    found: dict[str, tuple[str, Change]] = {"clean": ("clean", lambda c: (c.images, c.targets))}
+    changes: dict[str, tuple[str, Change]] = {"clean": ("clean", lambda c: (c.images, c.targets))}
     if context.moves:
-        found |= {f"scale ×{f}": ("scale", _warping(Warp(scale=f))) for f in (0.8, 1.25)}
+        changes |= {f"scale ×{f}": ("scale", _warping(Warp(scale=f))) for f in (0.8, 1.25)}
     else:
-        found["shift by an eighth"] = (
+        changes["shift by an eighth"] = (
             "shift",
             lambda c: _warping(Warp(columns=max(1, c.side // 8)))(c),
         )
-        found["rotation by 15°"] = ("rotation", _warping(Warp(degrees=15.0)))
-        found["scale ×0.8"] = ("scale", _warping(Warp(scale=0.8)))
-    found["flip left-right"] = ("flip", _warping(Warp(flip=(-1,))))
+        changes["rotation by 15°"] = ("rotation", _warping(Warp(degrees=15.0)))
+        changes["scale ×0.8"] = ("scale", _warping(Warp(scale=0.8)))
+    changes["flip left-right"] = ("flip", _warping(Warp(flip=(-1,))))
     for name in CORRUPTIONS:
         if not (context.moves and name in MOVING):
-            found[f"{name} 3"] = ("corruption", _corrupting(name))
+            changes[f"{name} 3"] = ("corruption", _corrupting(name))
     if context.labelled:
-        found["wave of 1/7"] = (
+        changes["wave of 1/7"] = (
             "spectrum",
             lambda c: (modulation(c.images, c.side / 7, across=True), c.targets),
         )
-        found["PGD 4/255"] = ("attack", _attacked)
-    return found
+        changes["PGD 4/255"] = ("attack", _attacked)
+    return changes
 
 
 def _warping(warp: Warp) -> Change:
@@ -84,17 +84,17 @@ def compare(
             f"two runs are compared on the same images; got {len(a)} and {len(b)} with different targets; pass --data"
         )
     known = conditions(a)
-    wanted = {k: v for k, v in known.items() if not probes or v[0] in (*probes, "clean")}
-    if len(wanted) < 2:
+    chosen = {k: v for k, v in known.items() if not probes or v[0] in (*probes, "clean")}
+    if len(chosen) < 2:
         have = ", ".join(dict.fromkeys(v[0] for k, v in known.items() if k != "clean"))
         raise UsageError(
             f"two runs are compared under changes of images, and {' and '.join(probes)} has none; name some of {have}"
         )
     rows: list[Row] = []
     changed: list[list[np.ndarray]] = []
-    for i, (name, (probe, change)) in enumerate(wanted.items()):
+    for i, (name, (probe, change)) in enumerate(chosen.items()):
         if progress is not None:
-            progress(name, i, len(wanted))
+            progress(name, i, len(chosen))
         pair = [c.take(ATTACKED) for c in (a, b)] if probe == "attack" else [a, b]
         seen = [c.evidence(*change(c)) for c in pair]
         value, low, high = pair[0].difference(seen[:1], seen[1:])
@@ -138,23 +138,23 @@ def concluded(
         value, low, high, many = mean
         over = f"on average over {many} changes" if many > 1 else f"under {changed[0][0]}"
         winner = names[1] if low > 0 else names[0] if high < 0 else None
-        said = (
+        conclusion = (
             f"{winner} is more robust by {amounts.size(value)} {over}"
             if winner
             else f"Neither is more robust {over}"
         )
-        said += (
+        conclusion += (
             f" ({names[1]} minus {names[0]}: {amounts.signed(value)}{amounts.points}, paired 95 % interval "
             f"{amounts.signed(low)} to {amounts.signed(high)}, {count:,} images)"
         )
     else:
         value = float(np.mean([r[3] for r in changed]))
-        said = f"{names[1]} minus {names[0]}: {amounts.signed(value)}{amounts.points} on {rows[-1][6]:,} images"
+        conclusion = f"{names[1]} minus {names[0]}: {amounts.signed(value)}{amounts.points} on {rows[-1][6]:,} images"
         low = high = value
     extreme = max(changed, key=lambda r: abs(r[3]))
     verdict = (
-        f"{said}; {names[1]} is better under {len(better)}, worse under {len(worse)} of {len(changed)}, most apart under "
-        f"{extreme[0]} ({amounts.value(extreme[1])} and {amounts.value(extreme[2])})."
+        f"{conclusion}; {names[1]} is better under {len(better)}, worse under {len(worse)} of {len(changed)}, most apart "
+        f"under {extreme[0]} ({amounts.value(extreme[1])} and {amounts.value(extreme[2])})."
     )
     return Finding(
         name="probe-comparison",

@@ -126,11 +126,11 @@ class Context:
         """
         recorder = self.recorder if note and len(images) == len(self) else None
         with torch.inference_mode():
-            found = []
+            parts = []
             for part in images.split(self._at_once(images)):
                 with nullcontext() if recorder is None else recorder.listening():
-                    found.append(answer_of(forward(self.model, part)).float())
-        logits = torch.cat(found).clone()
+                    parts.append(answer_of(forward(self.model, part)).float())
+        logits = torch.cat(parts).clone()
         k = len(self.classes)
         fits = logits.dim() == 2 if self.labelled else logits.dim() >= 2
         if "choices" in self.task.offers and not (fits and logits.shape[1] == k):
@@ -153,31 +153,31 @@ class Context:
         batch = Batch(images, self.targets if targets is None else targets)
         if self.labelled:
             return self.metric.evidence(self.logits(images, note=note), batch.targets)
-        found = []
+        parts = []
         for part in batch.split(self._at_once(images)):
             with torch.inference_mode():
                 output = forward(self.model, part.images)
                 with suppress(UsageError):  # what is no tensor only its task understands
                     self._require_finite(answer_of(output), note)
-                found.append(self.metric.evidence(output, part.targets))
-        return np.concatenate(found)
+                parts.append(self.metric.evidence(output, part.targets))
+        return np.concatenate(parts)
 
     def choices(self, images: Tensor, targets: Any) -> tuple[Tensor, Tensor]:
         """Logits (M, K) and classes (M,) of choices that images (float or uint8) hold; of tasks that offer them."""
         if images is self.images and self.labelled:
             return self.clean, self.labels
         images = images.float() / 255 if images.dtype == torch.uint8 else images
-        generator, found = self.generator(41), []
+        generator, parts = self.generator(41), []
         for part in Batch(images, targets).split(self._at_once(images)):
-            found.append(self.task.choices(self.logits(part.images), part.targets, generator))
-        logits, classes = zip(*found, strict=True)
+            parts.append(self.task.choices(self.logits(part.images), part.targets, generator))
+        logits, classes = zip(*parts, strict=True)
         return torch.cat(logits), torch.cat(classes)
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Confidences (N, K) of logits, at the temperature in use."""
         return (logits / self.temperature).softmax(1)
 
-    def right(self, images: Tensor, *, note: str = "") -> np.ndarray:
+    def is_correct(self, images: Tensor, *, note: str = "") -> np.ndarray:
         """Which images (N,) bool are answered right; only where `labelled`."""
         return (self.logits(images, note=note).argmax(1) == self.labels).numpy()
 
@@ -187,19 +187,19 @@ class Context:
         return self.logits(self.images, note="clean")
 
     @property
-    def said(self) -> Tensor:
+    def predictions(self) -> Tensor:
         """Predicted classes of the images as they are."""
         return self.clean.argmax(1)
 
     @property
-    def clean_right(self) -> np.ndarray:
+    def clean_correct(self) -> np.ndarray:
         """Which images are answered right as they are."""
-        return (self.said == self.labels).numpy()
+        return (self.predictions == self.labels).numpy()
 
     @property
     def accuracy(self) -> float:
         """Share that is answered right."""
-        return float(self.clean_right.mean())
+        return float(self.clean_correct.mean())
 
     def _at_once(self, images: Tensor) -> int:
         if self.labelled:
@@ -291,11 +291,15 @@ def at_chance(context: Context) -> Finding | None:
         why = context.task.guessing(context.clean_evidence, context.classes)
         return None if why is None else _stopped(context, why, {"images": n})
     k = len(context.classes)
-    low, high = wilson(context.clean_right.sum(), n)
-    constant = n > 1 and len(context.said.unique()) == 1 and len(context.labels.unique()) > 1
-    if (n == 1 and context.clean_right[0]) or not (low <= 1 / k or constant):
+    low, high = wilson(context.clean_correct.sum(), n)
+    constant = n > 1 and len(context.predictions.unique()) == 1 and len(context.labels.unique()) > 1
+    if (n == 1 and context.clean_correct[0]) or not (low <= 1 / k or constant):
         return None
-    one = f"; it says “{context.classes[int(context.said[0])]}” of every image" if constant else ""
+    one = (
+        f"; it says “{context.classes[int(context.predictions[0])]}” of every image"
+        if constant
+        else ""
+    )
     why = (
         f"it is right on {percent(context.accuracy)} of {n:,} clean image{'s' * (n > 1)} (95 % interval {percent(low)} to "
         f"{percent(high)}), which is no better than guessing among {k} classes ({percent(1 / k)}){one}"

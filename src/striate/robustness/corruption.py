@@ -69,11 +69,11 @@ def scores(context: Context) -> Finding:
         )  # fmt: skip
 
     remedy = "Train with images changed in that way, or keep such images out."
-    found = swept(
+    finding = swept(
         context, "corruption", "Corrupted images", levels, figures=figures,
         advice=lambda _: context.task.remedies.get("corruption", remedy),
     )  # fmt: skip
-    return replace(found, seconds=time.perf_counter() - started)
+    return replace(finding, seconds=time.perf_counter() - started)
 
 
 def errors(context: Context) -> Finding:
@@ -82,16 +82,16 @@ def errors(context: Context) -> Finding:
     rows: list[Any] = []
     errors, hardest = [], ("", 0.0, 0.0, 0.0)
     clean, clean_error = context.clean_evidence, 1 - context.clean_score
-    right_all = []
+    hits_of_all = []
     for name in CORRUPTIONS:
         line, hits = [], np.zeros(len(context))
         for severity in SEVERITIES:
             images = corrupted(context.images, name, severity, seed=context.seed)
-            right = context.evidence(images, note=f"{name} at severity {severity}")
-            line.append(1 - float(right.mean()))
-            hits += right / len(SEVERITIES)
+            is_correct = context.evidence(images, note=f"{name} at severity {severity}")
+            line.append(1 - float(is_correct.mean()))
+            hits += is_correct / len(SEVERITIES)
         mean = float(np.mean(line))
-        right_all.append(hits)
+        hits_of_all.append(hits)
         rows.append(
             (name, *line, mean, mean - clean_error, mean / clean_error if clean_error else None)
         )
@@ -100,7 +100,7 @@ def errors(context: Context) -> Finding:
         if value < hardest[1] or not hardest[0]:
             hardest = (name, value, low, high)
     mean_error = float(np.mean(errors))
-    value, low, high = paired(clean, np.mean(right_all, axis=0))
+    value, low, high = paired(clean, np.mean(hits_of_all, axis=0))
     name, loss, _worst_low, worst_high = hardest
     easy = min(rows, key=lambda r: r[6])
     bad = loss < -0.05 and worst_high < 0

@@ -136,12 +136,12 @@ def jpeg(x: Tensor, s: int, g: torch.Generator) -> Tensor:
     quality = int(_pick(s, 60, 35, 20, 12, 6))
     colour = x.shape[1] == 3
     planes = (x.permute(0, 2, 3, 1) if colour else x.flatten(0, 1)).mul(255).round()
-    found = []
+    decoded = []
     for plane in planes.to(torch.uint8).numpy():
         buffer = io.BytesIO()
         Image.fromarray(plane).save(buffer, "JPEG", quality=quality)
-        found.append(torch.from_numpy(np.array(Image.open(buffer))))
-    made = torch.stack(found).float() / 255
+        decoded.append(torch.from_numpy(np.array(Image.open(buffer))))
+    made = torch.stack(decoded).float() / 255
     return made.permute(0, 3, 1, 2).contiguous() if colour else made.view_as(x)
 
 

@@ -19,7 +19,7 @@ from striate.robustness.transforms import rotated, shifted
 
 def class_scores(context: Context, kind: str) -> tuple[Figure, ...]:
     """Class-score curves of one image under shift or rotation."""
-    if kind not in ("shift", "rotation") or not (context.labelled and context.clean_right.any()):
+    if kind not in ("shift", "rotation") or not (context.labelled and context.clean_correct.any()):
         return ()
     if kind == "shift":
         m = max(1, context.side // 4)
@@ -28,7 +28,7 @@ def class_scores(context: Context, kind: str) -> tuple[Figure, ...]:
     else:
         levels = [float(v) for v in range(-90, 91, 6)]
         change = rotated
-    candidates = np.flatnonzero(context.clean_right)[:24].tolist()
+    candidates = np.flatnonzero(context.clean_correct)[:24].tolist()
     probabilities = torch.stack(
         [
             context.probabilities(context.logits(change(context.images[candidates], v)))
@@ -90,23 +90,24 @@ def shifted_example(
     most = max(1, image.shape[-1] // 4) if most is None else most
     moves = list(range(-most, most + 1))
     batch = torch.cat([shifted(image[None], 0, d) for d in moves])
-    rows, series, said = [], {}, []
+    rows, series, sentences = [], {}, []
     for name, model in models.items():
         context = Context(model, batch, torch.full((len(batch),), label), classes)
-        answers = context.said.tolist()
+        predictions = context.predictions.tolist()
         series[name] = context.clean.softmax(1)[:, label].tolist()
-        changes = sum(a != b for a, b in pairwise(answers))
-        good = [d for d, a in zip(moves, answers, strict=True) if a == label]
+        changes = sum(a != b for a, b in pairwise(predictions))
+        good = [d for d, a in zip(moves, predictions, strict=True) if a == label]
         rows += [
-            (name, d, classes[a], s) for d, a, s in zip(moves, answers, series[name], strict=True)
+            (name, d, classes[a], s)
+            for d, a, s in zip(moves, predictions, series[name], strict=True)
         ]
-        said.append(
+        sentences.append(
             f"{name} is right at {len(good)} of {len(moves)} positions and changes its mind {changes} times"
         )
     return Finding(
         name="probe-shifted-example",
         title=f"One “{classes[label]}”, shifted",
-        verdict="; ".join(said) + ".",
+        verdict="; ".join(sentences) + ".",
         tables=(
             Table(
                 columns=("network", "shift", "says", f"score of “{classes[label]}”"),

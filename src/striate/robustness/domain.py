@@ -1,4 +1,4 @@
-"""Out of domain: other images against the network's own test images."""
+"""Out of distribution: other images against the network's own test images."""
 
 from __future__ import annotations
 
@@ -33,20 +33,21 @@ MOST = 1000
 
 @dataclass(frozen=True, eq=False)
 class Domain:
-    """Strange images (N, C, H, W) in [0, 1] with labels (N,), or None where nobody knows them."""
+    """Images of another domain (N, C, H, W), float in [0, 1] or uint8, with labels (N,), or None where they have none."""
 
     images: Tensor
     labels: Tensor | None = None
 
 
 def domain(context: Context, others: Mapping[str, Domain] | None = None) -> Finding:
-    """Accuracy on other images if labelled, else confidence, distance in feature space, and how well scores tell them.
+    """Accuracy on other images if they have labels, confidence, distance in feature space, and how well scores tell them.
 
-    others: name -> Domain; strangers made from the seed if not given: noise, shuffled patches, inverted images, lines.
+    others: name -> Domain; out-of-distribution images made from the seed if not given: noise, shuffled patches, inverted
+    images, lines.
     """
     started = time.perf_counter()
     made = others is None
-    others = strangers(context) if others is None else others
+    others = out_of_distribution(context) if others is None else others
     own = context.take(MOST)
     features = features_of(context.model, own.images)
     own_softmax, own_energy = maximum_softmax(own.clean / context.temperature), energy(own.clean)
@@ -67,9 +68,11 @@ def domain(context: Context, others: Mapping[str, Domain] | None = None) -> Find
         )  # fmt: skip
         accuracy = None
         if other.labels is not None:
-            right = (logits.argmax(1) == other.labels).float()
-            accuracy = float(right.mean())
-            labelled.append((name, accuracy, wilson(right.sum(), len(right)), len(right)))
+            is_correct = (logits.argmax(1) == other.labels).float()
+            accuracy = float(is_correct.mean())
+            labelled.append(
+                (name, accuracy, wilson(is_correct.sum(), len(is_correct)), len(is_correct))
+            )
             absent = set(range(len(context.classes))) - set(other.labels.tolist())
             if absent:
                 missing.append((name, [context.classes[c] for c in sorted(absent)]))
@@ -102,15 +105,15 @@ def domain(context: Context, others: Mapping[str, Domain] | None = None) -> Find
     else:
         kind = "made up of noise, patches and lines" if made else "without labels"
         verdict = (
-            f"On images {kind} it is {percent(float(confident[3]))} sure of itself at worst ({confident[0]}; its own: "
-            f"{percent(own_confidence)}); {names[best]} tells strangers best, at worst {hard[0]} with AUROC "
-            f"{hard[5 + best]:.2f}."
+            f"On images {kind} its mean confidence is up to {percent(float(confident[3]))} ({confident[0]}; its own images: "
+            f"{percent(own_confidence)}); {names[best]} tells out-of-distribution images best, at worst {hard[0]} with "
+            f"AUROC {hard[5 + best]:.2f}."
         )
         weak = float(hard[5 + best]) < 0.8
     advice = (
-        "Collect labelled images of that kind and train with them; until then refuse what looks strange by that score."
+        "Collect labelled images of that kind and train with them; until then reject what this score calls strange."
         if weak
-        else f"To refuse strange images, set a limit on {names[best]}."
+        else f"To reject out-of-distribution images, set a limit on {names[best]}."
     )
     if made:
         advice += " Try images of yours with `striate probe RUN domain --against FOLDER`."
@@ -122,11 +125,11 @@ def domain(context: Context, others: Mapping[str, Domain] | None = None) -> Find
         advice=advice,
         tables=(
             Table(
-                columns=("images", "how many", "accuracy", "says it is sure", "feature distance", *[f"AUROC {n}" for n in names]),  # noqa: E501
+                columns=("images", "how many", "accuracy", "confidence", "feature distance", *[f"AUROC {n}" for n in names]),
                 rows=(("its own", len(own), context.accuracy, own_confidence, 0.0, None, None, None), *rows),
                 formats=("", ",", ".1%", ".1%", ".2f", ".2f", ".2f", ".2f"),
                 caption="Feature distance: Frechet, in its own images' variance. AUROC: the chance that an image of its "
-                "own scores above a strange one; 0.5 tells nothing.",
+                "own scores above one of the others; 0.5 is chance.",
             ),
         ),
         figures=(_confidences(own_softmax.exp().numpy(), spreads),),
@@ -146,7 +149,7 @@ def domain(context: Context, others: Mapping[str, Domain] | None = None) -> Find
     )  # fmt: skip
 
 
-def strangers(context: Context, count: int = 256) -> dict[str, Domain]:
+def out_of_distribution(context: Context, count: int = 256) -> dict[str, Domain]:
     """Images that hold none of the classes, of the context's size, from its seed: noise, patches, inverted, lines."""
     some = context.take(count).images
     n, c, h, w = some.shape
@@ -173,13 +176,13 @@ def strangers(context: Context, count: int = 256) -> dict[str, Domain]:
 
 
 def line_domains(count: int, *, size: int, channels: int = 1, seed: int = 0) -> dict[str, Domain]:
-    """The lines of seed 003 that no network trained on plain ones has seen, labelled; all kinds but the plain one."""
-    found = {}
+    """The lines of lecture 003 that no network trained on plain ones has seen, labelled; all kinds but the plain one."""
+    domains = {}
     for kind in KINDS[1:]:
         images, labels = lines(kind, count, size=size, seed=seed)
         batch = torch.from_numpy(images)[:, None].expand(-1, channels, -1, -1).contiguous()
-        found[f"{kind} lines"] = Domain(batch, torch.from_numpy(labels))
-    return found
+        domains[f"{kind} lines"] = Domain(batch, torch.from_numpy(labels))
+    return domains
 
 
 def _confidences(own: np.ndarray, others: Mapping[str, np.ndarray]) -> Figure:
@@ -197,12 +200,12 @@ def _confidences(own: np.ndarray, others: Mapping[str, np.ndarray]) -> Figure:
             axes.plot([middle], [y], "o", color=colour, markersize=6, clip_on=False)
         axes.set_yticks(range(len(groups))[::-1], list(groups))
         axes.tick_params(axis="y", length=0)
-        axes.set(xlim=(0, 1.01), xlabel="confidence (maximum softmax)", title="How sure it is")
+        axes.set(xlim=(0, 1.01), xlabel="confidence (maximum softmax)", title="Confidence")
         as_percent(axes.xaxis)
         axes.grid(axis="x")
         return render(
             figure,
-            caption="Median, middle half and middle 90 % of its confidence on each kind of image. Strange images should lie "
+            caption="Median, middle half and middle 90 % of its confidence on each kind of image. Other images should lie "
             "to the left of its own.",
             alt=f"Confidence on its own images and {len(others)} others.",
         )

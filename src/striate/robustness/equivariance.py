@@ -42,7 +42,7 @@ def layer_shifts(model: nn.Module, images: Tensor) -> list[LayerShift]:
         with heard(modules) as base:
             forward(model, images)
         width = images.shape[-1]
-        found: list[LayerShift] = []
+        shifts: list[LayerShift] = []
         moved: dict[int, dict[str, tuple[Tensor, Tensor]]] = {}
         for name, (given, out) in base.items():
             stride = max(1, round(width / out.shape[-1]))
@@ -58,7 +58,7 @@ def layer_shifts(model: nn.Module, images: Tensor) -> list[LayerShift]:
             one = moved[1][name][1]
             f = 1 / stride
             previous = torch.cat([out[..., :1], out[..., :-1]], -1)
-            found.append(
+            shifts.append(
                 LayerShift(
                     name=name.removeprefix("model."),
                     size=out.shape[-1],
@@ -68,14 +68,14 @@ def layer_shifts(model: nn.Module, images: Tensor) -> list[LayerShift]:
                     aliased=aliasing(modules[name], given),
                 )
             )
-    return found
+    return shifts
 
 
-def _error(got: Tensor, wanted: Tensor) -> float:
+def _error(actual: Tensor, expected: Tensor) -> float:
     """Mean squared difference within the border positions, in the variance of what was wanted."""
-    got, wanted = got[..., 1:-1, 1:-1], wanted[..., 1:-1, 1:-1]
-    spread = float(wanted.var())
-    return float(((got - wanted) ** 2).mean()) / spread if spread > 1e-12 else 0.0
+    actual, expected = actual[..., 1:-1, 1:-1], expected[..., 1:-1, 1:-1]
+    spread = float(expected.var())
+    return float(((actual - expected) ** 2).mean()) / spread if spread > 1e-12 else 0.0
 
 
 def aliasing(module: nn.Module, given: Tensor) -> float | None:
@@ -102,12 +102,12 @@ def aliasing(module: nn.Module, given: Tensor) -> float | None:
 @contextmanager
 def heard(modules: dict[str, nn.Module]) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
     """{name: (input, output)} of modules with maps, in the order they ran; the first time where one runs twice."""
-    found: dict[str, tuple[Tensor, Tensor]] = {}
+    maps: dict[str, tuple[Tensor, Tensor]] = {}
 
     def keep(name: str):  # type: ignore[no-untyped-def]
         def hook(m: nn.Module, given: tuple[Tensor, ...], out: Tensor) -> None:
-            if name not in found and isinstance(out, Tensor) and out.dim() == 4 and len(given) == 1:
-                found[name] = (
+            if name not in maps and isinstance(out, Tensor) and out.dim() == 4 and len(given) == 1:
+                maps[name] = (
                     given[0].clone(),
                     out.clone(),
                 )  # behind it may be an activation in place
@@ -116,7 +116,7 @@ def heard(modules: dict[str, nn.Module]) -> Iterator[dict[str, tuple[Tensor, Ten
 
     handles = [m.register_forward_hook(keep(n)) for n, m in modules.items()]
     try:
-        yield found
+        yield maps
     finally:
         for handle in handles:
             handle.remove()

@@ -65,8 +65,8 @@ def shift(context: Context) -> Finding:
 
     Consistency is the share of pairs of shifts, up to the largest, that get the same class.
     """
-    found = _sweep(context, "shift", shift_steps(context.side))
-    return replace(found, tables=(*found.tables, *layer_tables(context)))
+    finding = _sweep(context, "shift", shift_steps(context.side))
+    return replace(finding, tables=(*finding.tables, *layer_tables(context)))
 
 
 def rotation(context: Context) -> Finding:
@@ -125,7 +125,7 @@ def advice(kind: str, worst: Step, trained: Mapping[str, float]) -> str:
 def _sweep(context: Context, kind: str, steps: Sequence[Step]) -> Finding:
     started = time.perf_counter()
     levels: list[Level] = []
-    votes = [context.said] if context.labelled else []
+    predictions = [context.predictions] if context.labelled else []
     for step in steps:
         seen, same = [], 0.0
         for warp, way in zip(step.warps, step.ways, strict=True):
@@ -136,17 +136,17 @@ def _sweep(context: Context, kind: str, steps: Sequence[Step]) -> Finding:
                 continue
             logits = context.logits(images, note=note)
             seen.append(context.metric.evidence(logits, targets))
-            votes.append(logits.argmax(1))
-            same += float((votes[-1] == votes[0]).float().mean()) / len(step.warps)
+            predictions.append(logits.argmax(1))
+            same += float((predictions[-1] == predictions[0]).float().mean()) / len(step.warps)
         levels.append(
             Level(
                 step.name, f"at {_words(kind, step)}", step.common, tuple(seen),
                 same if context.labelled else None,
             )
         )  # fmt: skip
-    consistency = _consistency(torch.stack(votes)) if context.labelled else None
+    consistency = _consistency(torch.stack(predictions)) if context.labelled else None
     remedy = context.task.remedies.get(kind)
-    found = swept(
+    finding = swept(
         context, kind, TITLES[kind], levels,
         figures=lambda rows: (_chart(context, kind, steps, levels, rows), *class_scores(context, kind)),
         advice=lambda worst: remedy or advice(kind, steps[worst], context.trained),
@@ -157,7 +157,7 @@ def _sweep(context: Context, kind: str, steps: Sequence[Step]) -> Finding:
         data={} if consistency is None
         else {"consistency": consistency, "agreement": [level.same for level in levels]},
     )  # fmt: skip
-    return replace(found, seconds=time.perf_counter() - started)
+    return replace(finding, seconds=time.perf_counter() - started)
 
 
 def _words(kind: str, step: Step) -> str:
@@ -167,10 +167,12 @@ def _words(kind: str, step: Step) -> str:
     }[kind]  # fmt: skip
 
 
-def _consistency(votes: Tensor) -> float:
+def _consistency(predictions: Tensor) -> float:
     """Share of unordered pairs of changes (M, N) that get the same answer, mean over images."""
-    m = len(votes)
-    same = sum(float((votes[i] == votes[j]).float().mean()) for i in range(m) for j in range(i))
+    m = len(predictions)
+    same = sum(
+        float((predictions[i] == predictions[j]).float().mean()) for i in range(m) for j in range(i)
+    )
     return same / (m * (m - 1) / 2)
 
 

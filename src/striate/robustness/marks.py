@@ -90,7 +90,7 @@ def find_marks(images: Tensor, labels: Tensor, classes: int, *, seed: int = 0) -
     )  # (classes present, H, W): the best over features and scales
     fine = _finest(small, labels, half, present)
     frames = frame_scores(images, labels, half, present)
-    found = []
+    marks = []
     for i, c in enumerate(present):
         region = _region(maps[i], fine[i])
         framed = _frame(frames[:, :, i], maps[i], (images.shape[2], images.shape[3]))
@@ -105,14 +105,14 @@ def find_marks(images: Tensor, labels: Tensor, classes: int, *, seed: int = 0) -
         own, rest = images[labels == c], images[labels != c]
         mark = Mark(c, mask, score, elsewhere, bearing(own, rest, mask, score), rest)
         if not mark.an_object:
-            found.append(mark)
-    if any(mark.separation < SURE for mark in found):
+            marks.append(mark)
+    if any(mark.separation < SURE for mark in marks):
         mixed = labels[
             torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed + 1))
         ]
         chance = float(_pyramid(small, mixed, halves(mixed, seed), present).max())
-        found = [mark for mark in found if mark.separation >= min(SURE, chance + 0.05)]
-    return _each_once(sorted(found, key=lambda m: -m.separation))
+        marks = [mark for mark in marks if mark.separation >= min(SURE, chance + 0.05)]
+    return _each_once(sorted(marks, key=lambda m: -m.separation))
 
 
 def bearing(own: Tensor, rest: Tensor, mask: Tensor, share: float) -> Tensor:

@@ -11,11 +11,11 @@ from striate.errors import UsageError
 from striate.findings import Finding
 from striate.plugins import Table
 from striate.robustness.attacking import attack
-from striate.robustness.blame import blame
 from striate.robustness.calibration import calibration
 from striate.robustness.context import Context
 from striate.robustness.corruption import corruption
 from striate.robustness.domain import domain
+from striate.robustness.failure_localisation import locate_failure
 from striate.robustness.invariance import flip, rotation, scale, shift
 from striate.robustness.shortcuts import shortcuts
 from striate.robustness.spectrum import spectrum
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 Cost = tuple[tuple[int, int], ...]
 Run = Callable[[Context], Finding]
-ALL, BLAME = 10**9, (14, 512)
+ALL = 10**9  # more than any number of images
+LOCATE = (14, 512)  # what finding the layer of a failure costs
 NEEDS = {"labels": "one class an image", "choices": "a choice among classes with a logit for each"}
 """What a probe may need beside images, targets and a metric, in words; a task says in `offers` what it has."""
 
@@ -47,16 +48,16 @@ class Probe:
 
 
 _OWN: dict[str, Probe] = {
-    "shift": Probe(shift, ((24, ALL), (90, 64), BLAME)),
-    "rotation": Probe(rotation, ((16, ALL), (40, 24), BLAME)),
-    "scale": Probe(scale, ((9, ALL), BLAME)),
-    "flip": Probe(flip, ((3, ALL), BLAME)),
-    "corruption": Probe(corruption, ((115, ALL), BLAME)),
+    "shift": Probe(shift, ((24, ALL), (90, 64), LOCATE)),
+    "rotation": Probe(rotation, ((16, ALL), (40, 24), LOCATE)),
+    "scale": Probe(scale, ((9, ALL), LOCATE)),
+    "flip": Probe(flip, ((3, ALL), LOCATE)),
+    "corruption": Probe(corruption, ((115, ALL), LOCATE)),
     "domain": Probe(domain, ((2, 1000), (16, 256)), "labels"),
-    "spectrum": Probe(spectrum, ((14, ALL), (90, 128), BLAME), "labels"),
-    "attack": Probe(attack, ((17, ALL), (320, 256), (200, 64), BLAME), "labels"),
+    "spectrum": Probe(spectrum, ((14, ALL), (90, 128), LOCATE), "labels"),
+    "attack": Probe(attack, ((17, ALL), (320, 256), (200, 64), LOCATE), "labels"),
     "calibration": Probe(calibration, ((1, ALL), (2, 4000)), "choices"),
-    "shortcuts": Probe(shortcuts, ((9, ALL), BLAME), "labels"),
+    "shortcuts": Probe(shortcuts, ((9, ALL), LOCATE), "labels"),
 }
 
 
@@ -76,12 +77,12 @@ PROBES: Table[Probe] = Table("striate.probes", _OWN, _plugged)
 
 def probes_of(task: Task) -> dict[str, Probe]:
     """The probes that a task has what they need for, with its own in place of those of the same name."""
-    found = {
+    probes = {
         name: replace(probe, run=task.probes.get(name, probe.run))
         for name, probe in PROBES.items()
         if probe.needs is None or probe.needs in task.offers
     }
-    return {**found, **{n: Probe(run) for n, run in task.probes.items() if n not in found}}
+    return {**probes, **{n: Probe(run) for n, run in task.probes.items() if n not in probes}}
 
 
 def resolve_probes(names: Sequence[str | Probe | Run], task: Task) -> dict[str, Probe]:
@@ -114,22 +115,22 @@ def name_of(probe: Probe | Run) -> str:
     return str(getattr(run, "__name__", type(run).__name__)).replace("_", "-").strip("<>")
 
 
-def examine(
+def run_probe(
     context: Context, name: str, run: Callable[[Context], Finding] | None = None
 ) -> Finding:
-    """Run one probe, and where the context has a recorder add the layer and the channels to blame for its worst condition.
+    """Run one probe, and where the context has a recorder add where its worst condition makes it fail.
 
     run: instead of the table's, such as one with arguments of its own.
     """
     if context.recorder is not None:
         context.recorder.forget()
         _ = context.clean
-    found = (run or probes_of(context.task)[name].run)(context)
-    to_blame = blame(context) if context.labelled else None
-    if to_blame is None:
-        return found
+    finding = (run or probes_of(context.task)[name].run)(context)
+    location = locate_failure(context) if context.labelled else None
+    if location is None:
+        return finding
     return replace(
-        found,
-        tables=(*found.tables, *to_blame.tables()),
-        data={**found.data, "blame": to_blame.to_dict()},
+        finding,
+        tables=(*finding.tables, *location.tables()),
+        data={**finding.data, "failure_location": location.to_dict()},
     )

@@ -128,7 +128,7 @@ def read_properties(context: Context, training: tuple[Tensor, Tensor]) -> list[R
     if len(present) < 2:
         return []
     half, draw = halves(labels, context.seed), context.generator(313)
-    found = []
+    tried = []
     for one in (*PROPERTIES, *(COLOURED if images.shape[1] == 3 else ())):
         values = one.measure(images)
         scores = separation(values[:, None], labels, half, present)[:, 0].tolist()
@@ -142,12 +142,12 @@ def read_properties(context: Context, training: tuple[Tensor, Tensor]) -> list[R
             give = partial(_with_values, one, own, rest, draw)
             if (effect := effect_of(context, c, give)) is not None:
                 words = f"{one.name} (its images are {one.more if more else one.less})"
-                found.append(Read(words, c, score, effect))
-    found += _colours(context, images, labels, half, present, draw)
+                tried.append(Read(words, c, score, effect))
+    tried += _colours(context, images, labels, half, present, draw)
     # Of one class the clearest: a darker image has less contrast too.
     best: dict[int, Read] = {}
-    for found_one in sorted(found, key=lambda r: -r.effect.effect):
-        best.setdefault(found_one.label, found_one)
+    for candidate in sorted(tried, key=lambda r: -r.effect.effect):
+        best.setdefault(candidate.label, candidate)
     return list(best.values())
 
 
@@ -163,7 +163,7 @@ def _colours(
         return []
     shares = torch.stack([(bins == code).float().mean((1, 2)) for code in codes], 1)
     scores = separation(shares.sqrt(), labels, half, list(present))
-    found = []
+    tried = []
     for c, row in zip(present, scores, strict=True):
         score, at = float(row.max()), int(row.argmax())
         mine, code = shares[labels == c, at], codes[at]
@@ -175,8 +175,8 @@ def _colours(
         give = partial(_with_pixels, code, bearers, others, draw)
         if (effect := effect_of(context, c, give)) is not None:
             mean = bearers.permute(0, 2, 3, 1)[_bins(bearers) == code].mean(0)
-            found.append(Read(f"{colour_name(mean.numpy())} pixels, wherever they are", c, score, effect))  # fmt: skip
-    return found
+            tried.append(Read(f"{colour_name(mean.numpy())} pixels, wherever they are", c, score, effect))  # fmt: skip
+    return tried
 
 
 def _with_values(

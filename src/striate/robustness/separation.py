@@ -1,4 +1,4 @@
-"""Separation: scores that tell images of a strange domain from the network's own, and how well they do."""
+"""Separation: scores that tell out-of-distribution images from the network's own, and how well they do."""
 
 from __future__ import annotations
 
@@ -10,32 +10,36 @@ from striate.borrow import forward
 BATCH = 256
 
 
-def auroc(own: Tensor, strange: Tensor) -> float:
-    """Area under the ROC curve of a score that is meant to be higher for own (N,) than for strange (M,); ties count half.
+def auroc(own: Tensor, others: Tensor) -> float:
+    """Area under the ROC curve of a score that is meant to be higher for own (N,) than for others (M,); ties count half.
 
-    The probability that an own image scores above a strange one (Hanley and McNeil 1982).
+    The probability that an own image scores above another one (Hanley and McNeil 1982).
     """
-    both = torch.cat([own, strange]).double()
+    both = torch.cat([own, others]).double()
     _, place, counts = both.unique(return_inverse=True, return_counts=True)
     rank = (counts.cumsum(0) - (counts - 1) / 2.0)[place]
-    n, m = len(own), len(strange)
+    n, m = len(own), len(others)
     return float((rank[:n].sum() - n * (n + 1) / 2) / (n * m))
 
 
 def maximum_softmax(logits: Tensor) -> Tensor:
-    """The largest softmax probability (N,) (Hendrycks and Gimpel 2017); in logarithms, where it does not saturate."""
+    """Logarithm of the largest softmax probability (N,) of logits (N, K) (Hendrycks and Gimpel 2017).
+
+    In logarithms and float64, since the probability itself saturates at 1.
+    """
     return logits.double().log_softmax(1).amax(1)
 
 
 def energy(logits: Tensor) -> Tensor:
-    """Negative free energy (N,), the log-sum-exp of the logits (Liu et al. 2020)."""
+    """Negative free energy (N,), the log-sum-exp of logits (N, K) (Liu et al. 2020)."""
     return logits.double().logsumexp(1)
 
 
 def nearest(reference: Tensor, features: Tensor, *, k: int = 10, leave_out: bool = False) -> Tensor:
-    """Minus the distance (N,) to the k-th nearest of `reference` (M, D), directions alone (Sun et al. 2022).
+    """Minus the distance (N,) of features (N, D) to the k-th nearest of `reference` (M, D) (Sun et al. 2022).
 
-    leave_out: `features` are `reference` itself, and an image is not its own neighbour.
+    Features are scaled to length 1 first, so that directions alone count. leave_out: `features` are `reference` itself,
+    and an image is not its own neighbour.
     """
     a = nn.functional.normalize(features, dim=1)
     b = nn.functional.normalize(reference, dim=1)

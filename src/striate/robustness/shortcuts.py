@@ -55,17 +55,17 @@ def views(images: Tensor) -> dict[str, Tensor]:
 def marks(images: Tensor) -> dict[str, Tensor]:
     """The images with a small square in a corner, in black and white, and with a stripe pattern: kinds of watermark."""
     side = max(1, min(images.shape[-2:]) // 7)
-    found = {}
+    marked = {}
     for colour, level in (("white", 1.0), ("black", 0.0)):
         for corner, (r, c) in {"top left": (0, 0), "bottom right": (-side, -side)}.items():
             out = images.clone()
             rows = slice(0, side) if r == 0 else slice(-side, None)
             columns = slice(0, side) if c == 0 else slice(-side, None)
             out[..., rows, columns] = level
-            found[f"{colour} square {corner}"] = out
+            marked[f"{colour} square {corner}"] = out
     stripes = (torch.arange(images.shape[-1]) // 2 % 2).float()
-    found["faint stripes"] = (0.85 * images + 0.15 * stripes).clamp(0, 1)
-    return found
+    marked["faint stripes"] = (0.85 * images + 0.15 * stripes).clamp(0, 1)
+    return marked
 
 
 def shortcuts(context: Context, training: tuple[Tensor, Tensor] | None = None) -> Finding:
@@ -76,16 +76,16 @@ def shortcuts(context: Context, training: tuple[Tensor, Tensor] | None = None) -
     """
     started = time.perf_counter()
     n, k = len(context), len(context.classes)
-    rows = [("as they are", context.accuracy, *wilson(context.clean_right.sum(), n), 0.0)]
-    rights = {}
+    rows = [("as they are", context.accuracy, *wilson(context.clean_correct.sum(), n), 0.0)]
+    correct_by_view = {}
     for name, images in views(context.images).items():
-        right = rights[name] = context.right(images, note=name)
+        is_correct = correct_by_view[name] = context.is_correct(images, note=name)
         rows.append(
             (
                 name,
-                float(right.mean()),
-                *wilson(right.sum(), n),
-                paired(context.clean_right, right)[0],
+                float(is_correct.mean()),
+                *wilson(is_correct.sum(), n),
+                paired(context.clean_correct, is_correct)[0],
             )
         )
     border, hidden = rows[3], rows[1]
@@ -95,9 +95,9 @@ def shortcuts(context: Context, training: tuple[Tensor, Tensor] | None = None) -
     leaning = border[2] > guess + 0.05 and border[1] > guess + 0.3 * (context.accuracy - guess)
     without = hidden[2] > guess + 0.05 and hidden[1] > guess + 0.5 * (context.accuracy - guess)
     colours, pulled = _colours(context), _marks(context)
-    tried, told = planted(context, training)
+    tried, properties = planted(context, training)
     read = [one for one in tried if one.read(len(tried))]
-    seen = [one for one in told if one.read(len(told))]
+    seen = [one for one in properties if one.read(len(properties))]
     sentences = [mark_sentence(one, context.classes) for one in read[:MOST]]
     marked = {
         one.mark.label for one in read
@@ -132,7 +132,7 @@ def shortcuts(context: Context, training: tuple[Tensor, Tensor] | None = None) -
                 verdict[:-1]
                 + f"; hiding the surroundings costs {points(rows[2][4])}, so what it reads reaches beyond the middle."
             )
-    found = [*views(context.images[:1]).items(), *marks(context.images[:1]).items()]
+    forms = [*views(context.images[:1]).items(), *marks(context.images[:1]).items()]
     return Finding(
         name="probe-shortcuts",
         title="Shortcuts",
@@ -150,7 +150,7 @@ def shortcuts(context: Context, training: tuple[Tensor, Tensor] | None = None) -
                   caption=MARKS_CAPTION),
             Table(columns=("what tells a class", "class", "read", "tells apart", "put on", "control", "kept", "removed",
                            "p"),
-                  rows=tuple(property_row(one, context.classes, len(told)) for one in told),
+                  rows=tuple(property_row(one, context.classes, len(properties)) for one in properties),
                   formats=("", "", "", ".0%", ".0%", ".0%", ".0%", ".0%", ".2g"),
                   caption="The same for numbers of the whole image and colours: given to others, taken from the class."),
             Table(columns=("mark", "class it pulls to", "of other images", "changes its mind"), rows=tuple(pulled),
@@ -163,7 +163,7 @@ def shortcuts(context: Context, training: tuple[Tensor, Tensor] | None = None) -
                  title="Right, with parts hidden", caption="Accuracy and its 95 % interval; the dashed line is guessing.",
                  alt="Accuracy with parts of the image hidden."),
             *([mark_gallery(context, read[:MOST])] if read else []),
-            gallery([("as it is", context.images[0].permute(1, 2, 0).numpy()), *[(a, b[0].permute(1, 2, 0).numpy()) for a, b in found]],  # noqa: E501
+            gallery([("as it is", context.images[0].permute(1, 2, 0).numpy()), *[(a, b[0].permute(1, 2, 0).numpy()) for a, b in forms]],  # noqa: E501
                     caption="One image in each form.", alt="The forms tried.", columns=5),
         ),
         data={
@@ -197,8 +197,8 @@ def planted(
     if images.dtype == torch.uint8:
         images = images.float() / 255
     searched = find_marks(images, labels, len(context.classes), seed=context.seed)
-    found = [stamp(context, mark) for mark in searched]
-    stamped = sorted((one for one in found if one is not None), key=lambda s: -s.effect.effect)
+    tried = [stamp(context, mark) for mark in searched]
+    stamped = sorted((one for one in tried if one is not None), key=lambda s: -s.effect.effect)
     return stamped, read_properties(context, (images, labels))
 
 
@@ -278,7 +278,7 @@ def _colours(context: Context) -> list[tuple[str, str, float]]:
 
 def _marks(context: Context) -> list[tuple[str, str, float, float]]:
     rows = []
-    before = context.said
+    before = context.predictions
     for name, images in marks(context.images).items():
         after = context.logits(images, note=f"a {name}").argmax(1)
         pulls = []

@@ -50,9 +50,11 @@ def spectrum(context: Context) -> Finding:
         hits = []
         for across in (True, False):
             name = f"a wave of {period:g} pixels {'across' if across else 'down'}"
-            right = context.right(modulation(context.images, period, across=across), note=name)
-            hits.append(float(right.mean()))
-            value, low, high = paired(context.clean_right, right)
+            is_correct = context.is_correct(
+                modulation(context.images, period, across=across), note=name
+            )
+            hits.append(float(is_correct.mean()))
+            value, low, high = paired(context.clean_correct, is_correct)
             if value < worst[1] or not worst[0]:
                 worst = (name, value, low, high)
         across_all.append(hits[0])
@@ -118,17 +120,17 @@ def heat_map(context: Context, *, strength: float = STRENGTH) -> tuple[np.ndarra
     step = frequency_step(context.side)
     half = context.side // 2 // step
     signs = (torch.randint(0, 2, (n, 1, 1, 1), generator=context.generator(300)) * 2 - 1).float()
-    found = np.full((2 * half + 1, half + 1), np.nan)
+    error = np.full((2 * half + 1, half + 1), np.nan)
     for r in range(-half, half + 1):
         for c in range(half + 1):
             if (r, c) == (0, 0) or (c == 0 and r < 0):
                 continue
             wave = strength * basis((h, w), r * step, c * step)
             changed = (some.images + signs * wave).clamp(0, 1)
-            found[r + half, c] = 1 - float(some.right(changed).mean())
+            error[r + half, c] = 1 - float(some.is_correct(changed).mean())
             if c == 0:
-                found[half - r, 0] = found[r + half, 0]
-    return found, some
+                error[half - r, 0] = error[r + half, 0]
+    return error, some
 
 
 def _heat(heat: np.ndarray, step: int, side: int) -> Figure:

@@ -73,7 +73,7 @@ def effect_of(
     context: Context, label: int, give: Callable[[Tensor, bool], Tensor]
 ) -> Effect | None:
     """Try `give(images, bear)`, images with what the class has (`bear`) or with what others have; None for too few."""
-    other = torch.nonzero((context.labels != label) & (context.said != label)).flatten()
+    other = torch.nonzero((context.labels != label) & (context.predictions != label)).flatten()
     bearing = torch.nonzero(context.labels == label).flatten()
     if len(other) < FEWEST or len(bearing) < FEWEST:
         return None
@@ -100,7 +100,7 @@ def stamp(context: Context, mark: Mark) -> Stamped | None:
     effect = effect_of(context, mark.label, give)
     if effect is None:
         return None
-    plain = context.images[(context.labels != mark.label) & (context.said != mark.label)]
+    plain = context.images[(context.labels != mark.label) & (context.predictions != mark.label)]
     own = _drawn(mark.bearers, len(plain), draw)
     away = _says(context, _moved(plain, own, mark.mask, draw), mark.label)
     return Stamped(mark, effect, float(away.mean()))

@@ -41,13 +41,13 @@ def find_sticker(
 
     session = Incremental(model, image)
     _, _, boxes = positions(image[None], size, stride or max(1, size // 2))
-    found: list[tuple[float, int, Tensor]] = []
+    candidates: list[tuple[float, int, Tensor]] = []
     for level in (0.0, 0.5, 1.0):
         scores = session.scores(boxes, level, margin)
         at = int(scores.argmin())
         patch = torch.full((len(image), size, size), level)
-        found.append((float(scores[at]), at, patch))
-    _, at, _ = min(found, key=lambda f: f[0])
+        candidates.append((float(scores[at]), at, patch))
+    _, at, _ = min(candidates, key=lambda f: f[0])
     (top, bottom), (left, right) = boxes[at].tolist()
     coarse = torch.rand(TRIALS, len(image), 2, 2, generator=generator).round()
     tried = torch.nn.functional.interpolate(coarse, (size, size), mode="nearest")
@@ -56,8 +56,8 @@ def find_sticker(
         [Perturbation(rows=(top, bottom), columns=(left, right), content=t) for t in tried], margin,
     )  # fmt: skip
     i = int(scores.argmin())
-    found.append((float(scores[i]), at, tried[i]))
-    value, at, patch = min(found, key=lambda f: f[0])
+    candidates.append((float(scores[i]), at, tried[i]))
+    value, at, patch = min(candidates, key=lambda f: f[0])
     return Sticker(
         row=int(boxes[at][0][0]), column=int(boxes[at][1][0]), patch=patch, margin=value, clean=session.score(margin),
     )  # fmt: skip

@@ -22,6 +22,7 @@ from striate.runs.wrapping import lent_run
 from striate.tasks.classify.task import balanced
 from striate.tasks.table import open_source
 from striate.units import Network, UnitIndex, UnitLayer, index_units, nearest, tune_layer
+from striate.units.contact_sheets import draw_rows
 from striate.units.dossier import investigate
 from striate.units.dossier_finding import find_dossier
 from striate.units.fourier_image import colours_of
@@ -33,8 +34,7 @@ from striate.units.overview import (
     find_selective,
 )
 from striate.units.probe import Probe
-from striate.units.sheets import draw_rows
-from striate.units.wall import find_layer_units
+from striate.units.unit_grid import find_layer_units
 
 LIMIT = 2000  # images looked at unless asked for more
 REPORT_LIMIT = 1000
@@ -142,10 +142,10 @@ def units_of(
 ) -> Iterator[Finding]:
     """Findings on the units of a run or of published weights.
 
-    Without `layer` an overview of all layers; with it that layer's wall and table; with `unit` the unit's dossier, and
-    with an image file its nearest neighbours among the training images. data: a source or folder; a run's own test images
-    if not given; published weights without data are measured by kernels, gratings, noise and synthesis alone.
-    Raises UsageError for what does not exist.
+    Without `layer` an overview of all layers; with it that layer's grid of units and table; with `unit` the unit's
+    dossier, and with an image file its nearest neighbours among the training images. data: a source or folder; a run's
+    own test images if not given; published weights without data are measured by kernels, gratings, noise and synthesis
+    alone. Raises UsageError for what does not exist.
     """
     if unit is not None and layer is None:
         raise UsageError("a unit is one of a layer: give --layer too")

@@ -23,10 +23,10 @@ from striate.robustness import (
     at_chance,
     checklist,
     domain,
-    examine,
     line_domains,
     probes_of,
     resolve_probes,
+    run_probe,
 )
 from striate.robustness.calibration import calibration
 from striate.robustness.shortcuts import shortcuts
@@ -64,8 +64,8 @@ def probe_run(
     names: probes, all if none; also a Probe or a function (context) -> Finding of your own. data: test images instead of
     the run's own. against: a folder or source of another domain.
     images: at most so many. budget: seconds; fewer images are taken, drawn by `seed`, and intervals widen.
-    store_temperature: let `predict` use the fitted temperature. record: look for the layers and channels to blame.
-    Raises UsageError for an unknown probe, RunError where the run's images are gone.
+    store_temperature: let `predict` use the fitted temperature. record: look for the layer and the channels at which
+    failures enter. Raises UsageError for an unknown probe, RunError where the run's images are gone.
     """
     started = time.perf_counter()
     trained = opened_run(target)
@@ -116,7 +116,7 @@ def probe_run(
                 count = affordable(wanted[name], len(whole), share, pace * slower, least)
                 context = sampled(whole, count) if count < len(whole) else whole
             begun = time.perf_counter()
-            finding = examine(
+            finding = run_probe(
                 context,
                 name,
                 special(name, trained, source, context, against) or wanted[name].run,

@@ -56,8 +56,8 @@ def expected_error(probabilities: Tensor, labels: Tensor, bins: int = BINS) -> f
     """Expected calibration error of (N, K) for (N,): mean distance of confidence from accuracy over equal bins (Guo et
     al. 2017, eq. 3).
     """
-    confidence, said = probabilities.float().max(1)
-    gap = (said == labels).double() - confidence.double()
+    confidence, predicted = probabilities.float().max(1)
+    gap = (predicted == labels).double() - confidence.double()
     at = torch.bucketize(confidence, torch.linspace(0, 1, bins + 1), right=True)
     sums = torch.zeros(bins + 2, dtype=torch.double).index_add_(0, at, gap)
     return float(sums.abs().sum()) / len(labels)
@@ -97,7 +97,7 @@ def calibration(
     accuracy, confidence = float(scores.correct.mean()), float(scores.confidence.mean())
     over = confidence - accuracy
     told_apart = float(error.value) > limit
-    said = (
+    reliability = (
         f"it says {percent(confidence)} on average and is right on {percent(accuracy)} "
         f"(calibration error {percent(float(error.value))}, 95 % interval {error.text()})"
     )
@@ -106,7 +106,7 @@ def calibration(
         status, advice = "good", ""
         verdict = (
             f"Its confidence can be taken at its word, as far as {n:,} image{'s' * (n > 1)} can "
-            f"tell: {said}; "
+            f"tell: {reliability}; "
             f"chance alone would give {percent(by_chance)}."
         )
     else:
@@ -115,7 +115,9 @@ def calibration(
         word = "Over-confident" if over > 0 else "Under-confident"
         if abs(over) < float(error.value) / 3:
             word = "Over-confident in places and under-confident in others"
-        verdict = f"{'' if serious else 'Slightly '}{word if serious else word.lower()}: {said}."
+        verdict = (
+            f"{'' if serious else 'Slightly '}{word if serious else word.lower()}: {reliability}."
+        )
         advice = (
             "Do not act on a probability alone; a temperature fitted on more validation images "
             "(Guo et al. 2017) would put it right."
@@ -157,14 +159,17 @@ def _rows(scores: Scores) -> list[tuple[str | float, ...]]:
     rows: list[tuple[str | float, ...]] = []
     for b in np.unique(bins):
         here = bins == b
-        says, right = float(scores.confidence[here].mean()), float(scores.correct[here].mean())
+        confidence, accuracy = (
+            float(scores.confidence[here].mean()),
+            float(scores.correct[here].mean()),
+        )
         rows.append(
             (
                 f"{100 * b / BINS:.0f}–{100 * (b + 1) / BINS:.0f} %",
                 int(here.sum()),
-                says,
-                right,
-                right - says,
+                confidence,
+                accuracy,
+                accuracy - confidence,
             )
         )
     return rows
@@ -182,17 +187,21 @@ def _diagram(scores: Scores) -> Figure:
     bins = _bins(scores.confidence)
     counts = np.bincount(bins, minlength=BINS)
     filled = np.flatnonzero(counts)
-    right = np.bincount(bins, weights=scores.correct, minlength=BINS)[filled] / counts[filled]
-    says = np.bincount(bins, weights=scores.confidence, minlength=BINS)[filled] / counts[filled]
+    accuracy = np.bincount(bins, weights=scores.correct, minlength=BINS)[filled] / counts[filled]
+    confidence = (
+        np.bincount(bins, weights=scores.confidence, minlength=BINS)[filled] / counts[filled]
+    )
     with style():
         figure = new_figure(5.2, 4.6)
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
         top.plot([0, 1], [0, 1], color="#8c959f", linewidth=1, linestyle=(0, (4, 3)))
-        low, high = _wilson(right, counts[filled])
-        top.vlines(says, low, high, color=BLUE, linewidth=3, alpha=0.3)
+        low, high = _wilson(accuracy, counts[filled])
+        top.vlines(confidence, low, high, color=BLUE, linewidth=3, alpha=0.3)
         # No line from bin to bin: through bins of one image it would draw mountains out of chance.
         sizes = 14 + 90 * counts[filled] / counts.max()
-        top.scatter(says, right, s=sizes, color=BLUE, linewidths=0, zorder=3, clip_on=False)
+        top.scatter(
+            confidence, accuracy, s=sizes, color=BLUE, linewidths=0, zorder=3, clip_on=False
+        )
         top.set(ylabel="is right", xlim=(0, 1), ylim=(0, 1.03), title="Reliability")
         centres = (filled + 0.5) / BINS
         bottom.bar(centres, counts[filled], width=0.9 / BINS, color=VERMILLION, alpha=0.85)

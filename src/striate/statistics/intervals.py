@@ -10,9 +10,9 @@ Z = 1.959964  # of 95 %
 ENOUGH = 30  # images from which on a mean difference is taken for normal
 
 
-def wilson(right: Any, count: int) -> tuple[float, float]:
+def wilson(successes: Any, count: int) -> tuple[float, float]:
     """95 % interval of a share from `right` of `count` (Wilson 1927)."""
-    rate = float(right) / count
+    rate = float(successes) / count
     centre = (rate + Z**2 / (2 * count)) / (1 + Z**2 / count)
     reach = Z / (1 + Z**2 / count) * np.sqrt(rate * (1 - rate) / count + (Z / (2 * count)) ** 2)
     return max(0.0, float(centre - reach)), min(1.0, float(centre + reach))

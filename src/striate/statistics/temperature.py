@@ -64,12 +64,12 @@ def temperature_effect(
         Scores.of(before, labels, [str(k) for k in range(before.shape[1])]), seed=seed
     )
     accuracy = float((logits.argmax(1) == labels).float().mean())
-    says = float(before.max(1).values.mean())
+    confidence = float(before.max(1).values.mean())
     off = e0 > limit  # more than chance gives
     helps = enough and off and e1 < e0 - 0.002
-    word = "over" if says > accuracy else "under"
+    word = "over" if confidence > accuracy else "under"
     verdict = (
-        f"Says {percent(says)} and is right on {percent(accuracy)} of {len(labels):,} {noun}: calibration error "
+        f"Says {percent(confidence)} and is right on {percent(accuracy)} of {len(labels):,} {noun}: calibration error "
         f"{percent(e0)}, " + (f"more than chance gives ({percent(by_chance)}): it is {word}-confident"
         if off else f"as chance alone gives ({percent(by_chance)}, at most {percent(limit)})")
     )  # fmt: skip
@@ -93,7 +93,7 @@ def temperature_effect(
             Table(
                 columns=("", "temperature", "calibration error", "mean confidence", "log-likelihood loss"),
                 rows=(
-                    ("in use", current, e0, says, float(F.cross_entropy(logits / current, labels))),
+                    ("in use", current, e0, confidence, float(F.cross_entropy(logits / current, labels))),
                     ("fitted", temperature, e1, float(after.max(1).values.mean()), float(F.cross_entropy(logits / temperature, labels))),  # noqa: E501
                 ),
                 formats=("", ".3f", ".2%", ".1%", ".4f"),
@@ -104,7 +104,7 @@ def temperature_effect(
         figures=(_reliability(before, None if same else after, labels),),
         data={
             "error": e0, "fitted_error": e1, "temperature": temperature, "current": current, "by_chance": by_chance,
-            "confidence": says, "accuracy": accuracy, "fitted_on": len(val_labels), "fitted": enough,
+            "confidence": confidence, "accuracy": accuracy, "fitted_on": len(val_labels), "fitted": enough,
         },
         seed=seed,
         seconds=time.perf_counter() - started,
@@ -122,13 +122,13 @@ def _reliability(before: Tensor, after: Tensor | None, labels: Tensor) -> Figure
         ):
             if p is None:
                 continue  # the same points
-            confidence, said = p.max(1)
-            right = (said == labels).numpy()
+            confidence, predicted = p.max(1)
+            is_correct = (predicted == labels).numpy()
             at = np.minimum((confidence.numpy() * BINS).astype(int), BINS - 1)
             counts = np.bincount(at, minlength=BINS)
             filled = np.flatnonzero(counts)
             x = np.bincount(at, confidence.numpy(), BINS)[filled] / counts[filled]
-            y = np.bincount(at, right, BINS)[filled] / counts[filled]
+            y = np.bincount(at, is_correct, BINS)[filled] / counts[filled]
             axes.scatter(
                 x, y, s=14 + 90 * counts[filled] / counts.max(), color=colour, marker=mark, alpha=0.8, linewidths=0,
                 label=name, clip_on=False,

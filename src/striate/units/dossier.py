@@ -9,17 +9,17 @@ from torch import Tensor
 
 from striate.attribution import project
 from striate.errors import StriateError
+from striate.units.contact_sheets import crop_of
 from striate.units.filters import kernels_of
 from striate.units.layers import UnitLayer, find_unit
 from striate.units.maximise import Synthesis, maximise
 from striate.units.network import Network
 from striate.units.probe import Probe
 from striate.units.reverse_correlation import SAMPLES, ReceptiveField, reverse_correlate
-from striate.units.sheets import crop_of
 from striate.units.silencing import Silenced, silence
 from striate.units.top_images import LayerIndex, Peak
 from striate.units.tuning import UnitTuning, tune_unit
-from striate.units.wall import maps_of
+from striate.units.unit_grid import maps_of
 
 Progress = Callable[[str], None]
 WORK = 5e11  # multiply-adds that reverse correlation may take
@@ -49,7 +49,7 @@ def project_peaks(
     network: Network, layer: UnitLayer, unit: int, peaks: Sequence[Peak], images: Tensor
 ) -> tuple[list[Tensor], str]:
     """The deconvnet's projection of each peak, cropped to what it sees (C, h, w); or none, and why."""
-    found = []
+    projections = []
     producer = network.value(layer.response).producer
     assert producer is not None
     name = network.geometry.records[producer].name
@@ -62,10 +62,10 @@ def project_peaks(
             )
             largest = one.pixels.abs().max().clamp(min=1e-12)
             grey = (0.5 + 0.5 * one.pixels / largest).detach().cpu().float()
-            found.append(crop_of(layer, peak, grey))
+            projections.append(crop_of(layer, peak, grey))
     except StriateError as error:
         return [], str(error)
-    return found, ""
+    return projections, ""
 
 
 def investigate(

@@ -1,4 +1,4 @@
-"""What a dossier says: verdict, table and sheet as one Finding."""
+"""The finding of a dossier: verdict, table and figure."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from striate.findings import Cell, Finding, Table
 from striate.units.dossier import Dossier
-from striate.units.dossier_sheet import draw_dossier
+from striate.units.dossier_figure import draw_dossier
 from striate.units.overview import class_name, sides
 
-HARDLY = 0.05  # of the unit's strongest known drive: gratings that reach less say nothing of what it is for
+HARDLY = 0.05  # of the unit's strongest known drive: gratings that reach less do not show what it prefers
 
 
 def reached(d: Dossier) -> tuple[float, float]:
@@ -23,7 +23,7 @@ def reached(d: Dossier) -> tuple[float, float]:
 def find_dossier(
     dossier: Dossier, classes: Sequence[str] = (), *, name: str = "dossier"
 ) -> Finding:
-    """The dossier as a Finding with one sheet."""
+    """The dossier as a Finding with one figure."""
     d, t = dossier, dossier.tuning
     rows: list[tuple[Cell, Cell]] = [("sees", f"{sides(d.layer)} pixels")]
     if d.index is not None:
@@ -96,7 +96,7 @@ def find_dossier(
 
 def _verdict(d: Dossier, classes: Sequence[str], dead: bool) -> str:
     if dead:
-        return f"Unit {d.unit} of {d.layer.name} is dead: it answers no image, or all alike."
+        return f"Unit {d.unit} of {d.layer.name} is dead: it responds to no image, or to all alike."
     t = d.tuning
     parts = []
     if t.driven and d.layer.grid:

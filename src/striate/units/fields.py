@@ -54,11 +54,11 @@ def field_box(layer: UnitLayer, position: Sequence[int], image: Sequence[int]) -
 
 def unravel(position: int, grid: Sequence[int]) -> tuple[int, ...]:
     """Row and column of a flat position."""
-    found: list[int] = []
+    places: list[int] = []
     for n in reversed(grid):
         position, rest = divmod(position, n)
-        found.append(rest)
-    return tuple(reversed(found))
+        places.append(rest)
+    return tuple(reversed(places))
 
 
 def crop(image: Tensor, box: Sequence[Span]) -> Tensor:

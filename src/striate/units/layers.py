@@ -93,18 +93,18 @@ def channels_first(value: Value, tensor: Tensor, batch: int, extents: Sequence[i
 
 def unit_layers(geometry: Geometry) -> tuple[UnitLayer, ...]:
     """The layers of units in the order they run: every kernel bank, and every activation that stands behind a sum."""
-    found: list[UnitLayer] = []
+    layers: list[UnitLayer] = []
     taken: set[int] = set()
     live = [r for r in geometry.records if r.live and geometry.values[r.output].varies]
     for record in live:
         if record.op in WEIGHTED and any(geometry.values[i].varies for i in record.inputs[:2]):
             chain = _chain(geometry, record)
             taken |= {r.index for r in chain}
-            found += _layer(geometry, chain, record)
+            layers += _layer(geometry, chain, record)
     for record in live:
         if record.op in ACTIVATIONS and record.index not in taken:
-            found += _layer(geometry, [record], None)
-    return tuple(sorted(found, key=lambda x: x.response))
+            layers += _layer(geometry, [record], None)
+    return tuple(sorted(layers, key=lambda x: x.response))
 
 
 def _chain(geometry: Geometry, record: Record) -> list[Record]:

@@ -140,9 +140,9 @@ class _Goal:
         """What is driven (S,) and all units (S, U * positions) of the layer."""
         leak = LEAK if leaking else 0.0
         if self.probe is not None:
-            found = self.probe.values(pixels, [self.wanted], leak=leak)[0]
+            responses = self.probe.values(pixels, [self.wanted], leak=leak)[0]
             assert self.unit is not None
-            return found[:, self.unit], found
+            return responses[:, self.unit], responses
         value = self.network.forward(pixels, [self.wanted], leak=leak)[self.wanted]
         maps = self.network.maps(self.wanted, value, len(pixels))
         maps = maps.reshape(len(pixels), self.layer.units, -1)

@@ -17,17 +17,17 @@ def hidden(network: Network) -> int:
     head = network.head
     assert head.weighted is not None
     record = network.geometry.records[head.weighted]
-    found = next(i for i in record.inputs if network.value(i).varies)
-    if network.value(found).source == "input":
+    index = next(i for i in record.inputs if network.value(i).varies)
+    if network.value(index).source == "input":
         raise UsageError(f"{network.geometry.kind} has one layer, so no hidden one to compare in")
-    return found
+    return index
 
 
 def features(network: Network, images: Tensor) -> Tensor:
     """Activations (N, F) of the last hidden layer; the mean over positions where it has any."""
     network.images(images[:1] if len(images) else images)
     at = hidden(network)
-    found = []
+    parts = []
     at_once = batch_of(network, [x.response for x in network.layers])
     with evaluating(network.module), torch.inference_mode():
         for part in images.split(at_once):
@@ -35,8 +35,8 @@ def features(network: Network, images: Tensor) -> Tensor:
             value = network.forward(pixels, [at])[at]
             spatial = network.value(at).spatial
             maps = network.maps(at, value, len(part)) if spatial else value.reshape(len(part), -1)
-            found.append((maps.flatten(2).mean(2) if spatial else maps).float().cpu())
-    return torch.cat(found)
+            parts.append((maps.flatten(2).mean(2) if spatial else maps).float().cpu())
+    return torch.cat(parts)
 
 
 def nearest(

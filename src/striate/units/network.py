@@ -80,10 +80,10 @@ class Network:
     @cached_property
     def layers(self) -> tuple[UnitLayer, ...]:
         """The layers of units, in the order they run. Raises UsageError where there are none."""
-        found = unit_layers(self.geometry)
-        if not found:
+        layers = unit_layers(self.geometry)
+        if not layers:
             raise UsageError(f"{self.geometry.kind} has no layer with units")
-        return found
+        return layers
 
     def layer(self, name: str) -> UnitLayer:
         """The layer of a name. Raises UsageError with the names that exist, nearest first."""
@@ -100,10 +100,10 @@ class Network:
     @cached_property
     def output(self) -> int:
         """Index of the value that the network returns first. Raises UsageError where it returns no tensor."""
-        found = next((i for i in self.geometry.outputs if i is not None), None)
-        if found is None:
+        index = next((i for i in self.geometry.outputs if i is not None), None)
+        if index is None:
             raise UsageError(f"{self.geometry.kind} returns no tensor")
-        return found
+        return index
 
     def from_pixels(self, pixels: Tensor) -> Tensor:
         """Float pixels (N, C, *, *) in [0, 1] as the module takes them."""
@@ -144,7 +144,7 @@ class Network:
 
     def run(
         self,
-        wanted: Collection[int],
+        targets: Collection[int],
         given: Mapping[int, Crop],
         *,
         batch: int,
@@ -164,8 +164,8 @@ class Network:
         for i in given:
             if i in changes:
                 held[i] = Crop(changes[i](held[i].tensor), held[i].box)
-        result: dict[int, Tensor] = {i: held[i].tensor for i in wanted if i in held}
-        for record, last in self._plan(tuple(sorted(wanted)), tuple(sorted(given))):
+        result: dict[int, Tensor] = {i: held[i].tensor for i in targets if i in held}
+        for record, last in self._plan(tuple(sorted(targets)), tuple(sorted(given))):
             crops = []
             for i in record.inputs:
                 if i not in held:
@@ -182,7 +182,7 @@ class Network:
             if out in changes:
                 tensor = changes[out](tensor)
             held[out] = Crop(tensor, box)
-            if out in wanted:
+            if out in targets:
                 if seen is not None:
                     seen(out, tensor)
                 else:
@@ -191,20 +191,20 @@ class Network:
                 held.pop(i, None)
         return result
 
-    def forward(self, pixels: Tensor, wanted: Collection[int], **how: Any) -> dict[int, Tensor]:
+    def forward(self, pixels: Tensor, targets: Collection[int], **how: Any) -> dict[int, Tensor]:
         """Values for whole images, float pixels (N, C, H, W) in [0, 1]; `how` as in `run`."""
         source = self.geometry.inputs[0]
         crop = Crop(self.from_pixels(pixels), self.value(source).full)
-        return self.run(wanted, {source: crop}, batch=len(pixels), **how)
+        return self.run(targets, {source: crop}, batch=len(pixels), **how)
 
     def _plan(
-        self, wanted: tuple[int, ...], given: tuple[int, ...]
+        self, targets: tuple[int, ...], given: tuple[int, ...]
     ) -> list[tuple[Record, tuple[int, ...]]]:
         """The records to run, each with the values that nothing needs after it."""
-        key = (wanted, given)
+        key = (targets, given)
         if key in self._plans:
             return self._plans[key]
-        needed = set(wanted) - set(given)
+        needed = set(targets) - set(given)
         records: list[Record] = []
         for record in reversed(self.geometry.records):
             if record.output in needed:

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from striate.findings import Cell, Finding, Table
+from striate.units.contact_sheets import draw_kernels, draw_units
 from striate.units.filters import Filters, examine, kernels_of
 from striate.units.layers import UnitLayer
 from striate.units.network import Network
-from striate.units.sheets import draw_units, draw_wall
 from striate.units.top_images import LayerIndex, UnitIndex
 
 SHOWN = 8  # units of a layer in the report (issue: the eight most selective units of three layers)
@@ -46,15 +46,15 @@ def find_filters(network: Network, name: str = "filters") -> Finding:
 
 
 def filter_finding(network: Network, layer: UnitLayer, *, name: str) -> Finding:
-    """The wall of a layer's kernels with counts. The layer must have kernels."""
-    found = filters_of(network, layer)
-    assert found is not None
+    """The grid of a layer's kernels, with counts of noisy, empty and near-duplicate ones. The layer must have kernels."""
+    filters = filters_of(network, layer)
+    assert filters is not None
     units = layer.units
     empty, noisy, twins = (
-        int(v.sum()) for v in (found.empty, found.noisy & ~found.empty, found.duplicates)
+        int(v.sum()) for v in (filters.empty, filters.noisy & ~filters.empty, filters.duplicates)
     )
     parts = []
-    if found.noise is not None:
+    if filters.noise is not None:
         parts.append(f"{noisy} of {units} look like noise")
     parts.append(f"{twins} have a near-duplicate")
     if empty:
@@ -66,11 +66,11 @@ def filter_finding(network: Network, layer: UnitLayer, *, name: str) -> Finding:
         verdict=f"Of the kernels of {layer.name}, {', '.join(parts)}.",
         status="warning" if poor > 0.5 or twins > units / 2 else "note",
         advice="train longer or with more weight decay, or use fewer units" if poor > 0.5 else "",
-        figures=(draw_wall(found.kernels, layer.name),),
+        figures=(draw_kernels(filters.kernels, layer.name),),
         data={
             "layer": layer.name,
             "units": units,
-            "noise": noisy if found.noise is not None else None,
+            "noise": noisy if filters.noise is not None else None,
             "duplicates": twins,
             "empty": empty,
         },
@@ -105,19 +105,19 @@ def find_selective(
     rows: list[tuple[Cell, ...]] = []
     figures = []
     for layer in layers:
-        found = index[layer.name]
-        units = by_selectivity(found)[:SHOWN]
+        layer_index = index[layer.name]
+        units = by_selectivity(layer_index)[:SHOWN]
         labels = []
         for u in units:
-            preferred = None if found.preferred is None else int(found.preferred[u])
+            preferred = None if layer_index.preferred is None else int(layer_index.preferred[u])
             word = "" if preferred is None else class_name(classes, preferred)
-            score = None if found.selectivity is None else float(found.selectivity[u])
+            score = None if layer_index.selectivity is None else float(layer_index.selectivity[u])
             rows.append(
-                (layer.name, u, word or None, score, float(found.sparseness[u]), sides(layer))
+                (layer.name, u, word or None, score, float(layer_index.sparseness[u]), sides(layer))
             )
             labels.append(f"unit {u}" + (f"\n{word} {score:.2f}" if score is not None else ""))
         if units:
-            figures.append(draw_units(found, units, labels, images))
+            figures.append(draw_units(layer_index, units, labels, images))
     best = max(
         (r for r in rows if isinstance(r[3], float)), key=lambda r: float(r[3] or 0), default=None
     )
@@ -152,16 +152,16 @@ def find_dead(index: UnitIndex, *, name: str = "dead-units") -> Finding:
     """Units that no image drives, and positions at which units never are active, layer by layer."""
     rows: list[tuple[Cell, ...]] = []
     dead: dict[str, list[int]] = {}
-    for layer_name, found in index.layers.items():
-        gone = found.dead.nonzero().flatten().tolist()
+    for layer_name, layer_index in index.layers.items():
+        gone = layer_index.dead.nonzero().flatten().tolist()
         dead[layer_name] = gone
-        alive = ~found.dead
-        silent = float(found.dead_positions[alive].mean()) if bool(alive.any()) else 1.0
-        rectified = found.layer.rectified
+        alive = ~layer_index.dead
+        silent = float(layer_index.dead_positions[alive].mean()) if bool(alive.any()) else 1.0
+        rectified = layer_index.layer.rectified
         rows.append(
             (
-                layer_name, found.layer.units, len(gone), len(gone) / found.layer.units,
-                float(found.active.mean()) if rectified else None, silent if rectified else None,
+                layer_name, layer_index.layer.units, len(gone), len(gone) / layer_index.layer.units,
+                float(layer_index.active.mean()) if rectified else None, silent if rectified else None,
             )
         )  # fmt: skip
     total, count = sum(x.layer.units for x in index.layers.values()), sum(map(len, dead.values()))
@@ -200,23 +200,23 @@ def find_overview(
     """A row a layer: how many units, what they see, dead and duplicate ones, the most selective one."""
     rows: list[tuple[Cell, ...]] = []
     for layer in network.layers:
-        found = None if index is None else index.layers.get(layer.name)
+        layer_index = None if index is None else index.layers.get(layer.name)
         kernels = filters_of(network, layer) if layer.weighted is not None else None
         twins = None if kernels is None else int(kernels.duplicates.sum())
-        best = by_selectivity(found)[:1] if found is not None else []
+        best = by_selectivity(layer_index)[:1] if layer_index is not None else []
         prefers = ""
         if (
-            found is not None
+            layer_index is not None
             and best
-            and found.preferred is not None
-            and found.selectivity is not None
+            and layer_index.preferred is not None
+            and layer_index.selectivity is not None
         ):
-            word = class_name(classes, int(found.preferred[best[0]]))
-            prefers = f"{best[0]}: {word} ({float(found.selectivity[best[0]]):.2f})"
+            word = class_name(classes, int(layer_index.preferred[best[0]]))
+            prefers = f"{best[0]}: {word} ({float(layer_index.selectivity[best[0]]):.2f})"
         rows.append(
             (
                 layer.name, layer.units, "×".join(map(str, layer.grid)) or "1", sides(layer),
-                None if found is None else int(found.dead.sum()), twins, prefers or None,
+                None if layer_index is None else int(layer_index.dead.sum()), twins, prefers or None,
             )
         )  # fmt: skip
     dead = None if index is None else sum(int(x.dead.sum()) for x in index.layers.values())

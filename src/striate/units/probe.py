@@ -66,23 +66,25 @@ class Probe:
     def values(
         self,
         patches: Tensor,
-        wanted: Sequence[int],
+        targets: Sequence[int],
         *,
         leak: float = 0.0,
     ) -> list[Tensor]:
         """Values (N, U) at the position for pixel patches (N, C, rows, columns) in [0, 1], with their gradient."""
         crop = Crop(self.network.from_pixels(patches), self.box)
         n = len(patches)
-        found = self.network.run(wanted, {self.source: crop}, batch=n, boxes=self.boxes, leak=leak)
+        values = self.network.run(
+            targets, {self.source: crop}, batch=n, boxes=self.boxes, leak=leak
+        )
         ones = [1] * len(self.layer.grid)
-        return [self.network.maps(i, found[i], n, ones).reshape(n, -1) for i in wanted]
+        return [self.network.maps(i, values[i], n, ones).reshape(n, -1) for i in targets]
 
     def respond(self, patches: Tensor, *, drive: bool = False) -> Tensor:
         """Responses (N, U) of all units to pixel patches (N, C, rows, columns) in [0, 1]; drive: before the activation."""
-        wanted = self.layer.drive if drive and self.same_grid else self.layer.response
+        target = self.layer.drive if drive and self.same_grid else self.layer.response
         with evaluating(self.network.module), torch.inference_mode():
             return torch.cat(
-                [self.values(part, [wanted])[0].cpu() for part in patches.split(self.at_once)]
+                [self.values(part, [target])[0].cpu() for part in patches.split(self.at_once)]
             )
 
     @property

@@ -73,7 +73,7 @@ def predictions(
         )
     network.images(images[:1])
     handed = crossing(network, layer.response)
-    found = []
+    parts = []
     at_once = batch_of(network, [layer.response])
     with evaluating(network.module), torch.inference_mode():
         for part in images.split(at_once):
@@ -93,8 +93,8 @@ def predictions(
                         f"silencing counts right classes of images, but {geometry.kind} gives {shape}; use a classifier"
                     )
                 rows.append(logits.argmax(1).cpu())
-            found.append(torch.stack(rows))
-    return torch.cat(found, 1)
+            parts.append(torch.stack(rows))
+    return torch.cat(parts, 1)
 
 
 def crossing(network: Network, response: int) -> list[int]:
@@ -134,8 +134,8 @@ def silence(
     rng = np.random.default_rng(seed)
     pool = [u for u in (range(layer.units) if among is None else among) if u != unit]
     chosen = sorted(rng.permutation(pool)[:others].tolist()) if pool else []
-    said = predictions(network, layer, [None, unit, *chosen], images)
-    right = (said == labels.unsqueeze(0)).numpy()
+    predicted = predictions(network, layer, [None, unit, *chosen], images)
+    is_correct = (predicted == labels.unsqueeze(0)).numpy()
     truth = labels.numpy()
     counts = np.bincount(truth, minlength=classes)
 
@@ -143,21 +143,21 @@ def silence(
         hits = np.bincount(truth, weights=row, minlength=classes)
         return np.divide(hits, counts, out=np.full(classes, np.nan), where=counts > 0)
 
-    difference = right[1].astype(float) - right[0]
+    difference = is_correct[1].astype(float) - is_correct[0]
     # Images change by -1, 0 or 1: their counts are drawn instead of the images.
     share = [(difference == d).mean() for d in (-1, 0, 1)]
     drawn = rng.multinomial(len(truth), share, size=RESAMPLES)
     low, high = np.quantile((drawn[:, 2] - drawn[:, 0]) / len(truth), [0.025, 0.975])
     return Silenced(
-        accuracy=float(right[0].mean()),
-        without=float(right[1].mean()),
+        accuracy=float(is_correct[0].mean()),
+        without=float(is_correct[1].mean()),
         interval=(float(low), float(high)),
-        per_class=by_class(right[0]),
-        without_per_class=by_class(right[1]),
+        per_class=by_class(is_correct[0]),
+        without_per_class=by_class(is_correct[1]),
         counts=counts,
         others=tuple(chosen),
-        random=right[2:].mean(1) - right[0].mean() if chosen else np.zeros(0),
-        random_per_class=np.array([by_class(r) - by_class(right[0]) for r in right[2:]]).reshape(
-            len(chosen), classes
-        ),
+        random=is_correct[2:].mean(1) - is_correct[0].mean() if chosen else np.zeros(0),
+        random_per_class=np.array(
+            [by_class(r) - by_class(is_correct[0]) for r in is_correct[2:]]
+        ).reshape(len(chosen), classes),
     )

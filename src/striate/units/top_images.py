@@ -95,15 +95,15 @@ class LayerIndex:
 
     def top(self, unit: int) -> list[Peak]:
         """The unit's strongest images, strongest first; of a rectified one only those that drive it above 0."""
-        found = []
+        peaks = []
         for value, image, place in zip(
             self.peaks[unit].tolist(), self.images[unit].tolist(), self.places[unit].tolist(), strict=True
         ):  # fmt: skip
             if image < 0 or (self.layer.rectified and value <= 0):
                 continue
             position = unravel(place, self.layer.grid)
-            found.append(Peak(image, position, value, field_box(self.layer, position, self.size)))
-        return found
+            peaks.append(Peak(image, position, value, field_box(self.layer, position, self.size)))
+        return peaks
 
     @property
     def bytes(self) -> int:
@@ -191,8 +191,8 @@ class _Keeper:
         if len(new):
             unit = new[:, 1]
             image = where[new[:, 0], unit] - top
-            found = maps[image, unit].reshape(len(new), -1).argmax(1)
-            places[new[:, 0], unit] = found.int()
+            position = maps[image, unit].reshape(len(new), -1).argmax(1)
+            places[new[:, 0], unit] = position.int()
         self.places = places
 
     @property
@@ -284,15 +284,15 @@ def index_units(
                 count += len(some)
     if not count:
         raise DataError("there are no images to look at; give a data set with at least one")
-    found = [k for group in keepers.values() for k in group]
-    for keeper in found:
+    kept = [k for group in keepers.values() for k in group]
+    for keeper in kept:
         if not bool(torch.isfinite(keeper.peak_sum).all()):
             raise DataError(
                 f"{keeper.layer.name} gives responses that are not finite; check the images and the weights"
             )
     size = network.size
-    done = {k.layer.name: k.finish(count, size, of_class) for k in found}
-    return UnitIndex(done, count, sum(k.bytes for k in found))
+    done = {k.layer.name: k.finish(count, size, of_class) for k in kept}
+    return UnitIndex(done, count, sum(k.bytes for k in kept))
 
 
 def batch_of(network: Network, values: Collection[int]) -> int:

@@ -186,8 +186,8 @@ def frequencies(probe: Probe, count: int) -> Tensor:
 def above_grey(probe: Probe, patterns: Iterator[Tensor] | Sequence[Tensor]) -> Tensor:
     """Responses (N, U) above the response to plain grey, 0 below it, to patterns (n, h, w) as they come."""
     blank = probe.respond(probe.grey(torch.full((1, *probe.shape), GROUND)))
-    found = [probe.respond(probe.grey(p)) for p in patterns]
-    return (torch.cat(found) - blank).clamp(min=0)
+    responses = [probe.respond(probe.grey(p)) for p in patterns]
+    return (torch.cat(responses) - blank).clamp(min=0)
 
 
 def _drifting(probe: Probe, angles: Tensor, waves: Tensor, phases: int) -> tuple[Tensor, Tensor]:
@@ -197,8 +197,8 @@ def _drifting(probe: Probe, angles: Tensor, waves: Tensor, phases: int) -> tuple
     o, f, p = every(angles, waves, turn)
     parts = zip(o.split(AT_ONCE), f.split(AT_ONCE), p.split(AT_ONCE), strict=True)
     shown = (gratings(rows, cols, a, b, c) for a, b, c in parts)
-    found = above_grey(probe, shown).T.reshape(-1, len(angles), len(waves), phases)
-    return harmonics(found)
+    responses = above_grey(probe, shown).T.reshape(-1, len(angles), len(waves), phases)
+    return harmonics(responses)
 
 
 def tune_layer(

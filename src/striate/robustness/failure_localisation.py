@@ -1,4 +1,4 @@
-"""Blame: at which layer a failure enters, which channels carry it, and whether silencing them takes it away."""
+"""Failure localisation: at which layer a failure enters, which channels carry it, and what silencing them gives back."""
 
 from __future__ import annotations
 
@@ -26,14 +26,16 @@ EXCESS = (
 
 
 @dataclass(frozen=True)
-class Blame:
+class FailureLocation:
     """Where a failure enters.
 
-    condition: the pass it was seen in. layer: of entry, by its module's name. channels: up to ten, worst first, with how
-    far each moved (in its spread) and what its movement took from the margin of the true class (logits, first order).
-    failing, silenced, random: accuracy on the condition's images as they are, with those channels at their clean mean,
-    and with as many random channels of the layer so, mean and largest. least_gain: lower end of the paired 95 % interval of
-    what silencing gives back. cost: what it costs on clean images. curve: (layer, moved in failures, moved in others).
+    condition: the changed images on which it was seen. layer: of entry, by its module's name. channels: up to ten of it,
+    worst first, each with how far it moved (in its spread over clean images) and what its movement took from the margin of
+    the true class (logits, first order).
+    failing: accuracy on the condition's images. silenced: the same with those channels held at their clean mean; random,
+    random_best: with as many random channels of the layer held so, mean and largest of all draws. least_gain: lower end of
+    the paired 95 % interval of silenced - failing. cost: accuracy that silencing costs on clean images. curve: (layer, how
+    far it moved in failures, in others). failures: images that became wrong.
     """
 
     condition: str
@@ -50,24 +52,24 @@ class Blame:
 
     @property
     def confirmed(self) -> bool:
-        """Whether silencing them gives back more than any random set did, and more than chance could."""
+        """Whether silencing the channels gives back more than any random set did, and more than chance could."""
         return self.silenced > self.random_best and self.least_gain > 0
 
     @property
     def sentence(self) -> str:
-        """In words."""
+        """The location and its check in one sentence."""
         names = ", ".join(str(c) for c, _, _ in self.channels[:3])
-        said = (
+        where = (
             f"Under {self.condition} the failure enters at {self.layer} (channels {names}, ...): "
         )
         change = self.silenced - self.failing
         if self.confirmed:
             return (
-                f"{said}with its {len(self.channels)} channels held at their clean mean accuracy rises by "
+                f"{where}with its {len(self.channels)} channels held at their clean mean accuracy rises by "
                 f"{points(change)} to {percent(self.silenced)}, with random ones it is {percent(self.random)}."
             )
         return (
-            f"{said}holding its {len(self.channels)} channels at their clean mean gives {percent(self.silenced)} against "
+            f"{where}holding its {len(self.channels)} channels at their clean mean gives {percent(self.silenced)} against "
             f"{percent(self.failing)}, random ones {percent(self.random)}: it is spread over many channels."
         )
 
@@ -93,7 +95,7 @@ class Blame:
         )
 
     def to_dict(self) -> dict[str, object]:
-        """JSON types."""
+        """The location in JSON types, for `Finding.data`."""
         return {
             "condition": self.condition,
             "layer": self.layer,
@@ -107,20 +109,20 @@ class Blame:
         }
 
 
-def blame(context: Context) -> Blame | None:
-    """Find the layer and the channels to blame for the worst pass that the context's recorder kept.
+def locate_failure(context: Context) -> FailureLocation | None:
+    """The layer and the channels through which the worst condition that the context's recorder kept makes images wrong.
 
     The layer of entry is the first whose channels move 1.2 times as far in images that became wrong as in those that
-    stayed right, else the one where that ratio is largest. Its channels are ranked by the first-order effect of their
-    movement on the margin of the true class (clean minus moved responses, times the gradient). None where fewer than
-    five images became wrong, or all did and none can be compared, or nothing was recorded.
+    stayed correct, else the one where that ratio is largest; where none stayed correct, the one that moved most. Its
+    channels are ranked by the first-order effect of their movement on the margin of the true class (clean minus moved
+    responses, times the gradient). None where fewer than five images became wrong, or nothing was recorded.
     """
     recorder = context.recorder
     if recorder is None or recorder.clean is None or recorder.worst is None:
         return None
     clean, worst = recorder.clean, recorder.worst
-    failed = clean.right & ~worst.right
-    stayed = clean.right & worst.right
+    failed = clean.is_correct & ~worst.is_correct
+    stayed = clean.is_correct & worst.is_correct
     if int(failed.sum()) < LEAST:
         return None
     moved = recorder.movement()
@@ -147,7 +149,7 @@ def blame(context: Context) -> Blame | None:
     mean = recorder.clean.responses[name].mean(0)
     some = torch.randperm(len(context), generator=context.generator(5))[: 2 * MOST]
 
-    def right(channels: list[int], images: Tensor) -> np.ndarray:
+    def is_correct(channels: list[int], images: Tensor) -> np.ndarray:
         with silenced(module, channels, mean):
             said = context.logits(images[some]).argmax(1)
         return (said == context.labels[some]).numpy()
@@ -156,9 +158,9 @@ def blame(context: Context) -> Blame | None:
     others = torch.tensor([c for c in range(len(effect)) if c not in best])
     for i in range(DRAWS):
         drawn = others[torch.randperm(len(others), generator=context.generator(10 + i))][:count]
-        draws.append(float(right(drawn.tolist(), worst.images).mean()))
-    before, after = worst.right[some].numpy(), right(best, worst.images)
-    return Blame(
+        draws.append(float(is_correct(drawn.tolist(), worst.images).mean()))
+    before, after = worst.is_correct[some].numpy(), is_correct(best, worst.images)
+    return FailureLocation(
         condition=worst.note,
         layer=name.removeprefix("model."),
         channels=tuple(
@@ -169,7 +171,8 @@ def blame(context: Context) -> Blame | None:
         random=sum(draws) / len(draws) if draws else 0.0,
         random_best=max(draws, default=0.0),
         least_gain=paired(before, after)[1],
-        cost=float(clean.right[some].float().mean()) - float(right(best, context.images).mean()),
+        cost=float(clean.is_correct[some].float().mean())
+        - float(is_correct(best, context.images).mean()),
         curve=tuple((n.removeprefix("model."), a, b) for n, a, b in curve),
         failures=int(failed.sum()),
     )

@@ -1,4 +1,4 @@
-"""Wall: one layer's units, sorted by what they prefer, with their kernels and their maps of an image."""
+"""The grid of units: one layer's units, sorted by what they prefer, with their kernels and their maps of an image."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from striate.findings import Cell, Figure, Finding, Table
+from striate.units.contact_sheets import draw_kernels, draw_maps, draw_units
 from striate.units.layers import UnitLayer
 from striate.units.network import Network, evaluating
 from striate.units.overview import by_selectivity, class_name, filters_of, sides
-from striate.units.sheets import draw_maps, draw_units, draw_wall
 from striate.units.top_images import LayerIndex
 from striate.units.tuning import LayerTuning
 
@@ -22,8 +22,8 @@ CROPS = 12
 def maps_of(network: Network, layer: UnitLayer, image: Tensor) -> Tensor:
     """Responses (U, h, w) of a layer to one image (1, C, H, W); (U, 1, 1) where it has no positions."""
     with evaluating(network.module), torch.inference_mode():
-        found = network.forward(network.images(image), [layer.response])[layer.response]
-        maps = network.maps(layer.response, found, 1)[0]
+        value = network.forward(network.images(image), [layer.response])[layer.response]
+        maps = network.maps(layer.response, value, 1)[0]
     return (
         maps.reshape(layer.units, *(layer.grid if len(layer.grid) == 2 else (-1, 1))).cpu().float()
     )
@@ -40,7 +40,7 @@ def find_layer_units(
     image: Tensor | None = None,
     name: str = "layer-units",
 ) -> Finding:
-    """The wall of a layer: kernels, the map of maps for `image` (1, C, H, W), and a row a unit.
+    """The grid of a layer's units: kernels, the map of maps for `image` (1, C, H, W), and a row a unit.
 
     index with the images of its pass adds crops, deaths and classes, tuning orientation and frequency; units are sorted
     by the class that they prefer, else by orientation, the dead ones last.
@@ -48,7 +48,7 @@ def find_layer_units(
     filters = filters_of(network, layer)
     figures: list[Figure] = []
     if filters is not None:
-        figures.append(draw_wall(filters.kernels, layer.name))
+        figures.append(draw_kernels(filters.kernels, layer.name))
     if image is not None:
         shown = network.images(image)[0]
         figures.append(draw_maps(shown, maps_of(network, layer, image), layer.name))
@@ -67,8 +67,8 @@ def find_layer_units(
             figures.append(draw_units(index, units, labels, images))
 
     def number(value: Tensor | None, u: int) -> float | None:
-        found = math.nan if value is None else float(value[u])
-        return None if math.isnan(found) else found
+        shown = math.nan if value is None else float(value[u])
+        return None if math.isnan(shown) else shown
 
     orientation = None if tuning is None else tuning.preferred_orientation
     frequency = None if tuning is None else tuning.preferred_frequency

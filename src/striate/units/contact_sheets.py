@@ -1,4 +1,4 @@
-"""Sheets: the pictures of filters, maps, crops and of one unit's whole dossier."""
+"""Contact sheets: a layer's kernels, its maps of an image, and the crops that drive its units most, side by side."""
 
 from __future__ import annotations
 
@@ -11,11 +11,7 @@ import torch
 from torch import Tensor
 
 from striate.figures import (
-    BLUE,
-    DIVERGING,
-    ORANGE,
     SEQUENTIAL,
-    VERMILLION,
     new_figure,
     render,
     style,
@@ -90,7 +86,7 @@ def numbered(axes: Axes, count: int, columns: int, tile: tuple[int, int], gap: i
         axes.text(-0.6, y, str(row * columns), ha="right", va="center", fontsize=7)
 
 
-def draw_wall(kernels: Tensor, name: str) -> Figure:
+def draw_kernels(kernels: Tensor, name: str) -> Figure:
     """All kernels (U, C, h, w) of a layer: in colour if they read an image, else by channel, strongest channels first."""
     units, channels, height, width = kernels.shape
     with style():
@@ -208,20 +204,3 @@ def draw_rows(rows: Sequence[tuple[str, Sequence[Tensor], Sequence[str]]], capti
                 -0.1, 0.5, heading, ha="right", va="center", fontsize=8, transform=line[0].transAxes
             )
         return render(figure, caption=caption, alt=caption, png=True, dpi=DPI)
-
-
-__all__ = [
-    "BLUE",
-    "DIVERGING",
-    "ORANGE",
-    "VERMILLION",
-    "crop_of",
-    "draw_maps",
-    "draw_rows",
-    "draw_units",
-    "draw_wall",
-    "mosaic",
-    "picture",
-    "shown",
-    "signed",
-]

@@ -1,4 +1,4 @@
-"""The sheet of a dossier: one unit at a glance, with the panels that were measured."""
+"""The figure of a dossier: one unit at a glance, with the panels that were measured."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from striate.figures import (
     style,
 )
 from striate.findings import Figure
+from striate.units.contact_sheets import mosaic, picture, shown, signed
 from striate.units.dossier import Dossier
 from striate.units.maximise import Synthesis
 from striate.units.overview import class_name
 from striate.units.reverse_correlation import ReceptiveField
-from striate.units.sheets import mosaic, picture, shown, signed
 from striate.units.tuning import UnitTuning
 
 MOST_CHANNELS = 16
@@ -34,7 +34,7 @@ WORST = 10  # classes shown of what silencing changes
 
 
 def draw_dossier(dossier: Dossier, classes: Sequence[str]) -> Figure:
-    """One sheet: kernel, map and field; crops with projections and syntheses; tuning; silencing, as far as measured."""
+    """One figure: kernel, map and field; crops with projections and syntheses; tuning; silencing, as far as measured."""
     d = dossier
     with style():
         heights = [2.1, 2.4, 2.0] + ([2.0] if d.silenced is not None else [])
