@@ -11,11 +11,16 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "striate"
 
-BASE = {"errors"}
-FOUND = {"errors", "findings", "figures", "borrow"}
+FILES = {"documents", "reading", "schema", "writing"}  # what is written and read, at the bottom
+BASE = {"errors"} | FILES
+FOUND = BASE | {"findings", "figures", "borrow"}
 ANALYSIS = FOUND | {"geometry", "inference", "statistics", "wording"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
+    "documents": set(),
+    "reading": set(),
+    "schema": set(),
+    "writing": {"errors"},
     "borrow": BASE,
     "findings": BASE,
     "figures": {"findings"},
@@ -29,10 +34,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "nn": BASE,
     "geometry": FOUND,
     "models": {"errors", "borrow", "nn", "plugins", "wording"},
-    "inference": {"errors", "borrow", "geometry", "images", "memory"},
+    "inference": BASE | {"borrow", "geometry", "images", "memory"},
     "data": FOUND | {"images", "plugins", "wording"},
     "statistics": FOUND | {"wording"},
-    "training": {"errors", "borrow", "data", "findings", "memory", "wording"},
+    "training": BASE | {"borrow", "data", "findings", "memory", "wording"},
     "tasks": ANALYSIS | {"data", "images", "memory", "models", "pictures", "plugins", "training"},
     "runs": ANALYSIS
     | {
@@ -58,7 +63,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 MAY_IMPORT["api"] = MAY_IMPORT["runs"] | {"runs"}
 MAY_IMPORT["experiments"] = set(MAY_IMPORT)  # everything below studio and cli
 TOP = {"studio", "cli", "__init__", "__main__"}  # may import everything
-NO_TORCH = {"errors", "findings", "figures", "report", "wording"}
+NO_TORCH = FILES | {"errors", "findings", "figures", "report", "wording"}
 
 
 def room(path: Path) -> str:

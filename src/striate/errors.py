@@ -35,8 +35,16 @@ class RunError(StriateError):
     """A run folder is missing something, or something in it was altered."""
 
 
+class WriteError(StriateError):
+    """A file cannot be written: a disk that is full, a folder that is read-only. `errno` is the system's number for it."""
+
+    def __init__(self, message: str, errno: int | None = None) -> None:
+        self.errno = errno
+        super().__init__(message)
+
+
 class TrainingError(StriateError):
-    """Training cannot go on: a loss that is not finite, a disk that is full."""
+    """Training cannot go on, such as with a loss that is not finite."""
 
 
 class ExactnessError(StriateError):

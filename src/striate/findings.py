@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from striate.documents import from_json, to_json
 from striate.errors import RunError
+from striate.reading import read_file
+from striate.schema import Key, expect, kind_of, shortened
+from striate.writing import cannot_write, locked, write_atomically
 
 Cell = str | int | float | bool | None
 Status = Literal["good", "note", "warning", "problem"]
+LARGEST = 64_000_000  # bytes of a finding or a figure that are read
+RETRIES = 5  # of reading a finding that is being replaced
+FORMAT = re.compile(r"[+-]?,?(\.\d{1,2})?[%defg]?", re.ASCII)  # of numbers in tables
 SUFFIX = {"image/svg+xml": ".svg", "image/png": ".png", "image/webp": ".webp"}
 
 
@@ -105,40 +114,134 @@ class Finding:
         }
 
     def save(self, folder: Path) -> Path:
-        """Write `NAME.json` and its figures beside it; returns the JSON's path."""
-        folder.mkdir(parents=True, exist_ok=True)
-        for i, figure in enumerate(self.figures, 1):
-            (folder / f"{self.name}-{i}{SUFFIX[figure.media]}").write_bytes(figure.content)
+        """Write `NAME.json` and its figures beside it; returns the JSON's path.
+
+        A reader finds the old finding or the new one, each with its own figures: a figure that changed gets a new name, and
+        the old one goes when the JSON no longer names it. Raises WriteError.
+        """
         path = folder / f"{self.name}.json"
-        path.write_text(json.dumps(self.to_dict(), indent=1, allow_nan=True), encoding="utf-8")
+        document = self.to_dict()
+        try:
+            with locked(folder):
+                for raw, figure in zip(document["figures"], self.figures, strict=True):
+                    file = folder / raw["file"]
+                    if file.is_file() and file.read_bytes() != figure.content:
+                        digest = hashlib.sha256(figure.content).hexdigest()[:8]
+                        file = file.with_stem(f"{file.stem}-{digest}")
+                        raw["file"] = file.name
+                    write_atomically(file, figure.content, durable=False)
+                write_atomically(path, to_json(document).encode())
+                kept = {raw["file"] for raw in document["figures"]}
+                own = re.compile(
+                    rf"{re.escape(self.name)}-\d+(-[0-9a-f]{{8}})?\.(svg|png|webp)", re.ASCII
+                )
+                for other in os.listdir(folder):
+                    if own.fullmatch(other) and other not in kept:
+                        (folder / other).unlink(missing_ok=True)
+        except OSError as error:
+            raise cannot_write(path, error) from error
         return path
 
     @classmethod
     def load(cls, path: Path) -> Finding:
-        """Read what `save` wrote. Raises RunError if the file or a figure is missing or altered."""
-        try:
-            raw = json.loads(path.read_text(encoding="utf-8"))
-            media = {v: k for k, v in SUFFIX.items()}
-            figures = tuple(
-                Figure(
-                    content=(path.parent / f["file"]).read_bytes(),
-                    media=media[Path(f["file"]).suffix],  # type: ignore[arg-type]
-                    caption=f["caption"],
-                    alt=f["alt"],
-                )
-                for f in raw["figures"]
+        """Read what `save` wrote. Raises RunError that names what of the file or a figure is missing or altered."""
+        for again in range(RETRIES):
+            try:
+                return _from_document(_document(path), path)
+            except (
+                FileNotFoundError
+            ) as error:  # another process may have put a new one in its place
+                if again + 1 == RETRIES:
+                    reason = f"{error.filename or path} is missing"
+            except (OSError, ValueError) as error:
+                reason = getattr(error, "strerror", None) or str(error)
+                break
+        raise RunError(
+            f"cannot read the finding {path}: {reason}; delete the file and run the analysis again"
+        )
+
+
+def _document(path: Path) -> dict[str, Any]:
+    try:
+        raw = from_json(read_file(path, limit=LARGEST).decode())
+    except UnicodeDecodeError:
+        raise ValueError("it is not UTF-8") from None
+    if not isinstance(raw, dict):
+        raise ValueError(f"it holds {kind_of(raw)}, not an object")
+    return raw
+
+
+def _from_document(raw: dict[str, Any], path: Path) -> Finding:
+    """The finding of a document. Raises ValueError that names the key, OSError for a figure that cannot be read."""
+    expect(raw, FINDING)
+    if raw["name"] != path.stem:
+        raise ValueError(f"name is {shortened(raw['name'])}, and the file is called {path.name}")
+    if raw["status"] not in get_args(Status):
+        raise ValueError(
+            f"status is {shortened(raw['status'])}, not one of {', '.join(get_args(Status))}"
+        )
+    tables = [_table(t, f"tables[{i}]") for i, t in enumerate(raw["tables"])]
+    figures = [_figure(f, f"figures[{i}]", path.parent) for i, f in enumerate(raw["figures"])]
+    return Finding(**{**raw, "tables": tuple(tables), "figures": tuple(figures)})
+
+
+def _table(raw: Any, where: str) -> Table:
+    expect(raw, TABLE, where)
+    columns, rows, formats = raw["columns"], raw["rows"], raw["formats"]
+    for i, row in enumerate(rows):
+        if not isinstance(row, list) or len(row) != len(columns):
+            raise ValueError(f"{where}.rows[{i}] does not have the {len(columns)} cells of a row")
+        if (strange := next((c for c in row if not isinstance(c, Cell)), None)) is not None:
+            raise ValueError(f"{where}.rows[{i}] holds {kind_of(strange)} in a cell")
+    if not all(isinstance(text, str) for text in columns):
+        raise ValueError(f"{where}.columns are not all texts")
+    if formats and len(formats) != len(columns):
+        raise ValueError(f"{where}.formats has {len(formats)} entries for {len(columns)} columns")
+    for column, spec in enumerate(formats):
+        if not isinstance(spec, str) or not FORMAT.fullmatch(spec):
+            raise ValueError(
+                f"{where}.formats[{column}] is {shortened(spec)}, no format of a number"
             )
-            tables = tuple(
-                Table(
-                    columns=tuple(t["columns"]),
-                    rows=tuple(tuple(r) for r in t["rows"]),
-                    formats=tuple(t["formats"]),
-                    caption=t["caption"],
-                )
-                for t in raw["tables"]
-            )
-            return cls(**{**raw, "tables": tables, "figures": figures})
-        except (OSError, ValueError, KeyError, TypeError, AssertionError) as error:
-            raise RunError(
-                f"cannot read the finding {path}: {error}; delete the file and run the analysis again"
-            ) from error
+    table = Table(
+        columns=tuple(columns), rows=tuple(map(tuple, rows)), formats=tuple(formats), caption=raw["caption"]
+    )  # fmt: skip
+    for i, row in enumerate(rows):
+        for column in range(len(row)):
+            try:
+                table.text(i, column)
+            except (ValueError, OverflowError):
+                raise ValueError(f"{where}.rows[{i}] does not fit formats[{column}]") from None
+    return table
+
+
+def _figure(raw: Any, where: str, folder: Path) -> Figure:
+    expect(raw, FIGURE, where)
+    name = raw["file"]
+    media = {v: k for k, v in SUFFIX.items()}.get(Path(name).suffix)
+    if media is None or Path(name).name != name or "\\" in name or "\0" in name:
+        raise ValueError(f"{where}.file is {shortened(name)}, not a figure beside it")
+    content = read_file(folder / name, limit=LARGEST)
+    if not looks_like(content, media):
+        raise ValueError(f"{where}.file: {name} does not hold {media}")
+    return Figure(content=content, media=media, caption=raw["caption"], alt=raw["alt"])  # type: ignore[arg-type]
+
+
+def looks_like(content: bytes, media: str) -> bool:
+    """Whether bytes begin as a picture of that kind does."""
+    if media == "image/png":
+        return content.startswith(b"\x89PNG\r\n\x1a\n")
+    if media == "image/webp":
+        return content[:4] == b"RIFF" and content[8:12] == b"WEBP"
+    try:
+        return "<svg" in content.decode()
+    except UnicodeDecodeError:
+        return False
+
+
+FINDING = {
+    "name": Key(str), "title": Key(str), "verdict": Key(str), "status": Key(str), "advice": Key(str),
+    "tables": Key(list), "figures": Key(list), "data": Key(dict), "seed": Key((int, type(None))),
+    "seconds": Key((float, type(None))),
+}  # fmt: skip
+TABLE = {"columns": Key(list), "rows": Key(list), "formats": Key(list), "caption": Key(str)}
+FIGURE = {"file": Key(str), "caption": Key(str), "alt": Key(str)}

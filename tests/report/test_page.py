@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from striate.errors import RunError
+from striate.errors import RunError, WriteError
 from striate.figures import new_figure, render, style
 from striate.findings import Figure, Finding, Table
 from striate.report import write_report
@@ -299,7 +299,7 @@ def test_a_full_disk_leaves_the_old_report_and_one_sentence(
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(
-        RunError, match=r"cannot write the report .*report\.html: No space left on device; choose"
+        WriteError, match=r"cannot write .*report\.html: No space left on device; make room"
     ):
         write_report(path, [finding()], title="", subtitle="", facts={}, generated="")
     assert path.read_text() == "old"
@@ -309,7 +309,7 @@ def test_a_full_disk_leaves_the_old_report_and_one_sentence(
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(
-        RunError, match=r"cannot write the report .*; choose a folder that can be written to"
+        WriteError, match=r"cannot write .*r\.html: Not a directory; choose another place"
     ):
         write_report(
             tmp_path / "file" / "r.html", [], title="", subtitle="", facts={}, generated=""

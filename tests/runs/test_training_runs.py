@@ -13,10 +13,9 @@ from PIL import Image
 
 import striate
 from striate.data import Preprocessing
-from striate.errors import DataError, RunError, StriateError, TrainingError, UsageError
+from striate.errors import DataError, RunError, StriateError, UsageError, WriteError
 from striate.runs import Listener, Run, load, predict, train
 from striate.tasks import image_task
-from striate.training import checkpoint
 from striate.training.loop import Moment
 
 QUICK: dict[str, Any] = {"epochs": 2, "precision": "fp32", "limit": 300, "batch": 50}
@@ -116,10 +115,10 @@ def test_a_full_disk_keeps_the_last_checkpoint(
             raise OSError(28, "No space left on device")
         real(descriptor)
 
-    monkeypatch.setattr(checkpoint.os, "fsync", fills_up)
-    with pytest.raises(TrainingError, match="No space left on device"):
+    monkeypatch.setattr(os, "fsync", fills_up)
+    with pytest.raises(WriteError, match="No space left on device"):
         train("digits", out=tmp_path / "full", **QUICK)
-    monkeypatch.setattr(checkpoint.os, "fsync", real)
+    monkeypatch.setattr(os, "fsync", real)
     resumed = train("digits", out=tmp_path / "full", resume=True)
     whole = train("digits", out=tmp_path / "whole", **QUICK)
     assert same(whole, resumed)

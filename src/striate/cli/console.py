@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import json
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rich.console import Console
 
+from striate.documents import to_json
 from striate.findings import Finding
 from striate.report.terminal import terminal
 
@@ -20,7 +20,7 @@ err = Console(stderr=True, highlight=False)
 def print_finding(finding: Finding, format: str) -> None:
     """A finding as a table for people, one JSON document, or the rows of its first table as CSV."""
     if format == "json":
-        print(json.dumps(finding.to_dict(), indent=1, default=str))
+        print(to_json(finding.to_dict()))
     elif format == "csv":
         table = finding.tables[0]
         print_csv([dict(zip(table.columns, row, strict=True)) for row in table.rows])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from rich.padding import Padding
 from rich.progress import Progress, track
 
 from striate.cli.console import err, out, print_csv, print_finding
+from striate.documents import to_json
 from striate.errors import UsageError
 
 
@@ -58,7 +58,7 @@ def data_command(
         )
         err.print(f"wrote {page}", soft_wrap=True, markup=False)
     if format == "json":
-        print(json.dumps({"data": description.to_dict(), "check": checked.to_dict()}, indent=1))
+        print(to_json({"data": description.to_dict(), "check": checked.to_dict()}))
         return
     print_finding(description, format)
     if format == "table":
@@ -96,7 +96,7 @@ def models_command(pattern: str | None, *, format: str) -> None:
             }
         )
     if format == "json":
-        print(json.dumps(rows, indent=1))
+        print(to_json(rows))
     elif format == "csv":
         print_csv(rows)
     else:
@@ -116,7 +116,7 @@ def timm_names(part: str, format: str) -> None:
     if not names:
         raise UsageError(f"no model of timm's has {part!r} in its name; see `striate models timm/`")
     if format == "json":
-        print(json.dumps(names, indent=1))
+        print(to_json(names))
     else:
         print("\n".join((["model"] if format == "csv" else []) + names))
 

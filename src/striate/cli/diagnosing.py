@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 
 from striate.cli.options import Folder, Format, Formats, Model, app, opened
+from striate.documents import to_json
 from striate.errors import StriateError
 
 
@@ -59,7 +59,7 @@ def diagnose(
             progress=progress, refused=lambda name, error: failed.append((name, error)),
         )  # fmt: skip
     if format is Format.json:
-        print(json.dumps([f.to_dict() for f in found], indent=1, default=str))
+        print(to_json([f.to_dict() for f in found]))
     elif format is Format.csv:
         print_csv(
             {"diagnostic": f.name, "status": f.status, "verdict": f.verdict, "advice": f.advice}

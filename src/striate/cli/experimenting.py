@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from rich.progress import Progress
 
 from striate import __version__
 from striate.cli.console import err, out, print_csv
+from striate.documents import to_json
 from striate.errors import UsageError
 from striate.findings import Finding, Table
 from striate.lectures.experiments import (
@@ -46,7 +46,7 @@ def experiment_command(
         made_by = f"Made by `striate experiment {name} --seed {seed}`, Striate {__version__}"
         page = write_experiment(made, name, found, facts=facts, generated=made_by)
     if format == "json":
-        print(json.dumps([f.to_dict() for f in found], indent=1, default=str))
+        print(to_json([f.to_dict() for f in found]))
     elif format == "csv":
         print_csv({"finding": f.name, "status": f.status, "verdict": f.verdict} for f in found)
     else:
@@ -66,7 +66,7 @@ def show_list(format: str) -> None:
         data={"experiments": {name: entry.about for name, entry in EXPERIMENTS.items()}},
     )
     if format == "json":
-        print(json.dumps(finding.to_dict(), indent=1))
+        print(to_json(finding.to_dict()))
     elif format == "csv":
         print_csv({"experiment": n, "about": a} for n, a in rows)
     else:

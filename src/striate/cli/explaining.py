@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from striate.cli.options import Format, Formats, Model, app, opened
+from striate.documents import to_json
 from striate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def explain(
             files = save(one, out, taken, inputs, force=force)
             documents.append(shown(one, files, format.value))
     if format is Format.json:
-        print(json.dumps(documents, indent=1, default=str))
+        print(to_json(documents))
     elif format is Format.csv:
         print_csv(row for d in documents for row in d.get("rows", ()))
     say_left_out(found)
@@ -155,41 +155,35 @@ def save(
 ) -> list[Path]:
     """Write what `out` asks for; returns the files. Raises StriateError where that cannot be written."""
     from striate.attribution import arrays, one_map, picture
-    from striate.errors import StriateError
+    from striate.writing import write_atomically, writing
 
     explanation, source = one.explanation, Path(one.path)
     assert explanation is not None
-    try:
-        if out is not None and not out.suffix:
-            out.mkdir(parents=True, exist_ok=True)
-            files = [free(out / f"{source.stem}.png", taken, inputs, force)]
-            files[0].write_bytes(picture(explanation, title=source.name).content)
-            for method in explanation.maps:
-                files.append(free(out / f"{source.stem}-{method}.png", taken, inputs, force))
-                files[-1].write_bytes(one_map(explanation, method).content)
-            return files
-        if out is None:
-            file = free(Path(f"{source.stem}-explained.png"), taken, inputs, force)
-        else:
-            file = out if not taken else out.with_name(f"{out.stem}-{source.stem}{out.suffix}")
-            file = free(file, taken, inputs, force or not taken)
-            file.parent.mkdir(parents=True, exist_ok=True)
-        if file.suffix.lower() == ".png":
-            file.write_bytes(picture(explanation, title=source.name).content)
-        elif file.suffix.lower() == ".npz":
-            import numpy as np
+    if out is not None and not out.suffix:
+        files = [free(out / f"{source.stem}.png", taken, inputs, force)]
+        write_atomically(files[0], picture(explanation, title=source.name).content)
+        for method in explanation.maps:
+            files.append(free(out / f"{source.stem}-{method}.png", taken, inputs, force))
+            write_atomically(files[-1], one_map(explanation, method).content)
+        return files
+    if out is None:
+        file = free(Path(f"{source.stem}-explained.png"), taken, inputs, force)
+    else:
+        file = out if not taken else out.with_name(f"{out.stem}-{source.stem}{out.suffix}")
+        file = free(file, taken, inputs, force or not taken)
+    if file.suffix.lower() == ".png":
+        write_atomically(file, picture(explanation, title=source.name).content)
+    elif file.suffix.lower() == ".npz":
+        import numpy as np
 
-            np.savez_compressed(file, **arrays(explanation))  # type: ignore[arg-type]
-        else:
-            from safetensors.numpy import save_file
+        with writing(file) as stream:
+            np.savez_compressed(stream, **arrays(explanation))  # type: ignore[arg-type]
+    else:
+        from safetensors.numpy import save as to_bytes
 
-            said = {"target": explanation.target, "verdict": explanation.verdict, "image": one.path}
-            save_file(arrays(explanation), file, metadata=said)
-        return [file]
-    except OSError as error:
-        raise StriateError(
-            f"cannot write {out or 'here'}: {error.strerror}; choose another place with -o"
-        ) from error
+        said = {"target": explanation.target, "verdict": explanation.verdict, "image": one.path}
+        write_atomically(file, to_bytes(arrays(explanation), metadata=said))
+    return [file]
 
 
 def free(wanted: Path, taken: set[Path], inputs: frozenset[tuple[int, int]], force: bool) -> Path:

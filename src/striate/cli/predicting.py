@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from striate.cli.options import Folder, Format, Formats, Model, app
+from striate.documents import to_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -127,7 +127,7 @@ def print_json(predictions: Iterator[Prediction]) -> None:
     """One JSON array, an item at a time."""
     print("[", end="")
     for i, p in enumerate(predictions):
-        print(",\n " if i else "\n ", json.dumps(p.document()), sep="", end="")
+        print(",\n " if i else "\n ", to_json(p.document(), indent=None), sep="", end="")
     print("\n]")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from striate.cli.options import Folder, Format, Formats, Model, app, opened
+from striate.documents import to_json
 from striate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def probe(
                 store_temperature=store_temperature, progress=progress,
             )  # fmt: skip
     if format is Format.json:
-        print(json.dumps([f.to_dict() for f in found], indent=1, default=str))
+        print(to_json([f.to_dict() for f in found]))
     elif format is Format.csv:
         print_csv(
             {"probe": f.name, "status": f.status, "verdict": f.verdict, "advice": f.advice}

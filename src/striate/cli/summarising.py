@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +13,10 @@ from rich.text import Text
 
 from striate.cli.console import err, out, print_csv
 from striate.cli.options import opened
+from striate.documents import to_json
 from striate.errors import GeometryError, UsageError
 from striate.report.wording import cell, within
+from striate.writing import write_atomically
 
 if TYPE_CHECKING:
     from torch import nn
@@ -103,11 +104,10 @@ def summary_command(
         drawn.append((effective, lambda: found.figures[0]))
     for path, draw in drawn:
         content = draw().content
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        write_atomically(path, content)
         err.print(f"wrote {path}", soft_wrap=True, markup=False)
     if format == "json":
-        print(json.dumps(summary_rows(geometry, depth=depth), indent=1))
+        print(to_json(summary_rows(geometry, depth=depth)))
     elif format == "csv":
         print_csv(summary_rows(geometry, depth=depth))
     else:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from striate.cli.options import Folder, Format, Formats, Model, app, opened
+from striate.documents import to_json
 
 
 @app.command()
@@ -59,7 +59,7 @@ def tile(
             progress=lambda done, total: progress.update(bar, completed=done, total=total),
         )  # fmt: skip
     if format is Format.json:
-        print(json.dumps(found.data["document"], indent=1))
+        print(to_json(found.data["document"]))
     elif format is Format.csv:
         print_csv(found.data["rows"])
     else:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from striate.cli.options import Format, Formats, Model, app, opened
+from striate.documents import to_json
 from striate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def units(
         title = f"Units of {Path(target).name if Path(target).is_dir() else target}"
         written = write(found, out, title)
     if format is Format.json:
-        print(json.dumps([f.to_dict() for f in found], indent=1, default=str))
+        print(to_json([f.to_dict() for f in found]))
     else:
         for finding in found if format is Format.table else found[:1]:
             print_finding(finding, format.value)
@@ -87,33 +87,27 @@ def units(
 def write(findings: list[Finding], out: Path, title: str) -> list[Path]:
     """A page (.html), the first finding's first picture and the others numbered (.png), or both in a folder."""
     from striate import __version__
-    from striate.errors import StriateError
     from striate.findings import SUFFIX
     from striate.report import write_report
+    from striate.writing import write_atomically
 
     page = out if out.suffix.lower() == ".html" else None
     picture = out if out.suffix.lower() == ".png" else None
     if not out.suffix:
         page, picture = out / "units.html", out / "units.png"
     written = []
-    try:
-        if page is not None:
-            written.append(
-                write_report(
-                    page, findings, title=title, subtitle=findings[0].verdict, facts={},
-                    generated=f"Striate {__version__}",
-                )
-            )  # fmt: skip
-        if picture is not None:
-            picture.parent.mkdir(parents=True, exist_ok=True)
-            figures = [f for finding in findings for f in finding.figures]
-            for number, figure in enumerate(figures, 1):
-                path = picture if number == 1 else picture.with_stem(f"{picture.stem}-{number}")
-                path = path.with_suffix(SUFFIX[figure.media])
-                path.write_bytes(figure.content)
-                written.append(path)
-    except OSError as error:
-        raise StriateError(
-            f"cannot write {out}: {error.strerror}; choose a folder that can be written to"
-        ) from error
+    if page is not None:
+        written.append(
+            write_report(
+                page, findings, title=title, subtitle=findings[0].verdict, facts={},
+                generated=f"Striate {__version__}",
+            )
+        )  # fmt: skip
+    if picture is not None:
+        figures = [f for finding in findings for f in finding.figures]
+        for number, figure in enumerate(figures, 1):
+            path = picture if number == 1 else picture.with_stem(f"{picture.stem}-{number}")
+            path = path.with_suffix(SUFFIX[figure.media])
+            write_atomically(path, figure.content)
+            written.append(path)
     return written

@@ -9,7 +9,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
-import tempfile
 import urllib.request
 import zlib
 from pathlib import Path
@@ -21,7 +20,8 @@ from striate.data.arrays import open_array
 from striate.data.pool import ordered
 from striate.data.source import Source
 from striate.data.splitting import TEST
-from striate.errors import DataError
+from striate.errors import DataError, WriteError
+from striate.writing import write_atomically
 
 URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
 SYSTEM = Path("/usr/share/datasets/fashion-mnist")  # Debian's package dataset-fashion-mnist
@@ -124,16 +124,10 @@ def _download(name: str, folder: Path) -> None:
             f"({reason}); {help_}"
         ) from error
     _verified(packed, name, f"the download of {URL}{name}")
-    handle, part = tempfile.mkstemp(dir=folder, prefix=f".{name}.")
     try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(packed)
-        os.replace(part, folder / name)
-    except OSError as error:
-        Path(part).unlink(missing_ok=True)
-        raise DataError(
-            f"cannot write {folder / name}: {error.strerror}; make room there or set STRIATE_DATA"
-        ) from error
+        write_atomically(folder / name, packed)
+    except WriteError as error:
+        raise DataError(f"{error}; make room there or set STRIATE_DATA") from error
 
 
 def _verified(packed: bytes, name: str, what: str) -> bytes:

@@ -12,9 +12,10 @@ from typing import Any
 
 import torch
 
-from striate.errors import UsageError
+from striate.errors import UsageError, WriteError
 from striate.lectures.draw import saving_to
 from striate.lectures.page import Block, Page, read_page
+from striate.writing import write_atomically
 
 Progress = Callable[[int, int], None]
 
@@ -32,11 +33,12 @@ def make(number: str, folder: Path, progress: Progress | None = None) -> list[Pa
         folder.mkdir(parents=True, exist_ok=True)
         with saving_to(folder) as figures:
             text = run(page, progress)
-        (folder / f"{page.number}.md").write_text(text, encoding="utf-8")
-    except OSError as error:
+        write_atomically(folder / f"{page.number}.md", text.encode())
+    except (OSError, WriteError) as error:
+        reason = error if isinstance(error, WriteError) else error.strerror or error
         raise UsageError(
             f"the figures of lecture {page.number} cannot be written to {folder}: "
-            f"{error.strerror or error}; name a folder that you may write to"
+            f"{reason}; name a folder that you may write to"
         ) from error
     return list(figures)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import resources
@@ -12,12 +10,12 @@ from pathlib import Path
 from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from striate.errors import RunError
 from striate.findings import Finding
 from striate.report.sections import cards, hero, section
 from striate.report.weight import leave_out, lighten
 from striate.report.wording import WORDS, printable, prose, tie
 from striate.wording import percent
+from striate.writing import write_atomically
 
 LIMIT = 5_000_000  # bytes of the whole file
 
@@ -37,26 +35,12 @@ def write_report(
     The summary shows the first finding whose data has a `key_figure` in large type, and the most
     urgent of the others as cards. facts: short name -> value, under the title; generated: when and
     by what, in the footer. The file is at most 5 MB: pictures are made smaller until it is, and the
-    footer says so. It appears whole or not at all, and loads nothing from anywhere. Raises RunError
+    footer says so. It appears whole or not at all, and loads nothing from anywhere. Raises WriteError
     if it cannot be written.
     """
     path = Path(path)
     page = render_page(findings, title=title, subtitle=subtitle, facts=facts, generated=generated)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(page)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise RunError(
-            f"cannot write the report {path}: {error.strerror or error}; "
-            "choose a folder that can be written to, on a disk with room"
-        ) from error
+    write_atomically(path, page)
     return path
 
 

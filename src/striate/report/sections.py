@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 from markupsafe import Markup
 from PIL import Image
 
+from striate.documents import to_json
 from striate.errors import DataError
 from striate.findings import SUFFIX, Figure, Finding, Status, Table
 from striate.report.svg import inline
@@ -93,7 +93,7 @@ def section(finding: Finding, number: int) -> dict[str, Any]:
         picture(figure, f"f{number}-{i}", f"findings/{finding.name}-{i}{SUFFIX[figure.media]}")
         for i, figure in enumerate(finding.figures, 1)
     ]
-    data = json.dumps(dict(finding.data), indent=1, ensure_ascii=False, default=str)
+    data = to_json(dict(finding.data), ascii=False)
     return {
         "finding": finding,
         "anchor": anchor(finding, number),

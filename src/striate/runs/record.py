@@ -11,8 +11,8 @@ from importlib import metadata
 from pathlib import Path
 
 import striate
-from striate.training.checkpoint import write_atomically
 from striate.training.loop import EpochRecord
+from striate.writing import write_atomically
 
 
 def now() -> str:

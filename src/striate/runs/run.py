@@ -25,7 +25,7 @@ from striate.tasks.task import Task
 from striate.tasks.trained import Trained
 from striate.tasks.verbs import Verbs
 from striate.training import Recipe
-from striate.training.checkpoint import write_atomically
+from striate.writing import write_atomically
 
 if sys.version_info >= (3, 11):
     import tomllib

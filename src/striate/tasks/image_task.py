@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -26,6 +25,7 @@ from striate.data import (
 from striate.data.augment import Augmentation
 from striate.data.files import Found
 from striate.data.preprocessing import Preprocessing
+from striate.documents import to_json
 from striate.errors import DataError, UsageError
 from striate.findings import Finding, Table
 from striate.models import build, is_own, is_segmenter
@@ -67,6 +67,7 @@ from striate.training.machine import (
 )
 from striate.training.own import OwnAugmentation, OwnLoss
 from striate.training.recipe import Recipe
+from striate.writing import write_atomically
 
 VALIDATION_BATCH = 512
 BATCH = 256
@@ -393,7 +394,7 @@ class ImageTask(Task):
         )
         found = job.finding(f"{first}.", certificate, table, rows, classes=rows)
         if job.out is not None:
-            job.out.write_text(json.dumps(found.data["document"], indent=1), encoding="utf-8")
+            write_atomically(job.out, to_json(found.data["document"]).encode())
         return found
 
     def alternatives(self, prediction: Prediction) -> list[dict[str, Any]]:

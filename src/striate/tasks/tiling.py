@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,10 +12,12 @@ import numpy as np
 import torch
 
 from striate.data.depth import refuse_depth
+from striate.documents import to_json
 from striate.errors import DataError, ExactnessError, UsageError
 from striate.findings import Finding, Table
 from striate.inference.tiled import Certificate, Tiled, open_file
 from striate.inference.tiled.read.images import Image
+from striate.writing import write_atomically
 
 if TYPE_CHECKING:
     from striate.data import Preprocessing
@@ -178,5 +179,5 @@ def saved_report(path: Path) -> Iterator[None]:
     try:
         yield
     except ExactnessError as error:
-        path.write_text(json.dumps(error.report, indent=1), encoding="utf-8")
+        write_atomically(path, to_json(error.report).encode())
         raise ExactnessError(f"{error}; the report is {path}", error.report) from error

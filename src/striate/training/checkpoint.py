@@ -2,34 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from striate.errors import RunError, TrainingError
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace the file `path` by `data` in one step: a crash or a full disk leaves the old file as it was.
-
-    Raises TrainingError when the disk is full or the folder cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise TrainingError(
-            f"cannot write {path}: {error.strerror or error}; free some space or choose another folder with --out "
-            "(what was saved before is as it was)"
-        ) from error
+from striate.errors import RunError
+from striate.writing import write_atomically
 
 
 def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from striate.training.checkpoint import write_atomically
+from striate.writing import write_atomically
 
 NOTES = 100  # steps noted in a training, about
 

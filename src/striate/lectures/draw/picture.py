@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from striate.figures import new_figure, render, style
+from striate.writing import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MplFigure
@@ -45,7 +46,7 @@ class Picture:
         """Write it as `name`, in the current folder or where `saving_to` says; returns the path."""
         folder, saved = _FOLDER.get() or (Path(), [])
         path = folder / name
-        path.write_bytes(self.content)
+        write_atomically(path, self.content, durable=False)
         saved.append(path)
         return path
 

@@ -9,12 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from striate.errors import RunError
+from striate.errors import RunError, WriteError
 from striate.findings import Finding
 from striate.lectures.experiments.drawing import Chart
 from striate.lectures.experiments.table import find_experiment
 from striate.report import write_report
 from striate.runs.run import new_folder
+from striate.writing import write_atomically
 
 
 @contextmanager
@@ -55,7 +56,9 @@ def write_experiment(
                 finding.save(part / "findings")
                 for i, figure in enumerate(finding.figures, 1):
                     if isinstance(figure, Chart):
-                        (part / "findings" / f"{finding.name}-{i}.png").write_bytes(figure.png)
+                        write_atomically(
+                            part / "findings" / f"{finding.name}-{i}.png", figure.png, durable=False
+                        )
             page = write_report(
                 part / "report.html", findings, title=entry.title, subtitle=entry.about, facts=facts, generated=generated,
             )  # fmt: skip
@@ -64,8 +67,9 @@ def write_experiment(
             part.replace(folder)
         finally:
             shutil.rmtree(part, ignore_errors=True)
-    except OSError as error:
+    except (OSError, WriteError) as error:
+        reason = error if isinstance(error, WriteError) else error.strerror
         raise RunError(
-            f"cannot write the experiment to {folder}: {error.strerror}; choose another folder with -o"
+            f"cannot write the experiment to {folder}: {reason}; choose another folder with -o"
         ) from error
     return folder / page.name

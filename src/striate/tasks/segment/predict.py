@@ -16,12 +16,13 @@ from scipy.ndimage import label as components
 
 from striate.data.files import Found, holds, stays
 from striate.data.output_names import output_names
-from striate.errors import DataError, RunError, UsageError
+from striate.errors import DataError, RunError, UsageError, WriteError
 from striate.tasks.prediction import Prediction
 from striate.tasks.segment.data.palette import overlay, palette
 from striate.tasks.segment.forward import label
 from striate.tasks.trained import Trained
 from striate.training.machine import choose_device, choose_precision
+from striate.writing import writing
 
 LEAST = 4  # pixels; smaller spots are no objects
 WEBP_SIDE = 16383  # pixels; the format takes no more
@@ -151,15 +152,10 @@ def labelled(
         try:
             write_mask(files[0], mask, trained.classes)
             write_overlay(files[1], overlay(image.transpose(1, 2, 0), mask, trained.classes))
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            if getattr(error, "errno", None) in FULL:
-                raise RunError(
-                    f"cannot write {files[0]}: {reason}; make room there or choose another folder with --out"
-                ) from error
-            yield MaskPrediction(
-                path=name, error=f"its mask {files[0]} cannot be written: {reason}"
-            )
+        except (WriteError, ValueError) as error:
+            if isinstance(error, WriteError) and error.errno in FULL:
+                raise
+            yield MaskPrediction(path=name, error=f"its mask {files[0]} cannot be written: {error}")
             continue
         yield replace(made, mask=str(files[0]), overlay=str(files[1]), pixels=None)
 
@@ -168,19 +164,16 @@ def write_mask(path: Path, mask: np.ndarray, classes: tuple[str, ...]) -> None:
     """A palette PNG: numbers are classes, colours those of `palette`; it appears only when it is whole."""
     picture = Image.fromarray(mask, "P")
     picture.putpalette(palette(classes).ravel().tolist())
-    part = path.with_name(f".{path.name}.part")
-    try:
-        picture.save(part, "PNG", optimize=True)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with writing(path, durable=False) as file:
+        picture.save(file, "PNG", optimize=True)
 
 
 def write_overlay(path: Path, picture: np.ndarray) -> None:
     """A picture (H, W, 3) uint8 to look at, as WebP; one larger than WebP takes is written smaller."""
     shown = Image.fromarray(picture)
     shown.thumbnail((WEBP_SIDE, WEBP_SIDE))
-    shown.save(path, "WEBP", quality=90)
+    with writing(path, durable=False) as file:
+        shown.save(file, "WEBP", quality=90)
 
 
 def areas_of(mask: np.ndarray, classes: tuple[str, ...]) -> list[dict[str, Any]]:

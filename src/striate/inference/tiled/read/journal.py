@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import time
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
@@ -14,6 +14,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from striate.errors import WriteError
+from striate.writing import write_atomically
 
 EVERY = 5.0  # seconds between two saves
 
@@ -80,12 +83,8 @@ class Journal:
             "known": {k: _text(t) for k, t in state.known.items()},
             "moments": {k: [_text(m), _text(v)] for k, (m, v) in state.moments.items()},
         }
-        beside = self.path.with_name(self.path.name + ".new")
-        try:
-            beside.write_text(json.dumps(raw), encoding="utf-8")
-            os.replace(beside, self.path)
-        except OSError:
-            beside.unlink(missing_ok=True)
+        with contextlib.suppress(WriteError):
+            write_atomically(self.path, json.dumps(raw).encode(), durable=False)
         self.saved = time.monotonic()
 
     def remove(self) -> None:
