@@ -66,7 +66,7 @@ def written_by(node: ast.Call) -> str:
     of_pillow = name == "save" and any(t in ("PNG", "WEBP", "JPEG") for t in texts)
     bare = name == "save" and "Image." in ast.unparse(node.func)
     in_memory = {getattr(a, "id", "") for a in node.args} & {"buffer", "small", "stream", "file"}
-    return name if bare or ((of_torch or of_pillow) and not in_memory) else ""
+    return name if (bare or of_torch or of_pillow) and not in_memory else ""
 
 
 def test_every_file_goes_through_the_writer() -> None:
