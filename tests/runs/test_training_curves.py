@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from striate.errors import DataError
-from striate.runs.training_curves import training_curves
+from striate.runs.training_curves import rise_since, training_curves
 
 
 def rows(train: Any, valid: Any = None) -> list[dict[str, Any]]:
@@ -81,6 +81,25 @@ def test_no_warning_of_overfitting_contradicts_a_high_accuracy(
     finding = training_curves(told)
     assert (finding.data["trend"], finding.status) == (trend, status)
     assert bool(finding.advice) == (status == "warning")
+
+
+def rises(level: np.ndarray, noise: float, trainings: int = 400) -> float:
+    """The share of noisy trainings whose validation loss is found to rise by more than 10 %."""
+    rng = np.random.default_rng(0)
+    losses = level * (1 + noise * rng.normal(size=(trainings, len(level))))
+    risen, surely = np.array([rise_since(row, int(row.argmin())) for row in losses]).T
+    return float(((risen > 0.10) & (surely > 0)).mean())
+
+
+@pytest.mark.parametrize("epochs", [8, 20, 40])
+@pytest.mark.parametrize("noise", [0.05, 0.10])
+def test_noise_is_not_called_overfitting_and_a_rise_by_half_is(epochs: int, noise: float) -> None:
+    at = np.arange(epochs)
+    flat = 0.5 + np.exp(-at * 10 / epochs)
+    turn = epochs // 3
+    rising = np.where(at < turn, 1 - 0.5 * at / turn, 0.5 + 0.3 * (at - turn) / (epochs - turn))
+    assert rises(flat, noise) <= 0.08
+    assert rises(rising, noise) >= (0.6 if epochs == 8 else 0.85)
 
 
 def test_one_noisy_epoch_at_the_end_decides_nothing() -> None:

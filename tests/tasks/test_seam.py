@@ -86,7 +86,6 @@ class Brightness(ImageTask):
     name = "brightness"
     about = "one number an image"
     gives = ("brightness",)
-    one_class = False
 
     def targets(self, split: Any) -> Tensor:
         return torch.tensor([[split.image(i).mean() / 255] for i in range(len(split))], dtype=torch.float32)  # fmt: skip

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -44,58 +44,50 @@ class Duplicate:
         return len(set(self.classes)) > 1
 
 
-_S = TypeVar("_S", bound="Split")
+_S = TypeVar("_S", bound="ImageSet")
 
 
 @dataclass(frozen=True, eq=False)
-class Split(ABC):
-    """Labelled images in a fixed order.
+class ImageSet(ABC):
+    """Images in a fixed order, and what is known of them before they are decoded; labels, tags or masks are a subclass's.
 
-    labels: (N,) int64, index into the source's classes.
     keys: N names, unique in the source: a path relative to it, or such as "digits/17".
     sizes: (N, 2) int64, height and width in pixels, EXIF orientation applied.
     channels: (N,) int8, 1 or 3.
     low, high: (N,) float64, smallest and largest value of an image deeper than 8 bits, or 0, 255.
     deep: (N,) bool, deeper than 8 bits.
-    formats: what the file is ("JPEG", "PNG", ..., "array").
     stated: (N,) what a file states as white: 255 (8 bits), 65535 (16 bits), 0 (nothing); None where `deep` says it all.
     missing: (N,) share of an image's values that are no data; None for none.
     """
 
-    labels: np.ndarray
+    ROWS: ClassVar[tuple[str, ...]] = (
+        "sizes",
+        "channels",
+        "low",
+        "high",
+        "deep",
+    )  # arrays (N, ...)
+
     keys: tuple[str, ...]
     sizes: np.ndarray
     channels: np.ndarray
     low: np.ndarray
     high: np.ndarray
     deep: np.ndarray
-    formats: np.ndarray
     stated: np.ndarray | None = field(default=None, kw_only=True)
     missing: np.ndarray | None = field(default=None, kw_only=True)
 
     def __len__(self) -> int:
-        return len(self.labels)
-
-    @property
-    def array(self) -> np.ndarray | None:
-        """All images as (N, H, W, C) uint8 where they lie in memory anyway, else None."""
-        return None
+        return len(self.keys)
 
     @abstractmethod
     def image(self, index: int) -> np.ndarray:
         """Image `index`: (H, W, C), C 1 or 3; uint8, or uint16 or float32 from a deeper file."""
 
-    def preprocess(self, index: int, preprocessing: Preprocessing) -> np.ndarray:
-        """Image `index` as the network sees it: (channels, height, width) uint8."""
-        return preprocessing.apply(self.image(index))
-
     def take(self: _S, indices: Sequence[int] | np.ndarray) -> _S:
         """The split that holds only `indices`, in that order."""
         at = np.asarray(indices, dtype=np.int64).reshape(-1)
-        parts: dict[str, Any] = {
-            name: getattr(self, name)[at]
-            for name in ("labels", "sizes", "channels", "low", "high", "deep", "formats")
-        }
+        parts: dict[str, Any] = {name: getattr(self, name)[at] for name in self.ROWS}
         for name in ("stated", "missing"):
             known = getattr(self, name)
             parts[name] = None if known is None else known[at]
@@ -107,7 +99,31 @@ class Split(ABC):
         return np.where(self.deep, 65535, 255) if self.stated is None else self.stated
 
     def _taken(self, at: np.ndarray) -> dict[str, Any]:
+        """What else `take` selects: the subclass's fields that are no arrays of N rows."""
         return {}
+
+
+@dataclass(frozen=True, eq=False)
+class Split(ImageSet):
+    """Labelled images in a fixed order.
+
+    labels: (N,) int64, index into the source's classes.
+    formats: (N,) what each file is ("JPEG", "PNG", ..., "array").
+    """
+
+    ROWS: ClassVar[tuple[str, ...]] = (*ImageSet.ROWS, "labels", "formats")
+
+    labels: np.ndarray
+    formats: np.ndarray
+
+    @property
+    def array(self) -> np.ndarray | None:
+        """All images as (N, H, W, C) uint8 where they lie in memory anyway, else None."""
+        return None
+
+    def preprocess(self, index: int, preprocessing: Preprocessing) -> np.ndarray:
+        """Image `index` as the network sees it: (channels, height, width) uint8."""
+        return preprocessing.apply(self.image(index))
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,9 +250,9 @@ class Source:
 
 def splits_of(source: Source) -> list[TargetSplit]:
     """The source's splits with their targets."""
-    found = [source.train, source.val, source.test]
-    assert all(isinstance(split, TargetSplit) for split in found), "opened by open_targets"
-    return found  # type: ignore[return-value]
+    splits = [source.train, source.val, source.test]
+    assert all(isinstance(split, TargetSplit) for split in splits), "opened by open_targets"
+    return splits  # type: ignore[return-value]
 
 
 def refuse_empty(source: Source) -> None:

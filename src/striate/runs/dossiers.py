@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from striate.data import Source, Split, load_memory
+from striate.data import Source, Split
 from striate.data.drawing import drawn
 from striate.data.files import find_files
 from striate.data.tree import lies_loose
@@ -19,7 +19,6 @@ from striate.runs.images import images_of, source_of
 from striate.runs.opening import Trained, open_trained
 from striate.runs.run import Run
 from striate.runs.wrapping import lent_run
-from striate.tasks.classify.task import balanced
 from striate.tasks.table import open_source
 from striate.units import Network, UnitIndex, UnitLayer, index_units, nearest, tune_layer
 from striate.units.contact_sheets import draw_rows
@@ -66,7 +65,7 @@ def unit_findings(run: Run, source: Source, *, limit: int = REPORT_LIMIT) -> lis
     network = network_of(trained)
     split = "test" if len(source.test) or len(source.val) else "train"
     images, labels = images_of(run, split, limit=limit, source=source)
-    known = labels if run.task.one_class else None
+    known = labels if "labels" in run.task.offers else None
     classes = () if known is None else run.classes
     index = index_units(
         network, [images if known is None else (images, known)], classes=len(classes)
@@ -83,14 +82,16 @@ def seen_by(
 ) -> Seen | None:
     """The images on which a trained's units are looked at; None for published weights without data.
 
-    data: a source or a folder; a run's own test images if not given. Classes of published weights are told by name, and
+    data: a source or a folder; a run's own test images if not given. Classes of published weights are matched by name, and
     a source with other classes than the network has no labels. Raises DataError, UsageError or RunError.
     """
     run = trained.run
     if run is not None and run.recipe.data:
         source = source_of(run, data)
         images, labels = images_of(run, limit=limit, seed=seed, source=source)
-        return Seen(images, labels if run.task.one_class else None, run.classes, source.where)
+        return Seen(
+            images, labels if "labels" in run.task.offers else None, run.classes, source.where
+        )
     if data is None:
         return None
     if Path(data).is_dir() and lies_loose(Path(data)):
@@ -103,12 +104,14 @@ def seen_by(
                 lent, "train", limit=limit, seed=seed, source=source_of(lent, data)
             )
         return Seen(images, None, (), source.where)
-    chosen = split.take(balanced(split.labels, limit, seed)) if limit < len(split) else split
-    images, labels = load_memory(chosen, trained.preprocessing)
-    if trained.task.one_class and set(source.classes) <= set(trained.classes):
+    # In the source's own classes: published weights may know others, and then the images have no labels.
+    shown = trained.task.load_examples(
+        source, split, trained.preprocessing, source.classes, limit=limit, seed=seed
+    )
+    if "labels" in trained.task.offers and set(source.classes) <= set(trained.classes):
         place = torch.tensor([trained.classes.index(name) for name in source.classes])
-        return Seen(images, place[labels], trained.classes, source.where)
-    return Seen(images, None, (), source.where)
+        return Seen(shown.images, place[shown.targets], trained.classes, source.where)
+    return Seen(shown.images, None, (), source.where)
 
 
 def _loose(trained: Trained, folder: Path, limit: int) -> Seen:

@@ -137,7 +137,7 @@ def explanations(
     trained = open_trained(run)
     chosen = run.task.examples(split, run.classes, CLASSES)
     images = ((true, split.preprocess(i, run.preprocessing)) for i, true in chosen)
-    count = len(np.unique(split.labels)) if run.task.one_class else len(chosen)
+    count = len(np.unique(split.labels)) if "labels" in run.task.offers else len(chosen)
     return explain_images(trained, images, count, methods=methods, budget=budget)
 
 
@@ -187,7 +187,7 @@ def explain_images(
         made.append(found)
     if not made:
         return None
-    many = "classes" if trained.task.one_class else "images"
+    many = "classes" if "labels" in trained.task.offers else "images"
     return gathered(made, figures, rows, count, time.monotonic() - began, many=many)
 
 

@@ -22,11 +22,13 @@ from striate.training.settings import names_of
 
 
 def source_name(data: str) -> str:
-    """What a run is called after: the source's name, or the folder's."""
+    """What a run is called after: the source's name, the folder's, or a table's without its ending."""
     if is_given(data):  # without the fingerprint that tells data of one name apart
         return data.partition(":")[2].rpartition("-")[0] or "run"
-    name = Path(data).expanduser().resolve().name if any(c in data for c in "/\\.~") else data
-    return name or "run"
+    if not any(c in data for c in "/\\.~"):
+        return data or "run"
+    path = Path(data).expanduser().resolve()
+    return (path.stem if path.is_file() else path.name) or "run"
 
 
 def open_data(task: Task, recipe: Recipe, listener: Listener, source: Any = None) -> Any:

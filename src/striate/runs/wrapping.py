@@ -23,7 +23,7 @@ from striate.runs.migrating import FORMAT
 from striate.runs.record import now, versions
 from striate.runs.run import Run
 from striate.tasks.adopting import OneAnswer, adopt, channels_of
-from striate.tasks.classify.findings import as_seen
+from striate.tasks.network_input import as_seen
 from striate.tasks.table import find_task
 from striate.tasks.task import Task
 from striate.tasks.trained import Trained

@@ -93,7 +93,6 @@ class ImageTask(Task):
     that it gives; the data's classes, if not said. Where they are said, images need no classes: `targets` finds the targets.
     """
 
-    one_class = True
     gives: ClassVar[tuple[str, ...] | None] = None
 
     def accepts(self, data: str | Path) -> bool:
@@ -115,8 +114,6 @@ class ImageTask(Task):
     def take(self, data: Any, recipe: Recipe, progress: Progress | None = None) -> Any:
         """See Task; a Dataset of (image, label), (images, labels), a table of paths and labels, or a Source."""
         if not isinstance(data, Source):
-            if not self.one_class and self.gives is None:
-                return super().take(data, recipe, progress)
             data = open_given(
                 data,
                 seed=recipe.seed,

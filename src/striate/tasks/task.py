@@ -74,8 +74,7 @@ class Task(ABC):
     it is counted in: "labels", targets (N,) of one class an image beside logits (N, K); "choices", see `choices`. probes:
     its own probes, instead of those of the same name; they take a probe context. remedies: what to do against a loss under
     a probe, where the common advice does not fit. probed: how many images a probe takes at most, None for as many as are
-    asked for, and how many a budget leaves it. one_class: whether an image's label is one of the classes, so that units are
-    compared between classes. outputs: what one output of the network stands for, and several.
+    asked for, and how many a budget leaves it. outputs: what one output of the network stands for, and several.
     """
 
     name: ClassVar[str]
@@ -87,7 +86,6 @@ class Task(ABC):
     sources: ClassVar[Mapping[str, str]] = MappingProxyType({})
     exclusive: ClassVar[bool] = False
     axes: ClassVar[int] = 2
-    one_class: ClassVar[bool] = False
     outputs: ClassVar[tuple[str, str]] = ("class", "classes")
     offers: ClassVar[Mapping[str, str]] = MappingProxyType({})
     probes: ClassVar[Mapping[str, Callable[[Any], Finding]]] = MappingProxyType({})

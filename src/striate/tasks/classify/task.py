@@ -25,6 +25,7 @@ from striate.tasks.classify.metric import Accuracy
 from striate.tasks.classify.prediction import ClassPrediction
 from striate.tasks.examples import Examples
 from striate.tasks.image_task import ImageTask, Outputs
+from striate.tasks.network_input import as_seen
 from striate.tasks.plan import Plan
 from striate.tasks.prediction import Prediction
 from striate.tasks.task import Progress, Say, mute
@@ -159,7 +160,7 @@ def network_input(trained: Trained, split: Split) -> Finding:
     originals = [preprocessing.eight_bits(split.image(i)) for i in first]
     sizes = [image.shape[:2] for image in originals]
     squashed = preprocessing.fit == "squash"
-    return findings.as_seen(
+    return as_seen(
         originals,
         np.stack([split.preprocess(i, preprocessing) for i in first]),
         [0.0 if squashed else preprocessing.lost_fraction(*size) for size in sizes],

@@ -28,7 +28,7 @@ from striate.tasks.multilabel.settings import MultilabelSettings
 from striate.tasks.multilabel.thresholds import USUAL, thresholds_of
 from striate.tasks.plan import Plan
 from striate.tasks.prediction import Prediction
-from striate.tasks.task import Progress, Say, mute
+from striate.tasks.task import Progress, Say, Task, mute
 from striate.tasks.trained import Trained
 from striate.training.answer import answer_of
 from striate.training.recipe import Recipe
@@ -41,7 +41,6 @@ class Multilabel(ImageTask):
     about = "several tags an image"
     settings = MultilabelSettings
     exclusive = True
-    one_class = False
     outputs = ("tag", "tags")
     unused: ClassVar[Mapping[str, str]] = MappingProxyType({"label_smoothing": ""})
 
@@ -55,6 +54,10 @@ class Multilabel(ImageTask):
             recipe.data, "tags", only=recipe.settings.targets, seed=recipe.seed, val=recipe.val, test=recipe.test,
             progress=progress,
         )  # fmt: skip
+
+    def take(self, data: Any, recipe: Recipe, progress: Progress | None = None) -> Any:
+        """A Source of this task; arrays and Datasets hold classes, which are no tags."""
+        return Task.take(self, data, recipe, progress)
 
     def check(self, source: Source) -> Finding:
         """See Task."""

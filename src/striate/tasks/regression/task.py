@@ -31,7 +31,7 @@ from striate.tasks.regression.loss import Huber
 from striate.tasks.regression.metric import RSquared
 from striate.tasks.regression.prediction import Number, NumberPrediction
 from striate.tasks.regression.settings import RegressionSettings
-from striate.tasks.task import Progress, Say, mute
+from striate.tasks.task import Progress, Say, Task, mute
 from striate.tasks.trained import Trained
 from striate.training.answer import answer_of
 from striate.training.recipe import Recipe
@@ -44,7 +44,6 @@ class Regression(ImageTask):
     about = "numbers"
     settings = RegressionSettings
     exclusive = True
-    one_class = False
     outputs = ("number", "numbers")
     unused: ClassVar[Mapping[str, str]] = MappingProxyType({"label_smoothing": ""})
 
@@ -77,6 +76,10 @@ class Regression(ImageTask):
             )
         train, val, test = (replace(s, center=center, spread=spread) for s in splits_of(source))
         return replace(source, train=train, val=val, test=test)
+
+    def take(self, data: Any, recipe: Recipe, progress: Progress | None = None) -> Any:
+        """A Source of this task; arrays and Datasets hold classes, which are no numbers."""
+        return Task.take(self, data, recipe, progress)
 
     def check(self, source: Source) -> Finding:
         """See Task."""

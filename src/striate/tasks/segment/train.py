@@ -29,8 +29,9 @@ from striate.tasks.segment.defaults import MaskFacts, choose_for_masks, choose_m
 from striate.tasks.segment.forward import label
 from striate.tasks.segment.loss import PixelCrossEntropy
 from striate.tasks.segment.metrics import confusion_matrix, mean_iou
+from striate.training.batch import Batch, Loss
 from striate.training.machine import available_memory, choose_precision
-from striate.training.own import OwnAugmentation
+from striate.training.own import OwnAugmentation, OwnLoss
 from striate.training.recipe import Recipe
 
 MOST_VALIDATION = 64  # images that are labelled after each epoch
@@ -149,7 +150,10 @@ def loss_of(plan: Plan) -> PixelCrossEntropy:
 def validation_of(
     plan: Plan, device: torch.device
 ) -> Callable[[nn.Module], dict[str, float]] | None:
-    """A function from a network to its loss, pixel accuracy and mean IoU on some validation images; None without any."""
+    """A function from a network to its loss, pixel accuracy and mean IoU on some validation images; None without any.
+
+    The loss is the cross-entropy of the pixels, without what only helps a training, or a person's own.
+    """
     recipe, source, preprocessing = plan.recipe, plan.source, plan.preprocessing
     drawn = np.random.default_rng(recipe.seed).permutation(len(source.val))[:MOST_VALIDATION]
     validation = source.val.take(np.sort(drawn))
@@ -157,29 +161,36 @@ def validation_of(
         return None
     held = pairs_of(validation, preprocessing)
     dtype, classes = choose_precision(recipe.precision, device), len(source.classes)
+    own = plan.loss_or(loss_of(plan))
+    # A loss that takes the whole batch may look at the images, which the network did not see in crops here.
+    measured = own if isinstance(own, OwnLoss) and not own.whole else cross_entropy
 
     def evaluate(network: nn.Module) -> dict[str, float]:
         counts = np.zeros((classes, classes), dtype=np.int64)
-        loss = pixels = 0.0
+        total = weight = 0.0
         for i in range(len(held)):
             image, mask = held[i]
             logits = label(network, preprocessing, image, device=device, dtype=dtype)
             target = mask.long()
-            loss += float(
-                nn.functional.cross_entropy(
-                    logits[None].float(), target[None], ignore_index=IGNORE, reduction="sum"
-                )
-            )
-            pixels += float((target != IGNORE).sum())
+            if (target != IGNORE).any():  # the mean over no pixel is not a number
+                loss = measured(logits[None], Batch(logits[None], target[None]))
+                total, weight = total + float(loss.sum), weight + float(loss.weight)
             counts += confusion_matrix(logits.argmax(0), target, classes)
         accuracy = counts.trace() / max(counts.sum(), 1)
         return {
-            "loss": loss / max(pixels, 1.0),
+            "loss": total / max(weight, 1e-9),
             "accuracy": float(accuracy),
             "iou": mean_iou(counts),
         }
 
     return evaluate
+
+
+def cross_entropy(output: torch.Tensor, batch: Batch) -> Loss:
+    """Cross-entropy of logits (N, K, H, W) with masks (N, H, W), over all pixels that have a label."""
+    target = batch.targets
+    total = nn.functional.cross_entropy(output, target, ignore_index=IGNORE, reduction="sum")
+    return Loss(total, float((target != IGNORE).sum()))
 
 
 def class_weights(pixels: np.ndarray) -> torch.Tensor:

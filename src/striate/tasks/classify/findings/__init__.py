@@ -9,12 +9,10 @@ from striate.tasks.classify.findings.classwise import per_class
 from striate.tasks.classify.findings.confusion import confusion
 from striate.tasks.classify.findings.headline import headline
 from striate.tasks.classify.findings.mistakes import mistakes
-from striate.tasks.classify.findings.network_input import as_seen
 
 __all__ = [
     "Interval",
     "Scores",
-    "as_seen",
     "bootstrap",
     "calibration",
     "confusion",

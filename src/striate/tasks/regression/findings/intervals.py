@@ -90,7 +90,7 @@ def intervals(
                 formats=("", "", "", ".1%", ""),
                 caption=f"Split conformal prediction (Lei et al. 2018): as wide as {LEVEL:.0%} of the errors on "
                 f"{calibrated_on:,} validation images. The promise holds for images of the same kind, on average over them, "
-                "not for each kind of image alone.",
+                "not for each kind of image alone: every image has the same width.",
             ),
         ),
         data={

@@ -2,81 +2,43 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from striate.data.leftout import LeftOut
-from striate.data.source import Damage, Duplicate
+from striate.data.source import Damage, Duplicate, ImageSet
 from striate.images import read_image
 from striate.images.pixels import upright
 from striate.tasks.segment.data.coding import Coding
 from striate.tasks.segment.data.reading import read_mask
 
-_S = TypeVar("_S", bound="MaskSplit")
 ANCHORS = 64  # places kept of each class of an image, for crops to aim at
 
 
 @dataclass(frozen=True, eq=False)
-class MaskSplit(ABC):
+class MaskSplit(ImageSet):
     """Images with masks, in a fixed order.
 
-    keys: N names, unique in the source. sizes: (N, 2) int64, height and width in pixels. channels: (N,) 1 or 3.
-    low, high: (N,) extremes of images deeper than 8 bits, else 0, 255. pixels: (N, K) int64, pixels of each class.
-    anchors: for each image, class -> (n, 2) rows and columns of some of its pixels. stated, missing: as in Split.
+    pixels: (N, K) int64, pixels of each class.
+    anchors: for each image, class -> (n, 2) rows and columns of some of its pixels.
     """
 
-    keys: tuple[str, ...]
-    sizes: np.ndarray
-    channels: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-    deep: np.ndarray
+    ROWS: ClassVar[tuple[str, ...]] = (*ImageSet.ROWS, "pixels")
+
     pixels: np.ndarray
     anchors: tuple[dict[int, np.ndarray], ...] = field(repr=False)
-    stated: np.ndarray | None = field(default=None, kw_only=True)
-    missing: np.ndarray | None = field(default=None, kw_only=True)
-
-    def __len__(self) -> int:
-        return len(self.keys)
-
-    @abstractmethod
-    def image(self, index: int) -> np.ndarray:
-        """Image `index`: (H, W, C), C 1 or 3; uint8, or uint16 or float32 from a deeper file."""
 
     @abstractmethod
     def mask(self, index: int) -> np.ndarray:
         """Mask `index`: (H, W) uint8, a class index or IGNORE."""
 
-    def take(self: _S, indices: Sequence[int] | np.ndarray) -> _S:
-        """The split that holds only `indices`, in that order."""
-        at = np.asarray(indices, dtype=np.int64).reshape(-1)
-        parts: dict[str, Any] = {
-            name: getattr(self, name)[at]
-            for name in ("sizes", "channels", "low", "high", "deep", "pixels")
-        }
-        for name in ("stated", "missing"):
-            known = getattr(self, name)
-            parts[name] = None if known is None else known[at]
-        return replace(
-            self,
-            keys=tuple(self.keys[i] for i in at),
-            anchors=tuple(self.anchors[i] for i in at),
-            **parts,
-            **self._taken(at),
-        )
-
-    @property
-    def white_stated(self) -> np.ndarray:
-        """(N,) what each image's file states as white: 255, 65535, or 0 for nothing."""
-        return np.where(self.deep, 65535, 255) if self.stated is None else self.stated
-
     def _taken(self, at: np.ndarray) -> dict[str, Any]:
-        return {}
+        return {"anchors": tuple(self.anchors[i] for i in at)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +76,7 @@ class ArrayMaskSplit(MaskSplit):
         return self.masks[index]
 
     def _taken(self, at: np.ndarray) -> dict[str, Any]:
-        return {"images": self.images[at], "masks": self.masks[at]}
+        return super()._taken(at) | {"images": self.images[at], "masks": self.masks[at]}
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,9 +109,9 @@ class FileMaskSplit(MaskSplit):
         )
 
     def _taken(self, at: np.ndarray) -> dict[str, Any]:
-        return {
-            name: tuple(getattr(self, name)[i] for i in at)
-            for name in ("images", "masks", "pages", "turns")
+        own = ("images", "masks", "pages", "turns")
+        return super()._taken(at) | {
+            name: tuple(getattr(self, name)[i] for i in at) for name in own
         }
 
 

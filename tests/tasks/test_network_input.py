@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from striate.errors import DataError
-from striate.tasks.classify.findings import as_seen
+from striate.tasks.network_input import as_seen
 
 PHOTOS = [Image.new("RGB", (640, 480)), Image.new("RGB", (300, 900))]
 SEEN = np.zeros((2, 3, 224, 224), dtype=np.uint8)
