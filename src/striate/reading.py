@@ -17,7 +17,7 @@ def read_file(path: Path, *, limit: int) -> bytes:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
             raise OSError(22, "it is no regular file")
-        data = file.read(limit + 1)
+        data = file.read(min(limit, status.st_size) + 1)
     if len(data) > limit:
         raise OSError(27, f"it holds {status.st_size:,} bytes, and at most {limit:,} are read")
     return data

@@ -44,9 +44,9 @@ def evaluate_run(
     """
     listener.stage("evaluating")
     task, trained = run.task, run.trained
-    split = source.test if len(source.test) else source.val
+    name, split = ("test", source.test) if len(source.test) else ("val", source.val)
     if run.wrapped and not len(split):  # no image of the source was learned from
-        split = source.train
+        name, split = "train", source.train
     run.add(task.describe(source, run.preprocessing))
     if not run.wrapped:  # nothing is to be trained on them
         run.add(task.check(source))
@@ -57,9 +57,7 @@ def evaluate_run(
             run, split, device or torch.device("cpu"), listener, allowance
         )
         run.info["results"] = {
-            "split": next(
-                name for name, s in source.splits.items() if s is split or name == "train"
-            ),
+            "split": name,
             "images": len(split),
             **task.results(assessed, run.classes),
         }

@@ -6,27 +6,39 @@ from pathlib import Path
 from typing import Any
 
 from striate.errors import RunError
+from striate.schema import Key, expect, is_kind, one_of, shortened
 
-FORMAT = 2  # of run.toml; a later, incompatible one gets another number
+FORMAT = 3  # of run.toml; a later, incompatible one gets another number
 
-# Format 1 (until 2026-11): two kinds of runs, all settings side by side.
+# Format 2 (until 2026-11) had no digests. Format 1 (until 2026-11): two kinds of runs, all settings side by side.
 KINDS = {"classes": "classify", "masks": "segment"}
 SEGMENT = ("masks", "ignore", "foreground", "dice", "class_weights", "zoom", "jitter")
 
 
 def migrated(info: dict[str, Any], path: Path) -> dict[str, Any]:
-    """The contents of `run.toml` in the present format; the file stays as it is. Raises RunError for a later format."""
+    """The contents of `run.toml` in the present format; the file stays as it is. Raises RunError for a later
+    format, ValueError or KeyError for what no format has.
+    """
     number = info["format"]
-    if number == 1:
-        info = _from_1(info)
-    elif number != FORMAT:
-        raise RunError(
-            f"{path} has format {number}, and this Striate reads formats 1 to {FORMAT}; update Striate"
+    if not is_kind(number, (int,)) or number < 1:
+        raise ValueError(
+            f"format must be a whole number from 1 to {FORMAT}, got {shortened(number)}"
         )
-    return info
+    if number > FORMAT:
+        raise RunError(
+            f"{path} has format {shortened(number)}, and this Striate reads formats 1 to {FORMAT}; update Striate"
+        )
+    if number < FORMAT and "digests" in info:
+        raise ValueError(f"format {number} has no digests; it was 3 when it was written")
+    if number == FORMAT and not isinstance(info.get("digests"), dict):
+        raise ValueError("digests are missing")
+    return {**(_from_1(info) if number == 1 else info), "format": FORMAT}
 
 
 def _from_1(info: dict[str, Any]) -> dict[str, Any]:
+    expect(
+        info, {"task": Key(str, True, one_of(*KINDS)), "recipe": Key(dict), "preparation": Key(dict)}, more=True
+    )  # fmt: skip
     task = KINDS[info.get("task", "classes")]
     recipe = dict(info["recipe"])
     old = recipe.pop("mask_255", None)  # the name of `ignore` before it took any value

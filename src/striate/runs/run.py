@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -17,8 +16,10 @@ from striate.data.naming import normal
 from striate.errors import RunError, UsageError
 from striate.findings import Finding
 from striate.models import OwnModel, is_own
+from striate.reading import read_file
 from striate.runs.factories import Factory, made_by
-from striate.runs.migrating import migrated
+from striate.runs.record import read_metrics
+from striate.runs.stored import altered, check_recipe, read_info, to_toml
 from striate.tasks.adopting import adopt
 from striate.tasks.table import find_task
 from striate.tasks.task import Task
@@ -27,10 +28,7 @@ from striate.tasks.verbs import Verbs
 from striate.training import Recipe
 from striate.writing import write_atomically
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+LARGEST = 1 << 40  # bytes of weights that are read
 
 
 class Run(Verbs):
@@ -74,14 +72,12 @@ class Run(Verbs):
             raise RunError(
                 f"{path} is not a run: it has no run.toml; give the folder that `striate train` made"
             )
+        run = cls(path, read_info(path), factory=model)
         try:
-            info = tomllib.loads(file.read_text(encoding="utf-8"))
-            run = cls(path, migrated(info, path), factory=model)
-            _ = run.recipe, run.preprocessing, run.classes
+            check_recipe(run.info["recipe"], run.task.settings)
+            _ = run.recipe, run.preprocessing
         except (ValueError, KeyError, TypeError) as error:
-            raise RunError(
-                f"{file} was altered and cannot be read ({error}); restore it or train again"
-            ) from error
+            raise altered(file, error) from error
         return run
 
     @cached_property
@@ -170,20 +166,35 @@ class Run(Verbs):
     @cached_property
     def model(self) -> nn.Module:
         """The trained network, in evaluation form on the CPU. Raises RunError when the weights are missing or altered."""
+        from safetensors import SafetensorError
         from safetensors.torch import load
 
         file = self.path / "model.safetensors"
         try:
-            data = file.read_bytes()
+            data = read_file(file, limit=LARGEST)
         except OSError as error:
             raise RunError(
                 f"cannot read the weights {file}: {error.strerror}; restore the file or train again"
             ) from error
         if hashlib.sha256(data).hexdigest() != self.info.get("model_sha256"):
             raise RunError(f"{file} is not the file that training wrote; restore it or train again")
+        try:
+            tensors = load(data)
+            if self.factory is None and not self.wrapped:
+                # Without memory first: what a spec names may be far larger than these weights.
+                with torch.device("meta"):
+                    skeleton = self.empty_model().state_dict()
+                if {n: t.shape for n, t in skeleton.items()} != {
+                    n: t.shape for n, t in tensors.items()
+                }:
+                    raise ValueError("other layers")
+        except (RuntimeError, ValueError, SafetensorError) as error:
+            raise RunError(
+                f"the weights {file} do not fit the model {self.recipe.model}; restore the run or train again"
+            ) from error
         model = self.empty_model()
         try:
-            model.load_state_dict(load(data))
+            model.load_state_dict(tensors)
         except (RuntimeError, ValueError) as error:
             what = f"model {self.recipe.model}; train again"
             if self.factory is not None:
@@ -208,22 +219,13 @@ class Run(Verbs):
         self.info["model_sha256"] = hashlib.sha256(data).hexdigest()
 
     def save_info(self) -> None:
-        """Write `run.toml`, atomically."""
-        import tomli_w
-
-        write_atomically(self.path / "run.toml", tomli_w.dumps(self.info).encode())
+        """Write `run.toml`, atomically, with digests of what decides an answer."""
+        write_atomically(self.path / "run.toml", to_toml(self.info))
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
-        """The rows of `metrics.csv`: one an epoch."""
-        import csv
-
-        try:
-            with open(self.path / "metrics.csv", newline="", encoding="utf-8") as file:
-                rows = list(csv.DictReader(file))
-        except OSError:
-            return []
-        return [{k: float(v) if v else None for k, v in row.items()} for row in rows]
+        """The rows of `metrics.csv`: one an epoch, none where there is no such file. Raises RunError for another."""
+        return read_metrics(self.path / "metrics.csv")
 
     def findings(self) -> Iterator[Finding]:
         """What analyses have found so far, in the order of the report."""
