@@ -11,25 +11,32 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "striate"
 
-FILES = {"documents", "reading", "schema", "writing"}  # what is written and read, at the bottom
+FILES = {
+    "documents",
+    "files",
+    "reading",
+    "schema",
+    "writing",
+}  # what is written and read, at the bottom
 BASE = {"errors"} | FILES
-FOUND = BASE | {"findings", "figures", "borrow"}
+FOUND = BASE | {"findings", "figures", "borrow", "wording"}
 ANALYSIS = FOUND | {"geometry", "inference", "statistics", "wording"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
-    "documents": set(),
-    "reading": set(),
+    "documents": {"wording"},
+    "reading": {"files"},
     "schema": set(),
     "writing": {"errors"},
     "borrow": BASE,
+    "files": set(),
     "findings": BASE,
-    "figures": {"findings"},
+    "figures": {"findings", "wording"},
     "memory": set(),
     "kernels": set(),
     "wording": set(),
     "plugins": BASE,
     "pictures": FOUND,
-    "images": BASE,
+    "images": {"errors", "files"},
     "ops": BASE,
     "nn": BASE,
     "geometry": FOUND,

@@ -7,6 +7,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from striate.wording import as_text
+
 
 def to_json(value: Any, *, indent: int | None = 1, ascii: bool = True) -> str:
     """One JSON document. JSON knows no infinity and no "not a number": they become null, as what is unknown does.
@@ -31,7 +33,11 @@ def from_json(text: str | bytes) -> Any:
 def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
-    if value is None or isinstance(value, bool | int | str):
+    if isinstance(value, str):
+        return as_text(
+            value
+        )  # bytes of a file name that are no UTF-8: half of a pair is no JSON to many readers
+    if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, Mapping):
         return {_key(k): _plain(v) for k, v in value.items()}
@@ -39,11 +45,11 @@ def _plain(value: Any) -> Any:
         return [_plain(v) for v in value]
     if hasattr(value, "tolist"):  # arrays, tensors and their numbers
         return _plain(value.tolist())
-    return str(value)
+    return as_text(str(value))
 
 
 def _key(key: Any) -> str:
     key = key.item() if hasattr(key, "item") else key
     if isinstance(key, bool) or key is None:
         return {True: "true", False: "false", None: "null"}[key]
-    return str(key)
+    return as_text(str(key))

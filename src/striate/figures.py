@@ -10,6 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from striate.findings import Figure
+from striate.wording import printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MplFigure
@@ -112,6 +113,7 @@ def render(
 
     Call inside `style()`.
     """
+    _names_as_they_are(figure)
     buffer = io.BytesIO()
     if png:
         figure.savefig(buffer, format="png", dpi=dpi, facecolor="white")
@@ -122,6 +124,20 @@ def render(
     return Figure(
         content=text.encode("utf-8", "replace"), media="image/svg+xml", caption=caption, alt=alt
     )
+
+
+def _names_as_they_are(figure: MplFigure) -> None:
+    """Texts of a figure hold names of anything: dollars begin no formula in them, and no character is one that SVG lacks.
+
+    What matplotlib writes on axes itself, such as powers of ten, is set when it draws, and stays a formula.
+    """
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        assert isinstance(text, Text)
+        if written := text.get_text():
+            text.set_text(printable(written))
+            text.set_parse_math(written.startswith(r"$\mathdefault{"))
 
 
 @contextmanager

@@ -2,8 +2,67 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
+
+# Controls (C0 without the line feed, C1), what reorders or breaks a line, and halves of pairs, which no encoding has.
+_STEERING = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+_NOT_TEXT = re.compile("[\ud800-\udfff]")
+FORMULA = (
+    "=",
+    "+",
+    "-",
+    "@",
+    "\t",
+    "\r",
+    "\uff1d",
+    "\uff0b",
+    "\uff0d",
+    "\uff20",
+)  # begin a formula in a spreadsheet
+_NUMBER = re.compile(r"[+-]?(\d[\d,]*\.?\d*|\.\d+)(e[+-]?\d+)?\s?%?", re.IGNORECASE)
+
+
+def printable(text: str) -> str:
+    """The text with what steers a terminal, reorders a line or is no character written out, as in `a\\x1b[2J.png`.
+
+    Bytes of a file name that are no UTF-8 are written as bytes, `caf\\xe9.png`; a line feed stays. Different texts stay
+    different.
+    """
+    return _STEERING.sub(_written_out, text)
+
+
+def one_line(name: str) -> str:
+    """A name as `printable`, its line feeds written out too."""
+    return printable(name).replace("\n", "\\n")
+
+
+def as_text(text: str) -> str:
+    """The text with the bytes of file names that are no UTF-8 written out, as JSON, TOML and UTF-8 need it."""
+    return _NOT_TEXT.sub(_written_out, text)
+
+
+def cell_of_csv(value: Any) -> Any:
+    """A value as a cell of CSV: texts on one line, and with an apostrophe in front where a spreadsheet would calculate them.
+
+    Numbers, and texts that are numbers, stay as they are.
+    """
+    if not isinstance(value, str):
+        return value
+    text = one_line(value)
+    formula = value.lstrip(" ").startswith(FORMULA) and not _NUMBER.fullmatch(value.strip(" "))
+    return f"'{text}" if formula else text
+
+
+def _written_out(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if code <= 0xFF:
+        return f"\\x{code:02x}"
+    # os.fsdecode keeps the byte b of a name as U+DC00 + b.
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
 
 
 def short(name: str, limit: int = 16) -> str:

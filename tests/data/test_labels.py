@@ -79,10 +79,12 @@ def test_paths_are_relative_to_the_table(fill: Fill) -> None:
     assert labels(open_source(root)) == {"set/images/0.png": "x", "set/images/1.png": "y"}
 
 
-def test_a_table_reaches_files_outside_the_folder(fill: Fill) -> None:
+def test_a_table_reaches_files_outside_the_folder_where_that_is_allowed(fill: Fill) -> None:
     root = fill("store", "set", images=2)
     write(root / "set", "../store/0.png,x", f"{root / 'store' / '1.png'},y")
-    source = open_source(root / "set", val=0, test=0)
+    with pytest.raises(DataError, match=r"0\.png lies outside the folder .* --set outside=true"):
+        open_source(root / "set", val=0, test=0)
+    source = open_source(root / "set", val=0, test=0, outside=True)
     assert labels(source) == {"../store/0.png": "x", "../store/1.png": "y"}
     assert source.train.image(0).shape == (12, 12, 3)
 
@@ -168,7 +170,7 @@ def test_a_table_of_other_things_leaves_the_class_folders(fill: Fill) -> None:
 def test_a_table_of_files_elsewhere_alone(fill: Fill, tmp_path: Path) -> None:
     fill("store", images=2)
     root = write(tmp_path / "set", "../store/0.png,x", "../store/1.png,y")
-    assert open_source(root).classes == ("x", "y")
+    assert open_source(root, outside=True).classes == ("x", "y")
 
 
 def test_encodings(fill: Fill) -> None:

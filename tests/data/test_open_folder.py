@@ -193,7 +193,7 @@ def test_damaged_files_are_named_and_left_out(fill: Fill) -> None:
     assert {d.path: d.reason for d in source.damaged} == {
         "cat/3.jpg": "it is cut short",
         "cat/4.jpg": "it is empty (0 bytes)",
-        "dog/5.jpg": "it holds text, not an image (it begins 'not an image')",
+        "dog/5.jpg": "it holds text, not an image",
         "dog/link.jpg": "it cannot be read (No such file or directory)",
     }
 
@@ -240,7 +240,7 @@ def test_names_that_are_no_text(fill: Fill) -> None:
     root = fill("cat", "dog")
     os.rename(os.fsencode(root / "cat"), os.fsencode(root) + b"/k\xe4fer")
     source = open_source(root)
-    assert source.classes == ("dog", "k�fer")
+    assert source.classes == ("dog", r"k\xe4fer")
     "".join(source.classes).encode()
     assert source.train.image(0).shape == (12, 12, 3)
 

@@ -254,7 +254,7 @@ def test_a_jpeg_cut_short_is_found_at_an_eighth_too() -> None:
     ("raw", "reason"),
     [
         (b"", r"it is empty \(0 bytes\)"),
-        (b"hello, I am a text file\n", "it holds text, not an image .it begins 'hello, I am a te'"),
+        (b"hello, I am a text file\n", "it holds text, not an image"),
         (b"<html><body>404 Not Found</body></html>", "it holds text, not an image"),
         (b"\0" * 500, "it holds only zero bytes; copy it again"),
         (b"\0\0\0\x20ftypheic\0\0\0\0mif1", "it is a HEIC or video file; save it as JPEG"),

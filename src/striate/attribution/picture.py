@@ -47,7 +47,6 @@ class Page:
     def text(self, left: float, top: float, text: str, size: float = TEXT, **more: Any) -> None:
         """Text with its upper left corner there."""
         more = {"va": "top", "ha": "left", "color": INK, **more}
-        text = text.replace("$", r"\$")  # no mathematics in names
         self.figure.text(left / self.width, 1 - top / self.height, text, size=size, **more)
 
 

@@ -113,7 +113,7 @@ def chart(e: Explanation) -> Figure:
                 axes[place].plot(c.fractions, getattr(c, what), color=colour or BLUE, label=label,
                                  lw=2 if first else 0.7, zorder=3 if first else 1)  # fmt: skip
             axes[place].set(title=heading, xlabel="share of the image", xlim=(0, 1))
-        axes[0].set_ylabel(f"probability of {e.target}"[:40].replace("$", r"\$"))
+        axes[0].set_ylabel(f"probability of {e.target}"[:40])
         axes[0].set_ylim(bottom=min(0, axes[0].get_ylim()[0]))
         axes[1].legend(loc="best")
         return render(

@@ -16,6 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     begin()
     from striate.cli.app import app
     from striate.errors import AssumedWarning, NotVerifiedWarning, StriateError, WeightsWarning
+    from striate.wording import printable
 
     _print_any_name()
     warnings.simplefilter("ignore", WeightsWarning)  # a training says it itself, once
@@ -25,13 +26,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
     ) -> str:  # fmt: skip
         ours = issubclass(category, (AssumedWarning, NotVerifiedWarning))
-        return f"striate: {message}\n" if ours else plain(message, category, filename, lineno, line)
+        return (
+            f"striate: {printable(str(message))}\n"
+            if ours
+            else plain(message, category, filename, lineno, line)
+        )
 
     warnings.formatwarning = worded
     try:
         app(args=list(arguments) if arguments is not None else None, prog_name="striate")
     except StriateError as error:
-        print(f"striate: {error}", file=sys.stderr)
+        print(f"striate: {printable(str(error))}", file=sys.stderr)
         raise SystemExit(error.exit_status) from None
     except KeyboardInterrupt:
         print("striate: interrupted", file=sys.stderr)
@@ -46,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
         raise SystemExit(1) from None
     except OSError as error:
-        where = f" {error.filename}" if error.filename else ""
+        where = f" {printable(str(error.filename))}" if error.filename else ""
         print(
             f"striate: {error.strerror or error}{where}; check the disk and its permissions",
             file=sys.stderr,

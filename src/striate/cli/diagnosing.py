@@ -43,7 +43,7 @@ def diagnose(
     from rich.progress import Progress
 
     from striate import api
-    from striate.cli.console import err, print_csv, print_finding
+    from striate.cli.console import err, print_csv, print_finding, print_path
 
     failed: list[
         tuple[str, StriateError]
@@ -68,7 +68,7 @@ def diagnose(
     else:
         for finding in found:
             print_finding(finding, format.value)
-        print(run / "report.html")
+        print_path(run / "report.html")
     for name, error in failed:
         err.print(escape(f"{name} could not be done: {error}"), soft_wrap=True)
     if names and failed:

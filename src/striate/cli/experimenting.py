@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.progress import Progress
 
 from striate import __version__
-from striate.cli.console import err, out, print_csv
+from striate.cli.console import err, out, print_csv, print_path
 from striate.documents import to_json
 from striate.errors import UsageError
 from striate.findings import Finding, Table
@@ -52,7 +52,7 @@ def experiment_command(
     else:
         for finding in found:
             out.print(terminal(finding, folder=made / "findings"))
-        print(page)
+        print_path(page)
 
 
 def show_list(format: str) -> None:

@@ -127,7 +127,7 @@ def explain(
 def shown(one: Explained, files: Sequence[Path], format: str) -> dict[str, Any]:
     """Print one explanation for people; return it for the other formats."""
     from striate.attribution import finding
-    from striate.cli.console import print_finding
+    from striate.cli.console import print_finding, print_path
 
     assert one.explanation is not None
     stem = Path(one.path).stem
@@ -136,7 +136,7 @@ def shown(one: Explained, files: Sequence[Path], format: str) -> dict[str, Any]:
     if format == "table":
         print_finding(found, "table")
         for file in files:
-            print(file)
+            print_path(file)
     rows = [
         {"image": one.path, **dict(zip(found.tables[0].columns, row, strict=True))}
         for row in found.tables[0].rows

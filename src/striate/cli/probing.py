@@ -55,7 +55,7 @@ def probe(
     from rich.progress import Progress
 
     from striate import api
-    from striate.cli.console import err, print_csv
+    from striate.cli.console import err, print_csv, print_path
     from striate.training import parse_seconds
 
     names = names or []
@@ -97,7 +97,7 @@ def probe(
         )
     else:
         show(found)
-        print(run / "report.html")
+        print_path(run / "report.html")
 
 
 def other_run(names: Sequence[str]) -> Path | None:

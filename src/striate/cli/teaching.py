@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.progress import Progress
 
-from striate.cli.console import err
+from striate.cli.console import err, print_path
 from striate.lectures import make
 
 
@@ -21,4 +21,4 @@ def lecture_command(number: str, folder: Path | None) -> None:
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     for path in paths:
-        print(path)
+        print_path(path)

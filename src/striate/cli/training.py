@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from striate.cli.clock import began
-from striate.cli.console import err, out
+from striate.cli.console import err, out, print_path
 from striate.errors import UsageError
 from striate.findings import Finding
 from striate.report.terminal import terminal
@@ -153,7 +153,7 @@ def train_command(
     listener = Terminal()
     with listener.progress:
         run = train(data, out=out, resume=resume, listener=listener, started=began(), **merged)
-    print(run.path / "report.html")
+    print_path(run.path / "report.html")
 
 
 def report_command(path: Path) -> None:

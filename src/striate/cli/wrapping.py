@@ -51,7 +51,7 @@ def wrap(
     import warnings
 
     from striate import api
-    from striate.cli.console import err
+    from striate.cli.console import err, print_path
     from striate.errors import AssumedWarning, WeightsWarning
 
     made = api.find_factory(factory)
@@ -66,24 +66,24 @@ def wrap(
     run = api.save(trained, out, factory=factory)
     if look:
         run.add(api.network_input(trained, look))
-        print(api.report(run))
+        print_path(api.report(run))
     err.print(
         f"striate: commands on {run.path} take --model '{factory}'; in Python striate.load('{run.path}', model=...)",
         soft_wrap=True, markup=False,
     )  # fmt: skip
-    print(run.path)
+    print_path(run.path)
 
 
 def read_preprocessing(text: str) -> Any:
     """What `--preprocessing` names: a preset of torchvision, a file of timm's, or three things. Raises UsageError."""
-    import json
-
     from striate import api
+    from striate.documents import from_json
+    from striate.files import read_regular
 
     path = Path(text)
     if path.suffix == ".json":
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
+            return from_json(read_regular(path))
         except (OSError, ValueError) as error:
             raise UsageError(
                 f"cannot read {path}: {error}; it holds timm's data config as JSON"

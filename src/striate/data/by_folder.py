@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from striate.data.layout import Layout, printable
+from striate.data.layout import Layout
 from striate.data.leftout import named
 from striate.data.naming import SPLIT_NAMES
 from striate.data.source import SPLITS
 from striate.data.tree import Parts, Tree
 from striate.errors import DataError
+from striate.wording import as_text
 
 
 def by_folder(root: Path, tree: Tree, base: Parts) -> Layout:
@@ -21,7 +22,7 @@ def by_folder(root: Path, tree: Tree, base: Parts) -> Layout:
     if splits and held and (len(splits) == len(tops) or "train" in splits.values()):
         _split_folders(root, tree, base, splits, layout)
         return layout
-    layout.empty = [printable(name) for name in tree.empty_folders(base)]
+    layout.empty = [as_text(name) for name in tree.empty_folders(base)]
     for path, rest in zip(tree.images, below, strict=True):
         if len(path) <= len(base) + 1 or path[: len(base)] != base:
             layout.outside.append("/".join(path))
@@ -46,7 +47,7 @@ def _the_same_inside(paths: list[Parts]) -> str | None:
     common = set.intersection(*inner.values()) if len(inner) > 1 else set()
     if len(common) < 2:
         return None
-    tops, names = (named([printable(n) for n in sorted(several)]) for several in (inner, common))
+    tops, names = (named([as_text(n) for n in sorted(several)]) for several in (inner, common))
     if all(name.casefold() in SPLIT_NAMES for name in common):
         return (
             f"each of {tops} holds the folders {names}, which are not taken as splits; name the folders {names}/CLASS/ "
@@ -72,7 +73,7 @@ def _split_folders(
             p for p in tree.images if p[:depth] == base and len(p) > depth + 1 and p[depth] == top
         ]
         inner = (*base, top, *descend([p[depth + 1 :] for p in mine]))
-        layout.empty += [f"{top}/{printable(name)}" for name in tree.empty_folders(inner)]
+        layout.empty += [f"{top}/{as_text(name)}" for name in tree.empty_folders(inner)]
         classed = [p for p in mine if p[: len(inner)] == inner and len(p) > len(inner) + 1]
         if not classed:
             raise DataError(

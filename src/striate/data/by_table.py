@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from striate.data.drawing import drawn
-from striate.data.finder import Finder
+from striate.data.finder import OUTSIDE, Finder
 from striate.data.labels import Labels, Useless, read_labels
 from striate.data.layout import Layout
 from striate.data.leftout import named
@@ -18,6 +18,7 @@ from striate.data.source import Damage
 from striate.data.table import SUFFIXES, read_table
 from striate.data.tree import TABLES, Parts, Tree
 from striate.errors import DataError
+from striate.wording import one_line
 
 REPEATED = (
     0.1  # of the images with two classes or more: then the table gives several labels on purpose
@@ -38,34 +39,40 @@ def by_table(
     table: str | None,
     required: bool,
     read: Reader = read_labels,
+    outside: bool = False,
 ) -> Layout | str | None:
     """The layout that a table describes, in words why it is of no use, or None without a table.
 
     table: the name of a file in `root`; None looks for metadata.csv and labels.csv, in `root`, in `base` and in split
-        folders, and where there are no class folders for any table there. read: what reads a table.
+        folders, and where there are no class folders for any table there. read: what reads a table. outside: whether it may
+        name files outside `root`.
     Raises DataError for a table that is of no use where one is `required`.
     """
     if table is not None:
-        return _use(root, tree, [((table,), None)], read, required=required)
+        return _use(root, tree, [((table,), None)], read, required=required, outside=outside)
     if tables := find_tables(tree, base):
-        return _use(root, tree, tables, read, required=required)
-    return _any(root, tree, base, read) if required else _unused(root, tree, base)
+        return _use(root, tree, tables, read, required=required, outside=outside)
+    return _any(root, tree, base, read, outside) if required else _unused(root, tree, base)
 
 
 def _use(
-    root: Path, tree: Tree, tables: list[tuple[Parts, str | None]], read: Reader, *, required: bool
-) -> Layout | str:
+    root: Path, tree: Tree, tables: list[tuple[Parts, str | None]], read: Reader, *, required: bool, outside: bool
+) -> Layout | str:  # fmt: skip
     layout = Layout()
+    refused: list[str] = []
     for parts, split in tables:
         path = root.joinpath(*parts)
-        finder = Finder(root, parts, tree.images)
+        finder = Finder(root, parts, tree.images, outside=outside)
         labels = read(path, finder)
+        refused += finder.refused
         useless = labels if isinstance(labels, Useless) else _add(parts, labels, split, finder, layout)  # fmt: skip
         if useless is not None:
             if required:
                 raise DataError(f"{path} {useless.why}{useless.detail}; {useless.remedy}")
             return f"{path.name} {useless.why}, so the class folders are used"
     path = root.joinpath(*tables[0][0])
+    if not layout.keys and refused:
+        raise DataError(f"{path} lists no file that may be read: {one_line(refused[0])} {OUTSIDE}")
     if not layout.keys and not required:
         return f"none of the files that {path.name} lists is there, so the class folders are used"
     if not layout.keys:
@@ -97,7 +104,7 @@ def find_tables(tree: Tree, base: Parts) -> list[tuple[Parts, str | None]]:
     ]
 
 
-def _any(root: Path, tree: Tree, base: Parts, read: Reader) -> Layout | None:
+def _any(root: Path, tree: Tree, base: Parts, read: Reader, outside: bool) -> Layout | None:
     """The layout by whatever table there is: train.csv and its like, or the only one.
 
     Raises DataError where several would do, or where the only one is of no use.
@@ -112,7 +119,7 @@ def _any(root: Path, tree: Tree, base: Parts, read: Reader) -> Layout | None:
     reasons: list[str] = []
     for parts in tables:
         path = root.joinpath(*parts)
-        finder = Finder(root, parts, tree.images)
+        finder = Finder(root, parts, tree.images, outside=outside)
         try:
             labels = read(path, finder)
         except DataError as error:
@@ -122,6 +129,10 @@ def _any(root: Path, tree: Tree, base: Parts, read: Reader) -> Layout | None:
             reasons.append(f"{path} {labels.why}{labels.detail}; {labels.remedy}")
         elif any(not isinstance(finder.find(row.file), str) for row in labels.rows):
             useful.append(parts)
+        elif finder.refused:
+            reasons.append(
+                f"{path} lists no file that may be read: {one_line(finder.refused[0])} {OUTSIDE}"
+            )
         else:
             reasons.append(
                 f"none of the files that {path} lists is there; write paths relative to the table"
@@ -135,8 +146,8 @@ def _any(root: Path, tree: Tree, base: Parts, read: Reader) -> Layout | None:
     if useful:
         alone = len(useful) == 1
         layout = _use(
-            root, tree, [(p, None if alone else splits[p]) for p in useful], read, required=True
-        )
+            root, tree, [(p, None if alone else splits[p]) for p in useful], read, required=True, outside=outside
+        )  # fmt: skip
         assert isinstance(layout, Layout)
         return layout
     if reasons:

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from striate.data.leftout import fit
 from striate.data.pool import ordered
 from striate.data.preprocessing import Preprocessing
 from striate.data.scale import Scale, scale_of
@@ -16,6 +15,7 @@ from striate.data.source import Source, Split
 from striate.errors import DataError
 from striate.figures import INK, font_for
 from striate.findings import Figure
+from striate.wording import one_line
 
 ROWS, COLUMNS = 12, 8
 TILE, GAP, TEXT = 72, 4, 150  # pixels, at most for tile and text
@@ -46,8 +46,8 @@ def contact_sheet(
     largest = int(source.train.sizes.max(initial=1))
     tiny = largest <= TILE
     side = TILE // largest * largest if tiny else TILE
-    fonts = [ImageFont.truetype(font_for(fit(words[row])), 13) for row in chosen]
-    names = [_fitting(fit(words[row]), font) for row, font in zip(chosen, fonts, strict=True)]
+    fonts = [ImageFont.truetype(font_for(one_line(words[row])), 13) for row in chosen]
+    names = [_fitting(one_line(words[row]), font) for row, font in zip(chosen, fonts, strict=True)]
     text = int(max(font.getlength(name) for name, font in zip(names, fonts, strict=True))) + 20
     tile = Preprocessing(
         channels=3,

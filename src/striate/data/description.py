@@ -192,5 +192,4 @@ def bars(source: Source, table: np.ndarray, one: str = "class", many: str = "cla
 
 
 def _short(name: str, most: int = 28) -> str:
-    # A dollar sign would begin a formula in matplotlib.
-    return (name if len(name) <= most else name[: most - 1] + "…").replace("$", r"\$")
+    return name if len(name) <= most else name[: most - 1] + "…"

@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 
 from striate.data.reading import SUFFIXES, UNSUPPORTED, identify
 from striate.errors import DataError
+from striate.files import open_regular
 
 # fmt: off
 # Camera files are TIFF inside, with a preview that is not the picture.
@@ -34,12 +35,16 @@ _BMP_HEADERS = frozenset({12, 40, 52, 56, 64, 108, 124})
 
 
 class Content(Enum):
-    """IMAGE is of a format that is read, UNSUPPORTED of one that is not, SPECIAL no regular file."""
+    """IMAGE is of a format that is read, UNSUPPORTED of one that is not, SPECIAL no regular file, BROKEN a link.
+
+    A BROKEN link leads to nothing, or to itself.
+    """
 
     IMAGE = "image"
     UNSUPPORTED = "unsupported"
     OTHER = "other"
     SPECIAL = "special"
+    BROKEN = "broken"
 
 
 def type_of(path: str, name: str) -> Content:
@@ -48,7 +53,9 @@ def type_of(path: str, name: str) -> Content:
     try:
         mode = os.stat(path).st_mode
     except OSError:
-        mode = stat.S_IFREG  # a broken link: the decoder says so
+        if suffix not in SUFFIXES and os.path.islink(path):
+            return Content.BROKEN
+        mode = stat.S_IFREG  # of an image the decoder says so
     if not stat.S_ISREG(mode):
         return Content.SPECIAL
     if suffix in SUFFIXES:
@@ -65,7 +72,7 @@ def type_of(path: str, name: str) -> Content:
 def sniff(path: str) -> bool:
     """Whether a file begins as an image does; stricter than the decoder where two letters would suffice."""
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             head = file.read(32)
         kind = identify(head[:16])
     except (OSError, DataError):

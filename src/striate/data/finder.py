@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 from striate.data.naming import SPLIT_NAMES, normal
 from striate.data.reading import SUFFIXES
+from striate.files import is_regular
 
 Parts = tuple[str, ...]
 
@@ -24,10 +25,22 @@ _KEYS: tuple[tuple[str, Callable[[str], str]], ...] = (
 )
 
 
-class Finder:
-    """The images below `root`, for a table in it, of which `table` are the parts: train.csv means files in train/ first."""
+OUTSIDE = (
+    "lies outside the folder of the data; if it may be read all the same, add --set outside=true (outside=True in Python)"
+)
 
-    def __init__(self, root: Path, table: Parts, images: Iterable[Parts]) -> None:
+
+class Finder:
+    """The images below `root`, for a table in it, of which `table` are the parts: train.csv means files in train/ first.
+
+    outside: whether the table may name files that do not lie below `root`, which is a person's to say: a table that came
+    with a data set could name any file of the disk. refused: those that it named all the same.
+    """
+
+    def __init__(
+        self, root: Path, table: Parts, images: Iterable[Parts], *, outside: bool = False
+    ) -> None:
+        self.outside, self.refused = outside, list[str]()
         self.root, self.folder = root, table[:-1]
         self.split = SPLIT_NAMES.get(table[-1].rsplit(".", 1)[0].casefold())
         self.paths = {tuple(map(normal, parts)): parts for parts in images}
@@ -55,18 +68,25 @@ class Finder:
                 return self.paths[candidate]
         # A path that leads outside means that file; one inside that is no image of the tree is asked for last.
         outside = value.startswith(("/", "\\")) or ".." in parts or value[1:2] == ":"
-        return (
+        refused = len(self.refused)
+        found = (
             (outside and self._on_disk(value))
             or self._by_name(parts)
             or (not outside and self._on_disk(value))
-            or "it is not there"
         )
+        if found:
+            return found
+        return "it is not there" if len(self.refused) == refused else f"it {OUTSIDE}"
 
     def _on_disk(self, value: str) -> Parts | None:
         target = os.path.join(self.root, *self.folder, value.strip().replace("\\", "/"))
-        if not _is_file(target):
+        if not is_regular(target):
             return None
-        return tuple(os.path.relpath(target, self.root).replace(os.sep, "/").split("/"))
+        parts = tuple(os.path.relpath(target, self.root).replace(os.sep, "/").split("/"))
+        if parts[0] == ".." and not self.outside:
+            self.refused.append(value)
+            return None
+        return parts
 
     def _index(self, level: int) -> dict[str, list[Parts]]:
         """The images by their names as level `level` of _KEYS compares them."""
@@ -131,10 +151,3 @@ def _number(stem: str) -> str:
     # 7, 7.0 and 0007 are one number: a spreadsheet drops zeros, and pandas adds the point.
     match = re.fullmatch(r"0*(\d+)(\.0+)?", stem)
     return match[1] if match else ""
-
-
-def _is_file(path: str) -> bool:
-    try:
-        return os.path.isfile(path)
-    except (OSError, ValueError):
-        return False

@@ -65,16 +65,17 @@ def open_folder(
     table: str | None = None,
     encode: Encode | None = None,
     read: Reader | None = None,
+    outside: bool = False,
 ) -> Source:
     """Open the images below `root`; each is decoded once to find damage, and none is kept.
 
     table: the name of a CSV file in `root` that says the classes. read, encode: what reads tables, and what makes targets of
-    that; classes if not given.
+    that; classes if not given. outside: whether a table may name files outside `root`.
 
     Raises DataError with one sentence if there are no images, no classes, only one class, or only
     damaged images.
     """
-    layout = lay_out(root, table=table, read=read)
+    layout = lay_out(root, table=table, read=read, outside=outside)
     records, damaged = scan(root, layout.keys, progress=progress)
     kept = [i for i, record in enumerate(records) if record is not None]
     if not kept:
@@ -148,11 +149,13 @@ def _as_classes(root: Path, names: Sequence[str]) -> Encoded:
     return Encoded(classes=classes, words=classes, labels=labels)
 
 
-def lay_out(root: Path, *, table: str | None = None, read: Reader | None = None) -> Layout:
+def lay_out(
+    root: Path, *, table: str | None = None, read: Reader | None = None, outside: bool = False
+) -> Layout:
     """Find classes and splits below `root`: a table of labels, split folders, or class folders.
 
     table: the name of a CSV file in `root` that is to be used, whatever else there is. read: what reads a table, which there
-    must be then; one of classes, which there may be, if not given.
+    must be then; one of classes, which there may be, if not given. outside: see `open_folder`.
     Raises DataError with one sentence if there are no images, or none that has a class.
     """
     if is_run(root):
@@ -165,7 +168,8 @@ def lay_out(root: Path, *, table: str | None = None, read: Reader | None = None)
     base = descend(tree.images)
     required = table is not None or read is not None or not has_classes(tree, base)
     found = by_table(
-        root, tree, base, table=table, required=required and bool(tree.images), read=read or read_labels
+        root, tree, base, table=table, required=required and bool(tree.images), read=read or read_labels,
+        outside=outside,
     )  # fmt: skip
     if read is not None and tree.images and not isinstance(found, Layout):
         raise DataError(

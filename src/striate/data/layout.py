@@ -8,6 +8,7 @@ from striate.data.leftout import LeftOut
 from striate.data.naming import normal
 from striate.data.source import Damage
 from striate.data.tree import Parts
+from striate.wording import as_text
 
 
 @dataclass(kw_only=True)
@@ -31,10 +32,5 @@ class Layout:
     def add(self, parts: Parts, name: str, split: str | None) -> None:
         """Take an image in."""
         self.keys.append("/".join(parts))
-        self.classes.append(normal(printable(name)))
+        self.classes.append(normal(as_text(name)))
         self.given.append(split)
-
-
-def printable(name: str) -> str:
-    """A file name that is not valid UTF-8, made fit to print."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from striate.wording import one_line
+
 NAMED = 3  # examples in a sentence
 LISTED = 100  # names in JSON
 
@@ -50,6 +52,11 @@ KINDS: dict[str, tuple[str, str, str]] = {
         "pipe, socket or device",
         "pipes, sockets and devices",
         "Delete them.",
+    ),
+    "broken": (
+        "link that leads nowhere",
+        "links that lead nowhere",
+        "Delete them, or bring back what they point to.",
     ),
     "closed": (
         "folder that cannot be listed",
@@ -112,10 +119,4 @@ class LeftOut:
 def named(paths: Sequence[str]) -> str:
     """The first few, and how many more."""
     more = f" and {len(paths) - NAMED:,} more" if len(paths) > NAMED else ""
-    return ", ".join(fit(p) for p in paths[:NAMED]) + more
-
-
-def fit(text: str) -> str:
-    """A path without what would break a line or a terminal."""
-    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return "".join(c if c.isprintable() else "?" for c in text)
+    return ", ".join(one_line(p) for p in paths[:NAMED]) + more

@@ -13,6 +13,7 @@ from striate.data.depth import stated_white
 from striate.data.pool import ordered
 from striate.data.source import Damage
 from striate.errors import DataError
+from striate.files import SpecialFileError, open_regular, read_regular, refuse_special
 from striate.images import Decoded, decode
 
 Progress = Callable[[int, int], None]
@@ -59,8 +60,9 @@ def digest(data: bytes | np.ndarray, *more: bytes) -> bytes:
 def inspect(path: Path) -> Record | str:
     """Read and decode one file: its record, or in words why it cannot be used."""
     try:
+        refuse_special(path)
         small = path.stat().st_size <= READ_WHOLE
-        file: bytes | Path = path.read_bytes() if small else path
+        file: bytes | Path = read_regular(path) if small else path
         image = decode(file, shrink=lambda height, width: 8)
         pixels = image.pixels
         if image.format in LOSSLESS:
@@ -69,6 +71,8 @@ def inspect(path: Path) -> Record | str:
             content = digest(file) if isinstance(file, bytes) else _digest_file(file)
     except DataError as error:
         return str(error).split("; ")[0]  # what to do with it is said once, by the check
+    except SpecialFileError as error:
+        return str(error.strerror).split("; ")[0]
     except (OSError, ValueError, MemoryError) as error:
         return f"it cannot be read ({getattr(error, 'strerror', None) or error})"
     return record_of(image, content)
@@ -140,7 +144,7 @@ def _blank(pixels: np.ndarray) -> bool:
 
 def _digest_file(path: Path) -> bytes:
     state = hashlib.blake2b(digest_size=16)
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         while piece := stream.read(2**22):
             state.update(piece)
     return state.digest()

@@ -71,6 +71,7 @@ def open_source(
     count: int | None = None,
     size: int | None = None,
     progress: Progress | None = None,
+    outside: bool = False,
 ) -> Source:
     """Open a named source, a folder of images or a table of labels, split into train, validation and test.
 
@@ -78,6 +79,7 @@ def open_source(
     val, test: shares of the images; None chooses, a split that the source has itself is kept.
     count, size: how many images, of how many pixels a side; only for generated sources.
     progress: called with (files done, files in all) while a folder is read.
+    outside: whether a table may name files that do not lie in its folder.
     Raises UsageError for an unknown name or wrong number, DataError if the images cannot be used.
     """
     if seed < 0:
@@ -97,11 +99,11 @@ def open_source(
         raise UsageError(_unknown(data))
     if path.suffix.lower() in TABLES and path.is_file():
         return open_folder(
-            path.parent, seed=seed, val=val, test=test, progress=progress, table=path.name
-        )
+            path.parent, seed=seed, val=val, test=test, progress=progress, table=path.name, outside=outside
+        )  # fmt: skip
     if path.is_file():
         raise DataError(_file(path))
-    return open_folder(path, seed=seed, val=val, test=test, progress=progress)
+    return open_folder(path, seed=seed, val=val, test=test, progress=progress, outside=outside)
 
 
 def _unknown(data: str | Path) -> str:

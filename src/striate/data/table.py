@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from striate.documents import from_json
 from striate.errors import DataError
+from striate.files import read_regular
 
 SUFFIXES = frozenset({
     ".csv", ".tsv", ".txt", ".json", ".jsonl", ".xlsx", ".xls", ".ods", ".parquet", ".feather",
 })  # fmt: skip
 SEPARATORS = ",;\t|"
+MOST_BYTES = 1_000_000_000  # a line an image of a hundred characters, for ten million images
 SAMPLE = 200  # lines by which the separator is chosen
 # What a file begins with, and what it is then.
 _OTHERS = (
@@ -56,7 +59,7 @@ def read_table(path: Path) -> Table:
     Raises DataError with one sentence where the file is no table or cannot be read.
     """
     try:
-        data = path.read_bytes()
+        data = read_regular(path, limit=MOST_BYTES)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
     for head, what in _OTHERS:
@@ -158,9 +161,9 @@ def _from_json(path: Path, text: str) -> tuple[tuple[str, ...], ...]:
     """A list of records, a record a line, or a mapping from files to labels."""
     try:
         if path.suffix.lower() == ".jsonl":
-            content: Any = [json.loads(line) for line in text.splitlines() if line.strip()]
+            content: Any = [from_json(line) for line in text.splitlines() if line.strip()]
         else:
-            content = json.loads(text)
+            content = from_json(text)
     except ValueError as error:
         raise DataError(f"cannot read {path}: it is no JSON ({error}); save it as CSV") from error
     if isinstance(content, dict):

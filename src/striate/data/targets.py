@@ -53,11 +53,13 @@ def open_targets(
     val: float | None = None,
     test: float | None = None,
     progress: Callable[[int, int], None] | None = None,
+    outside: bool = False,
 ) -> Source:
     """Open a table of tags or numbers, or a folder that holds one, split into train, validation and test.
 
-    kind: "tags" or "numbers". only: the columns to learn, separated by commas; None decides. The source's splits are
-    TargetSplits. Raises DataError or UsageError with one sentence.
+    kind: "tags" or "numbers". only: the columns to learn, separated by commas; None decides. outside: whether the table may
+    name files that do not lie in its folder. The source's splits are TargetSplits. Raises DataError or UsageError with one
+    sentence.
     """
     path = Path(data).expanduser()
     if seed < 0:
@@ -74,7 +76,7 @@ def open_targets(
         path, table = path.parent, path.name
     return open_folder(
         path, seed=seed, val=val, test=test, progress=progress, table=table, read=reader(kind, only),
-        encode=_tags if kind == "tags" else _numbers,
+        encode=_tags if kind == "tags" else _numbers, outside=outside,
     )  # fmt: skip
 
 
@@ -95,14 +97,17 @@ def noted(source: Source, data: str | Path) -> Source:
 
 
 def _tables(data: str | Path) -> list[tuple[Path, Finder]]:
-    """The tables that a path may mean, each with what finds its images; without looking into any."""
+    """The tables that a path may mean, each with what finds its images; without looking into any.
+
+    They are asked only what kind of table it is, and open no image.
+    """
     path = Path(data).expanduser()
     if isinstance(data, str) and data in SOURCES:
         return []
     try:
         if path.is_file() and path.suffix.lower() in SUFFIXES:
             tree = grow(path.parent)
-            return [(path, Finder(path.parent, (path.name,), tree.images))]
+            return [(path, Finder(path.parent, (path.name,), tree.images, outside=True))]
         if not path.is_dir() or is_run(path) or not _holds_tables(path):
             return []
         tree = grow(path)
@@ -112,7 +117,7 @@ def _tables(data: str | Path) -> list[tuple[Path, Finder]]:
     if has_classes(tree, base) or not tree.images:
         return []
     parts = [p for p, _ in find_tables(tree, base)] or _others(tree, base)
-    return [(path.joinpath(*p), Finder(path, p, tree.images)) for p in parts]
+    return [(path.joinpath(*p), Finder(path, p, tree.images, outside=True)) for p in parts]
 
 
 def _holds_tables(folder: Path) -> bool:

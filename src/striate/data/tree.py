@@ -16,6 +16,7 @@ from striate.data.leftout import LeftOut
 from striate.data.naming import ignored, is_placeholder, natural
 from striate.data.thumbnails import find_thumbnails
 from striate.errors import DataError
+from striate.files import open_regular
 
 TABLES = ("metadata.csv", "metadata.jsonl", "metadata.tsv", "labels.csv", "labels.tsv")
 MOST_COUNTED = 20_000  # entries of one hidden folder that are looked at to count its images
@@ -145,7 +146,8 @@ def grow(root: Path) -> Tree:
 def is_run(folder: str | Path) -> bool:
     """Whether a folder is one that a training wrote."""
     try:
-        text = Path(folder, "run.toml").read_bytes()[: 2**16]
+        with open_regular(Path(folder, "run.toml")) as file:
+            text = file.read(2**16)
     except OSError:
         return False
     return b"[recipe]" in text and b"format" in text
@@ -154,12 +156,13 @@ def is_run(folder: str | Path) -> bool:
 def _place(tree: Tree, entry: os.DirEntry[str], below: Parts, names: set[str]) -> None:
     """Put a file where it belongs."""
     name = entry.name
-    if name.lower() in TABLES:
-        tree.tables.append(below)
-        return
     content = type_of(entry.path, name)
     if content is Content.SPECIAL:
         tree.leave("special", below)
+    elif content is Content.BROKEN:
+        tree.leave("broken", below)
+    elif name.lower() in TABLES:
+        tree.tables.append(below)
     elif content is Content.UNSUPPORTED:
         tree.unsupported.append(below)
     elif content is Content.IMAGE:

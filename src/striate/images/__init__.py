@@ -11,13 +11,14 @@ where it has none.
 from striate.images.kinds import SUFFIXES, UNSUPPORTED, identify
 from striate.images.picture import Picture
 from striate.images.pixels import MAX_PIXELS, flatten_alpha, refuse_bomb
-from striate.images.reading import Decoded, Shrink, decode, open_picture, read_image
+from striate.images.reading import MOST_BYTES, Decoded, Shrink, decode, open_picture, read_image
 from striate.images.reasons import reason
 from striate.images.tiff import pages_of
 from striate.images.warning_filter import quiet
 
 __all__ = [
     "MAX_PIXELS",
+    "MOST_BYTES",
     "SUFFIXES",
     "UNSUPPORTED",
     "Decoded",

@@ -70,7 +70,7 @@ def identify(head: bytes) -> str:
         if head.startswith(start):
             raise DataError(f"it is {what}, which is not read; save it as PNG or TIFF")
     if all(byte in b"\t\n\r\f" or 32 <= byte < 127 for byte in head):
-        raise DataError(f"it holds text, not an image (it begins {head.decode('ascii')!r})")
+        raise DataError("it holds text, not an image")
     raise DataError(
         "it is no PNG, JPEG, WebP, BMP, TIFF, GIF, PNM, JPEG 2000 or AVIF image; save it as one of these"
     )

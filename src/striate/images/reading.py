@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from striate.errors import DataError
+from striate.files import open_regular, read_regular
 from striate.images.kinds import identify
 from striate.images.picture import Picture, Side
 from striate.images.pillow import Shrink, decode_deep_jpeg, decode_pillow
@@ -16,6 +17,8 @@ from striate.images.pixels import MAX_PIXELS
 from striate.images.reasons import reasons
 from striate.images.tiff import TiffPicture
 from striate.images.warning_filter import quiet
+
+MOST_BYTES = 4_000_000_000  # of a file that is read whole; 100 million pixels of 16 bits and 4 channels have 0.8 billion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,13 +73,13 @@ def open_picture(
 
 
 def _open(path: Path, *, page: int, max_pixels: int) -> Picture:
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         kind = identify(stream.read(16))
     if kind == "TIFF":
         return TiffPicture(path, page=page, max_pixels=max_pixels, alpha=False)
     if page:
         raise DataError(f"it is {kind}, of which only the first picture is read")
-    found = _decode(path.read_bytes(), kind, page=0, max_pixels=max_pixels)
+    found = _decode(read_regular(path, limit=MOST_BYTES), kind, page=0, max_pixels=max_pixels)
     return DecodedPicture(found.pixels, kind, found.several_pages)
 
 
@@ -118,13 +121,13 @@ def decode(
     """Decode a file or its bytes as `read_image` does; its DataError holds the bare reason."""
     with reasons(), quiet():
         if isinstance(file, Path):
-            with file.open("rb") as stream:
+            with open_regular(file) as stream:
                 head = stream.read(16)
         else:
             head = file[:16]
         kind = identify(head)
         if isinstance(file, Path) and kind != "TIFF":
-            file = file.read_bytes()
+            file = read_regular(file, limit=MOST_BYTES)
         return _decode(file, kind, page=page, max_pixels=max_pixels, alpha=alpha, shrink=shrink)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from striate.errors import DataError
+from striate.files import SpecialFileError, TooLargeError
 
 CUT = ("truncated", "too small", "unexpected end", "eof", "not enough")
 
@@ -35,6 +36,8 @@ def reasons() -> Iterator[None]:
         raise DataError("there is no such file") from None
     except IsADirectoryError:
         raise DataError("it is a folder, not an image") from None
+    except (SpecialFileError, TooLargeError) as error:
+        raise DataError(str(error.strerror)) from None
     except PermissionError:
         raise DataError("it may not be read (permission denied)") from None
     except MemoryError:

@@ -12,6 +12,7 @@ import numpy as np
 import tifffile
 
 from striate.errors import DataError
+from striate.files import open_regular, refuse_special
 from striate.images.picture import Side
 from striate.images.pixels import refuse_bomb, stored_box, upright
 from striate.images.profiles import icc_name
@@ -34,6 +35,8 @@ class TiffPicture:
     format = "TIFF"
 
     def __init__(self, file: bytes | Path, *, page: int, max_pixels: int, alpha: bool) -> None:
+        if isinstance(file, Path):
+            refuse_special(file)
         self.tif = tifffile.TiffFile(io.BytesIO(file) if isinstance(file, bytes) else file)
         try:
             self._open(page, max_pixels, alpha)
@@ -146,7 +149,7 @@ def pages_of(file: bytes | Path) -> int:
     """How many images a TIFF holds; 1 for anything else. Raises DataError with the bare reason."""
     with reasons(), quiet():
         if isinstance(file, Path):
-            with file.open("rb") as stream:
+            with open_regular(file) as stream:
                 head = stream.read(4)
         else:
             head = file[:4]

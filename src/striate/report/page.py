@@ -13,8 +13,8 @@ from markupsafe import Markup
 from striate.findings import Finding
 from striate.report.sections import cards, hero, section
 from striate.report.weight import leave_out, lighten
-from striate.report.wording import WORDS, printable, prose, tie
-from striate.wording import percent
+from striate.report.wording import WORDS, prose, tie
+from striate.wording import percent, printable
 from striate.writing import write_atomically
 
 LIMIT = 5_000_000  # bytes of the whole file

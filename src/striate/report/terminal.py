@@ -14,7 +14,8 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from striate.findings import SUFFIX, Finding, Status, Table
-from striate.report.wording import WORDS, cell, numeric, printable, within
+from striate.report.wording import WORDS, cell, numeric, within
+from striate.wording import printable
 
 MARKS: dict[Status, tuple[str, str, str]] = {  # mark, mark in ASCII, colour
     "good": ("✔", "[ok]", "green"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
 
 from markupsafe import Markup, escape
 
@@ -55,13 +54,6 @@ def tie(text: str) -> str:
 def prose(text: str) -> Markup:
     """A sentence as HTML: escaped, tied, and with what stands in backticks as code."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(tie(text)))))
-
-
-def printable(text: str) -> str:
-    """The text without what steers a terminal or cannot be encoded, as a file name may contain."""
-    return "".join(
-        "\ufffd" if unicodedata.category(c) in ("Cc", "Cs") and c != "\n" else c for c in text
-    )
 
 
 def within(text: str, encoding: str) -> str:

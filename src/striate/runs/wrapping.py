@@ -15,7 +15,9 @@ import torch
 
 from striate.data.files import find_images
 from striate.data.foreign import as_preprocessing
+from striate.documents import from_json
 from striate.errors import AssumedWarning, DataError, RunError, UsageError, WeightsWarning
+from striate.files import read_regular
 from striate.findings import Finding
 from striate.models import imagenet_classes, load_weights
 from striate.runs.factories import Factory, made_by
@@ -96,12 +98,10 @@ def class_names(classes: Any) -> tuple[str, ...]:
 
 def read_classes(path: str | Path) -> tuple[str, ...]:
     """Class names from a text file, one a line, or JSON: a list, or names by number. Raises UsageError."""
-    import json
-
     if str(path) == IMAGENET:
         return imagenet_classes()
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        text = read_regular(path).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
             f"cannot read the classes {path}: {getattr(error, 'strerror', None) or error}; give a text file with one name a "
@@ -110,7 +110,7 @@ def read_classes(path: str | Path) -> tuple[str, ...]:
     if not text.lstrip().startswith(("[", "{")):
         return class_names([line.strip() for line in text.splitlines() if line.strip()])
     try:
-        found = json.loads(text)
+        found = from_json(text)
         if isinstance(found, dict):  # {"0": "cat"}, or {"cat": 0} as torchvision's class_to_idx
             turned = all(isinstance(v, int) for v in found.values())
             numbered = {int(v if turned else k): str(k if turned else v) for k, v in found.items()}

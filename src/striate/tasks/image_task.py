@@ -108,6 +108,7 @@ class ImageTask(Task):
             test=recipe.test,
             count=recipe.count,
             progress=progress,
+            outside=bool(recipe.outside),
         )
         return self.renamed(source)
 

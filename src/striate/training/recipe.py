@@ -60,6 +60,7 @@ class Recipe:
     test: float | None = None
     limit: int | None = None  # at most so many training images
     count: int | None = None  # images of a generated source
+    outside: bool | None = None  # whether a table may name files outside its folder
     # length
     epochs: float | None = None
     budget: float | None = None

@@ -52,6 +52,7 @@ class Multilabel(ImageTask):
         """See Task."""
         return open_targets(
             recipe.data, "tags", only=recipe.settings.targets, seed=recipe.seed, val=recipe.val, test=recipe.test,
+            outside=bool(recipe.outside),
             progress=progress,
         )  # fmt: skip
 

@@ -55,6 +55,7 @@ class Regression(ImageTask):
         """See Task; a recipe that says how targets are standardised keeps that, whatever the data."""
         source = open_targets(
             recipe.data, "numbers", only=recipe.settings.targets, seed=recipe.seed, val=recipe.val, test=recipe.test,
+            outside=bool(recipe.outside),
             progress=progress,
         )  # fmt: skip
         own = recipe.settings

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from striate.errors import DataError, GeometryError, UsageError
+from striate.files import SpecialFileError, refuse_special
 from striate.geometry import Box
 from striate.images import Picture, open_picture
 from striate.inference.tiled.read.images import ArrayImage, Image, tensor_of
@@ -104,7 +105,10 @@ def _counted(part: np.ndarray) -> np.ndarray:
 
 def _numpy(path: Path) -> Image:
     try:
+        refuse_special(path)
         mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+    except SpecialFileError as error:
+        raise GeometryError(f"cannot read {path}: {error.strerror}") from error
     except (OSError, ValueError, EOFError) as error:
         raise GeometryError(
             f"cannot read {path}: {error}; write it again with numpy.save"

@@ -171,7 +171,7 @@ def legend(classes: tuple[str, ...], *, void: bool = False) -> Figure:
             colour = "#{:02x}{:02x}{:02x}".format(*table[i if i < len(classes[:40]) else IGNORE])
             axes.add_patch(_patch(column + 0.02, row + 0.2, 0.14, 0.6, colour))
             text = name if len(name) <= 14 else name[:13] + "…"
-            axes.text(column + 0.2, row + 0.5, text.replace("$", r"\$"), va="center", fontsize=9)
+            axes.text(column + 0.2, row + 0.5, text, va="center", fontsize=9)
         return render(figure, caption="The colours of the classes.", alt="One colour a class")
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from striate.data.naming import normal
 from striate.data.tree import Parts
+from striate.files import read_regular
+from striate.images import MOST_BYTES
 from striate.tasks.segment.data.naming import decode_text
 from striate.tasks.segment.data.roles import SPLIT_WORDS, base_of, stem_of
 
@@ -45,7 +47,7 @@ def apply_lists(root: Path, files: list[Parts], pairs: Pairs) -> None:
             continue
         if any(part.casefold() in OTHERS for part in file[:-1]):
             continue
-        text = decode_text((root / "/".join(file)).read_bytes())
+        text = decode_text(read_regular(root / "/".join(file), limit=MOST_BYTES))
         names = [_name(line.split()[0], stems) for line in text.splitlines() if line.split()]
         inside = {i for name in names for i in stems.get(name, ())}
         if names and sum(name in stems for name in names) >= LEAST * len(names):

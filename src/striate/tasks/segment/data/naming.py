@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from striate.data.tree import Parts
+from striate.documents import from_json
 from striate.errors import DataError
+from striate.files import read_regular
+from striate.images import MOST_BYTES
 
 # In the order of preference; the last four may belong to something else and are left alone where they cannot be read.
 TABLES = (
@@ -64,14 +66,14 @@ def find_naming(root: Path, files: Sequence[Parts], masks: Sequence[str]) -> Nam
 def read_naming(file: Path) -> Naming:
     """Read a table of names. Raises DataError, naming the file, if it is none."""
     try:
-        text = decode_text(file.read_bytes())
+        text = decode_text(read_regular(file, limit=MOST_BYTES))
     except OSError as error:
         raise DataError(
             f"cannot read {file}: {error.strerror or error}; check its rights"
         ) from error
     try:
         if file.suffix.lower() == ".json":
-            names, values, colours = _json(json.loads(text))
+            names, values, colours = _json(from_json(text))
         else:
             names, values, colours = _lines(text, plain=file.suffix.lower() == ".txt")
         for numbers in (values, colours):

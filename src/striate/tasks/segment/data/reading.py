@@ -12,7 +12,8 @@ import tifffile
 from PIL import Image
 
 from striate.errors import DataError
-from striate.images import MAX_PIXELS, quiet, refuse_bomb
+from striate.files import open_regular, read_regular, refuse_special
+from striate.images import MAX_PIXELS, MOST_BYTES, quiet, refuse_bomb
 from striate.images import reason as _reason
 from striate.images.kinds import identify
 from striate.images.pixels import upright
@@ -95,6 +96,7 @@ def pages_of(path: Path) -> int:
     """
     try:
         with quiet():
+            refuse_special(path)
             if is_tiff(path):
                 with tifffile.TiffFile(path) as tif:
                     return len(planes_of(tif)[1])
@@ -112,6 +114,7 @@ def header_of(path: Path, page: int = 0) -> tuple[int, int, int] | None:
     """Height and width as stored, and the orientation (1 to 8) of EXIF or a TIFF tag; None where it cannot be read."""
     try:
         with quiet():
+            refuse_special(path)
             if is_tiff(path):
                 with tifffile.TiffFile(path) as tif:
                     first: Any = planes_of(tif)[1][page][0] if page else tif.pages.first
@@ -132,11 +135,11 @@ def _tag(page: Any) -> int:
 
 
 def _read(path: Path, page: int) -> RawMask:
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         kind = identify(stream.read(16))
     if kind == "TIFF":
         return _tiff(path, page)
-    data = path.read_bytes()
+    data = read_regular(path, limit=MOST_BYTES)
     with Image.open(io.BytesIO(data)) as image:
         refuse_bomb(image.height, image.width, MAX_PIXELS)
         orientation = 1

@@ -112,9 +112,7 @@ def _bars(
             span = intervals[c]
             axes.barh(row, values[c], color=BLUE, height=0.7)
             axes.plot([span.low, span.high], [row, row], color=INK, linewidth=1.6)
-        axes.set_yticks(
-            range(len(order)), [scores.classes[c].replace("$", r"\$")[:28] for c in order]
-        )
+        axes.set_yticks(range(len(order)), [scores.classes[c][:28] for c in order])
         axes.invert_yaxis()
         axes.set(xlim=(0, 1), xlabel="intersection over union")
         axes.xaxis.set_major_formatter(lambda v, _: f"{100 * v:.0f} %")
