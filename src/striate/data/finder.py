@@ -69,14 +69,15 @@ class Finder:
         # A path that leads outside means that file; one inside that is no image of the tree is asked for last.
         outside = value.startswith(("/", "\\")) or ".." in parts or value[1:2] == ":"
         refused = len(self.refused)
-        found = (
-            (outside and self._on_disk(value))
+        found = self._on_disk(value) if outside else None
+        if len(self.refused) > refused:  # another file of that name is no substitute
+            return f"it {OUTSIDE}"
+        return (
+            found
             or self._by_name(parts)
             or (not outside and self._on_disk(value))
+            or "it is not there"
         )
-        if found:
-            return found
-        return "it is not there" if len(self.refused) == refused else f"it {OUTSIDE}"
 
     def _on_disk(self, value: str) -> Parts | None:
         target = os.path.join(self.root, *self.folder, value.strip().replace("\\", "/"))
