@@ -60,7 +60,7 @@ def test_a_finding_is_replaced_with_its_figures(tmp_path: Path) -> None:
         ("figures", [{"file": "../../etc/passwd", "caption": "", "alt": ""}], "file is '../../etc/passwd', not a figure"),
         ("figures", [{"file": "gone-1.svg", "caption": "", "alt": ""}], "gone-1.svg is missing"),
         ("figures", [{"file": "text.png", "caption": "", "alt": ""}], "text.png does not hold image/png"),
-        ("figures", [{"file": "pipe.svg", "caption": "", "alt": ""}], "it is no regular file"),
+        ("figures", [{"file": "pipe.svg", "caption": "", "alt": ""}], "it is a named pipe"),
     ],
 )  # fmt: skip
 def test_what_was_altered_is_named(tmp_path: Path, key: str, value: Any, words: str) -> None:
