@@ -25,7 +25,7 @@ _KEYS: tuple[tuple[str, Callable[[str], str]], ...] = (
 )
 
 
-OUTSIDE = "lies outside the folder of the data; if it may be read all the same, add --set outside=true (outside=True in Python)"
+OUTSIDE = "lies outside the folder of the data; to read it all the same, add --set outside=true (outside=True in Python)"
 
 
 class Finder:
