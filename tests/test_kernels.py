@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from striate.kernels import BEYOND, examine
+from striate.kernels import BEYOND, duplicates, examine, roughness, second_moments
 
 
 def first_weights(shape: tuple[int, ...], seed: int) -> Tensor:
@@ -67,3 +67,26 @@ def test_empty_filters_are_no_duplicates() -> None:
     kernels[1] = kernels[2] = 0
     found = examine(kernels)
     assert found.empty.tolist() == [False, True, True, False] and not found.duplicates.any()
+
+
+def test_duplicates_alone_are_those_of_a_whole_look() -> None:
+    kernels = first_weights((6, 2, 3, 3), 0)
+    kernels[3], kernels[4] = 2 * kernels[0], 3 * kernels[1]
+    for groups in (1, 2):
+        assert torch.equal(duplicates(kernels, groups=groups), examine(kernels, groups=groups).duplicates)  # fmt: skip
+    assert duplicates(kernels).nonzero().flatten().tolist() == [0, 1, 3, 4]
+    assert not duplicates(kernels, groups=2).any()
+
+
+def test_roughness_is_that_of_neighbouring_weights() -> None:
+    kernels = torch.randn(
+        4, 2, 3, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
+    )
+    found = roughness(second_moments(kernels), wide=5)
+    for kernel, value in zip(kernels, found.tolist(), strict=True):
+        down = sum(float((s[i] - s[i - 1]).square().sum()) for s in kernel for i in range(1, 3))
+        right = sum(
+            float((s[:, i] - s[:, i - 1]).square().sum()) for s in kernel for i in range(1, 5)
+        )
+        spread = sum(float((s - s.mean()).square().sum()) for s in kernel)
+        assert value == pytest.approx(min(down, right) / spread, rel=1e-12)

@@ -120,7 +120,7 @@ def test_a_head_of_the_same_classes_is_loaded_with_the_rest(tmp_path: Path) -> N
             r"conv1.weight is \(4, 3, 3, 3\) in the file and \(4, 1, 3, 3\) in the network",
         ),
         (
-            lambda s: {f"layer{i}.{n}": t for i, (n, t) in enumerate(s.items())},
+            lambda s: {f"layer{i}.{n}": t for i, (n, t) in enumerate(reversed(s.items()))},
             r"missing: conv1.weight, conv1.bias, bn1.weight and 5 more; unexpected: layer0.*and 6 more",
         ),
     ],

@@ -253,7 +253,7 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("turned.pt", lambda s: {**s, "fc1.weight": s["fc1.weight"].T.contiguous()}, r"(4, 3).*channels last"),
     ("model-00001-of-00002.pt", lambda s: {"conv1.weight": s["conv1.weight"]}, r"part 1 of 2; join"),
     ("opt.pt", lambda s: {"optimizer": {"state": s}}, r"holds no named tensors"),
-    ("net.pt", lambda s: {n.replace("conv1", "stem.conv"): t for n, t in s.items()},
+    ("net.pt", lambda s: {**{n.replace("conv1", "stem.conv"): t for n, t in s.items()}, "pool.p": torch.zeros(1)},
      r"missing: conv1.weight, conv1.bias.*Near: conv1.weight is perhaps stem.conv.weight"),
 ]  # fmt: skip
 

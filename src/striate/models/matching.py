@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from striate.errors import UsageError
+from striate.models.ordering import in_order, sentence
 from striate.models.reparametrised import left_by_quantisation, plain
 from striate.models.stored import NESTED, Stored
 
@@ -85,9 +86,10 @@ def match(stored: Stored, wanted: Mapping[str, Tensor]) -> Match:
     most = max(c.score for c in choices)
     best = sorted((c for c in choices if c.score == most), key=lambda c: c.rank)
     taken, others = best[0], [c for c in best[1:] if not _same(c.tensors, best[0].tensors)]
-    if 2 * most < sum(
-        not n.endswith(COUNTERS) for n in wanted
-    ):  # another network: show the largest set as it is
+    count = sum(not n.endswith(COUNTERS) for n in wanted)
+    if most < count and (ordered := _ordered(stored, sets, wanted)) is not None:
+        return ordered
+    if 2 * most < count:  # another network: show the largest set as it is
         largest = max(sets, key=lambda where: len(sets[where]))
         _refuse_flat(stored, sets[largest])
         return Match(_cleaned(sets[largest], set(wanted)), ())
@@ -124,6 +126,22 @@ def match(stored: Stored, wanted: Mapping[str, Tensor]) -> Match:
         if outside:
             notes.append(f"left out beside `{taken.prefix}`: {_listed(list(outside))}")
     return Match(kept, tuple(notes))
+
+
+def _ordered(
+    stored: Stored, sets: Mapping[str, Mapping[str, Tensor]], wanted: Mapping[str, Tensor]
+) -> Match | None:
+    """The one set of a file whose tensors are the network's in order and shape, under other names; None if none or two."""
+    if stored.path.suffix == ".safetensors":  # sorted by name
+        return None
+    found = []
+    for tensors in sets.values():
+        named = _cleaned(tensors, set(wanted))
+        if (names := in_order(named, wanted, COUNTERS)) is not None:
+            found.append(({n: named[there] for n, there in names.items()}, sentence(names)))
+    if len(found) != 1:
+        return None
+    return Match(found[0][0], (f"{stored.path.name}: {found[0][1]}",))
 
 
 def _head_beside(

@@ -113,12 +113,31 @@ def _check_fit(
     elif shapes and set(shapes) <= _head_names(module) and not missing and not unexpected:
         advice = "the head was trained on other classes: use skip_head=True"
     else:
-        advice = advice_of(path) or "build the network that the file was saved from"
+        advice = advice_of(path) or _maker(unexpected)
     nearest = [(n, _near(n, wanted[n], given, unexpected)) for n in missing[:3]]
     near = ", ".join(f"{n} is perhaps {close}" for n, close in nearest if close)
     raise UsageError(
         f"{path.name} does not fit the network: {'; '.join(problems)}{'. Near: ' if near else ''}{near}. To do: {advice}"
     )
+
+
+def _maker(names: list[str]) -> str:
+    """What makes the network that a file was saved from, as far as its names tell."""
+    build = "build the network that the file was saved from"
+    firsts = {name.partition(".")[0] for name in names}
+    if firsts == {"0", "1"}:
+        return (
+            f"{build}: nn.Sequential(body, head), as fastai makes it; write a function that returns it, such as "
+            "fastai.vision.learner.create_vision_model(torchvision.models.resnet18, CLASSES, pretrained=False)"
+        )
+    if firsts and all(first.isdecimal() for first in firsts):
+        return f"{build}, an nn.Sequential: write a function that returns the same layers in the same order"
+    if any(".encoder." in name or ".embedder." in name for name in names):
+        return (
+            f"{build}, perhaps one of transformers; write a function that returns it, such as transformers."
+            "AutoModelForImageClassification.from_config(transformers.AutoConfig.from_pretrained(FOLDER))"
+        )
+    return f"{build}: write a function that makes it with the code of its training"
 
 
 def _is_folded(missing: list[str], unexpected: list[str], wanted: Mapping[str, Tensor]) -> bool:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from striate.kernels import Filters, examine
+from striate.kernels import Filters, duplicates, examine
 from striate.units.layers import UnitLayer
 from striate.units.network import Network
 
-__all__ = ["Filters", "examine", "kernels_of"]
+__all__ = ["Filters", "duplicates", "examine", "groups_of", "kernels_of"]
+
+
+def groups_of(network: Network, layer: UnitLayer) -> int:
+    """Groups of a layer's kernels, which see different channels; 1 where all see the same."""
+    record = None if layer.weighted is None else network.geometry.records[layer.weighted]
+    return int(record.args[8]) if record is not None and record.op == "convolution" else 1
 
 
 def kernels_of(network: Network, layer: UnitLayer) -> Tensor | None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from striate.findings import Cell, Finding, Table
 from striate.units.contact_sheets import draw_kernels, draw_units
-from striate.units.filters import Filters, examine, kernels_of
+from striate.units.filters import Filters, duplicates, examine, groups_of, kernels_of
 from striate.units.layers import UnitLayer
 from striate.units.network import Network
 from striate.units.top_images import LayerIndex, UnitIndex
@@ -29,7 +29,7 @@ def sides(layer: UnitLayer) -> str:
 def filters_of(network: Network, layer: UnitLayer) -> Filters | None:
     """The layer's kernels examined, None where it has none."""
     kernels = kernels_of(network, layer)
-    return None if kernels is None else examine(kernels)
+    return None if kernels is None else examine(kernels, groups=groups_of(network, layer))
 
 
 def class_name(classes: Sequence[str], number: int) -> str:
@@ -201,8 +201,8 @@ def find_overview(
     rows: list[tuple[Cell, ...]] = []
     for layer in network.layers:
         layer_index = None if index is None else index.layers.get(layer.name)
-        kernels = filters_of(network, layer) if layer.weighted is not None else None
-        twins = None if kernels is None else int(kernels.duplicates.sum())
+        kernels = kernels_of(network, layer)
+        twins = None if kernels is None else int(duplicates(kernels, groups=groups_of(network, layer)).sum())  # fmt: skip
         best = by_selectivity(layer_index)[:1] if layer_index is not None else []
         prefers = ""
         if (
