@@ -15,7 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit: 0 done, 1 the work failed, 2 the arguments were wrong."""
     begin()
     from striate.cli.app import app
-    from striate.errors import AssumedWarning, NotVerifiedWarning, StriateError, WeightsWarning
+    from striate.errors import StriateError, WeightsWarning
     from striate.wording import printable
 
     _print_any_name()
@@ -25,12 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     def worded(
         message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
     ) -> str:  # fmt: skip
-        ours = issubclass(category, (AssumedWarning, NotVerifiedWarning))
-        return (
-            f"striate: {printable(str(message))}\n"
-            if ours
-            else plain(message, category, filename, lineno, line)
-        )
+        if category.__module__ == StriateError.__module__:
+            return f"striate: {printable(str(message))}\n"
+        return plain(message, category, filename, lineno, line)
 
     warnings.formatwarning = worded
     try:
