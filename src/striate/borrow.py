@@ -77,7 +77,7 @@ def borrowed(
 
 
 def forward(module: nn.Module, images: Tensor, *, writes: bool = True) -> Any:
-    """What `module` gives for images, which stay as they are: its first step may write into what it gets, a copy.
+    """What `module` gives for images (N, C, H, W), which stay as they are: it gets a copy, into which it may write.
 
     Images are mostly given more than once, together and alone, clean and changed, so a network that begins with
     `nn.ReLU(inplace=True)` or `x.sub_(mean)` must not spoil them. Gradients reach the images themselves.

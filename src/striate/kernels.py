@@ -16,8 +16,8 @@ BEYOND = 4.0  # standard deviations beyond the shuffles from which a layer has s
 PLACES, DEEP = (
     25,
     3,
-)  # places of a kernel, or slices a place in a layer, from which structure can be told
-WEIGHTS = 27  # of one kernel, from which it can be told by itself: 3 x 3 in colour
+)  # places of a kernel, or slices a place in a layer, from which structure can be distinguished from noise
+WEIGHTS = 27  # of one kernel, from which it can be judged by itself: 3 x 3 in colour
 MOST_PAIRS = 4096  # kernels of a layer up to which all pairs are compared
 MOST_WEIGHTS = 2**18  # of a layer that are shuffled; kernels beyond are not judged
 
@@ -29,7 +29,7 @@ class Filters:
     kernels (U, C, h, w); of a matrix, (U, C, 1, 1). norms (U,). twin (U,): the unit whose kernel is most alike, -1
     where there is none; likeness (U,): their correlation, its sign kept. noise (U,): how large a share of kernels with
     the same weights in random places has as much structure, NaN beyond the first MOST_WEIGHTS weights of the layer; None
-    where a kernel has too few weights to tell. structure: by how many standard deviations the layer as a whole has more
+    where a kernel has too few weights. structure: by how many standard deviations the layer as a whole has more
     structure than its shuffles; None where it has too few. opposite: whether a negative counts as a twin.
     """
 
@@ -88,7 +88,10 @@ def alike(likeness: Tensor, *, opposite: bool = False) -> Tensor:
 def twins(
     kernels: Tensor, norms: Tensor, groups: int = 1, opposite: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """For each kernel the most alike one of its group (-1: none), and their correlation (NaN: none)."""
+    """For each kernel the most alike one of its group (-1: none), and their correlation (NaN: none).
+
+    kernels (U, C, h, w) -> numbers of the likest other kernel and correlations, (U,) each.
+    """
     units, flat = len(kernels), kernels.flatten(1)
     twin, likeness = torch.full((units,), -1), torch.full((units,), torch.nan)
     size = units // groups

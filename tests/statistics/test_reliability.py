@@ -85,7 +85,7 @@ def test_a_calibrated_network_is_seldom_blamed_and_a_vain_one_is_found() -> None
     assert blamed <= 6  # 5 % of 40, and room for chance
     found = [calibration(*synthetic(300, seed, shift=0.15), ["a", "b"]) for seed in range(10)]
     assert all(
-        f.status == "warning" and f.verdict.startswith("Over-confident: it says") for f in found
+        f.status == "warning" and f.verdict.startswith("Over-confident: mean") for f in found
     )
 
 
@@ -101,9 +101,7 @@ def test_chance_error_is_what_calibrated_networks_show() -> None:
 
 def test_under_confidence_is_named() -> None:
     finding = calibration(*two_class(np.full(400, 0.7), np.ones(400, dtype=bool)), ["a", "b"])
-    assert finding.verdict.startswith(
-        "Under-confident: it says 70.0 % on average and is right on 100 %"
-    )
+    assert finding.verdict.startswith("Under-confident: mean confidence 70.0 %, accuracy 100 %")
     assert "temperature" in finding.advice
 
 

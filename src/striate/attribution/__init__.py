@@ -1,4 +1,4 @@
-"""Attribution: which pixels decided an answer, by ten methods, each with how far to trust it.
+"""Attribution: which pixels decided a prediction, by ten methods, each with how far to trust it.
 
     explanation = explain(module, image, target)          # every method that the network allows, with trust scores
     explanation.verdict, explanation.maps["grad-cam"].shown

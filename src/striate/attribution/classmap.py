@@ -1,4 +1,4 @@
-"""Class map: what the network would say of each window of an image by itself, by dense prediction (lecture 003)."""
+"""Class map: the prediction for each window of an image by itself, by dense prediction (lecture 003)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Explanation: every method's map of one answer, each with how far to trust it."""
+"""Explanation: every method's map of one prediction, each with how far to trust it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ TOP = 5
 # Faithfulness by which a map must beat the edge detector and chance. Maps of networks with shuffled weights are beyond
 # chance too, because such a network is a function like others, by 0.06 to 0.18; those of trained digits by 0.1 to 0.7.
 CLEAR = 0.15
-LEVEL = 0.05  # of the test against chance, over all maps of an answer and both looks
+LEVEL = 0.05  # of the test against chance, over all maps of a prediction and both looks
 UPPER_SAME = 0.8  # a rank correlation from which a map counts as unchanged with half of the weights
 SURE = 0.001  # of that level, spent on a first look after 8 random orders
 UNSURE = 0.05  # a probability below which taking pixels away shows little
@@ -51,7 +51,7 @@ Region = tuple[slice, slice]
 
 @dataclass(frozen=True, kw_only=True)
 class Explanation:
-    """One answer explained. Tensors are on the CPU.
+    """One prediction explained. Tensors are on the CPU.
 
     image (C, H, W) in [0, 1] as it is drawn. target: its name; probability: the network's for it, None where the target
     is no class. top: the best classes, name and probability (of a segmenter: share of the pixels). maps: by method.
@@ -139,7 +139,7 @@ class Explanation:
         if not self.maps:
             return "No method could be used on this network."
         if self.empty:
-            return f"The image is one colour throughout: nothing in it decides, “{self.target}” is the answer to no image."
+            return f"The image is one colour throughout: no pixel decides on “{self.target}”."
         if not self.curves:
             return f"{len(self.maps)} maps of “{self.target}”, without trust scores."
         best = self.best
@@ -160,7 +160,7 @@ class Explanation:
         )  # the best is well ahead, as chance is now and then
         beyond = " beyond what chance does now and then" if rare else ""
         return (
-            f"No map explains the answer “{self.target}”{beyond}: the best, {row(best).title}, has {signed(mine)}, "
+            f"No map explains the prediction “{self.target}”{beyond}: the best, {row(best).title}, has {signed(mine)}, "
             f"against {against}."
         )
 
@@ -209,13 +209,13 @@ def explain(
     seconds: float = SECONDS,
     progress: Progress | None = None,
 ) -> Explanation:
-    """Explain one answer of a network by several methods, with deletion, insertion and weight-shuffling checks.
+    """Explain one prediction of a network by several methods, with deletion, insertion and weight-shuffling checks.
 
     image (C, H, W) or (1, C, H, W) as `module` reads it, shown as it is, with 0 black and 1 white (put normalisation into
     the module). target: a class or what `scorer` takes, the best class if not given; name: what to call it.
     methods: of `METHODS`, or a `Method` of your own; all that the network allows if not given. classes: names in
     the order of the logits.
-    temperature: of the softmax. trust: make the checks. orders: random ones that tell what chance does; below 8 no map is
+    temperature: of the softmax. trust: make the checks. orders: random ones that show what chance does; below 8 no map is
     tested against it, and after 8 no more are made where they cannot change the verdict. seconds: once they are spent,
     weight-shuffling checks that remain are left out. progress: called with (what, done, of).
     Raises UsageError for a method, a target or an image that does not fit, StriateError for a network whose output is
@@ -372,7 +372,7 @@ def best_class(output: Any) -> int:
     if not isinstance(output, Tensor) or output.dim() not in (2, 4):
         got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
         raise UsageError(
-            f"the network gives {got}, not logits (N, classes) or (N, classes, H, W); say what to explain with a target: a "
+            f"the network gives {got}, not logits (N, classes) or (N, classes, H, W); choose a target to explain: a "
             "function of its output that gives one number an image"
         )
     if output.dim() == 2:
@@ -403,7 +403,7 @@ def _answers(
     output: Any, names: Sequence[str], temperature: float, target: Target
 ) -> tuple[tuple[tuple[str, float], ...], float | None]:
     """The best classes with their probabilities, and the target's; nothing for a target that is a function of the output."""
-    if callable(target):  # whose outputs need not be logits of classes, one of which is right
+    if callable(target):  # whose outputs need not be logits of classes, one of which is correct
         return (), None
     if not isinstance(output, Tensor) or output.dim() not in (2, 4) or output.shape[1] < 2:
         return (), None

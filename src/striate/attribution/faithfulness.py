@@ -21,7 +21,7 @@ from striate.inference.incremental.target import bare
 
 FRACTIONS = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.45, 0.65, 0.85, 1.0)
 CELLS = 14  # along the longer side: what is taken away is a cell, not a pixel
-FEW = 8  # random orders whose spread tells anything
+FEW = 8  # random orders whose spread means anything
 RANDOM = 20  # random orders: their mean is chance, their spread what a map must beat
 MOVED = 7  # displaced forms of a map that it must beat: chance for a map of its own smoothness
 BATCH = 16

@@ -18,7 +18,7 @@ HALFWAY = (
     "cudnn_batch_norm",
     "native_group_norm",
 )  # activated later
-POSITIONS = 4  # along an axis: a map of fewer says little about where
+POSITIONS = 4  # along an axis: a map of fewer shows little of where
 
 
 def geometry_of(module: nn.Module, images: Tensor) -> Geometry:

@@ -51,7 +51,7 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """Why does this network say this of this image? image (1, C, H, W)."""
+    """What is to be explained: a network's prediction `target` for one image (1, C, H, W)."""
 
     module: nn.Module
     image: Tensor
@@ -68,7 +68,7 @@ class Question:
 
 @dataclass(frozen=True, kw_only=True)
 class Map:
-    """One method's answer.
+    """One method's map.
 
     values: as the method gives it, a number a pixel and channel (C, H, W), or a pixel (H, W). shown (H, W): how
     much each pixel speaks for the target, never negative; what is drawn, and what the trust scores rank. remark: how it

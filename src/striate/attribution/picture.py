@@ -1,4 +1,4 @@
-"""Pictures of an explanation: the image as the network saw it, its answers, and each method's map beside it."""
+"""Pictures of an explanation: the image as the network saw it, its predictions, and each method's map beside it."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from striate.geometry import Field, Geometry
 
 @dataclass(frozen=True, kw_only=True)
 class Projection:
-    """One unit's answer to one image.
+    """One unit's response to one image.
 
     pixels (C, H, W): the projection. activation: the unit's. position: its place on its map, () where it has none.
     field: the pixels that it sees; outside, the projection is 0.

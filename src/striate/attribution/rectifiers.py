@@ -61,7 +61,7 @@ def backward(
     """The derivative of `total` by x under a rule. layers: names of the layers of each kind, for a refusal."""
     nodes = graph.between(total, x) if total.requires_grad else []
     if not nodes:
-        return derivative_of(total, x)  # says that no gradient gets through
+        return derivative_of(total, x)  # raises: no gradient gets through
     refuse_uncovered(total, nodes, rule, layers)
     with graph.rules(nodes, TABLES[rule]):
         return derivative_of(total, x, keep=keep)

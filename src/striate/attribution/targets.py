@@ -83,7 +83,7 @@ def _class_over_map(target: int, clean: Tensor) -> Score:
 
 
 def labelled(target: int, clean: Tensor) -> Tensor:
-    """Where a segmenter's output (N, classes, H, W) says `target`, as ones (N, H, W); ones all over if nowhere."""
+    """Ones (N, H, W) where semantic segmentation, an output (N, classes, H, W), predicts `target`; all ones if nowhere."""
     if clean.shape[1] == 1:
         here = (clean[:, 0] > 0).to(clean.dtype)
     else:

@@ -1,4 +1,4 @@
-"""Activations: units that are dead, saturated or copies of another, and how sparse they are, as seed 003 asks."""
+"""Activations: units that are dead, saturated or copies of another, and how sparse they are, as lecture 003 asks."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def activations(
     """Dead, saturated and correlated units behind every nonlinearity, and how sparse they are across images and units.
 
     inputs: (N, ...), 2 or more; labels (N,) order the figure. A nonlinearity may be a module, a function, in place or
-    reused. seed: of the positions of a map that are compared. Seed 003: in good training hidden units are sparse across
+    reused. seed: of the positions of a map that are compared. Lecture 003: in good training hidden units are sparse across
     samples and across features; in bad training many ignore the input or exhibit strong correlations. Raises UsageError
     where there are too few inputs or no nonlinearities, DataError where weights or inputs are not finite.
     """
@@ -255,7 +255,7 @@ def verdict_of(layers: list[Units], images: int) -> tuple[str, Status, str]:
     if rated:
         across = [sum(float(v or 0) for v in vs) / len(rated) for vs in
                   ([u.sparse_images for u in rated], [u.sparse_units for u in rated])]  # fmt: skip
-        text += f"; sparseness is {across[0]:.2f} across images and {across[1]:.2f} across units (1: a single one answers)"
+        text += f"; sparseness is {across[0]:.2f} across images and {across[1]:.2f} across units (1: a single one is active)"
     return f"{text}.", "good", ""
 
 

@@ -73,8 +73,8 @@ def draw_filters(name: str, filters: Filters) -> Figure:
         )
         return render(
             figure,
-            caption=f"Filters of {name}, each to its own scale ({tone}).{what}{more} Framed: noise cannot be told from its "
-            "own weights shuffled, empty is 0 next to the strongest, as N is nearly filter N or its negative.",
+            caption=f"Filters of {name}, each to its own scale ({tone}).{what}{more} Framed: noise is like its own weights "
+            "shuffled, empty is 0 next to the strongest, as N is nearly filter N or its negative.",
             alt=f"{marked} of {len(kernels)} filters are marked as noise, empty or duplicates.",
             png=True,
             dpi=110,

@@ -1,4 +1,4 @@
-"""Filters: structured or noise, duplicates, empty ones, and how far they have come from their first weights (seed 003)."""
+"""Filters: structure or noise, duplicates, empty ones, and how far training moved them (lecture 003)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class LayerFilters:
 
     @property
     def noise(self) -> bool | None:
-        """Whether the layer as a whole cannot be told from random weights; None where it has too few to tell."""
+        """Whether the layer as a whole cannot be distinguished from random weights; None where it has too few for that."""
         structure = self.filters.structure
         return None if structure is None else structure < BEYOND
 
@@ -48,11 +48,11 @@ def filters(
     shape: Sequence[int] | None = None,
     seed: int = 0,
 ) -> Finding:
-    """Tell structure from noise in each convolution's filters, and find duplicates and empty ones.
+    """Distinguish structure from noise in each convolution's filters, and find duplicates and empty ones.
 
     start: the same network with the weights that its training began with, if known. shape: (C, H, W) of the images, so that
     a first layer that is fully connected is looked at as images, too. A layer is noise where its filters have no more
-    structure than the same weights in random places (see `striate.kernels`). Seed 003: "learned filters exhibit structure
+    structure than the same weights in random places (see `striate.kernels`). Lecture 003: "learned filters exhibit structure
     and are uncorrelated". Raises UsageError for a network without filters, DataError for weights that are not finite.
     """
     require_parameters(model)
@@ -156,14 +156,14 @@ def verdict_of(layers: list[LayerFilters]) -> tuple[str, Status, str]:
     if judged and len(plain) == len(judged):
         parts.append(
             f"the filters of {'none of ' if len(judged) > 1 else ''}{counted(len(judged), 'layer')} "
-            f"{'can' if len(judged) > 1 else 'cannot'} be told from random weights"
+            f"{'can' if len(judged) > 1 else 'cannot'} be distinguished from random weights"
         )
         status, advice = (
             "problem",
             "The network looks untrained: train it, longer, or with another learning rate.",
         )
     elif plain:
-        parts.append(f"the filters of {names(plain)} cannot be told from random weights")
+        parts.append(f"the filters of {names(plain)} cannot be distinguished from random weights")
         status = "warning" if len(plain) > len(judged) / 2 else "note"
         advice = IDLE if status == "note" else "Train longer or with another learning rate."
     if stayed:
@@ -184,7 +184,7 @@ def verdict_of(layers: list[LayerFilters]) -> tuple[str, Status, str]:
         parts.append(f"{share_of(twins, share)} have a near-duplicate")
         status = "warning" if status in ("good", "note") else status
         advice = (
-            advice or "The layer is wider than it needs to be; a narrower one would say as much."
+            advice or "The layer is wider than it needs to be; a narrower one would do as well."
         )
     if (share := empty.share(empty.filters.empty)) > MANY_EMPTY:
         parts.append(f"{share_of(empty, share)} are empty")
@@ -204,13 +204,13 @@ def verdict_of(layers: list[LayerFilters]) -> tuple[str, Status, str]:
     gone = sum(int(x.filters.empty.sum()) for x in layers)
     few = [x for x in layers if x.noise is None and min(x.filters.kernels.shape[-2:]) >= 3]
     text = (
-        f"The filters of {'all ' if len(judged) > 1 else ''}{counted(len(judged), 'layer')} that can be told have structure"
+        f"The filters of {'all ' if len(judged) > 1 else ''}{counted(len(judged), 'layer')} of enough weights have structure"
         if judged
-        else "No layer has weights enough to tell structure from noise"
+        else "No layer has weights enough to distinguish structure from noise"
     )
     text += f"; {same:,} of {total:,} filters have a near-duplicate and {gone:,} are empty"
     if few and judged:
-        text += f" ({names(few)} {'has' if len(few) == 1 else 'have'} too few weights to tell)"
+        text += f" ({names(few)} {'has' if len(few) == 1 else 'have'} too few weights to judge)"
     return f"{text}.", "good" if judged else "note", ""
 
 
@@ -241,6 +241,6 @@ def table_of(layers: list[LayerFilters]) -> Table:
         rows=tuple(rows),
         formats=("", ",", "", ".1f", ".0%", ",", ",", ".2f"),
         caption="Structure: standard deviations beyond the same weights in random places; random weights reach about 2, and "
-        f"{BEYOND:g} or more is structure (a dash: too few weights to tell). Like noise: single filters that cannot be told "
-        "from their own shuffles. Duplicates: |correlation| of 0.95 or more. Like its start: correlation with the start.",
+        f"{BEYOND:g} or more is structure (a dash: too few weights). Like noise: single filters that are like their own "
+        "shuffles. Duplicates: |correlation| of 0.95 or more. Like its start: correlation with the start.",
     )  # fmt: skip

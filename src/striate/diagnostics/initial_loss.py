@@ -20,7 +20,7 @@ from striate.wording import counted
 
 FAR = 0.5  # nats above ln(classes) from which on the first steps are wasted
 KNOWS = 0.75  # share of ln(classes) below which a network without training knows too much
-ENOUGH = 0.05  # loss at which a batch counts as learned, with every image right
+ENOUGH = 0.05  # loss at which a batch counts as learned, with every image correct
 RATES = (1e-3, 1e-2, 1e-4)  # of Adam, tried in turn
 
 
@@ -87,7 +87,7 @@ def overfit_batch(
 ) -> Finding:
     """Train a copy on one batch alone with Adam: a network and a loss that work learn it by heart.
 
-    inputs: (N, ...), labels: (N,). Learned is a batch of which every image is right and whose loss is at most 0.05; up to
+    inputs: (N, ...), labels: (N,). Learned is a batch of which every image is correct and whose loss is at most 0.05; up to
     three learning rates are tried, `steps` steps each, and `seconds` in all. Dropout is off. Raises UsageError for fewer
     than one step, DataError where weights or inputs are not finite.
     """
@@ -116,12 +116,12 @@ def overfit_batch(
     elif correct == n and losses[-1] < losses[0] / 2:
         status = "note"
         after = f"After {counted(made, 'step')} on {counted(n, 'image')} alone"
-        verdict = f"{after} all are right, but not by heart yet: {went}."
+        verdict = f"{after} all are correct, but not by heart yet: {went}."
         advice = "It learns, but slowly: look at the learning rate and at what regularises it."
     else:
         status = "problem" if correct < 0.9 * n else "warning"
         alone = f"{counted(n, 'image')} alone cannot be learned by heart"
-        verdict = f"{alone}: after {counted(made, 'step')} {correct} are right, and {went}."
+        verdict = f"{alone}: after {counted(made, 'step')} {correct} are correct, and {went}."
         advice = "Check labels, loss and gradients before training on more images; if all is well, the network is too small."
         if twins:
             have = "has" if twins == 1 else "have"
@@ -141,14 +141,14 @@ def overfit_batch(
 
 
 def learned(correct: int, losses: list[float], images: int) -> bool:
-    """Whether every image is right and the loss is low."""
+    """Whether every image is correct and the loss is low."""
     return correct == images and losses[-1] <= ENOUGH
 
 
 def by_heart(
     model: nn.Module, inputs: Tensor, labels: Tensor, rate: float, steps: int, until: float
 ) -> tuple[list[float], int]:
-    """Losses before each step and after the last, and how many images were right then."""
+    """Losses before each step and after the last, and how many images were correct then."""
     losses: list[float] = []
     correct = 0
     with borrowed(model, train=len(inputs) > 1, own=True):

@@ -1,4 +1,4 @@
-"""Labels that are likely wrong: confident disagreement (Northcutt et al. 2021, "Confident Learning")."""
+"""Label errors: labels that a network confidently contradicts (Northcutt et al. 2021, "Confident Learning")."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ from striate.findings import Cell, Figure, Finding, Table
 
 LISTED = 200
 SHOWN = 24
-BETTER = (
-    1.5  # times the share of the largest class: a network that is right less often cannot judge
-)
+BETTER = 1.5  # times the share of the largest class: a network of lower accuracy cannot judge
 
 
 def label_errors(
@@ -29,7 +27,7 @@ def label_errors(
 ) -> Finding:
     """Images whose label a network contradicts with at least the confidence that it has on that class in general.
 
-    probabilities: (N, C); best of networks that have not learned these images, then say of how many `folds`. labels: (N,)
+    probabilities: (N, C); best of networks that were not trained on these images, in `folds` folds. labels: (N,)
     int64. keys: the images' names; images: gives those of some indices, uint8 (n, C, H, W), for the figure. An image
     counts where another class is likelier than its label and at least as likely as that class is, on average, where it is
     the label (the confident joint, equation 1 of the paper). Nothing is named where the network knows hardly more than the
@@ -47,11 +45,11 @@ def label_errors(
     if agree < BETTER * largest and largest < 0.5:
         return Finding(
             name="diagnose-labels",
-            title="Labels likely wrong",
+            title="Suspected label errors",
             verdict=f"The network agrees with only {agree:.0%} of {n:,} labels, where the largest class alone has "
             f"{largest:.0%}: it knows too little to judge them.",
             status="problem",
-            advice="Train until it learns, then look for wrong labels.",
+            advice="Train until it learns, then look for label errors.",
             data={"images": [], "keys": [], "suggested": [], "of": n, "folds": folds},
         )
     p = probabilities.double()
@@ -75,14 +73,14 @@ def label_errors(
     )
     return Finding(
         name="diagnose-labels",
-        title="Labels likely wrong",
+        title="Suspected label errors",
         verdict=verdict_of(n, rows, len(suspects), folds),
         status="warning" if len(suspects) > 0.01 * n else "note" if suspects else "good",
         advice="Look at the images listed, the surest first: some labels are wrong, some images only hard."
         if suspects
         else ""
         if folds
-        else "Labels learned by heart are not contradicted: --cross-validate 5 asks networks that have not learned them.",
+        else "Labels learned by heart are not contradicted: --cross-validate 5 uses networks that were not trained on them.",
         tables=(
             Table(
                 columns=("image", "label", "suggested", "confidence"),
@@ -113,7 +111,9 @@ def label_errors(
 
 def verdict_of(n: int, rows: Sequence[tuple[Cell, ...]], count: int, folds: int | None) -> str:
     """How many of `n` labels are contradicted, by whom, and the surest one."""
-    by = f"networks that had not learned them ({folds} folds)" if folds else "the network itself"
+    by = (
+        f"networks that were not trained on them ({folds} folds)" if folds else "the network itself"
+    )
     if not rows:
         return f"None of {n:,} labels is contradicted with confidence by {by}."
     key, label, other, sure = rows[0]
@@ -141,7 +141,7 @@ def draw(images: Tensor, names: Sequence[tuple[str, str]]) -> Figure:
         return render(
             figure,
             caption="Above each image its label, and the class that is suggested.",
-            alt=f"{len(names)} images whose labels are likely wrong.",
+            alt=f"{len(names)} images with suspected label errors.",
             png=True,
             dpi=110,
         )

@@ -124,7 +124,7 @@ def verdict_of(
     used: float | None,
     setting: str,
 ) -> tuple[str, Status, str]:
-    """What the curve says, and of the rate that was used."""
+    """What the curve shows, and where the rate that was used lies on it: verdict, status, advice."""
     if peak is None:
         return (
             f"At no rate from {tried[0]:.0e} to {tried[-1]:.2g} does the loss fall: it stays above {min(smooth):.3g}.",

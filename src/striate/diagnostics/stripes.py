@@ -1,4 +1,4 @@
-"""Stripes: images by units, the picture by which seed 003 tells good training from bad."""
+"""Stripes: images by units, the picture by which lecture 003 tells good training from bad."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def draw_responses(layers: Sequence[tuple[str, Tensor, int, float]], *, by_class
             axes.set_yticks([])
         return render(
             figure,
-            caption="Each row an image, each column a unit, bright where it answers. Good training is sparse along rows and "
-            "columns; in bad training columns are of one colour (the unit ignores the image) or like each other (seed 003).",
+            caption="Each row an image, each column a unit, bright where it responds. Good training is sparse along rows "
+            "and columns; in bad training columns are of one colour (the unit ignores the image) or alike (lecture 003).",
             alt=f"Mean responses of the units of {len(shown)} layers for {min(ROWS, len(shown[0][1]))} images.",
             png=True,
             dpi=110,

@@ -30,7 +30,7 @@ def fit(x: Tensor, like: Tensor) -> Tensor:
 
 
 class FullSize(nn.Module):
-    """A network that loses `margin` pixels on each side, made to answer for every pixel: (N, C, H, W) -> (N, K, H, W).
+    """A network that loses `margin` pixels on each side, made to give a value for every pixel: (N, C, H, W) -> (N, K, H, W).
 
     The image is mirrored at its borders, as Ronneberger, Fischer and Brox do (2015, section 3), so far that the network
     gives `least` plus a multiple of `stride` pixels. Borders that are wider than the image repeat its edge.

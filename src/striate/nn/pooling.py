@@ -51,7 +51,7 @@ class ChannelPool(nn.Module):
     """One value for `kernel_size` neighbouring channels: (N, C, ...) -> (N, C // kernel_size, ...).
 
     mode: "max", "avg" or "l2" (the length). Pooling over filters that are rotated or scaled copies
-    of each other makes a unit that does not mind rotation or scale.
+    of each other makes a unit that is invariant to rotation or scale.
     Raises UsageError where kernel_size does not divide the channels.
     Source: lecture 003, "Pooling across channels".
     """

@@ -13,17 +13,19 @@ from striate.ops.windows import PerAxis, Windows, per_axis
 
 
 def flip(kernel: Tensor) -> Tensor:
-    """Turn a kernel by 180 degrees: the last element first along every axis."""
+    """Turn a kernel by 180 degrees: the last element first along every axis.
+
+    kernel (*size) -> (*size).
+    """
     return kernel.flip(tuple(range(kernel.ndim)))
 
 
 def correlate(x: Tensor, kernel: Tensor, mode: str = "valid") -> Tensor:
-    """Slide `kernel` over `x` and sum the products: y[i] = sum_j x[i + j] kernel[j] (lecture 000,
-    "Convolution").
+    """Slide `kernel` over `x` and sum the products: y[i] = sum_j x[i + j] kernel[j] (lecture 000, "Convolution").
 
-    x: any number of axes; kernel: as many axes. mode "valid": whole overlaps only, W - w + 1 values
-    an axis; "full": every overlap, W + w - 1; "same": the middle of "full", as many values as x.
-    This is what deep learning calls convolution. Raises UsageError for other modes or axes.
+    x (*size), kernel (*kernel) of as many axes -> (*out). mode "valid":
+    whole overlaps only, W - w + 1 values an axis; "full": every overlap, W + w - 1; "same": the middle of "full", as
+    many values as x. This is what deep learning calls convolution. Raises UsageError for other modes or axes.
     """
     reach = _reach(x, kernel, mode)
     if mode == "full":
@@ -37,9 +39,9 @@ def correlate(x: Tensor, kernel: Tensor, mode: str = "valid") -> Tensor:
 def convolve(x: Tensor, kernel: Tensor, mode: str = "full") -> Tensor:
     """True convolution: y[n] = sum_k kernel[k] x[n - k] (lecture 003, "Convolution").
 
-    Each element of the kernel adds a copy of x, shifted by its place. Modes as for `correlate`.
-    Commutative and, in mode "full", associative: (a * b) * c = a * (b * c) (lecture 002). Raises
-    UsageError for other modes or axes.
+    x (*size), kernel (*kernel), of as many axes. Each element of the kernel adds a copy of x, shifted by its place.
+    Modes as for `correlate`. Commutative and, in mode "full", associative: (a * b) * c = a * (b * c) (lecture 002).
+    Raises UsageError for other modes or axes.
     """
     reach = _reach(x, kernel, mode)
     y = x.new_zeros([n + r for n, r in zip(x.shape, reach, strict=True)])
@@ -77,8 +79,10 @@ def correlate_centred(image: Tensor, kernel: Tensor) -> Tensor:
 
 
 def convolve_centred(image: Tensor, kernel: Tensor) -> Tensor:
-    """Z[i, j] = sum_{u,v=-k..k} K[u, v] A[i - u, j - v]: the same with the kernel turned (seed
-    002)."""
+    """Z[i, j] = sum_{u,v=-k..k} K[u, v] A[i - u, j - v]: the same with the kernel turned (lecture 002).
+
+    image (H, W), kernel (2 k + 1, 2 k + 1) -> (H - 2 k, W - 2 k).
+    """
     return _centred(image, kernel, -1)
 
 

@@ -14,7 +14,11 @@ from striate.ops.windows import PerAxis
 
 
 class Gradients(NamedTuple):
-    """dL/dx, dL/dweight and dL/dbias, each in the shape of what it belongs to."""
+    """dL/dx, dL/dweight and dL/dbias, each in the shape of what it belongs to.
+
+    x: dL/dx (N, C, *size), or (N, F) of a linear layer. weight, bias: those of the parameters, (O, C / groups, *kernel)
+    and (O,) of a convolution.
+    """
 
     x: Tensor
     weight: Tensor
@@ -39,7 +43,7 @@ def conv_backward(
     dy (N, O, *windows) is dL/dy; the other arguments are those of the forward pass. At each window
     the output is a weighted sum, so the input under the window receives weight * dy and the weight
     receives input * dy. A weight is used at every window: its gradient is the sum over all of them
-    (lecture 002, "Backpropagation in CNNs"), or their mean with `average=True`, the option that seed
+    (lecture 002, "Backpropagation in CNNs"), or their mean with `average=True`, the option that lecture
     002 mentions; torch sums. Raises UsageError if dy has not the shape of the output.
     """
     plan = ConvPlan.of(x, weight, stride, padding, dilation, groups)
@@ -69,9 +73,9 @@ def conv_backward(
 def shared_gradient(gradients: list[Tensor], *, average: bool = False) -> Tensor:
     """The gradient of a weight that stands at several places: the sum of theirs (lecture 002).
 
-    With `average` their mean, as in lecture 002's w := w - rate * 1/2 (dL/dw1 + dL/dw2): that is the
-    summed gradient with the learning rate divided by the number of places. Raises UsageError for an
-    empty list.
+    gradients of the same shape, any -> that shape. With `average` their mean, as in lecture 002's w := w - rate * 1/2
+    (dL/dw1 + dL/dw2): that is the summed gradient with the learning rate divided by the number of places. Raises
+    UsageError for an empty list.
     """
     if not gradients:
         raise UsageError("shared_gradient needs the gradient of at least one place, got none")

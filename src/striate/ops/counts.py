@@ -27,7 +27,7 @@ def count_conv(
     padding: int = 0,
     bias: bool = True,
 ) -> Count:
-    """A convolutional layer on an image of `shape` (C, *size): C_out (C k^d + 1) parameters (seed
+    """A convolutional layer on an image of `shape` (C, *size): C_out (C k^d + 1) parameters (lecture
     000, case study).
 
     Each of the C_out * windows outputs takes C k^d products.

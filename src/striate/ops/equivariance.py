@@ -13,8 +13,8 @@ from striate.errors import UsageError
 def translate(x: Tensor, shift: Sequence[int], fill: str = "zeros") -> Tensor:
     """Move the last axes of x by `shift` pixels, one number an axis, to higher indices if positive.
 
-    What enters is zeros, or with fill "circular" what left at the other side. Raises UsageError for
-    another fill.
+    x (*batch, *size) -> the same shape. What enters is zeros, or with fill "circular" what left at the other side.
+    Raises UsageError for another fill.
     """
     if fill not in ("zeros", "circular"):
         raise UsageError(f"fill must be 'zeros' or 'circular', got {fill!r}")
@@ -39,8 +39,8 @@ def equivariance_gap(
 ) -> Tensor:
     """|f(translate(x)) - translate(f(x))| at every output: zeros where f is equivariant (lecture 003).
 
-    `shift` in pixels of x; the output moves by shift / stride. Raises UsageError if that is no
-    whole number: then no shift of the output is the right one, which is how a stride breaks
+    x (*batch, *size) -> the shape of f(x). `shift` in pixels of x; the output moves by shift / stride. Raises
+    UsageError if that is no whole number: then no shift of the output is the right one, which is how a stride breaks
     equivariance.
     """
     if any(s % stride for s in shift):

@@ -28,11 +28,10 @@ FILTERS: dict[str, Tensor] = {
 
 
 def gaussian(sigma: float, radius: int | None = None) -> Tensor:
-    """exp(-(u^2 + v^2) / (2 sigma^2)), scaled to sum 1: (2 radius + 1, 2 radius + 1), 3 sigma wide
-    by default.
+    """exp(-(u^2 + v^2) / (2 sigma^2)), scaled to sum 1: (2 radius + 1, 2 radius + 1), 3 sigma wide by default.
 
-    The only round kernel that separates into a row and a column. Raises UsageError unless sigma >
-    0.
+    A kernel (K, K) with K = 2 * radius + 1, float64. The only round kernel that separates into a row and a column.
+    Raises UsageError unless sigma > 0.
     """
     if not sigma > 0:
         raise UsageError(
@@ -46,7 +45,10 @@ def gaussian(sigma: float, radius: int | None = None) -> Tensor:
 
 
 def box(size: int) -> Tensor:
-    """The plain average over size x size pixels."""
+    """The plain average over size x size pixels.
+
+    (size, size) float64, of sum 1.
+    """
     return torch.full((size, size), 1 / size**2, dtype=torch.float64)
 
 

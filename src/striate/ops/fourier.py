@@ -25,14 +25,20 @@ def fourier_matrix(n: int) -> Tensor:
 
 
 def dft(x: Tensor, axes: int) -> Tensor:
-    """The discrete Fourier transform over the last `axes` axes: one matrix product an axis."""
+    """The discrete Fourier transform over the last `axes` axes: one matrix product an axis.
+
+    x (*batch, *size), real or complex -> the same shape, complex.
+    """
     for axis in range(-axes, 0):
         x = _along(fourier_matrix(x.shape[axis]), x, axis)
     return x
 
 
 def inverse_dft(x: Tensor, axes: int) -> Tensor:
-    """Undo `dft`: the conjugate matrix, divided by the number of samples."""
+    """Undo `dft`: the conjugate matrix, divided by the number of samples.
+
+    x (*batch, *size), complex -> the same shape, complex.
+    """
     for axis in range(-axes, 0):
         x = _along(fourier_matrix(x.shape[axis]).conj() / x.shape[axis], x, axis)
     return x
@@ -43,12 +49,11 @@ def _along(matrix: Tensor, x: Tensor, axis: int) -> Tensor:
 
 
 def convolve_fourier(x: Tensor, kernel: Tensor) -> Tensor:
-    """`convolve(x, kernel, "full")` by the convolution theorem: transform, multiply, transform
-    back.
+    """`convolve(x, kernel, "full")` by the convolution theorem: transform, multiply, transform back.
 
-    Both are first filled up with zeros to W + w - 1 values an axis: the product of two spectra is a
-    convolution that wraps around, and the zeros keep what wraps away from the rest. Raises
-    UsageError for different axes.
+    x (*size), kernel (*kernel), of as many axes -> W + w - 1 values an axis. Both are first filled up with zeros to W +
+    w - 1 values an axis: the product of two spectra is a convolution that wraps around, and the zeros keep what wraps
+    away from the rest. Raises UsageError for different axes.
     """
     if x.ndim != kernel.ndim or x.ndim == 0:
         raise UsageError(f"signal and kernel need as many axes, got {x.ndim} and {kernel.ndim}")
@@ -74,9 +79,9 @@ def conv_fourier(
 ) -> Tensor:
     """`conv` as a product of spectra, summed over channels: y = F^-1(F x . conj(F w)).
 
-    The conjugate turns convolution into cross-correlation. On the padded image the product wraps
-    around only outside the windows that lie wholly inside, and those are the ones kept; a stride
-    keeps every s-th of them.
+    x (N, C, *size), weight (O, C / groups, *kernel), bias (O,) -> (N, O, *out). The conjugate turns convolution into
+    cross-correlation. On the padded image the product wraps around only outside the windows that lie wholly inside, and
+    those are the ones kept; a stride keeps every s-th of them.
     """
     plan = ConvPlan.of(x, weight, stride, padding, dilation, groups)
     x_padded = pad(x, plan.widths, padding_mode)

@@ -48,7 +48,7 @@ def col2im(
 def pixel_use(size: tuple[int, ...], kernel: tuple[int, ...], *, stride: PerAxis = 1) -> Tensor:
     """How many windows see each pixel: corners are seen least (lecture 001, "corner pixels").
 
-    size and kernel in pixels -> counts of shape `size`.
+    Counts (*size), whole numbers. size and kernel in pixels -> counts of shape `size`.
     """
     x = torch.ones(1, 1, *size, dtype=torch.float64)
     return col2im(im2col(x, kernel, stride=stride), size, kernel, stride=stride)[0, 0].long()

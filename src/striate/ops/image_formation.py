@@ -27,10 +27,10 @@ def sample(scene: Tensor, step: int, *, average: bool = True) -> Tensor:
 
 
 def quantise(samples: Tensor, levels: int = 256) -> Tensor:
-    """Round values from 0 to 1 to `levels` whole numbers 0 ... levels - 1: uint8, for levels up to
-    256.
+    """Round values from 0 to 1 to `levels` whole numbers 0 ... levels - 1: uint8, for levels up to 256.
 
-    Values outside [0, 1] are cut off. Raises UsageError for fewer than 2 or more than 256 levels.
+    samples of any shape -> the same shape. Values outside [0, 1] are cut off. Raises UsageError for fewer than 2 or
+    more than 256 levels.
     """
     if not 2 <= levels <= 256:
         raise UsageError(f"quantise: a byte holds 2 to 256 levels, got {levels}")
@@ -38,12 +38,18 @@ def quantise(samples: Tensor, levels: int = 256) -> Tensor:
 
 
 def grey_values(pixels: Tensor, levels: int = 256) -> Tensor:
-    """What quantised pixels stand for, 0 to 1: the inverse of `quantise` up to half a level."""
+    """What quantised pixels stand for, 0 to 1: the inverse of `quantise` up to half a level.
+
+    pixels of any shape, whole numbers -> the same shape, float64.
+    """
     return pixels.double() / (levels - 1)
 
 
 def histogram(pixels: Tensor, levels: int = 256) -> Tensor:
-    """How many pixels have each grey value: (levels,)."""
+    """How many pixels have each grey value: (levels,).
+
+    pixels of any shape, whole numbers below `levels` -> (levels,) counts.
+    """
     counts = torch.zeros(levels, dtype=torch.long)
     for value in pixels.flatten().tolist():
         counts[value] += 1

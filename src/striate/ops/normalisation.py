@@ -13,8 +13,10 @@ from striate.ops.convolution_backward import Gradients
 
 
 class Normalised(NamedTuple):
-    """The normalised values, and the mean and variance that were taken off (biased: divided by the
-    count)."""
+    """The normalised values, and the mean and variance that were taken off (biased: divided by the count).
+
+    y (N, C, *size); mean, var: one number a channel (C,) of batch norm, an image (N,) of layer norm.
+    """
 
     y: Tensor
     mean: Tensor
@@ -43,8 +45,10 @@ def batch_norm(x: Tensor, scale: Tensor, shift: Tensor, *, eps: float = 1e-5) ->
 def batch_norm_inference(
     x: Tensor, mean: Tensor, var: Tensor, scale: Tensor, shift: Tensor, *, eps: float = 1e-5
 ) -> Tensor:
-    """Batch norm with fixed statistics: an affine map a channel, the same for every batch (seed
-    001)."""
+    """Batch norm with fixed statistics: an affine map a channel, the same for every batch (lecture 001).
+
+    x (N, C, *size), mean, var, scale, shift (C,) -> (N, C, *size).
+    """
     each = [-1, *[1] * (x.ndim - 2)]
     sigma = torch.sqrt(var + eps)
     return (x - mean.reshape(each)) / sigma.reshape(each) * scale.reshape(each) + shift.reshape(
@@ -55,8 +59,9 @@ def batch_norm_inference(
 def batch_norm_backward(dy: Tensor, x: Tensor, scale: Tensor, *, eps: float = 1e-5) -> Gradients:
     """The gradients of `batch_norm`, in training: for x, scale (as `weight`) and shift (as `bias`).
 
-    Mean and variance depend on x, so what is common to a channel's gradients and what is
-    proportional to the normalised x drop out: dx = scale / sigma (dy - mean(dy) - x^ mean(dy x^)).
+    dy, x (N, C, *size), scale (C,) -> x as x, weight and bias (C,). Mean and variance depend on x, so what is common to
+    a channel's gradients and what is proportional to the normalised x drop out: dx = scale / sigma (dy - mean(dy) - x^
+    mean(dy x^)).
     """
     each = [-1, *[1] * (x.ndim - 2)]
     mean, var = _moments(x)
@@ -69,10 +74,9 @@ def batch_norm_backward(dy: Tensor, x: Tensor, scale: Tensor, *, eps: float = 1e
 
 
 def dataset_moments(batches: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
-    """Mean and variance of each channel over all batches together: lecture 001's "across the entire
-    dataset".
+    """Mean and variance of each channel over all batches together: lecture 001's "across the entire dataset".
 
-    Raises UsageError without a batch.
+    batches (N, C, *size) -> mean (C,), biased variance (C,). Raises UsageError without a batch.
     """
     count, total, squares = 0, None, None
     for x in batches:
@@ -87,8 +91,10 @@ def dataset_moments(batches: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
 
 
 def running_average(old: Tensor, new: Tensor, momentum: float = 0.1) -> Tensor:
-    """old + momentum (new - old): what frameworks keep in place of the whole dataset's
-    statistics."""
+    """old + momentum (new - old): what frameworks keep in place of the whole dataset's statistics.
+
+    old, new of the same shape, such as (C,) -> that shape.
+    """
     return old + momentum * (new - old)
 
 
@@ -101,10 +107,9 @@ def normalised_layer(
     norm: str = "before",
     eps: float = 1e-5,
 ) -> Tensor:
-    """phi(BN(a)) with norm="before" the activation, BN(phi(a)) with "after"; a = W x + b (seed
-    001).
+    """phi(BN(a)) with norm="before" the activation, BN(phi(a)) with "after"; a = W x + b (lecture 001).
 
-    Raises UsageError for another word.
+    a (N, C, *size), scale and shift (C,) -> (N, C, *size). Raises UsageError for another word.
     """
     if norm == "before":
         return activation(batch_norm(a, scale, shift, eps=eps).y)
@@ -128,7 +133,10 @@ def layer_norm(x: Tensor, scale: Tensor, shift: Tensor, *, eps: float = 1e-5) ->
 
 
 def layer_norm_backward(dy: Tensor, x: Tensor, scale: Tensor, *, eps: float = 1e-5) -> Gradients:
-    """The gradients of `layer_norm`: for x, scale (as `weight`) and shift (as `bias`)."""
+    """The gradients of `layer_norm`: for x, scale (as `weight`) and shift (as `bias`).
+
+    dy, x (N, *features), scale (*features) -> x as x, weight and bias (*features).
+    """
     ones, zeros = torch.ones_like(scale), torch.zeros_like(scale)
     x_hat, _, var = layer_norm(x, ones, zeros, eps=eps)
     each, count = [-1, *[1] * (x.ndim - 1)], x[0].numel()
@@ -140,7 +148,7 @@ def layer_norm_backward(dy: Tensor, x: Tensor, scale: Tensor, *, eps: float = 1e
 
 
 def dropout(x: Tensor, keep: Tensor, p: float) -> Tensor:
-    """Set to 0 what `keep` does not keep and divide the rest by 1 - p, so that the mean stays (seed
+    """Set to 0 what `keep` does not keep and divide the rest by 1 - p, so that the mean stays (lecture
     000, layers).
 
     keep: a mask of 0 and 1 that broadcasts to x, 0 with probability p: (N, C, 1, 1) drops whole
@@ -155,7 +163,10 @@ def dropout(x: Tensor, keep: Tensor, p: float) -> Tensor:
 
 
 def dropout_mask(shape: tuple[int, ...], p: float, generator: torch.Generator) -> Tensor:
-    """A mask of 0, with probability p, and 1, float64, from `generator`."""
+    """A mask of 0, with probability p, and 1, float64, from `generator`.
+
+    Of `shape`, such as (N, C, 1, 1).
+    """
     return (torch.rand(shape, generator=generator, dtype=torch.float64) >= p).double()
 
 

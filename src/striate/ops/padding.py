@@ -90,9 +90,9 @@ def padded_axis(n: int, before: int, after: int, mode: str) -> list[int]:
 def pad(x: Tensor, widths: Widths, mode: str = "zeros", *, fill: float = 0.0) -> Tensor:
     """Put `widths` pixels around the last axes of `x`, one (before, after) an axis.
 
-    "zeros" puts `fill`, "replicate" the nearest border pixel, "reflect" the mirror image without
-    the border pixel itself, "circular" the opposite side (lecture 001, "Padding": zeros, or the nearby
-    pixel values).
+    x (*batch, *size) -> (*batch, *padded). "zeros" puts `fill`, "replicate" the nearest border pixel, "reflect" the
+    mirror image without the border pixel itself, "circular" the opposite side (lecture 001, "Padding": zeros, or the
+    nearby pixel values).
     """
     for axis, (before, after) in zip(range(-len(widths), 0), widths, strict=True):
         source = padded_axis(x.shape[axis], before, after, mode)
@@ -103,8 +103,10 @@ def pad(x: Tensor, widths: Widths, mode: str = "zeros", *, fill: float = 0.0) ->
 
 
 def pad_backward(dy: Tensor, widths: Widths, mode: str = "zeros") -> Tensor:
-    """The gradient of `pad`: every pixel collects what all its copies received; what fell outside
-    is dropped."""
+    """The gradient of `pad`: every pixel collects what all its copies received; what fell outside is dropped.
+
+    dy (*batch, *padded) -> (*batch, *size).
+    """
     for axis, (before, after) in zip(range(-len(widths), 0), widths, strict=True):
         n = dy.shape[axis] - before - after
         source = padded_axis(n, before, after, mode)

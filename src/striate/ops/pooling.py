@@ -14,8 +14,10 @@ from striate.ops.windows import PerAxis, Windows, last_axes, per_axis
 
 
 class Pooled(NamedTuple):
-    """The pooled values, and where each came from: `indices` count the pixels of one input map in
-    reading order."""
+    """The pooled values, and where each came from: `indices` count the pixels of one input map in reading order.
+
+    y and indices (N, C, *out).
+    """
 
     y: Tensor
     indices: Tensor
@@ -64,7 +66,7 @@ def max_pool_backward(dy: Tensor, indices: Tensor, size: tuple[int, ...]) -> Ten
 def max_gradient_all_ties(x: Tensor) -> Tensor:
     """dy/dx_i = 1 where x_i = max(x), else 0: lecture 004's formula as printed, for a vector x.
 
-    With ties it gives 1 to each of the largest elements, so that the parts add up to more than the
+    x (N,) -> (N,). With ties it gives 1 to each of the largest elements, so that the parts add up to more than the
     whole; a stored index, which the lecture recommends next, gives it to one.
     """
     return (x == x.max()).to(x.dtype)
@@ -132,8 +134,10 @@ def l2_pool_backward(
     stride: PerAxis | None = None,
     padding: PerAxis = 0,
 ) -> Tensor:
-    """dy/dx_i = x_i / y; 0 where the whole window is 0, the smallest of the gradients that would be
-    right there."""
+    """dy/dx_i = x_i / y; 0 where the whole window is 0, the smallest of the gradients that would be right there.
+
+    dy (N, C, *out), x (N, C, *size) -> (N, C, *size).
+    """
     windows, widths = _windows(x, kernel, stride, padding)
     x = pad(x, widths)
     dx = torch.zeros_like(x)

@@ -59,10 +59,9 @@ def gaussian_pyramid(image: Tensor, levels: int) -> list[Tensor]:
 
 
 def laplacian_pyramid(image: Tensor, levels: int) -> list[Tensor]:
-    """What each level of the Gaussian pyramid has and the next, expanded, has lost; last, the
-    smallest level itself.
+    """What each level of the Gaussian pyramid has and the next, expanded, has lost; last, the smallest level itself.
 
-    Raises UsageError as `gaussian_pyramid`.
+    image (H, W) -> levels (H, W), (H / 2, W / 2), ..., `levels` of them. Raises UsageError as `gaussian_pyramid`.
     """
     G = gaussian_pyramid(image, levels)
     details = [
@@ -72,8 +71,10 @@ def laplacian_pyramid(image: Tensor, levels: int) -> list[Tensor]:
 
 
 def from_laplacian(pyramid: list[Tensor]) -> Tensor:
-    """The image that a Laplacian pyramid came from: expand and add, from the smallest level up.
-    Exact by design."""
+    """The image that a Laplacian pyramid came from: expand and add, from the smallest level up. Exact by design.
+
+    Levels (H, W), (H / 2, W / 2), ... -> (H, W).
+    """
     image = pyramid[-1]
     for detail in reversed(pyramid[:-1]):
         image = detail + expand(image, (detail.shape[-2], detail.shape[-1]))

@@ -9,7 +9,7 @@ from torch import Tensor
 def softmax(z: Tensor, tau: float = 1.0) -> Tensor:
     """y_i = exp(tau z_i) / sum_k exp(tau z_k) over the last axis: z (..., K) -> (..., K).
 
-    tau is an inverse temperature: 0 makes all classes equal, large values pick the largest z. Seed
+    tau is an inverse temperature: 0 makes all classes equal, large values pick the largest z. Lecture
     003 prints exp(-tau z), which gives the largest logit the smallest probability when tau > 0;
     since its network is trained through it, the weights before it merely take the other sign.
     softmax(z, -tau) is the printed formula.
@@ -20,7 +20,10 @@ def softmax(z: Tensor, tau: float = 1.0) -> Tensor:
 
 
 def softmax_backward(dy: Tensor, z: Tensor, tau: float = 1.0) -> Tensor:
-    """dL/dz_j = tau y_j (dy_j - sum_i dy_i y_i)."""
+    """dL/dz_j = tau y_j (dy_j - sum_i dy_i y_i).
+
+    dy, z (N, K) -> (N, K).
+    """
     y = softmax(z, tau)
     return tau * y * (dy - (dy * y).sum(-1, keepdim=True))
 

@@ -30,7 +30,7 @@ class SteerablePyramid:
 def steerable_pyramid(image: Tensor, scales: int, orientations: int) -> SteerablePyramid:
     """Take an image (H, W) apart into `scales` octaves of `orientations` directions each.
 
-    Band k answers to edges across which one steps at k * 180 / K degrees, from rightwards towards
+    Band k responds to edges across which one steps at k * 180 / K degrees, from rightwards towards
     downwards. With an even number of orientations the filters are odd (edges), with an odd number
     even (lines). Raises UsageError unless H and W are multiples of 2^scales.
     """
@@ -50,8 +50,10 @@ def steerable_pyramid(image: Tensor, scales: int, orientations: int) -> Steerabl
 
 
 def from_steerable(pyramid: SteerablePyramid) -> Tensor:
-    """The image that a steerable pyramid came from, to rounding: the same masks again, conjugated,
-    and the sum."""
+    """The image that a steerable pyramid came from, to rounding: the same masks again, conjugated, and the sum.
+
+    -> (H, W), float64.
+    """
     spectrum = torch.fft.fft2(pyramid.low)
     for band in reversed(pyramid.bands):
         K, *size = band.shape
@@ -89,7 +91,7 @@ def steering_weights(orientations: int, angle: float) -> Tensor:
 
 
 def steer(bands: Tensor, angle: float) -> Tensor:
-    """The answer of the filter at `angle`, mixed from the K bands of one scale: (K, h, w) -> (h,
+    """The response of the filter at `angle`, mixed from the K bands of one scale: (K, h, w) -> (h,
     w)."""
     weights = steering_weights(len(bands), angle)
     return (weights[:, None, None] * bands).sum(0)

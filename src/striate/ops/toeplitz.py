@@ -93,8 +93,10 @@ def conv_by_matrix(
     groups: int = 1,
     padding_mode: str = "zeros",
 ) -> Tensor:
-    """`conv` as one sparse matrix product for every image: flatten, multiply, fold back (lecture 004,
-    figure 7)."""
+    """`conv` as one sparse matrix product for every image: flatten, multiply, fold back (lecture 004, figure 7).
+
+    x (N, C, *size), weight (O, C / groups, *kernel), bias (O,) -> (N, O, *out).
+    """
     plan = ConvPlan.of(x, weight, stride, padding, dilation, groups)
     matrix = conv_matrix(
         weight,
@@ -132,7 +134,7 @@ def matrix_rows(
 
 
 def weight_name(rows: int, columns: int) -> Callable[[float], str]:
-    """Names the number 1 ... rows * columns after its place in a kernel: "w11", "w12", ... as seed
+    """Names the number 1 ... rows * columns after its place in a kernel: "w11", "w12", ... as lecture
     004 writes them."""
 
     def name(number: float) -> str:

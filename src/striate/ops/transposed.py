@@ -73,7 +73,10 @@ def conv_transpose_backward(
     dilation: PerAxis = 1,
     groups: int = 1,
 ) -> Gradients:
-    """The gradients of `conv_transpose`: each input value reads back where it stamped."""
+    """The gradients of `conv_transpose`: each input value reads back where it stamped.
+
+    dy (N, O, *out), x (N, C, *size), weight (C, O / groups, *kernel) -> x as x, weight as weight, bias (O,).
+    """
     _check(x, weight, groups)
     dims = weight.ndim - 2
     steps, spread = per_axis("stride", stride, dims), per_axis("dilation", dilation, dims)
@@ -104,12 +107,11 @@ def conv_transpose_matrix(
     dilation: PerAxis = 1,
     groups: int = 1,
 ) -> sparse.csr_array:
-    """The transpose of `conv_matrix`: from a layer's output back to images of `size` pixels (seed
-    004, figure 8).
+    """The transpose of `conv_matrix`: from a layer's output back to images of `size` pixels (lecture 004, figure 8).
 
-    weight is that of the convolution, (O, C / groups, *kernel), which is conv_transpose's weight
-    for the way back. The transpose shares the pattern of connections, not the values' inverse: M.T
-    @ M is not the identity.
+    A sparse matrix (C * pixels, O * windows). weight is that of the convolution, (O, C / groups, *kernel), which is
+    conv_transpose's weight for the way back. The transpose shares the pattern of connections, not the values' inverse:
+    M.T @ M is not the identity.
     """
     pads = per_axis("padding", padding, len(size), least=0)
     forward = conv_matrix(

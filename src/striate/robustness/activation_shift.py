@@ -28,8 +28,8 @@ class Pass:
 class Recorder:
     """Mean responses of every channel of every convolution and linear layer but the last, which gives the logits.
 
-    The clean pass is kept, and of the others the one with the most wrong answers. A response is the mean over positions
-    of the layer's output.
+    The clean pass is kept, and of the others the one with the fewest correct predictions. A response is the mean over
+    positions of the layer's output.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -67,7 +67,7 @@ class Recorder:
         return hook
 
     def close(self, note: str, images: Tensor, is_correct: Tensor) -> None:
-        """End a pass: keep it if it is the clean one, or has the most wrong answers so far."""
+        """End a pass: keep it if it is the clean one, or has the fewest correct predictions so far."""
         parts, self._parts = self._parts, {}
         responses = {n: torch.cat(p) for n, p in parts.items()}
         # A layer that runs twice in a pass has no single response an image.

@@ -66,23 +66,23 @@ def attack(context: Context) -> Finding:
     at = LINF.index(8 / 255)
     low, high = wilson(round(lines["PGD"][at] * n), n)
     verdict = (
-        f"Changes of at most 8 of 255 grey levels leave {percent(lines['PGD'][at])} right (95 % interval {percent(low)} to "
-        f"{percent(high)}; {percent(some.accuracy)} clean, {percent(lines['noise'][at])} with random ones as large; {n:,} "
-        f"images)"
+        f"Changes of at most 8 of 255 grey levels leave an accuracy of {percent(lines['PGD'][at])} (95 % interval "
+        f"{percent(low)} to {percent(high)}; {percent(some.accuracy)} clean, {percent(lines['noise'][at])} with random ones "
+        f"as large; {n:,} images)"
     )
     if broken is not None:
         verdict += f"; {round(255 * broken)} of 255 halve its accuracy"
     won = [s for s in stickers if s.margin < 0]
     if stickers:
-        verdict += f"; a sticker of {_size(some)} pixels turns {len(won)} of {len(stickers)}"
+        verdict += f"; a sticker of {_size(some)} pixels changes the predicted class of {len(won)} of {len(stickers)}"
     verdict += "."
     if failed:
-        verdict += f" Not to be relied on: {' and '.join(failed)} failed, so its gradients may be masked and it is weaker than this says."  # noqa: E501
+        verdict += f" Not to be relied on: {' and '.join(failed)} failed, so its gradients may be masked and its true accuracy under attack lower."  # noqa: E501
     figures: list[Figure] = [
         curves(
             [255 * e for e in LINF], lines, xlabel="largest change of a pixel (of 255)", title="Accuracy under attack",
             chance=1 / len(context.classes), xlog=True, ticks=[f"{round(255 * e)}" for e in LINF],
-            caption="Share answered right: random changes, one gradient step, ten with projection.",
+            caption="Accuracy under random changes (noise), one gradient step (FGSM) and ten with projection (PGD).",
             alt="Accuracy falls with strength.",
         )
     ]  # fmt: skip
@@ -172,7 +172,7 @@ def _checks(context: Context, lines: dict[str, list[float]]) -> list[tuple[str, 
 
 
 def _stickers(context: Context) -> list[Sticker]:
-    """Stickers on images that are right; none where the network cannot be traced."""
+    """Stickers on correctly predicted images; none where the network cannot be traced."""
     correct = np.flatnonzero(context.clean_correct)[:STICKERS]
     g = context.generator(800)
     stickers = []
@@ -213,8 +213,8 @@ def _pictures(context: Context, attacked: Tensor, stickers: list[Sticker]) -> Fi
         pictures.append((f"sticker: {with_sticker[k]}"[:20], batch[k].permute(1, 2, 0).numpy()))
     return gallery(
         pictures,
-        caption="Three images as they are, with PGD's change of 8/255, and with the sticker; above each what it is or what "
-        "the network says.",
+        caption="Three images as they are, with PGD's change of 8/255, and with the sticker; above each its class or the "
+        "predicted one.",
         alt="Clean, attacked and stickered images.",
         columns=3,
     )

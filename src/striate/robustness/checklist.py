@@ -1,4 +1,4 @@
-"""The checklist of seed 003: what to do when training a large system, from whatever findings there are."""
+"""The checklist of lecture 003: what to do when training a large system, from whatever findings there are."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Collection, Sequence
 
 from striate.findings import Cell, Finding, Table
 
-# Seed 003, "Analysis to run when training a large system" and "Other good things to know".
+# Lecture 003, "Analysis to run when training a large system" and "Other good things to know".
 ITEMS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("Training and evaluation", ("headline", "training-curves", "per-class"), "striate train DATA"),
     ("Confidence", ("probe-calibration", "calibration"), "striate probe RUN calibration"),
     ("Visualise the network", ("filters", "selective-units", "dead-units"), "striate units RUN"),
-    ("Understand its answers", ("explanations", "mistakes"), "striate explain RUN IMAGE"),
+    ("Understand its predictions", ("explanations", "mistakes"), "striate explain RUN IMAGE"),
     ("Out of domain", ("probe-domain",), "striate probe RUN domain --against FOLDER"),
     ("Corrupted images", ("probe-corruption",), "striate probe RUN corruption"),
     ("Invariance", ("probe-shift", "probe-rotation", "probe-scale", "probe-flip"), "striate probe RUN shift scale flip"),
@@ -26,7 +26,7 @@ URGENT = {"problem": 3, "warning": 2, "note": 1, "good": 0}
 
 
 def checklist(findings: Sequence[Finding], probes: Collection[str] | None = None) -> Finding:
-    """Each item of seed 003's list: done or not, what was found, and what to do next; the report's last page.
+    """Each item of lecture 003's list: done or not, what was found, and what to do next; the report's last page.
 
     probes: those that the network's task has; all if not given. Items that only others could do are left out.
     """

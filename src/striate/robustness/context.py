@@ -40,7 +40,7 @@ class Context:
     images: float in [0, 1] or uint8, (N, C, H, W). targets: N of them, as in `Batch`; (N,) int64 where an image has one
     class. classes: K names. recorder: keeps how far each layer and channel moves in the same passes; None for none.
     temperature: what logits are divided by where a confidence is asked for. trained: the recipe's shift (pixels), rotate
-    (degrees), scale and flip, where known; advice goes beyond it. task: gives the metric, and says how targets follow a
+    (degrees), scale and flip, where known; advice goes beyond it. task: gives the metric, and warps targets along with a
     warp; one class an image if not given. stride: pixels between positions of the network's coarsest map. Raises DataError
     for images and targets that do not fit, and, once asked, for outputs that are not finite.
     """
@@ -178,7 +178,7 @@ class Context:
         return (logits / self.temperature).softmax(1)
 
     def is_correct(self, images: Tensor, *, note: str = "") -> np.ndarray:
-        """Which images (N,) bool are answered right; only where `labelled`."""
+        """Which images get their own class, (N,) bool; only where `labelled`. note: as in `logits`."""
         return (self.logits(images, note=note).argmax(1) == self.labels).numpy()
 
     @cached_property
@@ -193,12 +193,12 @@ class Context:
 
     @property
     def clean_correct(self) -> np.ndarray:
-        """Which images are answered right as they are."""
+        """Which images get their own class as they are, (N,) bool."""
         return (self.predictions == self.labels).numpy()
 
     @property
     def accuracy(self) -> float:
-        """Share that is answered right."""
+        """Share of images that get their own class as they are."""
         return float(self.clean_correct.mean())
 
     def _at_once(self, images: Tensor) -> int:
@@ -206,12 +206,12 @@ class Context:
             return BATCH
         return max(1, min(BATCH, PIXELS // (images.shape[-1] * images.shape[-2])))
 
-    def _require_finite(self, answer: Tensor, note: str) -> None:
-        bad = int((~torch.isfinite(answer)).flatten(1).any(1).sum())
+    def _require_finite(self, output: Tensor, note: str) -> None:
+        bad = int((~torch.isfinite(output)).flatten(1).any(1).sum())
         if bad:
             where = f" under {note}" if note and note != "clean" else ""
             raise DataError(
-                f"the network's output is not finite for {bad} of {len(answer)} images{where}; "
+                f"the network's output is not finite for {bad} of {len(output)} images{where}; "
                 "train it again, or look for a division or a logarithm with `striate diagnose`"
             )
 
@@ -283,8 +283,8 @@ def quantiles(values: np.ndarray) -> tuple[float, float]:
 def at_chance(context: Context) -> Finding | None:
     """The finding that stops all probes: the network does no better than guessing; None where it does, or nobody knows.
 
-    Of one class an image it does not where the 95 % interval of its accuracy holds 1/K, or it says one class of images of
-    several.
+    Of one class an image it does not where the 95 % interval of its accuracy holds 1/K, or it predicts one class for
+    images of several.
     """
     n = len(context)
     if not context.labelled:
@@ -296,12 +296,12 @@ def at_chance(context: Context) -> Finding | None:
     if (n == 1 and context.clean_correct[0]) or not (low <= 1 / k or constant):
         return None
     one = (
-        f"; it says “{context.classes[int(context.predictions[0])]}” of every image"
+        f"; it predicts “{context.classes[int(context.predictions[0])]}” for every image"
         if constant
         else ""
     )
     why = (
-        f"it is right on {percent(context.accuracy)} of {n:,} clean image{'s' * (n > 1)} (95 % interval {percent(low)} to "
+        f"its accuracy on {n:,} clean image{'s' * (n > 1)} is {percent(context.accuracy)} (95 % interval {percent(low)} to "
         f"{percent(high)}), which is no better than guessing among {k} classes ({percent(1 / k)}){one}"
     )
     data = {"accuracy": context.accuracy, "interval": [low, high], "chance": 1 / k, "images": n}
@@ -314,7 +314,7 @@ def _stopped(context: Context, why: str, data: dict[str, Any]) -> Finding:
         title="Where it breaks",
         verdict=f"Nothing was probed: {why}.",
         status="problem",
-        advice="Train it until it learns, then probe it; `striate diagnose` says why it does not. "
+        advice="Train it until it learns, then probe it; `striate diagnose` looks for the reason why it does not. "
         "If it did learn, check that these are its classes and its kind of image, or take more images.",
         data=data,
         seed=context.seed,

@@ -1,4 +1,4 @@
-"""Class-score curves: what a network says of one image as it is shifted or turned; the shifted seven of seed 001."""
+"""Class-score curves: the scores of one image as it is shifted or turned; the shifted seven of lecture 001."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def score_curves(
 def shifted_example(
     models: Mapping[str, nn.Module], image: Tensor, label: int, classes: Sequence[str], *, most: int | None = None
 ) -> Finding:  # fmt: skip
-    """The shifted seven of seed 001: the answers of several networks to one image (C, H, W) as it moves right.
+    """The shifted seven of lecture 001: the predictions of several networks for one image (C, H, W) as it moves right.
 
     models: name -> module from pixels in [0, 1] to logits. most: pixels both ways, a quarter of the width if not given.
     """
@@ -102,7 +102,7 @@ def shifted_example(
             for d, a, s in zip(moves, predictions, series[name], strict=True)
         ]
         sentences.append(
-            f"{name} is right at {len(good)} of {len(moves)} positions and changes its mind {changes} times"
+            f"{name} is correct at {len(good)} of {len(moves)} positions and changes its prediction {changes} times"
         )
     return Finding(
         name="probe-shifted-example",
@@ -110,7 +110,7 @@ def shifted_example(
         verdict="; ".join(sentences) + ".",
         tables=(
             Table(
-                columns=("network", "shift", "says", f"score of “{classes[label]}”"),
+                columns=("network", "shift", "predicted class", f"score of “{classes[label]}”"),
                 rows=tuple(rows),
                 formats=("", "+d", "", ".1%"),
             ),

@@ -40,7 +40,8 @@ class Domain:
 
 
 def domain(context: Context, others: Mapping[str, Domain] | None = None) -> Finding:
-    """Accuracy on other images if they have labels, confidence, distance in feature space, and how well scores tell them.
+    """Accuracy on other images if they have labels, mean confidence, distance in feature space, and how well scores
+    separate them.
 
     others: name -> Domain; out-of-distribution images made from the seed if not given: noise, shuffled patches, inverted
     images, lines.
@@ -106,7 +107,7 @@ def domain(context: Context, others: Mapping[str, Domain] | None = None) -> Find
         kind = "made up of noise, patches and lines" if made else "without labels"
         verdict = (
             f"On images {kind} its mean confidence is up to {percent(float(confident[3]))} ({confident[0]}; its own images: "
-            f"{percent(own_confidence)}); {names[best]} tells out-of-distribution images best, at worst {hard[0]} with "
+            f"{percent(own_confidence)}); {names[best]} separates out-of-distribution images best, at worst {hard[0]} with "
             f"AUROC {hard[5 + best]:.2f}."
         )
         weak = float(hard[5 + best]) < 0.8

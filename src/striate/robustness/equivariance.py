@@ -23,7 +23,7 @@ class LayerShift:
 
     stride: pixels of the image between its positions. at_stride: equivariance error after a shift of `stride` pixels,
     which a convolution follows exactly but for its borders. at_one: after a shift of one pixel, against the map moved by
-    the right fraction of a position. Both are mean squared differences in the map's own variance; 2 is unrelated.
+    1 / stride of a position. Both are mean squared differences in the map's own variance; 2 is unrelated.
     aliased: share of the energy before the stride that lies above the new Nyquist frequency; None without a stride.
     """
 

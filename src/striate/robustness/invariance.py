@@ -168,7 +168,7 @@ def _words(kind: str, step: Step) -> str:
 
 
 def _consistency(predictions: Tensor) -> float:
-    """Share of unordered pairs of changes (M, N) that get the same answer, mean over images."""
+    """Share of unordered pairs of changes (M, N) that get the same predicted class, mean over images."""
     m = len(predictions)
     same = sum(
         float((predictions[i] == predictions[j]).float().mean()) for i in range(m) for j in range(i)
@@ -192,15 +192,15 @@ def _chart(
     amounts, name = context.amounts, context.metric.name
     chance = 1 / len(context.classes) if context.labelled else None
     alt = f"{name} from {amounts.value(context.clean_score)} to {amounts.value(min(scores))}."
-    what = "Share of images answered right" if context.labelled else name[0].upper() + name[1:]
+    what = "Accuracy" if context.labelled else name[0].upper() + name[1:]
     if kind == "flip":
         return bars(
             ticks, scores, intervals=band, title=TITLES[kind], chance=chance, share=amounts.share,
             caption=f"{what}, with its 95 % interval.", alt=alt,
         )  # fmt: skip
-    series = {"right" if context.labelled else name: scores}
+    series = {"accuracy" if context.labelled else name: scores}
     if context.labelled:
-        series["says the same"] = same
+        series["same prediction"] = same
     return curves(
         x if kind == "shift" else np.arange(len(x), dtype=float).tolist(), series,
         xlabel={
@@ -208,7 +208,7 @@ def _chart(
         }[kind],
         title=TITLES[kind], bands={next(iter(series)): band}, chance=chance, share=amounts.share,
         ticks=[f"{v:g}" for v in x] if kind == "shift" else ticks,
-        caption=f"{what} (95 % band), and share that get the answer they got unchanged."
+        caption=f"{what} (95 % band), and share of images whose predicted class does not change."
         if context.labelled else f"{what} (95 % band).",
         alt=alt,
     )  # fmt: skip

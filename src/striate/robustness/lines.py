@@ -1,4 +1,4 @@
-"""Lines out of domain: the thicker, thinner, shorter, noisy and curved lines of seed 003, and the wave that breaks them."""
+"""Lines out of distribution: the thicker, thinner, shorter, noisy and curved lines of lecture 003, and a wave along them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def lines(kind: str, count: int, *, size: int = 64, seed: int = 0) -> tuple[np.n
 
 
 def modulated(images: np.ndarray, labels: np.ndarray, *, period: float = 4.0) -> np.ndarray:
-    """Images (N, H, W) times (1 + a sinusoidal wave) / 2 that runs along each line: seed 003's vulnerability.
+    """Images (N, H, W) times (1 + a sinusoidal wave) / 2 that runs along each line: lecture 003's vulnerability.
 
     The wave moves spectral content: a vertical line (label 0) gets variation down the image, a horizontal one across.
     period: pixels.

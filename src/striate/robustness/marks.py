@@ -74,9 +74,9 @@ class Mark:
 def find_marks(images: Tensor, labels: Tensor, classes: int, *, seed: int = 0) -> list[Mark]:
     """Marks in images (N, C, H, W) float in [0, 1] with labels (N,), at most one a class, the clearest first.
 
-    Every place of a pyramid of patches is asked how well its colours, its contrast and its likeness to the mean of the
-    class tell that class from the others: a rule over histograms learnt on one half of the images and counted on the
-    other (the shares that it finds and wrongly finds, subtracted). A mark is a small place that does so, and far better
+    At every place of a pyramid of patches it is measured how well its colours, its contrast and its likeness to the mean
+    of the class separate that class from the others: a rule over histograms learnt on one half of the images and counted
+    on the other (its hits less its false alarms, as shares). A mark is a small place that does so, and far better
     than places away from it: a colour of the whole image, or an object in the middle, does not.
     """
     present = [c for c in range(classes) if int((labels == c).sum()) >= 8]
@@ -147,7 +147,7 @@ def halves(labels: Tensor, seed: int) -> Tensor:
 
 
 def separation(values: Tensor, labels: Tensor, half: Tensor, classes: list[int]) -> Tensor:
-    """How well each column of values (N, P) tells each class from the others: (K, P) in [-1, 1], 0 by chance.
+    """How well each column of values (N, P) separates each class from the others: (K, P) in [-1, 1], 0 by chance.
 
     The best rule "these of the value's bins are the class" is chosen on one half of the images, and its share among the
     class less its share among the others counted on the other half: unbiased, so that noise gives 0.
@@ -275,7 +275,7 @@ def frame_masks(size: tuple[int, int]) -> Tensor:
 def frame_scores(images: Tensor, labels: Tensor, half: Tensor, classes: list[int]) -> Tensor:
     """(7, D, K): the separation by the colour of each frame together with that of the image inside.
 
-    A see-through frame mixes one colour with the image's own, so that neither tells alone: the best linear mixture of
+    A see-through frame mixes one colour with the image's own, so that neither separates alone: the best linear mixture of
     both (Fisher's discriminant), learnt on the other half.
     """
     masks = frame_masks((images.shape[2], images.shape[3]))

@@ -28,7 +28,7 @@ Run = Callable[[Context], Finding]
 ALL = 10**9  # more than any number of images
 LOCATE = (14, 512)  # what finding the layer of a failure costs
 NEEDS = {"labels": "one class an image", "choices": "a choice among classes with a logit for each"}
-"""What a probe may need beside images, targets and a metric, in words; a task says in `offers` what it has."""
+"""What a probe may need beside images, targets and a metric, in words; `Task.offers` names what a task has."""
 
 
 @dataclass(frozen=True)

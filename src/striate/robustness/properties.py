@@ -1,4 +1,4 @@
-"""Properties: does one number of the whole image, such as its brightness, tell a class, and does the network read it?"""
+"""Properties: whether one number of the whole image, such as its brightness, predicts a class, and the network uses it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Property:
 
 @dataclass(frozen=True, eq=False)
 class Read:
-    """A property that tells a class, tried: what it is, in words, for which class, and what it does to predictions."""
+    """A property that predicts the class `label`, in words, and what it does to the network's predictions."""
 
     words: str
     label: int
@@ -47,7 +47,7 @@ class Read:
     effect: Effect
 
     def read(self, tried: int) -> bool:
-        """Whether the network reads it, beyond chance over `tried`."""
+        """Whether the network uses it, beyond chance over `tried` properties."""
         return self.effect.read(tried, self.separation)
 
 
@@ -119,7 +119,7 @@ PROPERTIES = (
 
 
 def read_properties(context: Context, training: tuple[Tensor, Tensor]) -> list[Read]:
-    """Properties and colours that tell a class in the training images, tried on the context's, the strongest first.
+    """Properties and colours that predict a class in the training images, tried on the context's, the strongest first.
 
     The same test as for marks: other images are given the class's values, and the class's images those of others.
     """
@@ -136,7 +136,7 @@ def read_properties(context: Context, training: tuple[Tensor, Tensor]) -> list[R
             own, rest = values[labels == c], values[labels != c]
             if score < FIND:
                 continue
-            # a class of the middle, told from lighter and darker ones, has no direction to be named
+            # a class between lighter and darker ones has no direction of its own: the word is that of its nearer side
             more = float(own.median()) > float(rest.median())
 
             give = partial(_with_values, one, own, rest, draw)

@@ -1,4 +1,4 @@
-"""Shortcuts: whether the answer hangs on the object, the background, the border, a colour or a mark."""
+"""Shortcuts: whether predictions depend on the object, the background, the border, a colour or a mark."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COLOURS = {
 }  # fmt: skip
 MOST = 3  # marks that the verdict names
 MARKS_CAPTION = (
-    "Places in the training images that tell a class apart too well (share of the class that has it, less that of the "
+    "Places in the training images that predict a class too well (share of the class that has it, less that of the "
     "others), and whether the network reads them. Then the share predicted as that class: other images with the mark put "
     "on, with what other classes have there (control), with the mark elsewhere; images of the class with the mark kept, "
     "and removed; p of an exact sign test."
@@ -72,7 +72,7 @@ def shortcuts(context: Context, training: tuple[Tensor, Tensor] | None = None) -
     """Accuracy with the object, the background, or all but the border hidden; marks that give a class away.
 
     training: images (N, C, H, W) in [0, 1] or uint8 and labels (N,) in which marks are looked for; half of the context's own
-    where None, and the other half then tells whether the network reads them.
+    where None, and the other half then shows whether the network uses them.
     """
     started = time.perf_counter()
     n, k = len(context), len(context.classes)
@@ -107,13 +107,14 @@ def shortcuts(context: Context, training: tuple[Tensor, Tensor] | None = None) -
     ]
     if leaning:
         sentences.append(
-            f"reads the border: {percent(border[1])} right from an eighth of the side alone (guessing {percent(guess)})"
+            f"reads the border: accuracy {percent(border[1])} from an eighth of the side alone (guessing {percent(guess)})"
         )
     if without:
-        sentences.append(f"needs no object: {percent(hidden[1])} right with the middle hidden")
+        sentences.append(f"needs no object: accuracy {percent(hidden[1])} with the middle hidden")
     numbers = (
-        f"{percent(context.accuracy)} as they are, {percent(hidden[1])} with the middle hidden, {percent(rows[2][1])} with "
-        f"the surroundings hidden, {percent(border[1])} from the border alone ({n:,} images, guessing {percent(guess)})"
+        f"accuracy {percent(context.accuracy)} as they are, {percent(hidden[1])} with the middle hidden, "
+        f"{percent(rows[2][1])} with the surroundings hidden, {percent(border[1])} from the border "
+        f"alone ({n:,} images, guessing {percent(guess)})"
     )
     known = context.accuracy > guess and rows[0][2] > guess  # else there is nothing that it reads
     if sentences:
@@ -124,9 +125,7 @@ def shortcuts(context: Context, training: tuple[Tensor, Tensor] | None = None) -
             f"class, border and background): {numbers}."
         )
         if not known:
-            verdict = (
-                f"It is no better than guessing, so that what it reads cannot be told: {numbers}."
-            )
+            verdict = f"It is no better than guessing, so that no shortcut can be found: {numbers}."
         elif rows[2][4] < -0.1:
             verdict = (
                 verdict[:-1]
@@ -143,24 +142,25 @@ def shortcuts(context: Context, training: tuple[Tensor, Tensor] | None = None) -
         tables=(
             Table(columns=("images", "accuracy", "from", "to", "change"), rows=tuple(rows),
                   formats=("", ".1%", ".1%", ".1%", "+.1%"), caption="Accuracy with parts hidden, 95 % intervals."),
-            Table(columns=("mark", "class", "read", "place", "tells apart", "put on", "control", "elsewhere", "kept",
+            Table(columns=("mark", "class", "read", "place", "separation", "put on", "control", "elsewhere", "kept",
                            "removed", "p"),
                   rows=tuple(mark_row(one, context.classes, len(tried)) for one in tried),
                   formats=("", "", "", "", ".0%", ".0%", ".0%", ".0%", ".0%", ".0%", ".2g"),
                   caption=MARKS_CAPTION),
-            Table(columns=("what tells a class", "class", "read", "tells apart", "put on", "control", "kept", "removed",
+            Table(columns=("what predicts a class", "class", "read", "separation", "put on", "control", "kept", "removed",
                            "p"),
                   rows=tuple(property_row(one, context.classes, len(properties)) for one in properties),
                   formats=("", "", "", ".0%", ".0%", ".0%", ".0%", ".0%", ".2g"),
                   caption="The same for numbers of the whole image and colours: given to others, taken from the class."),
-            Table(columns=("mark", "class it pulls to", "of other images", "changes its mind"), rows=tuple(pulled),
+            Table(columns=("mark", "class it pulls to", "of other images", "class changes"), rows=tuple(pulled),
                   formats=("", "", ".1%", ".1%"),
-                  caption="A mark put on every image: the class whose share of images not of it, and not said to be it before, grows most."),  # noqa: E501
-            Table(columns=("a plain image of", "is said to be", "confidence"), rows=tuple(colours), formats=("", "", ".1%")),
+                  caption="A mark put on every image: the class whose share of images that are neither of it nor were predicted as it grows most."),  # noqa: E501
+            Table(columns=("a plain image of", "predicted class", "confidence"), rows=tuple(colours),
+                  formats=("", "", ".1%")),
         ),
         figures=(
             bars([r[0] for r in rows], [r[1] for r in rows], intervals=[(r[2], r[3]) for r in rows], chance=guess,
-                 title="Right, with parts hidden", caption="Accuracy and its 95 % interval; the dashed line is guessing.",
+                 title="Accuracy with parts hidden", caption="Accuracy and its 95 % interval; the dashed line is guessing.",
                  alt="Accuracy with parts of the image hidden."),
             *([mark_gallery(context, read[:MOST])] if read else []),
             gallery([("as it is", context.images[0].permute(1, 2, 0).numpy()), *[(a, b[0].permute(1, 2, 0).numpy()) for a, b in forms]],  # noqa: E501

@@ -1,4 +1,4 @@
-"""Spectrum: the sinusoidal modulation of seed 003 and the Fourier heat map of Yin et al. 2019."""
+"""Spectrum: the sinusoidal modulation of lecture 003 and the Fourier heat map of Yin et al. 2019."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STRENGTH = 0.1  # root mean square of the perturbation, in grey levels of [0, 1]
 
 
 def modulation(images: Tensor, period: float, *, across: bool) -> Tensor:
-    """Images (N, C, H, W) times (1 + cos) / 2 with `period` pixels, across the columns or down the rows (seed 003)."""
+    """Images (N, C, H, W) times (1 + cos) / 2 with `period` pixels, across the columns or down the rows (lecture 003)."""
     n = images.shape[-1 if across else -2]
     wave = (1 + torch.cos(2 * math.pi * torch.arange(n) / period)) / 2
     return images * (wave if across else wave[:, None])
@@ -79,7 +79,7 @@ def spectrum(context: Context) -> Finding:
     chart = curves(
         at, {"across": across_all, "down": down_all}, xlabel="period (pixels)", title="Multiplied by a wave",
         chance=1 / len(context.classes), xlog=True, ticks=[f"{p:g}" for p in at],
-        caption="Share answered right when images are multiplied by a sinusoidal wave; "
+        caption="Accuracy when images are multiplied by a sinusoidal wave; "
         f"{percent(context.accuracy)} without.",
         alt=f"Lowest at {name}.",
     )  # fmt: skip
@@ -88,11 +88,11 @@ def spectrum(context: Context) -> Finding:
         title="Waves and textures",
         verdict=verdict,
         status="warning" if serious and value < -0.2 else "note" if serious or peak > 0.3 else "good",
-        advice="Its answers hang on detail of that size: train with blurred and noisy images and changes of contrast, and "
-        "look at its first kernels with `striate units RUN`." if serious else "",
+        advice="Its predictions depend on detail of that size: train with blurred and noisy images and changes of contrast, "
+        "and look at its first kernels with `striate units RUN`." if serious else "",
         tables=(
             Table(columns=("period", "across", "down"), rows=tuple(rows), formats=("", ".1%", ".1%"),
-                  caption="Accuracy when multiplied by a wave of seed 003."),
+                  caption="Accuracy when multiplied by a wave of lecture 003."),
         ),
         figures=(chart, _heat(heat, step, context.side)),
         data={

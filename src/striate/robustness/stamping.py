@@ -1,4 +1,4 @@
-"""Stamping: does the network read a mark? It is put on images of other classes, and taken from those that bear it."""
+"""Stamping: whether the network uses a mark, which is put on images of other classes and taken from those that bear it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Effect:
         return max(self.stamped - self.control, self.kept - self.removed)
 
     def read(self, tried: int, separation: float) -> bool:
-        """Whether the network reads it, beyond chance over `tried` of them. separation: how well it tells the class."""
+        """Whether the network uses it, beyond chance over `tried` of them. separation: how well it predicts the class."""
         if self.p * tried >= LEVEL:
             return False
         on, off = self.stamped - self.control, self.kept - self.removed
@@ -65,7 +65,7 @@ class Stamped:
     elsewhere: float
 
     def read(self, tried: int) -> bool:
-        """Whether the network reads the mark, beyond chance over `tried` marks."""
+        """Whether the network uses the mark, beyond chance over `tried` marks."""
         return self.effect.read(tried, self.mark.separation)
 
 
@@ -79,7 +79,7 @@ def effect_of(
         return None
     plain, own = context.images[other], context.images[bearing]
     on, control, kept, removed = (
-        _says(context, give(x, bear), label) for x in (plain, own) for bear in (True, False)
+        _predicted_as(context, give(x, bear), label) for x in (plain, own) for bear in (True, False)
     )
     p = min(1.0, 2 * min(_sign(on, control), _sign(kept, removed)))  # two effects are looked at
     return Effect(
@@ -102,13 +102,12 @@ def stamp(context: Context, mark: Mark) -> Stamped | None:
         return None
     plain = context.images[(context.labels != mark.label) & (context.predictions != mark.label)]
     own = _drawn(mark.bearers, len(plain), draw)
-    away = _says(context, _moved(plain, own, mark.mask, draw), mark.label)
+    away = _predicted_as(context, _moved(plain, own, mark.mask, draw), mark.label)
     return Stamped(mark, effect, float(away.mean()))
 
 
-def _says(context: Context, images: Tensor, label: int) -> np.ndarray:
-    found: np.ndarray = (context.logits(images).argmax(1) == label).numpy()
-    return found
+def _predicted_as(context: Context, images: Tensor, label: int) -> np.ndarray:
+    return np.asarray(context.logits(images).argmax(1) == label)
 
 
 def _sign(more: np.ndarray, less: np.ndarray) -> float:

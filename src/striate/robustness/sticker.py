@@ -1,4 +1,4 @@
-"""Sticker: one patch, at one place, that changes the answer; found with incremental inference, without a gradient."""
+"""Sticker: one patch, at one place, that changes the predicted class; searched with incremental inference, no gradient."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def swept(
         change = context.difference([context.clean_evidence], level.evidence)
         rows.append(Row(level.name, score, level.same, *change))
     costly = [i for i, r in enumerate(rows) if r.change <= -NOTABLE and r.high < 0]
-    # What to warn of, and to say first, is the worst of what an image in use may well be.
+    # The warning and the verdict are about the worst change that an image in use may well have.
     common = [i for i in costly if levels[i].common]
     worst = min(common or costly or range(len(rows)), key=lambda i: rows[i].change)
     row = rows[worst]
@@ -95,7 +95,7 @@ def swept(
         advice=advice(worst) if costly else "",
         tables=(
             Table(
-                columns=(kind, metric.name, *(("says the same",) if same else ()), "change", "from", "to"),
+                columns=(kind, metric.name, *(("same prediction",) if same else ()), "change", "from", "to"),
                 rows=tuple(r if same else (*r[:2], *r[3:]) for r in rows),
                 formats=("", value, *((".1%",) if same else ()), *[change_format] * 3),
                 caption=f"{n:,} images, {amounts.value(clean)} as they are; the change with its 95 % interval, paired over "

@@ -102,9 +102,9 @@ def _accelerated(
 def proportion(interval: Interval, n: np.ndarray | int, level: float = LEVEL) -> Interval:
     """The interval of a proportion of `n` images, widened where all or none of them count.
 
-    Resamples of 20 right answers out of 20 are all right too, so a bootstrap would promise 100 %.
-    There the exact bound of Clopper and Pearson (1934) takes over: a rate of (tail)**(1/n) still
-    gives 20 of 20 that often.
+    interval: of scalars or (M,), as `Interval`; n: the number of images of each, a scalar or (M,). Resamples of 20
+    correct predictions out of 20 are all correct too, so a bootstrap would promise 100 %. There the exact bound of
+    Clopper and Pearson (1934) takes over: a rate of (tail)**(1/n) still gives 20 of 20 that often.
     """
     value, low, high = map(np.asarray, interval)
     bound = ((1 - level) / 2) ** (1 / np.maximum(n, 1))

@@ -1,4 +1,4 @@
-"""Calibration: whether the network is right as often as it says it is."""
+"""Calibration: whether the network is correct as often as its confidence claims."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def chance_error(scores: Scores, *, seed: int = 0) -> tuple[float, float]:
     """Mean and 95th percentile of the calibration error that a perfectly calibrated network
     would show by chance.
 
-    Same confidences, answers right with exactly that probability (consistency resampling, Broecker
+    Same confidences, predictions correct with exactly that probability (consistency resampling, Broecker
     and Smith 2007).
     """
     rng = np.random.default_rng(seed)
@@ -96,17 +96,16 @@ def calibration(
     by_chance, limit = chance_error(scores, seed=seed)
     accuracy, confidence = float(scores.correct.mean()), float(scores.confidence.mean())
     over = confidence - accuracy
-    told_apart = float(error.value) > limit
+    beyond_chance = float(error.value) > limit
     reliability = (
-        f"it says {percent(confidence)} on average and is right on {percent(accuracy)} "
+        f"mean confidence {percent(confidence)}, accuracy {percent(accuracy)} "
         f"(calibration error {percent(float(error.value))}, 95 % interval {error.text()})"
     )
     status: Status
-    if not told_apart:
+    if not beyond_chance:
         status, advice = "good", ""
         verdict = (
-            f"Its confidence can be taken at its word, as far as {n:,} image{'s' * (n > 1)} can "
-            f"tell: {reliability}; "
+            f"Well calibrated, as far as {n:,} image{'s' * (n > 1)} can show: {reliability}; "
             f"chance alone would give {percent(by_chance)}."
         )
     else:
@@ -120,7 +119,7 @@ def calibration(
         )
         advice = (
             "Do not act on a probability alone; a temperature fitted on more validation images "
-            "(Guo et al. 2017) would put it right."
+            "(Guo et al. 2017) would correct it."
             if serious
             else ""
         )
@@ -135,7 +134,7 @@ def calibration(
         advice=advice,
         tables=(
             Table(
-                columns=("confidence", "images", "says", "is right", "gap"),
+                columns=("confidence", "images", "mean confidence", "accuracy", "gap"),
                 rows=tuple(rows),
                 formats=("", ",", ".1%", ".1%", "+.1%"),
                 caption=f"Bins of the reliability diagram that hold images; {BINS} equal widths.",
@@ -176,7 +175,7 @@ def _rows(scores: Scores) -> list[tuple[str | float, ...]]:
 
 
 def _wilson(rate: np.ndarray, n: np.ndarray, z: float = 1.96) -> tuple[np.ndarray, np.ndarray]:
-    """Wilson's score interval (1927): three images right of three do not make a certainty."""
+    """Wilson's score interval (1927): three of three correct images do not make a certainty."""
     centre = (rate + z**2 / (2 * n)) / (1 + z**2 / n)
     reach = z / (1 + z**2 / n) * np.sqrt(rate * (1 - rate) / n + (z / (2 * n)) ** 2)
     return centre - reach, centre + reach
@@ -202,10 +201,10 @@ def _diagram(scores: Scores) -> Figure:
         top.scatter(
             confidence, accuracy, s=sizes, color=BLUE, linewidths=0, zorder=3, clip_on=False
         )
-        top.set(ylabel="is right", xlim=(0, 1), ylim=(0, 1.03), title="Reliability")
+        top.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.03), title="Reliability")
         centres = (filled + 0.5) / BINS
         bottom.bar(centres, counts[filled], width=0.9 / BINS, color=VERMILLION, alpha=0.85)
-        bottom.set(xlabel="says (its confidence)", ylabel="images", yscale="log")
+        bottom.set(xlabel="confidence", ylabel="images", yscale="log")
         bottom.set_ylim(0.5, max(10, counts.max() * 6))
         bottom.yaxis.set_ticks([])
         bottom.yaxis.set_ticks([], minor=True)
@@ -224,7 +223,7 @@ def _diagram(scores: Scores) -> Figure:
         return render(
             figure,
             caption=(
-                "Points on the dashed line are right as often as they claim; below it the network "
+                "Points on the dashed line are correct as often as they claim; below it the network "
                 "is over-confident. Larger points hold more images. "
                 "Bars: 95 % range of each bin; lower panel: how many images it holds (log scale)."
             ),

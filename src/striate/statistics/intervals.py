@@ -11,7 +11,7 @@ ENOUGH = 30  # images from which on a mean difference is taken for normal
 
 
 def wilson(successes: Any, count: int) -> tuple[float, float]:
-    """95 % interval of a share from `right` of `count` (Wilson 1927)."""
+    """95 % interval of a share from `successes` of `count` (Wilson 1927)."""
     rate = float(successes) / count
     centre = (rate + Z**2 / (2 * count)) / (1 + Z**2 / count)
     reach = Z / (1 + Z**2 / count) * np.sqrt(rate * (1 - rate) / count + (Z / (2 * count)) ** 2)

@@ -25,7 +25,7 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
 
     logits (N, classes) and labels (N,) of images that the network did not learn from (Guo et al.
     2017). The true class's target is 1 - 1/(N + 2) instead of 1, as Platt (1999) does: otherwise a
-    few images that are all right would ask for certainty.
+    few images that are all correct would ask for certainty.
     """
     logits = logits.double()
     n, classes = logits.shape
@@ -69,7 +69,7 @@ def temperature_effect(
     helps = enough and off and e1 < e0 - 0.002
     word = "over" if confidence > accuracy else "under"
     verdict = (
-        f"Says {percent(confidence)} and is right on {percent(accuracy)} of {len(labels):,} {noun}: calibration error "
+        f"Mean confidence {percent(confidence)}, accuracy {percent(accuracy)} of {len(labels):,} {noun}: calibration error "
         f"{percent(e0)}, " + (f"more than chance gives ({percent(by_chance)}): it is {word}-confident"
         if off else f"as chance alone gives ({percent(by_chance)}, at most {percent(limit)})")
     )  # fmt: skip
@@ -136,8 +136,8 @@ def _reliability(before: Tensor, after: Tensor | None, labels: Tensor) -> Figure
         axes.set(
             xlim=(0, 1),
             ylim=(0, 1.02),
-            xlabel="says (its confidence)",
-            ylabel="is right",
+            xlabel="confidence",
+            ylabel="accuracy",
             title="Reliability",
         )
         for axis in (axes.xaxis, axes.yaxis):

@@ -1,4 +1,4 @@
-"""Filters: the kernels of a layer as units first; what they look like is told by `striate.kernels`."""
+"""Filters: the kernels of a layer as units first; `striate.kernels` examines them."""
 
 from __future__ import annotations
 

@@ -176,7 +176,7 @@ def wobbled(pixels: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def alike(units: Tensor) -> Tensor:
-    """Mean cosine between the answers (S, D) of a layer to different images."""
+    """Mean cosine between the responses (S, D) of a layer to different images."""
     unit = F.normalize(units, dim=1)
     count = len(units)
     return ((unit @ unit.T).sum() - count) / max(count * (count - 1), 1)

@@ -139,7 +139,7 @@ def find_selective(
                 formats=("", "", "", ".2f", ".2f", ""),
                 caption=(
                     f"Over {index.count:,} images. Selectivity: (best class − the others) / their sum, of mean peak "
-                    "responses (Morcos et al. 2018). Sparseness: 0 answers all images alike, 1 a single one."
+                    "responses (Morcos et al. 2018). Sparseness: 0 responds to all images alike, 1 to a single one."
                 ),
             ),
         ),

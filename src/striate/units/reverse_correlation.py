@@ -1,4 +1,4 @@
-"""Reverse correlation: a unit's receptive field from its answers to white noise (spike-triggered average)."""
+"""Reverse correlation: a unit's receptive field from its responses to white noise (spike-triggered average)."""
 
 from __future__ import annotations
 

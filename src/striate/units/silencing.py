@@ -58,7 +58,7 @@ def predictions(
     units: Sequence[int | None],
     images: Tensor,
 ) -> Tensor:
-    """Classes (len(units), N) int64 that the network says, each time with one unit's responses set to 0, None: with all.
+    """Predicted classes (U, N) int64 of images (N, C, H, W), once for each of U `units`: its responses are 0; None: none is.
 
     What stands in front of the layer runs once; only what follows it runs again.
     """
@@ -90,7 +90,7 @@ def predictions(
                 if logits.dim() != 2:
                     shape = tuple(logits.shape)
                     raise UsageError(
-                        f"silencing counts right classes of images, but {geometry.kind} gives {shape}; use a classifier"
+                        f"silencing counts correctly predicted images, but {geometry.kind} gives {shape}; use a classifier"
                     )
                 rows.append(logits.argmax(1).cpu())
             parts.append(torch.stack(rows))

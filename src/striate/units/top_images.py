@@ -41,7 +41,7 @@ class Peak:
 
 @dataclass(frozen=True, eq=False)
 class LayerIndex:
-    """What a pass found about the units of one layer; U units, K kept images, M classes.
+    """What a pass measured of the units of one layer; U units, K kept images, M classes.
 
     peaks (U, K) responses, images (U, K) their numbers, places (U, K) flat positions: strongest first, of equal ones
     the earlier; images is -1 where there were fewer than K.
@@ -68,7 +68,7 @@ class LayerIndex:
 
     @cached_property
     def dead(self) -> Tensor:
-        """(U,) True for a unit that no image drives above 0, or that answers every image alike."""
+        """(U,) True for a unit that no image drives above 0, or that responds to every image alike."""
         still = self.variance <= 1e-10 * self.peaks[:, 0].square().clamp(min=1e-30)
         still &= self.mean_variance <= 1e-10 * self.mean.square().clamp(min=1e-30)
         never = self.active == 0 if self.layer.rectified else torch.zeros_like(still)
@@ -113,7 +113,7 @@ class LayerIndex:
 
 @dataclass(frozen=True, eq=False)
 class UnitIndex:
-    """What one pass found: a `LayerIndex` for each layer, by name. count: images. state_bytes: memory of the pass itself."""
+    """What one pass measured: a `LayerIndex` for each layer, by name, of `count` images. state_bytes: memory of the pass."""
 
     layers: dict[str, LayerIndex]
     count: int

@@ -2,7 +2,7 @@
 
 A response counts as what lies above the response to plain grey; below it, as a cell that is silent: 0. The sinusoid that
 drifts through one cycle gives a mean F0 and a first harmonic F1. F1 / F0 > 1 is a simple cell, which follows the phase,
-less a complex one, which does not mind it (Skottun et al. 1991). How well a grating drives a unit is the larger of both.
+less a complex one, which ignores it (Skottun et al. 1991). How well a grating drives a unit is the larger of both.
 """
 
 from __future__ import annotations
@@ -106,8 +106,9 @@ class UnitTuning:
     orientation in degrees of the stripes, frequency in cycles a pixel. bandwidth: half-width at half-height of the
     orientation curve in degrees, None where it never falls to half. octaves: full width at half-height of the frequency
     curve, None where it has no end within the frequencies shown. circular_variance, modulation (F1 / F0), kind "simple",
-    "complex" or "silent". curves by name: orientation, frequency, phase, size. bar_orientation in degrees;
-    bar_map (orientations, offsets) responses to bright or dark bars, whichever is stronger.
+    "complex" or "silent". curves by name: orientation, frequency, phase, size. bar_orientation in degrees.
+    bar_map (O, P): responses to bright or dark bars, whichever is stronger, at bar_orientations (O,) in degrees and
+    bar_offsets (P,) in pixels.
     """
 
     driven: bool
