@@ -311,7 +311,7 @@ def test_methods_and_names_that_do_not_fit() -> None:
         explain(Corner(), IMAGE, classes=("a", "b", "c"))
     with pytest.raises(UsageError, match="one image at a time, got 2"):
         explain(Corner(), IMAGE.expand(2, -1, -1, -1))
-    with pytest.raises(UsageError, match="say what to explain with a target: a function"):
+    with pytest.raises(UsageError, match="choose a target to explain: a function"):
         explain(nn.Flatten(2), IMAGE)
 
 

@@ -174,7 +174,7 @@ def test_a_map_of_shuffled_weights_is_praised_only_beyond_chance(home: Path) -> 
         assert ("is the most faithful map" in e.verdict) == e.convincing
     doubtful = [e for e in found if e.p is not None and e.p >= 0.05]
     assert doubtful
-    assert all(e.verdict.startswith("No map explains the answer “class ") for e in doubtful)
+    assert all(not e.convincing for e in doubtful)
 
 
 @pytest.mark.parametrize(
@@ -182,8 +182,8 @@ def test_a_map_of_shuffled_weights_is_praised_only_beyond_chance(home: Path) -> 
     [
         (4, 0.8, "is ahead, but 4 images are too few to tell it from chance"),
         (10, 0.8, "is the most faithful map"),
-        (4, 0.1, "No map explains these answers"),
-        (10, 0.1, "No map explains these answers"),
+        (4, 0.1, "No map explains these predictions"),
+        (10, 0.1, "No map explains these predictions"),
     ],
 )
 def test_few_images_are_called_few_and_no_verdict_on_the_maps(

@@ -113,14 +113,12 @@ def test_bad_training_is_told_from_good() -> None:
     )
     x = torch.randn(200, 16)
     good = activations(net, x)
-    assert good.status == "good" and "0 ignore the input" in good.verdict
+    assert good.status == "good" and good.data["layers"]["1"]["ignoring"] == []
     with torch.no_grad():
         net[2].bias -= 100
     bad = activations(net, x)
     assert bad.status == "problem"
-    assert bad.verdict.startswith(
-        "100 % of the 64 units of 3 never switch on in 200 images (64 of 128"
-    )
+    assert bad.data["layers"]["3"]["dead"] == list(range(64))
 
 
 def test_sparseness_by_hand() -> None:

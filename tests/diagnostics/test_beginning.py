@@ -40,9 +40,9 @@ def test_knowing_too_much_is_a_fault_of_a_new_network_and_none_of_a_pretrained_o
     with torch.no_grad():
         knows.weight.copy_(8 * torch.eye(3)), knows.bias.zero_()
     fresh = initial_loss(knows, x, y, 3)
-    assert fresh.status == "warning" and "before it has learned" in fresh.verdict
+    assert fresh.status == "warning"
     tuned = initial_loss(knows, x, y, 3, pretrained=True)
-    assert tuned.status == "good" and "helps at once" in tuned.verdict
+    assert tuned.status == "good"
     assert initial_loss(head(20), *batch(), 3, pretrained=True).status == "warning"
 
 
@@ -61,8 +61,10 @@ def test_one_batch_is_learned_unless_the_network_cannot_see_it() -> None:
     found = overfit_batch(net, x, y)
     assert found.status == "good" and "12 images alone are learned by heart" in found.verdict
     blind = overfit_batch(net, torch.zeros_like(x), y, steps=50)
-    assert blind.status == "problem" and "cannot be learned by heart" in blind.verdict
-    assert "48 pairs of equal images have different labels" in blind.verdict  # 3 x 4 x 4
+    assert blind.status == "problem"
+    assert (
+        blind.data["contradictions"] == 48
+    )  # pairs of equal images with different labels: 3 x 4 x 4
 
 
 def test_all_right_with_a_high_loss_is_not_by_heart() -> None:
@@ -79,7 +81,7 @@ def test_all_right_with_a_high_loss_is_not_by_heart() -> None:
 
     found = overfit_batch(Bounded(), *batch(), steps=200)
     assert found.data["accuracy"] == 1 and found.status == "note"
-    assert "all are right, but not by heart yet" in found.verdict
+    assert found.data["losses"][-1] > 0.095
 
 
 def test_what_cannot_be_done_is_refused() -> None:

@@ -62,7 +62,6 @@ def test_a_network_at_chance_cannot_judge_labels() -> None:
     p = torch.rand(200, 4, generator=generator).softmax(1)
     found = label_errors(p, torch.arange(200) % 4, ["a", "b", "c", "d"])
     assert found.status == "problem" and found.data["images"] == []
-    assert "knows too little to judge them" in found.verdict
 
 
 def test_shapes_and_numbers_that_do_not_fit_are_refused() -> None:

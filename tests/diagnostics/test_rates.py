@@ -33,24 +33,18 @@ def test_landmarks_of_a_known_valley() -> None:
 
 
 @pytest.mark.parametrize(
-    ("used", "status", "words"),
-    [
-        (None, "note", "is a good peak."),
-        (0.02, "good", "lies where it learns"),
-        (1e-5, "warning", "too low to learn by"),
-        (5.0, "warning", "where the loss leaves"),
-        (50.0, "warning", "where the loss leaves"),
-    ],
+    ("used", "status"),
+    [(None, "note"), (0.02, "good"), (1e-5, "warning"), (5.0, "warning"), (50.0, "warning")],
 )
-def test_the_rate_that_was_used_is_judged(used: float | None, status: str, words: str) -> None:
+def test_the_rate_that_was_used_is_judged(used: float | None, status: str) -> None:
     found = rates(valley(1e-3, 0.3, 3.0), used=used)
-    assert found.status == status and words in found.verdict
+    assert found.status == status and found.data["used"] == used
     assert ("--set lr=" in found.advice) == (status != "good")
 
 
 def test_a_rate_on_the_rising_side_is_warned_of() -> None:
     found = rates(lambda rate: 1 + 0.1 * abs(math.log10(rate) + 2), used=1.0)
-    assert found.status == "warning" and "the 1 that was used is beyond that" in found.verdict
+    assert found.status == "warning" and found.data["used"] > found.data["bottom"]
 
 
 def test_plain_descent_on_a_bowl_leaves_where_the_theory_says() -> None:
@@ -69,10 +63,9 @@ def test_plain_descent_on_a_bowl_leaves_where_the_theory_says() -> None:
     assert data["peak"] < 0.5
 
 
-def test_a_loss_that_never_falls_and_bad_arguments_are_said() -> None:
+def test_a_loss_that_never_falls_and_bad_arguments_are_reported() -> None:
     flat = rates(lambda rate: 2.3)
     assert flat.status == "problem" and flat.data["peak"] is None
-    assert "does the loss fall" in flat.verdict
     with pytest.raises(DataError, match="not finite before the first step"):
         rates(lambda rate: math.nan)
     with pytest.raises(UsageError, match="0 < low < high"):

@@ -44,18 +44,19 @@ def test_the_usual_ratio_is_good_and_the_path_is_the_sum_over_all_steps() -> Non
         (notes(a=0.0, b=0.0), "problem", "No layer moved"),
     ],
 )
-def test_faults_are_said_by_layer(rows: list[Note], status: str, words: str) -> None:
+def test_faults_are_reported_by_layer(rows: list[Note], status: str, words: str) -> None:
     found = updates(rows)
     assert found.status == status and words in found.verdict
 
 
 def test_vanishing_gradients_and_numbers_that_break_are_named() -> None:
     rows = [r._replace(gradient=1e-7 if r.layer == "a" else 1.0) for r in notes(a=1e-3, b=1e-3)]
-    assert updates(rows).verdict == "Gradients vanish: that of a is 1e-07 of that of b."
+    assert updates(rows).status == "warning"
+    assert updates(rows).data["layers"]["a"]["gradient"] == pytest.approx(1e-7)
     rows[7] = rows[7]._replace(update=math.nan)
     broken = updates(rows)
     assert broken.status == "problem"
-    assert broken.verdict == "The gradient or update of b was no longer finite at step 30."
+    assert broken.data["broken"] == {"step": 30, "layer": "b"}
 
 
 def test_only_the_middle_half_is_judged_and_nothing_is_refused() -> None:

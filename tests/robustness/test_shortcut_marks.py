@@ -200,7 +200,6 @@ def test_what_has_no_place_is_named_and_tried(kind: str, sets) -> None:  # type:
     found = shortcuts(Context(network, images, labels, CLASSES), training)
     (first,) = found.data["properties"]
     assert (first["class"], first["what"]) == (CLASSES[BEARER], words)
-    assert f"reads {words} for “box”" in found.verdict
     # what the plant itself does to images of other classes, without any of the probe's code
     others = sets[1][0][sets[1][1] != BEARER]
     with torch.no_grad():
@@ -235,20 +234,19 @@ def test_a_mark_on_a_part_of_the_class_is_tried_with_those_that_bear_it() -> Non
     assert float(((red - torch.tensor(RED)).abs().amax(1) < 0.01).float().mean()) > 0.9
 
 
-def test_of_a_network_that_guesses_nothing_is_said_to_be_good(sets) -> None:  # type: ignore[no-untyped-def]
+def test_a_network_that_guesses_gets_no_good_verdict(sets) -> None:  # type: ignore[no-untyped-def]
     class Guess(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             return torch.tensor([[1.0, 0.0, 0.0]]).expand(len(x), 3)
 
     found = shortcuts(Context(Guess().eval(), *sets[1], CLASSES), sets[0])
     assert found.status == "note"
-    assert found.verdict.startswith("It is no better than guessing")
 
 
 def test_pictures_without_a_mark_stay_clean(sets) -> None:  # type: ignore[no-untyped-def]
     found = shortcuts(Context(trained(*sets[0]), *sets[1], CLASSES), sets[0])
     assert found.data["planted"] == found.data["properties"] == []
-    assert "reads a mark" not in found.verdict
+    assert found.status == "good"
 
 
 def test_classes_of_one_colour_each_have_no_mark() -> None:

@@ -236,7 +236,7 @@ def gathered(
         else f"{title} is ahead, but {of} are too few to tell it from chance: {means[best]:+.2f} on average, against "
         f"{against}."
         if ahead_enough and len(made) < FEW
-        else f"No map explains these answers: {title}, the best, has {means[best]:+.2f} on average over {of}, against "
+        else f"No map explains these predictions: {title}, the best, has {means[best]:+.2f} on average over {of}, against "
         f"{against}."
     )
     staying = [
@@ -261,7 +261,7 @@ def gathered(
                          "taken out", "edges", "chance", "stays without weights"),
                 rows=tuple(rows),
                 formats=("", "", "", "+.2f", ".2f", ".2f", "+.2f", "+.2f", ".2f"),
-                caption="Faithful: area under the answer's probability while what the map marks is put into a blurred "
+                caption="Faithful: area under the prediction's probability while what the map marks is put into a blurred "
                 "image, minus the area while it is taken out; edges and chance: the same for an edge detector and for "
                 "random order. Stays: rank correlation with the map of the network whose weights are shuffled.",
             ),
