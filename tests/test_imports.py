@@ -9,16 +9,20 @@ from pathlib import Path
 
 import pytest
 
+from striate.cli.app import ORDER
+
 SOURCE = Path(__file__).parents[1] / "src" / "striate"
 
-FILES = {
+BOTTOM = {  # what is given, written and read
     "documents",
     "files",
+    "paths",
+    "ranges",
     "reading",
     "schema",
     "writing",
-}  # what is written and read, at the bottom
-BASE = {"errors"} | FILES
+}
+BASE = {"errors"} | BOTTOM
 FOUND = BASE | {"findings", "figures", "borrow", "wording"}
 ANALYSIS = FOUND | {"geometry", "inference", "statistics", "wording"}
 MAY_IMPORT: dict[str, set[str]] = {
@@ -26,6 +30,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "documents": {"wording"},
     "reading": {"files"},
     "schema": set(),
+    "paths": {"errors"},
+    "ranges": {"errors"},
     "writing": {"errors"},
     "borrow": BASE,
     "files": set(),
@@ -55,6 +61,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "memory",
         "models",
         "data",
+        "paths",
+        "ranges",
         "training",
         "tasks",
         "report",
@@ -67,10 +75,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report": FOUND | {"wording"},
     "lectures": FOUND | {"ops", "nn", "geometry", "models", "data"},
 }
-MAY_IMPORT["api"] = MAY_IMPORT["runs"] | {"runs"}
+MAY_IMPORT["api"] = MAY_IMPORT["runs"] | {"runs", "lectures", "experiments"}
 MAY_IMPORT["experiments"] = set(MAY_IMPORT)  # everything below studio and cli
 TOP = {"studio", "cli", "__init__", "__main__"}  # may import everything
-NO_TORCH = FILES | {"errors", "findings", "figures", "report", "wording"}
+NO_TORCH = BOTTOM | {"errors", "findings", "figures", "report", "wording"}
 
 
 def room(path: Path) -> str:
@@ -136,6 +144,25 @@ def needed(path: Path) -> set[str]:
 
 
 MODULES = {module_of(path) for path in FILES}
+CLI_NEEDS = {"cli", "api", "documents", "errors", "findings", "report", "wording"}
+
+
+@pytest.mark.parametrize("path", [f for f in FILES if room(f) == "cli"], ids=lambda p: p.stem)
+def test_the_command_line_calls_the_public_functions_and_nothing_else(path: Path) -> None:
+    rooms = {name.split(".")[1] for name in needed(path) if name.startswith("striate.")}
+    assert rooms <= CLI_NEEDS, rooms - CLI_NEEDS
+
+
+@pytest.mark.parametrize("verb", ["", *sorted(ORDER)])
+def test_help_does_not_import_torch(verb: str) -> None:
+    code = (
+        "import sys; from striate.cli import main\n"
+        f"try: main([*{verb!r}.split(), '--help'])\n"
+        "except SystemExit as stop: assert not stop.code, stop.code\n"
+        "heavy = {'torch', 'timm', 'torchvision', 'matplotlib', 'sklearn', 'numpy', 'scipy'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
 
 
 def test_no_files_import_each_other_in_a_circle() -> None:
@@ -154,14 +181,3 @@ def test_no_files_import_each_other_in_a_circle() -> None:
 @pytest.mark.parametrize("path", [f for f in FILES if room(f) in NO_TORCH], ids=lambda p: p.stem)
 def test_report_and_findings_never_import_torch(path: Path) -> None:
     assert not any(name.split(".")[0] in {"torch", "torchvision", "timm"} for name in imports(path))
-
-
-def test_help_does_not_import_torch() -> None:
-    code = (
-        "import sys; from striate.cli import main\n"
-        "try: main(['--help'])\n"
-        "except SystemExit as stop: assert not stop.code, stop.code\n"
-        "heavy = {'torch', 'timm', 'torchvision', 'matplotlib', 'sklearn', 'numpy', 'scipy'} & set(sys.modules)\n"
-        "assert not heavy, heavy"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

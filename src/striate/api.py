@@ -13,51 +13,48 @@ from typing import Any, overload
 
 from torch import nn
 
-from striate import attribution
-from striate.attribution import Explanation
+from striate import attribution, lectures
+from striate.attribution import METHODS, Explanation
+from striate.data.files import Found, find_files
 from striate.errors import StriateError, UsageError
 from striate.findings import Finding
-from striate.geometry import summary as summarise
-from striate.geometry import trace
+from striate.lectures.experiments import list_experiments, make_experiment
+from striate.paths import given_folder, given_path
+from striate.ranges import check_ranges
+from striate.robustness import PROBES
 from striate.runs.diagnosing import diagnose_run
 from striate.runs.dossiers import LIMIT, units_of
 from striate.runs.explaining import Explained, explain_files
-from striate.runs.factories import find_factory, find_preset
+from striate.runs.factories import find_factory, find_preset, read_preprocessing
 from striate.runs.given import folder_of, given_run
-from striate.runs.networks import network_of
+from striate.runs.listing import describe_data, list_models
 from striate.runs.opening import open_trained
+from striate.runs.outputs import UNITS, ExplanationFiles, output_path, write_units
 from striate.runs.predicting import opened, predict
 from striate.runs.probing import probe_run
 from striate.runs.probing_pairs import compare_runs
 from striate.runs.reporting import report_data
 from striate.runs.run import Run, load
+from striate.runs.summarising import summarise
 from striate.runs.training import train
 from striate.runs.wrapping import network_input, read_classes, save, wrap
+from striate.tasks.prediction import Prediction
+from striate.tasks.table import sources
 from striate.tasks.tiling import open_job
 from striate.tasks.trained import Trained
+from striate.training.callbacks import Listener
+from striate.training.recipe import parse_seconds
 
 __all__ = [
-    "compare",
-    "diagnose",
-    "explain",
-    "find_factory",
-    "find_preset",
-    "load",
-    "network_input",
-    "predict",
-    "probe",
-    "read_classes",
-    "report",
-    "save",
-    "summary",
-    "tile",
-    "train",
-    "units",
-    "wrap",
-]
+    "METHODS", "PROBES", "UNITS", "Explained", "ExplanationFiles", "Found", "Listener", "Prediction", "Run", "compare",
+    "data", "diagnose", "experiment", "experiments", "explain", "find_factory", "find_files", "find_preset", "lecture",
+    "load", "models", "network_input", "output_path", "predict", "probe", "read_classes", "read_preprocessing",
+    "report", "save", "summary", "tile", "train", "units", "wrap", "write_units",
+]  # fmt: skip
 
 Target = Run | Trained | str | Path
 Progress = Callable[[str, int, int], None]
+Count = Callable[[int, int], None]
 Refused = Callable[[str, StriateError], None]
 
 
@@ -87,6 +84,7 @@ def explain(
     back. methods: of `striate.attribution.METHODS`, all if not given. trust: check each map. Raises UsageError for a class,
     a method or a path that does not exist.
     """
+    check_ranges(seed=options.get("seed"))
     if isinstance(network, nn.Module):
         return attribution.explain(
             network, image, target, methods=methods, trust=trust, progress=progress, **options
@@ -115,6 +113,7 @@ def units(
     run's own test images if not given. image: a file whose nearest neighbours are shown. limit: images looked at, at most.
     Raises UsageError for a layer or a unit that does not exist.
     """
+    check_ranges(unit=unit, limit=limit, seed=seed)
     trained = open_trained(target)
     with folder_of(data, labels, trained) as where:
         found = units_of(
@@ -131,7 +130,7 @@ def probe(
     names: Sequence[Any] = (),
     against: str | None = None,
     limit: int = 2000,
-    budget: float | None = None,
+    budget: float | str | None = None,
     seed: int = 0,
     store_temperature: bool = False,
     progress: Progress | None = None,
@@ -140,12 +139,14 @@ def probe(
 
     data: images with labels, as a source, a folder, or `data` (N, ...) with `labels` (N,); a run's own test images if not
     given. names: of probes, all if none, or probes of your own, functions (context) -> Finding. against: data of another
-    domain. limit: images, at most. budget: seconds. A run keeps the findings, and its report is written again. Raises
-    UsageError for an unknown probe or without images.
+    domain. limit: images, at most. budget: seconds, or such as "5m". A run keeps the findings, and its report is written
+    again. Raises UsageError for an unknown probe or without images.
     """
+    check_ranges(limit=limit, seed=seed)
+    seconds = None if budget is None else parse_seconds(budget)
     with given_run(target, data, labels, "probe") as (run, where):
         return probe_run(
-            run, names, data=where, against=against, images=limit, budget=budget, seed=seed,
+            run, names, data=where, against=against, images=limit, budget=seconds, seed=seed,
             store_temperature=store_temperature, progress=progress,
         )  # fmt: skip
 
@@ -161,6 +162,7 @@ def compare(
     progress: Progress | None = None,
 ) -> Finding:
     """Two runs side by side on the same images, probe by probe, with paired intervals. Arguments are those of `probe`."""
+    check_ranges(limit=limit, seed=seed)
     return compare_runs(target, other, names, data=data, images=limit, seed=seed, progress=progress)  # fmt: skip
 
 
@@ -184,6 +186,7 @@ def diagnose(
     cross_validate: judge each label by one of so many networks trained without its image. Raises UsageError for an unknown
     diagnostic or without images, and what the first raised where none could be made.
     """
+    check_ranges(limit=limit, cross_validate=cross_validate, seed=seed)
     skipped = refused if refused is not None or names else lambda name, error: None
     with given_run(target, data, labels, "diagnose") as (run, where):
         return diagnose_run(
@@ -195,17 +198,21 @@ def diagnose(
 def summary(
     target: Target,
     *,
-    input: tuple[int, int, int] | None = None,
+    input: str | tuple[int, int, int] | None = None,
     classes: int | None = None,
     depth: int | None = None,
+    **figures: Any,
 ) -> Finding:
     """Layer by layer: output size, window, receptive field, parameters, multiply-adds.
 
-    target: also a spec, which needs no weights. input: (C, H, W) of one image; what it was trained on if not given. classes:
-    of a spec. depth: levels of modules that are shown. Raises GeometryError where the network cannot be traced.
+    target: also a spec, which needs no weights. input: (C, H, W) of one image, or such as "3x224x224"; what it was trained
+    on if not given. classes: of a spec. depth: levels of modules that are shown. figures: files to draw, .png or .svg:
+    `figure`, the receptive field growing over `image`, a file; `utilisation`, how often each pixel is read; `effective`, a
+    `.png` of how much each counts; of `layer` where it is given; `force` writes over what is there; `grown=False` leaves out
+    the finding's own figure. `data["layers"]` has exact numbers, `data["files"]` what was written. Raises UsageError, and
+    GeometryError where the network cannot be traced.
     """
-    module, shape = network_of(target, input, classes)
-    return summarise(trace(module, (1, *shape)), depth=depth)
+    return summarise(target, input=input, classes=classes, depth=depth, **figures)
 
 
 def tile(
@@ -227,9 +234,12 @@ def tile(
     `out`. check: compare with the plain network where that is cheap. The finding's `data["document"]` is what JSON gives.
     Raises UsageError, DataError, or ExactnessError where the result differs from the plain network's.
     """
+    check_ranges(tile=tile, page=page)
+    file = given_path(image, "the image")
+    place = None if out is None else given_folder(out, "-o")
     trained = opened(target)
     job = open_job(
-        trained, Path(image), out=None if out is None else Path(out), memory=memory, tile=tile, page=page, force=force,
+        trained, file, out=place, memory=memory, tile=tile, page=page, force=force,
         check=check, progress=progress,
     )  # fmt: skip
     return trained.task.tile(job)
@@ -243,6 +253,7 @@ def report(
     data: images to evaluate the network on first, as in `probe`, or without labels to show what it says of them. out: where
     the page goes, for a network that has no run. Raises UsageError where there is nothing to report or no place for it.
     """
+    place = None if out is None else given_folder(out, "out")
     trained = opened(target)
     if trained.run is None and out is None:
         raise UsageError(
@@ -251,4 +262,62 @@ def report(
     if trained.run is None and data is None:
         raise UsageError(f"nothing is known of {trained.name} yet; give images with data=")
     with folder_of(data, labels, trained) as where:
-        return report_data(trained, where, None if out is None else Path(out))
+        return report_data(trained, where, place)
+
+
+def data(
+    data: str | Path | None = None,
+    *,
+    task: str | None = None,
+    page: str | Path | None = None,
+    progress: Count | None = None,
+    **settings: Any,
+) -> list[Finding]:
+    """The table of sources; or of one, or a folder: its classes, counts and sizes, and a check for damage.
+
+    task: decided by the data if not given. page: an `.html` file, where all of it is written with its figures. settings: of
+    a recipe, as far as they say how data are read: seed, val, test, count. Raises UsageError for a source that is not there,
+    DataError for images that cannot be trained on.
+    """
+    if data is None:
+        return [sources()]
+    return describe_data(data, task=task, page=page, progress=progress, **settings)
+
+
+def models(pattern: str | None = None, *, progress: Count | None = None) -> Finding:
+    """The models with their parameters and multiply-adds.
+
+    pattern: only names that hold it; "timm/" lists timm's, by name. `data["models"]` has them as rows, or names.
+    """
+    return list_models(pattern, progress=progress)
+
+
+def lecture(number: str, out: str | Path | None = None, *, progress: Count | None = None) -> list[Path]:  # fmt: skip
+    """Make a lecture's page by running its code; returns the figures. number: "000" to "004". out: `lecture-NUMBER` if not
+    given. Raises UsageError for another number, or a folder that cannot be written to."""
+    place = Path(f"lecture-{number.strip().zfill(3)}") if out is None else given_path(out, "-o")
+    return lectures.make(number, place, progress)
+
+
+def experiments() -> Finding:
+    """The experiments of the lectures, each with its sentence."""
+    return list_experiments()
+
+
+def experiment(
+    name: str,
+    *,
+    out: str | Path | None = None,
+    seed: int = 0,
+    budget: float | str | None = None,
+    progress: Progress = lambda what, done, of: None,
+) -> tuple[list[Finding], Path]:
+    """Run an experiment of the lectures; its findings, and the page that shows them.
+
+    out: a folder, `experiments/NAME-1` if not given; a number is added when it is taken. budget: seconds, or such as "5m",
+    where its length can be chosen. Raises UsageError for an unknown name, or a budget that it does not take.
+    """
+    check_ranges(seed=seed)
+    place = None if out is None else given_folder(out, "-o")
+    seconds = None if budget is None else parse_seconds(budget)
+    return make_experiment(name, place, seed=seed, budget=seconds, progress=progress)

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from striate.cli import main, summarising
+from striate.cli import layers, main
 
 LECTURE = "[conv32k5valid-relu-pool]-[fc200-relu]-fc"
 
@@ -24,7 +24,7 @@ def run(*arguments: str) -> int:
 
 def shown(width: int, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> list[str]:
     window = Console(width=width, file=io.StringIO(), highlight=False)
-    monkeypatch.setattr(summarising, "out", window)
+    monkeypatch.setattr(layers, "out", window)
     assert run(*arguments) == 0
     assert isinstance(window.file, io.StringIO)
     return window.file.getvalue().splitlines()
@@ -85,14 +85,22 @@ def test_the_effective_field_is_drawn_with_real_weights(
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
-        (("lenet5", "--effective", "field.svg"), 2, "--effective writes a .png"),
+        (
+            ("lenet5", "--effective", "field.svg"),
+            2,
+            "--effective takes a file ending in .png; got field.svg",
+        ),
         (("mlp", "--effective", "field.png"), 2, "no layer of this network keeps positions"),
-        (("lenet5", "--figure", "field.jpg"), 2, "a figure is a file ending in .png or .svg"),
+        (
+            ("lenet5", "--figure", "field.jpg"),
+            2,
+            "--figure takes a file ending in .png, .svg; got field.jpg",
+        ),
         (("lenet5", "--image", "x.png"), 2, "--image belongs to a figure"),
         (("lenet5", "--figure", "f.png", "--image", "none.png"), 1, "none.png"),
         (("lenet5", "--utilisation", "f.png", "--layer", "con"), 2, "no layer is called 'con'"),
         (("timm/convnext_atto", "--input", "3x8x8"), 2, "give images of at least 32 x 32 pixels"),
-        (("lenet5", "--depth", "0"), 2, "depth counts levels"),
+        (("lenet5", "--depth", "0"), 2, "depth must be a whole number from 1"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )

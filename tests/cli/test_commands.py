@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from striate.cli import describing, main
+from striate.cli import console, main
 
 ENVIRONMENT = {**os.environ, "COLUMNS": "100", "PYTHONWARNINGS": "error::UserWarning:striate"}
 
@@ -215,8 +215,9 @@ def test_models_are_named_and_counted_whole_at_any_width(
     monkeypatch.delenv("COLUMNS", raising=False)
     if columns is not None:
         monkeypatch.setenv("COLUMNS", columns)
-    monkeypatch.setattr(describing, "out", Console(highlight=False))
-    describing.models_command("resnet1", format="table")
+    monkeypatch.setattr(console, "out", Console(highlight=False))
+    with pytest.raises(SystemExit):
+        main(["models", "resnet1"])
     text = capsys.readouterr().out
     assert "…" not in text and "..." not in text
     for name, parameters in (("resnet18", "11.69 M"), ("resnet101", "44.55 M"), ("resnet152", "60.19 M")):  # fmt: skip

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from striate.cli.predicting import say_left_out
+from striate.cli.console import say_left_out
 from striate.data.files import find_files
 
 

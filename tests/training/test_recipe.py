@@ -45,7 +45,7 @@ def test_settings_from_text_have_their_types() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"epochs": "0"}, "epochs must be greater than 0, got 0"),
+        ({"epochs": "0"}, "epochs must be greater than 0 and at most 1,000,000, got 0"),
         ({"epochs": "many"}, "epochs must be a number, got 'many'"),
         ({"batch": "12.5"}, "batch must be a whole number, got '12.5'"),
         ({"bacth": "12"}, "no setting is called 'bacth'; did you mean batch?"),
@@ -53,7 +53,7 @@ def test_settings_from_text_have_their_types() -> None:
         ({"optimizer": "lion"}, "optimizer must be one of muon, sgd, adamw"),
         ({"val": 0.6, "test": 0.5}, "val .* test must leave images"),
         ({"lr": "nan"}, "lr must be greater than 0"),
-        ({"erase": 1.5}, "erase must lie between 0 and 1"),
+        ({"erase": 1.5}, "erase must be between 0 and 1"),
         ({"device": "tpu"}, "device must be auto, cpu, cuda"),
         ({"channels": 4}, "channels must be 1"),
     ],

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
+from striate.cli.options import Format
 from striate.documents import to_json
 from striate.findings import Finding
 from striate.report.terminal import terminal
 from striate.wording import as_text, cell_of_csv, one_line, printable
+
+if TYPE_CHECKING:
+    from striate.api import Found
 
 
 class SafeConsole(Console):
@@ -47,15 +53,62 @@ def print_path(path: Path | str) -> None:
     print(name if shown == as_text(name) and not sys.stdout.isatty() else shown)
 
 
-def print_finding(finding: Finding, format: str) -> None:
+def say(text: str) -> None:
+    """A line on standard error, as it is."""
+    err.print(f"striate: {text}", soft_wrap=True, markup=False)
+
+
+def say_left_out(found: Found) -> None:
+    """Name on standard error what was not looked at, pages and pictures after the first among it."""
+    for remark in found.remarks:
+        say(remark)
+
+
+@contextmanager
+def progress(text: str) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar on standard error that goes when the work ends. It gives a function (what, done, of); `of` is 0 if not known."""
+    from rich.progress import Progress
+
+    with Progress(console=err, transient=True) as bar:
+        task = bar.add_task(text, total=None)
+        yield lambda what, done, of: bar.update(
+            task, description=what or text, completed=done, total=of or None
+        )
+
+
+def print_findings(
+    findings: Sequence[Finding], format: Format, *, kind: str = "finding", tables: bool = True
+) -> None:
+    """Findings for people, as one JSON array, or as CSV with a row each under the name `kind`.
+
+    tables: with their tables, for people.
+    """
+    if format is Format.json:
+        print_json([f.to_dict() for f in findings])
+    elif format is Format.csv:
+        print_csv(
+            {kind: f.name, "status": f.status, "verdict": f.verdict, "advice": f.advice}
+            for f in findings
+        )
+    else:
+        for finding in findings:
+            out.print(terminal(finding if tables else replace(finding, tables=())))
+
+
+def print_finding(finding: Finding, format: Format = Format.table) -> None:
     """A finding as a table for people, one JSON document, or the rows of its first table as CSV."""
-    if format == "json":
-        print(to_json(finding.to_dict()))
-    elif format == "csv":
+    if format is Format.json:
+        print_json(finding.to_dict())
+    elif format is Format.csv:
         table = finding.tables[0]
         print_csv([dict(zip(table.columns, row, strict=True)) for row in table.rows])
     else:
         out.print(terminal(finding))
+
+
+def print_json(value: Any) -> None:
+    """One JSON document."""
+    print(to_json(value))
 
 
 def print_csv(rows: Iterable[Mapping[str, Any]]) -> None:

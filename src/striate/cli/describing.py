@@ -4,101 +4,77 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from rich.markup import escape
-from rich.padding import Padding
-from rich.progress import Progress, track
+import typer
 
-from striate.cli.console import err, out, print_csv, print_finding
-from striate.documents import to_json
-from striate.errors import UsageError
+from striate.cli.options import Format, Formats, Seed, Tasks, app, parse_settings
 
 
-def data_command(
-    data: str | None,
-    *,
-    seed: int,
-    settings: Sequence[str],
-    page: Path | None,
-    format: str,
-    task: str | None = None,
+@app.command()
+def data(
+    data: Annotated[
+        str | None, typer.Argument(help="A source or a folder; leave it out to list the sources.")
+    ] = None,
+    seed: Seed = 0,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="How the data are read, as in a training: val, test, count; masks, ignore.",
+        ),
+    ] = None,
+    task: Tasks = None,
+    page: Annotated[
+        str | None,
+        typer.Option(help="Write all of it with its figures, masks over their images, as .html."),
+    ] = None,
+    format: Formats = Format.table,
 ) -> None:
-    """List the sources, or describe one."""
-    from striate.cli.training import parse_settings
-    from striate.tasks.table import recipe_for, sources, task_for
+    """List the sources, or describe one: classes, counts, sizes, damage."""
+    from striate import api
+    from striate.cli.console import err, print_finding, print_json, progress
 
+    more = {"seed": seed, **parse_settings(settings or [])}
+    with progress("reading images") as bar:
+        found = api.data(
+            data, task=task, page=page, progress=lambda done, of: bar("", done, of), **more
+        )
     if data is None:
-        print_finding(sources(), format)
+        print_finding(found[0], format)
         return
-    if page is not None and (page.suffix.lower() != ".html" or page.exists()):
-        what = "exists; choose another name" if page.exists() else "is no .html file; name one"
-        raise UsageError(f"--page writes a page of its own, and {page} {what}")
-    learned = task_for(data, task)
-    recipe = recipe_for(learned, {"data": data, "seed": seed, **parse_settings(settings)})
-    with Progress(console=err, transient=True) as progress:
-        bar = progress.add_task("reading images", total=None)
-        source = learned.open(
-            recipe, lambda done, total: progress.update(bar, completed=done, total=total)
-        )
-        checked = learned.check(source)  # refuses what cannot be trained on
-        description = learned.describe(source)
     if page is not None:
-        from striate.report import write_report
-        from striate.runs.record import now, versions
-
-        write_report(
-            page,
-            [description, checked],
-            title=source.name,
-            subtitle=description.verdict,
-            facts={"images": f"{len(source):,}", learned.outputs[1]: f"{len(source.classes):,}"},
-            generated=f"{now()} by Striate {versions()['striate']}",
-        )
         err.print(f"wrote {page}", soft_wrap=True, markup=False)
-    if format == "json":
-        print(to_json({"data": description.to_dict(), "check": checked.to_dict()}))
+    if format is Format.json:
+        print_json({"data": found[0].to_dict(), "check": found[1].to_dict()})
         return
-    print_finding(description, format)
-    if format == "table":
-        print_finding(checked, format)
+    for finding in found if format is Format.table else found[:1]:
+        print_finding(finding, format)
 
 
-def models_command(pattern: str | None, *, format: str) -> None:
-    """List the models with their costs; timm's by name only, they are too many to build."""
-    import torch
+@app.command()
+def models(
+    pattern: Annotated[
+        str | None, typer.Argument(help="Only names that contain this; timm/ lists timm's.")
+    ] = None,
+    format: Formats = Format.table,
+) -> None:
+    """List the models with their parameters and multiply-adds."""
+    from rich.markup import escape
 
-    from striate.geometry import trace
-    from striate.models import MODELS, build
+    from striate import api
+    from striate.cli.console import out, print_finding, print_json, progress
 
-    if pattern is not None and pattern.startswith("timm/"):
-        return timm_names(pattern.removeprefix("timm/"), format)
-    names = [name for name in MODELS if pattern is None or pattern.lower() in name]
-    if not names:
-        raise UsageError(f"no model's name contains {pattern!r}; see `striate models`")
-    rows: list[dict[str, Any]] = []
-    for name in track(names, "tracing", console=err, transient=True):
-        entry = MODELS[name]
-        classes = 2 if entry.pixels else 1000 if entry.size[0] > 64 else 10
-        with torch.device("meta"):
-            module = build(name, in_channels=entry.channels, num_classes=classes)
-        shape = (entry.channels, *entry.size)
-        geometry = trace(module.eval(), (1, *shape))
-        rows.append(
-            {
-                "model": name,
-                "input": "x".join(map(str, shape)),
-                "classes": classes,
-                "parameters": geometry.total_params,
-                "multiply_adds": geometry.total_macs,
-                "description": entry.description,
-            }
-        )
-    if format == "json":
-        print(to_json(rows))
-    elif format == "csv":
-        print_csv(rows)
+    with progress("tracing") as bar:
+        found = api.models(pattern, progress=lambda done, of: bar("", done, of))
+    rows = found.data["models"]
+    if format is Format.json:
+        print_json(rows)
+    elif format is Format.csv:
+        print_finding(found, format)
+    elif isinstance(rows[0], str):
+        print("\n".join(rows))
     else:
         models_table(rows)
         out.print(
@@ -108,21 +84,13 @@ def models_command(pattern: str | None, *, format: str) -> None:
         )
 
 
-def timm_names(part: str, format: str) -> None:
-    """The names of timm's models that contain `part`."""
-    import timm
-
-    names = [f"timm/{name}" for name in timm.list_models(f"*{part}*")]
-    if not names:
-        raise UsageError(f"no model of timm's has {part!r} in its name; see `striate models timm/`")
-    if format == "json":
-        print(to_json(names))
-    else:
-        print("\n".join((["model"] if format == "csv" else []) + names))
-
-
 def models_table(rows: Sequence[dict[str, Any]]) -> None:
     """A line a model, names and numbers whole at any width; a description that finds no room stands in a line below."""
+    from rich.markup import escape
+    from rich.padding import Padding
+
+    from striate.cli.console import out
+
     cells = [
         (
             str(row["model"]),

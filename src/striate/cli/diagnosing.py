@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from striate.cli.options import Folder, Format, Formats, Model, app, opened
-from striate.documents import to_json
+from striate.cli.options import Folder, Format, Formats, Model, Seed, app, opened
 from striate.errors import StriateError
 
 
@@ -24,9 +24,13 @@ def diagnose(
     data: Annotated[
         str | None, typer.Option(help="Images instead of the run's own: a source or a folder.")
     ] = None,
-    images: Annotated[
+    limit: Annotated[
         int | None,
-        typer.Option(help="Images looked at, at most; 2000 if not given, all to cross-validate."),
+        typer.Option(
+            "--limit",
+            "--images",
+            help="Images looked at, at most; 2000 if not given, all to cross-validate.",
+        ),
     ] = None,
     cross_validate: Annotated[
         int | None,
@@ -34,42 +38,25 @@ def diagnose(
             metavar="K", help="Judge each label by one of K networks trained without its image."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the choice of images and the folds.")] = 0,
+    seed: Seed = 0,
     model: Model = None,
     format: Formats = Format.table,
 ) -> None:
     """What is wrong inside: gradients, units, filters, updates, learning rates, the start, one batch, labels."""
-    from rich.markup import escape
-    from rich.progress import Progress
-
     from striate import api
-    from striate.cli.console import err, print_csv, print_finding, print_path
+    from striate.cli.console import print_findings, print_path, progress, say
 
-    failed: list[
-        tuple[str, StriateError]
-    ] = []  # said on standard error, and fails where it was named
-    with Progress(console=err, transient=True) as bar:
-        task = bar.add_task("opening", total=None)
-
-        def progress(what: str, done: int, of: int) -> None:
-            bar.update(task, description=what, completed=done, total=of)
-
+    # Said on standard error, and a failure where it was asked for by name.
+    failed: list[tuple[str, StriateError]] = []
+    with progress("opening") as bar:
         found = api.diagnose(
-            opened(run, model), data, names=names or [], limit=images, cross_validate=cross_validate, seed=seed,
-            progress=progress, refused=lambda name, error: failed.append((name, error)),
+            opened(run, model), data, names=names or [], limit=limit, cross_validate=cross_validate, seed=seed,
+            progress=bar, refused=lambda name, error: failed.append((name, error)),
         )  # fmt: skip
-    if format is Format.json:
-        print(to_json([f.to_dict() for f in found]))
-    elif format is Format.csv:
-        print_csv(
-            {"diagnostic": f.name, "status": f.status, "verdict": f.verdict, "advice": f.advice}
-            for f in found
-        )
-    else:
-        for finding in found:
-            print_finding(finding, format.value)
-        print_path(run / "report.html")
+    print_findings(found, format, kind="diagnostic")
+    if format is Format.table:
+        print_path(Path(run) / "report.html")
     for name, error in failed:
-        err.print(escape(f"{name} could not be done: {error}"), soft_wrap=True)
+        say(f"{name} could not be done: {error}")
     if names and failed:
         raise SystemExit(failed[0][1].exit_status)

@@ -2,72 +2,51 @@
 
 from __future__ import annotations
 
-import time
-from pathlib import Path
+from typing import Annotated
 
-from rich.progress import Progress
+import typer
 
-from striate import __version__
-from striate.cli.console import err, out, print_csv, print_path
-from striate.documents import to_json
+from striate.cli.options import Format, Formats, Seed, app
 from striate.errors import UsageError
-from striate.findings import Finding, Table
-from striate.lectures.experiments import (
-    EXPERIMENTS,
-    experiment_folder,
-    run_experiment,
-    write_experiment,
-)
-from striate.lectures.experiments.setting import Setting
-from striate.report.terminal import terminal
-from striate.training.recipe import parse_seconds
 
 
-def experiment_command(
-    name: str | None, *, folder: Path | None, seed: int, budget: str | None, format: str
+@app.command()
+def experiment(
+    name: Annotated[
+        str | None, typer.Argument(help="The experiment to run; leave it out to list them.")
+    ] = None,
+    out: Annotated[
+        str | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Folder of the page, findings and figures, a new one; experiments/NAME-1 if not given.",
+        ),
+    ] = None,
+    seed: Seed = 0,
+    budget: Annotated[
+        str | None,
+        typer.Option(help="Time, such as 3m, for an experiment whose length can be chosen."),
+    ] = None,
+    format: Formats = Format.table,
 ) -> None:
-    """List the experiments, or run one, print its findings and the path of its page."""
+    """Run an experiment of the lectures, from data to verdict, as a page with figures."""
+    from striate import api
+    from striate.cli.console import out as console
+    from striate.cli.console import print_finding, print_findings, print_path, progress
+    from striate.report.terminal import terminal
+
     if name is None:
-        if folder is not None or budget is not None:
-            raise UsageError(f"name the experiment to run: {', '.join(EXPERIMENTS)}")
-        show_list(format)
+        known = api.experiments()
+        if out is not None or budget is not None:
+            raise UsageError(f"name the experiment to run: {', '.join(known.data['experiments'])}")
+        print_finding(known, format)
         return
-    started = time.perf_counter()
-    seconds = parse_seconds(budget) if budget is not None else None
-    with experiment_folder(name, folder) as made, Progress(console=err, transient=True) as bar:
-        task = bar.add_task("opening", total=None)
-
-        def progress(what: str, done: int, of: int) -> None:
-            bar.update(task, description=what, completed=done, total=of or None)
-
-        found = run_experiment(name, Setting(seed=seed, budget=seconds, progress=progress))
-        took = time.perf_counter() - started
-        facts = {"Experiment": name, "Seed": str(seed), "Time": f"{took:.0f} s"}
-        made_by = f"Made by `striate experiment {name} --seed {seed}`, Striate {__version__}"
-        page = write_experiment(made, name, found, facts=facts, generated=made_by)
-    if format == "json":
-        print(to_json([f.to_dict() for f in found]))
-    elif format == "csv":
-        print_csv({"finding": f.name, "status": f.status, "verdict": f.verdict} for f in found)
-    else:
-        for finding in found:
-            out.print(terminal(finding, folder=made / "findings"))
-        print_path(page)
-
-
-def show_list(format: str) -> None:
-    """Every experiment with its sentence."""
-    rows = tuple((name, entry.about) for name, entry in EXPERIMENTS.items())
-    finding = Finding(
-        name="experiments",
-        title="Experiments",
-        verdict=f"{len(rows)} experiments of the lectures, from data to verdict; `striate experiment NAME` runs one.",
-        tables=(Table(columns=("experiment", "what it shows"), rows=rows),),
-        data={"experiments": {name: entry.about for name, entry in EXPERIMENTS.items()}},
-    )
-    if format == "json":
-        print(to_json(finding.to_dict()))
-    elif format == "csv":
-        print_csv({"experiment": n, "about": a} for n, a in rows)
-    else:
-        out.print(terminal(finding))
+    with progress("opening") as bar:
+        found, page = api.experiment(name, out=out, seed=seed, budget=budget, progress=bar)
+    if format is not Format.table:
+        print_findings(found, format)
+        return
+    for finding in found:
+        console.print(terminal(finding, folder=page.parent / "findings"))
+    print_path(page)

@@ -1,15 +1,21 @@
-"""The command line's application, and options that several commands have. Nothing slow is imported here."""
+"""The command line's application, and the options that several commands have. Nothing slow is imported here.
+
+Numbers are checked where the public functions take them, by the one table of `striate.ranges`; paths are passed on as text,
+so that an empty one is not taken for the present folder.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from striate.errors import UsageError
+
 if TYPE_CHECKING:
-    from striate.runs import Run
+    from striate.api import Run
 
 app = typer.Typer(
     name="striate",
@@ -50,13 +56,49 @@ Tasks = Annotated[
         help="What to learn: classify, multilabel (tags), regression (numbers) or segment; the data decide.",
     ),
 ]
-Folder = Annotated[Path, typer.Argument(help="A run's folder.")]
+Folder = Annotated[str, typer.Argument(help="A run's folder.")]
+Network = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN|SPEC",
+        help="A run's folder, or a model with weights such as efficientnet-lite0 or timm/NAME.",
+    ),
+]
+Images = Annotated[
+    list[str],
+    typer.Argument(metavar="IMAGE...", help="Images, folders, or patterns such as 'photos/*.jpg'."),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Any other setting of the recipe; may be given again.",
+    ),
+]
+Seed = Annotated[int, typer.Option(help="Everything random follows from it.")]
+Limit = Annotated[int, typer.Option("--limit", "--images", help="Images looked at, at most.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Force = Annotated[bool, typer.Option("--force", help="Write over an output that exists.")]
 
 
-def opened(target: str | Path, model: str | None) -> Run | str | Path:
+def opened(target: str, model: str | None) -> Run | str:
     """The target, or its run with the network that `model` makes."""
     if model is None:
         return target
     from striate import api
 
     return api.load(target, model=api.find_factory(model))
+
+
+def parse_settings(pairs: Sequence[str]) -> dict[str, str]:
+    """`key=value` texts as a mapping. Raises UsageError."""
+    settings = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise UsageError(
+                f"--set takes KEY=VALUE, got {pair!r}; write for example --set lr=0.01"
+            )
+        settings[key.strip().replace("-", "_")] = value.strip()
+    return settings

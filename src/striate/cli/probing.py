@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from striate.cli.options import Folder, Format, Formats, Model, app, opened
-from striate.documents import to_json
+from striate.cli.options import Folder, Format, Formats, Limit, Model, Seed, app, opened
 from striate.errors import UsageError
-
-if TYPE_CHECKING:
-    from striate.findings import Finding
 
 BRIEF = 3  # probes from which on tables are left to the report
 
@@ -42,8 +37,8 @@ def probe(
     budget: Annotated[
         str | None, typer.Option(help="Time, such as 60s; fewer images, wider intervals.")
     ] = None,
-    images: Annotated[int, typer.Option(help="Images looked at, at most.")] = 2000,
-    seed: Annotated[int, typer.Option(help="Of noise and of the choice of images.")] = 0,
+    limit: Limit = 2000,
+    seed: Seed = 0,
     store_temperature: Annotated[
         bool,
         typer.Option("--store-temperature", help="Let predict use the fitted temperature."),
@@ -52,75 +47,42 @@ def probe(
     format: Formats = Format.table,
 ) -> None:
     """Where it breaks: shift, corruption, other domains, waves, attacks, shortcuts; where failures enter."""
-    from rich.progress import Progress
-
     from striate import api
-    from striate.cli.console import err, print_csv, print_path
-    from striate.training import parse_seconds
+    from striate.cli.console import print_findings, print_path, progress
 
     names = names or []
-    second = other_run(names)
-    seconds = parse_seconds(budget) if budget is not None else None
-    if second is not None and (against or seconds is not None or store_temperature):
+    second = None if not names or names[0] in api.PROBES else other_run(names)
+    if second is not None and (against or budget is not None or store_temperature):
         raise UsageError(
-            "--against, --budget and --store-temperature are for probing one run; two are compared on --images N"
+            "--against, --budget and --store-temperature are for probing one run; two are compared on --limit N images"
         )
-    with Progress(console=err, transient=True) as bar:
-        task = bar.add_task("opening", total=None)
-
-        def progress(what: str, done: int, of: int) -> None:
-            bar.update(task, description=what, completed=done, total=of)
-
+    with progress("opening") as bar:
         if second is not None:
             found = [
                 api.compare(
-                    run,
-                    second,
-                    names=names[1:],
-                    data=data,
-                    limit=images,
-                    seed=seed,
-                    progress=progress,
+                    run, second, names=names[1:], data=data, limit=limit, seed=seed, progress=bar
                 )
             ]
         else:
             found = api.probe(
-                opened(run, model), data, names=names, against=against, limit=images, budget=seconds, seed=seed,
-                store_temperature=store_temperature, progress=progress,
+                opened(run, model), data, names=names, against=against, limit=limit, budget=budget, seed=seed,
+                store_temperature=store_temperature, progress=bar,
             )  # fmt: skip
-    if format is Format.json:
-        print(to_json([f.to_dict() for f in found]))
-    elif format is Format.csv:
-        print_csv(
-            {"probe": f.name, "status": f.status, "verdict": f.verdict, "advice": f.advice}
-            for f in found
-        )
-    else:
-        show(found)
-        print_path(run / "report.html")
+    if format is not Format.table:
+        print_findings(found, format, kind="probe")
+        return
+    for finding in found:
+        # The tables are in the report; ten of them would bury the sentences.
+        brief = len(found) > BRIEF or finding.name == "checklist"
+        print_findings([finding], format, tables=not brief)
+    print_path(Path(run) / "report.html")
 
 
 def other_run(names: Sequence[str]) -> Path | None:
     """The run to compare with, where the first name is a folder. Raises UsageError for a path where there is none."""
-    from striate.robustness import PROBES
-
-    if not names or names[0] in PROBES:
-        return None
     path = Path(names[0])
-    if path.is_dir():
+    if names[0] and path.is_dir():
         return path
     if os.sep in names[0] or "/" in names[0]:
         raise UsageError(f"there is no run at {path} to compare with; give a run's folder")
     return None
-
-
-def show(found: Sequence[Finding]) -> None:
-    """Findings for people: with their tables where there are few, and the checklist's sentence alone."""
-    from striate.cli.console import print_finding
-
-    brief = len(found) > BRIEF
-    for finding in found:
-        if brief or finding.name == "checklist":
-            # The tables are in the report; ten of them would bury the sentences.
-            finding = replace(finding, tables=())
-        print_finding(finding, "table")

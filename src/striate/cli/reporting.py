@@ -22,6 +22,6 @@ def report(
 ) -> None:
     """Write the run's report again from its findings, or of images that are given."""
     from striate import api
-    from striate.cli.console import out
+    from striate.cli.console import print_path
 
-    out.print(str(api.report(opened(run, model), data)), soft_wrap=True)
+    print_path(api.report(opened(run, model), data))

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Annotated
 
-from rich.progress import Progress
+import typer
 
-from striate.cli.console import err, print_path
-from striate.lectures import make
+from striate.cli.options import app
 
 
-def lecture_command(number: str, folder: Path | None) -> None:
-    """Make one lecture's page and figures, and print their paths."""
-    out = folder if folder is not None else Path(f"lecture-{number.zfill(3)}")
-    with Progress(console=err, transient=True) as progress:
-        task = progress.add_task(f"lecture {number}", total=None)
-        paths = make(
-            number,
-            out,
-            progress=lambda done, total: progress.update(task, completed=done, total=total),
-        )
+@app.command()
+def lecture(
+    number: Annotated[str, typer.Argument(help="000 to 004.")],
+    out: Annotated[
+        str | None, typer.Option("--out", "-o", help="Where to put the page and its figures.")
+    ] = None,
+) -> None:
+    """Make one lecture's page with all its figures, by running its code."""
+    from striate import api
+    from striate.cli.console import print_path, progress
+
+    with progress(f"lecture {number}") as bar:
+        paths = api.lecture(number, out, progress=lambda done, of: bar("", done, of))
     for path in paths:
         print_path(path)

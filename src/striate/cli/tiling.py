@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from striate.cli.options import Folder, Format, Formats, Model, app, opened
-from striate.documents import to_json
+from striate.cli.options import Folder, Force, Format, Formats, Model, app, opened
 
 
 @app.command()
 def tile(
     run: Folder,
     image: Annotated[
-        Path, typer.Argument(help="A TIFF, PNG, JPEG, .npy or Zarr image of any size.")
+        str, typer.Argument(help="A TIFF, PNG, JPEG, .npy or Zarr image of any size.")
     ],
     out: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--out",
             "-o",
@@ -34,9 +32,7 @@ def tile(
     page: Annotated[
         int | None, typer.Option(help="Of a TIFF of several pages, counted from 1.")
     ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Write over an output that exists.")
-    ] = False,
+    force: Force = False,
     check: Annotated[
         bool,
         typer.Option(
@@ -47,20 +43,17 @@ def tile(
     format: Formats = Format.table,
 ) -> None:
     """Run the network on an image of any size, in bounded memory, at the image's own resolution."""
-    from rich.progress import Progress
-
     from striate import api
-    from striate.cli.console import err, print_csv, print_finding
+    from striate.cli.console import print_csv, print_finding, print_json, progress
 
-    with Progress(console=err, transient=True) as progress:
-        bar = progress.add_task("tiles", total=None)
+    with progress("tiles") as bar:
         found = api.tile(
             opened(run, model), image, out, memory=memory, tile=tile, page=page, force=force, check=check,
-            progress=lambda done, total: progress.update(bar, completed=done, total=total),
+            progress=lambda done, of: bar("", done, of),
         )  # fmt: skip
     if format is Format.json:
-        print(to_json(found.data["document"]))
+        print_json(found.data["document"])
     elif format is Format.csv:
         print_csv(found.data["rows"])
     else:
-        print_finding(found, format.value)
+        print_finding(found)

@@ -1,163 +1,88 @@
-"""`striate train` and `striate report`."""
+"""`striate train`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+import typer
 
 from striate.cli.clock import began
-from striate.cli.console import err, out, print_path
+from striate.cli.options import Device, Seed, Settings, Tasks, app, parse_settings
 from striate.errors import UsageError
-from striate.findings import Finding
-from striate.report.terminal import terminal
-from striate.runs import Listener, load, train
-from striate.runs.evaluate import report_run
-from striate.training import Recipe, parse_seconds
-from striate.training.loop import EpochRecord, Moment
-from striate.training.watch import Update
-
-# Numbers that are shown in per cent, and what they are called.
-SHARES = {"accuracy": "accuracy", "iou": "mean IoU", "map": "mAP", "tags_right": "tags right"}
-EPOCH_LINES = 15  # at most about so many lines of epochs stay on the screen
-SHOWN = (
-    "optimizer", "lr", "batch", "epochs", "budget", "shift", "flip", "scale", "rotate", "erase", "mixup",
-    "layer_decay", "head_epochs", "seed",
-)  # fmt: skip
 
 
-class Terminal(Listener):
-    """One live line on standard error; what is decided or found stays above it."""
+@app.command()
+def train(
+    data: Annotated[
+        str,
+        typer.Argument(
+            help="A source (see `striate data`), a folder with a folder a class or with images/ and masks/, or a table."
+        ),
+    ],
+    task: Tasks = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="A name (see `striate models`), a layer pattern, or timm/NAME."),
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option(help="The run's folder; a number is added when it is taken.")
+    ] = None,
+    epochs: Annotated[float | None, typer.Option(help="Passes over the training images.")] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            help="Time of the whole command, report included, instead of epochs: 90s or 5m."
+        ),
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Side of the images as the network sees them, in pixels.")
+    ] = None,
+    pretrained: Annotated[
+        bool | None,
+        typer.Option(
+            "--pretrained/--from-scratch", help="Start from ImageNet weights, or from nothing."
+        ),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(help="Start from the weights in this file, as any trainer saved them."),
+    ] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
+    settings: Settings = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on with the newest run of that name that was stopped."),
+    ] = False,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", help="Note each layer's gradients and updates as it trains."),
+    ] = False,
+    find_rate: Annotated[
+        bool,
+        typer.Option("--find-rate", help="Take the learning rate that a range test suggests."),
+    ] = False,
+) -> None:
+    """Train a network on images, evaluate it and write a report."""
+    from striate import api
+    from striate.cli.console import print_path
+    from striate.cli.live import Terminal
 
-    def __init__(self) -> None:
-        self.progress = Progress(
-            TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[words]}"), console=err,
-            transient=True,
-        )  # fmt: skip
-        self.task = self.progress.add_task("starting", total=None, words="")
-        self.epochs = 1.0
-        self.updates: TaskID | None = None
-
-    def say(self, text: str) -> None:
-        """See Listener."""
-        err.print(escape(text), soft_wrap=True)
-
-    def decided(self, recipe: Recipe, why: Sequence[str]) -> None:
-        """See Listener."""
-        for line in why:
-            if " = " not in line or line.startswith("model"):
-                err.print(escape(line), soft_wrap=True)
-        words = "  ".join(f"{k} {v}" for k, v in recipe.to_dict().items() if k in SHOWN and v)
-        err.print(escape(f"{words}  (--set KEY=VALUE changes any)"), style="dim", soft_wrap=True)
-
-    def stage(self, text: str) -> None:
-        """See Listener."""
-        self.progress.reset(self.task, total=None, description=text, words="")
-
-    def count(self, done: int, total: int) -> None:
-        """See Listener."""
-        self.progress.update(self.task, completed=done, total=total, words=f"{done:,} of {total:,}")
-
-    def finding(self, finding: Finding) -> None:
-        """See Listener."""
-        if finding.status != "good" or finding.name == "headline":
-            err.print(terminal(finding))
-
-    def step(self, moment: Moment) -> None:
-        """See Listener."""
-        self.epochs = moment.total / moment.steps_per_epoch
-        epoch = (moment.step - 1) / moment.steps_per_epoch + 1
-        words = (
-            f"epoch {int(epoch)} of {self.epochs:.3g}   loss {moment.loss:.3f}   "
-            f"{shown(moment.parts)}   {moment.images_per_second:,.0f} images/s   {clock(moment.seconds_left)} left"
-        )
-        self.progress.update(self.task, completed=moment.step, total=moment.total, words=words)
-
-    def watched(self, rows: Sequence[Update]) -> None:
-        """See Listener."""
-        if self.updates is None:
-            self.updates = self.progress.add_task("update / weight", total=100, words="")
-        moved = sorted((r.update / max(r.weight, 1e-30), r.layer) for r in rows)
-        pushed = [r.gradient for r in rows]
-        words = (
-            f"{moved[0][0]:.1e} ({moved[0][1]}) to {moved[-1][0]:.1e} ({moved[-1][1]})   "
-            f"gradients {min(pushed):.1e} to {max(pushed):.1e}"
-        )
-        self.progress.update(self.updates, words=words)
-
-    def epoch(self, record: EpochRecord) -> None:
-        """See Listener."""
-        every = max(1, round(self.epochs / EPOCH_LINES))
-        if record.epoch % every and record.epoch < self.epochs - 1e-3:
-            return
-        train = {name: value for name, value in record.train.items() if name != "loss"}
-        val = {name: value for name, value in record.val.items() if name != "loss"}
-        err.print(
-            f"epoch {record.epoch:>5g}   loss {record.train['loss']:.3f}   "
-            f"training {shown(train)}   {f'validation {shown(val)}   ' if val else ''}"
-            f"{record.images_per_second:,.0f} images/s   {clock(record.seconds)}",
-            soft_wrap=True,
-        )
-
-
-def shown(numbers: Mapping[str, float]) -> str:
-    """`accuracy 93.1%`: shares in per cent, other numbers with three digits."""
-    return "  ".join(
-        f"{SHARES[name]} {value:.1%}" if name in SHARES else f"{name.replace('_', ' ')} {value:.3g}"
-        for name, value in numbers.items()
-    )
-
-
-def clock(seconds: float) -> str:
-    """Seconds as 48 s, 3:07 or 1:02:03."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def parse_settings(pairs: Sequence[str]) -> dict[str, str]:
-    """`key=value` texts as a mapping. Raises UsageError."""
-    settings = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals:
-            raise UsageError(
-                f"--set takes KEY=VALUE, got {pair!r}; write for example --set lr=0.01"
-            )
-        settings[key.strip().replace("-", "_")] = value.strip()
-    return settings
-
-
-def train_command(
-    data: str, *, out: Path | None, resume: bool, settings: Sequence[str], budget: str | None, epochs: float | None,
-    **options: Any,
-) -> None:  # fmt: skip
-    """Train, and say where the run and its report are."""
     if budget is not None and epochs is not None:
         raise UsageError("--epochs and --budget are two ways to say how long; give one of them")
-    merged = {
-        **options,
-        "epochs": epochs,
-        "budget": parse_seconds(budget) if budget is not None else None,
-    }
-    for key, value in parse_settings(settings).items():
-        if merged.get(key) not in (None, "auto", 0):
+    options: dict[str, Any] = {
+        "task": task, "model": model, "epochs": epochs, "budget": budget, "size": size, "pretrained": pretrained,
+        "weights": weights, "seed": seed, "device": device, "precision": precision,
+    }  # fmt: skip
+    for key, value in parse_settings(settings or []).items():
+        if options.get(key) not in (None, "auto", 0):
             raise UsageError(f"{key} was given twice: as --{key} and as --set {key}; give it once")
-        merged[key] = value
+        options[key] = value
     listener = Terminal()
     with listener.progress:
-        run = train(data, out=out, resume=resume, listener=listener, started=began(), **merged)
+        run = api.train(
+            data, out=out, resume=resume, watch=watch, find_rate=find_rate, listener=listener, started=began(),
+            **options,
+        )  # fmt: skip
     print_path(run.path / "report.html")
-
-
-def report_command(path: Path) -> None:
-    """Write the report again."""
-    run = load(path)
-    report_run(run)
-    out.print(str(run.path / "report.html"), soft_wrap=True)

@@ -14,6 +14,7 @@ from striate.data.leftout import LeftOut
 from striate.data.naming import ignored
 from striate.data.tree import Tree, grow, is_run
 from striate.errors import DataError, UsageError
+from striate.paths import given_path
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,6 +41,48 @@ class Found:
     def sentences(self) -> list[str]:
         """What is left out, a sentence a kind."""
         return [found.sentence for found in self.left_out]
+
+    @property
+    def remarks(self) -> list[str]:
+        """What is not looked at, a sentence a kind: pages and pictures after the first, and what is left out."""
+        names = [name for name in self.files if name not in self.arrays]
+        pages = [f for f in names if f.lower().endswith((".tif", ".tiff")) and _pages(f) > 1]
+        moving = [f for f in names if f.lower().endswith((".gif", ".webp")) and _moves(f)]
+        found = []
+        for files, what, remedy in (
+            (pages, "pages", ", or take them with `striate tile --page`"),
+            (moving, "pictures", ""),
+        ):
+            if files:
+                many = f"{len(files)} files hold" if len(files) > 1 else "1 file holds"
+                found.append(
+                    f"{many} several {what}, of which the first is read ({files[0]}); save the others as files of their own"
+                    f"{remedy}"
+                )
+        return [*found, *self.sentences]
+
+
+def _pages(path: str) -> int:
+    from striate.images import pages_of
+
+    try:
+        return pages_of(Path(path))
+    except DataError:  # its row says why
+        return 1
+
+
+def _moves(path: str) -> bool:
+    from PIL import Image
+
+    from striate.files import refuse_special
+    from striate.images import quiet
+
+    try:
+        refuse_special(path)
+        with quiet(), Image.open(path) as picture:
+            return bool(getattr(picture, "is_animated", False))
+    except (OSError, ValueError, SyntaxError):  # its row says why
+        return False
 
 
 def find_files(paths: Paths | Found) -> Found:
@@ -106,7 +149,7 @@ class _Search:
         )
 
     def add(self, pattern: str, *, alone: bool) -> None:
-        path = Path(os.path.expanduser(pattern))
+        path = given_path(pattern, "an image's path")
         files, left = len(self.files), sum(map(len, self.left.values()))
         if not alone and os.path.lexists(path) and ignored(path.name):
             self._leave("system", str(path))

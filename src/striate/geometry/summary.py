@@ -81,9 +81,11 @@ def summary(geometry: Geometry, *, depth: int | None = None, figure: bool = True
 def totals(geometry: Geometry) -> dict[str, Any]:
     """The sums over the network, as JSON types."""
     return {
+        "kind": geometry.kind,
         "input": list(geometry.input_shape),
         "parameters": geometry.total_params,
         "multiply_adds": geometry.total_macs,
+        "known_multiply_adds": geometry.known_macs,
         "activation_bytes": geometry.total_activation_bytes,
         "operations": len(geometry.layers),
     }

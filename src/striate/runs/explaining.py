@@ -7,12 +7,21 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from striate.attribution import Explanation, Settings, Target, explain, find_method, strip
+from striate.attribution import (
+    Explanation,
+    Settings,
+    Target,
+    explain,
+    find_method,
+    finding,
+    strip,
+)
 from striate.attribution.explanation import CLEAR, LEVEL, Progress
 from striate.attribution.layers import find_layer, geometry_of
 from striate.borrow import forward
@@ -37,6 +46,13 @@ class Explained:
     path: str
     explanation: Explanation | None = None
     error: str | None = None
+
+    @property
+    def finding(self) -> Finding:
+        """The explanation as a finding, without its figures."""
+        assert self.explanation is not None, self.error
+        title = f"{Path(self.path).stem}: {self.explanation.target}"
+        return finding(self.explanation, name="explanation", title=title, figures=False)
 
 
 def explain_files(

@@ -16,7 +16,10 @@ from typing import Any
 
 from torch import nn
 
+from striate.documents import from_json
 from striate.errors import UsageError
+from striate.files import read_regular
+from striate.paths import given_path
 
 Factory = nn.Module | Callable[[], nn.Module]
 FORM = (
@@ -142,3 +145,32 @@ def _from_package(name: str) -> ModuleType:
         raise UsageError(
             f"{name} cannot be imported: {type(error).__name__}: {error}; {FORM}"
         ) from error
+
+
+def read_preprocessing(text: str) -> Any:
+    """What `--preprocessing` names: a preset of torchvision, a file of timm's, or three things. Raises UsageError."""
+    path = given_path(text, "--preprocessing")
+    if path.suffix == ".json":
+        try:
+            return from_json(read_regular(path))
+        except (OSError, ValueError) as error:
+            raise UsageError(
+                f"cannot read {path}: {error}; it holds timm's data config as JSON"
+            ) from error
+    if text.count("/") == 2 and ":" not in text:
+        size, mean, std = text.split("/")
+        try:
+            sides = [int(n) for n in size.lower().split("x")]
+            values = [[float(v) for v in part.split(",")] for part in (mean, std)]
+        except ValueError as error:
+            raise UsageError(
+                f"--preprocessing SIZE/MEAN/STD such as 224/0.485,0.456,0.406/0.229,0.224,0.225, got {text!r}"
+            ) from error
+        mean_std = [v[0] if len(v) == 1 else v for v in values]
+        return (sides[0] if len(sides) == 1 else sides, *mean_std)
+    where, colon, name = text.rpartition(":")
+    if not colon:
+        raise UsageError(
+            f"--preprocessing is torchvision.models:ResNet18_Weights.DEFAULT, FILE.json or SIZE/MEAN/STD, got {text!r}"
+        )
+    return find_preset(where, name)

@@ -8,6 +8,8 @@ from typing import Any
 
 from striate.data.files import Found, Paths, find_images
 from striate.errors import UsageError
+from striate.paths import given_path
+from striate.ranges import check_ranges
 from striate.runs.run import Run, load
 from striate.tasks.prediction import Prediction
 from striate.tasks.trained import Trained
@@ -30,11 +32,11 @@ def predict(
     write over what is there. A file that cannot be read gives a Prediction with its error. Raises UsageError for a path
     that names nothing, before the first prediction.
     """
+    check_ranges(top=top)
+    folder = None if out is None else given_path(out, "-o")
     trained = opened(run)
     files = find_images(images)  # a wrong path is an error before anything is loaded
-    return trained.task.predict(
-        trained, files, top=top, device=device, out=None if out is None else Path(out), force=force
-    )
+    return trained.task.predict(trained, files, top=top, device=device, out=folder, force=force)
 
 
 def opened(run: Run | Trained | str | Path) -> Trained:

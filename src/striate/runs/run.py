@@ -16,6 +16,7 @@ from striate.data.naming import normal
 from striate.errors import RunError, UsageError
 from striate.findings import Finding
 from striate.models import OwnModel, is_own
+from striate.paths import given_path
 from striate.reading import read_file
 from striate.runs.factories import Factory, made_by
 from striate.runs.record import read_metrics
@@ -62,7 +63,7 @@ class Run(Verbs):
     @classmethod
     def load(cls, path: str | Path, *, model: Factory | None = None) -> Run:
         """Open a run folder; see `load`. Raises RunError when it is none, is damaged, or of a later format."""
-        path = Path(path)
+        path = given_path(path, "a run's folder")
         file = path / "run.toml"
         if not path.is_dir():
             raise RunError(

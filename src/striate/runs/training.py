@@ -17,6 +17,7 @@ from striate.errors import TrainingError, UsageError, WeightsWarning
 from striate.findings import Finding
 from striate.memory import keep_large_buffers
 from striate.models import OwnModel
+from striate.paths import given_folder
 from striate.runs.allowance import BACKWARD, Allowance
 from striate.runs.evaluate import evaluate_run, report_run
 from striate.runs.own import Own
@@ -96,7 +97,9 @@ def train(
     if find_rate and (resume or recipe.lr is not None):
         what = "a training that goes on has its rate" if resume else f"lr={recipe.lr:g} is given"
         raise UsageError(f"find_rate looks for a learning rate, and {what}; leave one of them out")
-    wanted = Path(out) if out else Path("runs") / source_name(recipe.data)
+    wanted = Path("runs") / source_name(recipe.data)
+    if out is not None:
+        wanted = given_folder(out, "out")
     device = choose_device(recipe.device)
     if resume:
         run = latest_unfinished(wanted)

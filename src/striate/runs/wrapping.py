@@ -20,6 +20,7 @@ from striate.errors import AssumedWarning, DataError, RunError, UsageError, Weig
 from striate.files import read_regular
 from striate.findings import Finding
 from striate.models import imagenet_classes, load_weights
+from striate.paths import given_folder
 from striate.runs.factories import Factory, made_by
 from striate.runs.migrating import FORMAT
 from striate.runs.record import now, versions
@@ -153,7 +154,7 @@ def save(trained: Trained, path: str | Path, *, factory: str | None = None) -> R
     factory: how the command line makes the network, noted for whoever opens it. Raises UsageError for a run's own network,
     RunError where the folder exists or cannot be written.
     """
-    path = Path(path)
+    path = given_folder(path, "the run's folder")
     if trained.run is not None and trained.run.path != path:
         raise UsageError(
             f"{trained.name} is the network of the run {trained.run.path} already; copy that folder"

@@ -13,6 +13,7 @@ from striate.data.own import PREFIX as GIVEN
 from striate.data.own import is_given
 from striate.errors import UsageError
 from striate.findings import Finding
+from striate.paths import given_path
 from striate.plugins import Table
 from striate.tasks.classify.task import Classify
 from striate.tasks.multilabel.task import Multilabel
@@ -65,6 +66,7 @@ def task_for(data: str | Path, task: str | Task | None = None) -> Task:
 
     Raises UsageError where the data can only be another task's than the one that is named.
     """
+    given_path(data, "data")
     accepting = (known for known in TASKS.values() if known.accepts(data))
     if task is None:
         return next(accepting)

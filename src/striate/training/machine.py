@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import torch
@@ -9,8 +10,15 @@ import torch
 from striate.errors import UsageError
 
 
+def check_device(name: str) -> None:
+    """Raise UsageError for what can be no device."""
+    if not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", name):
+        raise UsageError(f"device must be auto, cpu, cuda or cuda:N, got {name!r}")
+
+
 def choose_device(name: str) -> torch.device:
     """`auto` is the GPU where there is one. Raises UsageError for a device that is not there."""
+    check_device(name)
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     device = torch.device(name)

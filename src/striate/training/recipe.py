@@ -3,36 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from striate.errors import UsageError
-from striate.training.settings import (
-    coerce,
-    names_of,
-    require_choice,
-    require_positive,
-    require_share,
-    unknown,
-)
+from striate.ranges import check_fields, check_ranges
+from striate.training.machine import check_device
+from striate.training.settings import coerce, names_of, require_choice, unknown
 
 CHOICES = {
     "optimizer": ("muon", "sgd", "adamw"),
     "precision": ("auto", "fp32", "bf16"),
     "fit": ("squash", "crop", "pad"),
 }
-POSITIVE = ("size", "epochs", "budget", "batch", "lr", "checkpoint_seconds", "width", "limit")
-FRACTION = (
-    "val",
-    "test",
-    "warmup",
-    "label_smoothing",
-    "average",
-    "erase",
-    "mixup",
-    "layer_decay",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,27 +80,19 @@ class Recipe:
 
     def __post_init__(self) -> None:
         require_choice(self, CHOICES)
-        require_positive(self, POSITIVE)
-        require_share(self, FRACTION)
+        if self.channels not in (None, 1, 3):
+            raise UsageError(f"channels must be 1 (grey) or 3 (RGB), got {self.channels}")
+        check_fields(self)
         if self.val is not None and self.test is not None and self.val + self.test >= 1:
             raise UsageError(
                 f"val + test must leave images to train on, got {self.val} + {self.test}; make them smaller"
             )
-        for name in ("black", "white"):
-            value = getattr(self, name)
-            if value is not None and not math.isfinite(value):
-                raise UsageError(f"{name} must be a number, got {value}")
         if self.black is not None and self.white is not None and not self.white > self.black:
             raise UsageError(
                 f"black is the value that becomes black and white the one that becomes white, so white must be the larger; "
                 f"got black={self.black:g} and white={self.white:g}; swap them"
             )
-        if self.channels not in (None, 1, 3):
-            raise UsageError(f"channels must be 1 (grey) or 3 (RGB), got {self.channels}")
-        if self.scale is not None and not 0 < self.scale <= 1:
-            raise UsageError(f"scale must lie above 0 and at most at 1, got {self.scale}")
-        if self.device != "auto" and self.device != "cpu" and not self.device.startswith("cuda"):
-            raise UsageError(f"device must be auto, cpu, cuda or cuda:N, got {self.device!r}")
+        check_device(self.device)
 
     @property
     def model_options(self) -> dict[str, Any]:
@@ -148,6 +124,7 @@ class Recipe:
         found = {}
         for name, value in settings.items():
             if name in mine:
+                value = parse_seconds(value) if name == "budget" and value is not None else value
                 found[name] = coerce(cls, name, value)
             elif name in theirs:
                 more[name] = value
@@ -162,10 +139,11 @@ class Recipe:
 
 def parse_seconds(text: str | float) -> float:
     """Seconds from `90`, `"90s"`, `"2m"`, `"1.5h"` or `"1m30s"`. Raises UsageError."""
-    import re
-
+    if isinstance(text, int | float):
+        check_ranges(budget=text)
+        return float(text)
     parts = re.fullmatch(
-        r"(?:([\d.]+)h)?(?:([\d.]+)m(?:in)?)?(?:([\d.]+)s?)?", str(text).strip().lower()
+        r"(?:([\d.]+)h)?(?:([\d.]+)m(?:in)?)?(?:([\d.]+)s?)?", text.strip().lower()
     )
     try:
         if parts is None or not any(parts.groups()):
@@ -175,6 +153,5 @@ def parse_seconds(text: str | float) -> float:
         )
     except ValueError:
         raise UsageError(f"budget must be a time such as 90s, 5m or 1h, got {text!r}") from None
-    if not (seconds > 0 and math.isfinite(seconds)):
-        raise UsageError(f"budget must be greater than 0, got {text!r}")
+    check_ranges(budget=seconds)
     return seconds

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -47,9 +46,12 @@ def coerce(kind: type, name: str, value: Any) -> Any:
     try:
         if to is bool:
             return value if isinstance(value, bool) else SWITCH[str(value).lower()]
-        if to is int and float(value) != int(float(value)):
+        if to is not int or isinstance(value, int):
+            return to(value)
+        if float(value) != int(float(value)):
             raise ValueError
-        return to(float(value)) if to is int else to(value)
+        # A whole number of more than 15 digits is no float; `1e3` is no whole number's text.
+        return int(value) if str(value).strip().lstrip("+-").isdecimal() else int(float(value))
     except (ValueError, KeyError, TypeError, OverflowError):
         raise UsageError(f"{name} must be {WORDS[to]}, got {value!r}") from None
 
@@ -60,19 +62,3 @@ def require_choice(settings: Any, choices: Mapping[str, tuple[str, ...]]) -> Non
         value = getattr(settings, name)
         if value is not None and value not in allowed:
             raise UsageError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
-
-
-def require_positive(settings: Any, names: Iterable[str]) -> None:
-    """Raise UsageError where a setting is not greater than 0."""
-    for name in names:
-        value = getattr(settings, name)
-        if value is not None and not (value > 0 and math.isfinite(value)):
-            raise UsageError(f"{name} must be greater than 0, got {value}")
-
-
-def require_share(settings: Any, names: Iterable[str]) -> None:
-    """Raise UsageError where a setting does not lie in [0, 1]."""
-    for name in names:
-        value = getattr(settings, name)
-        if value is not None and not 0 <= value <= 1:
-            raise UsageError(f"{name} must lie between 0 and 1, got {value}")

@@ -90,7 +90,7 @@ def test_a_typo_names_the_nearest(
     ("arguments", "message"),
     [
         (("lines", "--budget", "60s"), "takes no budget"),
-        (("lines", "--seed", "-1"), "seed must be 0 or more, got -1"),
+        (("lines", "--seed", "-1"), "seed must be a whole number from 0 to 4,294,967,295, got -1"),
         (("-o", "here"), "name the experiment to run: lines"),
     ],
     ids=lambda p: " ".join(p) if isinstance(p, tuple) else "",

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from striate.errors import UsageError
+from striate.ranges import check_ranges
 
 Progress = Callable[[str, int, int], None]
 
@@ -30,7 +30,4 @@ class Setting:
     clock: Callable[[], float] = time.perf_counter
 
     def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise UsageError(f"seed must be 0 or more, got {self.seed}")
-        if self.budget is not None and self.budget <= 0:
-            raise UsageError(f"a budget is more than 0 seconds, got {self.budget:g}")
+        check_ranges(seed=self.seed, budget=self.budget)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from striate.errors import UsageError
-from striate.findings import Finding
+from striate.findings import Finding, Table
 from striate.lectures.experiments.setting import Setting
 
 
@@ -61,6 +61,18 @@ EXPERIMENTS: dict[str, Entry] = {
         file="striate.lectures.experiments.upsampling.run",
     ),
 }
+
+
+def list_experiments() -> Finding:
+    """Every experiment with its sentence."""
+    rows = tuple((name, entry.about) for name, entry in EXPERIMENTS.items())
+    return Finding(
+        name="experiments",
+        title="Experiments",
+        verdict=f"{len(rows)} experiments of the lectures, from data to verdict; `striate experiment NAME` runs one.",
+        tables=(Table(columns=("experiment", "about"), rows=rows),),
+        data={"experiments": dict(rows)},
+    )
 
 
 def find_experiment(name: str) -> Entry:

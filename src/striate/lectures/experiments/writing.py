@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,10 +13,32 @@ from pathlib import Path
 from striate.errors import RunError, WriteError
 from striate.findings import Finding
 from striate.lectures.experiments.drawing import Chart
-from striate.lectures.experiments.table import find_experiment
+from striate.lectures.experiments.setting import Progress, Setting, silent
+from striate.lectures.experiments.table import find_experiment, run_experiment
 from striate.report import write_report
+from striate.runs.record import versions
 from striate.runs.run import new_folder
 from striate.writing import write_atomically
+
+
+def make_experiment(
+    name: str,
+    out: Path | None = None,
+    *,
+    seed: int = 0,
+    budget: float | None = None,
+    progress: Progress = silent,
+) -> tuple[list[Finding], Path]:
+    """Run an experiment into a folder of its own; see `striate.experiment`."""
+    began = time.perf_counter()
+    with experiment_folder(name, out) as folder:
+        found = run_experiment(name, Setting(seed=seed, budget=budget, progress=progress))
+        seconds = time.perf_counter() - began
+        facts = {"Experiment": name, "Seed": str(seed), "Time": f"{seconds:.0f} s"}
+        made_by = (
+            f"Made by `striate experiment {name} --seed {seed}`, Striate {versions()['striate']}"
+        )
+        return found, write_experiment(folder, name, found, facts=facts, generated=made_by)
 
 
 @contextmanager

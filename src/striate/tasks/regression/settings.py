@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from striate.errors import UsageError
-from striate.training.settings import require_positive
+from striate.ranges import check_fields
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class RegressionSettings:
     spread: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
-        require_positive(self, ("huber",))
+        check_fields(self)
         for name in ("center", "spread"):
             value = getattr(self, name)
             if value is None:

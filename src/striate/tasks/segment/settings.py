@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from striate.training.settings import require_choice, require_share
+from striate.ranges import check_fields
+from striate.training.settings import require_choice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,4 +34,4 @@ class SegmentSettings:
 
     def __post_init__(self) -> None:
         require_choice(self, {"masks": ("numbers", "colours", "binary", "nearest")})
-        require_share(self, ("foreground", "jitter"))
+        check_fields(self)
