@@ -40,7 +40,7 @@ def expect(raw: Any, keys: Mapping[str, Key], where: str = "", *, more: bool = F
         value = raw[name]
         kinds = key.kind if isinstance(key.kind, tuple) else (key.kind,)
         if not is_kind(value, kinds):
-            said = " or ".join(KINDS[k] for k in kinds)
+            said = " or ".join(KINDS.get(k, f"a {k.__name__}") for k in kinds)
             raise ValueError(f"{start}{name} must be {said}, got {shortened(value)}")
         if wrong := key.check(value):
             raise ValueError(f"{start}{name} {wrong}, got {shortened(value)}")

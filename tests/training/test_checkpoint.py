@@ -38,3 +38,28 @@ def test_no_checkpoint_and_a_cut_one_are_told_apart(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:500])
     with pytest.raises(RunError, match="it is damaged"):
         load_checkpoint(tmp_path)
+
+
+def test_a_bit_that_flipped_in_the_numbers_is_seen(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, {"x": torch.zeros(1000)})
+    file = tmp_path / "last.pt"
+    data = bytearray(file.read_bytes())
+    data[data.index(bytes(4000)) + 2001] ^= 4
+    file.write_bytes(data)
+    with pytest.raises(RunError, match=r"is not the one that training wrote|it is damaged"):
+        load_checkpoint(tmp_path)
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, {"x": 1}, run="one")
+    assert load_checkpoint(tmp_path, run="one") == {"x": 1}
+    with pytest.raises(RunError, match="belongs to another run"):
+        load_checkpoint(tmp_path, run="other")
+
+
+def test_a_checkpoint_of_before_digests_is_read(tmp_path: Path) -> None:
+    torch.save({"x": 1}, tmp_path / "last.pt")
+    assert load_checkpoint(tmp_path, run="one") == {"x": 1}
+    torch.save([1], tmp_path / "last.pt")
+    with pytest.raises(RunError, match="no state of a training"):
+        load_checkpoint(tmp_path)

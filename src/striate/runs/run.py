@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 from collections.abc import Iterator
 from functools import cached_property
@@ -295,16 +296,34 @@ def new_folder(wanted: Path, *, numbered: bool) -> Path:
             ) from error
 
 
-def latest_unfinished(wanted: Path) -> Run:
-    """The newest run called `wanted` or `wanted-N` that has a checkpoint. Raises RunError."""
-    candidates = [wanted, *sorted(wanted.parent.glob(f"{wanted.name}-*"))]
-    open_runs = [p for p in candidates if (p / "checkpoint" / "last.pt").is_file()]
-    if not open_runs:
-        raise RunError(
-            f"nothing to resume: no run {wanted} with a checkpoint; train without --resume"
-        )
-    newest = max(open_runs, key=lambda p: (p / "checkpoint" / "last.pt").stat().st_mtime)
-    return Run.load(newest)
+def latest_unfinished(wanted: Path) -> Path:
+    """The folder of the newest run called `wanted` or `wanted-N` that was stopped. Raises RunError."""
+    candidates = [wanted, *wanted.parent.glob(f"{glob.escape(wanted.name)}-*")]
+    there = [p for p in candidates if (p / "run.toml").is_file()]
+    newest = sorted(there, key=lambda p: _touched(p), reverse=True)
+    for path in newest:
+        try:
+            run = Run.load(path)
+        except RunError:
+            if path == wanted or (path / "checkpoint" / "last.pt").is_file():
+                raise
+            continue
+        if run.finished:
+            continue
+        if (path / "checkpoint" / "last.pt").is_file() or "training" not in run.info:
+            return path
+        if path == wanted:
+            raise RunError(
+                f"{path} was stopped, and its checkpoint is missing; put {path / 'checkpoint' / 'last.pt'} back, or train "
+                "without --resume"
+            )
+    raise RunError(f"nothing to resume: no run {wanted} that was stopped; train without --resume")
+
+
+def _touched(path: Path) -> float:
+    """When a run was last written to, in seconds."""
+    files = (path / "run.toml", path / "checkpoint" / "last.pt")
+    return max(f.stat().st_mtime for f in files if f.is_file())
 
 
 def resolve_class(name: str, classes: tuple[str, ...]) -> int:

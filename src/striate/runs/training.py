@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from striate.errors import TrainingError, UsageError, WeightsWarning
+from striate.errors import RunError, TrainingError, UsageError, WeightsWarning
 from striate.findings import Finding
 from striate.memory import keep_large_buffers
 from striate.models import OwnModel
 from striate.paths import given_folder
 from striate.runs.allowance import BACKWARD, Allowance
+from striate.runs.claiming import LOCK, claim_again, claim_new
 from striate.runs.evaluate import evaluate_run, report_run
 from striate.runs.own import Own
 from striate.runs.planning import (
@@ -31,7 +32,8 @@ from striate.runs.planning import (
 from striate.runs.preparing import prepare, training_again
 from striate.runs.rating import rates_of
 from striate.runs.record import write_metrics
-from striate.runs.run import Run, latest_unfinished, new_folder
+from striate.runs.run import Run, latest_unfinished
+from striate.runs.stored import signed
 from striate.runs.watching import UPDATES, updates_of
 from striate.tasks.plan import Job, Plan
 from striate.tasks.table import find_task, recipe_for, take_data, task_of
@@ -40,6 +42,7 @@ from striate.training.callbacks import Callbacks, Listener
 from striate.training.checkpoint import load_checkpoint, save_checkpoint
 from striate.training.loop import EpochRecord, Moment, Training, fit
 from striate.training.machine import choose_device
+from striate.training.restoring import check_state
 from striate.training.watch import Watch, read_updates, write_updates
 
 
@@ -101,40 +104,101 @@ def train(
     if out is not None:
         wanted = given_folder(out, "out")
     device = choose_device(recipe.device)
-    if resume:
-        run = latest_unfinished(wanted)
-        run.factory = None if network is None else network.model
-        refuse_changes(run, given if task is None else {**given, "task": learned.name})
-        own.refuse_others(run)
-        plan = own.into(plan_again(run, listener, source))
+    factory = None if network is None else network.model
+    with ExitStack() as stack:
+        if resume:
+            path = latest_unfinished(wanted)
+            stack.enter_context(claim_again(path).held())
+            run = Run.load(path)
+            run.factory = factory
+            refuse_changes(run, given if task is None else {**given, "task": learned.name})
+            own.refuse_others(run)
+            plan = own.into(plan_again(run, listener, source))
+        else:
+            plan = own.into(plan_from(learned, recipe, device, listener, source))
+            claim = claim_new(wanted, numbered=out is None)
+            stack.enter_context(claim.held())
+            info = first_info(plan) | own.info() | ({"find_rate": True} if find_rate else {})
+            run = Run(claim.path, info, factory=factory)
+        run.source = source
         with noted_weights(plan, listener):
-            job = prepare(plan, device, listener)
-        job.training.load_state_dict(load_checkpoint(run.path / "checkpoint"))
-    else:
-        plan = own.into(plan_from(learned, recipe, device, listener, source))
-        with noted_weights(plan, listener):
-            job = prepare(plan, device, listener)
-        rated = rate(plan, job, listener) if find_rate else None
-        if rated is not None and rated.data["peak"] is not None:
+            plan, job = begin(run, plan, device, listener, fresh=not resume)
+        listener.say(f"run: {run.path}")
+        train_and_report(
+            run, plan, job, own.callbacks, watch=watch, started=started, listener=listener, data=data
+        )  # fmt: skip
+    return run
+
+
+def begin(
+    run: Run, plan: Plan, device: torch.device, listener: Listener, *, fresh: bool
+) -> tuple[Plan, Job]:
+    """Everything before the first step, or the first after the last checkpoint; the run is there from the beginning.
+
+    Stopped before its first checkpoint, a run begins again with its recipe. fresh: the run is new; where it cannot begin for
+    a reason, it is gone again.
+    """
+    try:
+        if fresh:
+            run.save_info()
+        job = prepare(plan, device, listener)
+    except Exception:
+        if fresh:
+            discard(run.path)
+        raise
+    if not fresh and (run.path / "checkpoint" / "last.pt").is_file():
+        restore(run, job.training)
+    elif run.info.get("find_rate"):
+        rated = rate(plan, job, listener)
+        if rated.data["peak"] is not None:
             plan = replace(plan, recipe=plan.recipe.replace(lr=rated.data["peak"]))
             job.training = training_again(plan, job)
-        info = first_info(plan) | own.info()
-        run = Run(
-            new_folder(wanted, numbered=out is None),
-            info,
-            factory=None if network is None else network.model,
-        )
+            run.info["recipe"] = plan.recipe.to_dict()
+            vars(run).pop("recipe", None)  # as it was read before
+        del run.info["find_rate"]
         run.save_info()
-        if rated is not None:
-            run.add(rated)
-    run.source = source
-    listener.say(f"run: {run.path}")
+        run.add(rated)
+    return plan, job
+
+
+def discard(path: Path) -> None:
+    """Take away a run that could not begin; a folder that holds more stays."""
+    (path / "run.toml").unlink(missing_ok=True)
+    (path / LOCK).unlink(missing_ok=True)
+    with suppress(OSError):
+        path.rmdir()
+
+
+def restore(run: Run, training: Training) -> None:
+    """Bring a training to where the run's checkpoint was taken. Raises RunError that names what does not fit."""
+    state = load_checkpoint(run.path / "checkpoint", run=identity(run))
+    try:
+        check_state(training, state)
+        training.load_state_dict(state)
+    except (ValueError, RuntimeError, RecursionError) as error:
+        raise RunError(
+            f"the checkpoint {run.path / 'checkpoint' / 'last.pt'} does not fit this training: {error}; train again without "
+            "--resume"
+        ) from error
+
+
+def identity(run: Run) -> str:
+    """What tells a run's checkpoint from those of others: when it was made, and its images."""
+    digests = signed({name: run.info[name] for name in ("created", "data")})
+    return "-".join(digests.values())
+
+
+def train_and_report(
+    run: Run, plan: Plan, job: Job, callbacks: Callbacks, *, watch: bool, started: float, listener: Listener, data: Any,
+) -> None:  # fmt: skip
+    """Train, evaluate and report; what is left of the time of the command is kept."""
+    device = job.training.device
     if watch:
         noted = run.path / UPDATES
         job.training.watch = Watch(read_updates(noted, before=job.training.pace.step))
     # What a stopped training spent before counts.
     allowance = Allowance(seconds=plan.recipe.budget, started=started - job.training.seconds)
-    finished = train_run(run, plan, job, allowance, listener, own.callbacks)
+    finished = train_run(run, plan, job, allowance, listener, callbacks)
     run.info["finished"] = finished
     run.info.update(run.task.calibrate(run.trained, plan.source, device))
     evaluate_run(run, plan.source, listener, device=device, why=plan.why, allowance=allowance)
@@ -142,15 +206,14 @@ def train(
     if watch:
         listener.finding(run.add(updates_of(run)))
     report_run(run)
-    own.callbacks.on_end(run)
+    callbacks.on_end(run)
     if finished:
         remove_checkpoint(run)
     else:
-        again = f"striate train {recipe.data} --out {run.path} --resume"
-        if source is not None:
+        again = f"striate train {data} --out {run.path} --resume"
+        if not isinstance(data, str | Path):
             again = f"striate.train(data, out={str(run.path)!r}, resume=True)"
         listener.say(f"stopped before its end; `{again}` goes on")
-    return run
 
 
 @contextmanager
@@ -226,6 +289,7 @@ def train_run(
         listener.epoch(history[-1])
         return callbacks.on_epoch(history[-1])
 
+    known = identity(run)
     listener.stage("training")
     callbacks.on_start(training)
     try:
@@ -236,7 +300,7 @@ def train_run(
             on_step=on_step,
             on_epoch=on_epoch,
             on_watch=listener.watched,
-            save=lambda state: save_checkpoint(run.path / "checkpoint", state),
+            save=lambda state: save_checkpoint(run.path / "checkpoint", state, run=known),
             save_every=recipe.checkpoint_seconds,
         )
     except TrainingError:

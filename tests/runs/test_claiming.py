@@ -1,0 +1,139 @@
+"""A training has its folder for itself, from its first second; stopped before its first checkpoint it begins again."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from striate.errors import RunError, UsageError
+from striate.runs.claiming import claim_again, claim_new
+from striate.runs.run import Run, latest_unfinished
+from striate.runs.training import train
+from striate.training.callbacks import Listener
+
+QUICK: dict[str, Any] = {
+    "model": "[conv4-relu-pool]-fc", "epochs": 1, "precision": "fp32", "limit": 100, "device": "cpu",
+}  # fmt: skip
+HOLD = """
+import sys, time
+from pathlib import Path
+from striate.runs.claiming import claim_again
+with claim_again(Path(sys.argv[1])).held():
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+class Stops(Listener):
+    """Ctrl-C, at a stage."""
+
+    def __init__(self, stage: str) -> None:
+        self.at = stage
+
+    def stage(self, text: str) -> None:
+        if text == self.at:
+            raise KeyboardInterrupt
+
+
+def weights(run: Run) -> dict[str, torch.Tensor]:
+    state: dict[str, torch.Tensor] = run.model.state_dict()
+    return state
+
+
+def test_a_run_that_was_stopped_before_its_first_step_begins_again(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train("digits", out=tmp_path / "cut", listener=Stops("measuring"), seed=3, **QUICK)
+    assert not Run.load(tmp_path / "cut").finished
+    resumed = train("digits", out=tmp_path / "cut", resume=True)
+    whole = train("digits", out=tmp_path / "whole", seed=3, **QUICK)
+    assert resumed.path.name == "cut" and resumed.recipe == whole.recipe
+    assert resumed.info["model_sha256"] == whole.info["model_sha256"]
+    assert {p.name for p in resumed.path.iterdir()} == {p.name for p in whole.path.iterdir()}
+
+
+def test_a_range_test_that_was_stopped_is_made_again(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(
+            "digits",
+            out=tmp_path / "cut",
+            listener=Stops("learning rates"),
+            find_rate=True,
+            **QUICK,
+        )
+    resumed = train("digits", out=tmp_path / "cut", resume=True)
+    assert "find_rate" not in resumed.info
+    assert (resumed.path / "findings" / "diagnose-rates.json").is_file()
+    again = Run.load(resumed.path)
+    assert again.recipe.lr == resumed.info["recipe"]["lr"]
+
+
+def test_a_run_that_cannot_begin_leaves_nothing(tmp_path: Path) -> None:
+    def narrow() -> torch.nn.Module:
+        return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3, 10))
+
+    with pytest.raises(UsageError):
+        train("digits", out=tmp_path / "run", model=narrow, epochs=1, device="cpu")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_of_many_that_ask_at_once_each_gets_a_folder(tmp_path: Path) -> None:
+    claims, barrier = [], threading.Barrier(8)
+
+    def ask(wanted: Path) -> None:
+        barrier.wait()
+        claim = claim_new(wanted, numbered=False)
+        (claim.path / "run.toml").write_text("x")
+        claims.append(claim)
+
+    (tmp_path / "empty").mkdir()
+    for name, expected in (("run", "run"), ("empty", "empty")):
+        claims.clear()
+        threads = [threading.Thread(target=ask, args=(tmp_path / name,)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        names = {claim.path.name for claim in claims}
+        assert len(names) == 8 and expected in names
+        for claim in claims:
+            with claim.held():
+                pass
+
+
+def test_a_file_of_that_name_and_a_full_folder_are_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("x")
+    (tmp_path / "run-2").mkdir()
+    (tmp_path / "run-2" / "x").touch()
+    with claim_new(tmp_path / "run", numbered=False).held():
+        assert (tmp_path / "run-3").is_dir()
+    with pytest.raises(RunError, match=r"cannot make the folder .*; choose another with --out"):
+        claim_new(tmp_path / "run" / "below", numbered=False)
+
+
+def test_a_run_that_is_trained_cannot_be_resumed(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train("digits", out=tmp_path / "run", listener=Stops("measuring"), **QUICK)
+    other = subprocess.Popen([sys.executable, "-c", HOLD, tmp_path / "run"], stdout=subprocess.PIPE)
+    try:
+        assert other.stdout is not None and other.stdout.readline() == b"held\n"
+        with pytest.raises(RunError, match="is being trained by another process; wait for its end"):
+            train("digits", out=tmp_path / "run", resume=True)
+    finally:
+        other.kill()
+        other.communicate()
+    with claim_again(tmp_path / "run").held():  # the one that was killed holds it no longer
+        pass
+
+
+def test_a_stopped_run_without_its_checkpoint_is_not_begun_again(tmp_path: Path) -> None:
+    run = train("digits", out=tmp_path / "run", **QUICK)
+    run.info["finished"] = False
+    run.save_info()
+    with pytest.raises(RunError, match="its checkpoint is missing"):
+        latest_unfinished(tmp_path / "run")
