@@ -46,7 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ops": BASE,
     "nn": BASE,
     "geometry": FOUND,
-    "models": {"errors", "borrow", "nn", "plugins", "wording"},
+    "models": {"errors", "memory", "borrow", "nn", "plugins", "wording"},
     "inference": BASE | {"borrow", "geometry", "images", "memory"},
     "data": FOUND | {"images", "plugins", "wording"},
     "statistics": FOUND | {"wording"},

@@ -1,9 +1,10 @@
-"""Keep large buffers instead of returning them to the kernel after each step."""
+"""Memory: how much is free, and keeping large buffers instead of returning them to the kernel after each step."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
+from pathlib import Path
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # from glibc's malloc.h
 
@@ -22,3 +23,19 @@ def keep_large_buffers(limit: int = 1 << 30) -> bool:
     except (OSError, AttributeError):
         return False
     return bool(mallopt(M_MMAP_THRESHOLD, limit)) and bool(mallopt(M_TRIM_THRESHOLD, 2**31 - 1))
+
+
+def available_memory() -> int:
+    """Bytes that this process may still take: the machine's, or its control group's if that is less."""
+    free = 8 << 30
+    try:
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                free = int(line.split()[1]) * 1024
+        limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
+        used = Path("/sys/fs/cgroup/memory.current").read_text(encoding="ascii").strip()
+        if limit != "max":
+            free = min(free, int(limit) - int(used))
+    except (OSError, ValueError, IndexError):
+        pass  # not Linux, or no control group: keep what is known
+    return max(free, 0)

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from striate.errors import DataError
-from striate.images.pixels import flatten_alpha, numbers, refuse_bomb, upright
+from striate.images.pixels import flatten_alpha, numbers, refuse_bomb, refuse_bytes, upright
 from striate.images.profiles import profile_of
 
 Shrink = Callable[[int, int], int]  # height, width of the picture -> 1, 2, 4 or 8
@@ -35,13 +35,20 @@ _SOF = re.compile(rb"\xff[\xc0-\xc3\xc5-\xc7\xc9-\xcb\xcd-\xcf]\x00[\x0b\x11]\x0
 
 
 def decode_pillow(
-    data: bytes, kind: str, *, max_pixels: int, alpha: bool, shrink: Shrink | None
+    data: bytes,
+    kind: str,
+    *,
+    max_pixels: int,
+    alpha: bool,
+    shrink: Shrink | None,
+    max_bytes: int | None = None,
 ) -> tuple[np.ndarray, tuple[int, int], bool, str]:
     """The first picture of a file: pixels (H, W, C) upright, its full size (H, W) upright, whether others follow, and the
     profile of its colours."""
     with _open(data, kind) as image:
         width, height = image.size
         refuse_bomb(height, width, max_pixels)
+        refuse_bytes(height * width * _bytes_a_pixel(image, data, kind) + len(data), max_bytes)
         orientation = _orientation(image)
         several = bool(getattr(image, "is_animated", False)) and kind != "JPEG"
         pixels = _deep(data, kind, image)
@@ -67,6 +74,17 @@ def _open(data: bytes, kind: str) -> Any:
     if kind == "AVIF" and not getattr(plugin, "SUPPORTED", False):
         raise DataError("it is AVIF, which this Pillow cannot read; save it as PNG")
     return getattr(plugin, name)(io.BytesIO(data))
+
+
+def _bytes_a_pixel(image: Any, data: bytes, kind: str) -> int:
+    """Bytes a pixel of the image when most copies of it exist: as stored, converted, joined from pieces, and as an array."""
+    if "transparency" in image.info or image.mode in {"LA", "La", "PA", "RGBA", "RGBa"}:
+        return 24  # stored, RGBA, the white page, both together, RGB twice
+    deep = (kind == "PNG" and data[24] == 16) or kind in ("JP2", "PNM")
+    stored = {"1": 1, "L": 1, "P": 1}.get(image.mode, 2 if image.mode.startswith("I;16") else 4)
+    channels = 1 if image.mode in {"1", "L"} or image.mode.startswith(("I", "F")) else 3
+    converted = 4 if channels == 3 else 1
+    return max(stored + converted + 2 * channels, 16 if deep or image.mode in ("I", "F") else 0)
 
 
 def _deep(data: bytes, kind: str, image: Any) -> np.ndarray | None:

@@ -32,6 +32,15 @@ def refuse_bomb(height: int, width: int, max_pixels: int) -> None:
         )
 
 
+def refuse_bytes(needed: int, max_bytes: int | None) -> None:
+    """Raise DataError if decoding a file would take more memory than allowed, before anything is decoded."""
+    if max_bytes is not None and needed > max_bytes:
+        raise DataError(
+            f"decoding it takes {needed / 1e6:,.0f} MB, and {max_bytes / 1e6:,.0f} MB may be used; allow more "
+            "(--memory), or save it as a tiled TIFF, of which only the tiles that are needed are read"
+        )
+
+
 def _words(number: int) -> str:
     return f"{number / 1e6:,.0f} million" if number >= 10**6 else f"{number:,}"
 

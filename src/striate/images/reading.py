@@ -13,7 +13,7 @@ from striate.files import open_regular, read_regular
 from striate.images.kinds import identify
 from striate.images.picture import Picture, Side
 from striate.images.pillow import Shrink, decode_deep_jpeg, decode_pillow
-from striate.images.pixels import MAX_PIXELS
+from striate.images.pixels import MAX_PIXELS, refuse_bytes
 from striate.images.reasons import reasons
 from striate.images.tiff import TiffPicture
 from striate.images.warning_filter import quiet
@@ -59,27 +59,44 @@ class DecodedPicture:
 
 
 def open_picture(
-    path: str | os.PathLike[str], *, page: int = 0, max_pixels: int = MAX_PIXELS
+    path: str | os.PathLike[str],
+    *,
+    page: int = 0,
+    max_pixels: int = MAX_PIXELS,
+    max_bytes: int | None = None,
 ) -> Picture:
     """Open an image file, of which any region can be read: TIFF by its tiles, others decoded at once.
 
-    page: of a TIFF of several, from 0. Channels that are no colours are read too. Raises DataError as `read_image` does.
+    page: of a TIFF of several, from 0. Channels that are no colours are read too. max_bytes: what decoding may take at once;
+    None for no limit. Raises DataError as `read_image` does.
     """
     try:
         with reasons(), quiet():
-            return _open(Path(path), page=page, max_pixels=max_pixels)
+            return _open(Path(path), page=page, max_pixels=max_pixels, max_bytes=max_bytes)
     except DataError as error:
         raise DataError(f"cannot read {os.fspath(path)}: {error}") from error
 
 
-def _open(path: Path, *, page: int, max_pixels: int) -> Picture:
+def _open(path: Path, *, page: int, max_pixels: int, max_bytes: int | None) -> Picture:
     with open_regular(path) as stream:
         kind = identify(stream.read(16))
     if kind == "TIFF":
-        return TiffPicture(path, page=page, max_pixels=max_pixels, alpha=False)
+        picture = TiffPicture(path, page=page, max_pixels=max_pixels, alpha=False)
+        try:
+            refuse_bytes(picture.stored.at_once, max_bytes)
+        except DataError:
+            picture.close()
+            raise
+        return picture
     if page:
         raise DataError(f"it is {kind}, of which only the first picture is read")
-    found = _decode(read_regular(path, limit=MOST_BYTES), kind, page=0, max_pixels=max_pixels)
+    found = _decode(
+        read_regular(path, limit=MOST_BYTES),
+        kind,
+        page=0,
+        max_pixels=max_pixels,
+        max_bytes=max_bytes,
+    )
     return DecodedPicture(found.pixels, kind, found.several_pages)
 
 
@@ -139,6 +156,7 @@ def _decode(
     max_pixels: int,
     alpha: bool = False,
     shrink: Shrink | None = None,
+    max_bytes: int | None = None,
 ) -> Decoded:
     missing, left_out, profile = 0, 0, ""
     if kind == "TIFF":
@@ -164,7 +182,7 @@ def _decode(
             pixels, size, several = deep, (deep.shape[0], deep.shape[1]), False
         else:
             pixels, size, several, profile = decode_pillow(
-                file, kind, max_pixels=max_pixels, alpha=alpha, shrink=shrink
+                file, kind, max_pixels=max_pixels, alpha=alpha, shrink=shrink, max_bytes=max_bytes
             )
         clear = not alpha and deep is None and kind != "JPEG"
     if pixels.ndim != 3 or pixels.shape[-1] not in (1, 3, 4) or not pixels.size:

@@ -47,6 +47,9 @@ class Segments:
         self.plain = _plain(key)
         row = self.tall * self.across * self.wide * self.channels * self.dtype.itemsize
         self.limit = 0 if self.plain else int(min(row * (1 + 1 / self.across), HELD))
+        # Most that one read decodes at once: a segment of what is compressed, and its copy.
+        pixel = self.dtype.itemsize * (1 if self.separate else self.samples)
+        self.at_once = 0 if self.plain else 2 * self.tall * self.wide * pixel
         self._kept: OrderedDict[tuple[int, int], np.ndarray] = OrderedDict()
         self._bytes = 0
         self._lock = threading.RLock()

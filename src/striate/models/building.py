@@ -7,9 +7,11 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from striate.errors import UsageError, WeightsWarning
+from striate.memory import available_memory
 from striate.models import fcn, hub, lite0, pattern, unet
 from striate.models.backbones import Backbone, timm_backbone, zoo_backbone
 from striate.models.finetuning import start_head
@@ -69,6 +71,8 @@ def build(
     pixels = None if size is None else _size(size)
     if pretrained and weights is not None:
         raise UsageError("give pretrained or weights, not both: each fills the whole network")
+    if is_pattern(spec) or "width" in options:  # written by a person: any number may stand in it
+        refuse_larger(_weights(spec, in_channels, num_classes, pixels, options), spec)
     network = _network(spec, in_channels, num_classes, pixels, pretrained, options)
     if pixels is not None and check and not is_own(spec):
         check_fits(spec, network, in_channels, pixels)
@@ -76,6 +80,36 @@ def build(
         for note in load_weights(network, weights, skip_head=True).notes:
             warnings.warn(note, WeightsWarning, stacklevel=2)
     return network
+
+
+def refuse_larger(weights: int, spec: str) -> None:
+    """Raise UsageError where a network's weights, in bytes, are more than is free, before any is made."""
+    have = available_memory()
+    if weights > have:
+        raise UsageError(
+            f"{spec} has {weights // 4:,} parameters, which take {weights / 1e9:,.1f} GB, and {have / 1e9:,.1f} GB are free "
+            "(training takes four times as much); give it fewer channels or units, or pool more before the first fc"
+        )
+
+
+def _weights(
+    spec: str,
+    in_channels: int,
+    num_classes: int,
+    size: tuple[int, int] | None,
+    options: dict[str, Any],
+) -> int:
+    """Bytes of a network's parameters and buffers; none of them is made. 0 where torch makes none anyway."""
+    if torch.get_default_device().type == "meta":
+        return 0
+    try:
+        with torch.device("meta"):
+            planned = _network(spec, in_channels, num_classes, size, False, options)
+    except RuntimeError as error:  # more values than a tensor can count
+        raise UsageError(
+            f"{spec} is larger than any memory ({error}); give it fewer channels or units"
+        ) from error
+    return sum(t.numel() * t.element_size() for t in (*planned.parameters(), *planned.buffers()))
 
 
 def _network(

@@ -16,7 +16,9 @@ from striate.documents import to_json
 from striate.errors import DataError, ExactnessError, UsageError
 from striate.findings import Finding, Table
 from striate.inference.tiled import Certificate, Tiled, open_file
+from striate.inference.tiled.plan.limits import parse_bytes
 from striate.inference.tiled.read.images import Image
+from striate.memory import available_memory
 from striate.writing import write_atomically
 
 if TYPE_CHECKING:
@@ -105,7 +107,8 @@ def open_job(
         raise UsageError(f"there is no image {path}; give a TIFF, PNG, JPEG, .npy or Zarr file")
     if page is not None and page < 1:
         raise UsageError(f"--page counts from 1, got {page}")
-    opened = open_file(path, page=(page or 1) - 1)
+    allowed = parse_bytes(memory) if tile is None else available_memory()
+    opened = open_file(path, page=(page or 1) - 1, memory=allowed)
     refuse_foreign(trained.preprocessing, opened, path)
     return TileJob(
         trained=trained, image=opened, path=path, said=pages_said(opened, page), page=page, out=out,

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from striate.errors import UsageError
+from striate.memory import available_memory
 
 
 def check_device(name: str) -> None:
@@ -58,22 +59,6 @@ def micro_batch(batch: int, height: int, width: int, device: torch.device) -> in
     most = max(8, 128 * 32 * 32 // (height * width))
     parts = -(-batch // most)
     return -(-batch // parts)
-
-
-def available_memory() -> int:
-    """Bytes that this process may still take: the machine's, or its control group's if that is less."""
-    free = 8 << 30
-    try:
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                free = int(line.split()[1]) * 1024
-        limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
-        used = Path("/sys/fs/cgroup/memory.current").read_text(encoding="ascii").strip()
-        if limit != "max":
-            free = min(free, int(limit) - int(used))
-    except (OSError, ValueError, IndexError):
-        pass  # not Linux, or no control group: keep what is known
-    return max(free, 0)
 
 
 def require_memory(least: int, pixels: str, device: torch.device) -> None:

@@ -19,10 +19,11 @@ from striate.inference.tiled.read.raw import RawArray
 ANY_SIZE = 2**62  # pixels: large images are what this is for
 
 
-def open_file(path: str | Path, *, page: int | None = None) -> Image:
+def open_file(path: str | Path, *, page: int | None = None, memory: int | None = None) -> Image:
     """The image in a file. Integers become numbers from 0 to 1 unless a `preprocess` of the caller's takes them as they are.
 
-    page: of a file that holds several images, from 0. Raises UsageError if there is none, or several and no `page`;
+    page: of a file that holds several images, from 0. memory: bytes that decoding may take; None for no limit.
+    Raises UsageError if there is none, or several and no `page`;
     GeometryError if it cannot be read.
 
     >>> image = open_file("stack.tif", page=3)  # doctest: +SKIP
@@ -39,7 +40,7 @@ def open_file(path: str | Path, *, page: int | None = None) -> Image:
     if suffix == ".zarr" or path.is_dir():
         return _zarr(path)
     try:
-        picture = open_picture(path, page=page or 0, max_pixels=ANY_SIZE)
+        picture = open_picture(path, page=page or 0, max_pixels=ANY_SIZE, max_bytes=memory)
     except DataError as error:
         raise GeometryError(str(error)) from error
     if picture.pages > 1 and page is None:
