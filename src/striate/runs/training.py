@@ -44,6 +44,7 @@ from striate.training.loop import EpochRecord, Moment, Training, fit
 from striate.training.machine import choose_device
 from striate.training.restoring import check_state
 from striate.training.watch import Watch, read_updates, write_updates
+from striate.wording import as_text
 
 
 def train(
@@ -89,6 +90,11 @@ def train(
     learned, source = task_of(data, task), None
     if isinstance(data, str | Path):
         given["data"] = str(data)
+        if as_text(str(data)) != str(data):
+            raise UsageError(
+                f"the name of the data, {as_text(str(data))}, is no UTF-8, and a run could not say what it was trained on; "
+                "rename the folder, or go into it and give ."
+            )
     else:
         listener.stage("reading images")
         draft = recipe_for(learned, {**given, "data": type(data).__name__})
