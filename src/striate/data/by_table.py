@@ -188,8 +188,8 @@ def _unused(root: Path, tree: Tree, base: Parts) -> str | None:
                     "elsewhere to learn the folders"
                 )
             continue
-        found = [(finder.find(row.file), row.label) for row in labels.rows]
-        classes = {p: label for p, label in found if isinstance(p, tuple) and p in folders}
+        rows = [(finder.find(row.file), row.label) for row in labels.rows]
+        classes = {p: label for p, label in rows if isinstance(p, tuple) and p in folders}
         pairs = {(folders[p], label) for p, label in classes.items()}
         given = sorted({label for _, label in pairs})
         same = len(pairs) == len(given) == len({folder for folder, _ in pairs})
@@ -229,17 +229,17 @@ def _add(
     clashing: dict[Parts, set[str]] = {}
     damaged: list[Damage] = [*labels.left]
     for row in labels.rows:
-        found = finder.find(row.file)
-        if isinstance(found, str):
-            damaged.append(Damage(path=row.file, reason=f"{name} lists it, but {found}"))
+        image = finder.find(row.file)
+        if isinstance(image, str):
+            damaged.append(Damage(path=row.file, reason=f"{name} lists it, but {image}"))
             continue
         if row.size is not None:
-            layout.sizes["/".join(found)] = row.size
-        previous = chosen.setdefault(found, (row.label, row.split))
+            layout.sizes["/".join(image)] = row.size
+        previous = chosen.setdefault(image, (row.label, row.split))
         if labels.merge is not None:
-            chosen[found] = (labels.merge(previous[0], row.label), previous[1])
+            chosen[image] = (labels.merge(previous[0], row.label), previous[1])
         elif previous[0] != row.label:
-            clashing.setdefault(found, {previous[0]}).add(row.label)
+            clashing.setdefault(image, {previous[0]}).add(row.label)
     if len(chosen) >= 10 and len(clashing) > REPEATED * len(chosen):
         return Useless(
             why=f"gives {len(clashing)} of {len(chosen)} images several labels, on a line each",

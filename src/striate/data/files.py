@@ -40,7 +40,7 @@ class Found:
     @property
     def sentences(self) -> list[str]:
         """What is left out, a sentence a kind."""
-        return [found.sentence for found in self.left_out]
+        return [left.sentence for left in self.left_out]
 
     @property
     def remarks(self) -> list[str]:
@@ -162,7 +162,7 @@ class _Search:
         elif os.path.lexists(path):
             self.files.append(str(path))  # a broken link, which the reader names
         if len(self.files) == files and (alone or sum(map(len, self.left.values())) == left):
-            more = " ".join(found.sentence for found in self.left_out())
+            more = " ".join(unused.sentence for unused in self.left_out())
             raise UsageError(
                 f"no image at {pattern}; give files, folders or a pattern such as 'photos/*.jpg'"
                 + (f". There: {more.rstrip('.')}" if more else "")
@@ -182,10 +182,10 @@ class _Search:
 
     def _take(self, path: Path, tree: Tree) -> None:
         self.files += [str(path.joinpath(*parts)) for parts in tree.images]
-        for found in tree.left_out("closed", "unsupported", "other"):
-            for name in found.paths:
-                self._leave(found.kind, str(path / name))
-            self.held[found.kind] = self.held.get(found.kind, 0) + found.images
+        for left in tree.left_out("closed", "unsupported", "other"):
+            for name in left.paths:
+                self._leave(left.kind, str(path / name))
+            self.held[left.kind] = self.held.get(left.kind, 0) + left.images
 
     def _pattern(self, path: Path) -> None:
         fixed = 0

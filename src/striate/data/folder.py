@@ -167,20 +167,20 @@ def lay_out(
         raise DataError(_nothing(root, tree))
     base = descend(tree.images)
     required = table is not None or read is not None or not has_classes(tree, base)
-    found = by_table(
+    from_table = by_table(
         root, tree, base, table=table, required=required and bool(tree.images), read=read or read_labels,
         outside=outside,
     )  # fmt: skip
-    if read is not None and tree.images and not isinstance(found, Layout):
+    if read is not None and tree.images and not isinstance(from_table, Layout):
         raise DataError(
             f"{root} holds no table; give a CSV with a line an image, its file and what is to be learned"
         )
-    layout = found if isinstance(found, Layout) else None
+    layout = from_table if isinstance(from_table, Layout) else None
     if layout is None:
         if not tree.images:
             raise DataError(_nothing(root, tree))
         layout = by_folder(root, tree, base)
-        layout.notes += [found] if isinstance(found, str) else []
+        layout.notes += [from_table] if isinstance(from_table, str) else []
     layout.damaged += [
         Damage(path=path, reason=f"the folder cannot be listed ({reason})")
         for path, reason in tree.closed.items()
@@ -196,18 +196,18 @@ def lay_out(
 
 
 def _nothing(root: Path, tree: Tree) -> str:
-    wanted = "PNG, JPEG, WebP, BMP or TIFF"
+    formats = "PNG, JPEG, WebP, BMP or TIFF"
     files = tree.others.copy()
     files.update("." + p[-1].rsplit(".", 1)[-1].lower() for p in tree.unsupported)
     files.update(".csv" for _ in tree.tables)
-    left = " ".join(found.sentence for found in tree.left_out() if found.weighty)
+    left = " ".join(left_out.sentence for left_out in tree.left_out() if left_out.weighty)
     if not files:
         empty = "holds no image" if left else "is empty"
-        hint = f"put {wanted} images there, each class in a folder of its own"
+        hint = f"put {formats} images there, each class in a folder of its own"
         return f"{root} {empty}; {hint}" + (f". {left.rstrip('.')}" if left else "")
     kinds = ", ".join(f"{n} {suffix}" for suffix, n in files.most_common(4))
     return (
-        f"{root} holds no image ({wanted}) but {files.total()} other files ({kinds}); "
+        f"{root} holds no image ({formats}) but {files.total()} other files ({kinds}); "
         "give the folder that holds the images"
     )
 

@@ -117,11 +117,11 @@ def measure(split: Images, *, black: float | None = None, white: float | None = 
     nodata, values = set_aside(sampled)
     if not len(values):
         raise DataError("the images deeper than 8 bits hold no number; look at them")
-    found = _robust(values, split, nodata)
-    chosen = (found[0] if black is None else black, found[1] if white is None else white)
+    robust = _robust(values, split, nodata)
+    chosen = (robust[0] if black is None else black, robust[1] if white is None else white)
     if not chosen[1] > chosen[0]:
         black_is, white_is = (
-            f"{name} {value:g}{' (found in the images)' if own is None else ''}"
+            f"{name} {value:g}{' (robust in the images)' if own is None else ''}"
             for name, value, own in zip(("black", "white"), chosen, (black, white), strict=True)
         )
         raise UsageError(
@@ -163,7 +163,7 @@ def set_aside(values: np.ndarray) -> tuple[tuple[float, ...], np.ndarray]:
     """Values that stand for no data, and the rest: one value that many pixels hold, farther from the next value than all
     of the rest is wide, such as -9999 beside heights from 200 to 323.
     """
-    found: list[float] = []
+    values_aside: list[float] = []
     while len(values):
         unique, counts = np.unique(values, return_counts=True)
         if len(unique) < 4:
@@ -173,12 +173,12 @@ def set_aside(values: np.ndarray) -> tuple[tuple[float, ...], np.ndarray]:
             rest = np.repeat(unique[body], np.minimum(counts[body], 2**31))
             low, high = _percentiles(rest)
             if counts[at] >= least and high > low and abs(unique[other] - unique[at]) > high - low:
-                found.append(float(unique[at]))
+                values_aside.append(float(unique[at]))
                 values = values[values != unique[at]]
                 break
         else:
             break
-    return tuple(sorted(found)), values
+    return tuple(sorted(values_aside)), values
 
 
 def _percentiles(values: np.ndarray) -> tuple[float, float]:
@@ -214,12 +214,12 @@ def scale_of(split: Images, levels: Levels | None = None) -> Scale | None:
     if not len(split) or not split.deep.any():
         return None
     try:
-        found = measure(split)
+        scale = measure(split)
     except DataError:
         return None
     if levels is None or levels.full_scale == BYTES:
-        return found
-    return replace(found, black=levels.black, white=levels.white, nodata=levels.nodata, why=())
+        return scale
+    return replace(scale, black=levels.black, white=levels.white, nodata=levels.nodata, why=())
 
 
 def check_together(splits: Iterable[Images], scale: Scale) -> None:

@@ -39,18 +39,18 @@ def separator_of(values: Collection[str]) -> str | None:
 
 def lists_of(values: Collection[str]) -> dict[str, tuple[str, ...]] | None:
     """Each value as the list that it spells in JSON, Python or NumPy's way; None where one is no list."""
-    found: dict[str, tuple[str, ...]] = {}
+    lists: dict[str, tuple[str, ...]] = {}
     for value in values:
         if not (value[:1] in "[({" and value[-1:] in "])}" and len(value) > 1):
             return None
         try:
             # NumPy writes ['a' 'b'], which Python takes for one word.
             items = ast.literal_eval(re.sub(r"(['\"])\s+(?=['\"])", r"\1, ", value))
-            found[value] = tuple(str(item).strip() for item in items)
+            lists[value] = tuple(str(item).strip() for item in items)
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             inner = value[1:-1].replace(",", " ").split()
-            found[value] = tuple(item.strip("'\"") for item in inner)
-    return found or None
+            lists[value] = tuple(item.strip("'\"") for item in inner)
+    return lists or None
 
 
 def _parts(value: str, sign: str) -> tuple[str, ...]:

@@ -96,11 +96,11 @@ def decoded(data: bytes) -> tuple[str, str]:
     try:
         return data.decode("utf-8"), ""
     except UnicodeDecodeError:
-        said = "is not UTF-8 and is read as Windows-1252; if names look wrong, save it as UTF-8"
+        how = "is not UTF-8 and is read as Windows-1252; if names look wrong, save it as UTF-8"
         try:
-            return data.decode("cp1252"), said
+            return data.decode("cp1252"), how
         except UnicodeDecodeError:
-            return data.decode("latin-1"), said.replace("Windows-1252", "Latin-1")
+            return data.decode("latin-1"), how.replace("Windows-1252", "Latin-1")
 
 
 def _from_csv(path: Path, text: str) -> tuple[tuple[tuple[str, ...], ...], tuple[int, ...]]:
@@ -150,8 +150,8 @@ def _separator(path: Path, text: str) -> str:
         except csv.Error:
             continue
         if widths and widths[0] > 1:
-            found = (sum(w == widths[0] for w in widths) / len(widths), widths[0])
-            best, score = (separator, found) if found > score else (best, score)
+            evenness = (sum(w == widths[0] for w in widths) / len(widths), widths[0])
+            best, score = (separator, evenness) if evenness > score else (best, score)
     if score == (0.0, 0) and path.suffix.lower() == ".txt":
         return " "
     return best

@@ -30,15 +30,15 @@ def flags_of(texts: Sequence[str]) -> list[bool | None]:
     values = {text.casefold() for text in texts}
     says_no = bool(values & NO)
     unclear = says_no and bool(values & MINUS)
-    found: list[bool | None] = []
+    flags: list[bool | None] = []
     for text in (text.casefold() for text in texts):
         if text in YES:
-            found.append(True)
+            flags.append(True)
         elif (text in EMPTY and says_no) or (text in MINUS and unclear):
-            found.append(None)
+            flags.append(None)
         else:
-            found.append(False)
-    return found
+            flags.append(False)
+    return flags
 
 
 def tags_of(texts: Sequence[str], where: str) -> tuple[list[tuple[str, ...] | None], str]:
@@ -52,17 +52,17 @@ def tags_of(texts: Sequence[str], where: str) -> tuple[list[tuple[str, ...] | No
         raise DataError(f"{where} holds no tag; write the tags of each image, such as cat; dog")
     lists = lists_of(sorted(values))
     sign = None if lists else separator_of(sorted(values))
-    found: list[tuple[str, ...] | None] = []
+    tags: list[tuple[str, ...] | None] = []
     for text in texts:
         if text.casefold() in EMPTY:
-            found.append(None)
+            tags.append(None)
         elif text.casefold() in NONE:
-            found.append(())
+            tags.append(())
         else:
             parts = lists[text] if lists else _cut(text, sign)
-            found.append(tuple(dict.fromkeys(normal(p) for p in parts if p)))
+            tags.append(tuple(dict.fromkeys(normal(p) for p in parts if p)))
     how = "as lists" if lists else f"separated by {WORDS[sign]}" if sign else "one a line"
-    return found, how
+    return tags, how
 
 
 def _cut(text: str, sign: str | None) -> Sequence[str]:

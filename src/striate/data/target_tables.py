@@ -117,14 +117,14 @@ def _open(path: Path, finder: Finder) -> Opened | None:
     if columns.file is None:
         return None
     body = table.rows[1:] if columns.headed else table.rows
-    found: dict[str, list[int]] = {"numbers": [], "flags": [], "tags": [], "rest": []}
+    by_kind: dict[str, list[int]] = {"numbers": [], "flags": [], "tags": [], "rest": []}
     label = () if columns.label is None else (columns.label,)
     also = () if columns.also is None else (columns.also,)
     for i in sorted({*label, *also, *columns.rest}):
         texts = [cell(row, i) for row in body]
-        found[_column(columns.names[i], texts, labelled=i in label)].append(i)
+        by_kind[_column(columns.names[i], texts, labelled=i in label)].append(i)
     return Opened(
-        path=path, table=table, columns=columns, body=body, **{k: tuple(v) for k, v in found.items()}
+        path=path, table=table, columns=columns, body=body, **{k: tuple(v) for k, v in by_kind.items()}
     )  # fmt: skip
 
 
@@ -149,10 +149,10 @@ def _several(texts: list[str]) -> bool:
     if all(text.casefold() in EMPTY for text in texts):
         return False
     try:
-        found, how = tags_of(texts, "")
+        tag_lists, how = tags_of(texts, "")
     except DataError:
         return False
-    return how != "one a line" and any(tags and len(tags) > 1 for tags in found)
+    return how != "one a line" and any(tags and len(tags) > 1 for tags in tag_lists)
 
 
 def _repeated(labels: Labels, finder: Finder) -> bool:
@@ -168,7 +168,7 @@ def _chosen(opened: Opened, only: str) -> list[int]:
     """The columns that a person names. Raises UsageError for one that is not there."""
     names = {plain(name): i for i, name in enumerate(opened.columns.names)}
     bare = {plain(unit_of(name)[0]): i for i, name in enumerate(opened.columns.names)}
-    found = []
+    indices = []
     for name in (part.strip() for part in only.split(",")):
         at = names.get(plain(name), bare.get(plain(name)))
         if at is None:
@@ -177,8 +177,8 @@ def _chosen(opened: Opened, only: str) -> list[int]:
                 f"its columns are {', '.join(opened.columns.names)}"
             )  # fmt: skip
             raise UsageError(f"{opened.path} has no column {name!r}; {hint}")
-        found.append(at)
-    return list(dict.fromkeys(found))
+        indices.append(at)
+    return list(dict.fromkeys(indices))
 
 
 def _tags(opened: Opened, only: str | None) -> Labels | Useless:
@@ -211,10 +211,10 @@ def _tags(opened: Opened, only: str | None) -> Labels | Useless:
             rows.append(f"does not say whether it has {named(missing)}" if missing else held)
         how = f"columns {', '.join(opened.names(chosen[:3]))}{', ...' if len(chosen) > 3 else ''} hold 1 for its tags"
     elif len(chosen) == 1:
-        found, way = tags_of(texts[0], f"{path}, column {columns.names[chosen[0]]}")
+        tags, way = tags_of(texts[0], f"{path}, column {columns.names[chosen[0]]}")
         rows = [
             "gives it no tags (write none where an image has none)" if t is None else list(t)
-            for t in found
+            for t in tags
         ]
         how = f"column {columns.names[chosen[0]]} its tags, {way}"
     else:
@@ -248,8 +248,8 @@ def _numbers(opened: Opened, only: str | None) -> Labels | Useless:
     values = []
     for i in chosen:
         where = f"{path}, column {columns.names[i]}"
-        found, more = numbers_of(opened.texts(i), where)
-        values.append(found)
+        numbers, more = numbers_of(opened.texts(i), where)
+        values.append(numbers)
         remarks += [f"{path.name}: {text.replace(f'{path}, ', '')}" for text in more]
     names = [columns.names[i] if columns.headed else f"column {i + 1}" for i in chosen]
     rows: list[dict[str, float] | str] = []
@@ -277,14 +277,14 @@ def _constant(texts: list[str]) -> bool:
 
 
 def _labels(
-    opened: Opened, found: Sequence[object], how: str, remarks: Sequence[str], *, several: bool
+    opened: Opened, targets: Sequence[object], how: str, remarks: Sequence[str], *, several: bool
 ) -> Labels:
     """Rows with their targets as text, and what was left out."""
     path, table, columns = opened.path, opened.table, opened.columns
     skip = len(table.rows) - len(opened.body)
     rows: list[Row] = []
     left: list[Damage] = []
-    for i, (row, target) in enumerate(zip(opened.body, found, strict=True)):
+    for i, (row, target) in enumerate(zip(opened.body, targets, strict=True)):
         file = cell(row, columns.file)
         if not file:
             left.append(Damage(path=f"{path.name}, line {table.lines[i + skip]}", reason="it names no file"))  # fmt: skip

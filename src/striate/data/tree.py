@@ -64,10 +64,10 @@ class Tree:
             "unsupported": self.unsupported,
             "other": self.rest,
         }
-        found = {**self.left, **{kind: own[kind] for kind in kinds if own[kind]}}
+        left = {**self.left, **{kind: own[kind] for kind in kinds if own[kind]}}
         return tuple(
             LeftOut(kind=kind, paths=tuple("/".join(p) for p in paths), images=self.held[kind])
-            for kind, paths in found.items()
+            for kind, paths in left.items()
         )
 
     @property
@@ -189,13 +189,13 @@ def _images_in(entry: os.DirEntry[str]) -> int:
     """Image files, by suffix, in something that is left out; links are not followed."""
     if not stat.S_ISDIR(_mode(entry)):
         return int(looks_like_image(entry.name, set()) and not entry.name.startswith("._"))
-    found = seen = 0
+    images = seen = 0
     for _, _, files in os.walk(entry.path):
         seen += len(files)
-        found += sum(looks_like_image(f, set()) and not f.startswith("._") for f in files)
+        images += sum(looks_like_image(f, set()) and not f.startswith("._") for f in files)
         if seen > MOST_COUNTED:
             break
-    return found
+    return images
 
 
 def _mode(entry: os.DirEntry[str]) -> int:

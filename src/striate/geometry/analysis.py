@@ -83,12 +83,12 @@ def analyse(
         ensure_source(slot)
     for number, call in enumerate(calls):
         known = call.known
-        wanted = [s for s in call.outputs if s in used]
-        if not wanted:
+        used_outputs = [s for s in call.outputs if s in used]
+        if not used_outputs:
             if call.state or known.name in BOOKKEEPING or not call.inputs:
                 continue
-            wanted = call.outputs[:1]
-        if not wanted:
+            used_outputs = call.outputs[:1]
+        if not used_outputs:
             continue
         for slot in call.inputs:
             if operands[slot] is None:
@@ -100,7 +100,7 @@ def analyse(
         held = [weights[slot] for slot in call.inputs if weights[slot]]
         mine = none_held.union(*held)
         macs = multiply_adds(known.name, call, shapes)
-        for slot in wanted:
+        for slot in used_outputs:
             s = slots[slot]
             site = Site(
                 known.name, known.tags, call.args, call.kwargs, took, s.shape, s.which, axes,
@@ -121,7 +121,7 @@ def analyse(
             rows.append(
                 (known.name, known.text, number, s.which, call.args, tuple(call.kwargs.items()),
                  tuple([numbers[i] for i in call.inputs]), output, call.invocation, result.plan, params,
-                 macs if slot == wanted[0] else 0, slot in used)
+                 macs if slot == used_outputs[0] else 0, slot in used)
             )  # fmt: skip
     for leaf in outputs:
         if leaf is not None:
@@ -162,7 +162,7 @@ def _names(tape: Tape, runs: list[tuple[str, int, bool]]) -> list[str]:
     """Unique names: a submodule's path where it runs one operation, else path and operation, numbered."""
     counted = Counter([visit for op, visit, varies in runs if op not in BOOKKEEPING and varies])
     taken: dict[str, int] = {}
-    found = []
+    names = []
     for op, number, varies in runs:
         visit = tape.visits[number]
         alone = counted[number] == 1 and not visit.children and op not in BOOKKEEPING and varies
@@ -172,5 +172,5 @@ def _names(tape: Tape, runs: list[tuple[str, int, bool]]) -> list[str]:
         else:
             name = f"{visit.path}.{op}" if visit.path else op
         times = taken[name] = taken.get(name, 0) + 1
-        found.append(name if times == 1 else f"{name}#{times}")
-    return found
+        names.append(name if times == 1 else f"{name}#{times}")
+    return names

@@ -121,27 +121,27 @@ class Weights:
     def __getitem__(self, index: int) -> Tensor:
         """The tensor of a value whose source is a parameter, a buffer or a constant."""
         value = self.geometry.values[index]
-        found = self.named.get(value.name)
-        if found is None and value.data is not None:
-            found = value.data.tensor(value.shape, value.dtype, self.device)
-        if found is None and value.source == "constant":
+        tensor = self.named.get(value.name)
+        if tensor is None and value.data is not None:
+            tensor = value.data.tensor(value.shape, value.dtype, self.device)
+        if tensor is None and value.source == "constant":
             owner: Any = self.module
             for part in value.name.split("."):
                 owner = getattr(owner, part, None)
-            found = owner if isinstance(owner, Tensor) else None
-        if found is None and value.name.startswith("constant ") and value.source == "constant":
+            tensor = owner if isinstance(owner, Tensor) else None
+        if tensor is None and value.name.startswith("constant ") and value.source == "constant":
             size = "x".join(map(str, value.shape))
             raise GeometryError(
                 f"the network computes with {size} numbers that a trace cannot know: it keeps them in a cache outside the "
                 "module, or they are too many to write down; make them in forward from x.shape with torch operations on "
                 "x.device, or hold them in a buffer"
             )
-        if found is None or tuple(found.shape) != value.shape:
+        if tensor is None or tuple(tensor.shape) != value.shape:
             raise GeometryError(
                 f"the module has no tensor {value.name!r} of shape {value.shape}; "
                 "trace the module that is run"
             )
-        return found
+        return tensor
 
 
 def replay(

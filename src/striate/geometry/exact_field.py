@@ -70,13 +70,13 @@ def _through(relation: Relation | None, rows: Rows, extent: int | None) -> Rows:
         for r in rows:
             row |= r
         return (row,) * (1 if extent is None else extent)
-    found = []
+    terms = []
     for taps in _table(relation):
         row = 0
         for i in taps:
             row |= rows[i]
-        found.append(row)
-    return tuple(found)
+        terms.append(row)
+    return tuple(terms)
 
 
 @lru_cache(maxsize=16384)
@@ -86,44 +86,44 @@ def _within(a: Rows, b: Rows) -> bool:
 
 def _joined(terms: list[Term]) -> list[Term]:
     """Without terms that another contains; terms that differ along one axis only become one."""
-    found: list[Term] = []
+    joined: list[Term] = []
     queue = list(dict.fromkeys(terms))
     while queue:
         term = queue.pop()
         if any(
             all(a is b or _within(a, b) for a, b in zip(term, other, strict=True))
-            for other in found
+            for other in joined
         ):
             continue
-        found = [
-            other for other in found
+        joined = [
+            other for other in joined
             if not all(_within(a, b) for a, b in zip(other, term, strict=True))
         ]  # fmt: skip
         merged = None
-        for other in found:
+        for other in joined:
             different = [k for k, (a, b) in enumerate(zip(term, other, strict=True)) if a != b]
             if len(different) == 1:
                 k = different[0]
                 row = tuple([x | y for x, y in zip(term[k], other[k], strict=True)])
                 merged = (*term[:k], row, *term[k + 1 :])
-                found.remove(other)
+                joined.remove(other)
                 break
         if merged is not None:
             queue.append(merged)
         else:
-            found.append(term)
-    return found
+            joined.append(term)
+    return joined
 
 
 def ancestors(geometry: Geometry, value: int) -> list[Record]:
     """The records that a value depends on, in the order they run."""
-    wanted = {value}
-    found = []
+    needed = {value}
+    order = []
     for record in reversed(geometry.records):
-        if record.output in wanted:
-            found.append(record)
-            wanted.update(record.inputs)
-    return found[::-1]
+        if record.output in needed:
+            order.append(record)
+            needed.update(record.inputs)
+    return order[::-1]
 
 
 def sight(geometry: Geometry, value: int, source: int | None = None) -> list[Term]:
@@ -136,7 +136,7 @@ def sight(geometry: Geometry, value: int, source: int | None = None) -> list[Ter
     if value == source:
         return terms[source]
     for record in ancestors(geometry, value):
-        found: list[Term] = []
+        all_terms: list[Term] = []
         extents = geometry.values[record.output].extents
         for i, link in zip(record.inputs, record.links, strict=True):
             for term in terms.get(i, ()):
@@ -144,9 +144,9 @@ def sight(geometry: Geometry, value: int, source: int | None = None) -> list[Ter
                     _through(relation, row, extent)
                     for relation, row, extent in zip(link.relations, term, extents, strict=True)
                 ]
-                found.append(tuple(rows))
-        if found:
-            terms[record.output] = found if len(found) == 1 else _joined(found)
+                all_terms.append(tuple(rows))
+        if all_terms:
+            terms[record.output] = all_terms if len(all_terms) == 1 else _joined(all_terms)
     return terms.get(value, [])
 
 
@@ -185,8 +185,8 @@ def _bits(row: int, n: int) -> np.ndarray:
 def _hull(mask: np.ndarray) -> Box:
     sides = []
     for axis in range(mask.ndim):
-        found = np.flatnonzero(mask.any(axis=tuple(a for a in range(mask.ndim) if a != axis)))
-        sides.append((int(found[0]), int(found[-1]) + 1) if len(found) else (0, 0))
+        lines = np.flatnonzero(mask.any(axis=tuple(a for a in range(mask.ndim) if a != axis)))
+        sides.append((int(lines[0]), int(lines[-1]) + 1) if len(lines) else (0, 0))
     return tuple(sides)
 
 
@@ -273,8 +273,8 @@ def _paths(geometry: Geometry, record: Record) -> np.ndarray:
                         part = np.repeat(part, table.shape[0], axis)
                     part = np.moveaxis(np.tensordot(part, table, axes=([axis], [0])), -1, axis)
             counts[i] = counts[i] + part if i in counts else part
-    found = counts.get(geometry.inputs[0])
-    if found is None:
+    weights = counts.get(geometry.inputs[0])
+    if weights is None:
         return np.zeros(geometry.image, dtype=np.int64)
-    largest = max(found.flat, default=0)
-    return found.astype(np.int64) if largest < 2**63 else found
+    largest = max(weights.flat, default=0)
+    return weights.astype(np.int64) if largest < 2**63 else weights

@@ -71,9 +71,9 @@ class Geometry:
         """
         if not isinstance(name, str):
             raise UsageError(f"a layer is named by a text such as 'layer1.0.conv1', got {name!r}")
-        found = self.by_name.get(name)
-        if found is not None:
-            return found
+        record = self.by_name.get(name)
+        if record is not None:
+            return record
         inside = [
             r for r in self.records
             if self.visits[r.visit].path == name or self.visits[r.visit].path.startswith(f"{name}.")
@@ -117,11 +117,11 @@ class Geometry:
     @cached_property
     def consumers(self) -> tuple[tuple[int, ...], ...]:
         """For each value the indices of the records that read it."""
-        found: list[list[int]] = [[] for _ in self.values]
+        consumers: list[list[int]] = [[] for _ in self.values]
         for r in self.records:
             for v in dict.fromkeys(r.inputs):
-                found[v].append(r.index)
-        return tuple(tuple(f) for f in found)
+                consumers[v].append(r.index)
+        return tuple(tuple(f) for f in consumers)
 
     def receptive_field(self, layer: str | int, position: Sequence[int] | None = None) -> Field:
         """The exact set of pixels that one position of a layer sees, clipped at the border.
@@ -177,11 +177,11 @@ class Geometry:
         """
         needed: dict[int, Box] = {value: box}
         for record in reversed(self.records):
-            wanted = needed.get(record.output)
-            if wanted is None:
+            box_out = needed.get(record.output)
+            if box_out is None:
                 continue
             for v, link in zip(record.inputs, record.links, strict=True):
-                got = link.pull(wanted)
+                got = link.pull(box_out)
                 if not is_empty(got) or v not in needed:
                     needed[v] = hull(needed[v], got) if v in needed else got
         return needed

@@ -167,8 +167,8 @@ class Spread(Relation):
 
     def index(self, o: int) -> tuple[int, ...]:
         taps = (o + self.pad - self.dilation * j for j in range(self.kernel))
-        found = {t // self.stride for t in taps if t % self.stride == 0}
-        return tuple(sorted(i for i in found if 0 <= i < self.n_in))
+        offsets = {t // self.stride for t in taps if t % self.stride == 0}
+        return tuple(sorted(i for i in offsets if 0 <= i < self.n_in))
 
     def reach(self, out: Interval) -> Interval:
         """`pull` without clipping at the border."""
@@ -196,11 +196,11 @@ class Spread(Relation):
         span = self.dilation * (self.kernel - 1)
         for o in range(self.stride):
             taps = [o + self.pad - self.dilation * j for j in range(self.kernel)]
-            found = sorted(t // self.stride for t in taps if t % self.stride == 0)
+            offsets = sorted(t // self.stride for t in taps if t % self.stride == 0)
             # A position that no input writes to sees nothing: an interval that ends before it starts.
             first = -((span - o - self.pad) // self.stride)
-            lo.append(found[0] if found else first)
-            hi.append(found[-1] if found else first - 1)
+            lo.append(offsets[0] if offsets else first)
+            hi.append(offsets[-1] if offsets else first - 1)
         return Pattern(self.stride, 1, tuple(lo), tuple(hi))
 
 
@@ -248,13 +248,13 @@ class Gather(Relation):
         return (self.sources[o],) if self.sources[o] >= 0 else ()
 
     def pull(self, out: Interval) -> Interval:
-        found = [s for s in self.sources[out[0] : out[1]] if s >= 0]
-        return (min(found), max(found) + 1) if found else EMPTY
+        sources = [s for s in self.sources[out[0] : out[1]] if s >= 0]
+        return (min(sources), max(sources) + 1) if sources else EMPTY
 
     def push(self, inp: Interval) -> Interval:
         sources = _array(self.sources)
-        found = np.flatnonzero((sources >= inp[0]) & (sources < inp[1]))
-        return (int(found[0]), int(found[-1]) + 1) if len(found) else EMPTY
+        outputs = np.flatnonzero((sources >= inp[0]) & (sources < inp[1]))
+        return (int(outputs[0]), int(outputs[-1]) + 1) if len(outputs) else EMPTY
 
     def pattern(self) -> Pattern | None:
         return None if self.shift is None else Pattern(1, 1, (-self.shift,), (-self.shift,))

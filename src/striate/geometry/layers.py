@@ -21,7 +21,7 @@ def layers(geometry: Geometry) -> tuple[Layer, ...]:
     fields, near = receptive_fields(geometry)
     names: dict[int, str] = {i: geometry.values[i].name for i in geometry.inputs}
     none: tuple[None, ...] = (None,) * geometry.axes
-    found = []
+    rows = []
     for r in geometry.records:
         value = geometry.values[r.output]
         if not value.varies:
@@ -39,11 +39,11 @@ def layers(geometry: Geometry) -> tuple[Layer, ...]:
             stride = tuple([None if w is None else w.stride for w in swept])
             dilation = tuple([None if w is None else w.dilation for w in swept])
             transposed = isinstance(r.plan, ConvolveTransposed)
-        found.append(
+        rows.append(
             Layer(
                 r.name, r.op, value.shape, r.params, r.macs, fields[r.output], window, stride, dilation,
                 transposed, visit.path, visit.kind,
                 tuple(dict.fromkeys(names[i] for i in r.inputs if i in names)), value.bytes, r.index, near[r.output],
             )
         )  # fmt: skip
-    return tuple(found)
+    return tuple(rows)

@@ -76,17 +76,17 @@ def keep(layout: Layout, shape: Sequence[int], gone: set[int]) -> Layout:
 
 def sizes(dim: Dim, extents: Sequence[int | None], batch: int) -> list[int]:
     """The size of each atom of a dimension."""
-    found = []
+    sizes = []
     for atom in dim:
         if atom >= 0:  # 0: an empty slice
-            found.append(atom)
+            sizes.append(atom)
         elif atom == BATCH:
-            found.append(batch)
+            sizes.append(batch)
         else:
             extent = extents[axis_of(atom)]
             assert extent is not None, "an axis of the layout has no extent"
-            found.append(extent)
-    return found
+            sizes.append(extent)
+    return sizes
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +167,8 @@ def reshape(
                 continue
             kept.append(atom)
         dims.append(tuple(kept) or (1,))
-    found = tuple([n if n is None else n * merged.get(k, 1) for k, n in enumerate(grown)])
-    return Reshaped(tuple(dims), found, split, merged)
+    grown_extents = tuple([n if n is None else n * merged.get(k, 1) for k, n in enumerate(grown)])
+    return Reshaped(tuple(dims), grown_extents, split, merged)
 
 
 def _belongs(held: list[int], queue: list[tuple[int, int]], following: Sequence[int]) -> bool:
@@ -191,12 +191,12 @@ def _belongs(held: list[int], queue: list[tuple[int, int]], following: Sequence[
 
 def _joined(dim: Dim) -> Dim:
     """Neighbouring plain atoms made one, ones dropped."""
-    found: list[int] = []
+    joined: list[int] = []
     for atom in dim:
         if atom == 1:
             continue
-        if atom > 0 and found and found[-1] > 0:
-            found[-1] *= atom
+        if atom > 0 and joined and joined[-1] > 0:
+            joined[-1] *= atom
         else:
-            found.append(atom)
-    return tuple(found) or (1,)
+            joined.append(atom)
+    return tuple(joined) or (1,)

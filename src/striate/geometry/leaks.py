@@ -34,16 +34,16 @@ def take_back(tape: Tape, returned: Collection[int]) -> bool:
             held[id(tensor)] = tensor
     if not held:
         return False
-    found = False
+    leaked = False
     for holder in gc.get_referrers(*held.values()):
         if holder is held or isinstance(holder, Entry) or not isinstance(holder, dict):
             continue
         names = "__name__" in holder and "__builtins__" in holder  # the globals of a file
         for key, value in list(holder.items()):
             if id(value) in held and value is held[id(value)]:
-                found = True
+                leaked = True
                 if names:
                     holder[key] = None
                 else:
                     del holder[key]
-    return found
+    return leaked

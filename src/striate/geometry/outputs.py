@@ -43,21 +43,21 @@ class Shell:
 
     def filled(self, parts: Sequence[Any]) -> Any:
         """The object with these parts."""
-        found = copy.copy(self.empty)
+        filled = copy.copy(self.empty)
         pairs = list(zip(self.names, parts, strict=True))
-        if isinstance(found, dict):
+        if isinstance(filled, dict):
             for name, part in pairs:
-                dict.__setitem__(found, name, part)
+                dict.__setitem__(filled, name, part)
                 if name in getattr(
-                    found, "__dict__", ()
+                    filled, "__dict__", ()
                 ):  # a class that keeps its entries as attributes too
-                    found.__dict__[name] = part
-        elif isinstance(found, list):
-            found[:] = parts
+                    filled.__dict__[name] = part
+        elif isinstance(filled, list):
+            filled[:] = parts
         else:
             for name, part in pairs:
-                object.__setattr__(found, name, part)
-        return found
+                object.__setattr__(filled, name, part)
+        return filled
 
 
 pytree.register_pytree_node(

@@ -41,7 +41,7 @@ def _reached(shift: int, steps: Sequence[tuple[int, int]]) -> bool:
 
 def _places(t: Tensor) -> Tensor:
     """Where each number of a view lies in memory."""
-    found = torch.full((1,), t.storage_offset(), dtype=torch.int64)
+    offsets = torch.full((1,), t.storage_offset(), dtype=torch.int64)
     for n, stride in zip(t.shape, t.stride(), strict=True):
-        found = (found[:, None] + stride * torch.arange(n)).flatten()
-    return found
+        offsets = (offsets[:, None] + stride * torch.arange(n)).flatten()
+    return offsets

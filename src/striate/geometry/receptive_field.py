@@ -172,13 +172,13 @@ def receptive_fields(geometry: Geometry) -> tuple[list[Field], list[Field]]:
             continue
         record = geometry.records[value.producer]
         normalised = record.plan.kind == "normalise"
-        found: list[Seen] = [None] * axes
+        fields: list[Seen] = [None] * axes
         close: list[Seen] = [None] * axes
         for place, (i, link) in enumerate(zip(record.inputs, record.links, strict=True)):
             if not geometry.values[i].varies:
                 continue
             for k, relation in enumerate(link.relations):
-                found[k] = _union(found[k], _reach(relation, seen[i][k]))
+                fields[k] = _union(fields[k], _reach(relation, seen[i][k]))
                 mixes = isinstance(relation, All)
                 if (
                     mixes
@@ -191,7 +191,7 @@ def receptive_fields(geometry: Geometry) -> tuple[list[Field], list[Field]]:
                 else:
                     more = _reach(relation, near[i][k])
                 close[k] = _nearest(close[k], more)
-        seen.append(tuple(found))
+        seen.append(tuple(fields))
         near.append(tuple(close))
     cache: dict[Seen, Axis | None] = {}
 

@@ -127,7 +127,7 @@ def refusal(
             first = ", ".join(map(str, shapes[0]))
             hint += f", with the number of images first: (1, {first})"
         return GeometryError(f"{where} refuses an input of {shape}: {call}{text}; {hint}")
-    said = text if text == kind else f"{kind}: {text}"
+    message = text if text == kind else f"{kind}: {text}"
     place = _line(error)
     device = (
         "; it was run on a tensor without data, of the weights' device"
@@ -135,7 +135,7 @@ def refusal(
         else ""
     )
     return GeometryError(
-        f"{where} raised {said}{place}{device}; run module(x) on an input of {shape} to see whether it does so by "
+        f"{where} raised {message}{place}{device}; run module(x) on an input of {shape} to see whether it does so by "
         f"itself, and if not, {PARTS}"
     )
 
@@ -147,8 +147,8 @@ def own_words(error: Exception, who: str, shape: tuple[int, ...]) -> str:
     size = "x".join(map(str, shape))
     if SHAPE.search(text) and isinstance(error, SHAPED) and not KINDS.search(text):
         return f"{who} refuses images of {size}: {text}; give the size and the channels that it was made for"
-    said = text if text == kind else f"{kind}: {text}"
-    return f"{who} raised {said}{_line(error)} on images of {size}; module(x) raises the same by itself, so mend that first"
+    message = text if text == kind else f"{kind}: {text}"
+    return f"{who} raised {message}{_line(error)} on images of {size}; module(x) raises the same, so mend that first"
 
 
 def _no_kernel(where: str, name: str) -> GeometryError:

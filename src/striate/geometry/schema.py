@@ -85,11 +85,11 @@ def _twin(target: OpOverload, packet: OpOverloadPacket | None) -> OpOverload | N
     if packet is None:
         return None
     names = packet.overloads()
-    wanted = [_like(a) for a in target._schema.arguments]
+    expected = [_like(a) for a in target._schema.arguments]
     for name in sorted(names, key=lambda n: n != target._overloadname):
-        found: OpOverload = getattr(packet, name)
-        if [_like(a) for a in found._schema.arguments] == wanted:
-            return found
+        twin: OpOverload = getattr(packet, name)
+        if [_like(a) for a in twin._schema.arguments] == expected:
+            return twin
     return None
 
 

@@ -200,10 +200,10 @@ def _cat(args: Sequence[Any], kwargs: dict[str, Any]) -> Made:
 
 def _clone(args: Sequence[Any], kwargs: dict[str, Any]) -> Made:
     x = args[0]
-    wanted = kwargs.get("memory_format")
-    if wanted is torch.contiguous_format:
+    memory_format = kwargs.get("memory_format")
+    if memory_format is torch.contiguous_format:
         return _new(x, x.shape)
-    return stand_in(x) if wanted is None and x.is_contiguous() else None
+    return stand_in(x) if memory_format is None and x.is_contiguous() else None
 
 
 def _bmm(args: Sequence[Any], kwargs: dict[str, Any]) -> Made:

@@ -101,12 +101,12 @@ def summary_rows(geometry: Geometry, *, depth: int | None = None) -> list[dict[s
     """
     root = tree(geometry)
     total = geometry.known_macs
-    found = []
+    rows = []
     for level, node in root.walk(_chosen(depth) or max(root.height, 1)):
         last = node.layers[-1]
         macs = node.macs
         axes = last.receptive_field
-        found.append(
+        rows.append(
             {
                 "layer": node.path if node.layer is None else node.layer.name,
                 "level": level,
@@ -125,7 +125,7 @@ def summary_rows(geometry: Geometry, *, depth: int | None = None) -> list[dict[s
                 "activation_bytes": node.activation_bytes,
             }
         )
-    return found
+    return rows
 
 
 def _chosen(depth: int | None) -> int | None:

@@ -121,23 +121,23 @@ class Tape(TorchDispatchMode):
         """A tensor without data in the place of a real one."""
         return stand_in(tensor) if self.dress is None else self.dress.stand_in(tensor)
 
-    def known(self, value: int, found: dict[int, Tensor | None] | None = None) -> Tensor | None:
+    def known(self, value: int, computed: dict[int, Tensor | None] | None = None) -> Tensor | None:
         """The numbers of a value that depends on no input and no chance, None for others.
 
-        found: those of other values as far as computed; without it, what is read twice at each of n steps takes 2^n.
+        computed: those of other values as far as computed; without it, what is read twice at each of n steps takes 2^n.
         """
-        found = {} if found is None else found
-        if value not in found:
-            found[value] = self._known(value, found)
-        return found[value]
+        computed = {} if computed is None else computed
+        if value not in computed:
+            computed[value] = self._known(value, computed)
+        return computed[value]
 
     def _known(self, value: int, known: dict[int, Tensor | None]) -> Tensor | None:
         slot = self.slots[value]
         if value in self.chanced or slot.source == "input":
             return None
         if slot.call is None:
-            found = next((e.tensor for e in self.entries.values() if e.value == value), None)
-            return None if found is None or is_blank(found) else found
+            tensor = next((e.tensor for e in self.entries.values() if e.value == value), None)
+            return None if tensor is None or is_blank(tensor) else tensor
         call = self.calls[slot.call]
         inputs = [self.known(i, known) for i in call.inputs]
         if any(t is None for t in inputs):
@@ -356,36 +356,36 @@ class Tape(TorchDispatchMode):
 
     def _template(self, values: Iterable[Any], taken: list[Entry]) -> tuple[Any, ...]:
         """Arguments with a `Ref` for each tensor, whose entry goes to `taken`."""
-        found: list[Any] = []
+        tensors: list[Any] = []
         for value in values:
             if type(value) in PLAIN:
-                found.append(value)
+                tensors.append(value)
             elif isinstance(value, Tensor):
                 at = len(taken)
-                found.append(REFS[at] if at < len(REFS) else Ref(at))
+                tensors.append(REFS[at] if at < len(REFS) else Ref(at))
                 taken.append(self.entries.get(id(value)) or self.entry(value))
             elif isinstance(value, (list, tuple)):
-                found.append(self._template(value, taken))
+                tensors.append(self._template(value, taken))
             else:
-                found.append(value)
-        return tuple(found)
+                tensors.append(value)
+        return tuple(tensors)
 
     def _run(self, values: Iterable[Any]) -> list[Any]:
         """Arguments with its meta tensor for each tensor."""
-        found: list[Any] = []
+        results: list[Any] = []
         for value in values:
             if type(value) in PLAIN:
-                found.append(value)
+                results.append(value)
             elif isinstance(value, Tensor):
                 entry = self.entries[id(value)]
                 if entry.meta is None:
                     entry.meta = self.stand_in(value)
-                found.append(entry.meta)
+                results.append(entry.meta)
             elif isinstance(value, (list, tuple)):
-                found.append(self._run(value))
+                results.append(self._run(value))
             else:
-                found.append(value)
-        return found
+                results.append(value)
+        return results
 
     def _made(
         self,

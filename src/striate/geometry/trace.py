@@ -191,21 +191,21 @@ def _inputs(module: nn.Module, inputs: Inputs) -> tuple[list[Tensor], dict[str, 
 
 def _tensors(parts: Parts) -> dict[int, tuple[str, str, Tensor]]:
     """The tensors that a module holds, by id: what they are and their qualified name."""
-    found: dict[int, tuple[str, str, Tensor]] = {}
+    tensors: dict[int, tuple[str, str, Tensor]] = {}
     for sub, (path, *_) in parts.values():
         prefix = f"{path}." if path else ""
         state = sub.__dict__
         if not TENSORLESS.issuperset(map(type, state.values())):
             for name, tensor in state.items():
                 if isinstance(tensor, Tensor):
-                    found.setdefault(id(tensor), ("constant", prefix + name, tensor))
+                    tensors.setdefault(id(tensor), ("constant", prefix + name, tensor))
         for name, buffer in sub._buffers.items():
             if buffer is not None:
-                found[id(buffer)] = ("buffer", prefix + name, buffer)
+                tensors[id(buffer)] = ("buffer", prefix + name, buffer)
         for name, parameter in sub._parameters.items():
-            if parameter is not None and found.get(id(parameter), ("",))[0] != "parameter":
-                found[id(parameter)] = ("parameter", prefix + name, parameter)
-    return found
+            if parameter is not None and tensors.get(id(parameter), ("",))[0] != "parameter":
+                tensors[id(parameter)] = ("parameter", prefix + name, parameter)
+    return tensors
 
 
 class _Paths:

@@ -65,25 +65,25 @@ def tree(geometry: Geometry) -> Node:
     nodes: dict[int, Node] = {0: root}
 
     def node(visit: int) -> Node:
-        found = nodes.get(visit)
-        if found is None:
+        entry = nodes.get(visit)
+        if entry is None:
             run = geometry.visits[visit]
             parent = node(run.parent if run.parent is not None else 0)
             prefix = f"{parent.path}." if parent.path else ""
             short = run.path.removeprefix(prefix)
             number = f"#{run.number}" if run.number > 1 else ""
-            found = Node(f"{short}{number}", run.path, run.kind)
-            parent.children.append(found)
-            nodes[visit] = found
-        return found
+            entry = Node(f"{short}{number}", run.path, run.kind)
+            parent.children.append(entry)
+            nodes[visit] = entry
+        return entry
 
     for layer in geometry.layers:
         visit = geometry.records[layer.record].visit
         owner = node(visit)
         prefix = f"{owner.path}." if owner.path else ""
         owner.children.append(Node(layer.name.removeprefix(prefix), layer.name, layer.op, layer))
-    for visit, found in nodes.items():
-        if visit and len(found.children) == 1 and found.children[0].layer is not None:
-            found.layer = found.children[0].layer  # a submodule of one operation is that operation
-            found.children = []
+    for visit, entry in nodes.items():
+        if visit and len(entry.children) == 1 and entry.children[0].layer is not None:
+            entry.layer = entry.children[0].layer  # a submodule of one operation is that operation
+            entry.children = []
     return root

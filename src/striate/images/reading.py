@@ -90,14 +90,14 @@ def _open(path: Path, *, page: int, max_pixels: int, max_bytes: int | None) -> P
         return picture
     if page:
         raise DataError(f"it is {kind}, of which only the first picture is read")
-    found = _decode(
+    image = _decode(
         read_regular(path, limit=MOST_BYTES),
         kind,
         page=0,
         max_pixels=max_pixels,
         max_bytes=max_bytes,
     )
-    return DecodedPicture(found.pixels, kind, found.several_pages)
+    return DecodedPicture(image.pixels, kind, image.several_pages)
 
 
 def read_image(
@@ -216,5 +216,5 @@ def _white(pixels: np.ndarray) -> bool:
 
 def _transparent(file: bytes | Path, kind: str, page: int, max_pixels: int) -> bool:
     """Whether a file has an alpha channel that shows nothing."""
-    found = _decode(file, kind, page=page, max_pixels=max_pixels, alpha=True).pixels
-    return found.shape[-1] == 4 and not found[..., 3].any()
+    pixels = _decode(file, kind, page=page, max_pixels=max_pixels, alpha=True).pixels
+    return pixels.shape[-1] == 4 and not pixels[..., 3].any()

@@ -140,10 +140,10 @@ class Segments:
     def _segment(self, page: Any, number: int, index: int) -> np.ndarray | None:
         """One decoded segment (rows, columns, samples)."""
         with self._lock:
-            found = self._kept.get((number, index))
-            if found is not None:
+            pixels = self._kept.get((number, index))
+            if pixels is not None:
                 self._kept.move_to_end((number, index))
-                return found
+                return pixels
         extra: dict[str, Any] = {}
         try:
             with self._lock:  # reading the tables moves the file's position too
@@ -163,14 +163,14 @@ class Segments:
             ) from error
         if segment is None:
             return None
-        found = np.asarray(segment)[0]
+        pixels = np.asarray(segment)[0]
         with self._lock:
-            self._kept[number, index] = found
-            self._bytes += found.nbytes
+            self._kept[number, index] = pixels
+            self._bytes += pixels.nbytes
             while self._bytes > self.limit and len(self._kept) > 1:
                 _, old = self._kept.popitem(last=False)
                 self._bytes -= old.nbytes
-        return found
+        return pixels
 
     def _bytes_at(self, offset: int, count: int) -> bytes:
         with self._lock:

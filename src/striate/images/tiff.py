@@ -114,9 +114,9 @@ def planes_of(tif: tifffile.TiffFile) -> tuple[tifffile.TiffPage, list[list[Any]
     except Exception:  # a description that is wrong must not cost the pages
         series = None
     if series is None or series.kind in PAGES:
-        found = [page for page in tif.pages if isinstance(page, tifffile.TiffPage)]
-        found = [page for page in found if not (page.is_reduced or page.is_mask)] or [first]
-        return found[0], [[page] for page in found]
+        pages = [page for page in tif.pages if isinstance(page, tifffile.TiffPage)]
+        pages = [page for page in pages if not (page.is_reduced or page.is_mask)] or [first]
+        return pages[0], [[page] for page in pages]
     key = series.keyframe
     axes, shape = series.axes, tuple(int(n) for n in series.shape)
     leading = len(axes) - len(key.axes)

@@ -204,8 +204,8 @@ class Together:
         count = len(images)
         alone = [self.run(images[i : i + 1]) for i in (count - 2, count - 1)]
         try:
-            found = self.run(images)
-            self.apart = len(found) == count and alike(found[-2:], torch.cat(alone))
+            outputs = self.run(images)
+            self.apart = len(outputs) == count and alike(outputs[-2:], torch.cat(alone))
         except (RuntimeError, ValueError, IndexError, TypeError, AssertionError, StriateError):
             self.apart = False
-        return found if self.apart else None
+        return outputs if self.apart else None

@@ -78,8 +78,8 @@ def pull(relation: Relation, out: Line) -> Line:
         starts = np.asarray(relation.starts, np.int64)[a]
         stops = np.asarray(relation.stops, np.int64)[b - 1]
     else:
-        found = [relation.pull((int(i), int(j))) for i, j in zip(a, b, strict=True)]
-        starts = np.array([f[0] for f in found], np.int64)
-        stops = np.array([f[1] for f in found], np.int64)
+        intervals = [relation.pull((int(i), int(j))) for i, j in zip(a, b, strict=True)]
+        starts = np.array([f[0] for f in intervals], np.int64)
+        stops = np.array([f[1] for f in intervals], np.int64)
     starts, stops = np.maximum(starts, 0), np.minimum(stops, relation.n_in)
     return line(np.where(empty, FAR, starts), np.where(empty, -FAR, stops))

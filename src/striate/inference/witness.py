@@ -161,9 +161,9 @@ def refuse_unequal(
     sample = samples[worst]
     double = "was not possible"
     if unit >= 1e-12:
-        found = _in_double(again)
-        if found is not None:
-            sharp = max(s.difference for s in found)
+        in_double = _in_double(again)
+        if in_double is not None:
+            sharp = max(s.difference for s in in_double)
             if sharp <= DOUBLE * max(scale, 1e-30):
                 if sample.difference > SHARE * span:
                     _warn(sample, what, "in double precision the two are the same")
@@ -232,7 +232,7 @@ def _in_double(again: Callable[[], Sequence[Sample]]) -> Sequence[Sample] | None
 
 
 def _message(sample: Sample, what: str, report: dict[str, object]) -> str:
-    lines = [f"{name}: {found}" for name, found in report.items() if name != "records"]
+    lines = [f"{name}: {value}" for name, value in report.items() if name != "records"]
     return "\n  ".join((
         f"{what} is withheld: at {sample.where} it is off by {sample.difference:.3g} from what the network itself gives "
         "there. This is a fault of Striate: please report it with the lines below and the error's `report`; "

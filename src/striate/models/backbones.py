@@ -63,7 +63,7 @@ def _last_of_each(name: str, network: nn.Module, in_channels: int) -> dict[int, 
             f"{name} cannot be taken apart into its maps ({type(error).__name__}); take another backbone"
         ) from error
     interpreter = fx.Interpreter(fx.GraphModule(bare, graph))
-    found: dict[int, tuple[str, int]] = {}
+    last: dict[int, tuple[str, int]] = {}
     finest = 1
     interpreter.args_iter = iter([torch.empty(1, in_channels, PROBE, PROBE, device="meta")])
     for node in graph.nodes:
@@ -80,13 +80,13 @@ def _last_of_each(name: str, network: nn.Module, in_channels: int) -> dict[int, 
             continue
         stride = 2 ** round(math.log2(PROBE / y.shape[-1]))
         if stride >= finest and stride > 1:
-            found[stride] = (tracer.node_to_qualname[node], y.shape[1])
+            last[stride] = (tracer.node_to_qualname[node], y.shape[1])
             finest = stride
-    if len(found) < 2:
+    if len(last) < 2:
         raise UsageError(
             f"{name} has no maps of several resolutions; take a convolutional backbone such as resnet18"
         )
-    return found
+    return last
 
 
 def timm_backbone(name: str, *, in_channels: int, pretrained: bool) -> Backbone:

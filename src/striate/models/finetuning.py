@@ -84,15 +84,15 @@ def class_layers(module: nn.Module) -> list[nn.Module]:
     A head of several layers (MetaFormer's MLP, a norm before the linear layer) keeps all but these
     when the classes change. Raises UsageError where no part of the network has parameters.
     """
-    found: list[nn.Module] = []
+    classifiers: list[nn.Module] = []
     for part in (head(module), *_auxiliary(module)):
         # crossvit and efficientvim have a list of heads, each of its own width
         for one in part if isinstance(part, nn.ModuleList) else (part,):
             layers = [m for m in one.modules() if isinstance(m, WEIGHTED)]
             if layers:
                 classes = layers[-1].weight.shape[0]
-                found += [m for m in layers if m.weight.shape[0] == classes]
-    return found
+                classifiers += [m for m in layers if m.weight.shape[0] == classes]
+    return classifiers
 
 
 def start_head(module: nn.Module, only: Collection[str] | None = None) -> None:

@@ -91,21 +91,21 @@ def misfit(network: nn.Module, in_channels: int, size: tuple[int, int]) -> Misfi
 
 def check_fits(name: str, network: nn.Module, in_channels: int, size: tuple[int, int]) -> None:
     """Raises UsageError that says where an image of `size` gets stuck, and which size fits."""
-    found = misfit(network, in_channels, size)
-    if found is None:
+    reason = misfit(network, in_channels, size)
+    if reason is None:
         return
     image = f"an image of {size[0]} x {size[1]} pixels"
-    came = " x ".join(map(str, found.size))
+    came = " x ".join(map(str, reason.size))
     least = smallest_side(network, in_channels, min(size))
-    if found.shrunk:
+    if reason.shrunk:
         advice = f"images of at least {least} x {least} pixels" if least else "larger images"
         raise UsageError(
-            f"{name} shrinks {image} below one pixel at {found.name} ({found.layer}), where "
+            f"{name} shrinks {image} below one pixel at {reason.name} ({reason.layer}), where "
             f"{came} come in; give {advice}"
         )
     advice = f"images of {least} x {least} pixels fit" if least else "use another size"
-    where = f" at {found.name}" if found.name else ""
-    raise UsageError(f"{name} does not take {image}{where}: {found.reason}; {advice}")
+    where = f" at {reason.name}" if reason.name else ""
+    raise UsageError(f"{name} does not take {image}{where}: {reason.reason}; {advice}")
 
 
 def smallest_side(network: nn.Module, in_channels: int, above: int) -> int | None:

@@ -97,13 +97,13 @@ def _check_name(name: str) -> dict[str, Any]:
         )
         raise UsageError(f"timm has no model {architecture!r}; {hint}")
     try:
-        found = timm.get_pretrained_cfg(name)
+        config = timm.get_pretrained_cfg(name)
     except RuntimeError as error:  # timm's word for a tag that does not exist
         tags = [PREFIX + n for n in timm.list_pretrained(f"{architecture}.*")]
         raise UsageError(
             f"timm has no weights {tag!r} of {architecture}; there are {', '.join(tags) or 'none'}"
         ) from error
-    return {} if found is None else found.to_dict()
+    return {} if config is None else config.to_dict()
 
 
 def _reachable_weights(name: str) -> dict[str, Any]:

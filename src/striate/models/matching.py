@@ -68,31 +68,31 @@ class Match:
     notes: tuple[str, ...]
 
 
-def match(stored: Stored, wanted: Mapping[str, Tensor]) -> Match:
-    """The set of `stored` that fits the network's tensors `wanted` best.
+def match(stored: Stored, expected: Mapping[str, Tensor]) -> Match:
+    """The set of `stored` that fits the network's tensors `expected` best.
 
     Raises UsageError where two sets fit as well and no usual name decides, or where the tensors are flattened shards.
     """
     notes: list[str] = []
     sets = {}
     for where, tensors in stored.sets.items():
-        whole = plain(tensors, wanted, stored.path)
-        sets[where] = {n: t for n, t in whole.items() if not _is_leftover(n, whole, wanted)}
+        whole = plain(tensors, expected, stored.path)
+        sets[where] = {n: t for n, t in whole.items() if not _is_leftover(n, whole, expected)}
         left = [n for n in whole if n not in sets[where]]
         if left and sets[where]:
             notes.append(f"left out, no weights of the network: {_listed(left)}")
         sets[where] = sets[where] or whole
-    choices = [c for where, tensors in sets.items() for c in _choices(where, tensors, wanted)]
+    choices = [c for where, tensors in sets.items() for c in _choices(where, tensors, expected)]
     most = max(c.score for c in choices)
     best = sorted((c for c in choices if c.score == most), key=lambda c: c.rank)
     taken, others = best[0], [c for c in best[1:] if not _same(c.tensors, best[0].tensors)]
-    count = sum(not n.endswith(COUNTERS) for n in wanted)
-    if most < count and (ordered := _ordered(stored, sets, wanted)) is not None:
+    count = sum(not n.endswith(COUNTERS) for n in expected)
+    if most < count and (ordered := _ordered(stored, sets, expected)) is not None:
         return ordered
     if 2 * most < count:  # another network: show the largest set as it is
         largest = max(sets, key=lambda where: len(sets[where]))
         _refuse_flat(stored, sets[largest])
-        return Match(_cleaned(sets[largest], set(wanted)), ())
+        return Match(_cleaned(sets[largest], set(expected)), ())
     if others and others[0].rank == taken.rank:
         names = " and ".join(f"`{c.name}`" for c in (taken, others[0]))
         raise UsageError(
@@ -110,18 +110,18 @@ def match(stored: Stored, wanted: Mapping[str, Tensor]) -> Match:
         what = f", {taken.kind}," if taken.kind else ""
         rest = ", ".join(dict.fromkeys(f"`{c.name}`" for c in beside))
         notes.append(f"`{taken.name}`{what} is taken, and {rest} left out")
-    kept = {n: t for n, t in taken.tensors.items() if n in wanted or not n.endswith(COUNTERS)}
+    kept = {n: t for n, t in taken.tensors.items() if n in expected or not n.endswith(COUNTERS)}
     if taken.prefix:
         outside = {
             name: tensor
-            for name, tensor in _cleaned(sets[taken.where], set(wanted)).items()
+            for name, tensor in _cleaned(sets[taken.where], set(expected)).items()
             if not name.startswith(taken.prefix) and not name.endswith(COUNTERS)
         }
         known = [c.prefix for c in beside if c.where == taken.where and c.prefix]
         outside = {n: t for n, t in outside.items() if not any(n.startswith(p) for p in known)}
-        if found := _head_beside(kept, outside, wanted):
-            kept |= {name: outside.pop(there) for name, there in found.items()}
-            both = ", ".join(f"{there} is taken as {name}" for name, there in found.items())
+        if head := _head_beside(kept, outside, expected):
+            kept |= {name: outside.pop(there) for name, there in head.items()}
+            both = ", ".join(f"{there} is taken as {name}" for name, there in head.items())
             notes.append(f"beside `{taken.prefix}`, {both}")
         if outside:
             notes.append(f"left out beside `{taken.prefix}`: {_listed(list(outside))}")
@@ -129,32 +129,32 @@ def match(stored: Stored, wanted: Mapping[str, Tensor]) -> Match:
 
 
 def _ordered(
-    stored: Stored, sets: Mapping[str, Mapping[str, Tensor]], wanted: Mapping[str, Tensor]
+    stored: Stored, sets: Mapping[str, Mapping[str, Tensor]], expected: Mapping[str, Tensor]
 ) -> Match | None:
     """The one set of a file whose tensors are the network's in order and shape, under other names; None if none or two."""
     if stored.path.suffix == ".safetensors":  # sorted by name
         return None
-    found = []
+    matches = []
     for tensors in sets.values():
-        named = _cleaned(tensors, set(wanted))
-        if (names := in_order(named, wanted, COUNTERS)) is not None:
-            found.append(({n: named[there] for n, there in names.items()}, sentence(names)))
-    if len(found) != 1:
+        named = _cleaned(tensors, set(expected))
+        if (names := in_order(named, expected, COUNTERS)) is not None:
+            matches.append(({n: named[there] for n, there in names.items()}, sentence(names)))
+    if len(matches) != 1:
         return None
-    return Match(found[0][0], (f"{stored.path.name}: {found[0][1]}",))
+    return Match(matches[0][0], (f"{stored.path.name}: {matches[0][1]}",))
 
 
 def _head_beside(
-    kept: Mapping[str, Tensor], outside: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
+    kept: Mapping[str, Tensor], outside: Mapping[str, Tensor], expected: Mapping[str, Tensor]
 ) -> dict[str, str]:
     """Where the one layer that a backbone misses stands beside it: the network's name and the file's.
 
     A trainer that keeps backbone and head apart writes `backbone.*` and `head.fc.weight`. The layer is found by the end
     of its name, whatever its classes, or else as the only one with all its shapes.
     """
-    missing = [n for n in wanted if n not in kept and not n.endswith(COUNTERS)]
+    missing = [n for n in expected if n not in kept and not n.endswith(COUNTERS)]
     parents = {n.rpartition(".")[0] for n in missing}
-    if len(parents) != 1 or not any(wanted[n].dim() > 1 for n in missing):
+    if len(parents) != 1 or not any(expected[n].dim() > 1 for n in missing):
         return {}
     (parent,) = parents
     leaves = [n.rpartition(".")[2] for n in missing]
@@ -162,27 +162,31 @@ def _head_beside(
     whole = [
         p for p in places
         if any(n.rpartition(".")[0] == p and t.dim() > 1 for n, t in outside.items())
-        and all(f"{p}.{leaf}" not in outside or outside[f"{p}.{leaf}"].dim() == wanted[n].dim()
+        and all(f"{p}.{leaf}" not in outside or outside[f"{p}.{leaf}"].dim() == expected[n].dim()
                 for n, leaf in zip(missing, leaves, strict=True))
     ]  # fmt: skip
     by_name = [p for p in whole if p == parent or p.endswith(f".{parent}")]
     by_shape = [
         p for p in whole
-        if all(f"{p}.{leaf}" in outside and outside[f"{p}.{leaf}"].shape == wanted[n].shape
+        if all(f"{p}.{leaf}" in outside and outside[f"{p}.{leaf}"].shape == expected[n].shape
                for n, leaf in zip(missing, leaves, strict=True))
     ]  # fmt: skip
-    for found in (by_name, by_shape):
-        if len(found) == 1:
+    for prefixes in (by_name, by_shape):
+        if len(prefixes) == 1:
             pairs = zip(missing, leaves, strict=True)
-            return {n: f"{found[0]}.{leaf}" for n, leaf in pairs if f"{found[0]}.{leaf}" in outside}
-        if found:
+            return {
+                n: f"{prefixes[0]}.{leaf}"
+                for n, leaf in pairs
+                if f"{prefixes[0]}.{leaf}" in outside
+            }
+        if prefixes:
             return {}
     return {}
 
 
-def _is_leftover(name: str, tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> bool:
+def _is_leftover(name: str, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> bool:
     """Observers of quantisation, and the second copy that mmcv's averaging hook keeps as buffers with flattened names."""
-    if name in wanted:
+    if name in expected:
         return False
     if left_by_quantisation(name):
         return True
@@ -212,28 +216,28 @@ def _alone(stored: Stored, taken: Choice) -> str:
 
 
 def _choices(
-    where: str, tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
+    where: str, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]
 ) -> list[Choice]:
-    named = _cleaned(tensors, set(wanted))
+    named = _cleaned(tensors, set(expected))
     prefixes: Counter[str] = Counter({"": 0})
     for name in named:
         parts = name.split(".")
         for i in range(len(parts)):
-            if ".".join(parts[i:]) in wanted:
+            if ".".join(parts[i:]) in expected:
                 prefixes["".join(f"{p}." for p in parts[:i])] += 1
-    found = []
+    choices = []
     for prefix in prefixes:
         own = {n[len(prefix) :]: t for n, t in named.items() if n.startswith(prefix)}
         score = sum(
-            n in wanted and wanted[n].shape == t.shape and not n.endswith(COUNTERS) for n, t in own.items()
+            n in expected and expected[n].shape == t.shape and not n.endswith(COUNTERS) for n, t in own.items()
         )  # fmt: skip
-        found.append(Choice(where, prefix, own, score))
-    return found
+        choices.append(Choice(where, prefix, own, score))
+    return choices
 
 
-def _cleaned(tensors: Mapping[str, Tensor], wanted: set[str]) -> dict[str, Tensor]:
+def _cleaned(tensors: Mapping[str, Tensor], expected: set[str]) -> dict[str, Tensor]:
     """The tensors without the wrappers' words in their names, where that keeps the names apart."""
-    words = {part for name in wanted for part in name.split(".")}
+    words = {part for name in expected for part in name.split(".")}
     drop = {w for w in (*WRAPPERS, "module") if w not in words}
     clean = {
         _OLD_DENSENET.sub(r"\1\2.", ".".join(p for p in name.split(".") if p not in drop)): t
@@ -242,10 +246,10 @@ def _cleaned(tensors: Mapping[str, Tensor], wanted: set[str]) -> dict[str, Tenso
     return clean if len(clean) == len(tensors) else dict(tensors)
 
 
-def translated(given: dict[str, Tensor], wanted: set[str]) -> dict[str, Tensor]:
+def translated(given: dict[str, Tensor], expected: set[str]) -> dict[str, Tensor]:
     """Names as torchvision's older files spell them; auxiliary classifiers are left out where the network has none."""
     given = {_OLD_DENSENET.sub(r"\1\2.", name): tensor for name, tensor in given.items()}
-    if not any(name.startswith("aux") for name in wanted):
+    if not any(name.startswith("aux") for name in expected):
         given = {n: t for n, t in given.items() if not n.startswith(("aux1.", "aux2."))}
     return given
 

@@ -81,8 +81,8 @@ def load_pickled(path: Path) -> object:
                 warnings.simplefilter("ignore")  # an unusual pickle is refused or harmless
                 return torch.load(path, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
-            found = GLOBAL.search(str(error))
-            name = found[1] if found else ""
+            match = GLOBAL.search(str(error))
+            name = match[1] if match else ""
             name = f"builtins.{name}" if name and "." not in name else name
             if name.startswith("torch.distributed") or "DTensor" in str(error):
                 raise UsageError(

@@ -20,7 +20,7 @@ _OBSERVED = re.compile(r"(^|\.)(weight_fake_quant|activation_post_process)(\.|_|
 
 
 def plain(
-    tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], path: Path
+    tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path
 ) -> dict[str, Tensor]:
     """`tensors` with each reparametrised weight under its own name, as the network that was saved computes with it.
 
@@ -28,13 +28,13 @@ def plain(
     the product with its mask. A network that is reparametrised itself gets the parts. Raises UsageError for adapters
     (LoRA), whose scale no file of weights holds.
     """
-    own = {name.rpartition(".")[2] for name in wanted}
+    own = {name.rpartition(".")[2] for name in expected}
     if own & {"weight_g", "weight_orig", "original", "original0"}:
         return dict(tensors)
-    found = next((n for n in tensors if _ADAPTER.search(n)), None)
-    if found is not None and not any(_ADAPTER.search(n) for n in wanted):
+    adapter = next((n for n in tensors if _ADAPTER.search(n)), None)
+    if adapter is not None and not any(_ADAPTER.search(n) for n in expected):
         raise UsageError(
-            f"{path} holds low-rank adapters ({found}), whose scale it does not hold; merge them where they were "
+            f"{path} holds low-rank adapters ({adapter}), whose scale it does not hold; merge them where they were "
             "trained: network = network.merge_and_unload(); torch.save(network.state_dict(), 'weights.pt')"
         )
     result = dict(tensors)

@@ -41,33 +41,35 @@ def load_weights(module: nn.Module, path: str | Path, *, skip_head: bool = False
     left as it was.
     """
     path = Path(path)
-    wanted = module.state_dict()
-    found = match(read_stored(path), wanted)
-    given = translated(dict(found.tensors), set(wanted))
-    notes = list(found.notes)
+    expected = module.state_dict()
+    match_made = match(read_stored(path), expected)
+    given = translated(dict(match_made.tensors), set(expected))
+    notes = list(match_made.notes)
     skipped: list[str] = []
     if skip_head:
         classes = ""
-        notes += _fill_biases(module, given, wanted, path)
+        notes += _fill_biases(module, given, expected, path)
         for name in sorted(_head_names(module)):
-            if name not in given or given[name].shape != wanted[name].shape:
+            if name not in given or given[name].shape != expected[name].shape:
                 if name in given and not classes:
-                    classes = f" ({len(given[name])} classes in the file, {len(wanted[name])} here)"
+                    classes = (
+                        f" ({len(given[name])} classes in the file, {len(expected[name])} here)"
+                    )
                 given.pop(name, None)
                 skipped.append(name)
         if skipped:
             why = "was trained on other classes" if classes else "has no such head"
             notes.append(f"{path.name} {why}: {', '.join(skipped)} start anew{classes}")
         notes += _fit_channels(module, given, path)
-    _check_fit(module, given, wanted, skipped, path)
-    _check_values(given, wanted, path)
+    _check_fit(module, given, expected, skipped, path)
+    _check_values(given, expected, path)
     module.load_state_dict(given, strict=False)
     start_head(module, skipped)
-    return Loaded(path, tuple(n for n in wanted if n in given), tuple(skipped), tuple(notes))
+    return Loaded(path, tuple(n for n in expected if n in given), tuple(skipped), tuple(notes))
 
 
 def _fill_biases(
-    module: nn.Module, given: dict[str, Tensor], wanted: Mapping[str, Tensor], path: Path
+    module: nn.Module, given: dict[str, Tensor], expected: Mapping[str, Tensor], path: Path
 ) -> list[str]:
     """A bias of 0 for a head whose weight the file holds without one: what a layer without a bias computes."""
     notes = []
@@ -75,8 +77,8 @@ def _fill_biases(
         weight = f"{name.removesuffix('bias')}weight"
         if not name.endswith("bias") or name in given or weight not in given:
             continue
-        if given[weight].shape == wanted[weight].shape:
-            given[name] = torch.zeros(wanted[name].shape)
+        if given[weight].shape == expected[weight].shape:
+            given[name] = torch.zeros(expected[name].shape)
             notes.append(f"{path.name} has no {name}: it is 0")
     return notes
 
@@ -84,37 +86,37 @@ def _fill_biases(
 def _check_fit(
     module: nn.Module,
     given: Mapping[str, Tensor],
-    wanted: Mapping[str, Tensor],
+    expected: Mapping[str, Tensor],
     skipped: list[str],
     path: Path,
 ) -> None:
-    missing = [n for n in wanted if n not in given and n not in skipped and not _is_counter(n)]
-    unexpected = [n for n in given if n not in wanted]
-    shapes = [n for n in wanted if n in given and given[n].shape != wanted[n].shape]
-    told = [
-        f"{n} is {tuple(given[n].shape)} in the file and {tuple(wanted[n].shape)} in the network"
+    missing = [n for n in expected if n not in given and n not in skipped and not _is_counter(n)]
+    unexpected = [n for n in given if n not in expected]
+    shapes = [n for n in expected if n in given and given[n].shape != expected[n].shape]
+    details = [
+        f"{n} is {tuple(given[n].shape)} in the file and {tuple(expected[n].shape)} in the network"
         for n in shapes
     ]
     problems = [
         *_first("missing: ", missing[:3], len(missing)),
         *_first("unexpected: ", unexpected[:3], len(unexpected)),
-        *_first("", told[:3], len(told)),
+        *_first("", details[:3], len(details)),
     ]  # fmt: skip
     if not problems:
         return
-    turned = [n for n in shapes if sorted(given[n].shape) == sorted(wanted[n].shape)]
+    turned = [n for n in shapes if sorted(given[n].shape) == sorted(expected[n].shape)]
     if turned and len(turned) == len(shapes):
         advice = (
             "these weights are stored channels last, as TensorFlow, Keras and Flax do: permute convolutions by "
             "(3, 2, 0, 1) and transpose linear layers before they are saved"
         )
-    elif missing and unexpected and not shapes and _is_folded(missing, unexpected, wanted):
+    elif missing and unexpected and not shapes and _is_folded(missing, unexpected, expected):
         advice = "its batch norms were folded into the convolutions, as for deployment: take the weights from before that"
     elif shapes and set(shapes) <= _head_names(module) and not missing and not unexpected:
         advice = "the head was trained on other classes: use skip_head=True"
     else:
         advice = advice_of(path) or _maker(unexpected)
-    nearest = [(n, _near(n, wanted[n], given, unexpected)) for n in missing[:3]]
+    nearest = [(n, _near(n, expected[n], given, unexpected)) for n in missing[:3]]
     near = ", ".join(f"{n} is perhaps {close}" for n, close in nearest if close)
     raise UsageError(
         f"{path.name} does not fit the network: {'; '.join(problems)}{'. Near: ' if near else ''}{near}. To do: {advice}"
@@ -140,18 +142,18 @@ def _maker(names: list[str]) -> str:
     return f"{build}: write a function that makes it with the code of its training"
 
 
-def _is_folded(missing: list[str], unexpected: list[str], wanted: Mapping[str, Tensor]) -> bool:
+def _is_folded(missing: list[str], unexpected: list[str], expected: Mapping[str, Tensor]) -> bool:
     """Whether all norms are missing, and what is left over are biases of convolutions."""
-    norms = {n.removesuffix("running_var") for n in wanted if n.endswith(".running_var")}
+    norms = {n.removesuffix("running_var") for n in expected if n.endswith(".running_var")}
     return all(n.rpartition(".")[0] + "." in norms for n in missing) and all(
-        n.endswith(".bias") and f"{n.removesuffix('bias')}weight" in wanted for n in unexpected
+        n.endswith(".bias") and f"{n.removesuffix('bias')}weight" in expected for n in unexpected
     )
 
 
-def _check_values(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor], path: Path) -> None:
+def _check_values(given: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path) -> None:
     """Raises UsageError for values that no network can compute with: quantised, without memory, not finite."""
     for name, tensor in given.items():
-        if name not in wanted:
+        if name not in expected:
             continue
         if tensor.is_meta:
             raise UsageError(
@@ -161,7 +163,7 @@ def _check_values(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor], pat
             name
         ):  # averaged with the weights by some trainers, so that it is no whole number
             continue
-        if tensor.is_quantized or wanted[name].is_floating_point() != tensor.is_floating_point():
+        if tensor.is_quantized or expected[name].is_floating_point() != tensor.is_floating_point():
             raise UsageError(
                 f"{path.name} holds {name} as {str(tensor.dtype).removeprefix('torch.')}, quantised weights, and the "
                 "network computes in float; save the weights before they are quantised"
@@ -230,8 +232,8 @@ def _head_names(module: nn.Module) -> set[str]:
     return {n for n, p in module.named_parameters() if id(p) in inside}
 
 
-def _first(label: str, found: list[str], count: int) -> list[str]:
-    if not found:
+def _first(label: str, names: list[str], count: int) -> list[str]:
+    if not names:
         return []
-    more = f" and {count - len(found)} more" if count > len(found) else ""
-    return [f"{label}{', '.join(found)}{more}"]
+    more = f" and {count - len(names)} more" if count > len(names) else ""
+    return [f"{label}{', '.join(names)}{more}"]

@@ -58,7 +58,7 @@ def out_of_fold(
     fold = folds_of(train.labels, folds, seed)
     none = train.take([])
     device = torch.device("cpu")
-    found = torch.zeros(len(train), len(source.classes))
+    probabilities = torch.zeros(len(train), len(source.classes))
     recipe = run.recipe.replace(budget=None, limit=None, epochs=epochs or run.recipe.epochs)
     for f in range(folds):
         if progress is not None:
@@ -74,5 +74,5 @@ def out_of_fold(
         )
         with job.training.average.applied() as model:
             logits = predict_logits(model, ordered, dtype=job.training.dtype)
-        found[torch.from_numpy(held)] = (logits / run.temperature).softmax(1)
-    return found, source
+        probabilities[torch.from_numpy(held)] = (logits / run.temperature).softmax(1)
+    return probabilities, source

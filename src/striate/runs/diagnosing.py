@@ -74,22 +74,22 @@ def diagnose_run(
     that it judges. refused: told of a diagnostic that cannot be done, and why; without it that is raised. Raises UsageError
     for an unknown name or where `target` is no run, and what the first diagnostic raised where none could be done.
     """
-    wanted = resolve(names)
+    chosen = resolve(names)
     if images is not None and images < 2:
         raise UsageError(f"give at least 2 images, got {images}")
-    if cross_validate is not None and "labels" not in wanted:
+    if cross_validate is not None and "labels" not in chosen:
         raise UsageError("--cross-validate needs the diagnostic labels; add it, or name none")
     run = target if isinstance(target, Run) else opened(target)
     if not names:
-        wanted = [n for n in wanted if NEEDS.get(n) is None or NEEDS[n] in run.task.offers]
+        chosen = [n for n in chosen if NEEDS.get(n) is None or NEEDS[n] in run.task.offers]
     if not names and not (run.path / UPDATES).is_file():
-        wanted.remove("updates")  # what was not watched cannot be told, and is no fault
+        chosen.remove("updates")  # what was not watched cannot be told, and is no fault
     bench = Bench(run, data, images, cross_validate, seed, progress)
-    found: list[Finding] = []
+    findings: list[Finding] = []
     first: StriateError | None = None
-    for i, name in enumerate(wanted):
+    for i, name in enumerate(chosen):
         if progress is not None:
-            progress(name, i, len(wanted))
+            progress(name, i, len(chosen))
         begun = time.perf_counter()
         try:
             needs = NEEDS.get(name)
@@ -105,11 +105,11 @@ def diagnose_run(
             refused(name, error)
             continue
         seconds = round(time.perf_counter() - begun, 3)
-        found.append(run.add(replace(finding, seed=seed, seconds=seconds)))
-    if not found and first is not None:
+        findings.append(run.add(replace(finding, seed=seed, seconds=seconds)))
+    if not findings and first is not None:
         raise first
     report_run(run)
-    return found
+    return findings
 
 
 def opened(target: str | Path) -> Run:
@@ -186,12 +186,12 @@ class Bench:
         most = self.run.task.probed[0]
         # Backpropagation through maps takes several times a probe's memory.
         limit = self.limit or IMAGES if most is None else min(self.limit or most, most // 4)
-        found = examples_of(self.run, self.source, "train", limit=limit, seed=self.seed)
+        examples = examples_of(self.run, self.source, "train", limit=limit, seed=self.seed)
         drawn = torch.randperm(
-            len(found), generator=torch.Generator().manual_seed(self.seed)
+            len(examples), generator=torch.Generator().manual_seed(self.seed)
         ).tolist()
-        batch = Batch(found.images, found.targets).take(drawn)
-        return Examples(batch.images, batch.targets, tuple(found.keys[i] for i in drawn))
+        batch = Batch(examples.images, examples.targets).take(drawn)
+        return Examples(batch.images, batch.targets, tuple(examples.keys[i] for i in drawn))
 
     @cached_property
     def inputs(self) -> Tensor:

@@ -116,16 +116,16 @@ def seen_by(
 
 def _loose(trained: Trained, folder: Path, limit: int) -> Seen:
     """The images that lie in a folder without classes."""
-    found = []
+    images = []
     files = find_files(folder).files
     for i in drawn(len(files), limit):
         try:
-            found.append(torch.from_numpy(trained.read(files[i])))
+            images.append(torch.from_numpy(trained.read(files[i])))
         except DataError:
             continue
-    if not found:
+    if not images:
         raise DataError(f"{folder} has no image that can be read; give a folder of images")
-    return Seen(torch.stack(found), None, (), str(folder))
+    return Seen(torch.stack(images), None, (), str(folder))
 
 
 def _largest(source: Source) -> Split:
@@ -176,11 +176,11 @@ def units_of(
             yield find_dead(index)
     elif unit is None:
         say("gratings")
-        found = tune_layer(Probe(network, chosen)) if chosen.grid else None
+        tuning = tune_layer(Probe(network, chosen)) if chosen.grid else None
         shown = own if own is not None else seen.images[:1] if seen is not None else None
         yield find_layer_units(
             network, chosen, index=None if index is None else index[chosen.name],
-            images=None if seen is None else seen.images, classes=classes, tuning=found, image=shown,
+            images=None if seen is None else seen.images, classes=classes, tuning=tuning, image=shown,
         )  # fmt: skip
     else:
         colours = None

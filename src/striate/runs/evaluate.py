@@ -61,12 +61,12 @@ def evaluate_run(
             "images": len(split),
             **task.results(assessed, run.classes),
         }
-        for found in task.report(trained, source, split, assessed, say=listener.say):
+        for finding in task.report(trained, source, split, assessed, say=listener.say):
             if headline is None and len(split) < whole:
                 part = f"Measured on {len(split):,} of {whole:,} images, drawn at random: as many as the budget allowed."
-                found = replace(found, verdict=f"{found.verdict} {part}")
-            run.add(found)
-            headline = headline or found
+                finding = replace(finding, verdict=f"{finding.verdict} {part}")
+            run.add(finding)
+            headline = headline or finding
         if task.explained:
             explain_in_time(run, source, split, listener, allowance)
     if run.metrics:
@@ -133,8 +133,8 @@ def explain_run(run: Run, source: Any, split: Any, listener: Listener, seconds: 
     except StriateError as error:
         listener.say(f"no explanations: {error}")
     try:
-        for found in unit_findings(run, source):
-            run.add(found)
+        for finding in unit_findings(run, source):
+            run.add(finding)
     except StriateError as error:
         listener.say(f"no units: {error}")
 

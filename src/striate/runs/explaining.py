@@ -91,11 +91,11 @@ def explain_files(
             continue
         image = torch.from_numpy(pixels).float() / 255
         place, words = placed(trained, image, index, at)
-        found = explain(
+        explanation = explain(
             module, image, place, methods=chosen, classes=trained.classes, settings=settings,
             temperature=trained.temperature, trust=trust, name=words, progress=progress,
         )  # fmt: skip
-        yield Explained(path=name, explanation=plain(found))
+        yield Explained(path=name, explanation=plain(explanation))
 
 
 def placed(
@@ -182,25 +182,25 @@ def explain_images(
             break
         image = torch.from_numpy(pixels).float() / 255
         target, words = asked(trained, image, None)
-        found = explain(
+        explanation = explain(
             module, image, target, methods=methods, classes=trained.classes, settings=settings,
             temperature=trained.temperature, seconds=budget, orders=3, name=words,
         )  # fmt: skip
         answer = (
-            found.target
-            if found.probability is None
-            else f"{found.target}, {found.probability:.1%}"
+            explanation.target
+            if explanation.probability is None
+            else f"{explanation.target}, {explanation.probability:.1%}"
         )
-        heading = f"{true}: {answer}" if true != found.target else answer
-        figures.append(strip(found, heading=heading))
-        for method, one in found.maps.items():
-            curve = found.curves[method]
-            stays = found.staying.get(method, {}).get("all")
+        heading = f"{true}: {answer}" if true != explanation.target else answer
+        figures.append(strip(explanation, heading=heading))
+        for method, one in explanation.maps.items():
+            curve = explanation.curves[method]
+            stays = explanation.staying.get(method, {}).get("all")
             rows.append(
-                (true, found.target, one.title, curve.faithfulness, curve.insertion_area, curve.deletion_area,
-                 found.curves["edges"].faithfulness, found.curves["random"].faithfulness, stays)
+                (true, explanation.target, one.title, curve.faithfulness, curve.insertion_area, curve.deletion_area,
+                 explanation.curves["edges"].faithfulness, explanation.curves["random"].faithfulness, stays)
             )  # fmt: skip
-        made.append(found)
+        made.append(explanation)
     if not made:
         return None
     many = "classes" if "labels" in trained.task.offers else "images"

@@ -75,5 +75,5 @@ def images_of(
     source: Any = None,
 ) -> tuple[torch.Tensor, Any]:
     """A split's images as the network sees them, uint8 (N, C, H, W), and targets in the run's classes; see `examples_of`."""
-    found = examples_of(run, source or source_of(run, data), split, limit=limit, seed=seed)
-    return found.images, found.targets
+    examples = examples_of(run, source or source_of(run, data), split, limit=limit, seed=seed)
+    return examples.images, examples.targets

@@ -40,9 +40,9 @@ def network_of(
     else:
         usual = (3, 32, 32)
     outputs = 2 if entry is not None and entry.pixels else 1000 if usual[1] > 64 else 10
-    wanted = shape or usual
+    expected = shape or usual
     with torch.device("meta"):
         module = build(
-            target, in_channels=wanted[0], num_classes=classes or outputs, size=wanted[1:], check=check
+            target, in_channels=expected[0], num_classes=classes or outputs, size=expected[1:], check=check
         )  # fmt: skip
-    return module.eval(), wanted
+    return module.eval(), expected

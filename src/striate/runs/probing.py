@@ -71,7 +71,7 @@ def probe_run(
     trained = opened_run(target)
     run, task = trained.run, trained.task
     assert run is not None
-    wanted = resolve_probes(names, task)
+    chosen = resolve_probes(names, task)
     if images < 1 or (budget is not None and budget <= 0):
         raise UsageError("give at least one image and a budget of more than 0 seconds")
     for option, probe, given, instead in (
@@ -82,7 +82,7 @@ def probe_run(
             raise UsageError(
                 f"{option} has no use for a network that gives {task.about}; {instead}"
             )
-        if given and probe not in wanted:
+        if given and probe not in chosen:
             raise UsageError(f"{option} needs the probe {probe}; add it, or name no probe")
     source = source_of(run, data)
     limit, least = at_most(task, images), task.probed[1]
@@ -96,15 +96,15 @@ def probe_run(
         report_run(run)
         return [stopped]
     (run.path / "findings" / "probe-clean.json").unlink(missing_ok=True)
-    found = []
+    findings = []
     slower = 1.5  # what a probe costs over its forward passes; corrected after each
     took, made = 0.0, 0
     try:
         # Under a budget the cheap ones first: what they leave of their share is the others'.
         order = (
-            list(wanted)
+            list(chosen)
             if budget is None
-            else sorted(wanted, key=lambda n: wanted[n].passes(len(whole)))
+            else sorted(chosen, key=lambda n: chosen[n].passes(len(whole)))
         )
         for i, name in enumerate(order):
             if progress is not None:
@@ -113,30 +113,30 @@ def probe_run(
             if budget is not None:
                 left = 0.9 * budget - (time.perf_counter() - started)
                 share = left / (len(order) - i)
-                count = affordable(wanted[name], len(whole), share, pace * slower, least)
+                count = affordable(chosen[name], len(whole), share, pace * slower, least)
                 context = sampled(whole, count) if count < len(whole) else whole
             begun = time.perf_counter()
             finding = run_probe(
                 context,
                 name,
-                special(name, trained, source, context, against) or wanted[name].run,
+                special(name, trained, source, context, against) or chosen[name].run,
             )
             took += time.perf_counter() - begun - DRAWING
-            made += wanted[name].passes(len(context))
+            made += chosen[name].passes(len(context))
             slower = max(0.3, took / (pace * made))
             if len(context) < len(whole):
                 finding = bounded(finding, len(context), len(whole), budget)
             if name == "calibration" and store_temperature:
                 finding = stored(run, finding)
-            found.append(run.add(finding))
+            findings.append(run.add(finding))
     finally:
         # What was found before an interruption or an error is in the report all the same.
-        place = {f"probe-{name}": i for i, name in enumerate(wanted)}
-        found.sort(key=lambda f: place.get(f.name, len(place)))
-        if found:
-            found.append(run.add(checklist(list(run.findings()), probes_of(task))))
+        place = {f"probe-{name}": i for i, name in enumerate(chosen)}
+        findings.sort(key=lambda f: place.get(f.name, len(place)))
+        if findings:
+            findings.append(run.add(checklist(list(run.findings()), probes_of(task))))
             report_run(run)
-    return found
+    return findings
 
 
 class Pixels(FromPixels):

@@ -40,11 +40,11 @@ def compare_runs(
     if titles[0] == titles[1]:
         titles = (str(a.path), str(b.path))
     contexts = [_context(trained, images, seed, data) for trained in trained_all]
-    found = compare(contexts[0], contexts[1], titles, probes, progress)
+    finding = compare(contexts[0], contexts[1], titles, probes, progress)
     for run in (a, b):
-        run.add(found)
+        run.add(finding)
         report_run(run)
-    return found
+    return finding
 
 
 def _same_test_images(a: Run, b: Run) -> None:

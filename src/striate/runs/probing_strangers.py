@@ -37,13 +37,13 @@ def labelled(run: Run, source: Any, *, folder: bool) -> Domain:
     names = [name for name in ("test", "val", "train") if len(source.splits[name])]
     names = names if folder else names[:1]
     whole = sum(len(source.splits[name]) for name in names)
-    found = [
+    parts = [
         images_of(
             run, name, limit=max(1, round(STRANGE * len(source.splits[name]) / max(whole, STRANGE))), source=source
         )
         for name in names
     ]  # fmt: skip
-    images, labels = zip(*found, strict=True)
+    images, labels = zip(*parts, strict=True)
     return Domain(torch.cat(images), torch.cat(labels))
 
 

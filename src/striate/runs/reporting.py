@@ -36,8 +36,8 @@ def report_data(trained: Trained, data: str | None, out: Path | None = None) -> 
     """
     with lent_run(trained) as run:
         if data is not None and Path(data).is_dir() and lies_loose(Path(data)):
-            for found in shown(trained, data):
-                run.add(found)
+            for finding in shown(trained, data):
+                run.add(finding)
         elif data is not None:
             source = matched(source_of(run, data), run.classes)
             run.info["data"] = {
@@ -84,8 +84,8 @@ def shown(trained: Trained, folder: str) -> list[Finding]:
 
 def predicted(trained: Trained, folder: str) -> Finding:
     """The predictions of the images in a folder, as the first section of a report."""
-    found = find_files(folder)
-    predictions = list(trained.task.predict(trained, found, top=1))
+    inputs = find_files(folder)
+    predictions = list(trained.task.predict(trained, inputs, top=1))
     rows = [row for p in predictions for row in p.rows(1)]
     read = [p for p in predictions if p.error is None]
     names = list(rows[0])

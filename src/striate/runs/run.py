@@ -275,14 +275,14 @@ def load(path: str | Path, *, model: Factory | None = None) -> Run:
     return run
 
 
-def new_folder(wanted: Path, *, numbered: bool) -> Path:
+def new_folder(folder: Path, *, numbered: bool) -> Path:
     """Make and return `wanted`, or the first of `wanted-1`, `wanted-2`, ... that is free. Never an existing folder.
 
     numbered: begin with `wanted-1` instead of `wanted`. Raises RunError when it cannot be made.
     """
     number = 1 if numbered else 0
     while True:
-        path = wanted.with_name(f"{wanted.name}-{number}") if number else wanted
+        path = folder.with_name(f"{folder.name}-{number}") if number else folder
         try:
             path.mkdir(parents=True)
             return path
@@ -296,28 +296,28 @@ def new_folder(wanted: Path, *, numbered: bool) -> Path:
             ) from error
 
 
-def latest_unfinished(wanted: Path) -> Path:
+def latest_unfinished(folder: Path) -> Path:
     """The folder of the newest run called `wanted` or `wanted-N` that was stopped. Raises RunError."""
-    candidates = [wanted, *wanted.parent.glob(f"{glob.escape(wanted.name)}-*")]
+    candidates = [folder, *folder.parent.glob(f"{glob.escape(folder.name)}-*")]
     there = [p for p in candidates if (p / "run.toml").is_file()]
     newest = sorted(there, key=lambda p: _touched(p), reverse=True)
     for path in newest:
         try:
             run = Run.load(path)
         except RunError:
-            if path == wanted or (path / "checkpoint" / "last.pt").is_file():
+            if path == folder or (path / "checkpoint" / "last.pt").is_file():
                 raise
             continue
         if run.finished:
             continue
         if (path / "checkpoint" / "last.pt").is_file() or "training" not in run.info:
             return path
-        if path == wanted:
+        if path == folder:
             raise RunError(
                 f"{path} was stopped, and its checkpoint is missing; put {path / 'checkpoint' / 'last.pt'} back, or train "
                 "without --resume"
             )
-    raise RunError(f"nothing to resume: no run {wanted} that was stopped; train without --resume")
+    raise RunError(f"nothing to resume: no run {folder} that was stopped; train without --resume")
 
 
 def _touched(path: Path) -> float:

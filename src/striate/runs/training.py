@@ -106,14 +106,14 @@ def train(
     if find_rate and (resume or recipe.lr is not None):
         what = "a training that goes on has its rate" if resume else f"lr={recipe.lr:g} is given"
         raise UsageError(f"find_rate looks for a learning rate, and {what}; leave one of them out")
-    wanted = Path("runs") / source_name(recipe.data)
+    folder = Path("runs") / source_name(recipe.data)
     if out is not None:
-        wanted = given_folder(out, "out")
+        folder = given_folder(out, "out")
     device = choose_device(recipe.device)
     factory = None if network is None else network.model
     with ExitStack() as stack:
         if resume:
-            path = latest_unfinished(wanted)
+            path = latest_unfinished(folder)
             stack.enter_context(claim_again(path).held())
             run = Run.load(path)
             run.factory = factory
@@ -122,7 +122,7 @@ def train(
             plan = own.into(plan_again(run, listener, source))
         else:
             plan = own.into(plan_from(learned, recipe, device, listener, source))
-            claim = claim_new(wanted, numbered=out is None)
+            claim = claim_new(folder, numbered=out is None)
             stack.enter_context(claim.held())
             info = first_info(plan) | own.info() | ({"find_rate": True} if find_rate else {})
             run = Run(claim.path, info, factory=factory)
@@ -228,17 +228,17 @@ def noted_weights(plan: Plan, listener: Listener) -> Iterator[None]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
-    said: list[str] = []
+    notes: list[str] = []
     for one in caught:
         if not issubclass(one.category, WeightsWarning):
             warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
-        elif str(one.message) not in said:
-            said.append(str(one.message))
+        elif str(one.message) not in notes:
+            notes.append(str(one.message))
             if type(listener) is Listener:
                 warnings.warn(str(one.message), WeightsWarning, stacklevel=4)
-    for text in said:
+    for text in notes:
         listener.say(text)
-    plan.why.extend(said)
+    plan.why.extend(notes)
 
 
 def rate(plan: Plan, job: Job, listener: Listener, *, used: float | None = None) -> Finding:
@@ -247,9 +247,9 @@ def rate(plan: Plan, job: Job, listener: Listener, *, used: float | None = None)
     unit = replace(plan, recipe=plan.recipe.replace(lr=1.0))
     spare = training_again(unit, job)
     spare.head_steps = 0
-    found = rates_of(spare, job.batches, used=used, seconds_per_step=job.seconds_per_step)
-    listener.say(found.verdict)
-    return found
+    finding = rates_of(spare, job.batches, used=used, seconds_per_step=job.seconds_per_step)
+    listener.say(finding.verdict)
+    return finding
 
 
 def train_run(

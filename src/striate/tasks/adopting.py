@@ -55,19 +55,19 @@ def adopt(module: nn.Module, preprocessing: Preprocessing, task: Task, outputs: 
     own = module.cpu().float().eval().requires_grad_(False)
     shape = (1, preprocessing.channels, *preprocessing.size)
     output = _output(own, shape)
-    found = answer_of(output)
+    prediction = answer_of(output)
     what = WORDS[task.axes].format(k=outputs)
-    if found.ndim != task.axes:
+    if prediction.ndim != task.axes:
         raise UsageError(
-            f"the network gives {tuple(found.shape)} for an image {shape}, and the task {task.name} reads {what}; name the "
-            "task that it was trained for, or return that"
+            f"the network gives {tuple(prediction.shape)} for an image {shape}, and the task {task.name} reads {what}; name "
+            "the task that it was trained for, or return that"
         )
-    if found.shape[1] != outputs:
+    if prediction.shape[1] != outputs:
         raise UsageError(
-            f"the network has {found.shape[1]:,} outputs, and {outputs:,} classes are named; name as many, in the order of "
-            "its outputs"
+            f"the network has {prediction.shape[1]:,} outputs, and {outputs:,} classes are named; name as many, in the "
+            "order of its outputs"
         )
-    if task.axes == 4 and found.shape[-2:] != shape[-2:]:
+    if task.axes == 4 and prediction.shape[-2:] != shape[-2:]:
         return SameSize(own).eval()
     return own if isinstance(output, Tensor) else OneAnswer(own).eval()
 

@@ -330,17 +330,17 @@ class ImageTask(Task):
         )
 
     def predict(
-        self, trained: Trained, found: Found, *, top: int = 5, device: str = "auto", out: Path | None = None,
+        self, trained: Trained, inputs: Found, *, top: int = 5, device: str = "auto", out: Path | None = None,
         force: bool = False,
     ) -> Iterator[Prediction]:  # fmt: skip
         """See Task."""
         self.refuse_out(trained, out)
         if top < 1:
             raise UsageError(f"top must be at least 1, got {top}")
-        return self._predictions(trained, found, top, device)
+        return self._predictions(trained, inputs, top, device)
 
     def _predictions(
-        self, trained: Trained, found: Found, top: int, device: str
+        self, trained: Trained, inputs: Found, top: int, device: str
     ) -> Iterator[Prediction]:
         place = choose_device(device)
         dtype = choose_precision(trained.precision, place)
@@ -348,7 +348,7 @@ class ImageTask(Task):
 
         def prepare(name: str) -> np.ndarray | str:
             try:
-                return trained.read(found.image(name))
+                return trained.read(inputs.image(name))
             except DataError as error:
                 return str(error)
 
@@ -357,18 +357,18 @@ class ImageTask(Task):
 
         def answer(prepared: list[tuple[str, np.ndarray | str]]) -> Iterator[Prediction]:
             images = [image for _, image in prepared if not isinstance(image, str)]
-            said: Iterator[Prediction] = iter(())
+            predictions: Iterator[Prediction] = iter(())
             if images:
                 x = trained.normalise(torch.from_numpy(np.stack(images)).to(place))
                 outputs = predict_logits(model, [x], dtype=dtype, flip=trained.flip_test)
-                said = iter(self.decode(outputs, trained, top=top))
+                predictions = iter(self.decode(outputs, trained, top=top))
             for name, image in prepared:
                 if isinstance(image, str):
                     yield self.failed(name, image)
                 else:
-                    yield named(next(said), name)
+                    yield named(next(predictions), name)
 
-        stream = iter(found.files)
+        stream = iter(inputs.files)
         with ThreadPoolExecutor() as pool:
             waiting = submit(stream)
             while waiting:
@@ -390,10 +390,10 @@ class ImageTask(Task):
             rows=tuple(tuple(row.values()) for row in rows[:SHOWN]),
             formats=tuple(".1%" if name == "probability" else "" for name in rows[0]),
         )
-        found = job.finding(f"{first}.", certificate, table, rows, classes=rows)
+        finding = job.finding(f"{first}.", certificate, table, rows, classes=rows)
         if job.out is not None:
-            write_atomically(job.out, to_json(found.data["document"]).encode())
-        return found
+            write_atomically(job.out, to_json(finding.data["document"]).encode())
+        return finding
 
     def alternatives(self, prediction: Prediction) -> list[dict[str, Any]]:
         """What a prediction says, best first, as rows of a table."""

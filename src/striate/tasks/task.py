@@ -50,15 +50,16 @@ def never(done: int) -> bool:
 
 
 def mute(text: str) -> None:
-    """Nothing is said."""
+    """No message is shown."""
 
 
-def refuse_shape(answer: torch.Tensor, wanted: Sequence[int], words: str) -> None:
+def refuse_shape(answer: torch.Tensor, expected: Sequence[int], words: str) -> None:
     """Raise UsageError where a network's prediction has another shape than its task needs."""
-    if tuple(answer.shape) != tuple(wanted):
+    if tuple(answer.shape) != tuple(expected):
         raise UsageError(
-            f"the network gives {tuple(answer.shape)} for {wanted[0]} images, and these data need {words}: {tuple(wanted)}; "
-            "change its last layer, or give a function factory(in_channels=, num_classes=) that makes it to measure"
+            f"the network gives {tuple(answer.shape)} for {expected[0]} images, and these data need {words}: "
+            f"{tuple(expected)}; change its last layer, or give a function "
+            "factory(in_channels=, num_classes=) that makes it to measure"
         )
 
 
@@ -260,7 +261,7 @@ class Task(ABC):
 
     @abstractmethod
     def predict(
-        self, trained: Trained, found: Found, *, top: int = 5, device: str = "auto", out: Path | None = None,
+        self, trained: Trained, inputs: Found, *, top: int = 5, device: str = "auto", out: Path | None = None,
         force: bool = False,
     ) -> Iterator[Prediction]:  # fmt: skip
         """Predictions of images, in order, as they are ready; a file that cannot be read gives one with its error.

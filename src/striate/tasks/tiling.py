@@ -34,15 +34,15 @@ SHOWN = 5  # rows of the answer of a whole image
 class TileJob:
     """One image, and how a network runs on it.
 
-    image: opened, as `path` is; said: which of its pages is read, in a sentence; page: as it was asked for, from 1. out:
-    where the result goes. memory: what may be used above the model; tile: pixels of a tile's side instead. force: write
-    over `out`. check: compare with the plain network where that is cheap. progress: told of (tiles done, all).
+    image: opened, as `path` is; page_note: which of its pages is read, in a sentence; page: as it was asked for, from 1.
+    out: where the result goes. memory: what may be used above the model; tile: pixels of a tile's side instead. force:
+    write over `out`. check: compare with the plain network where that is cheap. progress: called with (tiles done, all).
     """
 
     trained: Trained
     image: Image
     path: Path
-    said: str
+    page_note: str
     page: int | None
     out: Path | None
     memory: str | None
@@ -67,12 +67,12 @@ class TileJob:
         if out is not None:
             beside = out.with_name(f"{out.stem}-difference.json")
         with saved_report(beside):
-            found = job.run(
+            result = job.run(
                 force=self.force, certificate=True, check=self.check,
                 progress=lambda done, total, seconds: self.progress(done, total),
             )  # fmt: skip
         assert job.certificate is not None
-        return found, job.certificate
+        return result, job.certificate
 
     def refuse_taken(self) -> None:
         """Raise UsageError where `out` exists and must not be written over."""
@@ -84,15 +84,17 @@ class TileJob:
     ) -> Finding:  # fmt: skip
         """What was found, with the certificate; rows: as CSV gives them; data: what else JSON gives."""
         exact = certificate.exact
-        unsaid = bool(self.said) and self.page is None  # a page was chosen that nobody asked for
+        unasked = (
+            bool(self.page_note) and self.page is None
+        )  # a page was chosen that nobody asked for
         document = {
             "image": str(self.path), "page": 1 + getattr(self.image, "page", 0), **data, "certificate": certificate.to_dict()
         }  # fmt: skip
         return Finding(
             name="tile",
             title=f"{self.path.name} as a whole",
-            verdict=f"{verdict} {self.said}{certificate.verdict}",
-            status="note" if exact is None or unsaid else "good" if exact else "problem",
+            verdict=f"{verdict} {self.page_note}{certificate.verdict}",
+            status="note" if exact is None or unasked else "good" if exact else "problem",
             tables=(table, Table(columns=("certificate", ""), rows=tuple(certificate.rows))),
             data={"document": document, "rows": [dict(row) for row in rows]},
         )
@@ -111,7 +113,7 @@ def open_job(
     opened = open_file(path, page=(page or 1) - 1, memory=allowed)
     refuse_foreign(trained.preprocessing, opened, path)
     return TileJob(
-        trained=trained, image=opened, path=path, said=pages_said(opened, page), page=page, out=out,
+        trained=trained, image=opened, path=path, page_note=page_note_of(opened, page), page=page, out=out,
         memory=None if tile is not None else memory, tile=tile, force=force, check=check,
         progress=progress or (lambda done, total: None),
     )  # fmt: skip
@@ -165,7 +167,7 @@ def refuse_foreign(preprocessing: Preprocessing, opened: Image, path: Path) -> N
         raise DataError(f"cannot use {path}: {error}") from error
 
 
-def pages_said(opened: Image, page: int | None) -> str:
+def page_note_of(opened: Image, page: int | None) -> str:
     """Which of several pages is read, in a sentence; nothing where there is one."""
     pages = getattr(opened, "pages", 1)
     if pages == 1:

@@ -55,13 +55,13 @@ class Warp:
     def _steps(self, images: Tensor) -> list[list[list[float]]]:
         """Affine maps in the coordinates of `affine_grid`, from a place of the result to its place in the image."""
         h, w = images.shape[-2:]
-        found = []
+        matrices = []
         if self.scale != 1:
-            found.append([[1 / self.scale, 0.0, 0.0], [0.0, 1 / self.scale, 0.0]])
+            matrices.append([[1 / self.scale, 0.0, 0.0], [0.0, 1 / self.scale, 0.0]])
         if self.degrees:
             cos, sin = (f(math.radians(self.degrees)) for f in (math.cos, math.sin))
-            found.append([[cos, -sin * h / w, 0.0], [sin * w / h, cos, 0.0]])
-        return found
+            matrices.append([[cos, -sin * h / w, 0.0], [sin * w / h, cos, 0.0]])
+        return matrices
 
 
 def _sampled(images: Tensor, theta: list[list[float]], mode: str, padding: str) -> Tensor:

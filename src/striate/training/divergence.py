@@ -38,12 +38,12 @@ def explain_divergence(
 @torch.no_grad()
 def first_non_finite_layer(model: nn.Module, x: torch.Tensor) -> str | None:
     """Name of the first layer whose output for x (N, C, H, W) is not finite; None if all are."""
-    found: list[str] = []
+    layers: list[str] = []
 
     def look(name: str) -> Any:
         def hook(_module: nn.Module, _args: Any, output: Any) -> None:
-            if isinstance(output, torch.Tensor) and not found and not torch.isfinite(output).all():
-                found.append(name)
+            if isinstance(output, torch.Tensor) and not layers and not torch.isfinite(output).all():
+                layers.append(name)
 
         return hook
 
@@ -54,4 +54,4 @@ def first_non_finite_layer(model: nn.Module, x: torch.Tensor) -> str | None:
     finally:
         for handle in handles:
             handle.remove()
-    return found[0] if found else None
+    return layers[0] if layers else None

@@ -106,10 +106,10 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """The settings that have a value (TOML knows no None); the task's own in a table of the task's name."""
         own = dataclasses.asdict(self.settings) if self.settings is not None else {}
-        found = {f: getattr(self, f) for f in names_of(Recipe) if f != "settings"}
+        settings = {f: getattr(self, f) for f in names_of(Recipe) if f != "settings"}
         if self.settings is not None:
-            found[str(self.task)] = {k: v for k, v in own.items() if v is not None}
-        return {k: v for k, v in found.items() if v is not None}
+            settings[str(self.task)] = {k: v for k, v in own.items() if v is not None}
+        return {k: v for k, v in settings.items() if v is not None}
 
     @classmethod
     def from_dict(cls, settings: dict[str, Any], own: type | None = None) -> Recipe:
@@ -121,11 +121,11 @@ class Recipe:
         theirs = names_of(own) if own is not None else []
         nested = settings.pop(str(settings.get("task")), None) if own is not None else None
         more = dict(nested) if nested is not None else {}
-        found = {}
+        common = {}
         for name, value in settings.items():
             if name in mine:
                 value = parse_seconds(value) if name == "budget" and value is not None else value
-                found[name] = coerce(cls, name, value)
+                common[name] = coerce(cls, name, value)
             elif name in theirs:
                 more[name] = value
             else:
@@ -134,7 +134,7 @@ class Recipe:
             if name not in theirs:
                 raise unknown(name, theirs)
         typed = {name: coerce(own, name, value) for name, value in more.items()} if own else {}
-        return cls(**found, settings=own(**typed) if own is not None else None)
+        return cls(**common, settings=own(**typed) if own is not None else None)
 
 
 def parse_seconds(text: str | float) -> float:

@@ -79,8 +79,8 @@ def read_updates(path: Path, *, before: float = math.inf) -> list[Update]:
     if not path.is_file():
         return []
     with open(path, newline="", encoding="utf-8") as file:
-        found = list(csv.reader(file))
-    if not found or tuple(found[0]) != Update._fields:
+        lines = list(csv.reader(file))
+    if not lines or tuple(lines[0]) != Update._fields:
         raise ValueError(f"the first line is not {','.join(Update._fields)}")
-    rows = [Update(int(s), name, float(g), float(w), float(u)) for s, name, g, w, u in found[1:]]
+    rows = [Update(int(s), name, float(g), float(w), float(u)) for s, name, g, w, u in lines[1:]]
     return [r for r in rows if r.step < before]

@@ -73,7 +73,7 @@ class ConvolveTransposed(Plan):
         x, weight = step.tensors[0], step.tensors[1]
         bias = step.tensors[2] if self.bias else None
         padding, extra = list(self.padding), list(self.output_padding)
-        wanted: list[tuple[int, int] | None] = [None] * len(self.along)
+        cropped: list[tuple[int, int] | None] = [None] * len(self.along)
         for j, k in enumerate(self.along):
             if k is None:
                 continue
@@ -82,7 +82,7 @@ class ConvolveTransposed(Plan):
             assert need is not None
             # In the full output of the crop, position 0 is output need[0] * stride - pad.
             offset = side[0] + self.padding[j] - need[0] * self.stride[j]
-            wanted[j] = (offset, offset + side[1] - side[0])
+            cropped[j] = (offset, offset + side[1] - side[0])
             padding[j] = extra[j] = 0
         if 0 in x.shape:
             sizes = [step.size(dim) for dim in step.out.layout]
@@ -92,7 +92,7 @@ class ConvolveTransposed(Plan):
             x, weight, None, self.stride, padding, self.dilation, True, extra, self.groups
         )
         first = out.dim() - len(self.along)
-        for j, span in enumerate(wanted):
+        for j, span in enumerate(cropped):
             if span is None:
                 continue
             n = out.shape[first + j]
@@ -157,14 +157,14 @@ def convolution(site: Site) -> Result | None:
         extents[k] = size
         layout.append(dim)
         along.append(k)
-    found = tuple(extents)
-    others = [whole_link(o, found) for o in site.operands[1:]]
+    extents_out = tuple(extents)
+    others = [whole_link(o, extents_out) for o in site.operands[1:]]
     relations = [
         everything(r.n_in, None) if r is not None and extents[k] is None else r
         for k, r in enumerate(relations)
     ]
     links = (Link(tuple(relations)), *others)
-    kind_ = kind_of(links, any(e is not None for e in found))
+    kind_ = kind_of(links, any(e is not None for e in extents_out))
     bias = site.arg(2) is not None
     # kernels of their own for each image (CondConv): the images of the batch lie in the groups
     fixed = any(a == BATCH for o in site.operands[1:] for dim in o.layout for a in dim)
@@ -176,7 +176,7 @@ def convolution(site: Site) -> Result | None:
         )
     else:
         plan = Convolve(links, kind_, tuple(along), *tail, groups, bias, fixed)
-    return Result(tuple(layout), extents_of(tuple(layout), found), plan)
+    return Result(tuple(layout), extents_of(tuple(layout), extents_out), plan)
 
 
 RULES = {"convolution": convolution}

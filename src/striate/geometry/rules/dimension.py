@@ -58,18 +58,18 @@ class View(Plan):
 def view(site: Site) -> Result | None:
     """view, reshape, flatten, unflatten: axes are followed, also merged into one dimension or split evenly."""
     operand = site.operands[0]
-    found = reshape(operand.layout, operand.extents, site.batch, site.shape)
-    if found is None:
+    layout = reshape(operand.layout, operand.extents, site.batch, site.shape)
+    if layout is None:
         return None
     relations: dict[int, Relation] = {}
-    for k, (n_in, n_out) in enumerate(zip(operand.extents, found.extents, strict=True)):
+    for k, (n_in, n_out) in enumerate(zip(operand.extents, layout.extents, strict=True)):
         if n_in is None or n_out is None:
             continue
-        if k in found.split:
-            relations[k] = Window(n_in, n_out, found.split[k], found.split[k])
-        elif k in found.merged:
-            relations[k] = Spread(n_in, n_out, found.merged[k], found.merged[k])
-    return _result(operand, found.layout, View, relations, found.extents)
+        if k in layout.split:
+            relations[k] = Window(n_in, n_out, layout.split[k], layout.split[k])
+        elif k in layout.merged:
+            relations[k] = Spread(n_in, n_out, layout.merged[k], layout.merged[k])
+    return _result(operand, layout.layout, View, relations, layout.extents)
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,10 +297,10 @@ def insert(site: Site) -> Result | None:
     else:
         start, _ = bounds(site.arg(3), site.arg(4), n)
         step = site.arg(5, 1)
-    found = broadcast(replace(site, operands=[base, part]), ndim, skip=dim)
-    plan = found.plan
+    result = broadcast(replace(site, operands=[base, part]), ndim, skip=dim)
+    plan = result.plan
     assert isinstance(plan, Pointwise)
-    layout, extents, axis = list(found.layout), list(found.extents), None
+    layout, extents, axis = list(result.layout), list(result.extents), None
     relations = [list(link.relations) for link in plan.links]
     held = {o.layout[dim] for o in (base, part) if any(a < 0 for a in o.layout[dim])}
     if len(held) > 1 or (held and BATCH in next(iter(held))):
@@ -363,13 +363,13 @@ class Pick(Plan):
     axis: int | None = None
 
     def run(self, step: Step) -> Tensor:
-        found = step.call(step.tensors)
+        value = step.call(step.tensors)
         if self.axis is None:
-            return found
+            return value
         n = step.out.extents[self.axis]
         assert n is not None
         have = tuple([(0, n) if k == self.axis else side for k, side in enumerate(step.box)])
-        return cut(found, step.out.layout, have, step.box, step.batch)
+        return cut(value, step.out.layout, have, step.box, step.batch)
 
 
 def pick(site: Site) -> Result | None:

@@ -96,12 +96,12 @@ def group_norm(site: Site) -> Result | None:
         or any(n is not None for o in site.operands[1:] for n in o.extents)
     ):
         return None
-    found = mix(site, tuple(range(1, len(x.shape))))
-    if found is None:
+    result = mix(site, tuple(range(1, len(x.shape))))
+    if result is None:
         return None
-    plan = found.plan
+    plan = result.plan
     return Result(
-        found.layout, found.extents, GroupNorm(plan.links, plan.kind, site.args[6], site.args[7])
+        result.layout, result.extents, GroupNorm(plan.links, plan.kind, site.args[6], site.args[7])
     )
 
 

@@ -66,11 +66,11 @@ def constant(site: Site) -> Result | None:
         else:
             layout.append((site.shape[d],))
             axes.append(None)
-    found = tuple(extents)
-    links = (link_along(x, found, relations),)
-    kind = kind_of(links, any(n is not None for n in found))
+    result = tuple(extents)
+    links = (link_along(x, result, relations),)
+    kind = kind_of(links, any(n is not None for n in result))
     plan = Pad(links, kind, tuple(pads), tuple(axes), site.arg(2, 0, "value"))
-    return Result(tuple(layout), found, plan)
+    return Result(tuple(layout), result, plan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,19 +107,19 @@ def _move(site: Site, sources: dict[int, tuple[tuple[int, ...], int | None]]) ->
         relations[k] = Gather(x.shape[d], len(picks), picks, shift)
         extents[k] = len(picks)
         axes.append((d, k))
-    found = extents_of(x.layout, tuple(extents))
-    links = (link_along(x, found, relations),)
-    kind = kind_of(links, any(n is not None for n in found))
-    return Result(x.layout, found, Move(links, kind, tuple(axes)))
+    result = extents_of(x.layout, tuple(extents))
+    links = (link_along(x, result, relations),)
+    kind = kind_of(links, any(n is not None for n in result))
+    return Result(x.layout, result, Move(links, kind, tuple(axes)))
 
 
 def _reflected(n: int, before: int, after: int) -> tuple[int, ...]:
     period = 2 * (n - 1)
-    found = []
+    pieces = []
     for o in range(-before, n + after):
         place = o % period if period else 0
-        found.append(place if place < n else period - place)
-    return tuple(found)
+        pieces.append(place if place < n else period - place)
+    return tuple(pieces)
 
 
 def _replicated(n: int, before: int, after: int) -> tuple[int, ...]:
@@ -165,9 +165,9 @@ def roll(site: Site) -> Result | None:
     shifts, dims = site.arg(1), site.arg(2, (), "dims")
     if not dims:
         return None
-    found = _plain(site, {d % ndim for d in dims})
-    if found is not None:
-        return found
+    result = _plain(site, {d % ndim for d in dims})
+    if result is not None:
+        return result
     moved: dict[int, int] = {}
     for shift, d in zip(shifts, dims, strict=True):  # a dimension may be named twice
         moved[d % ndim] = moved.get(d % ndim, 0) + shift
@@ -185,9 +185,9 @@ def flip(site: Site) -> Result | None:
     x = site.operands[0]
     ndim = len(x.shape)
     dims = {d % ndim for d in site.arg(1)}
-    found = _plain(site, dims)
-    if found is not None:
-        return found
+    result = _plain(site, dims)
+    if result is not None:
+        return result
     return _move(site, {d: (tuple(range(x.shape[d] - 1, -1, -1)), None) for d in dims})
 
 

@@ -45,10 +45,10 @@ def unfold(site: Site) -> Result | None:
     else:
         kept = (site.shape[dim],)
     layout = (*x.layout[:dim], kept, *x.layout[dim + 1 :], (size,))
-    found = extents_of(layout, tuple(extents))
-    links = (link_along(x, found, relations),)
-    kind = kind_of(links, any(n is not None for n in found))
-    return Result(layout, found, Unfold(links, kind, dim, size, step))
+    result = extents_of(layout, tuple(extents))
+    links = (link_along(x, result, relations),)
+    kind = kind_of(links, any(n is not None for n in result))
+    return Result(layout, result, Unfold(links, kind, dim, size, step))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +98,10 @@ def im2col(site: Site) -> Result | None:
         relations[k] = Window(x.shape[2 + j], n_out, kernel[j], stride[j], dilation[j], padding[j])
         extents[k] = n_out
     layout = (x.layout[0], (site.shape[1],), (*x.layout[2], *x.layout[3]))
-    found = tuple(extents)
-    links = (link_along(x, found, relations),)
+    result = tuple(extents)
+    links = (link_along(x, result, relations),)
     plan = Columns(links, kind_of(links, True), axes, kernel, dilation, stride)
-    return Result(layout, found, plan)
+    return Result(layout, result, plan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +159,10 @@ def col2im(site: Site) -> Result | None:
         )
         extents[k] = size[j]
     layout = (x.layout[0], (site.shape[1],), (x.layout[2][0],), (x.layout[2][1],))
-    found = tuple(extents)
-    links = (link_along(x, found, relations),)
+    result = tuple(extents)
+    links = (link_along(x, result, relations),)
     plan = Image(links, kind_of(links, True), axes, kernel, dilation, padding, stride)
-    return Result(layout, found, plan)
+    return Result(layout, result, plan)
 
 
 RULES: dict[str, Callable[[Site], Result | None]] = {

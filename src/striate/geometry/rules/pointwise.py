@@ -26,12 +26,12 @@ Aligned = tuple[tuple[int, int], ...]  # (dimension of the operand, dimension of
 
 def lined_up(step: Step, tensors: tuple[Tensor, ...], aligned: tuple[Aligned, ...]) -> list[Tensor]:
     """Operands with their untracked tables of positions cut to the box."""
-    found = list(tensors)
+    padded = list(tensors)
     for i, places in enumerate(aligned):
         for dim, out_dim in places:
             atoms = step.out.layout[out_dim]
-            found[i] = align(found[i], dim, atoms, step.out.extents, step.box, step.batch)
-    return found
+            padded[i] = align(padded[i], dim, atoms, step.out.extents, step.box, step.batch)
+    return padded
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ def fits(o: Operand, place: int, dim: Dim, extents: tuple[int | None, ...]) -> b
 
 def _aligned_extents(site: Site, layout: list[Dim], ndim: int) -> list[tuple[int | None, ...]]:
     """The extents of the operands, of those first whose dimension was taken."""
-    found: list[tuple[int | None, ...]] = []
+    aligned: list[tuple[int | None, ...]] = []
     for k in range(site.axes):
         atom = axis_atom(k)
         for o in site.operands:
@@ -139,9 +139,9 @@ def _aligned_extents(site: Site, layout: list[Dim], ndim: int) -> list[tuple[int
                 atom in dim and layout[p + shift] == dim and o.shape[p] == site.shape[p + shift]
                 for p, dim in enumerate(o.layout)
             ):
-                found.append(tuple(n if j == k else None for j, n in enumerate(o.extents)))
+                aligned.append(tuple(n if j == k else None for j, n in enumerate(o.extents)))
                 break
-    return found or [(None,) * site.axes]
+    return aligned or [(None,) * site.axes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,12 +177,12 @@ class Concatenate(Plan):
         assert self.axis is not None
         total = step.out.extents[self.axis]
         assert total is not None
-        found, at = [], 0
+        offsets, at = [], 0
         for value in step.values:
             n = value.shape[self.dim]
-            found.append(Window(n, total, 1, 1, 1, at))
+            offsets.append(Window(n, total, 1, 1, 1, at))
             at += n
-        return found
+        return offsets
 
 
 def concatenate(site: Site) -> Result | None:

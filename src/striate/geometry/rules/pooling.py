@@ -27,12 +27,12 @@ def _many(value: int | tuple[int, ...], n: int) -> tuple[int, ...]:
 
 def _along(site: Site, n: int) -> Along | None:
     """The axis of each of the last n dimensions; None if one of them is merged or holds the batch."""
-    found: list[int | None] = []
+    axes: list[int | None] = []
     for dim in site.operands[0].layout[-n:]:
         if len(dim) > 1 or dim[0] == BATCH:
             return None
-        found.append(None if dim[0] > 0 else axis_of(dim[0]))
-    return tuple(found)
+        axes.append(None if dim[0] > 0 else axis_of(dim[0]))
+    return tuple(axes)
 
 
 def _swept(
@@ -47,8 +47,8 @@ def _swept(
         layout.append((size,) if k is None else x.layout[len(x.layout) - n + j])
         if k is not None:
             extents[k] = size
-    found = tuple(extents)
-    return tuple(layout), found, (link_along(x, found, relations),)
+    result = tuple(extents)
+    return tuple(layout), result, (link_along(x, result, relations),)
 
 
 def _windows(
@@ -68,18 +68,18 @@ def _border(
     step: Step, link: Link, along: Along, padding: tuple[int, ...], sizes: list[tuple[int, int]]
 ) -> list[tuple[int, int]]:
     """How far the windows of the box hang over each end, in each dimension of the kernel."""
-    found = []
+    border = []
     for j, k in enumerate(along):
         if k is None:
-            found.append((padding[j], sizes[j][1] - sizes[j][0] - padding[j]))
+            border.append((padding[j], sizes[j][1] - sizes[j][0] - padding[j]))
             continue
         relation, side, need = link.relations[k], step.box[k], step.needs[0][k]
         assert isinstance(relation, Window)
         assert side is not None
         assert need is not None
         start, stop = relation.reach(side)
-        found.append((need[0] - start, stop - need[1]) if need[0] < need[1] else (stop - start, 0))
-    return found
+        border.append((need[0] - start, stop - need[1]) if need[0] < need[1] else (stop - start, 0))
+    return border
 
 
 def _flat(pads: list[tuple[int, int]]) -> list[int]:
@@ -156,14 +156,14 @@ class AvgPool(Plan):
 
     def counts(self, j: int, out: tuple[int, int], n: int) -> list[int]:
         """How many entries each window of the interval `out` counts along kernel dimension j."""
-        found = []
+        counts = []
         for o in range(*out):
             start = o * self.stride[j] - self.padding[j]
             stop = min(start + self.kernel[j], n + self.padding[j])
             if not self.count_padding:
                 start, stop = max(start, 0), min(stop, n)
-            found.append(stop - start)
-        return found
+            counts.append(stop - start)
+        return counts
 
     def run(self, step: Step) -> Tensor:
         x = step.tensors[0]
@@ -244,11 +244,11 @@ class AdaptivePool(Plan):
                 relation, side = bins(*self.untracked[j]), (0, self.untracked[j][1])
                 first = 0
             else:
-                found, wanted, need = self.links[0].relations[k], step.box[k], step.needs[0][k]
+                found, rows, need = self.links[0].relations[k], step.box[k], step.needs[0][k]
                 assert found is not None
-                assert wanted is not None
+                assert rows is not None
                 assert need is not None
-                relation, side, first = found, wanted, need[0]
+                relation, side, first = found, rows, need[0]
             parts = []
             for o in range(*side):
                 start, stop = relation.pull((o, o + 1))

@@ -223,19 +223,19 @@ def upsample(site: Site) -> Result | None:
         layout.append(dim)
         extents[k] = n_out
         relations[k] = relation(n_in, n_out, mode, corners, scales[j], double)
-    found = tuple(extents)
-    links = (link_along(x, found, relations),)
+    result = tuple(extents)
+    links = (link_along(x, result, relations),)
     sizes = tuple([(x.shape[2 + j], site.shape[2 + j]) for j in range(n)])
     plan = Resize(
         links,
-        kind_of(links, any(e is not None for e in found)),
+        kind_of(links, any(e is not None for e in result)),
         mode,
         corners,
         tuple(along),
         scales,
         sizes,
     )
-    return Result(tuple(layout), found, plan)
+    return Result(tuple(layout), result, plan)
 
 
 RULES: dict[str, Callable[[Site], Result | None]] = {

@@ -53,8 +53,8 @@ class Site:
 
     def operand(self, place: int) -> Operand | None:
         """The input that stands at an argument's place, None if there is no tensor."""
-        found = self.arg(place)
-        return self.operands[found.position] if isinstance(found, Ref) else None
+        value = self.arg(place)
+        return self.operands[value.position] if isinstance(value, Ref) else None
 
 
 @lru_cache(maxsize=4096)
@@ -83,29 +83,29 @@ def link_along(
     operand: Operand, extents: Sequence[int | None], relations: dict[int, Relation] | None = None
 ) -> Link:
     """Identity on the axes that stay, everything on those that go, and `relations` where an axis has another."""
-    found: list[Relation | None] = []
+    along: list[Relation | None] = []
     for k, (n, m) in enumerate(zip(operand.extents, extents, strict=True)):
         if n is None:
-            found.append(None)
+            along.append(None)
         elif relations is not None and k in relations:
-            found.append(relations[k])
+            along.append(relations[k])
         elif n == m:
-            found.append(same(n))
+            along.append(same(n))
         else:
-            found.append(everything(n, m))
-    return Link(tuple(found))
+            along.append(everything(n, m))
+    return Link(tuple(along))
 
 
 def extents_of(layout: Layout, *sources: Sequence[int | None]) -> tuple[int | None, ...]:
     """The extents of a layout's axes, each taken from the first source that has it."""
     present = {axis_of(a) for dim in layout for a in dim if a < BATCH}
-    found: list[int | None] = []
+    extents: list[int | None] = []
     for k in range(len(sources[0])):
         n = None
         if k in present:
             n = next((s[k] for s in sources if s[k] is not None), None)
-        found.append(n)
-    return tuple(found)
+        extents.append(n)
+    return tuple(extents)
 
 
 STRIDED = frozenset({"view", "_unsafe_view", "as_strided", "view_as_complex", "view_as_real"})

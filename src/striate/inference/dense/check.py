@@ -29,8 +29,8 @@ def scores_of(module: nn.Module, patches: Tensor, writes: bool = True) -> Tensor
 
 def the_scores(output: object, count: int) -> Tensor:
     """The one tensor of a module's output as (count, classes)."""
-    found = next(leaf for leaf in pytree.tree_leaves(output) if isinstance(leaf, Tensor))
-    return found.reshape(count, -1)
+    scores = next(leaf for leaf in pytree.tree_leaves(output) if isinstance(leaf, Tensor))
+    return scores.reshape(count, -1)
 
 
 def all_double(geometry: Geometry) -> None:
@@ -61,15 +61,15 @@ def refuse_unequal(
         return the_scores(witness.plainly(module, part(places[i], places[i]), shaken), 1)[0]
 
     def again() -> list[Sample]:
-        found = []
+        differences = []
         for r, c in places:
             first = max(r - 1, 0), max(c - 1, 0)
             near = part(first, (min(r + 1, rows - 1), min(c + 1, columns - 1))).double()
             with witness.doubled(module):
                 got = double(module, near)[:, r - first[0], c - first[1]]
                 own = scores_of(module, part((r, c), (r, c)).double())[0]
-            found.append(Sample("", got, own))
-        return found
+            differences.append(Sample("", got, own))
+        return differences
 
     finite = scores.double().nan_to_num(0.0, 0.0, 0.0)
     span = float(finite.max() - finite.min())

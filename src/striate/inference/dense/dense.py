@@ -108,9 +108,9 @@ class Dense:
             if record.live and (self.way == "map"):
                 for i in record.inputs:
                     if self.geometry.values[i].source not in ("record", "input"):
-                        found = weights[i].detach()
+                        weight = weights[i].detach()
                         self._constants[i] = (
-                            found.to(self.dtype) if found.is_floating_point() else found
+                            weight.to(self.dtype) if weight.is_floating_point() else weight
                         )
         with in_its_own_words(module, lambda: patch.to(self.device, own)), torch.no_grad():
             for record in self.sharing.constants if self.way == "map" else ():
@@ -123,9 +123,9 @@ class Dense:
     @property
     def pads(self) -> tuple[str, ...]:
         """Names of the layers that look beyond the border of the patch."""
-        found = Sharing(self.geometry, self.stride, image=True).pads
+        pads = Sharing(self.geometry, self.stride, image=True).pads
         mirrored = [r.name for r in self.geometry.records if r.live and r.op in MIRRORED]
-        return tuple(dict.fromkeys([*found, *mirrored]))
+        return tuple(dict.fromkeys([*pads, *mirrored]))
 
     @property
     def alone(self) -> tuple[str, ...]:
@@ -230,8 +230,8 @@ class Dense:
         return total, float(patches * self.geometry.known_macs)
 
     def _count(self, image: Sequence[int]) -> Pair:
-        found = [(n - w) // t + 1 for n, w, t in zip(image, self.window, self.stride, strict=True)]
-        return found[0], found[1]
+        counts = [(n - w) // t + 1 for n, w, t in zip(image, self.window, self.stride, strict=True)]
+        return counts[0], counts[1]
 
     @torch.no_grad()
     def __call__(
@@ -418,12 +418,12 @@ class Dense:
             last.update(dict.fromkeys(r.inputs, len(sharing.shared)))
 
         def held(i: int) -> int:
-            found = sharing.maps.get(i)
+            shared = sharing.maps.get(i)
             value = values[i]
-            if found is None:
+            if shared is None:
                 places = -(-size[0] // self.stride[0]) * -(-size[1] // self.stride[1])
                 return value.bytes * places if value.varies else 0
-            places = -(-size[0] // found.lattice[0]) * -(-size[1] // found.lattice[1])
+            places = -(-size[0] // shared.lattice[0]) * -(-size[1] // shared.lattice[1])
             return value.bytes // max(volume(value.full), 1) * places
 
         alive = {self.geometry.inputs[0]: held(self.geometry.inputs[0])}
@@ -480,12 +480,12 @@ def centres(
     (tensor([31.5000]), tensor([31.5000, 34.5000, 37.5000]))
     """
     windows, strides = _pair(window, "window"), _pair(stride, "stride")
-    found = []
+    axes = []
     for n, w, t in zip(size, windows, strides, strict=True):
         if n < w:
             raise UsageError(f"the image ({n} pixels) is smaller than the window ({w})")
-        found.append(torch.arange(0, n - w + 1, t) + (w - 1) / 2)
-    return found[0], found[1]
+        axes.append(torch.arange(0, n - w + 1, t) + (w - 1) / 2)
+    return axes[0], axes[1]
 
 
 def _pair(value: Any, name: str) -> Pair:

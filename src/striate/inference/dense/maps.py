@@ -83,11 +83,11 @@ def gather(
 
 def _taps(x: Tensor, dim: int, sweep: Sweep) -> list[Tensor]:
     n = (x.shape[dim] - (sweep.kernel - 1) * sweep.spread - 1) // sweep.step + 1
-    found = []
+    taps = []
     for j in range(sweep.kernel):
         part = x.narrow(dim, j * sweep.spread, (n - 1) * sweep.step + 1)
-        found.append(part[(..., slice(None, None, sweep.step)) + (slice(None),) * (-1 - dim)])
-    return found
+        taps.append(part[(..., slice(None, None, sweep.step)) + (slice(None),) * (-1 - dim)])
+    return taps
 
 
 def _swept(x: Tensor, sweeps: tuple[Sweep, Sweep], largest: bool) -> Tensor:
@@ -164,10 +164,10 @@ def _average(
 
 def statistic(how: str, sweeps: tuple[Sweep, Sweep], tensors: list[Tensor]) -> Tensor:
     """The mean, sum or maximum over all positions of each patch: (1, C, rows, columns) of patches."""
-    found = _swept(tensors[0], sweeps, how == "amax")
+    pooled = _swept(tensors[0], sweeps, how == "amax")
     if how == "mean":
-        found = found / (sweeps[0].kernel * sweeps[1].kernel)
-    return found
+        pooled = pooled / (sweeps[0].kernel * sweeps[1].kernel)
+    return pooled
 
 
 def flat_linear(

@@ -128,12 +128,12 @@ class Running:
 
     def _assembled(self, i: int, box: Box, spans: tuple[Span, Span], ring: list[Piece]) -> Tensor:
         """A box of a shared value for each patch: the inner part from its map, the border from the patches' own."""
-        value, found = self.geometry.values[i], self.sharing.maps[i]
+        value, lattice = self.geometry.values[i], self.sharing.maps[i]
         if any(s is None or s[0] >= s[1] for s in box):  # padding alone: no rows, or no columns
             batch = (spans[0][1] - spans[0][0]) * (spans[1][1] - spans[1][0])
             return self.made[i].new_empty(batch, value.shape[1], *_size(box))
-        place = tuple(t // g for t, g in zip(self.sharing.stride, found.lattice, strict=True))
-        jump = tuple(s // g for s, g in zip(found.jump, found.lattice, strict=True))
+        place = tuple(t // g for t, g in zip(self.sharing.stride, lattice.lattice, strict=True))
+        jump = tuple(s // g for s, g in zip(lattice.jump, lattice.lattice, strict=True))
         rows = (spans[0][0] + self.first, spans[0][1] + self.first)
 
         def inside(part: Box) -> Tensor:
@@ -142,7 +142,7 @@ class Running:
                 part, rows, spans[1],
             )  # fmt: skip
 
-        common = meet(box, found.inner)
+        common = meet(box, lattice.inner)
         if common == box or not ring:
             return inside(box)
         batch = (spans[0][1] - spans[0][0]) * (spans[1][1] - spans[1][0])

@@ -85,22 +85,22 @@ class Sharing:
             if not values[record.output].varies:
                 self.constants.append(record)
                 continue
-            found = self._rule(record)
-            if found is None:
+            place = self._rule(record)
+            if place is None:
                 if any(i in self.maps for i in record.inputs):
                     self.stops.append(record.name)
                 self.single.append(record)
                 continue
-            self.shared.append(found)
-            if found.map is None:
+            self.shared.append(place)
+            if place.map is None:
                 self.positions.add(record.output)
             else:
-                self.maps[record.output] = found.map
+                self.maps[record.output] = place.map
 
     def ringed(self, value: int) -> bool:
         """Whether patches have entries of their own along the border of this value."""
-        found = self.maps.get(value)
-        return found is not None and found.inner != self.geometry.values[value].full
+        place = self.maps.get(value)
+        return place is not None and place.inner != self.geometry.values[value].full
 
     def _rule(self, record: Record) -> Shared | None:
         values = self.geometry.values
@@ -217,8 +217,8 @@ class Sharing:
             return None
         run = maps.kernel(record, (sweeps[0], sweeps[1]))
         make = partial(_sizeless, run)
-        found = Map((jump[0], jump[1]), (lattice[0], lattice[1]), tuple(inner))
-        return Shared(record, make, found, self._macs(record, out), True)
+        place = Map((jump[0], jump[1]), (lattice[0], lattice[1]), tuple(inner))
+        return Shared(record, make, place, self._macs(record, out), True)
 
     def _end(self, record: Record, out: Value) -> Shared | None:
         """The axes end: a mean over positions, a linear layer on the flattened map."""

@@ -83,32 +83,32 @@ class Cache:
 
     def form(self, value: int) -> Form:
         """The value's canonical order of dimensions."""
-        found = self.forms.get(value)
-        if found is None:
-            found = self.forms[value] = Form(self.network.geometry.values[value])
-        return found
+        form = self.forms.get(value)
+        if form is None:
+            form = self.forms[value] = Form(self.network.geometry.values[value])
+        return form
 
     def margins(self, value: int, fill: float) -> tuple[tuple[int, int], ...]:
         """How far the value's map reaches beyond the border, before and after, along each axis that it has."""
-        found = self.network.margins.get((value, fill))
+        margins = self.network.margins.get((value, fill))
         axes = self.form(value).axes
-        return tuple((0, 0) if found is None else found[k] for k in axes)
+        return tuple((0, 0) if margins is None else margins[k] for k in axes)
 
     def map(self, value: int, fill: float) -> Tensor:
         """The clean value as (*axes, entries), contiguous, with `fill` beyond its borders."""
         key = (value, fill)
-        found = self.maps.get(key)
-        if found is None:
+        clean = self.maps.get(key)
+        if clean is None:
             form = self.form(value)
             tensor = self.values[value]
             extents = [n for n in self.network.geometry.values[value].extents if n is not None]
             canonical = form.canonical(tensor, 1, extents)[0]
-            found = canonical.reshape(*extents, form.rest)
+            clean = canonical.reshape(*extents, form.rest)
             pads = [n for pair in reversed(self.margins(value, fill)) for n in pair]
             if any(pads):
-                found = F.pad(found, [0, 0, *pads], value=fill)
-            found = self.maps[key] = found.contiguous()
-        return found
+                clean = F.pad(clean, [0, 0, *pads], value=fill)
+            clean = self.maps[key] = clean.contiguous()
+        return clean
 
     @property
     def bytes(self) -> int:

@@ -124,7 +124,7 @@ def chains(geometry: Geometry, live: Sequence[Record]) -> dict[int, Chain]:
             uses.setdefault(i, []).append(r)
     returned = {i for i in geometry.outputs if i is not None}
     taken: set[int] = set()
-    found: dict[int, Chain] = {}
+    chains: dict[int, Chain] = {}
     reached = _probe(geometry)
 
     def reader(value: int) -> Record | None:
@@ -167,9 +167,9 @@ def chains(geometry: Geometry, live: Sequence[Record]) -> dict[int, Chain]:
             if chain.activation is not None:
                 chain.last = after
         taken.update(r.index for r in chain.records)
-        found[chain.last.index] = chain
-    assert all(values[c.last.output].varies for c in found.values())
-    return found
+        chains[chain.last.index] = chain
+    assert all(values[c.last.output].varies for c in chains.values())
+    return chains
 
 
 def _maker(geometry: Geometry, value: int) -> Record | None:

@@ -55,11 +55,11 @@ class Check:
         chosen = [int(drops.argmax()), count - 1, 0, int(np.random.default_rng(count).integers(count))]  # fmt: skip
         chosen = list(dict.fromkeys(chosen[: min(witness.SAMPLES, 1 + count // RARELY)]))
         mine = [contents[i if len(contents) > 1 else 0] for i in chosen]
-        found = [torch.tensor(clean, dtype=torch.float64), *scores[chosen]]
-        all_scores = torch.cat([scores.double(), found[0][None]])
+        computed = [torch.tensor(clean, dtype=torch.float64), *scores[chosen]]
+        all_scores = torch.cat([scores.double(), computed[0][None]])
         span = float(all_scores.max() - all_scores.min())
         images = [self.image, *(changed(self.image, boxes[c], m) for c, m in zip(chosen, mine, strict=True))]  # fmt: skip
-        if self._confirmed(images, target, found, span):
+        if self._confirmed(images, target, computed, span):
             return
         if self.clean is None:
             self.clean = witness.plainly(self.module, self.image)
@@ -83,14 +83,14 @@ class Check:
                 ]
 
         where = ["the clean image", *(_named(boxes[i]) for i in chosen)]
-        samples = [Sample(w, f, plain(i)) for i, (w, f) in enumerate(zip(where, found, strict=True))]  # fmt: skip
+        samples = [Sample(w, f, plain(i)) for i, (w, f) in enumerate(zip(where, computed, strict=True))]  # fmt: skip
         witness.refuse_unequal(
             samples, what="the map of scores", scale=witness.largest(self.clean), unit=self.unit, geometry=self.geometry,
             span=span, again=again, repeat=plain,
         )  # fmt: skip
 
     def _confirmed(
-        self, images: Sequence[Tensor], target: Target, found: Sequence[Tensor], span: float
+        self, images: Sequence[Tensor], target: Target, computed: Sequence[Tensor], span: float
     ) -> bool:
         """Whether the module, run on all images at once, gives the scores that were found."""
         outputs = witness.together(self.module, images)
@@ -98,7 +98,7 @@ class Check:
             return False
         try:
             score = score_of_one(target, outputs[0])
-            samples = [Sample("", f, score(o)[0]) for f, o in zip(found, outputs, strict=True)]
+            samples = [Sample("", f, score(o)[0]) for f, o in zip(computed, outputs, strict=True)]
         except Exception:  # a target is anybody's function, and may not read what is taken apart
             return False
         # What a batch mixes up may be large, and would excuse anything.
@@ -112,9 +112,9 @@ def changed(image: Tensor, box: np.ndarray, content: Tensor) -> Tensor:
     at: Any = (0, slice(None), *place)
     if content.shape[1:] == image.shape[2:]:
         content = content[at[1:]]
-    found = image.clone()
-    found[at] = content.to(image.dtype)
-    return found
+    copied = image.clone()
+    copied[at] = content.to(image.dtype)
+    return copied
 
 
 def _named(box: np.ndarray) -> str:

@@ -61,9 +61,9 @@ def unite(
 
 def _largest(table: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """The largest size of each class in each layer."""
-    found = np.zeros((int(labels.max()) + 1, table.shape[1]), table.dtype)
-    np.maximum.at(found, labels, table)
-    return found
+    largest = np.zeros((int(labels.max()) + 1, table.shape[1]), table.dtype)
+    np.maximum.at(largest, labels, table)
+    return largest
 
 
 def _ladder(table: np.ndarray, weight: np.ndarray) -> list[np.ndarray]:
@@ -103,7 +103,7 @@ def classes(
     lines: Mapping[int, Line], extents: Mapping[int, int], labels: np.ndarray
 ) -> list[Class]:
     """The classes of one axis, from the intervals that each value's changes span."""
-    found = []
+    groups = []
     for label in range(int(labels.max()) + 1):
         members = np.flatnonzero(labels == label)
         sizes, starts = {}, {}
@@ -112,5 +112,5 @@ def classes(
             size = max(int(spans.sizes[members].max()), 1)
             sizes[v] = size
             starts[v] = np.minimum(spans.starts, n - size)
-        found.append(Class(members, sizes, starts))
-    return found
+        groups.append(Class(members, sizes, starts))
+    return groups

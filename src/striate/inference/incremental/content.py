@@ -23,7 +23,7 @@ def as_content(content: Content, image: Tensor) -> Tensor:
     channels = image.shape[1]
     try:
         # A number of Python goes straight to the image's kind: by way of float32 it would lose digits.
-        found = torch.as_tensor(
+        values = torch.as_tensor(
             content,
             device=image.device,
             dtype=None if isinstance(content, (Tensor, np.ndarray)) else image.dtype,
@@ -33,17 +33,17 @@ def as_content(content: Content, image: Tensor) -> Tensor:
             f"a content is a number, one number a channel, or pixels (C, *size); got {type(content).__name__} ({error})"
         ) from error
     axes = image.dim() - 2
-    if found.dim() == image.dim() and found.shape[0] == 1:
-        found = found[0]
-    if found.dim() == 0:
-        found = found.expand(channels)
-    if found.dim() == 1 and found.shape[0] == channels:
-        return found.reshape(channels, *[1] * axes)
-    if found.dim() == axes + 1 and found.shape[0] in (1, channels):
-        return found.expand(channels, *found.shape[1:])
+    if values.dim() == image.dim() and values.shape[0] == 1:
+        values = values[0]
+    if values.dim() == 0:
+        values = values.expand(channels)
+    if values.dim() == 1 and values.shape[0] == channels:
+        return values.reshape(channels, *[1] * axes)
+    if values.dim() == axes + 1 and values.shape[0] in (1, channels):
+        return values.expand(channels, *values.shape[1:])
     raise UsageError(
         f"a content is a number, {channels} numbers, or pixels ({channels}, ...) with {axes} axes; "
-        f"got the shape {tuple(found.shape)}"
+        f"got the shape {tuple(values.shape)}"
     )
 
 

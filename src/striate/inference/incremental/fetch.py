@@ -48,8 +48,8 @@ class Crops:
 
     def __call__(self, a: int, b: int) -> Tensor:
         """Crops a to b - 1: (b - a, *sizes, entries)."""
-        found = self.rows.index_select(0, self.index[a:b].reshape(-1))
-        return found.view(b - a, *self.shape)
+        crops = self.rows.index_select(0, self.index[a:b].reshape(-1))
+        return crops.view(b - a, *self.shape)
 
 
 class Placement:

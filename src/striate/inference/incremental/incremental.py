@@ -151,21 +151,21 @@ class Incremental:
         regions = self._regions(boxes)
         given = self._contents(contents, regions)
         dtype = torch.float64 if self.image.dtype == torch.float64 else torch.float32
-        found = torch.zeros(len(regions), dtype=dtype)
+        scores = torch.zeros(len(regions), dtype=dtype)
         if not len(regions):
-            return found
+            return scores
         with torch.inference_mode():
             score = self._scoring(target)
             done = np.zeros(len(regions), bool)
             for order, states in self._batches(regions, given, batch, memory):
                 values = self._finish(states, len(order), score).to("cpu", dtype)
-                found[torch.from_numpy(order)] = values
+                scores[torch.from_numpy(order)] = values
                 done[order] = True
                 if progress is not None:
                     progress(int(done.sum()), len(regions))
         if self._check is not None:
-            self._check(regions, given, target, self.score(target), found)
-        return found
+            self._check(regions, given, target, self.score(target), scores)
+        return scores
 
     def _scoring(self, target: Target) -> Scoring:
         return Scoring(self.network, self.cache.outputs, target, alone=self.alone)
@@ -218,14 +218,14 @@ class Incremental:
             and (len(contents) != self.image.shape[1] or not all(np.isscalar(c) for c in contents))
         )
         given = list(contents) if several and isinstance(contents, (list, tuple)) else [contents]
-        found = [as_content(c, self.image) for c in given]  # type: ignore[arg-type]
-        refuse_misfit(found, regions, self.image)
-        return found
+        as_given = [as_content(c, self.image) for c in given]  # type: ignore[arg-type]
+        refuse_misfit(as_given, regions, self.image)
+        return as_given
 
     def _lines(self, regions: np.ndarray) -> tuple[list[dict[int, Line]], np.ndarray]:
         """For each axis, what each distinct interval changes in each value; and the interval of each region."""
         geometry, network = self.geometry, self.network
-        found, places = [], []
+        intervals, places = [], []
         for k in range(regions.shape[1]):
             unique, index = np.unique(regions[:, k], axis=0, return_inverse=True)
             places.append(index.reshape(-1))
@@ -244,8 +244,8 @@ class Incremental:
                     out = hull(out, got)
                 assert out is not None
                 lines[node.output] = out
-            found.append(lines)
-        return found, np.stack(places, 1)
+            intervals.append(lines)
+        return intervals, np.stack(places, 1)
 
     def _programs(self, lines: list[dict[int, Line]], places: np.ndarray) -> Iterator[Program]:
         """Groups of positions that share all sizes, and the program of each."""
@@ -364,11 +364,11 @@ class Incremental:
         if not self.alone:
             return self._head(state, count, score)
         where = {v: images_of(self.geometry.values[v]) for v in state}
-        found = []
+        outputs = []
         for i in range(count):
             piece = {v: where[v].take(tensor, count, i) for v, tensor in state.items()}
-            found.append(self._head(piece, 1, score))
-        return torch.cat(found)
+            outputs.append(self._head(piece, 1, score))
+        return torch.cat(outputs)
 
     def _head(self, state: State, count: int, score: Scoring) -> Tensor:
         network = self.network
@@ -389,8 +389,8 @@ def _in_double(
     if kinds != {torch.float64}:
         raise UsageError("the network computes in other kinds of numbers inside")
     given = [c.double() for c in contents]
-    found = session.scores(boxes, given if len(given) > 1 else given[0], target)
-    return [session.score(target), *found.tolist()]
+    scores = session.scores(boxes, given if len(given) > 1 else given[0], target)
+    return [session.score(target), *scores.tolist()]
 
 
 def _lowered(module: nn.Module, image: Tensor, dtype: torch.dtype | None) -> Network:

@@ -45,7 +45,7 @@ class Join:
 def joins(geometry: Geometry, live: Sequence[Record]) -> dict[int, Join]:
     """The concatenations that can share a canvas, by record."""
     values = geometry.values
-    found: dict[int, Join] = {}
+    joins_by_value: dict[int, Join] = {}
     by_inputs: dict[tuple[int, ...], int] = {}  # what was put side by side -> the value
     families: dict[int, Family] = {}  # of the value that may still grow
     for record in live:
@@ -71,8 +71,8 @@ def joins(geometry: Geometry, live: Sequence[Record]) -> dict[int, Join]:
         family.members.append(record.output)
         families[record.output] = family
         by_inputs.setdefault(record.inputs, record.output)
-        found[record.index] = Join(family, previous, tuple(parts), at)
-    return found
+        joins_by_value[record.index] = Join(family, previous, tuple(parts), at)
+    return joins_by_value
 
 
 def _along_channels(geometry: Geometry, record: Record) -> bool:

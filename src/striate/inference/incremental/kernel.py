@@ -162,16 +162,16 @@ class Kernel:
         depends on the size for kernels of one position, so those are asked for each size.
         """
         size = tuple(x.shape[2:])
-        found = self.packed.get(size)
-        if found is None:
+        packed = self.packed.get(size)
+        if packed is None:
             orders = list(self.orders.values())
             if len(orders) == 1 and len(self.packed) >= SETTLED and not self.pointwise:
-                found = orders[0]
+                packed = orders[0]
             else:
-                found = torch.ops.mkldnn._reorder_convolution_weight(
+                packed = torch.ops.mkldnn._reorder_convolution_weight(
                     self.weight, padding, self.stride, self.dilation, self.groups, list(x.shape)
                 )
-                order = bytes(torch.ops.mkldnn._get_mkldnn_serialized_md(found).tolist())
-                found = self.orders.setdefault(order, found)
-            self.packed[size] = found
-        return found
+                order = bytes(torch.ops.mkldnn._get_mkldnn_serialized_md(packed).tolist())
+                packed = self.orders.setdefault(order, packed)
+            self.packed[size] = packed
+        return packed

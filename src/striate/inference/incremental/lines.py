@@ -68,9 +68,9 @@ def push(relation: Relation, inp: Line) -> Line:
         starts = np.searchsorted(np.asarray(relation.stops), a, side="right")
         stops = np.searchsorted(np.asarray(relation.starts), b, side="left")
     else:
-        found = [relation.push((int(i), int(j))) for i, j in zip(a, b, strict=True)]
-        starts = np.array([f[0] for f in found], np.int64)
-        stops = np.array([f[1] for f in found], np.int64)
+        intervals = [relation.push((int(i), int(j))) for i, j in zip(a, b, strict=True)]
+        starts = np.array([f[0] for f in intervals], np.int64)
+        stops = np.array([f[1] for f in intervals], np.int64)
     return line(np.where(empty, 0, starts), np.where(empty, 0, stops), n)
 
 
@@ -92,9 +92,9 @@ def pull(relation: Relation, out: Line) -> Line:
     elif isinstance(relation, Ranges):
         starts, stops = np.asarray(relation.starts)[a], np.asarray(relation.stops)[b - 1]
     else:
-        found = [relation.pull((int(i), int(j))) for i, j in zip(a, b, strict=True)]
-        starts = np.array([f[0] for f in found], np.int64)
-        stops = np.array([f[1] for f in found], np.int64)
+        intervals = [relation.pull((int(i), int(j))) for i, j in zip(a, b, strict=True)]
+        starts = np.array([f[0] for f in intervals], np.int64)
+        stops = np.array([f[1] for f in intervals], np.int64)
     return line(starts, stops, relation.n_in)
 
 

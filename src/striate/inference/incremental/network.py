@@ -127,10 +127,10 @@ def lower(
 
     def constant(i: int) -> Tensor:
         if i not in constants:
-            found = weights[i].detach()
-            exact[i] = found
-            cast = dtype is not None and found.is_floating_point()
-            constants[i] = found.to(dtype) if cast else found
+            weight = weights[i].detach()
+            exact[i] = weight
+            cast = dtype is not None and weight.is_floating_point()
+            constants[i] = weight.to(dtype) if cast else weight
         return constants[i]
 
     for record in geometry.records[:until]:
@@ -243,13 +243,13 @@ def _margins(
     geometry: Geometry, nodes: list[Node]
 ) -> dict[tuple[int, float], tuple[tuple[int, int], ...]]:
     """How far the windows of the nodes that run without buckets hang over the border of what they read."""
-    found: dict[tuple[int, float], list[tuple[int, int]]] = {}
+    margins: dict[tuple[int, float], list[tuple[int, int]]] = {}
     for node in nodes:
         if not windowed(node):
             continue
         read, out = node.reads[0], geometry.values[node.output]
         key = (read.value, filling(node))
-        sides = found.setdefault(key, [(0, 0)] * geometry.axes)
+        sides = margins.setdefault(key, [(0, 0)] * geometry.axes)
         for k, relation in enumerate(read.link.relations):
             n = out.extents[k]
             assert isinstance(relation, Window)
@@ -257,7 +257,7 @@ def _margins(
             start, stop = relation.reach((0, n))
             before, after = sides[k]
             sides[k] = (max(before, -start), max(after, stop - relation.n_in))
-    return {key: tuple(sides) for key, sides in found.items()}
+    return {key: tuple(sides) for key, sides in margins.items()}
 
 
 def windowed(node: Node) -> bool:

@@ -179,15 +179,15 @@ def _whole(network: Network, cache: Cache, node: Node, patches: Mapping[int, Pat
 
 def _largest(network: Network, group: Sequence[Class], join: Join) -> int:
     """The last member of the family that still runs on boxes: its box serves all."""
-    found = join.family.members[0]
+    largest = join.family.members[0]
     for v in join.family.members:
         share = 1.0
         for k, n in enumerate(network.geometry.values[v].extents):
             if n is not None:
                 share *= group[k].sizes[v] / max(n, 1)
         if share < WHOLE:
-            found = v
-    return found
+            largest = v
+    return largest
 
 
 def _joined(network: Network, cache: Cache, node: Node, patches: Mapping[int, Patch]) -> Joined:
@@ -198,11 +198,11 @@ def _joined(network: Network, cache: Cache, node: Node, patches: Mapping[int, Pa
     sizes = [n for n in patch.sizes if n is not None]
     starts = [s for s in patch.starts if s is not None]
     fresh = join.previous is None or patches[join.previous].whole != patch.whole
-    wanted = list(join.parts)
+    pieces = list(join.parts)
     if fresh and join.previous is not None:
-        wanted = [(join.previous, 0, join.parts[0][1]), *wanted]
+        pieces = [(join.previous, 0, join.parts[0][1]), *pieces]
     parts = []
-    for v, first, last in wanted:
+    for v, first, last in pieces:
         have = patches[v]
         whole = _made_whole(network, cache, v, patches) if patch.whole else None
         spans = sizes if whole is not None else [n for n in have.sizes if n is not None]
@@ -286,10 +286,10 @@ def _apply(network: Network, cache: Cache, node: Node, patches: Mapping[int, Pat
     keys: list[np.ndarray] = []
     needs: list[list[Line | None]] = []
     for i, link in zip(record.inputs, record.links, strict=True):
-        found: list[Line | None] = []
+        ranges: list[Line | None] = []
         for k, relation in enumerate(link.relations):
             if relation is None:
-                found.append(None)
+                ranges.append(None)
                 continue
             start, size = patch.starts[k], patch.sizes[k]
             if start is None or size is None:  # the axis ends here
@@ -297,10 +297,10 @@ def _apply(network: Network, cache: Cache, node: Node, patches: Mapping[int, Pat
             else:
                 span = Line(start, start + size)
             need = pull(relation, span)
-            found.append(need)
+            ranges.append(need)
             if values[i].varies:
                 keys += _key(relation, span, need)
-        needs.append(found)
+        needs.append(ranges)
     if not relative:
         keys = [s for s in patch.starts if s is not None]
     breaks = [0]
@@ -310,7 +310,7 @@ def _apply(network: Network, cache: Cache, node: Node, patches: Mapping[int, Pat
     buckets = []
     for j, begin in enumerate(breaks):
         stop = breaks[j + 1] if j + 1 < len(breaks) else count
-        boxes = [_at(found, begin) for found in needs]
+        boxes = [_at(ranges, begin) for ranges in needs]
         box: Box = tuple(
             None if s is None or n is None else (int(s[begin]), int(s[begin]) + n)
             for s, n in zip(patch.starts, patch.sizes, strict=True)

@@ -75,8 +75,8 @@ def occlusion_refined(
     drops = np.zeros((rows, columns))
     computed = np.zeros((rows, columns), bool)
 
-    def compute(wanted: np.ndarray) -> None:
-        index = np.flatnonzero(wanted & ~computed)
+    def compute(mask: np.ndarray) -> None:
+        index = np.flatnonzero(mask & ~computed)
         if len(index):
             scores = session.scores(boxes[index], baseline, target, batch=batch, memory=memory)
             drops.reshape(-1)[index] = clean - scores.double().numpy()
@@ -97,15 +97,15 @@ def occlusion_refined(
                 else np.stack([known[:, :-1], known[:, 1:]])
             )
         varies = np.ptp(corners, axis=0) > tolerance * span
-        wanted = np.zeros_like(computed)
+        mask = np.zeros_like(computed)
         for i, j in zip(*np.nonzero(varies), strict=True):
             inside = np.zeros_like(computed)
             inside[_cell(r, i), _cell(c, j)] = True
-            wanted |= inside
+            mask |= inside
         on = np.zeros_like(computed)
         on[np.ix_(finer_r, finer_c)] = True
         _interpolate(drops, computed, r, c, on)
-        compute(wanted & on)
+        compute(mask & on)
     checked, errors = 0, np.zeros(0)
     left = np.flatnonzero(~computed)
     if len(left):

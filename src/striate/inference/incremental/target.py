@@ -91,7 +91,7 @@ def _places(target: Any) -> tuple[Place, ...]:
             f"{type(target).__name__ if target is None else repr(target)}; the predicted class is "
             "int(module(image).argmax())"
         )
-    found: list[Place] = []
+    places: list[Place] = []
     for place in target:  # type: ignore[union-attr]
         index = _whole(place)
         pair = None if isinstance(place, slice) or index is not None else _pair(place)
@@ -99,8 +99,8 @@ def _places(target: Any) -> tuple[Place, ...]:
             raise UsageError(
                 f"a place of the target is an index, (start, stop) or a slice; got {place!r} in {target!r}"
             )
-        found.append(index if index is not None else pair if pair is not None else place)
-    return tuple(found)
+        places.append(index if index is not None else pair if pair is not None else place)
+    return tuple(places)
 
 
 def _whole(number: Any) -> int | None:
@@ -136,12 +136,12 @@ def span(place: Place, n: int) -> tuple[int, int]:
 
 def _called(target: Callable[[Any], Tensor]) -> Score:
     def score(output: Any) -> Tensor:
-        found = target(output)
-        if not isinstance(found, Tensor) or found.dim() != 1:
-            got = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        value = target(output)
+        if not isinstance(value, Tensor) or value.dim() != 1:
+            got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
             raise UsageError(
                 f"the target function must give one number an image, a tensor (N,); got {got}"
             )
-        return found
+        return value
 
     return score

@@ -176,8 +176,12 @@ class Tiled:
         layout = tuple([(axis_atom(k),) for k in range(axes)])
         good = len(outputs) == 1 and (self.out is None or self.image.count == 1)
         if good:
-            found = values[outputs[0]].layout
-            good = found[0] == (BATCH,) and found[2:] == layout and all(a > 0 for a in found[1])
+            the_layout = values[outputs[0]].layout
+            good = (
+                the_layout[0] == (BATCH,)
+                and the_layout[2:] == layout
+                and all(a > 0 for a in the_layout[1])
+            )
         if not good:
             shapes = ", ".join("x".join(map(str, values[i].shape)) for i in outputs)
             raise UsageError(
@@ -394,7 +398,7 @@ class Tiled:
     def _certify(
         self, evidence: Evidence, memory: PeakMemory | None, seconds: float
     ) -> Certificate:
-        plan, found = self.plan, evidence.difference
+        plan, difference = self.plan, evidence.difference
         return Certificate(
             strategy=plan.strategy,
             image=plan.image,
@@ -407,11 +411,11 @@ class Tiled:
             measured_bytes=None if memory is None else memory.peak,
             limit_bytes=plan.limit,
             samples=evidence.samples,
-            difference=None if found is None else found.relative,
+            difference=None if difference is None else difference.relative,
             reference=evidence.reference,
             seconds=seconds,
             tolerance=evidence.tolerance,
-            flips=0.0 if found is None else found.flips,
+            flips=0.0 if difference is None else difference.flips,
         )
 
 

@@ -29,8 +29,8 @@ class Entry:
     def run(self) -> Callable[[Setting], list[Finding]]:
         """The experiment itself."""
         name = self.file.split(".")[-2]  # the experiment's folder
-        found: Callable[[Setting], list[Finding]] = getattr(importlib.import_module(self.file), name)  # fmt: skip
-        return found
+        experiment: Callable[[Setting], list[Finding]] = getattr(importlib.import_module(self.file), name)  # fmt: skip
+        return experiment
 
 
 EXPERIMENTS: dict[str, Entry] = {

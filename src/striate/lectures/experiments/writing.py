@@ -42,19 +42,19 @@ def make_experiment(
 
 
 @contextmanager
-def experiment_folder(name: str, wanted: Path | None = None) -> Iterator[Path]:
+def experiment_folder(name: str, given: Path | None = None) -> Iterator[Path]:
     """A new folder for an experiment: `wanted`, or `experiments/NAME-1`; a number is added when it is taken.
 
     It is gone again when the block ends with nothing in it, as it does when the work is interrupted.
     Raises UsageError for an unknown experiment, RunError where the folder cannot be made.
     """
     find_experiment(name)
-    made = not (wanted is not None and wanted.is_dir())
-    folder = new_folder(wanted or Path("experiments") / name, numbered=wanted is None)
+    made = not (given is not None and given.is_dir())
+    folder = new_folder(given or Path("experiments") / name, numbered=given is None)
     try:
         yield folder
     finally:
-        if made or folder != wanted:
+        if made or folder != given:
             with contextlib.suppress(OSError):
                 folder.rmdir()  # refuses a folder that holds anything
 

@@ -171,12 +171,12 @@ class _Parser:
 
     def split(self, token: Token) -> str:
         """The layer in a word such as `convsame` or `avgpoolk`; what follows is put back."""
-        found = _GLUED.fullmatch(token.text)
-        if found is None:
+        glued = _GLUED.fullmatch(token.text)
+        if glued is None:
             raise self.unknown(token)
-        rest = Token("word", found[2], token.position + found.start(2))
+        rest = Token("word", glued[2], token.position + glued.start(2))
         self.tokens.insert(self.at, rest)
-        return found[1]
+        return glued[1]
 
     def unknown(self, token: Token) -> PatternError:
         if token.text == "input":

@@ -24,5 +24,5 @@ class CrossEntropy:
         logits, target = in_single(answer_of(output)), batch.targets
         total = F.cross_entropy(logits, target, label_smoothing=self.smoothing, reduction="sum")
         truth = target if target.ndim == 1 else target.argmax(1)
-        right = (logits.detach().argmax(1) == truth).sum()
-        return Loss(total, len(batch), {"accuracy": right})
+        correct = (logits.detach().argmax(1) == truth).sum()
+        return Loss(total, len(batch), {"accuracy": correct})

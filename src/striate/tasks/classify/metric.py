@@ -21,8 +21,8 @@ class Accuracy:
 
     def evidence(self, output: Any, target: Tensor) -> np.ndarray:
         """From logits (N, K) and labels (N,)."""
-        right = answer_of(output).argmax(1) == torch.as_tensor(target)
-        return right.float().cpu().numpy()
+        is_correct = answer_of(output).argmax(1) == torch.as_tensor(target)
+        return is_correct.float().cpu().numpy()
 
     def score(
         self, evidence: np.ndarray, weights: np.ndarray | None = None

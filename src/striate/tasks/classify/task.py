@@ -102,9 +102,11 @@ class Classify(ImageTask):
         limit: int | None = None, seed: int = 0,
     ) -> Examples:  # fmt: skip
         """See Task."""
-        found = super().load_examples(source, split, preprocessing, classes, limit=limit, seed=seed)
+        examples = super().load_examples(
+            source, split, preprocessing, classes, limit=limit, seed=seed
+        )
         place = torch.tensor([classes.index(name) for name in source.classes])
-        return replace(found, targets=place[found.targets])
+        return replace(examples, targets=place[examples.targets])
 
     def choices(
         self, output: Any, targets: Tensor, generator: torch.Generator

@@ -19,5 +19,5 @@ class BinaryCrossEntropy:
         logits = in_single(answer_of(output))
         target = batch.targets.to(logits.dtype)
         each = F.binary_cross_entropy_with_logits(logits, target, reduction="none").mean(1)
-        right = ((logits.detach() > 0) == (target > 0.5)).float().mean(1).sum()
-        return Loss(each.sum(), len(batch), {"tags_right": right})
+        correct = ((logits.detach() > 0) == (target > 0.5)).float().mean(1).sum()
+        return Loss(each.sum(), len(batch), {"tags_right": correct})

@@ -54,7 +54,7 @@ def average_precision(
     n, k = scores.shape
     once = np.ones(n) if weights is None else np.asarray(weights, dtype=np.float64)
     flat = once.reshape(-1, n)
-    found = np.full((len(flat), k), np.nan)
+    averages = np.full((len(flat), k), np.nan)
     rows = max(1, CHUNK // max(n, 1))
     for tag in range(k):
         order = np.argsort(-scores[:, tag], kind="stable")
@@ -68,7 +68,7 @@ def average_precision(
             precision = np.divide(hits, seen, out=np.zeros_like(hits), where=seen > 0)
             steps = np.diff(hits, axis=1, prepend=0)
             total = hits[:, -1]
-            found[start : start + rows, tag] = np.divide(
+            averages[start : start + rows, tag] = np.divide(
                 (precision * steps).sum(1), total, out=np.full(len(total), np.nan), where=total > 0
             )
-    return found.reshape(*once.shape[:-1], k)
+    return averages.reshape(*once.shape[:-1], k)

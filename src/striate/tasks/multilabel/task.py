@@ -118,11 +118,11 @@ class Multilabel(ImageTask):
     def decode(self, output: Any, trained: Trained, *, top: int = 5) -> list[Prediction]:
         """The tags whose probability reaches their threshold, and the `top` likeliest."""
         shares, cuts = shares_of(answer_of(output)), thresholds(trained)
-        found: list[Prediction] = []
+        predictions: list[Prediction] = []
         for i, row in enumerate(shares):
             order = np.argsort(-row, kind="stable").tolist()
             pairs = [(trained.classes[k], float(row[k])) for k in order]
-            found.append(
+            predictions.append(
                 TagPrediction(
                     path=str(i),
                     tags=tuple(pair for pair, k in zip(pairs, order, strict=True) if row[k] >= cuts[k]),
@@ -130,7 +130,7 @@ class Multilabel(ImageTask):
                     scalars=dict(pairs),
                 )
             )  # fmt: skip
-        return found
+        return predictions
 
     def failed(self, path: str, error: str) -> Prediction:
         """See ImageTask."""

@@ -80,7 +80,7 @@ def members(source: Source) -> dict[str, list[Member]]:
     edges = np.unique(np.quantile(values, np.linspace(0, 1, RANGES + 1)))
     unit = unit_of(source.classes[0])[1]
     end = f" {unit}" if unit else ""
-    found: dict[str, list[Member]] = {}
+    groups: dict[str, list[Member]] = {}
     for low, high in pairwise(edges.tolist()):
         last = high == edges[-1]
         group: list[Member] = [
@@ -89,8 +89,8 @@ def members(source: Source) -> dict[str, list[Member]]:
             for i in np.flatnonzero((s.targets[:, 0] >= low) & ((s.targets[:, 0] < high) | last))
         ]
         if group:
-            found[f"{low:.4g} to {high:.4g}{end}"] = group
-    return found
+            groups[f"{low:.4g} to {high:.4g}{end}"] = group
+    return groups
 
 
 def histogram(source: Source, k: int) -> Figure:

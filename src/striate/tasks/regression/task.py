@@ -124,14 +124,14 @@ class Regression(ImageTask):
     def calibrate(self, trained: Trained, source: Source, device: torch.device) -> dict[str, Any]:
         """What brings outputs back to units, and how far intervals reach: from the errors on the validation images."""
         center, spread = scale_of(source.train)
-        found: dict[str, Any] = {"center": center.tolist(), "spread": spread.tolist()}
+        calibration: dict[str, Any] = {"center": center.tolist(), "spread": spread.tolist()}
         if len(source.val):
             assessed = self.assess(trained, source.val, device=device)
             errors = (assessed.outputs - assessed.targets).abs().double().numpy() * spread
             radii = [radius_of(errors[:, k]) for k in range(errors.shape[1])]
             if None not in radii:
-                found |= {"radii": radii, "level": LEVEL}
-        return {"calibration": found}
+                calibration |= {"radii": radii, "level": LEVEL}
+        return {"calibration": calibration}
 
     def report(
         self, trained: Trained, source: Source, split: TargetSplit, assessed: Outputs, *, say: Say = mute
@@ -158,17 +158,17 @@ class Regression(ImageTask):
         values = in_units(answer_of(output), trained)
         radii = trained.calibration.get("radii") or [None] * values.shape[1]
         level = float(trained.calibration.get("level", LEVEL))
-        found: list[Prediction] = []
+        predictions: list[Prediction] = []
         for i, row in enumerate(values.tolist()):
             numbers = []
             for heading, value, radius in zip(trained.classes, row, radii, strict=True):
                 name, unit = unit_of(heading)
                 low, high = (None, None) if radius is None else (value - radius, value + radius)
                 numbers.append(Number(name=name, value=value, unit=unit, low=low, high=high, level=level))  # fmt: skip
-            found.append(
+            predictions.append(
                 NumberPrediction(path=str(i), numbers=tuple(numbers), scalars={n.name: n.value for n in numbers})
             )  # fmt: skip
-        return found
+        return predictions
 
     def failed(self, path: str, error: str) -> Prediction:
         """See ImageTask."""

@@ -50,13 +50,13 @@ def report_on(
     scores, seed, device = assessed.scores, trained.seed, assessed.device
     yield headline_masks(scores, seed=seed)
     yield per_class_masks(scores, seed=seed)
-    said: dict[int, np.ndarray] = {}
+    predictions: dict[int, np.ndarray] = {}
 
     def predicted(index: int) -> np.ndarray:
-        if index not in said:
+        if index not in predictions:
             logits = logits_of_image(trained, split, index, device)
-            said[index] = logits.argmax(0).byte().numpy()
-        return said[index]
+            predictions[index] = logits.argmax(0).byte().numpy()
+        return predictions[index]
 
     yield gallery(
         scores,
@@ -66,27 +66,27 @@ def report_on(
         lambda image, mask: overlay(image, mask, trained.classes),
     )
     if len(assessed.labels):
-        found = calibration(assessed.probabilities, assessed.labels, trained.classes, seed=seed)
-        yield of_pixels(found)
+        finding = calibration(assessed.probabilities, assessed.labels, trained.classes, seed=seed)
+        yield of_pixels(finding)
     try:
         yield how_far(trained, source, split)
     except StriateError as error:
         say(f"no measure of how far it sees: {error}")
 
 
-def of_pixels(found: Finding) -> Finding:
+def of_pixels(finding: Finding) -> Finding:
     """A finding on calibration that speaks of pixels."""
 
     def words(text: str) -> str:
         return text.replace("images", "pixels").replace("image", "pixel")
 
     return replace(
-        found,
-        verdict=words(found.verdict),
-        advice=words(found.advice),
-        tables=tuple(replace(t, caption=words(t.caption)) for t in found.tables),
+        finding,
+        verdict=words(finding.verdict),
+        advice=words(finding.advice),
+        tables=tuple(replace(t, caption=words(t.caption)) for t in finding.tables),
         figures=tuple(
-            replace(f, caption=words(f.caption), alt=words(f.alt)) for f in found.figures
+            replace(f, caption=words(f.caption), alt=words(f.alt)) for f in finding.figures
         ),
     )
 
@@ -119,9 +119,9 @@ def assess_masks(
         for i in range(len(split)):
             logits = logits_of_image(trained, split, i, device)
             truth = split.mask(i)
-            said = logits.argmax(0)
-            counts.append(confusion_matrix(said, torch.from_numpy(truth), classes))
-            hits = boundary_hits(said.byte().numpy(), truth, classes)
+            predicted = logits.argmax(0)
+            counts.append(confusion_matrix(predicted, torch.from_numpy(truth), classes))
+            hits = boundary_hits(predicted.byte().numpy(), truth, classes)
             near.append(hits[0])
             total.append(hits[1])
             valid = np.flatnonzero(truth.ravel() != IGNORE)

@@ -40,9 +40,9 @@ class PixelCrossEntropy:
         counts = share.sum((1, 2))
         if self.dice:
             total = total + self.dice * (counts * dice_loss(log_p.exp(), target)).sum()
-        right = ((logits.detach().argmax(1) == target) & valid).sum((1, 2))
-        right = (right / valid.sum((1, 2)).clamp(min=1)).sum()
-        return Loss(total, counts.sum(), {"accuracy": right})
+        correct = ((logits.detach().argmax(1) == target) & valid).sum((1, 2))
+        correct = (correct / valid.sum((1, 2)).clamp(min=1)).sum()
+        return Loss(total, counts.sum(), {"accuracy": correct})
 
 
 def dice_loss(p: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -59,8 +59,8 @@ def dice_loss(p: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     overlap = p.new_zeros(n * (classes + 1)).index_add(0, index, hits.flatten())
     truth = torch.bincount(index, minlength=n * (classes + 1)).to(p.dtype)
     overlap, truth = (t.view(n, classes + 1)[:, :classes] for t in (overlap, truth))
-    said = (p * valid[:, None]).sum((2, 3))
-    coefficient = 2 * overlap / (said + truth).clamp(min=1e-9)
+    predicted = (p * valid[:, None]).sum((2, 3))
+    coefficient = 2 * overlap / (predicted + truth).clamp(min=1e-9)
     present = truth > 0
     mean = (coefficient * present).sum(1) / present.sum(1).clamp(min=1)
     return torch.where(present.any(1), 1 - mean, 0.0)

@@ -30,8 +30,8 @@ class MeanIoU:
         )
         place = torch.where(masks == IGNORE, k * k, masks * k + maps).flatten(1)
         place = place + torch.arange(len(maps))[:, None] * (k * k + 1)
-        found = place.flatten().bincount(minlength=len(maps) * (k * k + 1))
-        return found.view(len(maps), -1)[:, : k * k].reshape(-1, k, k).numpy()
+        counts = place.flatten().bincount(minlength=len(maps) * (k * k + 1))
+        return counts.view(len(maps), -1)[:, : k * k].reshape(-1, k, k).numpy()
 
     def score(
         self, evidence: np.ndarray, weights: np.ndarray | None = None

@@ -76,7 +76,7 @@ class MaskPrediction(Prediction):
 
 def predict_masks(
     trained: Trained,
-    found: Found,
+    inputs: Found,
     *,
     out: Path | None = None,
     force: bool = False,
@@ -89,9 +89,9 @@ def predict_masks(
     MaskPrediction with its error. Raises UsageError where a file would be overwritten without `force`, or an image itself
     with it, before anything is written.
     """
-    names = found.files
+    names = inputs.files
     outputs = None if out is None else outputs_of(names, out.expanduser(), force=force)
-    return labelled(trained, found, outputs, device)
+    return labelled(trained, inputs, outputs, device)
 
 
 def outputs_of(names: Sequence[str], folder: Path, *, force: bool) -> list[tuple[Path, Path]]:
@@ -121,15 +121,15 @@ def outputs_of(names: Sequence[str], folder: Path, *, force: bool) -> list[tuple
 
 
 def labelled(
-    trained: Trained, found: Found, outputs: list[tuple[Path, Path]] | None, device: str
+    trained: Trained, inputs: Found, outputs: list[tuple[Path, Path]] | None, device: str
 ) -> Iterator[MaskPrediction]:
     """The predictions, as they are ready."""
     place = choose_device(device)
     dtype = choose_precision(trained.precision, place)
     model = trained.model.to(place)
-    for i, name in enumerate(found.files):
+    for i, name in enumerate(inputs.files):
         try:
-            image = trained.read(found.image(name))
+            image = trained.read(inputs.image(name))
         except DataError as error:
             yield MaskPrediction(path=name, error=str(error))
             continue
@@ -191,12 +191,12 @@ def areas_of(mask: np.ndarray, classes: tuple[str, ...]) -> list[dict[str, Any]]
         if classes[c].casefold() != "background":
             pieces, _ = components(inside)
             sizes = np.bincount(pieces.ravel())[1:]
-            found: list[dict[str, Any]] = [
+            objects: list[dict[str, Any]] = [
                 {"area": int(size), "box": [box[0].start, box[1].start, box[0].stop, box[1].stop]}
                 for size, box in zip(sizes, find_objects(pieces), strict=True)
                 if size >= LEAST
             ]
-            found.sort(key=lambda o: -o["area"])
-            row |= {"instances": len(found), "objects": found[:MOST_OBJECTS]}
+            objects.sort(key=lambda o: -o["area"])
+            row |= {"instances": len(objects), "objects": objects[:MOST_OBJECTS]}
         rows.append(row)
     return sorted(rows, key=lambda r: -r["pixels"])

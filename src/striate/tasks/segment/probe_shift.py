@@ -20,10 +20,10 @@ NOTABLE = 0.01  # share of pixels that change class
 
 def offsets(stride: int, most: int) -> list[int]:
     """Shifts to try in pixels: 1 to the stride and two strides beyond, as far as `most` goes; about 20 of them."""
-    wanted = {1, 2, 3, stride - 1, stride, stride + 1, 2 * stride, 2 * stride + 1}
+    distances = {1, 2, 3, stride - 1, stride, stride + 1, 2 * stride, 2 * stride + 1}
     step = max(1, stride // 8)
-    wanted |= set(range(step, 2 * stride + 1, step))
-    return sorted(d for d in wanted if 1 <= d <= most)
+    distances |= set(range(step, 2 * stride + 1, step))
+    return sorted(d for d in distances if 1 <= d <= most)
 
 
 def map_shift(context: Any) -> Finding:

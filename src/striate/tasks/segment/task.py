@@ -166,8 +166,8 @@ class Segment(Task):
 
     def refuse_output(self, output: Any, images: torch.Tensor, outputs: int) -> None:
         """See Task; (N, outputs, H, W)."""
-        wanted = (len(images), outputs, *images.shape[-2:])
-        refuse_shape(answer_of(output), wanted, f"{outputs} numbers a pixel")
+        expected = (len(images), outputs, *images.shape[-2:])
+        refuse_shape(answer_of(output), expected, f"{outputs} numbers a pixel")
 
     def metric(self, classes: Sequence[str]) -> MeanIoU:
         """See Task."""
@@ -177,8 +177,8 @@ class Segment(Task):
         self, trained: Trained, source: MaskSource, device: torch.device
     ) -> dict[str, Any]:
         """See Task."""
-        found = temperature_of(trained, source, device)
-        return {} if found is None else {"temperature": found}
+        temperature = temperature_of(trained, source, device)
+        return {} if temperature is None else {"temperature": temperature}
 
     def assess(
         self, trained: Trained, split: MaskSplit, *, device: torch.device, progress: Progress = silent,
@@ -234,11 +234,11 @@ class Segment(Task):
         ]
 
     def predict(
-        self, trained: Trained, found: Found, *, top: int = 5, device: str = "auto", out: Path | None = None,
+        self, trained: Trained, inputs: Found, *, top: int = 5, device: str = "auto", out: Path | None = None,
         force: bool = False,
     ) -> Iterator[Prediction]:  # fmt: skip
         """See Task; masks and overlays are written into the folder `out`, where one is given."""
-        return predict_masks(trained, found, out=out, force=force, device=device)
+        return predict_masks(trained, inputs, out=out, force=force, device=device)
 
     def tile(self, job: TileJob) -> Finding:
         """See Task; the map is written into `job.out`."""

@@ -1,7 +1,7 @@
 """One axis of a walk: which positions of every value each step computes, reads and keeps. Integers only.
 
 A walk visits the cells of a grid. Boxes are products of intervals, and how a record reads its input is one relation an
-axis, so each axis is planned alone. At step t a value's *wanted* interval is what the consumers of that step read. An
+axis, so each axis is planned alone. At step t a value's *needed* interval is what the consumers of that step read. An
 axis that is *carried* computes only what lies beyond the earlier steps, and keeps what a later step still wants;
 otherwise each step computes all that it wants, again and again (a halo).
 """
@@ -24,7 +24,7 @@ class AxisPlan:
 
     cuts: where the steps end in each target, (T+1,) positions.
     new: for each value the interval that a step computes; None where the value has no such axis.
-    wanted: what the step's consumers read of it, `needs[node, place]` of each read.
+    needed: what the step's consumers read of it, `needs[node, place]` of each read.
     keep: the first position that a later step wants, FAR if none; only along a carried axis.
     """
 
@@ -33,7 +33,7 @@ class AxisPlan:
     steps: int
     cuts: Mapping[int, tuple[int, ...]]
     new: Mapping[int, Line | None]
-    wanted: Mapping[int, Line | None]
+    needed: Mapping[int, Line | None]
     needs: Mapping[tuple[int, int], Line | None]
     keep: Mapping[int, np.ndarray]
 
@@ -73,10 +73,10 @@ def plan_axis(
     steps = max((len(c) - 1 for c in cuts.values()), default=1)
     carried = carried and steps > 1
     values = geometry.values
-    wanted: dict[int, Line] = {}
+    needed: dict[int, Line] = {}
     for v, places in cuts.items():
         ends = np.asarray(places, np.int64)
-        wanted[v] = line(ends[:-1], ends[1:])
+        needed[v] = line(ends[:-1], ends[1:])
     new: dict[int, Line | None] = {}
     needs: dict[tuple[int, int], Line | None] = {}
     keep: dict[int, np.ndarray] = {}
@@ -85,7 +85,7 @@ def plan_axis(
         if values[v].extents[axis] is None:
             out: Line | None = None
         else:
-            out = wanted.get(v, nothing(steps))
+            out = needed.get(v, nothing(steps))
             if carried:
                 keep[v] = _later(out.starts)
                 out = _beyond(out)
@@ -99,19 +99,19 @@ def plan_axis(
             got = pull(relation, out if out is not None else everything(1, steps))
             needs[node.index, place] = got
             u = read.value
-            wanted[u] = hull(wanted[u], got) if u in wanted else got
+            needed[u] = hull(needed[u], got) if u in needed else got
     return AxisPlan(
         axis, carried, steps, dict(cuts), new,
-        {v: wanted.get(v) for v in [*new, *sources]}, needs, keep,
+        {v: needed.get(v) for v in [*new, *sources]}, needs, keep,
     )  # fmt: skip
 
 
-def _beyond(wanted: Line) -> Line:
-    """What of the wanted intervals earlier steps have not computed."""
-    first = wanted.starts.min()
+def _beyond(needed: Line) -> Line:
+    """What of the needed intervals earlier steps have not computed."""
+    first = needed.starts.min()
     if first >= FAR:
-        return wanted
-    stops = np.maximum(np.maximum.accumulate(wanted.stops), first)
+        return needed
+    stops = np.maximum(np.maximum.accumulate(needed.stops), first)
     starts = np.concatenate([[first], stops[:-1]])
     return line(starts, stops)
 

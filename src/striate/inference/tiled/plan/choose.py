@@ -75,8 +75,8 @@ def make_plan(network: Network, request: Request, *, result: int, fixed: int) ->
         assert least is not None
         assert limit is not None
         raise GeometryError(_too_small(network, request, limit, least + fixed, result))
-    _, found, need = best
-    return _described(network, found, need + fixed, request)
+    _, best_walk, need = best
+    return _described(network, best_walk, need + fixed, request)
 
 
 def _too_small(network: Network, request: Request, limit: int, least: int, result: int) -> str:
@@ -104,15 +104,15 @@ def _held(network: Network, work: Pass) -> int:
 def lattice(network: Network, work: Pass, extents: Sequence[int]) -> tuple[int, ...]:
     """Along each axis, how many positions of a target lie on one position of the coarsest value before it."""
     values = network.geometry.values
-    found = []
+    sizes = []
     for axis, n in enumerate(extents):
         ratios = [1]
         for node in work.nodes:
             e = values[node.output].extents[axis]
             if e and e > 1:
                 ratios.append(round(n / e))
-        found.append(max(r for r in ratios if r <= LATTICE))
-    return tuple(found)
+        sizes.append(max(r for r in ratios if r <= LATTICE))
+    return tuple(sizes)
 
 
 def _walk(
@@ -173,8 +173,8 @@ def _walk(
     best: Walk | None = None
     bound = float("inf")
     smallest: int | None = None
-    for found, sizes, carried, axes in weighed:
-        if found.total > bound:
+    for walk, sizes, carried, axes in weighed:
+        if walk.total > bound:
             break
         need = peak(book, [table for _, table in axes])
         size = need.total
@@ -182,10 +182,10 @@ def _walk(
         if free is not None and size > free:
             continue
         if best is None:
-            bound = found.total * SLACK
+            bound = walk.total * SLACK
         if best is None or size < best.bytes:
             best = Walk(
-                work, targets, sizes, carried, found, size, need.kept, tuple([p for p, _ in axes])
+                work, targets, sizes, carried, walk, size, need.kept, tuple([p for p, _ in axes])
             )
     assert smallest is not None
     return best, smallest
@@ -195,12 +195,12 @@ def _steps(n: int, unit: int, asked: float | None) -> list[int]:
     """Sizes of a step along an axis of n positions: multiples of the lattice, and the whole."""
     if asked is not None:
         return [min(max(ceil(asked / unit), 1) * unit, n)]
-    found = []
+    steps = []
     step = unit
     while step < n:
-        found.append(step)
+        steps.append(step)
         step *= 2
-    return [*found, n]
+    return [*steps, n]
 
 
 def _modes(cut_axes: Sequence[bool], strategy: str | tuple[bool, ...]) -> list[tuple[bool, ...]]:
@@ -262,24 +262,24 @@ def halo(network: Network, walk: Walk) -> tuple[tuple[int, int], ...]:
     geometry = network.geometry
     values = geometry.values
     leader = max(walk.targets, key=lambda v: volume(values[v].full))
-    found = []
+    halos = []
     for axis, n in enumerate(values[leader].extents):
         pixels = geometry.image[axis]
         if n is None:
-            found.append((pixels, pixels))
+            halos.append((pixels, pixels))
             continue
         middle = n // 2
         plan = plan_axis(
             geometry, network.nodes, frozenset({network.image}), {leader: (middle, middle + 1)}, axis, False
         )  # fmt: skip
-        seen = plan.wanted[network.image]
+        seen = plan.needed[network.image]
         if seen is None or seen.lengths[0] == 0:
-            found.append((0, 0))
+            halos.append((0, 0))
             continue
         own = (middle * pixels // n, -(-(middle + 1) * pixels // n))
         start, stop = seen.at(0)
-        found.append((max(own[0] - start, 0), max(stop - own[1], 0)))
-    return tuple(found)
+        halos.append((max(own[0] - start, 0), max(stop - own[1], 0)))
+    return tuple(halos)
 
 
 def check_request(

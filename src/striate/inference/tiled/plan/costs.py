@@ -271,15 +271,15 @@ def peak(book: Ledger, tables: Sequence[AxisTable]) -> Room:
 
 def _kept(tables: Sequence[AxisTable], k: int, kept: np.ndarray) -> list[np.ndarray]:
     """Positions along each axis of what is kept for later steps along axis k: all of the axes that vary faster."""
-    found = []
+    kept_values = []
     for m, t in enumerate(tables):
         if m == k:
-            found.append(kept)
+            kept_values.append(kept)
         elif t.carried and m > k:
-            found.append(np.repeat(t.extent[:, None], t.new.shape[1], axis=1))
+            kept_values.append(np.repeat(t.extent[:, None], t.new.shape[1], axis=1))
         else:
-            found.append(t.new)
-    return found
+            kept_values.append(t.new)
+    return kept_values
 
 
 def _weights(network: Network, node: Node) -> int:

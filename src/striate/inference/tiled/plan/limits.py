@@ -22,9 +22,9 @@ def parse_bytes(limit: int | float | str | None) -> int | None:
     if isinstance(limit, (int, float)) and not isinstance(limit, bool) and limit >= 1:
         return int(limit)
     if isinstance(limit, str):
-        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", limit)
-        if found and found[2].lower() in UNITS:
-            count = int(float(found[1]) * UNITS[found[2].lower()])
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", limit)
+        if match and match[2].lower() in UNITS:
+            count = int(float(match[1]) * UNITS[match[2].lower()])
             if count >= 1:
                 return count
     raise UsageError(

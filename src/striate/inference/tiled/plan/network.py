@@ -135,12 +135,12 @@ def sort(geometry: Geometry) -> Network:
                 level = max(level, levels[spatial[0]] + 1)
             nodes.append(_node(geometry, record, level, len(nodes)))
         levels[record.output] = level
-    found = Network(
+    network = Network(
         geometry, geometry.inputs[0], tuple(nodes), tuple(heads), tuple(reductions.values()),
         tuple(constants), levels,
     )  # fmt: skip
     return Network(
-        geometry, found.image, _chained(found), found.heads, found.reductions, found.constants, levels
+        geometry, network.image, _chained(network), network.heads, network.reductions, network.constants, levels
     )  # fmt: skip
 
 
@@ -198,7 +198,7 @@ def _chained(network: Network) -> tuple[Node, ...]:
     uses.update(network.outputs)
     made: dict[int, Node] = {}
     for node in network.nodes:
-        found = node
+        chained = node
         record = node.records[0]
         if isinstance(record.plan, (Pointwise, BatchNorm, GroupNorm)) and _fits(geometry, node):
             before = [
@@ -211,10 +211,10 @@ def _chained(network: Network) -> tuple[Node, ...]:
                 best = max(before, key=lambda n: (n.records[0].op == "convolution", n.index))
                 reads = best.reads + tuple(r for r in node.reads if r.value != best.output)
                 del made[best.output]
-                found = Node(
+                chained = Node(
                     node.index, best.records + node.records, reads, node.output, node.level
                 )
-        made[found.output] = found
+        made[chained.output] = chained
     ordered = sorted(made.values(), key=lambda n: n.index)
     return tuple(Node(i, n.records, n.reads, n.output, n.level) for i, n in enumerate(ordered))
 

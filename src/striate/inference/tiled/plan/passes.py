@@ -39,29 +39,29 @@ def arrange(network: Network, budget: int) -> tuple[Pass, ...]:
 
     What later passes need and was not stored is computed again, from the last stored values or from the image.
     """
-    found = []
+    passes = []
     held: frozenset[int] = frozenset()
     for level in range(network.passes):
         gathers = tuple(i for i, r in enumerate(network.reductions) if r.level == level)
         outputs = tuple(i for i in network.outputs if network.levels.get(i, 0) == level)
         sources = held | {network.image}
         stores, next_held = _stores(network, level, sources, budget)
-        wanted = {network.reductions[i].value for i in gathers} | set(outputs) | set(stores)
-        nodes = _closure(network, wanted, sources)
-        found.append(Pass(level, nodes, sources, stores, gathers, outputs))
+        targets = {network.reductions[i].value for i in gathers} | set(outputs) | set(stores)
+        nodes = _closure(network, targets, sources)
+        passes.append(Pass(level, nodes, sources, stores, gathers, outputs))
         held = next_held
-    return tuple(found)
+    return tuple(passes)
 
 
-def _closure(network: Network, wanted: set[int], sources: frozenset[int]) -> tuple[Node, ...]:
-    """The nodes that make `wanted` out of `sources`."""
-    need = set(wanted) - sources
-    found = []
+def _closure(network: Network, targets: set[int], sources: frozenset[int]) -> tuple[Node, ...]:
+    """The nodes that make `targets` out of `sources`."""
+    need = set(targets) - sources
+    nodes = []
     for node in reversed(network.nodes):
         if node.output in need:
-            found.append(node)
+            nodes.append(node)
             need.update(r.value for r in node.reads if r.value not in sources)
-    return tuple(reversed(found))
+    return tuple(reversed(nodes))
 
 
 def _stores(

@@ -44,7 +44,7 @@ class Walk:
 
     def usual(self, node: Node) -> tuple[int, ...] | None:
         """How many positions of its first input most cells read for a node along each axis."""
-        found = []
+        shape = []
         for axis in self.axes:
             need = axis.needs[node.index, 0]
             if need is None:
@@ -53,8 +53,8 @@ class Walk:
             if not len(lengths):
                 return None
             sizes, counts = np.unique(lengths, return_counts=True)
-            found.append(int(sizes[counts.argmax()]))
-        return tuple(found)
+            shape.append(int(sizes[counts.argmax()]))
+        return tuple(shape)
 
     @property
     def order(self) -> tuple[int, ...]:

@@ -130,20 +130,20 @@ def _zarr(path: Path) -> Image:
     except ImportError as error:
         raise UsageError(f"{path} is a Zarr store; `pip install zarr` to read it") from error
     try:
-        found: Any = zarr.open(str(path), mode="r")
+        array: Any = zarr.open(str(path), mode="r")
     except Exception as error:  # zarr has a kind of its own for each thing that can be wrong
         raise GeometryError(f"cannot read {path} as a Zarr store: {error}") from error
-    while not hasattr(found, "dtype"):  # an OME-Zarr group: its largest level is called 0
-        keys = sorted(found.keys())
+    while not hasattr(array, "dtype"):  # an OME-Zarr group: its largest level is called 0
+        keys = sorted(array.keys())
         if not keys:
             raise GeometryError(f"{path} is a Zarr group without an array")
-        found = found["0" if "0" in keys else keys[0]]
-    extra = found.ndim - 3
-    if found.ndim < 2 or any(n != 1 for n in found.shape[: max(extra, 0)]):
+        array = array["0" if "0" in keys else keys[0]]
+    extra = array.ndim - 3
+    if array.ndim < 2 or any(n != 1 for n in array.shape[: max(extra, 0)]):
         raise GeometryError(
-            f"{path} holds an array of shape {found.shape}; an image is (C, H, W) or (H, W), other axes of length 1"
+            f"{path} holds an array of shape {array.shape}; an image is (C, H, W) or (H, W), other axes of length 1"
         )
-    return ArrayImage(_Stack(found), 2, path)
+    return ArrayImage(_Stack(array), 2, path)
 
 
 class _Stack:

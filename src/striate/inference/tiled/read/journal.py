@@ -104,8 +104,8 @@ def _text(tensor: Tensor) -> dict[str, Any]:
 
 def _tensor(raw: Mapping[str, Any], device: torch.device) -> Tensor:
     data = bytearray(b64decode(raw["data"]))
-    found = torch.frombuffer(data, dtype=torch.uint8).view(getattr(torch, raw["dtype"]))
-    return found.reshape(raw["shape"]).to(device)
+    tensor = torch.frombuffer(data, dtype=torch.uint8).view(getattr(torch, raw["dtype"]))
+    return tensor.reshape(raw["shape"]).to(device)
 
 
 def digest_of(module: nn.Module, *facts: object) -> str:

@@ -36,15 +36,15 @@ def places(module: nn.Module, geometry: Geometry, count: int) -> tuple[int | Non
             raise _refusal(all_, count)
     if len(alone) != len(joined):
         raise _refusal(joined[-1], count)
-    found = []
+    places = []
     for leaf in together.outputs:
         value = None if leaf is None else together.values[leaf]
         place = None if value is None else _place(value.layout)
         if value is not None and value.varies and place is None:
             assert value.producer is not None
             raise _refusal(together.records[value.producer], count)
-        found.append(place)
-    return tuple(found)
+        places.append(place)
+    return tuple(places)
 
 
 def _grows(one: Value, several: Value, count: int) -> bool:

@@ -87,19 +87,19 @@ class Convolution:
 
     def _suited(self, size: tuple[int, ...]) -> Tensor:
         """The weights in the layout for crops of `size`; plain if there would be too many copies."""
-        found = self.sizes.get(size)
-        if found is None:
+        suited = self.sizes.get(size)
+        if suited is None:
             form = self._form(size)
-            found = self.forms.get(form)
-            if found is None:
+            suited = self.forms.get(form)
+            if suited is None:
                 weight, _ = self.make()
-                found = _pack(weight, self.plan, size) if len(self.forms) < COPIES else weight
+                suited = _pack(weight, self.plan, size) if len(self.forms) < COPIES else weight
                 if len(self.forms) < COPIES:
-                    self.forms[form] = found
+                    self.forms[form] = suited
                 else:
-                    return found
-            self.sizes[size] = found
-        return found
+                    return suited
+            self.sizes[size] = suited
+        return suited
 
     def __call__(self, held: list[Tensor], needs: Sequence[Box], box: Box) -> Tensor:
         x = held[self.place]

@@ -26,26 +26,28 @@ class Finishing:
         self.finish = finish
         axes = sum(n is not None for n in value.extents)
         probe = torch.zeros(1, value.shape[1], *PROBE[:axes], dtype=value.dtype, device=device)
-        found = self(probe)
-        channels = found.shape[1]
+        finished = self(probe)
+        channels = finished.shape[1]
         self.value = replace(
             value,
             shape=(1, channels, *value.shape[2:]),
             layout=(value.layout[0], (channels,), *value.layout[2:]),
-            dtype=found.dtype,
+            dtype=finished.dtype,
         )
 
     def __call__(self, tensor: Tensor) -> Tensor:
         """The finished crop."""
-        found = self.finish(tensor)
-        if isinstance(found, np.ndarray):
-            found = torch.from_numpy(np.ascontiguousarray(found))
+        finished = self.finish(tensor)
+        if isinstance(finished, np.ndarray):
+            finished = torch.from_numpy(np.ascontiguousarray(finished))
         sides = tensor.shape[2:]
-        if isinstance(found, Tensor):
-            wide = found[(None,) * max(2 + len(sides) - found.dim(), 0)]
+        if isinstance(finished, Tensor):
+            wide = finished[(None,) * max(2 + len(sides) - finished.dim(), 0)]
             if wide.shape[:1] == (1,) and wide.shape[2:] == sides:
                 return wide
-        got = str(tuple(found.shape)) if isinstance(found, Tensor) else type(found).__name__
+        got = (
+            str(tuple(finished.shape)) if isinstance(finished, Tensor) else type(finished).__name__
+        )
         raise UsageError(
             f"finish= takes a crop {tuple(tensor.shape)} and gives (C, rows, columns) or (rows, columns) of the same "
             f"positions, a tensor or an array; got {got}"

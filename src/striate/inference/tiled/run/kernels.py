@@ -54,7 +54,7 @@ class Slot:
 def slots(network: Network, node: Node) -> list[list[Slot]]:
     """For each record of a node, where its inputs come from; reads are counted in the node's order."""
     values = network.geometry.values
-    found = []
+    slots = []
     read = 0
     made: int | None = None
     for record in node.records:
@@ -67,10 +67,10 @@ def slots(network: Network, node: Node) -> list[list[Slot]]:
                 read += 1
             else:
                 mine.append(Slot("known", i))
-        found.append(mine)
+        slots.append(mine)
         made = record.output
     assert read == len(node.reads)
-    return found
+    return slots
 
 
 class Kernel:
@@ -133,7 +133,7 @@ class Kernel:
                 else:
                     stage = Transposed(record, make, place)
                 return (1 if follower is None else 2), stage, True
-        if isinstance(plan, (BatchNorm, GroupNorm)) and record.output in self.moments_wanted:
+        if isinstance(plan, (BatchNorm, GroupNorm)) and record.output in self.needed_moments:
             return 1, self._normalise(record, where), True
         twin = IN_PLACE.get(record.target)
         if (
@@ -145,7 +145,7 @@ class Kernel:
         return 1, self._generic(record, where, None), isinstance(plan, BatchNorm)
 
     @property
-    def moments_wanted(self) -> set[int]:
+    def needed_moments(self) -> set[int]:
         """Norms whose statistics are those of the whole image."""
         return {r.output for r in self.network.reductions if r.way == "moments"}
 

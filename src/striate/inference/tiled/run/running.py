@@ -220,8 +220,8 @@ class Running:
 
         try:
             walking.run(islice(iter(walk), skip, None), hear)
-        except NotFiniteError as found:
-            raise self._located(found) from None
+        except NotFiniteError as error:
+            raise self._located(error) from None
         except BaseException:
             if self.journal is not None and not keeps:
                 self._note(walk, finished, parts)
@@ -280,11 +280,11 @@ class Running:
             sides[k] = (side[0] + place[d], side[0] + place[d] + 1)
         return tuple(sides)
 
-    def _located(self, found: NotFiniteError) -> GeometryError:
+    def _located(self, error: NotFiniteError) -> GeometryError:
         """Compute one bad position again, record by record, to name the layer that spoils it."""
         values = self.geometry.values
         none: Box = (None,) * self.geometry.axes
-        boxes = needed(self.network, found.target, found.box)
+        boxes = needed(self.network, error.target, error.box)
         # Norms of the whole image and chains are followed by their records; all read the box of their node.
         image = boxes.get(self.network.image)
         done: dict[int, Crop] = {}
@@ -325,8 +325,8 @@ class Running:
                         "input; check its weights and the range of the image, or allow it with finite=False"
                     )
                 done[record.output] = Crop(made, box)
-        name = values[found.target].name or "the result"
-        return GeometryError(f"{name} holds a value that is not finite at {found.box}")
+        name = values[error.target].name or "the result"
+        return GeometryError(f"{name} holds a value that is not finite at {error.box}")
 
     def _normalised(self, record: Record, box: Box, crops: list[Crop]) -> Tensor:
         value = self.geometry.values[record.inputs[0]]

@@ -57,16 +57,16 @@ def narrow(tensor: Tensor, dims: dict[int, int], have: Box, want: Box) -> Tensor
 
 def overlap(a: Box, b: Box) -> Box | None:
     """What lies in both boxes, None if nothing does."""
-    found = []
+    pieces = []
     for s, t in zip(a, b, strict=True):
         if s is None or t is None:
-            found.append(s)
+            pieces.append(s)
             continue
         start, stop = max(s[0], t[0]), min(s[1], t[1])
         if start >= stop:
             return None
-        found.append((start, stop))
-    return tuple(found)
+        pieces.append((start, stop))
+    return tuple(pieces)
 
 
 def room(value: Value, box: Box, device: torch.device, last: bool) -> Tensor:
@@ -148,7 +148,7 @@ class Store:
     def retire(self, v: int, keeps: Sequence[tuple[int, int, int]], fresh: bool) -> None:
         """Drop what no later step wants, after the value was last read in this step.
 
-        keeps: (axis, first position that later steps along it want, first position that this step wanted), slowest axis
+        keeps: (axis, first position that later steps along it need, first position that this step needed), slowest axis
         first; empty where nothing is carried. fresh: whether this step made a piece.
         """
         self.joined.pop(v, None)
@@ -160,7 +160,7 @@ class Store:
             return
         left = []
         for piece in held[:-1] if fresh else held:
-            if _wanted(piece.box, keeps):
+            if _is_needed(piece.box, keeps):
                 left.append(piece)
             else:
                 self.slab.give_back(piece.tensor)
@@ -175,7 +175,7 @@ class Store:
         self, piece: Piece, value: Value, keeps: Sequence[tuple[int, int, int]]
     ) -> list[Piece]:
         """The parts of a piece that later steps want, copied if that frees something."""
-        found = []
+        strips = []
         rest = list(piece.box)
         for axis, first, _ in keeps:
             side = rest[axis]
@@ -183,13 +183,13 @@ class Store:
             if first >= side[1]:
                 continue
             if first <= side[0]:
-                found.append(tuple(rest))
+                strips.append(tuple(rest))
                 break
             strip = list(rest)
             strip[axis] = (first, side[1])
             rest[axis] = (side[0], first)
-            found.append(tuple(strip))
-        return [Piece(box, assemble([piece], value, box, self._kept(value, box))) for box in found]
+            strips.append(tuple(strip))
+        return [Piece(box, assemble([piece], value, box, self._kept(value, box))) for box in strips]
 
     def _kept(self, value: Value, box: Box) -> Tensor:
         """Room for a piece that outlives this step."""
@@ -198,7 +198,7 @@ class Store:
         return self.slab.room(shape, value.dtype, self.last)
 
 
-def _wanted(box: Box, keeps: Sequence[tuple[int, int, int]]) -> bool:
+def _is_needed(box: Box, keeps: Sequence[tuple[int, int, int]]) -> bool:
     """Whether a later step wants something of a box: along an axis a later step of the same slower steps does."""
     for axis, first, now in keeps:
         side = box[axis]

@@ -82,7 +82,7 @@ class Walking:
         self.slow = [k for k in walk.order if not axes[k].carried]
         self.keeps = {
             node.output: [
-                (k, axes[k].keep[node.output].tolist(), axes[k].wanted[node.output])
+                (k, axes[k].keep[node.output].tolist(), axes[k].needed[node.output])
                 for k in self.carried
             ]
             for node in walk.work.nodes
@@ -143,11 +143,11 @@ class Walking:
             sink(part, piece)
 
     def _keeps(self, v: int, cell: tuple[int, ...]) -> list[tuple[int, int, int]]:
-        found = []
-        for k, keep, wanted in self.keeps[v]:
-            now = 0 if wanted is None else int(wanted.starts[cell[k]])
-            found.append((k, keep[cell[k]], now))
-        return found
+        kept = []
+        for k, keep, needed in self.keeps[v]:
+            now = 0 if needed is None else int(needed.starts[cell[k]])
+            kept.append((k, keep[cell[k]], now))
+        return kept
 
 
 def _last_reads(nodes: Sequence[Node]) -> dict[int, int]:

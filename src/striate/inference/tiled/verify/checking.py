@@ -74,35 +74,35 @@ class Probe:
     """Keeps what a run hands out of some values inside some boxes."""
 
     def __init__(
-        self, network: Network, wanted: Sequence[tuple[int, Box]], device: torch.device
+        self, network: Network, targets: Sequence[tuple[int, Box]], device: torch.device
     ) -> None:
         self.values = network.geometry.values
-        self.wanted = list(wanted)
-        self.found = [room(self.values[v], box, device, False) for v, box in wanted]
+        self.boxes = list(targets)
+        self.computed = [room(self.values[v], box, device, False) for v, box in targets]
         self.missing = [
-            prod(b - a for a, b in (s for s in box if s is not None)) for _, box in wanted
+            prod(b - a for a, b in (s for s in box if s is not None)) for _, box in targets
         ]
 
     @property
     def targets(self) -> set[int]:
         """The values that are looked at."""
-        return {v for v, _ in self.wanted}
+        return {v for v, _ in self.boxes}
 
     def sink(self, v: int, box: Box, tensor: Tensor) -> None:
         """Take in a piece of a value."""
         value = self.values[v]
         dims = axis_dims(value)
-        for i, (target, mine) in enumerate(self.wanted):
+        for i, (target, mine) in enumerate(self.boxes):
             part = overlap(mine, box) if target == v else None
             if part is not None:
                 source = narrow(spread(tensor, value, box), dims, box, part)
-                narrow(spread(self.found[i], value, mine), dims, mine, part).copy_(source)
+                narrow(spread(self.computed[i], value, mine), dims, mine, part).copy_(source)
                 self.missing[i] -= prod(s[1] - s[0] for s in part if s is not None)
 
     def __getitem__(self, key: tuple[int, Box]) -> Tensor | None:
         """What a box holds, None where the run did not hand out all of it (it was taken up in the middle)."""
-        i = self.wanted.index(key)
-        return self.found[i] if self.missing[i] <= 0 else None
+        i = self.boxes.index(key)
+        return self.computed[i] if self.missing[i] <= 0 else None
 
 
 class Check:
@@ -131,27 +131,27 @@ class Check:
         self.pixels = int(min(share, count * self.room / max(held, 1)))
         self.samples: list[Sample] = []
         self.flat = True  # whether all crops that were compared are of one colour
-        wanted: list[tuple[int, Box]] = []
+        targets: list[tuple[int, Box]] = []
         if self.whole and not kept:
-            wanted = [(v, geometry.values[v].full) for v in network.outputs]
+            targets = [(v, geometry.values[v].full) for v in network.outputs]
         elif not self.whole and maps(network):
             self.samples = choose_samples(network, final.step, self.pixels // 3)
-            wanted = [item for s in self.samples for item in s.boxes.items()]
-        self.probe = Probe(network, list(dict.fromkeys(wanted)), device)
+            targets = [item for s in self.samples for item in s.boxes.items()]
+        self.probe = Probe(network, list(dict.fromkeys(targets)), device)
 
     def conclude(self, leaves: Leaves) -> Evidence:
         """Compare; `leaves` are the results of the first image as far as they are in memory, before `finish`."""
         if self.whole:
-            found = self._whole(leaves)
-            if found is not None:
-                return found
+            difference = self._whole(leaves)
+            if difference is not None:
+                return difference
         if self.samples:
-            found = self._crops()
-            if found is not None and (found.exact is False or not self.flat):
-                return found
-            if found is not None:  # crops of one colour tell little
+            difference = self._crops()
+            if difference is not None and (difference.exact is False or not self.flat):
+                return difference
+            if difference is not None:  # crops of one colour tell little
                 more = self._smaller()
-                return more if more.exact is not None else found
+                return more if more.exact is not None else difference
         return self._smaller()
 
     def _run(self, x: Tensor) -> Leaves | None:
@@ -166,7 +166,7 @@ class Check:
     def _judged(
         self,
         reference: str,
-        found: Difference,
+        difference: Difference,
         again: Callable[[float], Difference],
         sharp: Callable[[], Difference | None],
         moved: Callable[[], Difference | None],
@@ -177,8 +177,8 @@ class Check:
         again: how far the results move if each number of the image is off by a rounding. sharp: the difference in double
         precision. moved: how far the module's own results move where its operations round otherwise.
         """
-        if found.within(self.tolerance):
-            return Evidence(reference, found, self.tolerance, samples)
+        if difference.within(self.tolerance):
+            return Evidence(reference, difference, self.tolerance, samples)
         rounding = again(self.tolerance * EPS)
         if (
             rounding.relative > MOST
@@ -188,7 +188,7 @@ class Check:
                 "value, so its numbers are noise"
             )
         allowed = max(min(ROUNDING * rounding.relative, MOST), self.tolerance)
-        judged = Evidence(reference, found, allowed, samples)
+        judged = Evidence(reference, difference, allowed, samples)
         if judged.exact:
             return judged
         exact = sharp()  # what rounds inside the network is not seen in the image
@@ -196,8 +196,8 @@ class Check:
             noise = moved()
             if (
                 noise is not None
-                and found.relative <= SPREAD * noise.relative
-                and found.flips <= SPREAD * noise.flips
+                and difference.relative <= SPREAD * noise.relative
+                and difference.flips <= SPREAD * noise.flips
             ):
                 return Evidence(
                     "the network amplifies rounding: its own result moves by "
@@ -205,11 +205,13 @@ class Check:
                     "its numbers are noise"
                 )
             return judged
-        if found.within(MOST):
-            return Evidence(f"{reference}, and the same in double precision", found, MOST, samples)
+        if difference.within(MOST):
+            return Evidence(
+                f"{reference}, and the same in double precision", difference, MOST, samples
+            )
         return Evidence(
             "in double precision the tiles are the same, but in its own kind of number rounding moves the result by "
-            f"{max(found.relative, found.flips):.0%}, so its numbers are noise"
+            f"{max(difference.relative, difference.flips):.0%}, so its numbers are noise"
         )
 
     def _whole(self, leaves: Leaves) -> Evidence | None:
@@ -256,17 +258,17 @@ class Check:
 
     def _otherwise(self, x: Tensor, want: Leaves) -> Difference | None:
         """How far the module's own results move where its operations round otherwise; None where it does not run so."""
-        found = [Difference()]
+        differences = [Difference()]
         for _ in range(DRAWS):
             moved = otherwise(lambda: self._run(x))
             if moved is None:
                 return None
-            found.append(all_of(moved, want))
-        return reduce(or_, found)
+            differences.append(all_of(moved, want))
+        return reduce(or_, differences)
 
     def _crops(self) -> Evidence | None:
         """Compare with crops; None where the module shows that none of them decides its positions."""
-        found, count, worst = Difference(), 0, None
+        total, count, worst = Difference(), 0, None
         for sample in self.samples:
             x = self.read(sample.crop)
             want = self._run(x)
@@ -284,14 +286,14 @@ class Check:
                 self.flat = self.flat and bool(
                     (x == x.flatten(2)[:, :, :1].unflatten(2, (1,) * len(sample.crop))).all()
                 )
-                if worst is None or off.relative >= found.relative:
+                if worst is None or off.relative >= total.relative:
                     worst = (x, want)
-                found |= off
+                total |= off
         if worst is None:
             return None
         reference = f"the plain module on {count} crop{'s' if count > 1 else ''}"
         judged = self._judged(
-            reference, found, partial(self._rounded, *worst), partial(self._sharp, worst[0]),
+            reference, total, partial(self._rounded, *worst), partial(self._sharp, worst[0]),
             partial(self._otherwise, *worst), count,
         )  # fmt: skip
         return judged if judged.exact else self._doubted(judged)
@@ -304,15 +306,15 @@ class Check:
         want = self._run(self.read(self.full))
         if want is None:
             return judged
-        found = Difference()
+        total = Difference()
         for v, whole in self._results(want):
             for sample in self.samples:
                 got, box = self.probe[v, sample.boxes[v]], sample.boxes[v]
                 inside = self._part(whole, v, box)
                 if got is not None and inside is not None:
-                    found |= difference(got, inside, whole)
+                    total |= difference(got, inside, whole)
         reference = "the plain module on the whole image, at sampled places"
-        return Evidence(reference, found, judged.tolerance, judged.samples)
+        return Evidence(reference, total, judged.tolerance, judged.samples)
 
     def _results(self, leaves: Leaves) -> list[tuple[int, Tensor]]:
         """The maps among some leaves, by their value."""
@@ -389,11 +391,11 @@ class Check:
 
 def all_of(got: Leaves, want: Leaves) -> Difference:
     """The largest difference of all leaves."""
-    found = Difference()
+    total = Difference()
     for a, b in zip(got, want, strict=True):
         if a is not None and b is not None:
-            found |= difference(a, b, b)
-    return found
+            total |= difference(a, b, b)
+    return total
 
 
 def nudged(x: Tensor, eps: float) -> Tensor:

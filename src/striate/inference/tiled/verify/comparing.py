@@ -32,13 +32,13 @@ class Difference:
 
 def tolerance(dtypes: Iterable[torch.dtype]) -> float:
     """The difference that counts as equal, for the coarsest of some kinds of number."""
-    found = 1e-10
+    largest = 1e-10
     for dtype in dtypes:
         if dtype == torch.float32:
-            found = max(found, TOLERANCE)
+            largest = max(largest, TOLERANCE)
         elif dtype.is_floating_point and dtype != torch.float64:
-            found = max(found, 8 * torch.finfo(dtype).eps)
-    return found
+            largest = max(largest, 8 * torch.finfo(dtype).eps)
+    return largest
 
 
 def difference(got: Tensor, want: Tensor, whole: Tensor) -> Difference:

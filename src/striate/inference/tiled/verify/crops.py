@@ -50,10 +50,10 @@ class Sample:
 def maps(network: Network) -> bool:
     """Whether all results are maps, with a dimension of its own for each axis, that no statistic of the image enters."""
     geometry = network.geometry
-    found = [geometry.values[i] for i in geometry.outputs if i is not None]
-    found = [v for v in found if v.varies]
+    values = [geometry.values[i] for i in geometry.outputs if i is not None]
+    values = [v for v in values if v.varies]
     return not network.reductions and all(
-        dim_of_axis(v.layout, k) is not None for v in found for k in range(geometry.axes)
+        dim_of_axis(v.layout, k) is not None for v in values for k in range(geometry.axes)
     )
 
 
@@ -75,7 +75,7 @@ def choose_samples(network: Network, step: tuple[int, ...], pixels: int) -> list
             for n, e, r in zip(image, values[v].extents, steps[v], strict=True)
         ]
         rates[v] = tuple(sides)
-    found: dict[Region, Sample] = {}
+    samples: dict[Region, Sample] = {}
     for place in range(3):
         for most in SIDES:
             boxes = _boxes(network, targets, step, place, most)
@@ -96,9 +96,9 @@ def choose_samples(network: Network, step: tuple[int, ...], pixels: int) -> list
             ]
             wide = _around(crop, image, unit, ring)
             if _pixels(crop) + _pixels(wide) <= pixels:
-                found.setdefault(crop, Sample(boxes, crop, wide, rates))
+                samples.setdefault(crop, Sample(boxes, crop, wide, rates))
                 break
-    return list(found.values())
+    return list(samples.values())
 
 
 def _prime(n: int) -> int:
@@ -115,26 +115,26 @@ def _pixels(region: Region) -> int:
 
 def _around(box: Box, image: Sequence[int], unit: Sequence[int], margin: Sequence[int]) -> Region:
     """A box and `margin` units around it; it starts on the lattice of units, and ends as far from it as the image does."""
-    found = []
+    positions = []
     for side, n, u, m in zip(box, image, unit, margin, strict=True):
         assert side is not None
         start = max(side[0] // u - m, 0) * u
         stop = n % u + ceil(max(side[1] + m * u - n % u, 0) / u) * u
-        found.append((start, min(stop, n)))
-    return tuple(found)
+        positions.append((start, min(stop, n)))
+    return tuple(positions)
 
 
 def units(network: Network) -> tuple[int, ...]:
     """The steps along each axis after which the network repeats itself, as far as that is known."""
-    geometry, found = network.geometry, []
+    geometry, sizes = network.geometry, []
     rates = strides(network).values()
     for k, n in enumerate(geometry.image):
         unit = lcm(*[s.numerator for r in rates if (s := r[k]) is not None])
         if unit > LATTICE:  # sizes that do not divide: the nearest whole stride
             ratios = [round(n / e) for v in geometry.values if (e := v.extents[k]) and e > 1]
             unit = max([r for r in ratios if r <= LATTICE], default=1)
-        found.append(unit)
-    return tuple(found)
+        sizes.append(unit)
+    return tuple(sizes)
 
 
 def _boxes(
@@ -144,7 +144,7 @@ def _boxes(
     values = network.geometry.values
     leader = max(targets, key=lambda v: volume(values[v].full))
     first = _box(values[leader].extents, step, place, most)
-    found = {}
+    boxes = {}
     for v in targets:
         sides: list[tuple[int, int] | None] = []
         for side, n, m in zip(first, values[leader].extents, values[v].extents, strict=True):
@@ -153,8 +153,8 @@ def _boxes(
                 continue
             start = min(side[0] * m // n, m - 1)
             sides.append((start, min(max(side[1] * m // n, start + 1), m)))
-        found[v] = tuple(sides)
-    return found
+        boxes[v] = tuple(sides)
+    return boxes
 
 
 def _box(extents: tuple[int | None, ...], step: tuple[int, ...], place: int, most: int) -> Box:
@@ -191,32 +191,32 @@ def held_at_once(geometry: Geometry) -> int:
 
 def needed(network: Network, target: int, box: Box) -> dict[int, Box]:
     """The box of every value that `box` of the target is made of; statistics of the whole image are taken as known."""
-    found: dict[int, Box] = {target: box}
+    boxes: dict[int, Box] = {target: box}
     for node in reversed(network.nodes):
-        out = found.get(node.output)
+        out = boxes.get(node.output)
         if out is None or is_empty(out):
             continue
         for read in node.reads:
             got = read.link.pull(out)
-            found[read.value] = hull(found[read.value], got) if read.value in found else got
-    return found
+            boxes[read.value] = hull(boxes[read.value], got) if read.value in boxes else got
+    return boxes
 
 
 def strides(network: Network) -> dict[int, Shift]:
     """Pixels between two neighbouring positions of every value, along each axis; None where there is no such number."""
     axes = network.geometry.axes
-    found: dict[int, Shift] = {network.image: (Fraction(1),) * axes}
+    shifts: dict[int, Shift] = {network.image: (Fraction(1),) * axes}
     for node in network.nodes:
         sides: list[Fraction | None] = []
         for k in range(axes):
             rates: set[Fraction | None] = set()
             for read in node.reads:
-                relation, inner = read.link.relations[k], found[read.value][k]
+                relation, inner = read.link.relations[k], shifts[read.value][k]
                 pattern = None if relation is None else relation.pattern()
                 if pattern is None or inner is None:
                     rates.add(None)
                 else:
                     rates.add(inner * pattern.step / pattern.period)
             sides.append(rates.pop() if len(rates) == 1 else None)
-        found[node.output] = tuple(sides)
-    return found
+        shifts[node.output] = tuple(sides)
+    return shifts

@@ -16,7 +16,7 @@ def report_of(network: Network, plan: Plan, evidence: Evidence) -> dict[str, obj
     """Versions, the network's records, the image's size, the tiles, and the difference. No weight and no pixel is in it."""
     geometry = network.geometry
     values = geometry.values
-    found = evidence.difference
+    difference = evidence.difference
     return {
         "versions": {
             "striate": _striate(), "torch": torch.__version__, "python": platform.python_version(),
@@ -28,8 +28,8 @@ def report_of(network: Network, plan: Plan, evidence: Evidence) -> dict[str, obj
         "strategy": plan.strategy,
         "carried": [list(w.carried) for w in plan.walks],
         "compared with": evidence.reference,
-        "difference": None if found is None else found.relative,
-        "flips": None if found is None else found.flips,
+        "difference": None if difference is None else difference.relative,
+        "flips": None if difference is None else difference.flips,
         "tolerance": evidence.tolerance,
         "network": geometry.kind,
         "records": [

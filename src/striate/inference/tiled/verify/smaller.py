@@ -66,13 +66,13 @@ def choose_smaller(
     walk: the walk of the results; lattice: pixels after which the network repeats itself along each axis.
     """
     geometry = network.geometry
-    wanted = signature(geometry)
+    expected = signature(geometry)
     for size in _sizes(geometry.image, walk, lattice, pixels):
         shape = (1, geometry.input_shape[1], *size)
         dtype = geometry.values[network.image].dtype
         try:
             small = trace(module, torch.empty(shape, dtype=dtype, device="meta"))
-            alike = signature(small) == wanted and sort(small).passes == network.passes
+            alike = signature(small) == expected and sort(small).passes == network.passes
         except GeometryError:
             continue
         if not alike or held_at_once(small) > room:

@@ -182,8 +182,8 @@ def bubbles(
 
 def ranks(values: Sequence[float]) -> np.ndarray:
     """Place of each value, equal ones sharing the mean of theirs."""
-    found = np.asarray(values)
-    return np.array([(found < v).sum() + ((found == v).sum() - 1) / 2 for v in found])
+    numbers = np.asarray(values)
+    return np.array([(numbers < v).sum() + ((numbers == v).sum() - 1) / 2 for v in numbers])
 
 
 def cost_page(trained: Sequence[Trained], images: int, of: int, count: int, side: int) -> Finding:
@@ -316,15 +316,15 @@ def cost_page(trained: Sequence[Trained], images: int, of: int, count: int, side
     )
 
 
-def left_out_page(left_out: Mapping[str, str], wanted: int) -> Finding:
+def left_out_page(left_out: Mapping[str, str], asked: int) -> Finding:
     """Which of the zoo's classifiers are not in the figure, and why."""
     n = len(left_out)
     return Finding(
         name="architectures-left-out",
         title="Who is not there",
-        verdict=f"All {wanted} classifiers of the zoo are in the figure."
+        verdict=f"All {asked} classifiers of the zoo are in the figure."
         if not n
-        else f"{n} of {wanted} classifiers {'is' if n == 1 else 'are'} left out: {', '.join(left_out)}.",
+        else f"{n} of {asked} classifiers {'is' if n == 1 else 'are'} left out: {', '.join(left_out)}.",
         status="good" if not n else "note",
         tables=(Table(columns=("network", "why"), rows=tuple(left_out.items())),) if n else (),
         data={"left_out": dict(left_out)},

@@ -113,24 +113,27 @@ def choose(
 def digits(setting: Setting, sizes: Sizes) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Training and test images (N, 1, side, side) of the digits, enlarged and normalised, with labels."""
     source = open_source("digits", seed=setting.seed, val=0.0, test=0.3)
-    found = []
+    tensors = []
     for split in (source.train, source.test):
         assert split.array is not None
         x = torch.from_numpy(split.array).permute(0, 3, 1, 2).float() / 255
         x = F.interpolate(x, size=(sizes.side, sizes.side), mode="bilinear", align_corners=False)
-        found += [((x - 0.3) / 0.35)[: sizes.limit], torch.from_numpy(split.labels)[: sizes.limit]]
-    return found[0], found[1], found[2], found[3]
+        tensors += [
+            ((x - 0.3) / 0.35)[: sizes.limit],
+            torch.from_numpy(split.labels)[: sizes.limit],
+        ]
+    return tensors[0], tensors[1], tensors[2], tensors[3]
 
 
 def share_right(model: nn.Module, x: Tensor, y: Tensor, dtype: torch.dtype) -> float:
     """Share of images (N, 1, H, W) answered right."""
     model.eval()
-    right = 0
+    correct = 0
     with torch.inference_mode(), torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
         for part, labels in zip(x.split(64), y.split(64), strict=True):
             part = part.contiguous(memory_format=torch.channels_last)
-            right += int((answer_of(model(part)).argmax(1) == labels).sum())
-    return right / len(y)
+            correct += int((answer_of(model(part)).argmax(1) == labels).sum())
+    return correct / len(y)
 
 
 def measured(
@@ -145,9 +148,9 @@ def measured(
     """Candidates with their costs, the fewest multiply-adds first, until a third of the budget is spent or a network alone
     would take the rest; then why the others were not measured. left_out: gets what does not take the images.
     """
-    wanted = sizes.networks or names()
+    specs = sizes.networks or names()
     cost = {}
-    for name in wanted:
+    for name in specs:
         try:
             with torch.device("meta"):
                 cost[name] = trace(
@@ -156,19 +159,19 @@ def measured(
         except StriateError as error:
             left_out[name] = str(error)
     order = sorted(cost, key=lambda name: cost[name])
-    found: list[Candidate] = []
+    candidates: list[Candidate] = []
     for i, name in enumerate(order):
         setting.progress(f"measuring: {name}", i, len(order))
         spent = setting.clock() - started
-        alone = sum(c.seconds for c in found) * PASSES[0] * images
-        if found and (spent > MEASURING * budget or alone > SHARE * (budget - spent)):
+        alone = sum(c.seconds for c in candidates) * PASSES[0] * images
+        if candidates and (spent > MEASURING * budget or alone > SHARE * (budget - spent)):
             why = f"cheaper networks fill the budget of {budget:.0f} s; give more with --budget"
-            return found, dict.fromkeys(order[i:], why)
+            return candidates, dict.fromkeys(order[i:], why)
         try:
-            found.append(measure(name, sizes, dtype))
+            candidates.append(measure(name, sizes, dtype))
         except StriateError as error:
             left_out[name] = str(error)
-    return found, {}
+    return candidates, {}
 
 
 def architectures(setting: Setting, sizes: Sizes | None = None) -> list[Finding]:

@@ -81,8 +81,8 @@ def side_by_side(logits: Tensor, batch: Batch) -> Loss:
     n, s, k = logits.shape
     target = batch.targets
     losses = F.cross_entropy(logits.reshape(n * s, k), target.repeat_interleave(s), reduction="sum")
-    right = (logits.detach().argmax(-1) == target[:, None]).float().mean(1).sum()
-    return Loss(losses, n, {"accuracy": right})
+    correct = (logits.detach().argmax(-1) == target[:, None]).float().mean(1).sum()
+    return Loss(losses, n, {"accuracy": correct})
 
 
 def train_starts(

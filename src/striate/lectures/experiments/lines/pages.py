@@ -33,14 +33,17 @@ LECTURE_W = ((2.83, -2.36), (-0.60, 1.14))
 def training_page(trained: Trained, sizes: Sizes) -> Finding:
     """How many of the test lines are missed, and what other starts would have missed."""
     n = len(trained.labels)
-    wrong = (trained.said != trained.labels).nonzero()[:, 0].tolist()
+    wrong = (trained.predicted != trained.labels).nonzero()[:, 0].tolist()
     low, high = wilson(n - len(wrong), n)
     chosen = [*range(6)]
-    rows = [[(NAMES[int(trained.said[i])], trained.images[i, 0].numpy()) for i in chosen]]
+    rows = [[(NAMES[int(trained.predicted[i])], trained.images[i, 0].numpy()) for i in chosen]]
     names = ["test lines\nand answers"]
     if wrong:
         rows.append(
-            [(f"“{NAMES[int(trained.said[i])]}”", trained.images[i, 0].numpy()) for i in wrong[:6]]
+            [
+                (f"“{NAMES[int(trained.predicted[i])]}”", trained.images[i, 0].numpy())
+                for i in wrong[:6]
+            ]
         )
         names.append("missed")
     others = sorted(e for s, e in enumerate(trained.errors) if s != trained.kept)
@@ -117,13 +120,13 @@ def network_page(network: LineNetwork, images: Tensor, labels: Tensor) -> Findin
     means = torch.stack([maps.mean((2, 3))[labels == k].mean(0) for k in (0, 1)])  # (class, kernel)
     prefer = [int(means[:, k].argmax()) for k in range(2)]
     tuned = tuning_of(network, side)
-    said = [
+    sentences = [
         f"kernel {k + 1} answers {means[prefer[k], k] / means[1 - prefer[k], k].clamp(min=1e-9):.1f} times as much to "
         f"{NAMES[prefer[k]]} lines and votes for {NAMES[0 if votes[k] > 0 else 1]}"
         for k in range(2)
     ]
     split = votes[0] * votes[1] < 0
-    verdict = "; ".join(said).capitalize()
+    verdict = "; ".join(sentences).capitalize()
     verdict += (
         ": one kernel for each class, as W in the lecture has it."
         if split
@@ -200,14 +203,14 @@ def network_page(network: LineNetwork, images: Tensor, labels: Tensor) -> Findin
 def domain_page(strange: Mapping[str, tuple[Tensor, Tensor, Tensor]]) -> Finding:
     """Lines that no training image showed."""
     rows, shown, shares = [], [], {}
-    for kind, (images, labels, said) in strange.items():
-        right = int((said == labels).sum())
-        low, high = wilson(right, len(labels))
-        shares[kind] = right / len(labels)
-        rows.append((f"{kind} lines", len(labels), len(labels) - right, shares[kind], low, high))
+    for kind, (images, labels, predicted) in strange.items():
+        correct = int((predicted == labels).sum())
+        low, high = wilson(correct, len(labels))
+        shares[kind] = correct / len(labels)
+        rows.append((f"{kind} lines", len(labels), len(labels) - correct, shares[kind], low, high))
         for k in (0, 1):
             i = int((labels == k).nonzero()[0])
-            mark = "right" if int(said[i]) == k else f"“{NAMES[int(said[i])]}”"
+            mark = "right" if int(predicted[i]) == k else f"“{NAMES[int(predicted[i])]}”"
             shown.append((k, (f"{kind}: {mark}", images[i, 0].numpy())))
     worst, best = min(shares, key=shares.__getitem__), max(shares.values())
     least = shares[worst]
@@ -250,7 +253,7 @@ def lecture_page(pages: Sequence[Finding]) -> Finding:
     """What the lecture found against what was found here."""
     by = {p.name: p.data for p in pages}
     errors, n = by["lines-training"]["errors"], by["lines-training"]["images"]
-    right = by["lines-domains"]["right"]
+    correct = by["lines-domains"]["right"]
     missed = by["lines-domains"]["missed"]
     waves = by["lines-waves"]
     thin, wide = waves["worst_thin_raised"], waves["worst_wide_raised"]
@@ -276,8 +279,8 @@ def lecture_page(pages: Sequence[Finding]) -> Finding:
         (
             "Out of domain",
             "classified correctly",
-            f"{percent(min(right.values()))} to {percent(max(right.values()))} right, {missed:,} missed",
-            word(not missed, min(right.values()) >= 0.95),
+            f"{percent(min(correct.values()))} to {percent(max(correct.values()))} right, {missed:,} missed",
+            word(not missed, min(correct.values()) >= 0.95),
         ),
         (
             "Vulnerability: a pure sinusoid",
@@ -288,8 +291,8 @@ def lecture_page(pages: Sequence[Finding]) -> Finding:
         (
             "Vulnerability: half the light stays",
             "not told apart from a pure one",
-            f"{thin['width']} px lines {percent(thin['right'])} right at worst, {wide['width']} px lines "
-            f"{percent(wide['right'])}",
+            f"{thin['width']} px lines {percent(thin['correct'])} right at worst, {wide['width']} px lines "
+            f"{percent(wide['correct'])}",
             "–",
         ),
         (

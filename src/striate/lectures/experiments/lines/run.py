@@ -59,7 +59,7 @@ class Trained:
     kept: int
     images: Tensor
     labels: Tensor
-    said: Tensor
+    predicted: Tensor
 
 
 def lines(setting: Setting, sizes: Sizes | None = None) -> list[Finding]:
@@ -100,7 +100,7 @@ def train(setting: Setting, sizes: Sizes) -> Trained:
     setting.progress("testing", 0, 0)
     errors = count_errors(networks, images, labels)
     kept = min(range(len(losses)), key=losses.__getitem__)
-    said = answers(networks[kept], images).argmax(1)
+    predicted = answers(networks[kept], images).argmax(1)
     return Trained(
         network=networks[kept],
         losses=losses,
@@ -108,7 +108,7 @@ def train(setting: Setting, sizes: Sizes) -> Trained:
         kept=kept,
         images=images,
         labels=labels,
-        said=said,
+        predicted=predicted,
     )
 
 
@@ -129,7 +129,7 @@ class Cell:
 
 def sweep(setting: Setting, sizes: Sizes, network: LineNetwork, reader: Reader) -> list[Cell]:
     """Every width under no wave and under each wave of each period."""
-    found = []
+    rows = []
     for w, width in enumerate(sizes.widths):
         setting.progress("waves", w, len(sizes.widths))
         images, labels = wide_lines(width, sizes.waved, size=sizes.side, seed=setting.seed)
@@ -142,17 +142,17 @@ def sweep(setting: Setting, sizes: Sizes, network: LineNetwork, reader: Reader) 
             for p in sizes.periods
         ]
         for x, period, wave in conditions:
-            said = answers(network, x).argmax(1)
-            right = (said == y).float()
-            found.append(
+            predicted = answers(network, x).argmax(1)
+            correct = (predicted == y).float()
+            rows.append(
                 Cell(
                     width=width,
                     period=period,
                     wave=wave,
-                    right=float(right.mean()),
-                    vertical=float(right[y == 0].mean()),
-                    horizontal=float(right[y == 1].mean()),
-                    explained=float((reader.answers(x) == said).float().mean()),
+                    right=float(correct.mean()),
+                    vertical=float(correct[y == 0].mean()),
+                    horizontal=float(correct[y == 1].mean()),
+                    explained=float((reader.answers(x) == predicted).float().mean()),
                 )
             )
-    return found
+    return rows

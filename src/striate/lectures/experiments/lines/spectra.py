@@ -24,11 +24,11 @@ def energies(kernels: Tensor, images: Tensor) -> Tensor:
     """
     size = [n + kernels.shape[-1] - 1 for n in images.shape[-2:]]
     through = torch.fft.fft2(kernels, s=size).abs() ** 2
-    found = torch.empty(len(images), len(kernels))
+    energies = torch.empty(len(images), len(kernels))
     for part in torch.arange(len(images)).split(200):
         spectrum = torch.fft.fft2(images[part, 0], s=size).abs() ** 2
-        found[part] = torch.einsum("nhw,khw->nk", spectrum, through) / (size[0] * size[1])
-    return found
+        energies[part] = torch.einsum("nhw,khw->nk", spectrum, through) / (size[0] * size[1])
+    return energies
 
 
 @dataclass(frozen=True)

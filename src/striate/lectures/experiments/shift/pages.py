@@ -150,8 +150,8 @@ def seven_page(
 ) -> Finding:
     """One seven as it moves: every network's score of it, and the answers of the first two kinds."""
     moves = list(range(-sizes.most, sizes.most + 1))
-    right = torch.stack([torch.from_numpy(r.right[0] == 1) for r in results.values()]).all(0)
-    sevens = ((labels == 7) & right).nonzero()[:, 0]
+    is_correct = torch.stack([torch.from_numpy(r.right[0] == 1) for r in results.values()]).all(0)
+    sevens = ((labels == 7) & is_correct).nonzero()[:, 0]
     if not len(sevens):
         sevens = (labels == 7).nonzero()[:, 0]
 
@@ -161,10 +161,10 @@ def seven_page(
 
     # The one of which the mlp is least sure as it moves: there is most to see.
     hard = min(sevens.tolist(), key=lambda i: float(scores("mlp", images[i])[:, 7].mean()))
-    found = {name: scores(name, images[hard]) for name in results}
-    said = {name: s.argmax(1).tolist() for name, s in found.items()}
-    kept = {name: sum(a == 7 for a in answer) for name, answer in said.items()}
-    others = sorted({a for a in said["mlp"] if a != 7})
+    logits = {name: scores(name, images[hard]) for name in results}
+    predicted = {name: s.argmax(1).tolist() for name, s in logits.items()}
+    kept = {name: sum(a == 7 for a in answer) for name, answer in predicted.items()}
+    others = sorted({a for a in predicted["mlp"] if a != 7})
     mlp_words = (
         f"The mlp calls it a 7 at {kept['mlp']} of {len(moves)} places and elsewhere {', '.join(map(str, others))}"
         if others
@@ -174,7 +174,7 @@ def seven_page(
     shown = [d for d in moves if d % 2 == 0 or len(moves) < 8]
     rows = [
         [
-            (str(said[name][moves.index(d)]), shifted(images[hard][None], 0, d)[0, 0].numpy())
+            (str(predicted[name][moves.index(d)]), shifted(images[hard][None], 0, d)[0, 0].numpy())
             for d in shown
         ]
         for name in ("mlp", "conv, flattened", "conv, global mean")
@@ -187,7 +187,7 @@ def seven_page(
         tables=(
             Table(
                 columns=("network", *(f"{d:+d}" if d else "0" for d in moves)),
-                rows=tuple((name, *map(str, said[name])) for name in results),
+                rows=tuple((name, *map(str, predicted[name])) for name in results),
                 caption="What each network says as the seven moves to the right (pixels).",
             ),
         ),
@@ -202,7 +202,7 @@ def seven_page(
             ),
             plot(
                 moves,
-                {n: s[:, 7].tolist() for n, s in found.items()},
+                {n: s[:, 7].tolist() for n, s in logits.items()},
                 title="Score of “7”",
                 xlabel="pixels to the right",
                 ylabel="softmax score",
@@ -213,10 +213,10 @@ def seven_page(
         ),
         data={
             "moves": moves,
-            "said": said,
+            "said": predicted,
             "kept": kept,
             "image": hard,
-            "scores": {n: s[:, 7].tolist() for n, s in found.items()},
+            "scores": {n: s[:, 7].tolist() for n, s in logits.items()},
         },
     )
 

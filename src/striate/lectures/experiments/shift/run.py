@@ -116,19 +116,19 @@ def measure(
 ) -> Result:
     """Right answers after each shift in four directions, and the layers' equivariance."""
     votes = [answers(model, images).argmax(1)]
-    right = [(votes[0] == labels).numpy().astype(float)]
+    is_correct = [(votes[0] == labels).numpy().astype(float)]
     for d in range(1, sizes.most + 1):
         setting.progress(f"shifting: {name}", d, sizes.most)
         hits = np.zeros(len(labels))
         for row, column in DIRECTIONS:
             votes.append(answers(model, shifted(images, d * row, d * column)).argmax(1))
             hits += (votes[-1] == labels).numpy() / len(DIRECTIONS)
-        right.append(hits)
+        is_correct.append(hits)
     every = torch.stack(votes)
     pairs = [(every[i] == every[j]).float().mean() for i in range(len(every)) for j in range(i)]
     return Result(
         model=model,
-        right=right,
+        right=is_correct,
         consistency=float(torch.stack(pairs).mean()),
         layers=layer_shifts(model, images[:64]),
     )

@@ -44,14 +44,16 @@ def score_page(results: Mapping[str, Result], images: Tensor, truth: Tensor, see
     edge = {n: Share(*map(float, interval(r.scores, "boundary", seed))) for n, r in results.items()}
     best, worst = (f(iou, key=lambda n: iou[n].value) for f in (max, min))
     sharp, blunt = (f(edge, key=lambda n: edge[n].value) for f in (max, min))
-    told = iou[worst].high < iou[best].low
+    differ = iou[worst].high < iou[best].low
     verdict = (
         f"IoU of the digits is {percent(iou[worst].value)} ({worst}) to {percent(iou[best].value)} ({best}), "
         f"boundary F1 {percent(edge[blunt].value)} ({blunt}) to {percent(edge[sharp].value)} ({sharp}), on "
         f"{len(truth)} unseen scenes after the same training"
     )
     verdict += (
-        "." if told else "; the intervals of first and last overlap: this does not tell them apart."
+        "."
+        if differ
+        else "; the intervals of first and last overlap: this does not tell them apart."
     )
     names = list(results)
     with style():
@@ -255,12 +257,12 @@ def cause_page(results: Mapping[str, Result], seed: int) -> Finding:
     kernels = sorted({way.kernel for way in WAYS.values() if way.kernel is not None})
     counts = {k: overlap(k) for k in kernels}
     by_phase = {k: phases(c).ravel() for k, c in counts.items()}
-    found = {k: random_phases(k, seed=seed).ravel() for k in kernels}
+    by_kernel = {k: random_phases(k, seed=seed).ravel() for k in kernels}
     rows = []
     errors = []
     for k in kernels:
         expected = np.sqrt(by_phase[k] / by_phase[k].min())
-        measured = found[k] / found[k][int(by_phase[k].argmin())]
+        measured = by_kernel[k] / by_kernel[k][int(by_phase[k].argmin())]
         errors.append(float(np.abs(measured / expected - 1).max()))
         rows.append(
             (
@@ -327,7 +329,7 @@ def cause_page(results: Mapping[str, Result], seed: int) -> Finding:
         figures=(drawn,),
         data={
             "overlap": {str(k): v.tolist() for k, v in counts.items()},
-            "measured": {str(k): v.tolist() for k, v in found.items()},
+            "measured": {str(k): v.tolist() for k, v in by_kernel.items()},
             "error": max(errors),
         },
     )  # fmt: skip

@@ -77,23 +77,23 @@ def difference(logits: Tensor) -> Tensor:
 def patterns(model: Segmenter, images: dict[str, Tensor], spread: float) -> dict[str, Tensor]:
     """Strength of the pattern (N,) for each kind of plain image, in the spread of the map on scenes; borders left out."""
     margin = 3 * PERIOD
-    found = {}
+    patterns = {}
     for kind, x in images.items():
         y = difference(answers(model, x))[:, margin:-margin, margin:-margin]
-        found[kind] = pattern_strength(y, PERIOD) / max(spread, 1e-9)
-    return found
+        patterns[kind] = pattern_strength(y, PERIOD) / max(spread, 1e-9)
+    return patterns
 
 
-def score(said: Tensor, truth: Tensor) -> MaskScores:
+def score(predicted: Tensor, truth: Tensor) -> MaskScores:
     """Counts of predicted masks (N, H, W) against true ones."""
-    counts = [confusion_matrix(p, t, 2) for p, t in zip(said, truth, strict=True)]
-    edges = [boundary_hits(p.numpy(), t.numpy(), 2) for p, t in zip(said, truth, strict=True)]
+    counts = [confusion_matrix(p, t, 2) for p, t in zip(predicted, truth, strict=True)]
+    edges = [boundary_hits(p.numpy(), t.numpy(), 2) for p, t in zip(predicted, truth, strict=True)]
     return MaskScores(
         counts=np.stack(counts),
         near=np.stack([e[0] for e in edges]),
         total=np.stack([e[1] for e in edges]),
         classes=CLASSES,
-        keys=tuple(str(i) for i in range(len(said))),
+        keys=tuple(str(i) for i in range(len(predicted))),
     )
 
 

@@ -97,7 +97,7 @@ def classwise(scores: Scores, *, seed: int = 0) -> tuple[Interval, Interval, Int
     )
 
     k = len(scores.classes)
-    truth, said = scores.labels, scores.predicted
+    truth, predicted_class = scores.labels, scores.predicted
     hit = np.where(scores.correct, truth, k)  # column k collects what is wrong
 
     def statistic(index: np.ndarray) -> np.ndarray:
@@ -108,7 +108,7 @@ def classwise(scores: Scores, *, seed: int = 0) -> tuple[Interval, Interval, Int
             sums = np.bincount((cell[index] + row).ravel(), minlength=(k + 1) * r)
             return sums.reshape(r, k + 1)[:, :k].astype(np.float64)
 
-        hits, true, called = count(hit), count(truth), count(said)
+        hits, true, called = count(hit), count(truth), count(predicted_class)
         return np.concatenate(
             [
                 _ratio(hits, called),
@@ -125,7 +125,7 @@ def classwise(scores: Scores, *, seed: int = 0) -> tuple[Interval, Interval, Int
     measured = torch.cat([metric(predicted, y, k, average=None) for metric in peers])
     value = np.where(known, measured.double().numpy(), np.nan)
 
-    true, called = np.bincount(truth, minlength=k), np.bincount(said, minlength=k)
+    true, called = np.bincount(truth, minlength=k), np.bincount(predicted_class, minlength=k)
     either = true + called - np.bincount(hit, minlength=k + 1)[:k]
     parts = [
         Interval(value[s], low[s], high[s]) for s in (slice(k), slice(k, 2 * k), slice(2 * k, None))

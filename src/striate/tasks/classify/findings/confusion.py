@@ -200,11 +200,11 @@ def _image(counts: np.ndarray) -> Figure:
 
 
 def _describe(counts: np.ndarray) -> str:
-    right = int(np.trace(counts))
+    correct = int(np.trace(counts))
     return (
-        f"Confusion matrix of {len(counts)} classes: {right:,} of {int(counts.sum()):,} images lie "
+        f"Confusion matrix of {len(counts)} classes: {correct:,} of {int(counts.sum()):,} images lie "
         "on the diagonal, "
-        f"{int(counts.sum()) - right:,} off it."
+        f"{int(counts.sum()) - correct:,} off it."
     )
 
 

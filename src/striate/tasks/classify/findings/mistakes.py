@@ -43,14 +43,14 @@ def mistakes(
     for rank, i in enumerate(map(int, ordered[: min(limit, LIMIT)]), 1):
         image = images(i) if callable(images) else images[i]
         content, media = thumbnail(image)
-        true, said = scores.classes[scores.labels[i]], scores.classes[scores.predicted[i]]
+        true, predicted = scores.classes[scores.labels[i]], scores.classes[scores.predicted[i]]
         sure = f"{np.floor(100 * scores.confidence[i]):.0f} %"  # never rounded up to a certainty
         figures.append(
             Figure(
                 content=content,
                 media=media,
-                caption=f"{true} → {said}, {sure}",
-                alt=f"Mistake {rank}: a {true}, taken for {said} with {sure}",
+                caption=f"{true} → {predicted}, {sure}",
+                alt=f"Mistake {rank}: a {true}, taken for {predicted} with {sure}",
             )
         )
         rows.append(
@@ -58,7 +58,7 @@ def mistakes(
                 rank,
                 str(keys[i]) if keys is not None else f"image {i}",
                 true,
-                said,
+                predicted,
                 float(scores.confidence[i]),
                 float(scores.probabilities[i, scores.labels[i]]),
             )

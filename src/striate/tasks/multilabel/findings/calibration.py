@@ -31,8 +31,8 @@ def calibration(shares: np.ndarray, targets: np.ndarray, tags: Sequence[str], *,
         error = float(errors_of(bins, true[None, :, k] - shares[None, :, k])[0])
         drawn = (rng.random((DRAWS, len(shares))) < shares[:, k]) - shares[:, k]
         limit = float(np.quantile(errors_of(bins, drawn), 1 - 0.05 / len(tags)))
-        says, has = float(shares[:, k].mean()), float(true[:, k].mean())
-        rows.append((tag, says, has, says - has, error, limit))
+        predicted, has = float(shares[:, k].mean()), float(true[:, k].mean())
+        rows.append((tag, predicted, has, predicted - has, error, limit))
         errors.append(error)
         if error > limit:
             off.append((error - limit, k))
@@ -45,11 +45,11 @@ def calibration(shares: np.ndarray, targets: np.ndarray, tags: Sequence[str], *,
         )
     else:
         k = max(off)[1]
-        says, has = float(shares[:, k].mean()), float(true[:, k].mean())
+        predicted, has = float(shares[:, k].mean()), float(true[:, k].mean())
         status = "warning" if errors[k] > 0.1 else "note"
         verdict = (
             f"The probabilities of {len(off)} of {len(tags)} tags are off by more than chance; most so {quoted(tags[k])}: "
-            f"it gets {percent(says)} on average, and {percent(has)} of the images have it."
+            f"it gets {percent(predicted)} on average, and {percent(has)} of the images have it."
         )
         advice = "Give tags by their thresholds, not by their probabilities." if status == "warning" else ""  # fmt: skip
     return Finding(
@@ -90,16 +90,16 @@ def _diagram(shares: np.ndarray, true: np.ndarray) -> Figure:
     bins = np.minimum((flat * BINS).astype(int), BINS - 1)
     counts = np.bincount(bins, minlength=BINS)
     filled = np.flatnonzero(counts)
-    says = np.bincount(bins, flat, BINS)[filled] / counts[filled]
+    predicted = np.bincount(bins, flat, BINS)[filled] / counts[filled]
     has = np.bincount(bins, there, BINS)[filled] / counts[filled]
     with style():
         figure = new_figure(4.8, 4.2)
         ax = figure.subplots()
         ax.plot([0, 1], [0, 1], color="#8c959f", linewidth=1, linestyle=(0, (4, 3)))
-        for x, rate, n in zip(says, has, counts[filled], strict=True):
+        for x, rate, n in zip(predicted, has, counts[filled], strict=True):
             ax.vlines(x, *wilson(rate * n, int(n)), color=BLUE, linewidth=3, alpha=0.3)
         sizes = 14 + 90 * counts[filled] / counts.max()
-        ax.scatter(says, has, s=sizes, color=BLUE, linewidths=0, zorder=3, clip_on=False)
+        ax.scatter(predicted, has, s=sizes, color=BLUE, linewidths=0, zorder=3, clip_on=False)
         ax.set(xlabel="probability of a tag", ylabel="images that have it", xlim=(0, 1), ylim=(0, 1.03))  # fmt: skip
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")

@@ -44,10 +44,10 @@ def mistakes(
             )
         )  # fmt: skip
         has = ", ".join(tags[t] for t in np.flatnonzero(true[i]).tolist()) or "none"
-        says = (
+        others = (
             ", ".join(tags[t] for t in np.flatnonzero(shares[i] >= thresholds).tolist()) or "none"
         )
-        rows.append((rank, keys[i], f"{tags[k]} {how}", float(shares[i, k]), has, says))
+        rows.append((rank, keys[i], f"{tags[k]} {how}", float(shares[i, k]), has, others))
     certain = int((sure[images, worst[images]] > SURE).sum())
     verdict = (
         f"{len(images):,} of {n:,} held-out images have a tag too many or too few; of {certain:,} of them it was more than "

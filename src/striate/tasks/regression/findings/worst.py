@@ -42,17 +42,25 @@ def worst(
         k = int(which[i])
         name, unit = unit_of(names[k])
         end = f" {unit}" if unit else ""
-        said, true = f"{values[i, k]:{specs[k]}}", f"{targets[i, k]:{specs[k]}}"
+        predicted, true = f"{values[i, k]:{specs[k]}}", f"{targets[i, k]:{specs[k]}}"
         content, media = thumbnail(image(i))
         head = f"{name}: " if len(names) > 1 else ""
         figures.append(
             Figure(
-                content=content, media=media, caption=f"{head}{true} → {said}{end}",
-                alt=f"Image {rank}: {name} is {true}{end}, predicted {said}{end}",
+                content=content, media=media, caption=f"{head}{true} → {predicted}{end}",
+                alt=f"Image {rank}: {name} is {true}{end}, predicted {predicted}{end}",
             )
         )  # fmt: skip
         rows.append(
-            (rank, keys[i], name, true, said, f"{values[i, k] - targets[i, k]:+{specs[k]}}", unit)
+            (
+                rank,
+                keys[i],
+                name,
+                true,
+                predicted,
+                f"{values[i, k] - targets[i, k]:+{specs[k]}}",
+                unit,
+            )
         )
     far = int((largest > FAR * np.median(largest)).sum()) if n else 0
     first = int(order[0])

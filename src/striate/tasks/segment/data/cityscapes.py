@@ -24,7 +24,7 @@ _FILE = re.compile(r"_\d{6}_\d{6}_gt(?:Fine|Coarse)_label(Train)?Ids\.png$")
 
 def cityscapes(masks: Sequence[str]) -> Naming | None:
     """Names for masks whose files all are called as Cityscapes calls them; None for others."""
-    kinds = {found[1] if (found := _FILE.search(mask)) else "other" for mask in masks}
+    kinds = {match[1] if (match := _FILE.search(mask)) else "other" for mask in masks}
     if len(kinds) != 1 or "other" in kinds:
         return None
     train = kinds.pop() is not None

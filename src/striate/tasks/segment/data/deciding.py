@@ -25,7 +25,7 @@ from striate.tasks.segment.data.telling import (
     smoothed_numbers,
     two_scales,
 )
-from striate.tasks.segment.data.values import Census, Tally, census
+from striate.tasks.segment.data.values import Census, Tally, take_census
 
 GREY_LEVEL = 40  # numbers above it are levels of grey rather than numbers of classes
 VOC_VOID = 0xE0E0C0  # Pascal VOC's colour of pixels without a label
@@ -47,17 +47,17 @@ def decide(
     """
     notes: list[str] = []
     colour = _colours_decide(tallies, naming, masks, notes)
-    found = census(tallies, colour=colour)
-    left_out = _given(ignore, found, colour)
+    census = take_census(tallies, colour=colour)
+    left_out = _given(ignore, census, colour)
     if ignore is None and not colour:
-        left_out |= _stated(tallies, found, naming, notes)
+        left_out |= _stated(tallies, census, naming, notes)
     if naming is not None and ignore is None:
         naming, void = without_ignore(naming, colour=colour, notes=notes)
         left_out |= void
     if naming is not None and masks != "binary":
         try:
             coding, classes = by_table(
-                found,
+                census,
                 naming,
                 colour=colour,
                 nearest=masks == "nearest",
@@ -73,9 +73,9 @@ def decide(
             how = f"{'colours' if colour else 'numbers'}, named by {naming.where}"
             return Decision(coding=coding, classes=classes, how=how, notes=tuple(notes))
     if masks == "binary":
-        return binary(found, colour, left_out, notes)
+        return binary(census, colour, left_out, notes)
     if masks == "nearest":
-        chosen = [v for v in anchors(found, colour) if v not in left_out]
+        chosen = [v for v in anchors(census, colour) if v not in left_out]
         if len(chosen) < 2:
             raise DataError(
                 "masks=nearest needs two values that many pixels have, and these masks have "
@@ -87,13 +87,13 @@ def decide(
         )
     if masks is None:
         if not colour and any(t.kind == "palette" for t in tallies):
-            painted = census(tallies, colour=True)
+            painted = take_census(tallies, colour=True)
             if shades(painted, True):  # shades that an optimiser made a palette of
                 refuse_shades(painted, True)
-        _refuse(found, colour)
+        _refuse(census, colour)
     if colour:
-        return by_colours(found, left_out, ignore, masks, notes)
-    return by_numbers(found, left_out, ignore, masks, notes)
+        return by_colours(census, left_out, ignore, masks, notes)
+    return by_numbers(census, left_out, ignore, masks, notes)
 
 
 def _colours_decide(
@@ -124,7 +124,7 @@ def _colours_decide(
     if palettes and masks == "nearest":
         return True
     if table:
-        as_colours, as_numbers = (census(tallies, colour=c) for c in (True, False))
+        as_colours, as_numbers = (take_census(tallies, colour=c) for c in (True, False))
         values = set(naming.values or ()) if naming is not None else set()
         known = _share(as_colours, table), _share(as_numbers, values)
         if known[0] > max(known[1], 0.5) or (
@@ -169,19 +169,19 @@ def _palettes_differ(tallies: Sequence[Tally], palettes: Sequence[Tally]) -> boo
     return bool(others - set(meaning)) and {v * 0x010101 for v in others} <= colours
 
 
-def _share(found: Census, values: set[int]) -> float:
+def _share(census: Census, values: set[int]) -> float:
     """Share of the pixels other than 0 that have one of `values`; of all pixels where there is nothing else."""
-    counts = {v: n for v, n in found.counts.items() if v} or found.counts
+    counts = {v: n for v, n in census.counts.items() if v} or census.counts
     return sum(n for v, n in counts.items() if v in values) / max(sum(counts.values()), 1)
 
 
-def _nonzero(found: Census) -> bool:
-    return any(found.counts)
+def _nonzero(census: Census) -> bool:
+    return any(census.counts)
 
 
-def _given(ignore: str | None, found: Census, colour: bool) -> set[int]:
+def _given(ignore: str | None, census: Census, colour: bool) -> set[int]:
     """The raw values that a setting leaves out, and numbers below 0, which no class has."""
-    below = {v for v in found.counts if v < 0}
+    below = {v for v in census.counts if v < 0}
     if ignore is None or ignore == "none":
         return below
     text = ignore.strip().lstrip("#")
@@ -193,25 +193,25 @@ def _given(ignore: str | None, found: Census, colour: bool) -> set[int]:
         ) from None
     if colour and len(text) != 6:
         value *= 0x010101
-    if value not in found.counts:
+    if value not in census.counts:
         raise DataError(
-            f"ignore={ignore} was set, but no mask holds that value; they hold {listed(list(found.counts), colour)}"
+            f"ignore={ignore} was set, but no mask holds that value; they hold {listed(list(census.counts), colour)}"
         )
     return below | {value}
 
 
 def _stated(
-    tallies: Sequence[Tally], found: Census, naming: Naming | None, notes: list[str]
+    tallies: Sequence[Tally], census: Census, naming: Naming | None, notes: list[str]
 ) -> set[int]:
     """The values that the files (GeoTIFF) state to be no data; 0 is what most writers put as background too."""
     named = set(naming.values or ()) if naming is not None else set()
-    stated = {t.nodata for t in tallies if t.nodata in found.counts and t.kind == "number"}
+    stated = {t.nodata for t in tallies if t.nodata in census.counts and t.kind == "number"}
     stated = {v for v in stated if v is not None and v >= 0} - named
     out = stated - {0}
-    if len(set(found.counts) - out) < 2:
+    if len(set(census.counts) - out) < 2:
         out = set()
     for value in sorted(out):
-        share = found.counts[value] / max(found.pixels, 1)
+        share = census.counts[value] / max(census.pixels, 1)
         notes.append(
             f"{value} is no data, as the files state, and left out: {share:.1%} of the pixels (--set ignore=none makes it a "
             "class)"
@@ -223,25 +223,25 @@ def _stated(
     return out
 
 
-def _refuse(found: Census, colour: bool) -> None:
+def _refuse(census: Census, colour: bool) -> None:
     """Raise DataError for shades, and for numbers of objects."""
-    refuse_lossy(found, colour)
-    if shades(found, colour):
-        refuse_shades(found, colour)
-    if (reason := instances(found, colour)) is not None:
+    refuse_lossy(census, colour)
+    if shades(census, colour):
+        refuse_shades(census, colour)
+    if (reason := instances(census, colour)) is not None:
         refuse_objects(reason)
-    if not colour and smoothed_numbers(found):
-        refuse_numbers(found)
-    if not colour and (words := two_scales(found)) is not None:
+    if not colour and smoothed_numbers(census):
+        refuse_numbers(census)
+    if not colour and (words := two_scales(census)) is not None:
         raise DataError(words)
 
 
-def binary(found: Census, colour: bool, left_out: set[int], notes: list[str]) -> Decision:
+def binary(census: Census, colour: bool, left_out: set[int], notes: list[str]) -> Decision:
     ground = 0
-    if colour and 0 not in found.counts:
-        commonest = max(found.counts, key=lambda v: found.counts[v])
-        ground = TRANSPARENT if TRANSPARENT in found.counts else commonest
-    if not set(found.counts) - {ground} - left_out:
+    if colour and 0 not in census.counts:
+        commonest = max(census.counts, key=lambda v: census.counts[v])
+        ground = TRANSPARENT if TRANSPARENT in census.counts else commonest
+    if not set(census.counts) - {ground} - left_out:
         raise DataError(one_value([ground], colour))
     values = (ground, *sorted(left_out))
     notes.append(f"{shown(ground, colour)} is taken as background and every other value as object")
@@ -253,12 +253,12 @@ def binary(found: Census, colour: bool, left_out: set[int], notes: list[str]) ->
     )  # fmt: skip
 
 
-def _one_object(found: Census, values: list[int]) -> Decision | None:
+def _one_object(census: Census, values: list[int]) -> Decision | None:
     """One object that some masks show white and others as 1, on black here and on nothing there; None for other colours."""
     grounds = [v for v in values if v in (0, TRANSPARENT)]
     inside = [v for v in values if v in (0x010101, 0xFFFFFF)]
     mixed = len(grounds) > 1 or len(inside) > 1
-    apart = all(len(set(one) & set(s)) < 2 for one in found.each for s in (grounds, inside))
+    apart = all(len(set(one) & set(s)) < 2 for one in census.each for s in (grounds, inside))
     if not (mixed and apart and grounds and inside and len(grounds) + len(inside) == len(values)):
         return None
     words = f"{listed(grounds, True)} are taken as background and {listed(inside, True)} as object"
@@ -276,25 +276,25 @@ def _one_object(found: Census, values: list[int]) -> Decision | None:
 
 
 def by_colours(
-    found: Census, left_out: set[int], ignore: str | None, masks: str | None, notes: list[str]
+    census: Census, left_out: set[int], ignore: str | None, masks: str | None, notes: list[str]
 ) -> Decision:
-    if ignore is None and VOC_VOID in found.counts and len(found.counts) > 2:
+    if ignore is None and VOC_VOID in census.counts and len(census.counts) > 2:
         left_out = {*left_out, VOC_VOID}
         notes.append(
             f"{shown(VOC_VOID, True)} is Pascal VOC's 'no label' and left out (--set ignore=none makes it a class)"
         )
-    values = [v for v in found.counts if v not in left_out]
-    if masks is None and ignore is None and (same := _one_object(found, values)) is not None:
+    values = [v for v in census.counts if v not in left_out]
+    if masks is None and ignore is None and (same := _one_object(census, values)) is not None:
         return same
     if TRANSPARENT in values:
         values = [TRANSPARENT, *(v for v in values if v != TRANSPARENT)]
-    if (len(values) > SPARSE or found.distinct > 1024) and masks is None:
+    if (len(values) > SPARSE or census.distinct > 1024) and masks is None:
         raise DataError(
-            f"the colour masks hold {max(len(values), found.distinct):,} colours, more than classes could be; save them "
+            f"the colour masks hold {max(len(values), census.distinct):,} colours, more than classes could be; save them "
             "without smoothing or compression, or name the colours in a classes.csv (name,red,green,blue); or are images "
             "and masks swapped?"
         )
-    shown_alone = all(len(set(one) - {0, TRANSPARENT}) < 2 for one in found.each)
+    shown_alone = all(len(set(one) - {0, TRANSPARENT}) < 2 for one in census.each)
     if masks is None and len(set(values) - {0, TRANSPARENT}) > 1 and shown_alone:
         notes.append(
             "each mask shows one colour beside the background: the colours are taken as classes (--set masks=binary takes "

@@ -117,14 +117,12 @@ def open_mask_folder(
     looks = ordered(
         lambda at: _look(root, kept[at], coding, len(classes), turned.turns[at]), range(len(kept))
     )
-    for job, found in zip(kept, looks, strict=True):
+    for job, look in zip(kept, looks, strict=True):
         count.step()
-        if isinstance(found, Pair):
-            good.append(found)
+        if isinstance(look, Pair):
+            good.append(look)
         else:
-            (misfits if found[0] == "size" else damaged).append(
-                Damage(path=job.key, reason=found[1])
-            )
+            (misfits if look[0] == "size" else damaged).append(Damage(path=job.key, reason=look[1]))
     if not good:
         raise DataError(_nothing(root, damaged, misfits))
     turns = {job.key: turn for job, turn in zip(kept, turned.turns, strict=True)}
@@ -280,12 +278,12 @@ def _look(root: Path, job: Job, coding: Coding, classes: int, turn: int) -> Pair
     """Decode a pair and count the pixels of its classes."""
     if job.page:
         try:
-            found = decode(root / job.image, page=job.page)
+            picture = decode(root / job.image, page=job.page)
         except DataError as error:
             return "image", str(error)
-        pixels = found.pixels
+        pixels = picture.pixels
         content = digest(pixels, repr((pixels.shape, pixels.dtype.str)).encode())
-        record: Record | str = record_of(found, content)
+        record: Record | str = record_of(picture, content)
     else:
         record = inspect(root / job.image)
     if isinstance(record, str):

@@ -39,7 +39,7 @@ def apply_lists(root: Path, files: list[Parts], pairs: Pairs) -> None:
         stem = stem_of(PurePosixPath(image).name)
         for name in {stem, base_of(stem, False)[0]}:
             stems.setdefault(name, []).append(i)
-    found: dict[str, set[int]] = {}
+    listed: dict[str, set[int]] = {}
     named: list[str] = []
     for file in sorted(files, key=lambda f: (len(f), f)):
         kind = PurePosixPath(file[-1]).stem.casefold()
@@ -51,19 +51,19 @@ def apply_lists(root: Path, files: list[Parts], pairs: Pairs) -> None:
         names = [_name(line.split()[0], stems) for line in text.splitlines() if line.split()]
         inside = {i for name in names for i in stems.get(name, ())}
         if names and sum(name in stems for name in names) >= LEAST * len(names):
-            found.setdefault("trainval" if kind == "trainval" else SPLIT_WORDS[kind], set()).update(
-                inside
-            )
+            listed.setdefault(
+                "trainval" if kind == "trainval" else SPLIT_WORDS[kind], set()
+            ).update(inside)
             named.append("/".join(file))
-    both = found.pop("trainval", set())
-    if both and not {"train", "val"} & set(found):
-        found["train"] = both
-    if not found:
+    both = listed.pop("trainval", set())
+    if both and not {"train", "val"} & set(listed):
+        listed["train"] = both
+    if not listed:
         return
     for split in ("train", "val", "test"):  # a name in two lists is held out
-        for i in found.get(split, ()):
+        for i in listed.get(split, ()):
             pairs.given[i] = split
-    if "train" not in found:  # as fastai's valid.txt: what is not listed trains
+    if "train" not in listed:  # as fastai's valid.txt: what is not listed trains
         pairs.given[:] = [g or "train" for g in pairs.given]
     none = [i for i, g in enumerate(pairs.given) if g is None]
     pairs.notes.append(f"the splits are those of {', '.join(named)}")

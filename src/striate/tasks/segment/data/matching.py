@@ -104,19 +104,19 @@ def _stems(
             bases.get(group, {}).get(mask.stem),
             bares.get(group, {}).get(bare(mask.stem)),
         )
-        found = next((t for t in tries if t), None)
-        if found is not None and len(found) > 1:  # a and A
-            found = [f for f in found if _written(f) == _written(mask)] or found
-        if found is None or (len(found) > 1 and key(mask) is None):
+        partners = next((t for t in tries if t), None)
+        if partners is not None and len(partners) > 1:  # a and A
+            partners = [f for f in partners if _written(f) == _written(mask)] or partners
+        if partners is None or (len(partners) > 1 and key(mask) is None):
             left.append(mask)
             continue
-        if len(found) > 1:
-            first, second = ("/".join(f.path) for f in found[:2])
+        if len(partners) > 1:
+            first, second = ("/".join(f.path) for f in partners[:2])
             raise DataError(
                 f"{first} and {second} have the same stem, so that {'/'.join(mask.path)} could belong to either; rename one "
                 "of them"
             )
-        matched.setdefault(found[0].path, []).append(mask)
+        matched.setdefault(partners[0].path, []).append(mask)
     return left
 
 
@@ -139,15 +139,15 @@ def _rest(
         if not own or not theirs:
             left += theirs
             continue
-        found = (
+        pairs = (
             _by_affix(own, theirs)
             or _alone(own, theirs)
             or _in_front(own, theirs)
             or _inserted(own, theirs)
         )
-        for image, mask in found:
+        for image, mask in pairs:
             matched.setdefault(image.path, []).append(mask)
-        taken = {mask.path for _, mask in found}
+        taken = {mask.path for _, mask in pairs}
         left += [m for m in theirs if m.path not in taken]
     return left
 
@@ -163,10 +163,10 @@ def _by_affix(images: Sequence[Candidate], masks: Sequence[Candidate]) -> Found:
     where = dict(zip(cores[0], images, strict=True))
     if len(where) < len(images) or len(set(cores[1])) < len(masks):
         return []
-    found = [
+    pairs = [
         (where[core], mask) for core, mask in zip(cores[1], masks, strict=True) if core in where
     ]
-    return found if len(found) >= MOST_SAME * min(len(masks), len(images)) else []
+    return pairs if len(pairs) >= MOST_SAME * min(len(masks), len(images)) else []
 
 
 def cores_of(stems: Sequence[str]) -> list[str]:
@@ -196,26 +196,26 @@ def _in_front(images: Sequence[Candidate], masks: Sequence[Candidate]) -> Found:
     """x_cat, x_dog: masks whose stem begins with that of one image alone."""
     often = Counter(i.stem for i in images)
     stems = {i.stem: i for i in images if i.stem and often[i.stem] == 1}
-    found = []
+    pairs = []
     for mask in masks:
         cuts = [k for k, c in enumerate(mask.stem) if c in " _-."]
         front = next((mask.stem[:k] for k in reversed(cuts) if mask.stem[:k] in stems), None)
         if front is not None:
-            found.append((stems[front], mask))
-    return found
+            pairs.append((stems[front], mask))
+    return pairs
 
 
 def _inserted(images: Sequence[Candidate], masks: Sequence[Candidate]) -> Found:
     """um_road_000001 of um_000001: masks that have a word more than their image, which few words are for all (KITTI)."""
     often = Counter(i.stem for i in images)
     stems = {i.stem: i for i in images if i.stem and often[i.stem] == 1}
-    found = []
+    pairs = []
     inserted = set()
     for mask in masks:
         parts = re.split(r"([ _.\-])", mask.stem)
         tries = {"".join(parts[:k] + parts[k + 2 :]): parts[k] for k in range(2, len(parts) - 2, 2)}
         stem = next((s for s, word in tries.items() if s in stems and not word.isdecimal()), None)
         if stem is not None:
-            found.append((stems[stem], mask))
+            pairs.append((stems[stem], mask))
             inserted.add(tries[stem])
-    return found if len(inserted) <= FEW_WORDS and len(found) >= MOST_SAME * len(masks) else []
+    return pairs if len(inserted) <= FEW_WORDS and len(pairs) >= MOST_SAME * len(masks) else []

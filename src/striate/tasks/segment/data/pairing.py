@@ -96,8 +96,8 @@ def holds_masks(root: Path) -> bool:
         return False
     tree = grow(root)
     try:
-        found = find_sites(root, tree.images) or beside(root, tree.images)
-        return bool(found or by_sample(root, tree.images) or foreign(tree))
+        layout = find_sites(root, tree.images) or beside(root, tree.images)
+        return bool(layout or by_sample(root, tree.images) or foreign(tree))
     except DataError:
         return True  # masks that cannot be taken as they are
 
@@ -190,9 +190,9 @@ def _candidates(root: Path, tree: Tree) -> tuple[list[Candidate], list[Candidate
     sites = find_sites(root, tree.images)
     if sites:
         return _of_sites(tree.images, sites)
-    found = beside(root, tree.images) or by_sample(root, tree.images)
-    if found:
-        return found
+    layout = beside(root, tree.images) or by_sample(root, tree.images)
+    if layout:
+        return layout
     if (words := foreign(tree)) is not None:
         raise DataError(f"{root} {words}")
     raise DataError(

@@ -36,9 +36,9 @@ def by_sample(root: Path, paths: Sequence[Parts]) -> Found | None:
         usual = {s: own for s, own in slots.items() if len(own) >= IN_MOST * len(samples)}
         if len(usual) < 2:
             continue
-        found = _told(root, paths, usual)
-        if found is not None:
-            return found
+        by_content = _told(root, paths, usual)
+        if by_content is not None:
+            return by_content
     return None
 
 

@@ -43,8 +43,8 @@ def find_sites(root: Path, paths: Sequence[Parts]) -> Sites:
         )
         if masks and not images:
             others = {n for n in below if n not in masks and _shared(below[n], masks, below)}
-            for found in ({n for n in others if role_of(n).rank < 9}, others):
-                images = images or {n for n in found if _are(root, below, {n}, masks)}
+            for candidates in ({n for n in others if role_of(n).rank < 9}, others):
+                images = images or {n for n in candidates if _are(root, below, {n}, masks)}
         elif images and not masks:
             masks = {
                 n
@@ -54,8 +54,8 @@ def find_sites(root: Path, paths: Sequence[Parts]) -> Sites:
                 and _shared(below[n], images, below)
                 and _are(root, below, images, {n})
             }
-        elif not images and (told := _by_content(root, below)) is not None:
-            images, masks = told
+        elif not images and (by_content := _by_content(root, below)) is not None:
+            images, masks = by_content
         if images and masks:
             sites[parent] = images, masks
     return sites
@@ -98,14 +98,14 @@ def _images(kinds: dict[str, str], masks: set[str], below: dict[str, list[Parts]
     """The folders of images beside folders of masks."""
     images = {n for n, kind in kinds.items() if kind == "image"}
     named = {without_mask(n) for n in masks}  # train for train_masks, default for defaultannot
-    for found in (
+    for candidates in (
         images,
         {n for n in kinds if n.casefold() in named and n not in masks},
         {n for n in kinds if role_of(n).pure},
         {n for n, kind in kinds.items() if kind == "weak"},
     ):
-        if found:
-            return found
+        if candidates:
+            return candidates
     loose = below.get("", [])
     return {""} if loose and _shared(loose, masks, below) else set()
 

@@ -18,7 +18,7 @@ NEARLY_ALL = 0.9  # of the pixels lie near a colour of the table, where JPEG sme
 
 
 def by_table(
-    found: Census,
+    census: Census,
     naming: Naming,
     *,
     colour: bool,
@@ -31,7 +31,7 @@ def by_table(
 
     Raises DataError, with the one cause, where the table names other values than the masks hold.
     """
-    held = [v for v in sorted(found.counts) if v not in ignore]
+    held = [v for v in sorted(census.counts) if v not in ignore]
     listed = ", ".join(shown(v, colour) for v in held[:4]) + (", ..." if len(held) > 4 else "")
     names = naming.names
     if colour:
@@ -42,10 +42,10 @@ def by_table(
                 f"name,red,green,blue, or delete {naming.where}"
             )
         values = naming.colours
-        if found.lossy and len(found.counts) > len(values):
-            nearest = nearest or _near(found, values) >= NEARLY_ALL
+        if census.lossy and len(census.counts) > len(values):
+            nearest = nearest or _near(census, values) >= NEARLY_ALL
             if not nearest:
-                refuse_lossy(found, colour)
+                refuse_lossy(census, colour)
     elif naming.values is not None:
         values = naming.values
     elif naming.colours is not None:
@@ -54,15 +54,15 @@ def by_table(
             f"name,value, or delete {naming.where}"
         )
     else:
-        solid = [v for v in anchors(found, colour) if v not in ignore] if nearest else held
+        solid = [v for v in anchors(census, colour) if v not in ignore] if nearest else held
         names, values = _in_order(names, solid, notes, naming.where)
     if len(values) > MOST_CLASSES:
         raise DataError(f"{naming.where} names {len(values):,} classes; at most {MOST_CLASSES} are learned")  # fmt: skip
     void = set(ignore)
     others = {v for v in held if v and v in values}
-    beside = any(255 in one and others & set(one) for one in found.each)
+    beside = any(255 in one and others & set(one) for one in census.each)
     if not colour and open_255 and 255 in held and 255 not in values and others and not beside:
-        n = sum(255 in one for one in found.each)
+        n = sum(255 in one for one in census.each)
         raise DataError(
             f"{n:,} masks hold 255, which {naming.where} does not list, and none of its other classes: it may be an "
             f"object or 'no label'; save all masks in the same way, list 255 in {naming.where}, or --set ignore=255"
@@ -71,20 +71,20 @@ def by_table(
         void.add(255)
         notes.append("255 is taken as 'no label' and left out (--set ignore=none makes it a class)")
     void |= {v for v in held if v < 0}
-    counted = {v: n for v, n in found.counts.items() if v and v not in void}
+    counted = {v: n for v, n in census.counts.items() if v and v not in void}
     known = sum(n for v, n in counted.items() if v in values) / max(sum(counted.values()), 1)
-    if nearest and not found.lossy:
+    if nearest and not census.lossy:
         # What fills areas must be in the table: only what lies between may take the nearest of it.
         known_values = np.array(values, dtype=np.int64)
-        solid = [v for v in anchors(found, colour) if v not in ignore]
+        solid = [v for v in anchors(census, colour) if v not in ignore]
         counted = {
-            v: found.counts[v] for v in solid if distance(v, known_values, colour).min() > CLOSE
+            v: census.counts[v] for v in solid if distance(v, known_values, colour).min() > CLOSE
         }
         known = 0.0
-    if counted and known < LEAST_KNOWN and not (nearest and found.lossy):
+    if counted and known < LEAST_KNOWN and not (nearest and census.lossy):
         strange = sorted((v for v in counted if v not in values), key=lambda v: -counted[v])
         hint = ""
-        ends = anchors(found, colour)
+        ends = anchors(census, colour)
         in_order = naming.values is None and naming.colours is None
         if len(ends) > 1 and len(strange) > 8 and (in_order or set(ends) <= set(values)):
             hint = ", or --set masks=nearest if they were smoothed"
@@ -160,7 +160,7 @@ def _in_order(
     return names, tuple(range(n))
 
 
-def _near(found: Census, values: tuple[int, ...]) -> float:
+def _near(census: Census, values: tuple[int, ...]) -> float:
     known = np.array(values, dtype=np.int64)
-    near = sum(n for v, n in found.counts.items() if distance(v, known, True).min() <= NEAR)
-    return near / max(found.pixels, 1)
+    near = sum(n for v, n in census.counts.items() if distance(v, known, True).min() <= NEAR)
+    return near / max(census.pixels, 1)

@@ -33,14 +33,14 @@ def looks_dense(values: Sequence[int]) -> bool:
     return top < MOST_CLASSES and (top < 2 * len(values) or top < 8)
 
 
-def anchors(found: Census, colour: bool) -> list[int]:
+def anchors(census: Census, colour: bool) -> list[int]:
     """The values that smoothing or JPEG began with: each fills flat areas, and is far from the others."""
-    common = sorted(found.flat.items(), key=lambda item: -item[1])[:CANDIDATES]
+    common = sorted(census.flat.items(), key=lambda item: -item[1])[:CANDIDATES]
     values = np.array([v for v, _ in common], dtype=np.int64)
     counts = np.array([n for _, n in common], dtype=np.float64)
     if not len(values):
         return []
-    radius = NEAR if colour else max(float(np.ptp(list(found.counts))) / 8, 1.0)
+    radius = NEAR if colour else max(float(np.ptp(list(census.counts))) / 8, 1.0)
     left = np.ones(len(values), dtype=bool)
     chosen: list[int] = []
     while left.any() and len(chosen) < MOST_CLASSES:
@@ -54,52 +54,52 @@ def anchors(found: Census, colour: bool) -> list[int]:
     return sorted(chosen)
 
 
-def shades(found: Census, colour: bool) -> bool:
+def shades(census: Census, colour: bool) -> bool:
     """Whether many values lie only along edges, between their neighbours: what smoothing leaves."""
-    values = sorted(found.counts)
+    values = sorted(census.counts)
     inner = values if colour else values[1:-1]
     if not inner or (not colour and values[-1] < SMALL):
         return False
-    along = [v for v in inner if found.between.get(v, 0.0) > ON_EDGES]
+    along = [v for v in inner if census.between.get(v, 0.0) > ON_EDGES]
     return len(along) >= max(1, FEW_SHADES * len(inner))
 
 
-def smoothed_numbers(found: Census) -> bool:
+def smoothed_numbers(census: Census) -> bool:
     """Whether steps from one class number to another pass through the numbers between them, as smoothing makes them do.
 
     Where the outline of each object is a class of its own, one number lies between, not several.
     """
-    held = [v for v in found.counts if v >= 0]
-    if len(held) < 4 or held[-1] > 255 or sum(found.flat.values()) < 0.2 * found.pixels:
+    held = [v for v in census.counts if v >= 0]
+    if len(held) < 4 or held[-1] > 255 or sum(census.flat.values()) < 0.2 * census.pixels:
         return False
-    lines = {v: found.between[v] * n for v, n in found.counts.items()}
+    lines = {v: census.between[v] * n for v, n in census.counts.items()}
     total = sum(lines.values())
     several = [v for v, n in lines.items() if n > 0.05 * total]
-    return total > STEPS * found.edges and len(several) > 2
+    return total > STEPS * census.edges and len(several) > 2
 
 
-def outlines(found: Census) -> int | None:
+def outlines(census: Census) -> int | None:
     """The number that lies between two others at many edges: a class of outlines, or what smoothing left; else None."""
-    lines = {v: found.between[v] * n for v, n in found.counts.items()}
+    lines = {v: census.between[v] * n for v, n in census.counts.items()}
     most = max(lines, key=lambda v: lines[v])
-    return most if lines[most] > STEPS * max(found.edges, 1) else None
+    return most if lines[most] > STEPS * max(census.edges, 1) else None
 
 
-def refuse_numbers(found: Census) -> NoReturn:
+def refuse_numbers(census: Census) -> NoReturn:
     """Raise DataError: class numbers that were smoothed, and what to do."""
-    total = sum(found.between[v] * n for v, n in found.counts.items())
+    total = sum(census.between[v] * n for v, n in census.counts.items())
     raise DataError(
-        f"at {total / max(found.edges, 1):.0%} of the edges in the masks the numbers change by way of those between them, "
+        f"at {total / max(census.edges, 1):.0%} of the edges in the masks the numbers change by way of those between them, "
         "as smoothing leaves them when masks of class numbers are resized; resize the original masks with nearest "
         "neighbour, or --set masks=numbers to take them as they are"
     )
 
 
-def refuse_shades(found: Census, colour: bool) -> NoReturn:
+def refuse_shades(census: Census, colour: bool) -> NoReturn:
     """Raise DataError: what smoothing left, and what to do."""
-    values = sorted(found.counts)
-    ends = anchors(found, colour)
-    number = max(found.distinct, len(values))
+    values = sorted(census.counts)
+    ends = anchors(census, colour)
+    number = max(census.distinct, len(values))
     keep = (
         f", or --set masks={'colours' if colour else 'numbers'} if each is a class"
         if number <= MOST_CLASSES
@@ -107,15 +107,15 @@ def refuse_shades(found: Census, colour: bool) -> NoReturn:
     )
     near = sum(
         n
-        for v, n in found.counts.items()
+        for v, n in census.counts.items()
         if distance(v, np.array(ends or [v]), colour).min() <= CLOSE
     )
-    if len(ends) < 2 or near < 0.5 * found.pixels:
+    if len(ends) < 2 or near < 0.5 * census.pixels:
         raise DataError(
             f"the masks hold {number:,} different values up to {shown(values[-1], colour)}, which look like shades or "
             f"numbers of objects, not classes; save class numbers 0, 1, 2, ... as PNG or TIFF without smoothing{keep}"
         )
-    along = [v for v in values if found.between.get(v, 0.0) > ON_EDGES]
+    along = [v for v in values if census.between.get(v, 0.0) > ON_EDGES]
     several = ", ".join(shown(v, colour) for v in along[:3]) + (", ..." if len(along) > 3 else "")
     raise DataError(
         f"the masks hold {number:,} different values, and most of them ({several}) lie only along edges: they are shades, "
@@ -124,11 +124,11 @@ def refuse_shades(found: Census, colour: bool) -> NoReturn:
     )
 
 
-def refuse_lossy(found: Census, colour: bool) -> None:
+def refuse_lossy(census: Census, colour: bool) -> None:
     """Raise DataError where JPEG or WebP with loss made more values than two."""
-    if not found.lossy or len(found.counts) <= 2:
+    if not census.lossy or len(census.counts) <= 2:
         return
-    ends = anchors(found, colour)
+    ends = anchors(census, colour)
     hint = (
         f", or --set masks=nearest to give each pixel the nearest of {_and(ends, colour)}"
         if len(ends) > 1
@@ -139,10 +139,10 @@ def refuse_lossy(found: Census, colour: bool) -> None:
     )
 
 
-def instances(found: Census, colour: bool, *, least: int = MANY_OBJECTS) -> str | None:
+def instances(census: Census, colour: bool, *, least: int = MANY_OBJECTS) -> str | None:
     """Why the values look like numbers of objects, or None. least: the most objects that some mask must hold."""
-    ground = max(found.counts, key=lambda v: found.counts[v]) if colour else 0
-    sets = [{v for v in one if v not in (ground, 0)} for one in found.each]
+    ground = max(census.counts, key=lambda v: census.counts[v]) if colour else 0
+    sets = [{v for v in one if v not in (ground, 0)} for one in census.each]
     sets = [s for s in sets if s]
     if len(sets) < 3:
         return None
@@ -152,7 +152,7 @@ def instances(found: Census, colour: bool, *, least: int = MANY_OBJECTS) -> str 
     times = [sum(v in s for s in sets) for v in several]
     if (
         len(several) >= MANY_OBJECTS
-        and found.distinct <= MOST_CLASSES
+        and census.distinct <= MOST_CLASSES
         and np.median(times) <= 1
         and len(sets) > 3
     ):
@@ -162,7 +162,7 @@ def instances(found: Census, colour: bool, *, least: int = MANY_OBJECTS) -> str 
         return None
     counts = [len(s) for s in sets]
     counting = np.mean([s == set(range(1, len(s) + 1)) for s in sets])
-    whole = [p for p in found.pieces if p is not None]
+    whole = [p for p in census.pieces if p is not None]
     if (
         max(counts) >= least
         and counting >= 0.9
@@ -199,11 +199,11 @@ def refuse_objects(reason: str) -> NoReturn:
     )
 
 
-def two_scales(found: Census) -> str | None:
+def two_scales(census: Census) -> str | None:
     """Why some masks seem to write the same classes as 0, 1, 2 and others as 0, 127, 255; None where they do not."""
     small: set[int] = set()
     large: set[int] = set()
-    for one in found.each:
+    for one in census.each:
         own = {v for v in one if v > 0}
         if not own:
             continue

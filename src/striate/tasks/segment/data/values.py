@@ -104,8 +104,8 @@ def _pieces(mask: RawMask, values: np.ndarray) -> float | None:
     if mask.kind == "colour" or mask.values.size > MOST_PIXELS or not values.size:
         return None
     numbers = np.unique(values & 255) if mask.kind == "grey" else values
-    found = [v for v in numbers.tolist() if v]
-    if not 2 <= len(found) <= MOST_PIECES or found != list(range(1, len(found) + 1)):
+    numbered = [v for v in numbers.tolist() if v]
+    if not 2 <= len(numbered) <= MOST_PIECES or numbered != list(range(1, len(numbered) + 1)):
         return None
     pixels = mask.numbers()
     single = [
@@ -121,17 +121,17 @@ def count_values(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     low, high = int(values.min()), int(values.max())
     if high - low <= 65535:
-        found = np.bincount((values - low).ravel())
-        at = np.flatnonzero(found)
-        return at + low, found[at]
+        counts = np.bincount((values - low).ravel())
+        at = np.flatnonzero(counts)
+        return at + low, counts[at]
     return np.unique(values, return_counts=True)
 
 
 def _counted(values: np.ndarray) -> dict[int, int]:
     """Value -> how often, the MOST_VALUES commonest."""
-    found, counts = count_values(values)
+    distinct, counts = count_values(values)
     order = np.argsort(-counts, kind="stable")[:MOST_VALUES]
-    return dict(zip(found[order].tolist(), counts[order].tolist(), strict=True))
+    return dict(zip(distinct[order].tolist(), counts[order].tolist(), strict=True))
 
 
 def _channels(mask: RawMask) -> np.ndarray:
@@ -162,13 +162,13 @@ def _flat(channels: np.ndarray) -> np.ndarray:
 
 def _between(channels: np.ndarray) -> np.ndarray:
     """(H, W) bool: pixels between their left and right, or upper and lower, neighbours in every channel, equal to none."""
-    found = np.zeros(channels.shape[1:], dtype=bool)
+    between = np.zeros(channels.shape[1:], dtype=bool)
     for axis in (1, 2):
         a, b, c = _slices(channels, axis, 3)
         inside = (((a <= b) & (b <= c)) | ((a >= b) & (b >= c))).all(0)
         inside &= (a != b).any(0) & (b != c).any(0)
-        found[(slice(1, -1), slice(None)) if axis == 1 else (slice(None), slice(1, -1))] |= inside
-    return found
+        between[(slice(1, -1), slice(None)) if axis == 1 else (slice(None), slice(1, -1))] |= inside
+    return between
 
 
 def _slices(array: np.ndarray, axis: int, n: int) -> list[np.ndarray]:
@@ -204,7 +204,7 @@ class Census:
         return any(a in one and b in one for one in self.each)
 
 
-def census(tallies: Sequence[Tally], *, colour: bool) -> Census:
+def take_census(tallies: Sequence[Tally], *, colour: bool) -> Census:
     """Sum the tallies of all masks under one reading."""
     each = tuple(t.read_as(colour) for t in tallies)
     counts: Counter[int] = Counter()

@@ -18,10 +18,10 @@ BARS = 40
 def per_class_masks(scores: MaskScores, *, seed: int = 0) -> Finding:
     """IoU, Dice, precision, recall and boundary F1 of each class, worst first, and the largest confusions."""
     counts = scores.counts.sum(0)
-    truth, said, hit = counts.sum(1), counts.sum(0), counts.diagonal()
+    truth, predicted, hit = counts.sum(1), counts.sum(0), counts.diagonal()
     values, coefficients = iou(counts), dice(counts)
     edges = boundary_f1(scores.near.sum(0), scores.total.sum(0))
-    shown = [c for c in range(len(scores.classes)) if truth[c] + said[c] > 0]
+    shown = [c for c in range(len(scores.classes)) if truth[c] + predicted[c] > 0]
     order = sorted(shown, key=lambda c: float(np.nan_to_num(values[c])))
     intervals = {c: interval(scores, f"iou:{c}", seed) for c in order}
     rows: list[tuple[Cell, ...]] = [
@@ -32,7 +32,7 @@ def per_class_masks(scores: MaskScores, *, seed: int = 0) -> Finding:
             if np.isfinite([intervals[c].low, intervals[c].high]).all()
             else None,
             float(coefficients[c]),
-            float(hit[c] / said[c]) if said[c] else None,
+            float(hit[c] / predicted[c]) if predicted[c] else None,
             float(hit[c] / truth[c]) if truth[c] else None,
             float(edges[c]) if np.isfinite(edges[c]) else None,
             float(truth[c] / truth.sum()),

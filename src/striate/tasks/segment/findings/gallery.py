@@ -47,11 +47,11 @@ def gallery(
     )
     figures = []
     for i in chosen:
-        image, truth, said = images(i), truths(i), predictions(i)
+        image, truth, predicted = images(i), truths(i), predictions(i)
         what = "worst" if i in order[: SHOWN - 2] else "best" if i == order[-1] else "middle"
         figures.append(
             Figure(
-                content=_panels(image, truth, said, overlay),
+                content=_panels(image, truth, predicted, overlay),
                 media="image/webp",
                 caption=f"{scores.keys[i]}: mean IoU {percent(float(per_image[i]))} ({what})",
                 alt=f"{scores.keys[i]}: image, mask, prediction and errors",
@@ -100,22 +100,27 @@ def _largest(scores: MaskScores, index: int) -> str:
 
 
 def errors(
-    image: np.ndarray, truth: np.ndarray, said: np.ndarray, background: int | None
+    image: np.ndarray, truth: np.ndarray, predicted: np.ndarray, background: int | None
 ) -> np.ndarray:
     """The image in grey, pixels that are wrong in the colour of their kind: (H, W, 3) uint8."""
     grey = image.mean(-1, keepdims=True) * 0.45 + 60
     out = np.repeat(grey, 3, -1).astype(np.uint8)
-    wrong = (truth != said) & (truth != 255)
+    wrong = (truth != predicted) & (truth != 255)
     out[wrong] = SWAPPED
     if background is not None:
-        out[wrong & (said == background)] = MISSED
+        out[wrong & (predicted == background)] = MISSED
         out[wrong & (truth == background)] = INVENTED
     return out
 
 
-def _panels(image: np.ndarray, truth: np.ndarray, said: np.ndarray, overlay: Overlay) -> bytes:
+def _panels(image: np.ndarray, truth: np.ndarray, predicted: np.ndarray, overlay: Overlay) -> bytes:
     ground = np.repeat(image, 3, -1) if image.shape[-1] == 1 else image
-    parts = [ground, overlay(image, truth), overlay(image, said), errors(image, truth, said, 0)]
+    parts = [
+        ground,
+        overlay(image, truth),
+        overlay(image, predicted),
+        errors(image, truth, predicted, 0),
+    ]
     height, width = image.shape[:2]
     scale = SIDE / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))

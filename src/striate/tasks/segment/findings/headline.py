@@ -62,13 +62,15 @@ def headline_masks(scores: MaskScores, *, seed: int = 0) -> Finding:
     blind_iou = float(np.nan_to_num(iou(blind))[present].mean())
     blind_dice = float(np.nan_to_num(dice(blind))[present].mean())
     blind_accuracy = float(truth.max() / max(truth.sum(), 1))
-    found = {name: interval(scores, name, seed) for name in ("iou", "dice", "accuracy", "boundary")}
-    main = found["iou"]
+    intervals = {
+        name: interval(scores, name, seed) for name in ("iou", "dice", "accuracy", "boundary")
+    }
+    main = intervals["iou"]
     rows = tuple(
         (
             label,
-            float(found[name].value),
-            found[name].text(),
+            float(intervals[name].value),
+            intervals[name].text(),
             percent(guess) if guess is not None else None,
         )
         for name, label, guess in (
@@ -106,7 +108,7 @@ def headline_masks(scores: MaskScores, *, seed: int = 0) -> Finding:
             "classes": len(scores.classes),
             **{
                 name: {k: float(v) for k, v in value._asdict().items()}
-                for name, value in found.items()
+                for name, value in intervals.items()
             },
             "baseline": blind_iou,
             "key_figure": {
