@@ -176,7 +176,7 @@ def test_ctrl_c_leaves_a_run_that_predicts_and_resumes(home: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
-    assert "--resume` goes on" in errors
+    assert "--resume` resumes it" in errors
     assert striate("predict", "long", "[a].png", cwd=home).returncode == 0
     assert (home / "long" / "checkpoint" / "last.pt").is_file()
 

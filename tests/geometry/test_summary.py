@@ -48,7 +48,7 @@ def test_the_table_folds_to_what_fits(resnet: Any) -> None:
         if not name.startswith("\N{NO-BREAK SPACE}")
     ]
     assert sum(cells(finding, "share")[i] for i in top) == pytest.approx(1)
-    assert "25.6 million parameters and 4.09 billion products" in finding.verdict
+    assert "25.6 million parameters and 4.09 billion multiply-adds" in finding.verdict
     assert "427×427 pixels, no less than the whole input of 224×224" in finding.verdict
     assert [len(summary(resnet, depth=d).tables[0].rows) for d in (1, 2)] == [10, 26]
     json.dumps(finding.to_dict())
@@ -76,7 +76,7 @@ def test_seed_000_reads_as_in_the_lecture() -> None:
     finding = summary(trace(network, (1, 1, 28, 28)))
     table = finding.tables[0]
     column = table.columns.index
-    assert [table.text(0, column(c)) for c in ("output", "parameters", "products")] == [
+    assert [table.text(0, column(c)) for c in ("output", "parameters", "multiply-adds")] == [
         "32×24×24", "832", "460,800"
     ]  # fmt: skip
 
@@ -88,10 +88,10 @@ class Spectrum(nn.Module):
 
 def test_unknown_products_are_said_to_be_unknown() -> None:
     finding = summary(trace(nn.Sequential(nn.Conv2d(1, 1, 3), Spectrum()), (1, 1, 8, 8)))
-    assert "unknown" in cells(finding, "products")
+    assert "unknown" in cells(finding, "multiply-adds")
     assert finding.status == "warning"
-    assert "at least 324 products" in finding.verdict
-    assert "products of 1.fft_r2c are not known" in finding.advice
+    assert "at least 324 multiply-adds" in finding.verdict
+    assert "multiply-adds of 1.fft_r2c are not known" in finding.advice
     assert finding.data["totals"]["multiply_adds"] is None
 
 

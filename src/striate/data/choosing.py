@@ -182,5 +182,5 @@ def _statistics(
     std = np.sqrt(np.maximum(counts @ levels**2 / total - mean**2, 0))
     seen = "all" if len(sample) == len(split) else f"{len(sample)} of {len(split):,}"
     why.append(f"Mean and standard deviation are those of {seen} training images.")
-    # An image set of one value has no spread; a grey level is the least that can be told apart.
+    # An image set of one value has no spread; a grey level is the least difference there is.
     return tuple(mean.round(5).tolist()), tuple(np.maximum(std, 1 / 255).round(5).tolist())

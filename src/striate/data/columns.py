@@ -73,7 +73,7 @@ class Columns:
 def find_columns(
     rows: Sequence[Sequence[str]], holds: Callable[[str], bool], finds: Callable[[str], bool]
 ) -> Columns:
-    """Tell the columns of a table apart.
+    """Which column of a table is what.
 
     holds, finds: whether a value names an image letter by letter, and in any form. A column is known by its heading; where
     that names several files, or none, what stands in it decides.

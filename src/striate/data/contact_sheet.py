@@ -80,7 +80,7 @@ def contact_sheet(
         content=buffer.getvalue(),
         media="image/webp",
         caption=f"Images of {which}, {how}, before preprocessing.",
-        alt=f"A sheet of example images of {which}, a {one} a row.",
+        alt=f"A contact sheet of example images of {which}, a {one} a row.",
     )
 
 

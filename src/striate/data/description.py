@@ -1,4 +1,4 @@
-"""What the data look like: counts, sizes and kinds, with a chart and a sheet of examples."""
+"""What the data look like: counts, sizes and kinds, with a chart and a contact sheet of examples."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ BARS = 40  # classes in the chart; of more, the largest and the smallest
 def describe(source: Source, *, figures: bool = True, levels: Levels | None = None) -> Finding:
     """Classes, counts a split, sizes, aspect ratios, formats and damage of a source.
 
-    figures: also draw the class counts and a sheet of example images, which decodes some. levels: what a run made black
-    and white; what the data suggest, if not given.
+    figures: also draw the class counts and a contact sheet of example images, which decodes some. levels: what a run made
+    black and white; what the data suggest, if not given.
     """
     table = source.counts()
     rows: list[tuple[Cell, ...]] = [

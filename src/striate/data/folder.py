@@ -33,7 +33,7 @@ from striate.errors import DataError
 from striate.images import decode
 
 PHOTOGRAPH = 64  # pixels; a smaller colour image is rather an icon or a benchmark's thumbnail
-SAMPLE = 24  # images looked at to tell photographs from drawings
+SAMPLE = 24  # images looked at to distinguish photographs from drawings
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

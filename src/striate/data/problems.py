@@ -199,7 +199,7 @@ def _classes(source: Source) -> Iterator[Remark]:
                 f"{'have' if many else 'has'} no {split} image.",
                 advice="Such a class can never be predicted."
                 if split == "train"
-                else "Nothing can be said of how well it is recognised.",
+                else "How well it is recognised is not known.",
                 where=without,
                 count=len(without),
             )

@@ -70,7 +70,7 @@ def inspect(path: Path) -> Record | str:
         else:
             content = digest(file) if isinstance(file, bytes) else _digest_file(file)
     except DataError as error:
-        return str(error).split("; ")[0]  # what to do with it is said once, by the check
+        return str(error).split("; ")[0]  # what to do with it is reported once, by the check
     except SpecialFileError as error:
         return str(error.strerror).split("; ")[0]
     except (OSError, ValueError, MemoryError) as error:

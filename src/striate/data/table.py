@@ -83,7 +83,7 @@ def read_table(path: Path) -> Table:
 def decoded(data: bytes) -> tuple[str, str]:
     """The text of a file in whatever encoding, and what had to be assumed.
 
-    A byte order mark decides; without one UTF-16 is told by its zero bytes, and what is no UTF-8 is Windows-1252.
+    A byte order mark decides; without one UTF-16 is recognised by its zero bytes, and what is no UTF-8 is Windows-1252.
     """
     for mark, encoding in _BOMS:
         if data.startswith(mark):

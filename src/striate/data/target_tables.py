@@ -37,7 +37,7 @@ MOSTLY = 0.9  # of the cells that are numbers where the others are slips
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
-    """A table with its columns told apart, by index: of numbers, of yes and no, of several tags, of the rest."""
+    """A table with its columns by kind, by index: of numbers, of yes and no, of several tags, of the rest."""
 
     path: Path
     table: Table

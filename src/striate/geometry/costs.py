@@ -1,6 +1,6 @@
 """Costs: the multiply-adds ("products" in lecture 000) of one ATen call.
 
-Counted are the products of convolutions and of matrix products, which is what torchvision publishes for its
+Counted are the multiply-adds of convolutions and of matrix products, which is what torchvision publishes for its
 architectures. Operations that contract nothing (activations, normalisation, pooling, resizing, views) count zero. An
 operation that is in neither table is unknown (None), never zero.
 """
@@ -81,7 +81,7 @@ COUNTED: dict[str, Callable[[Call, Shapes], int]] = {
     ),
 }
 
-# Without products, and without a rule of its own.
+# Without multiply-adds, and without a rule of its own.
 FREE = frozenset(
     {"arange", "as_strided", "bincount", "bucketize", "channel_shuffle", "col2im", "diagonal", "embedding", "empty",
      "expand_as", "eye", "full", "gather", "grid_sampler_2d", "grid_sampler_3d", "im2col", "index", "index_add",
@@ -96,7 +96,7 @@ FREE = frozenset(
 
 
 def multiply_adds(op: str, call: Call, shapes: Shapes) -> int | None:
-    """The multiply-adds of a call, 0 for one without products, None if it is not known."""
+    """The multiply-adds of a call, 0 for one without any, None if it is not known."""
     count = COUNTED.get(op)
     if count is not None:
         return count(call, shapes)

@@ -1,4 +1,4 @@
-"""Dress: stand-ins that tell a module its own device, for networks that ask for it.
+"""Dress: stand-ins that show a module its own device, for networks that ask for it.
 
 Tensors on meta are the fast way to trace. Autocast does not see them, and a forward pass that compares devices or keeps
 what it makes in a cache of its own is misled by them. Such a network is traced again with torch's fake tensors, which
@@ -72,7 +72,7 @@ def one_kernel_each() -> Iterator[None]:
     before = [(ask(), put) for ask, put in kinds]
     log = logging.getLogger(
         "torch._subclasses.fake_tensor"
-    )  # writes down what fails, which we tell ourselves
+    )  # writes down what fails, which we report ourselves
     silent = log.disabled
     try:
         for _, put in kinds:

@@ -1,7 +1,8 @@
 """Outputs: the tensors of what a module returns, and how to put others in their place.
 
 torch's pytrees open tuples, lists, dicts and named tuples. Networks also return dataclasses, dicts and lists of classes of
-their own (the ModelOutput of Hugging Face) and simple namespaces; those are opened here, without telling torch of them.
+their own (the ModelOutput of Hugging Face) and simple namespaces; those are opened here, and not
+registered with torch.
 """
 
 from __future__ import annotations

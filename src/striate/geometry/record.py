@@ -130,7 +130,7 @@ class Record:
 
     index: its place in `Geometry.records`, which stand in the order they run.
     name: unique, e.g. `layer1.0.conv1`, `layer1.0.relu#2`, `features.3.cat`.
-    op: the operation, e.g. `convolution`; `target` is the overload, e.g. `aten.convolution.default`; `call` tells
+    op: the operation, e.g. `convolution`; `target` is the overload, e.g. `aten.convolution.default`; `call` says
         which records stem from one call and `which` is the output of that call.
     args, kwargs: with `Ref(i)` for the tensor `inputs[i]`; `inputs` are indices of values, in that order.
     output: index of the value that it makes.

@@ -89,7 +89,7 @@ def refusal(
         "to_mkldnn "
     ):  # as torch.jit.optimize_for_inference and torch.utils.mkldnn make
         return GeometryError(
-            f"{where} computes in oneDNN's own tensors (to_mkldnn), for which torch cannot tell shapes without data; use "
+            f"{where} computes in oneDNN's own tensors (to_mkldnn), for which torch computes no shapes without data; use "
             "the network as it was before it was optimised for inference: its layers and shapes are the same"
         )
     unknown = re.search(r"(\w+::\w+)", text)
@@ -155,7 +155,7 @@ def _no_kernel(where: str, name: str) -> GeometryError:
     space = name.partition("::")[0]
     if space == "quantized" or "quantize" in name:
         return GeometryError(
-            f"{where} computes in quantised numbers ({name}), for which torch cannot tell shapes without data; use the "
+            f"{where} computes in quantised numbers ({name}), for which torch computes no shapes without data; use the "
             "network as it was before quantisation: its layers and shapes are the same"
         )
     if space == "aten" or "::" not in name:
@@ -164,7 +164,7 @@ def _no_kernel(where: str, name: str) -> GeometryError:
             f"{PARTS}, or make it dense"
         )
     return GeometryError(
-        f"{where} runs {name}, an operation of its own that does not tell its output's shape; add one with "
+        f"{where} runs {name}, an operation of its own that does not give its output's shape; add one with "
         f'torch.library.register_fake("{name}"), or {PARTS}'
     )
 

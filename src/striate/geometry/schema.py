@@ -11,7 +11,7 @@ from torch._ops import OpOverload, OpOverloadPacket
 
 from striate.geometry.shapes import FAST, Shape
 
-# Operations whose result depends on the data, so that a pass without data cannot go on.
+# Operations whose result depends on the data, so that a pass without data cannot continue.
 DATA_DEPENDENT = frozenset(
     {"_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero", "_unique2", "unique_dim",
      "unique_consecutive", "bincount", "nms"}

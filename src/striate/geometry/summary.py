@@ -18,7 +18,7 @@ NBSP = "\N{NO-BREAK SPACE}"
 
 
 def summary(geometry: Geometry, *, depth: int | None = None, figure: bool = True) -> Finding:
-    """The layers of a network: output size, window, receptive field, parameters, products, share of the total.
+    """The layers of a network: output size, window, receptive field, parameters, multiply-adds, share of the total.
 
     depth: levels of the module tree that are shown, what lies deeper is added up; chosen so that the table stays short
     if not given. figure: with that of the receptive field growing. `summary_rows` has the same as exact numbers.
@@ -46,7 +46,7 @@ def summary(geometry: Geometry, *, depth: int | None = None, figure: bool = True
     table = Table(
         columns=(
             "layer", "kind", "output", "window", "receptive field", "parameters",
-            "products (M)" if large else "products", "share",
+            "multiply-adds (M)" if large else "multiply-adds", "share",
         ),
         rows=tuple(rows),
         formats=("", "", "", "", "", ",", ",.1f" if large else ",", ".1%"),
@@ -57,7 +57,7 @@ def summary(geometry: Geometry, *, depth: int | None = None, figure: bool = True
     advice = []
     if unknown:
         advice.append(
-            f"products of {_listed(unknown)} are not known, the total is at least that much"
+            f"multiply-adds of {_listed(unknown)} are not known, the total is at least that much"
         )
     if unused:
         advice.append(
@@ -228,7 +228,7 @@ def quantity(count: int) -> str:
 def _verdict(geometry: Geometry, unknown: bool) -> str:
     least = "at least " if unknown else ""
     text = (
-        f"{quantity(geometry.total_params)} parameters and {least}{quantity(geometry.known_macs)} products"
+        f"{quantity(geometry.total_params)} parameters and {least}{quantity(geometry.known_macs)} multiply-adds"
         f"{'' if geometry.batch == 1 else f' for {geometry.batch} inputs'}"
     )
     image = geometry.image

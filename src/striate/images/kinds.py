@@ -1,4 +1,4 @@
-"""Kinds of image files, told by their first bytes; a suffix may lie."""
+"""Kinds of image files, recognised by their first bytes; a suffix may lie."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def planes_of(tif: tifffile.TiffFile) -> tuple[tifffile.TiffPage, list[list[Any]
     """The images that a TIFF holds at full size, each as the pages of its channels; and the page that describes them.
 
     Thumbnails, overviews and masks are not counted. Planes along an axis that the file names as channels (OME, ImageJ)
-    belong to one image; planes along any other axis, or pages that nothing is said of, are images of their own.
+    belong to one image; planes along any other axis, or pages that no tag describes, are images of their own.
     """
     first = tif.pages.first
     if DNG in first.tags or (first.is_reduced and first.subifds and 271 in first.tags):

@@ -151,8 +151,8 @@ def refuse_unequal(
     unit: of rounding. again: the samples in double precision; it may raise, and counts only where everything is in double
     precision then. repeat: the module's own numbers for a sample once more, all rounding otherwise where a share is given.
 
-    A difference that the network's own rounding explains withholds nothing. One that can be seen in the result is said, as
-    NotVerifiedWarning: the module's own numbers confirm nothing there.
+    A difference that the network's own rounding explains withholds nothing. One that can be seen in the result is reported,
+    as NotVerifiedWarning: the module's own numbers confirm nothing there.
     """
     allowed, most = _allowed(scale, span, unit)
     worst = max(range(len(samples)), key=lambda i: samples[i].difference)

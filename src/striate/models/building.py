@@ -57,7 +57,7 @@ def build(
     `timm/NAME`.
     weights: start from the tensors in this file, as any trainer saved them; a head for other classes
     is left out, and that and every choice among its contents is a WeightsWarning.
-    check: run shapes through, so that an image of `size` that does not fit is told by the layer where it gets stuck.
+    check: run shapes through, so that an image of `size` that does not fit is refused with the layer where it gets stuck.
     options: the architecture's own, such as small_stem, dropout, aux, hidden.
     Raises UsageError for what does not exist or does not fit, PatternError at a wrong character of
     a pattern.

@@ -71,8 +71,9 @@ def diagnose_run(
 
     names: diagnostics, all if none. data: images instead of the run's own. images: at most so many, drawn by `seed`; 2,000
     if not given, all for cross-validation. cross_validate: ask for labels so many networks, each trained without the images
-    that it judges. refused: told of a diagnostic that cannot be done, and why; without it that is raised. Raises UsageError
-    for an unknown name or where `target` is no run, and what the first diagnostic raised where none could be done.
+    that it judges. refused: called with a diagnostic that cannot be done and the reason; without it that is raised.
+    Raises UsageError for an unknown name or where `target` is no run, and what the first diagnostic raised where none could
+    be done.
     """
     chosen = resolve(names)
     if images is not None and images < 2:
@@ -83,7 +84,7 @@ def diagnose_run(
     if not names:
         chosen = [n for n in chosen if NEEDS.get(n) is None or NEEDS[n] in run.task.offers]
     if not names and not (run.path / UPDATES).is_file():
-        chosen.remove("updates")  # what was not watched cannot be told, and is no fault
+        chosen.remove("updates")  # updates that were not watched are not known, which is no fault
     bench = Bench(run, data, images, cross_validate, seed, progress)
     findings: list[Finding] = []
     first: StriateError | None = None

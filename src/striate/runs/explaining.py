@@ -108,7 +108,7 @@ def placed(
         output = forward(trained.pixels, image[None])
     if not isinstance(output, torch.Tensor) or output.dim() != 4:
         raise UsageError(
-            f"--at is a place on the map of a network that labels pixels; {trained.name} gives one answer an image"
+            f"--at is a pixel of a predicted mask; {trained.name} gives one prediction an image"
         )
     spans = [s.indices(n)[:2] for s, n in zip(at, output.shape[2:], strict=True)]
     size = f"{output.shape[2]} rows and {output.shape[3]} columns"
@@ -249,8 +249,8 @@ def gathered(
     verdict = (
         f"{title} is the most faithful map: {means[best]:+.2f} on average over {of}, against {against}."
         if good
-        else f"{title} is ahead, but {of} are too few to tell it from chance: {means[best]:+.2f} on average, against "
-        f"{against}."
+        else f"{title} is ahead, but {of} are too few to show that it is better than chance: {means[best]:+.2f} on average, "
+        f"against {against}."
         if ahead_enough and len(made) < FEW
         else f"No map explains these predictions: {title}, the best, has {means[best]:+.2f} on average over {of}, against "
         f"{against}."

@@ -23,7 +23,7 @@ from striate.training.settings import names_of
 
 def source_name(data: str) -> str:
     """What a run is called after: the source's name, the folder's, or a table's without its ending."""
-    if is_given(data):  # without the fingerprint that tells data of one name apart
+    if is_given(data):  # without the fingerprint, which distinguishes data of one name
         return data.partition(":")[2].rpartition("-")[0] or "run"
     if not any(c in data for c in "/\\.~"):
         return data or "run"

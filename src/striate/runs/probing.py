@@ -33,7 +33,7 @@ from striate.robustness.shortcuts import shortcuts
 from striate.runs.evaluate import report_run
 from striate.runs.images import examples_of, images_of, source_of
 from striate.runs.opening import Trained, open_trained
-from striate.runs.probing_strangers import strange
+from striate.runs.probing_other_domain import other_domain
 from striate.runs.run import Run
 from striate.tasks.examples import Examples
 from striate.tasks.task import Task
@@ -189,7 +189,7 @@ def stored(run: Run, finding: Finding) -> Finding:
         run.save_info()
         remark = f" {run.temperature:g} is stored with the run; `striate predict` uses it."
     else:
-        remark = f" None is stored; `striate predict` goes on with {run.temperature:g}."
+        remark = f" None is stored; `striate predict` keeps {run.temperature:g}."
     return replace(finding, verdict=finding.verdict + remark, advice="")
 
 
@@ -237,7 +237,7 @@ def special(
     if name == "domain":
         if against is not None:
             return partial(
-                domain, others={Path(against).name or against: strange(run, trained, against)}
+                domain, others={Path(against).name or against: other_domain(run, trained, against)}
             )
         if run.recipe.data == "lines":
             _, c, h, _ = trained.shape

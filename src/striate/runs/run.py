@@ -276,9 +276,9 @@ def load(path: str | Path, *, model: Factory | None = None) -> Run:
 
 
 def new_folder(folder: Path, *, numbered: bool) -> Path:
-    """Make and return `wanted`, or the first of `wanted-1`, `wanted-2`, ... that is free. Never an existing folder.
+    """Make and return `folder`, or the first of `folder-1`, `folder-2`, ... that is free. Never an existing folder.
 
-    numbered: begin with `wanted-1` instead of `wanted`. Raises RunError when it cannot be made.
+    numbered: begin with `folder-1` instead of `folder`. Raises RunError when it cannot be made.
     """
     number = 1 if numbered else 0
     while True:
@@ -297,7 +297,7 @@ def new_folder(folder: Path, *, numbered: bool) -> Path:
 
 
 def latest_unfinished(folder: Path) -> Path:
-    """The folder of the newest run called `wanted` or `wanted-N` that was stopped. Raises RunError."""
+    """The folder of the newest run called `folder` or `folder-N` that was stopped. Raises RunError."""
     candidates = [folder, *folder.parent.glob(f"{glob.escape(folder.name)}-*")]
     there = [p for p in candidates if (p / "run.toml").is_file()]
     newest = sorted(there, key=lambda p: _touched(p), reverse=True)

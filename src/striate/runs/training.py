@@ -75,7 +75,7 @@ def train(
     augment: in place of the recipe's augmentation: (images (N, C, H, W) uint8, generator) -> such images, or a transform
     of one image; see `OwnAugmentation`. callbacks: see and change the training; see `Callback`.
     out: the run's folder; by default `runs/NAME-1`, `runs/NAME-2`, ...
-    resume: go on with the newest run of that name that was stopped. watch: note each layer's gradients and updates every
+    resume: resume the newest run of that name that was stopped. watch: note each layer's gradients and updates every
     few steps, in `updates.csv` and a finding; the training stays the same. find_rate: take the learning rate that a range
     test suggests. started: time.monotonic() from which a budget counts, now by default. settings: any setting of `Recipe`
     and of the task; what is left open is decided by the data. Raises a StriateError that says what to do; nothing is
@@ -104,7 +104,7 @@ def train(
     given = own.settings(given, learned)
     recipe = recipe_for(learned, given)
     if find_rate and (resume or recipe.lr is not None):
-        what = "a training that goes on has its rate" if resume else f"lr={recipe.lr:g} is given"
+        what = "a resumed run keeps its rate" if resume else f"lr={recipe.lr:g} is given"
         raise UsageError(f"find_rate looks for a learning rate, and {what}; leave one of them out")
     folder = Path("runs") / source_name(recipe.data)
     if out is not None:
@@ -219,12 +219,12 @@ def train_and_report(
         again = f"striate train {data} --out {run.path} --resume"
         if not isinstance(data, str | Path):
             again = f"striate.train(data, out={str(run.path)!r}, resume=True)"
-        listener.say(f"stopped before its end; `{again}` goes on")
+        listener.say(f"stopped before its end; `{again}` resumes it")
 
 
 @contextmanager
 def noted_weights(plan: Plan, listener: Listener) -> Iterator[None]:
-    """What was left out of a weights file is said once and stands in the report; without a display it stays a warning."""
+    """What was left out of a weights file is shown once and stands in the report; without a display it stays a warning."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
@@ -311,9 +311,9 @@ def train_run(
         )
     except TrainingError:
         if training.watch is not None:
-            listener.say(f"`striate diagnose {run.path} updates` tells what was noted until then")
+            listener.say(f"`striate diagnose {run.path} updates` shows what was noted until then")
         raise
-    finally:  # what was noted up to a divergence tells where it began
+    finally:  # what was noted up to a divergence shows where it began
         if training.watch is not None:
             write_updates(run.path / UPDATES, training.watch.rows)
     listener.stage("saving")

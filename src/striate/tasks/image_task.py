@@ -90,7 +90,7 @@ class ImageTask(Task):
     """A task that gives each image one prediction, (N, C, H, W) -> (N, K).
 
     A subclass says what its loss and metric are and what outputs mean; the rest has defaults. gives: names of the numbers
-    that it gives; the data's classes, if not said. Where they are said, images need no classes: `targets` finds the targets.
+    that it gives; the data's classes, if None. Where they are given, images need no classes: `targets` finds the targets.
     """
 
     gives: ClassVar[tuple[str, ...] | None] = None
@@ -346,23 +346,23 @@ class ImageTask(Task):
         dtype = choose_precision(trained.precision, place)
         model = trained.model.to(place)
 
-        def prepare(name: str) -> np.ndarray | str:
+        def read(name: str) -> np.ndarray | str:
             try:
                 return trained.read(inputs.image(name))
             except DataError as error:
                 return str(error)
 
         def submit(names: Iterator[str]) -> list[tuple[str, Future[np.ndarray | str]]]:
-            return [(name, pool.submit(prepare, name)) for name in islice(names, AT_ONCE)]
+            return [(name, pool.submit(read, name)) for name in islice(names, AT_ONCE)]
 
-        def answer(prepared: list[tuple[str, np.ndarray | str]]) -> Iterator[Prediction]:
-            images = [image for _, image in prepared if not isinstance(image, str)]
+        def predict(read_images: list[tuple[str, np.ndarray | str]]) -> Iterator[Prediction]:
+            images = [image for _, image in read_images if not isinstance(image, str)]
             predictions: Iterator[Prediction] = iter(())
             if images:
                 x = trained.normalise(torch.from_numpy(np.stack(images)).to(place))
                 outputs = predict_logits(model, [x], dtype=dtype, flip=trained.flip_test)
                 predictions = iter(self.decode(outputs, trained, top=top))
-            for name, image in prepared:
+            for name, image in read_images:
                 if isinstance(image, str):
                     yield self.failed(name, image)
                 else:
@@ -373,7 +373,7 @@ class ImageTask(Task):
             waiting = submit(stream)
             while waiting:
                 following = submit(stream)  # decoded while the network works
-                yield from answer([(name, future.result()) for name, future in waiting])
+                yield from predict([(name, future.result()) for name, future in waiting])
                 waiting = following
 
     def tile(self, job: TileJob) -> Finding:

@@ -61,11 +61,11 @@ class Callbacks:
         self._call("on_start", training)
 
     def on_step(self, moment: Moment) -> bool:
-        """Whether the training goes on."""
+        """Whether the training continues."""
         return self._call("on_step", moment)
 
     def on_epoch(self, record: EpochRecord) -> bool:
-        """Whether the training goes on."""
+        """Whether the training continues."""
         return self._call("on_epoch", record)
 
     def on_end(self, run: Any) -> None:

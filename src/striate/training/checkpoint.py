@@ -1,4 +1,4 @@
-"""Checkpoints: everything that a training needs to go on to the same numbers, written so that a crash cannot spoil it."""
+"""Checkpoints: everything that a training needs to resume to the same numbers, written so that a crash cannot spoil it."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ class EpochRecord:
 
 @dataclass(frozen=True)
 class Moment:
-    """What a progress display is told after each step. parts: means of the loss's parts, such as the accuracy, so far."""
+    """What a progress display gets after each step. parts: means of the loss's parts, such as the accuracy, so far."""
 
     step: int
     total: int
@@ -163,7 +163,7 @@ class Training:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from where `state_dict` was taken."""
+        """Resume from where `state_dict` was taken."""
         self.model.load_state_dict(state["model"])
         self.optimizers.load_state_dict(state["optimizers"])
         self.average.state = {k: v.to(self.device) for k, v in state["average"].items()}
@@ -358,7 +358,7 @@ class Meter:
 
 
 class LossWatch:
-    """Tells a loss that has left for good from one that is only high."""
+    """Distinguishes a loss that has left for good from one that is only high."""
 
     def __init__(self) -> None:
         self.first: float | None = None

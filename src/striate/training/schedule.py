@@ -16,7 +16,7 @@ def learning_rate_factor(progress: float, warmup: float) -> float:
 class Pace:
     """Where a training stands between its first step and its last.
 
-    step: steps done. total: steps planned. progress: in [0, 1]; when `total` changes, progress goes on from where it is,
+    step: steps done. total: steps planned. progress: in [0, 1]; when `total` changes, progress continues from where it is,
     so that the learning rate never jumps.
     """
 

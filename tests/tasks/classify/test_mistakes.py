@@ -71,7 +71,7 @@ def test_many_sure_mistakes_are_a_warning() -> None:
 
 def test_no_mistake_is_said_in_one_sentence() -> None:
     finding = mistakes(P, P.argmax(1), ["cat", "dog"], IMAGES)
-    assert finding.verdict == "There is none: all 6 held-out images are right."
+    assert finding.verdict == "There is none: all 6 held-out images are predicted correctly."
     assert (finding.figures, finding.tables, finding.status) == ((), (), "good")
 
 

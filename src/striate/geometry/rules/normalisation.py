@@ -47,7 +47,7 @@ def batch_norm(site: Site) -> Result | None:
         return None
     each = training and site.norm == "instance" and x.layout[0] == (BATCH,)
     if training and not site.norm:
-        return None  # whose statistics are meant, the batch's or each image's, cannot be told from the call
+        return None  # whose statistics are meant, the batch's or each image's, is not known from the call
     relations = tuple([
         None if n is None else everything(n, n) if training else same(n) for n in x.extents
     ])  # fmt: skip

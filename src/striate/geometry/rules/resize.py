@@ -97,7 +97,7 @@ def relation(
 
 
 def _said(n_in: int, n_out: int, mode: Mode, scale: float | None) -> float | None:
-    """The scale that counts: torch's nearest of the same size copies, and of twice the size doubles, whatever was said."""
+    """The scale that counts: torch's nearest copies at the same size and doubles at twice the size, whatever is given."""
     return None if mode == "nearest" and n_out in (n_in, 2 * n_in) else scale
 
 

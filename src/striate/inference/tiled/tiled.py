@@ -208,7 +208,7 @@ class Tiled:
         """Run the plan: what the module returns for the whole image, or the path of `out`.
 
         force: write over an output that exists.
-        resume: a file that remembers what is finished, so that an interrupted run goes on where it stopped; beside `out`
+        resume: a file that remembers what is finished, so that an interrupted run resumes where it stopped; beside `out`
             if not given, and nowhere for results in memory.
         progress: hears how many tiles are finished, of how many, and after how many seconds.
         check: compare with the untouched module where that takes little of the run's time and memory; a result that

@@ -1,4 +1,4 @@
-"""What every experiment is given: a seed, a time where it has one, and whom to tell how far it is."""
+"""What every experiment is given: a seed, a time where it has one, and what is called with its progress."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Progress = Callable[[str, int, int], None]
 
 
 def silent(what: str, done: int, of: int) -> None:
-    """Tell nobody."""
+    """Progress is not shown."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,7 +35,7 @@ class Entry:
 
 EXPERIMENTS: dict[str, Entry] = {
     "lines": Entry(
-        title="Two kernels that tell vertical from horizontal",
+        title="Two kernels that distinguish vertical from horizontal",
         about="A network of two kernels learns lines, knows strange lines too, and is broken by a wave; its spectra say "
         "why (lecture 003).",
         file="striate.lectures.experiments.lines.run",

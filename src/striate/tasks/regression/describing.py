@@ -22,7 +22,7 @@ from striate.wording import quoted
 FEW = 100  # training images; below, numbers are hard to learn
 FAR = 6.0  # distances between the quartiles from the median, from which on a number is an outlier
 BINS = 30
-RANGES = 5  # rows of the sheet of images
+RANGES = 5  # rows of the contact sheet
 SAME = 0.9  # share of images with one number that is named
 
 

@@ -31,7 +31,7 @@ def map_shift(context: Any) -> Finding:
 
     Two windows of the same image, apart by the shift, so that no pixel is invented; compared are the pixels that both
     hold and that lie an eighth of the window from their borders. At multiples of the stride a network whose layers all
-    move along agrees but for what the border changes (seed 001: f(translate(x)) = translate(f(x))).
+    move along agrees but for what the border changes (lecture 001: f(translate(x)) = translate(f(x))).
 
     context: the probe context, with its stride. Raises DataError for images that are too small to be shifted.
     """

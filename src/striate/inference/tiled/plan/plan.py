@@ -87,7 +87,7 @@ class Plan:
     tile: pixels of the image that lie under one cell; lattice: positions of the output that its sides are multiples of.
     halo: pixels that an inner tile sees beyond its own, before and after, along each axis.
     macs: multiply-adds that the walks do, and whole_macs those of one forward pass.
-    bytes: the most memory above the module and the image, in bytes; limit: what was allowed, None if nothing was said.
+    bytes: the most memory above the module and the image, in bytes; limit: what was allowed, None for no limit.
     """
 
     image: tuple[int, ...]

@@ -359,7 +359,7 @@ def _kind(run: Running, record: Record) -> str:
 
 
 def _finite(tensor: Tensor) -> bool:
-    """Whether all values are finite; the sum tells at once unless it overflows by itself."""
+    """Whether all values are finite; the sum shows it at once unless it overflows by itself."""
     if not tensor.dtype.is_floating_point or not tensor.numel():
         return True
     return bool(torch.isfinite(tensor.sum())) or bool(torch.isfinite(tensor).all())

@@ -19,7 +19,7 @@ class Certificate:
         after its own, an axis each; tiles and passes: how many.
     arithmetic: multiply-adds done for each multiply-add of one forward pass.
     predicted_bytes, measured_bytes: the most memory above the module and the image, measured in the process, None where
-        that is not possible; limit_bytes: what was allowed, None if nothing was said.
+        that is not possible; limit_bytes: what was allowed, None for no limit.
     reference: what the results were compared with: the untouched module on the whole image, on `samples` crops of it, or on
         a smaller image that was cut in the same way; or why nothing was compared.
     difference: the largest absolute difference divided by the largest value, None where nothing was compared; tolerance:

@@ -149,7 +149,7 @@ class Check:
             difference = self._crops()
             if difference is not None and (difference.exact is False or not self.flat):
                 return difference
-            if difference is not None:  # crops of one colour tell little
+            if difference is not None:  # crops of one colour show little
                 more = self._smaller()
                 return more if more.exact is not None else difference
         return self._smaller()
@@ -352,7 +352,7 @@ class Check:
         for v, whole in self._results(want):
             a = self._part(whole, v, sample.inside(v, sample.crop))
             b = self._part(wider[v], v, sample.inside(v, sample.wide)) if v in wider else None
-            # In half precision a size that enters a little is as small as rounding: only the same bits tell.
+            # In half precision a size that enters a little is as small as rounding: only equal bits are evidence.
             least = min(self.tolerance, TOLERANCE)
             if a is None or b is None or not difference(b, a, whole).within(least):
                 return False

@@ -1,4 +1,4 @@
-"""Crops: parts of the image that should decide some positions of a result. The module itself tells whether they do.
+"""Crops: parts of the image that should decide some positions of a result. The module itself shows whether they do.
 
 What geometry says of a network is only a guess here: a crop counts if the module gives the same numbers for a wider one
 with other pixels around, so that nothing outside of the crop and no place or size of it enters.

@@ -37,7 +37,7 @@ SIZES = (
     12,
     8,
 )  # pixels along an axis that are tried
-NOISE = 0.3  # of the pixels' spread is added, so that a blank place tells too
+NOISE = 0.3  # of the pixels' spread is added, so that a blank place shows differences too
 
 
 @dataclass(frozen=True, slots=True)

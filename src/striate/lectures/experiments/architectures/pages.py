@@ -26,7 +26,7 @@ FAMILIES = {  # how names begin, in the order of the colours
     "googlenet": "AlexNet, NiN, GoogLeNet",
 }
 OTHERS = "compact, mlp, EfficientNet"
-CORRELATED = 5  # networks from which on a rank correlation is told
+CORRELATED = 5  # networks from which on a rank correlation is reported
 CLOSE = 0.02  # as good as the best, for practical purposes
 
 

@@ -1,4 +1,4 @@
-"""The pages of the line experiment that tell of waves, and of what explains them."""
+"""The pages of the line experiment on waves, and on what explains them."""
 
 from __future__ import annotations
 

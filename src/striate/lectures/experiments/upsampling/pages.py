@@ -53,7 +53,7 @@ def score_page(results: Mapping[str, Result], images: Tensor, truth: Tensor, see
     verdict += (
         "."
         if differ
-        else "; the intervals of first and last overlap: this does not tell them apart."
+        else "; the intervals of first and last overlap: this does not show a difference."
     )
     names = list(results)
     with style():

@@ -65,8 +65,8 @@ def per_class(
                 rows=tuple(rows),
                 formats=("", ",", ".1%", "", ".1%", "", ".1%", ""),
                 caption=(
-                    "Precision: how many of those called this class are. Recall: how many of this "
-                    "class are found. "
+                    "Precision: the share of the images predicted as this class that are of it. Recall: the "
+                    "share of its images that are predicted as it. "
                     "F1: their harmonic mean. Bootstrap 95 % intervals; a dash where there is "
                     "nothing to count."
                 ),
@@ -167,21 +167,19 @@ def _judge(
     if len(present) == 1:
         only = present[0]
         return (
-            f"Only {quoted(names[only])} occurs among the held-out images; "
-            f"{percent(float(recall.value[only]))} "
-            "of it is found, which says nothing of the other classes.",
+            f"Only {quoted(names[only])} occurs among the held-out images, with a recall of "
+            f"{percent(float(recall.value[only]))}; the other classes are not measured.",
             "warning",
             "Hold out images of every class.",
         )
     weakest, best = present[0], present[-1]
     absent = [name for name, images in zip(names, support, strict=True) if not images]
     if f1.value[weakest] == 1:
-        verdict = f"Every image of all {len(present)} classes is right."
+        verdict = f"Every image of all {len(present)} classes is predicted correctly."
     else:
         verdict = (
-            f"Weakest is {quoted(names[weakest])}: {percent(float(recall.value[weakest]))} of its "
-            "images "
-            f"are found, and {_trusted(precision.value[weakest])}; best is "
+            f"Weakest is {quoted(names[weakest])}: recall {percent(float(recall.value[weakest]))}, "
+            f"{_precision(precision.value[weakest])}; best is "
             f"{quoted(names[best])} with an F1 of {percent(float(f1.value[best]))}."
         )
     weak = [c for c in present if recall.value[c] < WEAK]
@@ -212,10 +210,8 @@ def _judge(
     return verdict, status, " ".join(advice)
 
 
-def _trusted(precision: float) -> str:
-    if np.isnan(precision):
-        return "nothing is ever called so"
-    return f"{percent(float(precision))} of what is called so is right"
+def _precision(value: float) -> str:
+    return "never predicted" if np.isnan(value) else f"precision {percent(float(value))}"
 
 
 def _dots(names: tuple[str, ...], shown: list[int], f1: Interval, total: int) -> Figure:

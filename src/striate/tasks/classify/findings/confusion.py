@@ -158,8 +158,8 @@ def _matrix(counts: np.ndarray, names: tuple[str, ...]) -> Figure:
         return render(
             figure,
             caption=(
-                "Rows are true classes, columns what the network said. Blue on the diagonal is "
-                "right, orange off it is "
+                "Rows are true classes, columns predicted ones. Blue on the diagonal is "
+                "correct, orange off it is "
                 "wrong; stronger colour, larger share of the row (mistakes on a scale of their "
                 "own)."
             ),

@@ -62,7 +62,7 @@ def headline(
     data["negative_log_likelihood"] = _json(likelihood)
     data["calibration_error"] = _json(ece)
     data["key_figure"] = {
-        "label": "right on held-out images",
+        "label": "accuracy on held-out images",
         "value": float(accuracy.value),
         "low": float(accuracy.low),
         "high": float(accuracy.high),
@@ -74,21 +74,20 @@ def headline(
         name="headline",
         title="How good it is",
         verdict=(
-            f"Right on {percent(float(accuracy.value))} of {n:,} held-out image{'s' * (n > 1)} "
-            f"(95 % interval {accuracy.text()}); guessing the most common class "
-            f"would get {percent(baseline)}."
+            f"Accuracy {percent(float(accuracy.value))} on {n:,} held-out image{'s' * (n > 1)} "
+            f"(95 % interval {accuracy.text()}); the majority-class baseline has {percent(baseline)}."
         ),
         status=status,
         advice=advice,
         tables=(
             Table(
-                columns=("measure", "value", "95 % interval", "without looking"),
+                columns=("measure", "value", "95 % interval", "majority-class baseline"),
                 rows=tuple(rows),
                 formats=("", ".1%", "", ""),
                 caption=(
                     f"Measured on {n:,} held-out images of {k:,} classes; intervals from 1,000 "
                     "bootstrap resamples. "
-                    "“Without looking” is the score of the best answer that ignores the image. "
+                    "The baseline predicts the most common class for every image. "
                     "Negative log-likelihood in nats, smaller is better; calibration error over "
                     f"{BINS} bins."
                 ),
@@ -121,7 +120,7 @@ def _judge(accuracy: Interval, baseline: float, n: int) -> tuple[Status, str]:
     if accuracy.low <= baseline:
         more = " or test on more images" if accuracy.value > baseline else ""
         return "problem", (
-            "This network cannot be told from one that ignores the image. Look at the training "
+            "This network is not better than the majority-class baseline. Look at the training "
             "curves and the "
             f"pictures it was given, train longer{more}."
         )
@@ -134,5 +133,5 @@ def _judge(accuracy: Interval, baseline: float, n: int) -> tuple[Status, str]:
         return "good", ""
     return (
         "note",
-        "More than half of the errors of a blind guess remain: see which classes are confused.",
+        "More than half of the errors of the majority-class baseline remain: see which classes are confused.",
     )

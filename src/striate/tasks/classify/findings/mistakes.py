@@ -95,7 +95,7 @@ def mistakes(
 
 def _judge(wrong: int, sure: int, n: int) -> tuple[str, Status, str]:
     if not wrong:
-        return f"There is none: all {n:,} held-out images are right.", "good", ""
+        return f"There is none: all {n:,} held-out images are predicted correctly.", "good", ""
     verdict = f"Wrong on {wrong:,} of {n:,} held-out images; "
     verdict += (
         f"on {sure:,} of them it was more than {100 * SURE:.0f} % sure."

@@ -12,7 +12,7 @@ from striate.statistics.intervals import wilson
 from striate.wording import percent, quoted
 
 BINS = 10
-DRAWS = 1000  # perfectly calibrated taggers that tell what chance does
+DRAWS = 1000  # perfectly calibrated taggers, which show what chance alone does
 
 
 def calibration(shares: np.ndarray, targets: np.ndarray, tags: Sequence[str], *, seed: int = 0) -> Finding:  # fmt: skip
@@ -40,7 +40,7 @@ def calibration(shares: np.ndarray, targets: np.ndarray, tags: Sequence[str], *,
     advice = ""
     if not off:
         verdict = (
-            "Its probabilities can be taken at their word, as far as these images can tell: no tag's calibration error is "
+            "Its probabilities are calibrated, as far as these images show: no tag's calibration error is "
             "above what chance gives."
         )
     else:
@@ -79,7 +79,7 @@ def calibration(shares: np.ndarray, targets: np.ndarray, tags: Sequence[str], *,
 
 
 def errors_of(bins: np.ndarray, gaps: np.ndarray) -> np.ndarray:
-    """Expected calibration errors (R,) of gaps (R, N) between what is there and what was said, in bins (N,)."""
+    """Expected calibration errors (R,) of gaps (R, N) between targets and probabilities, in bins (N,)."""
     member = np.eye(BINS)[bins]  # (N, BINS)
     return np.abs(gaps @ member).sum(1) / len(bins)
 

@@ -62,29 +62,29 @@ def headline(
     value, baseline = float(best.value), base[0]
     occurring = int((targets.sum(0) > 0).sum())
     table = Table(
-        columns=("measure", "value", "95 % interval", "without looking"),
+        columns=("measure", "value", "95 % interval", "baseline"),
         rows=tuple(rows),
         formats=("", ".1%", "", ""),
-        caption=f"Measured on {n:,} held-out images with {k:,} tags; intervals from 1,000 bootstrap resamples. “Without "
-        "looking” is the score of the best answer that ignores the image. Mean average precision: the mean over tags of the "
+        caption=f"Measured on {n:,} held-out images with {k:,} tags; intervals from 1,000 bootstrap resamples. The baseline "
+        "is the best prediction that is the same for every image. Mean average precision: the mean over tags of the "
         "area under the precision over the recall, whatever the threshold. F1 at the thresholds that were chosen on the "
         "validation images: macro, each tag counts the same; micro, each given or missed tag does.",
     )
     if np.isnan(value):
         return Finding(
             name="headline", title="How good it is", status="warning", tables=(table,), data=data, seed=seed,
-            verdict=f"No tag occurs on the {n:,} held-out images, so nothing can be said of how well they are found.",
+            verdict=f"No tag occurs on the {n:,} held-out images, so precision and recall are not known.",
             advice="Hold out images that have tags.",
         )  # fmt: skip
     data["key_figure"] = {
         "label": "mean average precision on held-out images", "value": value, "low": float(best.low),
-        "high": float(best.high), "baseline": baseline, "baseline_label": "ignoring the image",
+        "high": float(best.high), "baseline": baseline, "baseline_label": "the best constant prediction",
     }  # fmt: skip
     status: Status = "good"
     advice = ""
     if float(best.low) <= baseline:
         status = "problem"
-        advice = "It cannot be told from ignoring the image: train longer, or look at the tags and the images."
+        advice = "It is not better than the best constant prediction: train longer, or look at the tags and the images."
     elif n < FEW_IMAGES:
         status = "note"
         advice = f"With {n:,} images the numbers are uncertain: read the intervals."
@@ -92,7 +92,7 @@ def headline(
         name="headline",
         title="How good it is",
         verdict=f"Mean average precision {percent(value)} over {occurring:,} tag{'s' * (occurring != 1)} on {n:,} held-out "
-        f"image{'s' * (n != 1)} (95 % interval {best.text()}); ignoring the image gets {percent(baseline)}.",
+        f"image{'s' * (n != 1)} (95 % interval {best.text()}); the best constant prediction has {percent(baseline)}.",
         status=status,
         advice=advice,
         tables=(table,),

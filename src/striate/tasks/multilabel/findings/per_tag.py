@@ -124,7 +124,7 @@ def _judge(
 def _dots(
     tags: Sequence[str], shown: list[int], ap: Interval, share: np.ndarray, total: int
 ) -> Figure:
-    """Average precision of each tag with its interval, weakest on top, and what ignoring the image gets."""
+    """Average precision of each tag with its interval, weakest on top, and that of a constant prediction."""
     with style(), any_script():
         figure = new_figure(6.4, 1.1 + 0.26 * max(len(shown), 2))
         ax = figure.subplots()
@@ -133,7 +133,7 @@ def _dots(
         ax.hlines(y, low, high, color=BLUE, linewidth=5, alpha=0.3)
         ax.plot(value, y, "o", color=BLUE, markersize=6, label="average precision")
         ax.plot(
-            share[shown], y, "|", color="#8c959f", markersize=11, markeredgewidth=2, label="ignoring the image"
+            share[shown], y, "|", color="#8c959f", markersize=11, markeredgewidth=2, label="constant prediction"
         )  # fmt: skip
         ax.set_yticks(y, [short(tags[k], 22) for k in shown], parse_math=False)
         ax.set_ylim(len(shown) - 0.4, -0.6)

@@ -78,7 +78,7 @@ def headline(
     if not np.isnan(value):
         data["key_figure"] = {
             "label": "of the variance explained (R²)", "value": max(value, 0.0), "low": max(float(overall.low), 0.0),
-            "high": float(overall.high), "baseline": 0.0, "baseline_label": "always giving the mean",
+            "high": float(overall.high), "baseline": 0.0, "baseline_label": "always predicting the mean",
         }  # fmt: skip
     useless = [name for i, name in enumerate(names) if gain.low[i] <= 0]
     status: Status = "good"
@@ -87,8 +87,8 @@ def headline(
         which = ", ".join(quoted(unit_of(name)[0]) for name in useless)
         status = "problem" if len(useless) == k else "warning"
         advice = (
-            f"{'It' if k == 1 else which} cannot be told from always giving the median: train longer, look at the images, "
-            "or ask whether they show the number at all."
+            f"{'It' if k == 1 else which} is not better than always predicting the median: train longer, look at the "
+            "images, or ask whether they show the number at all."
         )
     elif n < FEW_IMAGES:
         status, advice = "note", f"With {n:,} images the numbers are uncertain: read the intervals."
@@ -100,11 +100,11 @@ def headline(
         advice=advice,
         tables=(
             Table(
-                columns=("number", "measure", "value", "95 % interval", "without looking", "unit"),
+                columns=("number", "measure", "value", "95 % interval", "baseline", "unit"),
                 rows=tuple(rows),
-                caption=f"Measured on {n:,} held-out images; intervals from 1,000 bootstrap resamples. “Without looking”: "
-                "always giving the median of the training images (absolute error), or their mean (squared error, R²). R²: "
-                "the share of the variance that is explained; 1 is perfect, 0 no better than the mean.",
+                caption=f"Measured on {n:,} held-out images; intervals from 1,000 bootstrap resamples. Baseline: "
+                "always predicting the median of the training images (absolute error), or their mean (squared error, R²). "
+                "R²: the share of the variance that is explained; 1 is perfect, 0 no better than the mean.",
             ),
         ),
         data=data,

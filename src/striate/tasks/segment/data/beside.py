@@ -1,4 +1,4 @@
-"""Beside: images and masks in one folder, told by their names and, where names do not say it, by what they hold."""
+"""Beside: images and masks in one folder, matched by their names and, where names do not decide, by what they hold."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FEW_ENDINGS = 16
 def beside(
     root: Path, paths: Sequence[Parts]
 ) -> tuple[list[Candidate], list[Candidate], list[Parts]] | None:
-    """Images and masks in one folder, told by their names; None where most files have no partner."""
+    """Images and masks in one folder, matched by their names; None where most files have no partner."""
     folders: dict[Parts, list[Parts]] = {}
     for path in paths:
         folders.setdefault(path[:-1], []).append(path)

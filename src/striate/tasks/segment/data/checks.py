@@ -31,7 +31,7 @@ def refuse_untrainable(source: MaskSource) -> None:
 
 
 def check_masks(source: MaskSource) -> Finding:
-    """Everything that can be said against images and masks, before a step is made.
+    """What in images and masks would spoil a result, before a step is made.
 
     Raises DataError where no image is left to train on.
     """
@@ -223,6 +223,6 @@ def _classes(source: MaskSource) -> Iterator[Remark]:
         yield Remark(
             kind="one class",
             status="problem",
-            sentence="All pixels belong to one class, so there is nothing to tell apart.",
+            sentence="All pixels belong to one class, so there is nothing to learn.",
             advice="Check the masks.",
         )

@@ -75,7 +75,7 @@ def shown(value: int, colour: bool) -> str:
     return "transparent" if value == TRANSPARENT else f"#{value:06x}"
 
 
-def strangers(
+def unknown_values(
     each: Sequence[dict[int, int]], keys: Sequence[str], coding: Coding
 ) -> tuple[Damage, ...]:
     """Masks that hold values that are no class, with the values; such pixels are ignored."""

@@ -10,11 +10,7 @@ from collections.abc import Sequence
 from striate.errors import DataError
 from striate.tasks.segment.data.coding import IGNORE, Coding, shown
 from striate.tasks.segment.data.decision import NEUTRAL, Decision, listed, one_value, plain
-from striate.tasks.segment.data.naming import Naming
-from striate.tasks.segment.data.numbers import SPARSE, by_numbers
-from striate.tasks.segment.data.reading import TRANSPARENT
-from striate.tasks.segment.data.tables import by_table, without_ignore
-from striate.tasks.segment.data.telling import (
+from striate.tasks.segment.data.mask_values import (
     anchors,
     instances,
     refuse_lossy,
@@ -25,6 +21,10 @@ from striate.tasks.segment.data.telling import (
     smoothed_numbers,
     two_scales,
 )
+from striate.tasks.segment.data.naming import Naming
+from striate.tasks.segment.data.numbers import SPARSE, by_numbers
+from striate.tasks.segment.data.reading import TRANSPARENT
+from striate.tasks.segment.data.tables import by_table, without_ignore
 from striate.tasks.segment.data.values import Census, Tally, take_census
 
 GREY_LEVEL = 40  # numbers above it are levels of grey rather than numbers of classes

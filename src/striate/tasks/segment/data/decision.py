@@ -66,7 +66,9 @@ def plain(
 
 def one_value(values: Sequence[int], colour: bool) -> str:
     held = listed(values, colour)
-    return f"the masks hold one value, {held}, so there is nothing to tell apart; check that they are masks"
+    return (
+        f"the masks hold one value, {held}, so there is nothing to learn; check that they are masks"
+    )
 
 
 def listed(values: Sequence[int], colour: bool) -> str:

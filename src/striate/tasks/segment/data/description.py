@@ -1,4 +1,4 @@
-"""What images and masks look like: counts, sizes, shares of the classes, and a sheet of examples."""
+"""What images and masks look like: counts, sizes, shares of the classes, and a contact sheet of examples."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def describe_masks(source: MaskSource, levels: Levels | None = None) -> Finding:
             *(() if scale is None else (scale_table(scale),)),
         ),
         figures=(
-            sheet(source, scale),
+            contact_sheet(source, scale),
             legend(source.classes, void=void > 0),
             *(() if scale is None else (scale_figure(scale),)),
         ),
@@ -111,7 +111,7 @@ def values_of(source: MaskSource) -> list[str]:
     return [", ".join(texts) + nearest for texts in held]
 
 
-def sheet(source: MaskSource, scale: Scale | None = None) -> Figure:
+def contact_sheet(source: MaskSource, scale: Scale | None = None) -> Figure:
     """Some images, their masks laid over them underneath, as WebP: those that show most classes, drawn evenly."""
     split = source.train
     parts = np.array_split(np.arange(len(split)), min(len(split), SHOWN))

@@ -29,7 +29,7 @@ from striate.data.splitting import TEST, TRAIN, VAL
 from striate.errors import DataError
 from striate.images import decode
 from striate.tasks.segment.data.cityscapes import cityscapes
-from striate.tasks.segment.data.coding import Coding, strangers
+from striate.tasks.segment.data.coding import Coding, unknown_values
 from striate.tasks.segment.data.deciding import decide
 from striate.tasks.segment.data.naming import find_naming
 from striate.tasks.segment.data.pairing import Pairs, pair
@@ -157,7 +157,7 @@ def open_mask_folder(
         duplicates=plan.duplicates,
         alone=tuple(pairs.alone),
         misfits=tuple(misfits),
-        strange=strangers(each, keys, coding),
+        strange=unknown_values(each, keys, coding),
         left_out=pairs.left_out,
         how=decision.how,
         notes=(

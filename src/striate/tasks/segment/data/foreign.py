@@ -1,4 +1,4 @@
-"""Foreign: labels that are no mask images, such as boxes and polygons, told apart from folders of classes."""
+"""Foreign: labels that are no mask images, such as boxes and polygons, distinguished from folders of classes."""
 
 from __future__ import annotations
 

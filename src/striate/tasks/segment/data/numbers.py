@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from striate.errors import DataError
 from striate.tasks.segment.data.coding import MOST_CLASSES
 from striate.tasks.segment.data.decision import Decision, listed, plain
-from striate.tasks.segment.data.telling import instances, looks_dense, outlines
+from striate.tasks.segment.data.mask_values import instances, looks_dense, outlines
 from striate.tasks.segment.data.values import Census
 
 SPARSE = 32  # more values than this that are not 0, 1, 2, ... are no classes but shades

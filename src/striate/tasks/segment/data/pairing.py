@@ -91,7 +91,7 @@ def _ending(image: str, mask: str) -> str:
 
 
 def holds_masks(root: Path) -> bool:
-    """Whether a folder holds images with labels for every pixel, in a form that can be read or at least told."""
+    """Whether a folder holds images with labels for every pixel, in a form that can be read or at least recognised."""
     if not root.is_dir():
         return False
     tree = grow(root)

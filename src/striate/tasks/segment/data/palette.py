@@ -1,4 +1,4 @@
-"""One colour a class, told apart under every common colour blindness as far as that goes."""
+"""One colour a class, distinct under every common colour blindness as far as that goes."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ MASK_WORDS = frozenset((
 ))  # fmt: skip
 LETTERS = frozenset(
     {"l", "p"}
-)  # CamVid: x_L.png, x_P.png; too short to tell a mask beside its image
+)  # CamVid: x_L.png, x_P.png; too short to mark a mask beside its image
 # Words that belong to the one beside them: im_cp_masks (Cellpose), im_Simple Segmentation (ilastik), Mask of im (Fiji).
 JOINING = frozenset(("cp", "simple", "of"))
 # "no_mask", "with_mask": classes of pictures of people, not masks of pictures.

@@ -36,7 +36,7 @@ def by_sample(root: Path, paths: Sequence[Parts]) -> Found | None:
         usual = {s: own for s, own in slots.items() if len(own) >= IN_MOST * len(samples)}
         if len(usual) < 2:
             continue
-        by_content = _told(root, paths, usual)
+        by_content = _by_content(root, paths, usual)
         if by_content is not None:
             return by_content
     return None
@@ -64,7 +64,7 @@ def _pattern(parts: Parts, sample: str) -> str:
     return "/".join(re.sub(r"[0-9]+", "#", name.replace(own, "*")) for name in names)
 
 
-def _told(root: Path, paths: Sequence[Parts], slots: Slots) -> Found | None:
+def _by_content(root: Path, paths: Sequence[Parts], slots: Slots) -> Found | None:
     """Which of the files that each sample has is its image, and which are masks, by what they hold."""
     masks_of: dict[str, list[str]] = {}
     for image, own in slots.items():

@@ -8,8 +8,8 @@ import numpy as np
 
 from striate.errors import DataError
 from striate.tasks.segment.data.coding import IGNORE, MOST_CLASSES, Coding, distance, shown
+from striate.tasks.segment.data.mask_values import CLOSE, NEAR, anchors, refuse_lossy
 from striate.tasks.segment.data.naming import Naming
-from striate.tasks.segment.data.telling import CLOSE, NEAR, anchors, refuse_lossy
 from striate.tasks.segment.data.values import Census
 
 IGNORED = frozenset({"ignore", "ignored"})

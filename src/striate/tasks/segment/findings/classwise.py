@@ -63,7 +63,7 @@ def per_class_masks(scores: MaskScores, *, seed: int = 0) -> Finding:
             formats=("", ".1%", "", ".1%", ".1%", ".1%", ".1%", ".2%"),
             caption=(
                 "Worst first. Precision: of the pixels given to the class, those that belong to it; recall: of its pixels, "
-                "those that are found; share: of all labelled pixels."
+                "those that are predicted as it; share: of all labelled pixels."
             ),
         )
     ]

@@ -1,4 +1,4 @@
-"""The headline: how much of each class is found where it is."""
+"""The headline: how well predicted masks overlap the true ones."""
 
 from __future__ import annotations
 
@@ -49,19 +49,19 @@ def _mean(values: np.ndarray) -> np.ndarray:
 
 
 def headline_masks(scores: MaskScores, *, seed: int = 0) -> Finding:
-    """Mean IoU, mean Dice, pixel accuracy and boundary F1, each with an interval over images; and against no looking.
+    """Mean IoU, mean Dice, pixel accuracy and boundary F1, each with an interval over images and beside its baseline.
 
-    Means are over the classes that the held-out masks show. "Without looking" is the same of a map that is the commonest
+    Means are over the classes that the held-out masks show. The majority-class baseline is a mask that is the most common
     class everywhere.
     """
     counts = scores.counts.sum(0)
     truth = counts.sum(1)
     present = truth > 0
-    blind = np.zeros_like(counts)
-    blind[:, int(truth.argmax())] = truth
-    blind_iou = float(np.nan_to_num(iou(blind))[present].mean())
-    blind_dice = float(np.nan_to_num(dice(blind))[present].mean())
-    blind_accuracy = float(truth.max() / max(truth.sum(), 1))
+    constant = np.zeros_like(counts)
+    constant[:, int(truth.argmax())] = truth
+    baseline_iou = float(np.nan_to_num(iou(constant))[present].mean())
+    baseline_dice = float(np.nan_to_num(dice(constant))[present].mean())
+    baseline_accuracy = float(truth.max() / max(truth.sum(), 1))
     intervals = {
         name: interval(scores, name, seed) for name in ("iou", "dice", "accuracy", "boundary")
     }
@@ -74,26 +74,26 @@ def headline_masks(scores: MaskScores, *, seed: int = 0) -> Finding:
             percent(guess) if guess is not None else None,
         )
         for name, label, guess in (
-            ("iou", "mean IoU", blind_iou),
-            ("dice", "mean Dice", blind_dice),
-            ("accuracy", "pixel accuracy", blind_accuracy),
+            ("iou", "mean IoU", baseline_iou),
+            ("dice", "mean Dice", baseline_dice),
+            ("accuracy", "pixel accuracy", baseline_accuracy),
             ("boundary", "boundary F1", None),
         )
     )
     n = len(scores)
-    status, advice = _judge(main, blind_iou, n)
+    status, advice = _judge(main, baseline_iou, n)
     return Finding(
         name="headline",
         title="How good it is",
         verdict=(
             f"Mean IoU {percent(float(main.value))} on {n:,} held-out image{'s' * (n > 1)} (95 % interval {main.text()}); "
-            f"a map of the commonest class would get {percent(blind_iou)}."
+            f"the majority-class baseline has {percent(baseline_iou)}."
         ),
         status=status,
         advice=advice,
         tables=(
             Table(
-                columns=("measure", "value", "95 % interval", "without looking"),
+                columns=("measure", "value", "95 % interval", "majority-class baseline"),
                 rows=rows,
                 formats=("", ".1%", "", ""),
                 caption=(
@@ -110,14 +110,14 @@ def headline_masks(scores: MaskScores, *, seed: int = 0) -> Finding:
                 name: {k: float(v) for k, v in value._asdict().items()}
                 for name, value in intervals.items()
             },
-            "baseline": blind_iou,
+            "baseline": baseline_iou,
             "key_figure": {
                 "label": "mean IoU on held-out images",
                 "value": float(main.value),
                 "low": float(main.low),
                 "high": float(main.high),
-                "baseline": blind_iou,
-                "baseline_label": "the commonest class everywhere",
+                "baseline": baseline_iou,
+                "baseline_label": "the most common class everywhere",
             },
         },
         seed=seed,
@@ -127,7 +127,7 @@ def headline_masks(scores: MaskScores, *, seed: int = 0) -> Finding:
 def _judge(main: Interval, baseline: float, n: int) -> tuple[Status, str]:
     if main.low <= baseline:
         return "problem", (
-            "This network cannot be told from one that ignores the image. Look at the overlays and the training curves, "
+            "This network is not better than the majority-class baseline. Look at the overlays and the training curves, "
             "and train longer."
         )
     if n < FEW_IMAGES:

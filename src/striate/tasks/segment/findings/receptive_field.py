@@ -1,4 +1,4 @@
-"""How far a network that labels pixels sees, and how far it uses what it sees."""
+"""How far a segmentation network sees, and how far it uses what it sees."""
 
 from __future__ import annotations
 

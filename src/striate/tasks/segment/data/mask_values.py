@@ -1,4 +1,4 @@
-"""Telling classes from shades and from numbers of objects, by the values that all masks hold."""
+"""Whether the values that all masks hold are classes, shades between classes, or numbers of objects."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def refuse_lossy(census: Census, colour: bool) -> None:
         else ""
     )
     raise DataError(
-        f"JPEG or WebP smears the values at every edge, so classes cannot be told; save masks as PNG or TIFF{hint}"
+        f"JPEG or WebP smears the values at every edge, so the classes are not known; save masks as PNG or TIFF{hint}"
     )
 
 

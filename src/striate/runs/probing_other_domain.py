@@ -18,16 +18,16 @@ from striate.runs.opening import Trained
 from striate.runs.run import Run
 from striate.tasks.table import open_source
 
-STRANGE = 1000  # images of another domain
+MOST = 1000  # images of another domain
 
 
-def strange(run: Run, trained: Trained, against: str) -> Domain:
+def other_domain(run: Run, trained: Trained, against: str) -> Domain:
     """Images of another domain, with labels where its classes are the run's. Raises DataError where there are none."""
     try:
         return labelled(run, source_of(run, against), folder=Path(against).is_dir())
     except (RunError, DataError, UsageError) as error:
         if not Path(against).is_dir():
-            # A source by its name whose classes are others: its images are strange all the same.
+            # A source by its name whose classes are others: its images are out-of-distribution all the same.
             return unlabelled_source(run, against, error)
     return unlabelled_folder(trained, Path(against))
 
@@ -39,7 +39,7 @@ def labelled(run: Run, source: Any, *, folder: bool) -> Domain:
     whole = sum(len(source.splits[name]) for name in names)
     parts = [
         images_of(
-            run, name, limit=max(1, round(STRANGE * len(source.splits[name]) / max(whole, STRANGE))), source=source
+            run, name, limit=max(1, round(MOST * len(source.splits[name]) / max(whole, MOST))), source=source
         )
         for name in names
     ]  # fmt: skip
@@ -57,7 +57,7 @@ def unlabelled_folder(trained: Trained, folder: Path) -> Domain:
         ) from error
     read: list[torch.Tensor] = []
     reason = ""
-    for i in drawn(len(files), STRANGE):
+    for i in drawn(len(files), MOST):
         try:
             read.append(torch.from_numpy(np.ascontiguousarray(trained.read(files[i]))))
         except DataError as error:
@@ -72,9 +72,9 @@ def unlabelled_source(run: Run, name: str, why: StriateError) -> Domain:
     try:
         source = open_source(name, task=run.task, seed=0)
         chosen = source.test if len(source.test) else source.val
-        if len(chosen) > STRANGE:
+        if len(chosen) > MOST:
             order = np.random.default_rng(0).permutation(len(chosen))
-            chosen = chosen.take(np.sort(order[:STRANGE]))
+            chosen = chosen.take(np.sort(order[:MOST]))
         return Domain(load_memory(chosen, run.preprocessing)[0])
     except StriateError:
         raise DataError(

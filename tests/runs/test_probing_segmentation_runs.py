@@ -1,4 +1,4 @@
-"""Probing a run that labels pixels."""
+"""Probing a segmentation run."""
 
 from __future__ import annotations
 
