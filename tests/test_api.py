@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import nn
 
 import striate
 from striate import api
+from striate.data.given import as_arrays
 from striate.errors import UsageError
 
 RNG = np.random.default_rng(0)
@@ -60,14 +62,47 @@ def test_arrays_tensors_and_files_are_the_same_images(
     ("images", "said"),
     [
         (np.zeros((5, 5, 2)), r"got an array \(5, 5, 2\)"), (torch.zeros(2, 5, 5), r"got a tensor \(2, 5, 5\)"),
+        (np.zeros((3, 5, 6), np.uint8), r"may be one image or 3 grey ones; give list\(images\)"),
         (np.full((5, 5, 3), -0.5), "holds numbers from -0.5 to -0.5; give pixels before they are normalised"),
         (np.zeros((0, 5, 5, 3)), "there is no image in"), ([], "there is no image"),
     ],
-    ids=["two channels", "tensor", "normalised", "none", "empty"],
+    ids=["two channels", "tensor", "channels first", "normalised", "none", "empty"],
 )  # fmt: skip
 def test_what_is_no_image_says_so(trained: striate.Trained, images: object, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         trained.predict(images)
+
+
+def test_images_are_read_as_for_training(trained: striate.Trained) -> None:
+    colours = Image.fromarray(PIXELS[0]).quantize(
+        16
+    )  # a palette, whose pixels are numbers of colours
+    for image in (colours, colours.convert("RGBA"), PIXELS[0].astype(np.uint16) * 257):
+        (one,) = trained.predict(image)
+        assert one.top[0][0] == "red"
+    grey = PIXELS[:5].mean(-1).astype(np.uint8)
+    whole = list(trained.predict(grey))
+    each = list(trained.predict([image[..., None] for image in grey]))
+    assert [p.top for p in whole] == [p.top for p in each]
+    assert [p.top for p in trained.predict(torch.from_numpy(grey))] == [p.top for p in each]
+    deep = PIXELS.astype(np.uint16) * 257  # colour of 16 bits, which no PNG of Pillow holds
+    found = [trained.probe(images, LABELS, names=["flip"])[0].data for images in (deep, PIXELS)]
+    assert found[0] == found[1]
+
+
+def test_measured_floats_stay_what_they_are_for_a_network_that_learned_them(
+    trained: striate.Trained,
+) -> None:
+    levels = replace(trained.preprocessing, full_scale=0.0, black=-40.0, white=560.0)
+    measured = replace(trained, preprocessing=levels)
+    for scale in (1.0, 0.001):  # also where all of them lie between 0 and 1
+        image = PIXELS[0].astype(np.float32) * scale
+        seen = measured.read(as_arrays(image, numbers=True)[0])
+        expected = np.rint(np.clip((image + 40) / 600, 0, 1) * 255)
+        assert np.abs(seen.mean((1, 2)) - expected.mean((0, 1))).max() < 1
+        assert len(list(measured.predict(image))) == 1
+    with pytest.raises(UsageError, match="give pixels before they are normalised"):
+        trained.predict(PIXELS[0].astype(np.float32))
 
 
 def test_explain_takes_a_module_or_whatever_holds_a_network(trained: striate.Trained) -> None:

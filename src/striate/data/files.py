@@ -103,16 +103,17 @@ def find_files(paths: Paths | Found) -> Found:
     return Found(files=tuple(search.files), left_out=search.left_out())
 
 
-def find_images(images: Any) -> Found:
+def find_images(images: Any, *, numbers: bool = False) -> Found:
     """Files as `find_files` finds them, or images themselves: arrays, tensors or Pillow images, see `as_arrays`.
 
-    Raises UsageError for what is neither.
+    numbers: for a network that has learned from plain numbers, see `Preprocessing.numbers`. Raises UsageError for what is
+    neither.
     """
     from striate.data.given import are_arrays, as_arrays
 
     if not are_arrays(images):
         return find_files(images)
-    arrays = {str(i): image for i, image in enumerate(as_arrays(images))}
+    arrays = {str(i): image for i, image in enumerate(as_arrays(images, numbers=numbers))}
     return Found(files=tuple(arrays), arrays=arrays)
 
 

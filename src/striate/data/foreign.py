@@ -18,16 +18,19 @@ FORMS = (
 )
 
 
-def as_preprocessing(given: Any, *, channels: int | None = None) -> Preprocessing:
+def as_preprocessing(
+    given: Any, *, channels: int | None = None, own_size: bool = False
+) -> Preprocessing:
     """The preprocessing that `given` describes; its `why` says what was taken from it and what was assumed.
 
     given: a `Preprocessing`; timm's data config, a mapping with `input_size`, `mean`, `std`, `interpolation`, `crop_pct`
     and `crop_mode`; torchvision's preset for classification or segmentation; (size, mean, std), a side in pixels or
     (height, width), and a number or one a channel; None, where `assumed` holds. channels: of the network's images, where
-    that is known. Raises UsageError for anything else, and for what Striate cannot do to an image.
+    that is known. own_size: it reads images at their own
+    size, as a segmenter does. Raises UsageError for anything else, and for what Striate cannot do to an image.
     """
     if given is None:
-        made = assumed(channels or 3)
+        made = assumed(channels or 3, own_size=own_size)
     elif isinstance(given, Preprocessing):
         made = given
     elif isinstance(given, Mapping):
@@ -48,14 +51,21 @@ def as_preprocessing(given: Any, *, channels: int | None = None) -> Preprocessin
     return made
 
 
-def assumed(channels: int) -> Preprocessing:
-    """What most networks that were trained on ImageNet read: shorter side to 256, the centre of 224, its mean and std."""
+def assumed(channels: int, *, own_size: bool = False) -> Preprocessing:
+    """What most networks that were trained on ImageNet read: shorter side to 256, the centre of 224, its mean and std.
+
+    own_size: the mean and std alone.
+    """
     grey = channels == 1
+    size = (
+        "images at their own size"
+        if own_size
+        else f"shorter side to {SHORTER} pixels, the centre {SIDE} x {SIDE}, bilinear"
+    )
     return _made(
         size=(SIDE, SIDE), mean=(sum(MEAN) / 3,) if grey else MEAN, std=(sum(STD) / 3,) if grey else STD,
         resize=SHORTER, fit="crop",
-        why=f"assumed, because none was given: shorter side to {SHORTER} pixels, the centre {SIDE} x {SIDE}, bilinear, "
-        "ImageNet's mean and standard deviation",
+        why=f"assumed, because none was given: {size}, ImageNet's mean and standard deviation",
     )  # fmt: skip
 
 

@@ -105,6 +105,11 @@ class Preprocessing:
         """(height, width) in pixels."""
         return self.height, self.width
 
+    @property
+    def numbers(self) -> bool:
+        """Whether it is of images that hold plain numbers, such as measured ones, and state no white."""
+        return self.full_scale == NUMBERS
+
     def to_dict(self) -> dict[str, Any]:
         """Numbers, strings and lists, as TOML and JSON have them."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}

@@ -77,7 +77,7 @@ def explain_files(
     """
     chosen = [find_method(m) for m in methods] if methods else None
     index = None if target is None else resolve_class(target, trained.classes)
-    given = find_images(images)
+    given = find_images(images, numbers=trained.preprocessing.numbers)
     module = trained.pixels
     if layer is not None:
         layer = find_layer(geometry_of(module, torch.zeros(trained.shape)), f"model.{layer}").name

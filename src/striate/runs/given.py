@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from striate.data.depth import BYTES, UNKNOWN
 from striate.data.given import are_arrays, as_arrays
 from striate.data.own import has_labels
 from striate.errors import UsageError
@@ -61,13 +62,13 @@ def folder_of(data: Any, labels: Any, trained: Trained) -> Iterator[str | None]:
             )
         yield None if data is None else str(data)
         return
-    images = as_arrays(data)
+    images = _files_hold(as_arrays(data, numbers=trained.preprocessing.numbers), trained)
     with TemporaryDirectory(prefix="striate-") as made:
         if labels is None:
             _write(Path(made), images, [""] * len(images))
         elif trained.task.axes == 4:
             _write(Path(made) / "images", images, [""] * len(images))
-            _write(Path(made) / "masks", as_arrays(_masks(labels)), [""] * len(images))
+            _write(Path(made) / "masks", _masks(labels), [""] * len(images))
         else:
             _write(Path(made), images, _named(labels, trained.classes, len(images)))
         yield made
@@ -91,6 +92,17 @@ def _masks(labels: Any) -> list[np.ndarray]:
     return [np.asarray(mask).astype(np.uint8) for mask in given]
 
 
+def _files_hold(images: Sequence[np.ndarray], trained: Trained) -> list[np.ndarray]:
+    """The images as files without loss can hold them: 8 bits where the network reads those. Raises UsageError."""
+    if trained.preprocessing.full_scale in (BYTES, UNKNOWN):
+        return [trained.preprocessing.eight_bits(image) for image in images]
+    if any(image.dtype != np.uint8 and image.shape[-1] != 1 for image in images):
+        raise UsageError(
+            "colour images of more than 8 bits are read from files; save them as TIFF, a folder a class, and give the folder"
+        )
+    return list(images)
+
+
 def _write(folder: Path, images: Sequence[np.ndarray], names: Sequence[str]) -> None:
     """Images as PNG or TIFF without loss, in the folder of their class."""
     folders = {name: folder / name.replace("/", "-") for name in dict.fromkeys(names)}
@@ -99,4 +111,5 @@ def _write(folder: Path, images: Sequence[np.ndarray], names: Sequence[str]) -> 
     digits = len(str(len(images)))
     for i, (image, name) in enumerate(zip(images, names, strict=True)):
         pixels = image[..., 0] if image.ndim == 3 and image.shape[-1] == 1 else image
-        Image.fromarray(pixels).save(folders[name] / f"{i:0{digits}}.png")
+        kind = "tif" if pixels.dtype.kind == "f" else "png"
+        Image.fromarray(pixels).save(folders[name] / f"{i:0{digits}}.{kind}")

@@ -35,7 +35,8 @@ def predict(
     check_ranges(top=top)
     folder = None if out is None else given_path(out, "-o")
     trained = opened(run)
-    files = find_images(images)  # a wrong path is an error before anything is loaded
+    # A wrong path is an error before anything is predicted.
+    files = find_images(images, numbers=trained.preprocessing.numbers)
     return trained.task.predict(trained, files, top=top, device=device, out=folder, force=force)
 
 

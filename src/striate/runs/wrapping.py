@@ -63,7 +63,9 @@ def wrap(
     if weights is not None:
         for note in load_weights(network, weights).notes:
             warnings.warn(note, WeightsWarning, stacklevel=2)
-    made = as_preprocessing(preprocessing, channels=channels_of(network))
+    made = as_preprocessing(
+        preprocessing, channels=channels_of(network), own_size=learned.axes == 4
+    )
     if preprocessing is None:
         warnings.warn(
             f"preprocessing {made.why[0]}. Look at what the network sees with `trained.network_input(images)` (on the "
@@ -191,7 +193,7 @@ def network_input(trained: Trained, images: Any, *, limit: int = SHOWN) -> Findi
     """
     from striate.data import read_image
 
-    found = find_images(images)
+    found = find_images(images, numbers=trained.preprocessing.numbers)
     preprocessing = trained.preprocessing
     originals, seen, names = [], [], []
     for name in found.files:
