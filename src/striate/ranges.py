@@ -88,7 +88,7 @@ RANGES: dict[str, Range] = {
     "rotate": Range(0, 180),
     "erase": SHARE,
     "mixup": SHARE,
-    "workers": whole(0, 1024),
+    "workers": whole(0, 128),
     # of segmentation and regression
     "foreground": SHARE,
     "dice": Range(0, 10**6),
@@ -121,5 +121,5 @@ def check_fields(settings: Any) -> None:
 
 def _shown(value: Any) -> str:
     """A number as a person writes it; the beginning of one that is too long to read."""
-    text = f"{value:,}" if isinstance(value, int) and abs(value) < 10**15 else str(value)
+    text = f"{value:,}" if type(value) is int and abs(value) < 10**15 else str(value)
     return text if len(text) <= 30 else f"{text[:12]}... ({len(text)} digits)"

@@ -52,6 +52,8 @@ def wrap(
     from striate.cli.console import print_path, say
     from striate.errors import AssumedWarning, WeightsWarning
 
+    if look:
+        api.find_files(look)  # a wrong path is an error before anything is made
     made = api.find_factory(factory)
     names = api.read_classes(classes)
     given = None if preprocessing is None else api.read_preprocessing(preprocessing)

@@ -41,6 +41,11 @@ def open_trained(
         raise UsageError(
             f"there is no run at {spec}; give the folder that `striate train` made, or a model such as efficientnet-lite0"
         )
+    if weights is None and spec not in MODELS and not spec.startswith("timm/"):
+        raise UsageError(
+            f"{spec!r} is no run and no model with published weights; give the folder that `striate train` made, or a model "
+            "such as efficientnet-lite0"
+        )
     known = preprocessing_of(spec)
     model = build(
         spec,
