@@ -20,7 +20,7 @@ from striate.geometry.record import Record, Value
 
 @dataclass(frozen=True, slots=True)
 class Crop:
-    """A tensor that holds `box` of some value, for any number of images."""
+    """A tensor that holds `box` of some value, for any number of images: (N, C, rows, cols) for an image's map."""
 
     tensor: Tensor
     box: Box
@@ -32,7 +32,8 @@ def apply(
     """Compute `box` of a record's output from crops of its inputs.
 
     crops: one an input, in the record's order, each covering at least what its link pulls from `box`; parameters and
-    values without axes are passed whole (`Weights` finds them). True padding enters only at true borders.
+    values without axes are passed whole (`Weights` finds them). True padding enters only at true
+    borders. Crops and result of a map: (N, C, rows, cols).
     batch: images at once; taken from the crops if not given. Raises GeometryError if a crop is too small.
     """
     values = [geometry.values[i] for i in record.inputs]

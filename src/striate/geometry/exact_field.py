@@ -35,7 +35,7 @@ Term = tuple[Rows, ...]  # one entry an axis
 class Field:
     """The pixels that one position of a layer sees.
 
-    mask: one truth value a pixel, of the image's size.
+    mask: (H, W) bool, a truth value a pixel of the image.
     box: the smallest box around them, clipped at the border; an empty interval where nothing is seen.
     """
 

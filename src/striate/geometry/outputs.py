@@ -86,7 +86,7 @@ def flatten(result: Any) -> tuple[list[Any], pytree.TreeSpec]:
 
 
 def map_tensors(result: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """What a module returns, with every tensor changed."""
+    """What a module returns, with every tensor, of any shape, changed; tuples, dicts and objects keep their form."""
     leaves, tree = flatten(result)
     return pytree.tree_unflatten([change(t) if isinstance(t, Tensor) else t for t in leaves], tree)
 

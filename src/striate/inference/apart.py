@@ -102,7 +102,7 @@ def apart(
     """Whether `run`, given three images at once, gives each of them what it gives it alone.
 
     run: from its inputs and the number of images to its result. inputs, output: where the images of these stand; tensors:
-    the inputs of one image, whose numbers another image is made from.
+    the inputs of one image, of any shape, whose numbers another image is made from.
     """
     if not all(p.known for p in (*inputs, output)):
         return False
@@ -118,7 +118,7 @@ def apart(
 
 
 def records_apart(geometry: Geometry, record: Record, known: Mapping[int, Tensor]) -> bool:
-    """`apart` for one record. known: every value of one image, by its index."""
+    """`apart` for one record. known: every value of one image, any shape, by its index."""
     values, out = geometry.values, geometry.values[record.output]
     varying = [i for i in record.inputs if values[i].varies]
 
@@ -161,7 +161,7 @@ def _another(tensor: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def alike(a: Tensor, b: Tensor) -> bool:
-    """Whether two results are the same but for rounding."""
+    """Whether two results, of any shape, have the same shape, dtype and, but for rounding, numbers."""
     if a.shape != b.shape or a.dtype != b.dtype:
         return False
     if not (a.is_floating_point() or a.is_complex()):

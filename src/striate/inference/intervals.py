@@ -13,7 +13,7 @@ FAR = 1 << 60  # the start of an empty interval, so that minima and maxima ignor
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Half-open intervals `starts[t]` to `stops[t]`, one a step, int64."""
+    """Half-open intervals `starts[t]` to `stops[t]`, one a step: both (T,) int64."""
 
     starts: np.ndarray
     stops: np.ndarray
@@ -37,7 +37,7 @@ class Line:
 
 
 def line(starts: np.ndarray, stops: np.ndarray) -> Line:
-    """A line in which every empty interval is written alike."""
+    """A line of starts and stops (T,) in which every empty interval is written alike."""
     empty = starts >= stops
     return Line(np.where(empty, FAR, starts), np.where(empty, -FAR, stops))
 

@@ -17,7 +17,7 @@ CLOSE = 0.01  # of the largest value: two kinds of number round differently, and
 
 
 def refuse_no_numbers(image: Tensor) -> None:
-    """Raise UsageError for a tensor without numbers at every place: on the meta device, sparse, quantised, or nested."""
+    """Raise UsageError for an image, any shape, without a number at every place: meta, sparse, quantised, or nested."""
     kind = ""
     if image.device.type == "meta":
         kind, remedy = "is on the meta device and has no numbers", "give one on the CPU or a GPU"
@@ -30,7 +30,7 @@ def refuse_no_numbers(image: Tensor) -> None:
 
 
 def refuse_lost(image: Tensor, dtype: torch.dtype) -> None:
-    """Raise UsageError where the cast to `dtype` would drop imaginary parts."""
+    """Raise UsageError where the cast of an image, any shape, to `dtype` would drop imaginary parts."""
     if image.is_complex() and not dtype.is_complex:
         raise UsageError(
             f"the image holds complex numbers, and the network computes in {str(dtype)[6:]}, which would drop their "
@@ -62,7 +62,8 @@ def in_its_own_words(
     """Raise UsageError, in the module's own words, where it refuses the image itself.
 
     A trace reads no numbers, and torch checks less without them: an index out of range, or an axis named twice, is first met
-    when they are computed. numbers: of the image; beyond some, or where memory is what lacked, it is not run again.
+    when they are computed. image: makes it, (1, C, H, W). numbers: of the image; beyond some, or where memory is what
+    lacked, it is not run again.
     """
     try:
         yield

@@ -74,7 +74,7 @@ class Otherwise(TorchDispatchMode):
 
 
 def digit(t: Tensor) -> float:
-    """The rounding of a tensor's numbers, relative to a number."""
+    """The relative rounding of the numbers of a tensor of any shape: its machine epsilon, or that of TF32."""
     eps = float(torch.finfo(t.dtype).eps)
     switches = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     if t.device.type == "cuda" and t.dtype == torch.float32 and any(switches):

@@ -39,7 +39,7 @@ _draws = count()  # each draw is another one
 
 @dataclass(frozen=True)
 class Sample:
-    """One input: its place in words, what was computed for it, and the module's own numbers."""
+    """One input: its place in words, what was computed for it, and the module's own numbers, both of the same shape."""
 
     where: str
     got: Tensor
@@ -149,7 +149,8 @@ def refuse_unequal(
 
     what: is withheld. scale: the largest number that the module gives. span: of the result, from its least to its largest.
     unit: of rounding. again: the samples in double precision; it may raise, and counts only where everything is in double
-    precision then. repeat: the module's own numbers for a sample once more, all rounding otherwise where a share is given.
+    precision then. repeat: the module's own numbers for a sample once more, of the same shape, all rounding
+    otherwise where a share is given.
 
     A difference that the network's own rounding explains withholds nothing. One that can be seen in the result is reported,
     as NotVerifiedWarning: the module's own numbers confirm nothing there.

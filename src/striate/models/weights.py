@@ -200,7 +200,7 @@ def _fit_channels(module: nn.Module, given: dict[str, Tensor], path: Path) -> li
 
 
 def load_torchvision(module: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
-    """Copy the weights of torchvision's network of the same name into ours.
+    """Copy the weights of torchvision's network of the same name, tensors of any shape by name, into ours.
 
     The names are the same; auxiliary classifiers are left out where ours has none, and the spelling
     of torchvision's oldest DenseNet files is understood. Raises UsageError where the networks

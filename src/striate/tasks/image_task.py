@@ -413,7 +413,7 @@ def cell(value: Any) -> str:
 
 
 def as_long_as(batches: Iterable[Tensor], enough: Enough) -> Iterator[Tensor]:
-    """Batches until there are enough images; one at least."""
+    """Batches (N, C, H, W) until there are enough images; one at least."""
     done = 0
     for x in batches:
         yield x

@@ -54,7 +54,10 @@ def mute(text: str) -> None:
 
 
 def refuse_shape(answer: torch.Tensor, expected: Sequence[int], words: str) -> None:
-    """Raise UsageError where a network's prediction has another shape than its task needs."""
+    """Raise UsageError where a network's prediction has another shape than its task needs.
+
+    answer: any shape, (N, K) for one prediction an image or (N, K, H, W) for masks. words: the expected shape in words.
+    """
     if tuple(answer.shape) != tuple(expected):
         raise UsageError(
             f"the network gives {tuple(answer.shape)} for {expected[0]} images, and these data need {words}: "

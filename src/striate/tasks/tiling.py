@@ -122,7 +122,7 @@ def open_job(
 def pixels_of(
     preprocessing: Preprocessing, colours: int = 0
 ) -> Callable[[torch.Tensor], torch.Tensor]:
-    """From pixels as they are read, (1, C, rows, columns), to what the network reads; no resizing.
+    """A function from pixels (1, C, H, W) as they are read to the network's input (1, C, H, W); no resizing.
 
     colours: how many of the channels are colours, where the image says so; others are left out, as `predict` does.
     """
@@ -135,7 +135,7 @@ def pixels_of(
 
 
 def as_read(raw: torch.Tensor, colours: int) -> np.ndarray:
-    """Pixels (1, C, rows, columns) as tiles are read, as the decoder gives them: (rows, columns, colours)."""
+    """Pixels (1, C, H, W) as tiles are read, as the decoder gives them: (H, W, C) of the colour channels."""
     part = raw[0, : colours or raw.shape[1]].permute(1, 2, 0).cpu().numpy()
     return part.astype(np.uint16) if raw.dtype == torch.int32 else part
 

@@ -20,7 +20,7 @@ from striate.inference.incremental.target import Target
 class Refined:
     """An occlusion map of which only a part was computed.
 
-    drops (rows, columns): as `occlusion` gives it; exact where `computed` is True, else interpolated.
+    drops: (rows, cols), as `occlusion` gives it; exact where `computed` is True, else interpolated.
     share: of positions that were computed. mean_error, largest_error: |interpolated - exact| over `checked` positions
     drawn at random from those that would otherwise have been interpolated (None if there were none left).
     """
@@ -58,7 +58,7 @@ def occlusion_refined(
 
     A cell of the lattice is refined if its corners differ by more than `tolerance` times the span of the whole map;
     the rest is interpolated bilinearly. Then `checks` interpolated positions, drawn with `seed`, are computed too and
-    the error is reported. The other arguments are those of `occlusion`.
+    the error is reported. image: (1, C, H, W); None where `module` is an Incremental. The other arguments are those of `occlusion`.
     """
     if levels < 0 or tolerance < 0 or checks < 1:
         raise UsageError(

@@ -172,7 +172,7 @@ def network_input(trained: Trained, split: Split) -> Finding:
 
 
 def balanced(labels: np.ndarray, limit: int, seed: int) -> np.ndarray:
-    """Indices (limit,) in order, classes in equal shares as far as they go, drawn by `seed`."""
+    """Indices (limit,) of labels (N,), in order, classes in equal shares as far as they go, drawn by `seed`."""
     rng = np.random.default_rng(seed)
     turn = np.empty(len(labels), dtype=np.int64)  # which image of its class each is
     for c in np.unique(labels):

@@ -121,7 +121,7 @@ class MaskAugmentation:
 
 @dataclass(frozen=True)
 class OwnMaskAugmentation:
-    """An augmentation of a person's own: of images alone, which must then leave every pixel where it is."""
+    """An augmentation of a person's own, of images (N, C, H, W) alone: it must leave every pixel where it is."""
 
     own: OwnAugmentation
 

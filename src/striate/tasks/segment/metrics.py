@@ -39,13 +39,13 @@ def dice(counts: np.ndarray) -> np.ndarray:
 
 
 def mean_iou(counts: np.ndarray) -> float:
-    """Mean IoU of one confusion matrix over the classes that are present in the truth."""
+    """Mean IoU of one confusion matrix (K, K), rows true, over the classes that are present in the truth."""
     present = counts.sum(1) > 0
     return float(np.nanmean(iou(counts)[present])) if present.any() else float("nan")
 
 
 def edge(mask: np.ndarray) -> np.ndarray:
-    """The inner boundary of a binary mask: its pixels with a neighbour outside; the image's border is none."""
+    """The inner boundary (H, W) of a mask (H, W) bool: its pixels with a neighbour outside; the image's border is none."""
     return mask & ~binary_erosion(mask, border_value=1)
 
 

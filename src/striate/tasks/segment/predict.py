@@ -161,7 +161,7 @@ def labelled(
 
 
 def write_mask(path: Path, mask: np.ndarray, classes: tuple[str, ...]) -> None:
-    """A palette PNG: numbers are classes, colours those of `palette`; it appears only when it is whole."""
+    """Write a mask (H, W) uint8 of class numbers as a PNG in the colours of `palette`; it appears only when it is whole."""
     picture = Image.fromarray(mask, "P")
     picture.putpalette(palette(classes).ravel().tolist())
     with writing(path, durable=False) as file:
@@ -177,7 +177,7 @@ def write_overlay(path: Path, picture: np.ndarray) -> None:
 
 
 def areas_of(mask: np.ndarray, classes: tuple[str, ...]) -> list[dict[str, Any]]:
-    """What a mask shows, largest area first; a class called background has no objects."""
+    """The classes in a mask (H, W) uint8, largest area first; a class called background has no objects."""
     rows = []
     for c in np.unique(mask).tolist():
         if c >= len(classes):
