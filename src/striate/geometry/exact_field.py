@@ -1,4 +1,4 @@
-"""Sight: the exact set of pixels that a position sees, and how often each pixel is seen.
+"""The exact receptive field: the set of pixels that a position sees, and how often each pixel is seen.
 
 A set of positions along one axis is a Python integer, bit i for position i. What the positions of a value see is a
 *term*: for each axis of the image a row of such sets, one a position along that axis; output (y, x) sees the pixels
@@ -85,7 +85,10 @@ def _within(a: Rows, b: Rows) -> bool:
 
 
 def _joined(terms: list[Term]) -> list[Term]:
-    """Without terms that another contains; terms that differ along one axis only become one."""
+    """Without terms that another contains; terms that differ along one axis only become one.
+
+    A sum of two branches has the terms of both, so that without this every residual block would double them.
+    """
     joined: list[Term] = []
     queue = list(dict.fromkeys(terms))
     while queue:
@@ -102,6 +105,7 @@ def _joined(terms: list[Term]) -> list[Term]:
         merged = None
         for other in joined:
             different = [k for k, (a, b) in enumerate(zip(term, other, strict=True)) if a != b]
+            # A x B and A x C are together A x (B | C). Where two axes differ the union is no product, and both terms stay.
             if len(different) == 1:
                 k = different[0]
                 row = tuple([x | y for x, y in zip(term[k], other[k], strict=True)])
@@ -109,7 +113,7 @@ def _joined(terms: list[Term]) -> list[Term]:
                 joined.remove(other)
                 break
         if merged is not None:
-            queue.append(merged)
+            queue.append(merged)  # it may contain others, or join with one
         else:
             joined.append(term)
     return joined
@@ -215,7 +219,9 @@ def utilisation(
         [np.stack([_bits(r, n) for r in rows]) for rows, n in zip(term, image, strict=True)]
         for term in terms
     ]
-    if len(tables) == 1:
+    if (
+        len(tables) == 1
+    ):  # a product of axes: the count is the product of the counts along each, without a loop
         total = np.ones((), dtype=np.int64)
         for table in tables[0]:
             total = total[..., None] * table.sum(0)
@@ -250,6 +256,7 @@ def _paths(geometry: Geometry, record: Record) -> np.ndarray:
     from striate.geometry.index_map import matrix
 
     extents = geometry.values[record.output].extents
+    # Python integers: paths multiply from layer to layer, and those of a deep network do not fit into 64 bits.
     counts: dict[int, np.ndarray] = {
         record.output: np.ones([1 if n is None else n for n in extents], dtype=object)
     }

@@ -244,12 +244,13 @@ class AdaptivePool(Plan):
                 relation, side = bins(*self.untracked[j]), (0, self.untracked[j][1])
                 first = 0
             else:
-                found, rows, need = self.links[0].relations[k], step.box[k], step.needs[0][k]
-                assert found is not None
+                known, rows, need = self.links[0].relations[k], step.box[k], step.needs[0][k]
+                assert known is not None
                 assert rows is not None
                 assert need is not None
-                relation, side, first = found, rows, need[0]
+                relation, side, first = known, rows, need[0]
             parts = []
+            # torch's own pooling would share this crop out anew; the bins are those of the whole input.
             for o in range(*side):
                 start, stop = relation.pull((o, o + 1))
                 part = x.narrow(j - n, start - first, stop - start)

@@ -58,7 +58,8 @@ def occlusion_refined(
 
     A cell of the lattice is refined if its corners differ by more than `tolerance` times the span of the whole map;
     the rest is interpolated bilinearly. Then `checks` interpolated positions, drawn with `seed`, are computed too and
-    the error is reported. image: (1, C, H, W); None where `module` is an Incremental. The other arguments are those of `occlusion`.
+    the error is reported. image: (1, C, H, W); None where `module` is an Incremental. The other arguments are those of
+    `occlusion`.
     """
     if levels < 0 or tolerance < 0 or checks < 1:
         raise UsageError(

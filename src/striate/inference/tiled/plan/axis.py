@@ -86,7 +86,7 @@ def plan_axis(
             out: Line | None = None
         else:
             out = needed.get(v, nothing(steps))
-            if carried:
+            if carried:  # kept from where any later step still reads, computed only past what earlier steps did
                 keep[v] = _later(out.starts)
                 out = _beyond(out)
         new[v] = out

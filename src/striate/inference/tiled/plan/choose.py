@@ -29,7 +29,7 @@ class Request:
     """What the caller asks for: `tile` pixels of the image along each axis, `memory` bytes, `strategy` by name, or which
     axes are carried.
 
-    reading: tensors of a crop's size that live while it is read and prepared.
+    reading: tensors of a crop's size that live while it is read and preprocessed.
     """
 
     tile: tuple[int, ...] | None = None
@@ -49,6 +49,8 @@ def make_plan(network: Network, request: Request, *, result: int, fixed: int) ->
     free = None if limit is None else limit - fixed
     physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     whole = sum(v.bytes for v in network.geometry.values)
+    # What is stored between passes saves computing it again and takes memory from the tiles: which is worth more shows only
+    # when the walks are planned, so each budget is tried.
     budgets = [0]
     if network.passes > 1:
         most = physical // 4 if free is None else max(free, 0)
@@ -163,6 +165,8 @@ def _walk(
             for carried in _modes(cut_axes, request.strategy):
                 yield sizes, carried
 
+    # Sorted by cost, so that peak memory is computed for few: from the cheapest on, until the cost is more than SLACK above
+    # that of the first that fits.
     weighed = []
     for sizes, carried in candidates():
         axes = [along(k, s, c) for k, (s, c) in enumerate(zip(sizes, carried, strict=True))]

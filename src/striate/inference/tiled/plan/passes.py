@@ -91,6 +91,7 @@ def _stores(
             sizes[first] += values[v].bytes
             sizes[final + 1] -= values[v].bytes
     again = sum(_work(network, n) for n in early)
+    # All that is held is a cut through the early nodes at one place k, so that a scan over the places finds the best.
     best, size = 0, 0
     least, smallest = float("inf"), 0
     for k in range(count + 1):
