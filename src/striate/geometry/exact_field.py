@@ -130,7 +130,7 @@ def ancestors(geometry: Geometry, value: int) -> list[Record]:
     return order[::-1]
 
 
-def sight(geometry: Geometry, value: int, source: int | None = None) -> list[Term]:
+def seen_terms(geometry: Geometry, value: int, source: int | None = None) -> list[Term]:
     """What the positions of `values[value]` see of `values[source]` (the first input): a union of terms."""
     source = geometry.inputs[0] if source is None else source
     image = geometry.values[source].extents
@@ -173,7 +173,7 @@ def receptive_field(geometry: Geometry, name: str, position: Sequence[int] | Non
     mask = np.zeros(image, dtype=bool)
     steps = iter(place)
     at = [0 if n is None else next(steps) for n in value.extents]
-    for term in sight(geometry, record.output):
+    for term in seen_terms(geometry, record.output):
         part = np.ones((), dtype=bool)
         for rows, p, n in zip(term, at, image, strict=True):
             part = part[..., None] & _bits(rows[p], n)
@@ -214,7 +214,7 @@ def utilisation(
     if count == "paths":
         return _paths(geometry, record)
     image = geometry.image
-    terms = sight(geometry, record.output)
+    terms = seen_terms(geometry, record.output)
     tables = [
         [np.stack([_bits(r, n) for r in rows]) for rows, n in zip(term, image, strict=True)]
         for term in terms
