@@ -44,7 +44,10 @@ ROOMS = [
 ]
 
 ARRAY = re.compile(r"\b(Tensor|ndarray|NDArray)\b")
-NAMED = "batch|channels|cols|columns|count|features|height|kernel|levels|out|pixels|positions|rows|size|units|width|windows"
+NAMED = (
+    "axes|batch|channels|cols|columns|count|features|height|kernel|"
+    "levels|out|pixels|positions|rows|size|units|width|windows"
+)
 SIZE = rf"(?:\*?(?:{NAMED}|[A-Za-z][A-Z]?\d?'?)'?|\.\.\.|\d+)"  # N, C1, KH, h, H', *size, 3
 TERM = rf"{SIZE}(?: ?(?:[-+*/]|//) ?{SIZE})*"  # 2 * H - 1
 # (N,), (N, K), (*size): a single word or number in brackets is none, as in "Zhang (2019)".

@@ -81,7 +81,7 @@ def duplicates(kernels: Tensor, *, groups: int = 1) -> Tensor:
 
 
 def alike(likeness: Tensor, *, opposite: bool = False) -> Tensor:
-    """Where a correlation makes a duplicate."""
+    """Where a correlation makes a duplicate: True or False for each number of `likeness`, any shape."""
     return (likeness.abs() if opposite else likeness) >= ALIKE
 
 
