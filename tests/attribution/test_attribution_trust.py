@@ -137,9 +137,9 @@ class Edges(nn.Module):
         return self.head(torch.relu(nn.functional.conv2d(x, kernel)).mean((2, 3)))
 
 
-def test_a_map_that_stays_without_the_weights_is_named() -> None:
+def test_a_map_that_shuffled_weights_do_not_change_is_named() -> None:
     e = explain(Edges().eval(), IMAGE, 1, methods=["gradient"])
-    assert e.stays("gradient") == pytest.approx(1)
+    assert e.ignores_weights("gradient") == pytest.approx(1)
     assert "Not to be read as the network's reasons: Gradient; shuffling" in e.advice
     said = finding(e, name="e", title="t")
     assert said.tables[0].rows[0][4:6] == (pytest.approx(1), pytest.approx(1))
@@ -282,8 +282,8 @@ def test_two_looks_find_chance_faithful_no_more_often_than_one() -> None:
 
 def test_time_that_is_up_leaves_checks_out() -> None:
     e = explain(Corner(), IMAGE, 1, methods=["gradient"], seconds=0)
-    assert e.staying["gradient"] == {"upper half": None, "all": None}
-    assert e.stays("gradient") is None
+    assert e.shuffled_similarity["gradient"] == {"upper half": None, "all": None}
+    assert e.ignores_weights("gradient") is None
 
 
 def test_an_explicit_method_that_cannot_be_used_is_an_error() -> None:
@@ -330,7 +330,7 @@ def test_a_place_on_the_map_is_framed_and_shuffled_maps_are_compared_there() -> 
     found = explain(network, image, (2, (5, 10), 7), methods=["gradient", "occlusion"])
     assert found.region == (slice(10, 20), slice(14, 16))  # the map has half of the image's sides
     everywhere = explain(network, image, lambda out: out[:, 2, 5:10, 7].mean(1), methods=["gradient"])  # fmt: skip
-    local, whole = (e.staying["gradient"]["all"] for e in (found, everywhere))
+    local, whole = (e.shuffled_similarity["gradient"]["all"] for e in (found, everywhere))
     assert local is not None
     assert whole is not None
     assert local < whole  # the zeros far away are equal whatever the weights

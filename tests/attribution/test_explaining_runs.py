@@ -180,7 +180,7 @@ def test_a_map_of_shuffled_weights_is_praised_only_beyond_chance(home: Path) -> 
 @pytest.mark.parametrize(
     ("images", "faithful", "words"),
     [
-        (4, 0.8, "is ahead, but 4 images are too few to tell it from chance"),
+        (4, 0.8, "is ahead, but 4 images are too few to show that it is better than chance"),
         (10, 0.8, "is the most faithful map"),
         (4, 0.1, "No map explains these predictions"),
         (10, 0.1, "No map explains these predictions"),

@@ -54,11 +54,12 @@ class Explanation:
     """One prediction explained. Tensors are on the CPU.
 
     image (C, H, W) in [0, 1] as it is drawn. target: its name; probability: the network's for it, None where the target
-    is no class. top: the best classes, name and probability (of a segmenter: share of the pixels). maps: by method.
-    curves: by method, and "random" and "edges"; empty without trust. staying: by method, the rank correlation with the
-    map of the network whose weights are shuffled, a stage each; None where time was up. refused: methods that this
-    network does not allow, and why. region: rows and columns of the image that the target lies in, where it is a place.
-    chance: faithfulness of each random order; moved: of the best map put elsewhere. Empty where they were not asked for.
+    is no class. top: the best classes, name and probability (in semantic segmentation: share of the pixels). maps: by method.
+    curves: by method, and "random" and "edges"; empty without trust. shuffled_similarity: by method, the rank
+    correlation with the map of the network whose weights are shuffled, a stage each; None where time was up. refused:
+    methods that this network does not allow, and why. region: rows and columns of the image that the target lies in,
+    where it is a place. chance: faithfulness of each random order; moved: of the best map put elsewhere. Empty where
+    they were not asked for.
     """
 
     image: Tensor
@@ -67,7 +68,7 @@ class Explanation:
     top: tuple[tuple[str, float], ...]
     maps: Mapping[str, Map]
     curves: Mapping[str, Curves] = field(default_factory=dict)
-    staying: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    shuffled_similarity: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     seed: int = 0
@@ -75,9 +76,9 @@ class Explanation:
     chance: tuple[float, ...] = ()
     moved: tuple[float, ...] = ()
 
-    def stays(self, method: str) -> float | None:
+    def ignores_weights(self, method: str) -> float | None:
         """The rank correlation that shows a map not to depend on the weights, None where it does depend on them."""
-        by_stage = self.staying.get(method, {})
+        by_stage = self.shuffled_similarity.get(method, {})
         for stage, least in zip(reversed(STAGES), (SAME, UPPER_SAME), strict=True):
             value = by_stage.get(stage)
             if value is not None and value >= least:
@@ -88,7 +89,7 @@ class Explanation:
     def best(self) -> str | None:
         """The most faithful method among those whose map depends on the weights, None without trust scores."""
         rated = [m for m in self.maps if m in self.curves and not self.maps[m].empty]
-        rated = [m for m in rated if self.stays(m) is None] or rated
+        rated = [m for m in rated if self.ignores_weights(m) is None] or rated
         return max(rated, key=lambda m: self.curves[m].faithfulness, default=None)
 
     @property
@@ -177,7 +178,7 @@ class Explanation:
             parts.append(
                 f"“{self.top[0][0]}” and “{self.top[1][0]}” share the probability here: what marks one may mark both."
             )
-        stay = [row(m).title for m in self.maps if self.stays(m) is not None]
+        stay = [row(m).title for m in self.maps if self.ignores_weights(m) is not None]
         if stay:
             parts.append(
                 f"Not to be read as the network's reasons: {', '.join(stay)}; shuffling the weights leaves "
@@ -258,20 +259,20 @@ def explain(
     if methods is None:
         drop_twin(maps, refused)
     region = region_of(target, output, (x.shape[2], x.shape[3]))
-    staying: dict[str, dict[str, float | None]] = {}
+    shuffled_maps: dict[str, dict[str, float | None]] = {}
     if trust:
         score = partial(
             each_curve, module, x, target, baseline=as_baseline(settings.baseline, x), temperature=temperature,
             seed=settings.seed, progress=lambda done, of: tell("taking pixels away", done, of),
         )  # fmt: skip
-        staying = check_weights(
+        shuffled_maps = check_weights(
             module, x, target, maps, geometry, settings=settings, region=region, until=began + seconds, tell=tell
         )  # fmt: skip
     top, probability = _answers(output, names, temperature, target)
     explanation = unrated = Explanation(
         image=x[0].detach().cpu().float().clamp(0, 1),
         target=name or (names[target] if isinstance(target, int) else "the target"),
-        probability=probability, top=top, maps=maps, staying=staying, refused=refused,
+        probability=probability, top=top, maps=maps, shuffled_similarity=shuffled_maps, refused=refused,
         seed=settings.seed, region=region,
     )  # fmt: skip
     if trust:
@@ -298,7 +299,7 @@ def explain(
 
 
 def region_of(target: Target, output: Any, size: tuple[int, int]) -> Region | None:
-    """Rows and columns of the image under a target (class, row, column) of a segmenter's map; None for other targets."""
+    """Rows and columns of the image under a target (class, row, column) of a predicted mask; None for other targets."""
     if not isinstance(target, Sequence) or len(target) != 3 or output.dim() != 4:
         return None
     boxes = []
@@ -368,7 +369,7 @@ def check_weights(
 
 
 def best_class(output: Any) -> int:
-    """The class that a classifier gives the image, or that a segmenter gives most pixels. Raises UsageError."""
+    """The class that a classifier gives the image, or, in semantic segmentation, most pixels. Raises UsageError."""
     if not isinstance(output, Tensor) or output.dim() not in (2, 4):
         got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
         raise UsageError(

@@ -56,6 +56,7 @@ def grad_cam(
             raise UsageError(
                 f"Grad-CAM needs a layer with a gradient, and {chosen.name} gives {feature.dtype}; choose another layer"
             )
+        # The layer's value is made a leaf: only what follows it is differentiated, and no hook touches the module.
         feature = feature.detach().requires_grad_()
         output = result(
             geometry, module, compute(geometry, module, {value: feature, geometry.inputs[0]: x})

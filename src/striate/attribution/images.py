@@ -55,7 +55,7 @@ def without_history(output: Any) -> Any:
 
 
 def output_of(module: nn.Module, images: Tensor) -> Any:
-    """What `module` gives for images; a dict with the entry "out" (torchvision's segmenters) gives that.
+    """What `module` gives for images; a dict with the entry "out" (torchvision's semantic segmentation) gives that.
 
     Raises StriateError where it refuses the images or gives values that are not finite, naming a broken parameter.
     """

@@ -113,7 +113,7 @@ def strip(explanation: Explanation, *, heading: str) -> Figure:
     gap, width = 10, 480
     side = (width - gap * (count + 1)) / count
     high = min(side * e.image.shape[1] / e.image.shape[2], 170)
-    height = int(high + 84)
+    height = int(high + 96)
     small = 9.5
     with style():
         page = Page(width, height)
@@ -125,10 +125,11 @@ def strip(explanation: Explanation, *, heading: str) -> Figure:
             draw_map(page, one, left, 30, side, high)
             page.text(left, 34 + high, textwrap.shorten(one.title, 22), small)
             if one.method in e.curves:
-                stays = e.stays(one.method) is not None
+                unchanged = e.ignores_weights(one.method) is not None
                 words = f"faithful {signed(e.curves[one.method].faithfulness)}"
-                page.text(left, 54 + high, words + (", but stays" if stays else ""), small,
-                          color=VERMILLION if stays else INK)  # fmt: skip
+                page.text(left, 54 + high, words, small, color=VERMILLION if unchanged else INK)
+                if unchanged:
+                    page.text(left, 70 + high, "same for shuffled weights", small, color=VERMILLION)
         caption = f"{heading}. " + "; ".join(caption_of(e, one) for one in maps)
         png = render(page.figure, caption=caption, alt=_alt(e), png=True, dpi=DPI)
     with Image.open(io.BytesIO(png.content)) as drawn:
@@ -208,9 +209,9 @@ def _lines(e: Explanation, one: Map) -> list[tuple[str, str]]:
             best = one.method == e.best and e.convincing
             mark = "most faithful" if best else "faithful"
             lines.append((f"{mark} {signed(c.faithfulness)}", BLUE if best else INK))
-        stays = e.stays(one.method)
-        if stays is not None:
-            lines.append((f"stays without weights: {stays:.2f}", VERMILLION))
+        unchanged = e.ignores_weights(one.method)
+        if unchanged is not None:
+            lines.append((f"same for shuffled weights: {unchanged:.2f}", VERMILLION))
     lines += [(line, INK) for line in textwrap.wrap(one.remark, LETTERS)[:2]]
     return lines
 
@@ -224,7 +225,7 @@ def draw_scale(page: Page, e: Explanation, top: float) -> None:
     if e.curves:
         edges, chance = (e.curves[b].faithfulness for b in ("edges", "random"))
         words = (
-            f"faithful: probability while the marked is put in, less while it is taken out. "
+            f"faithful: mean probability while the marked pixels are put in, less that while they are taken out. "
             f"An edge detector has {signed(edges)}, chance {signed(chance)}."
         )
         for i, line in enumerate(textwrap.wrap(words, 62)[:3]):
@@ -236,9 +237,9 @@ def caption_of(e: Explanation, one: Map) -> str:
     text = f"{one.title} ({row(one.method).source}; {one.remark})"
     if one.method in e.curves:
         text += f", faithfulness {signed(e.curves[one.method].faithfulness)}"
-    stays = e.stays(one.method)
-    if stays is not None:
-        text += f"; it stays much the same without the weights (rank correlation {stays:.2f})"
+    unchanged = e.ignores_weights(one.method)
+    if unchanged is not None:
+        text += f"; it stays much the same when the weights are shuffled (rank correlation {unchanged:.2f})"
     return text + ("; it marks nothing" if one.empty else "")
 
 
@@ -248,6 +249,4 @@ def _interpolation(image: Tensor) -> str:
 
 def _alt(e: Explanation) -> str:
     titles = ", ".join(m.title for m in e.maps.values())
-    return (
-        f"An image that the network calls {e.target}, and beside it what it looked at by {titles}"
-    )
+    return f"An image predicted as {e.target}, and beside it the pixels that decided by {titles}"

@@ -40,24 +40,24 @@ def finding(explanation: Explanation, *, name: str, title: str, figures: bool = 
 
 def table(e: Explanation) -> Table:
     """A row a method, and one each for chance and the edge detector; without trust scores what each method does."""
-    if not e.curves and not e.staying:
+    if not e.curves and not e.shuffled_similarity:
         return Table(
             columns=("method", "what it shows"),
             rows=tuple((one.title, one.remark) for one in e.maps.values()),
         )
     rows: list[tuple[Cell, ...]] = []
     for method, one in e.maps.items():
-        staying = e.staying.get(method, {})
-        rows.append((one.title, *_areas(e, method), *(staying.get(s) for s in STAGES)))
+        by_stage = e.shuffled_similarity.get(method, {})
+        rows.append((one.title, *_areas(e, method), *(by_stage.get(s) for s in STAGES)))
     for other in BASELINES:
         if other in e.curves:
             rows.append((LABELS[other], *_areas(e, other), None, None))
     return Table(
-        columns=("method", "faithful", "put in", "taken out", "stays, half", "stays, all"),
+        columns=("method", "faithful", "put in", "taken out", "half shuffled", "all shuffled"),
         rows=tuple(rows),
         formats=("", "+.2f", ".2f", ".2f", ".2f", ".2f"),
         caption="Put in and taken out: area under the target's probability while the cells that the map marks most are put "
-        "into a blurred image, or taken out of this one; faithful is their difference. Stays: rank correlation with the "
+        "into a blurred image, or taken out of this one; faithful is their difference. Shuffled: rank correlation with the "
         "map of the network whose upper half of weights, or all of them, are shuffled; near 1, the map shows the image "
         "and not the network.",
     )
@@ -81,7 +81,7 @@ def data(e: Explanation) -> dict[str, Any]:
             method: {
                 "remark": one.remark,
                 "empty": one.empty,
-                "stays_without_weights": dict(e.staying.get(method, {})),
+                "shuffled_similarity": dict(e.shuffled_similarity.get(method, {})),
             }
             for method, one in e.maps.items()
         },

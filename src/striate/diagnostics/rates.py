@@ -94,7 +94,9 @@ def sweep(
         losses.append(loss)
         shown = loss if math.isfinite(loss) else 10 * max(v for v in losses if math.isfinite(v))
         mean = SMOOTH * mean + (1 - SMOOTH) * shown
-        smooth.append(mean / (1 - SMOOTH ** (i + 1)))
+        smooth.append(
+            mean / (1 - SMOOTH ** (i + 1))
+        )  # the mean starts at 0: its bias is divided out, as in Adam
         if not math.isfinite(loss) or (i > 10 and smooth[-1] > LEFT * smooth[0]):
             break
     return tried, losses, smooth

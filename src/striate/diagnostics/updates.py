@@ -104,6 +104,7 @@ def ratio_of(row: Row) -> float:
 
 def summary(rows: Sequence[Row], steps: Sequence[int]) -> Learned:
     """One layer's medians and path."""
+    # Warm-up and decay make both ends of a training small by intent: the middle half is judged.
     low, high = steps[len(steps) // 4], steps[-1 - len(steps) // 4]
     middle = [r for r in rows if low <= r.step <= high] or list(rows)
     ends = [*(r.step for r in rows[1:]), rows[-1].step + 1]

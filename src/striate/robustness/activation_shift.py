@@ -41,7 +41,6 @@ class Recorder:
         self.worst: Pass | None = None
         self.order: list[str] = []
         self._parts: dict[str, list[Tensor]] = {}
-        self._last: set[str] = set(self.layers)
 
     @contextmanager
     def listening(self) -> Iterator[None]:

@@ -52,6 +52,7 @@ def pgd(
                 if i < steps:
                     (g,) = torch.autograd.grad(loss.sum(), at)
             value = loss.detach()
+            # The point of largest loss of all steps is kept, so that more steps never give a weaker attack.
             better = value > most
             most = torch.where(better, value, most)
             best[better] = at.detach()[better]

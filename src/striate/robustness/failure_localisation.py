@@ -106,6 +106,7 @@ class FailureLocation:
             "random_best": self.random_best,
             "clean_cost": self.cost,
             "confirmed": self.confirmed,
+            "failures": self.failures,
         }
 
 
@@ -132,6 +133,7 @@ def locate_failure(context: Context) -> FailureLocation | None:
     for name, value in moved.items():
         other = float(value[stayed].mean()) if bool(stayed.any()) else 0.0
         curve.append((name, float(value[failed].mean()), other))
+    # Changed inputs move every layer; a failure has entered where failing images move further than the others do.
     ratios = [a / max(b, 1e-9) for _, a, b in curve]
     if bool(stayed.any()):
         entered = [i for i, r in enumerate(ratios) if r >= EXCESS]
@@ -144,6 +146,7 @@ def locate_failure(context: Context) -> FailureLocation | None:
     effect = margin_taken(
         context.model, module, context.images[chosen], worst.images[chosen], context.labels[chosen]
     )
+    # At most half the channels: as many random ones of the same layer are needed for the comparison.
     count = min(CHANNELS, max(1, len(effect) // 2))
     best = effect.topk(count).indices.tolist()
     mean = recorder.clean.responses[name].mean(0)

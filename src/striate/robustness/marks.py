@@ -152,6 +152,7 @@ def separation(values: Tensor, labels: Tensor, half: Tensor, classes: list[int])
     The best rule "these of the value's bins are the class" is chosen on one half of the images, and its share among the
     class less its share among the others counted on the other half: unbiased, so that noise gives 0.
     """
+    # No bin is finer than a grey level: below it, quantisation alone would separate classes.
     mean, std = values.mean(0), values.std(0).clamp(min=1 / 255)
     place = ((values - mean) / std * 2 + BINS / 2).clamp(0, BINS - 1).to(torch.int8)
     of = torch.stack([(labels == c) & (half == h) for h in (0, 1) for c in classes]).float()

@@ -77,6 +77,7 @@ def effect_of(
     bearing = torch.nonzero(context.labels == label).flatten()
     if len(other) < FEWEST or len(bearing) < FEWEST:
         return None
+    # Both ways in pairs of the same images, with and without, so that the sign test is exact.
     plain, own = context.images[other], context.images[bearing]
     on, control, kept, removed = (
         _predicted_as(context, give(x, bear), label) for x in (plain, own) for bear in (True, False)

@@ -195,10 +195,10 @@ def explain_images(
         figures.append(strip(explanation, heading=heading))
         for method, one in explanation.maps.items():
             curve = explanation.curves[method]
-            stays = explanation.staying.get(method, {}).get("all")
+            shuffled = explanation.shuffled_similarity.get(method, {}).get("all")
             rows.append(
                 (true, explanation.target, one.title, curve.faithfulness, curve.insertion_area, curve.deletion_area,
-                 explanation.curves["edges"].faithfulness, explanation.curves["random"].faithfulness, stays)
+                 explanation.curves["edges"].faithfulness, explanation.curves["random"].faithfulness, shuffled)
             )  # fmt: skip
         made.append(explanation)
     if not made:
@@ -255,12 +255,12 @@ def gathered(
         else f"No map explains these predictions: {title}, the best, has {means[best]:+.2f} on average over {of}, against "
         f"{against}."
     )
-    staying = [
-        m for m in methods if sum(e.stays(m) is not None for e in made) > len(made) / 2
+    unmoved = [
+        m for m in methods if sum(e.ignores_weights(m) is not None for e in made) > len(made) / 2
     ]  # fmt: skip
     advice = ""
-    if staying:
-        names = ", ".join(made[0].maps[m].title for m in staying)
+    if unmoved:
+        names = ", ".join(made[0].maps[m].title for m in unmoved)
         advice = (
             f"On most of them {names} hardly changes when the weights are shuffled: it shows the image more than the "
             "network."
@@ -273,13 +273,13 @@ def gathered(
         advice=advice,
         tables=(
             Table(
-                columns=("true class" if many == "classes" else "true", "answer", "method", "faithful", "put in",
-                         "taken out", "edges", "chance", "stays without weights"),
+                columns=("true class" if many == "classes" else "true", "predicted", "method", "faithful", "put in",
+                         "taken out", "edges", "chance", "weights shuffled"),
                 rows=tuple(rows),
                 formats=("", "", "", "+.2f", ".2f", ".2f", "+.2f", "+.2f", ".2f"),
                 caption="Faithful: area under the prediction's probability while what the map marks is put into a blurred "
                 "image, minus the area while it is taken out; edges and chance: the same for an edge detector and for "
-                "random order. Stays: rank correlation with the map of the network whose weights are shuffled.",
+                "random order. Shuffled: rank correlation with the map of the network whose weights are shuffled.",
             ),
         ),
         figures=tuple(figures),

@@ -86,7 +86,9 @@ def _accelerated(
     spread = np.sqrt((off**2).sum(axis=0) / some)
     skewness = (off**3).sum(axis=0) / some / np.where(spread > 0, spread, 1) ** 3
     acceleration = skewness / 6
-    ordered = np.sort(draws, axis=0)  # NaN goes last
+    ordered = np.sort(
+        draws, axis=0
+    )  # NaN goes last, and ranks below count only the numbers before it
     bounds = []
     for z in (ndtri(tail), ndtri(1 - tail)):
         shifted = bias + z

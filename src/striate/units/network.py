@@ -175,6 +175,7 @@ class Network:
             box = boxes.get(out, self.value(out).full)
             tensor = apply(self.geometry, record, crops, box, batch=batch)
             if leak and record.op in RECTIFIERS:
+                # Adds 0 to the value and `leak` to the gradient.
                 drive = cut(
                     crops[0].tensor, self.value(record.inputs[0]).layout, crops[0].box, box, batch
                 )

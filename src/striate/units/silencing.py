@@ -72,6 +72,7 @@ def predictions(
             f"{layer.name} is the network's output; silence a unit of a layer before it"
         )
     network.images(images[:1])
+    # A residual branch goes around the layer: what it carries is kept beside the response.
     handed = crossing(network, layer.response)
     parts = []
     at_once = batch_of(network, [layer.response])

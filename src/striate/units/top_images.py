@@ -232,6 +232,8 @@ LEAST = torch.iinfo(torch.int64).min
 
 def order_keys(values: Tensor, first: int) -> Tensor:
     """int64 keys (n, U) that order float32 values (n, U) as numbers, and equal ones by the earlier image."""
+    # The bits of a float order as a signed integer does once those of negative numbers are flipped; + 0.0 makes -0.0 equal
+    # to 0.0. One int64 then holds value and image, and a single topk ranks by both.
     bits = (values.float() + 0.0).contiguous().view(torch.int32)
     ordered = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).long()
     number = torch.arange(first, first + len(values)).unsqueeze(1)
