@@ -54,8 +54,8 @@ class Explanation:
     """One prediction explained. Tensors are on the CPU.
 
     image (C, H, W) in [0, 1] as it is drawn. target: its name; probability: the network's for it, None where the target
-    is no class. top: the best classes, name and probability (in semantic segmentation: share of the pixels). maps: by method.
-    curves: by method, and "random" and "edges"; empty without trust. shuffled_similarity: by method, the rank
+    is no class. top: the best classes, name and probability (in semantic segmentation: share of the pixels). maps: by
+    method. curves: by method, and "random" and "edges"; empty without trust. shuffled_similarity: by method, the rank
     correlation with the map of the network whose weights are shuffled, a stage each; None where time was up. refused:
     methods that this network does not allow, and why. region: rows and columns of the image that the target lies in,
     where it is a place. chance: faithfulness of each random order; moved: of the best map put elsewhere. Empty where

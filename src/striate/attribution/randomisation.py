@@ -1,4 +1,4 @@
-"""Parameter randomisation: a map that shuffled weights leave as it is did not come from the weights (Adebayo et al. 2018)."""
+"""Parameter randomisation: a map that survives shuffled weights did not come from them (Adebayo et al. 2018)."""
 
 from __future__ import annotations
 

@@ -19,8 +19,8 @@ Target = Place | Tensor
 def scorer(target: Target, clean: Any, images: int | None = None) -> Score:
     """A function from the network's output to one number an image, (N,).
 
-    target: of a classifier a class, or classes (N,) int64, one an image. In semantic segmentation, (N, classes, H, W), a class: the
-    mean of its logit over the pixels that the clean image has in this class (over all if there are none), or
+    target: of a classifier a class, or classes (N,) int64, one an image. In semantic segmentation, (N, classes, H, W), a
+    class: the mean of its logit over the pixels that the clean image has in this class (over all if there are none), or
     (class, row, column), where row and column may be (start, stop) or a slice and the mean over that region is taken.
     Or any function of the output. clean: the output for the clean images, one or as many as are scored later. images: how
     many these are; an output of one image without its dimension, by `squeeze()`, is then taken as one.
