@@ -105,7 +105,7 @@ def test_arrays_and_a_picture_a_method(home: Path, monkeypatch: pytest.MonkeyPat
         (("run", "a.png", "-t", "12"), 2, "there is no class '12'"),
         (("run", "a.png", "-m", "gradcan"), 2, "did you mean gradcam?"),
         (("run", "a.png", "--layer", "nowhere"), 2, "no layer is called"),
-        (("run", "a.png", "--at", "1,1"), 2, "run gives one answer an image"),
+        (("run", "a.png", "--at", "1,1"), 2, "run gives one prediction an image"),
         (("run", "a.png", "--at", "1"), 2, "--at is row,column"),
         (("run", "a.png", "-o", "x.jpg"), 2, "-o takes a file ending in .png, .npz, .safetensors"),
         (("run", "a.png", "-o", "run/run.png"), 2, "exists; choose another name"),
@@ -195,7 +195,7 @@ def test_few_images_are_called_few_and_no_verdict_on_the_maps(
         return SimpleNamespace(
             maps={"gradient": SimpleNamespace(title="Gradient")},
             curves={name: SimpleNamespace(faithfulness=v) for name, v in curves.items()},
-            stays=lambda method: None,
+            ignores_weights=lambda method: None,
         )
 
     made = [explained(i) for i in range(images)]
