@@ -11,13 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
-from striate.errors import AssumedWarning, RunError, UsageError
+import striate
+from striate.errors import AssumedWarning, DataError, RunError, UsageError
 from striate.runs.factories import find_factory
 from striate.runs.predicting import predict
 from striate.runs.run import load
 from striate.runs.wrapping import network_input, read_classes, save, wrap
+from striate.tasks.table import find_task
 
 THREE = (8, 0.5, 0.25)
 NAMES = ("ant", "bee", "cat")
@@ -227,3 +230,30 @@ def test_a_file_and_a_package_name_what_makes_the_network(tmp_path: Path) -> Non
     file.write_text("raise RuntimeError('boom')")
     with pytest.raises(UsageError, match="cannot be imported: RuntimeError: boom"):
         find_factory(f"{file}:build")
+
+
+def test_masks_without_names_take_the_classes_of_the_network(tmp_path: Path) -> None:
+    numbers = np.zeros((9, 9), np.uint8)
+    numbers[3:6, 3:6] = 1
+    for folder in ("two", "three"):
+        for i in range(4):
+            pixels = np.full((9, 9, 3), 10 * i, np.uint8)
+            pixels[3:6, 3:6] = 200
+            for kind, image in (("images", pixels), ("masks", numbers)):
+                (tmp_path / folder / kind).mkdir(parents=True, exist_ok=True)
+                Image.fromarray(image).save(tmp_path / folder / kind / f"{i}.png")
+    task = find_task("segment")
+    source = striate.open_source(tmp_path / "two", task="segment")
+    assert source.classes == ("background", "object")
+    assert task.match(source, ("ground", "square"), "two").classes == ("ground", "square")
+    with pytest.raises(
+        DataError, match="give data of the same classes"
+    ):  # of a run on other numbers
+        task.match(source, ("background", "class 5"), "two")
+    source = striate.open_source(tmp_path / "three", task="segment")
+    names = ("ground", "square", "circle")
+    with pytest.raises(DataError, match=r"put a classes\.txt into three, with the network's names"):
+        task.match(source, names, "three")
+    (tmp_path / "three" / "classes.txt").write_text("\n".join(names))
+    source = striate.open_source(tmp_path / "three", task="segment")
+    assert task.match(source, names, "three").classes == names

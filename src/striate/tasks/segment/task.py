@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from striate.data.files import Found
 from striate.data.preprocessing import Preprocessing
+from striate.errors import DataError
 from striate.findings import Finding
 from striate.models import build, full_size
 from striate.tasks.examples import Examples
@@ -21,6 +23,7 @@ from striate.tasks.prediction import Prediction
 from striate.tasks.segment.batches import CropBatches
 from striate.tasks.segment.data import IGNORE, MASK_SOURCES, MaskSource, is_mask_data, open_masks
 from striate.tasks.segment.data.checks import check_masks
+from striate.tasks.segment.data.decision import counted, unnamed
 from striate.tasks.segment.data.description import describe_masks
 from striate.tasks.segment.data.source import MaskSplit
 from striate.tasks.segment.evaluate import Assessed, assess_masks, report_on, temperature_of
@@ -210,6 +213,18 @@ class Segment(Task):
     ) -> Examples:  # fmt: skip
         """The middle of some images, at most 256 pixels wide and high, all of the smallest one's size."""
         return cut_examples(split, preprocessing, limit, seed)
+
+    def match(self, source: MaskSource, classes: Sequence[str], name: str) -> MaskSource:
+        """See Task; masks that hold numbers without names take the network's."""
+        if not unnamed(source.classes) or unnamed(classes):
+            return super().match(source, classes, name)
+        if len(source.classes) == len(classes) and counted(source.classes):
+            return replace(source, classes=tuple(classes))
+        raise DataError(
+            f"the masks of {name} hold {len(source.classes)} numbers without names, and the network knows "
+            f"{len(classes)} classes ({', '.join(classes[:10])}); put a classes.txt into {name}, with the network's names "
+            "one a line, by number from 0"
+        )
 
     def warp(self, targets: Tensor, warp: Warp) -> Tensor:
         """Masks move like their images; what was outside is IGNORE."""

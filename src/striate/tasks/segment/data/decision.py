@@ -64,6 +64,17 @@ def plain(
     )  # fmt: skip
 
 
+def unnamed(classes: Sequence[str]) -> bool:
+    """Whether classes are called by the numbers that masks hold, because nothing names them."""
+    numbered = (c == "background" or c.removeprefix("class ").isdecimal() for c in classes)
+    return tuple(classes) == NEUTRAL or all(numbered)
+
+
+def counted(classes: Sequence[str]) -> bool:
+    """Whether classes without names stand for 0, 1, 2 and so on, none left out."""
+    return tuple(classes) in (NEUTRAL, ("background", *(f"class {i}" for i in range(1, len(classes)))))  # fmt: skip
+
+
 def one_value(values: Sequence[int], colour: bool) -> str:
     held = listed(values, colour)
     return (
