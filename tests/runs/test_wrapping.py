@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import striate
-from striate.errors import AssumedWarning, DataError, RunError, UsageError
+from striate.errors import AssumedWarning, DataError, RunError, UsageError, WeightsWarning
 from striate.runs.factories import find_factory
 from striate.runs.predicting import predict
 from striate.runs.run import load
@@ -188,7 +188,12 @@ def test_weights_are_taken_as_trainers_save_them(tmp_path: Path) -> None:
     trained = wrap(other, classes=NAMES, preprocessing=THREE, weights=file)
     x = torch.rand(1, 3, 8, 8)
     torch.testing.assert_close(trained.model(x), network().eval()(x))
-    torch.save({n.replace("4.", "head."): t for n, t in network().state_dict().items()}, file)
+    renamed = {n.replace("4.", "head."): t for n, t in network().state_dict().items()}
+    torch.save(renamed, file)
+    with pytest.warns(WeightsWarning, match=r"fit in order and shape: head\.weight as 4\.weight"):
+        trained = wrap(other, classes=NAMES, preprocessing=THREE, weights=file)
+    torch.testing.assert_close(trained.model(x), network().eval()(x))
+    torch.save({**renamed, "more.weight": torch.zeros(2)}, file)
     with pytest.raises(
         UsageError, match=r"missing: 4\.weight.*Near: 4\.weight is perhaps head\.weight"
     ):
