@@ -71,6 +71,7 @@ def test_finished_tiles_of_a_file_are_reused(tmp_path: Path, suffix: str, strate
     with pytest.raises(KeyboardInterrupt):
         Tiled(network(), image(), **made).run(progress=Stop(30))
     assert (tmp_path / f"map{suffix}.partial").exists()
+    assert not out.exists() and (tmp_path / f"map.unfinished{suffix}").exists()
     heard: list[int] = []
     reading = Counting()
     job = Tiled(network(), image(), preprocess=reading, **made)
@@ -78,7 +79,7 @@ def test_finished_tiles_of_a_file_are_reused(tmp_path: Path, suffix: str, strate
     assert heard[0] > 20
     assert heard[-1] == job.plan.cells
     assert reading.pixels < SIZE[0] * SIZE[1]
-    assert not list(tmp_path.glob("*.partial*"))
+    assert [p.name for p in tmp_path.iterdir()] == [out.name]
     fresh = Tiled(network(), image(), tile=16, strategy=strategy).run()[0].detach()
     assert np.array_equal(read(out), fresh.numpy())
 
@@ -218,3 +219,18 @@ def test_a_full_disk_keeps_what_is_finished(
     assert heard[0] > 1
     fresh = Tiled(network(), image(), tile=16, strategy="halo").run()[0]
     assert np.array_equal(read(out), fresh.detach().numpy())
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".zarr"])
+def test_an_output_that_is_written_over_stays_until_the_new_one_is_complete(
+    tmp_path: Path, suffix: str
+) -> None:
+    out = tmp_path / f"map{suffix}"
+    Tiled(network(), image(), tile=16, out=out).run()
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    with pytest.raises(KeyboardInterrupt):
+        Tiled(network(seed=1), image(), tile=16, out=out).run(force=True, progress=Stop(30))
+    assert all(p.read_bytes() == content for p, content in before.items())
+    Tiled(network(seed=1), image(), tile=16, out=out).run(force=True)
+    assert [p.name for p in tmp_path.iterdir()] == [out.name]
+    assert any(p.read_bytes() != content for p, content in before.items())

@@ -33,8 +33,10 @@ from striate.inference.tiled.read.open import open_image
 from striate.inference.tiled.read.outputs import (
     Output,
     check_output,
+    complete,
     open_output,
     remove,
+    unfinished,
 )
 from striate.inference.tiled.run.batches import places
 from striate.inference.tiled.run.finishing import Finish, Finishing
@@ -266,10 +268,14 @@ class Tiled:
                 memory.__exit__(None, None, None)
             if certificate:
                 self.certificate = self._certify(evidence, memory, seconds)
+        if evidence.exact is False:
+            if journal is not None:
+                journal.remove()
+            self._withhold(evidence)
+        if self.out is not None:
+            complete(self.out)
         if journal is not None:
             journal.remove()
-        if evidence.exact is False:
-            self._withhold(evidence)
         return self.out if self.out is not None else self._returned(results)
 
     def _room(self) -> int:
@@ -318,22 +324,20 @@ class Tiled:
         journal = Journal(path, digest)
         if self.out is None:
             return journal, journal.load(self.device)
-        if not self.out.exists():
-            path.unlink(missing_ok=True)
-            return journal, None
-        state = journal.load(self.device)
+        if self.out.exists() and not force:
+            raise UsageError(
+                f"{self.out} exists; give another path, or force=True to write over it"
+            )
+        part = unfinished(self.out)
+        state = journal.load(self.device) if part.exists() else None
         if state is not None and not force:
             return journal, state
-        if not force:
-            left = (
-                " (the unfinished work beside it belongs to another network, image or tile)"
-                if path.exists()
-                else ""
-            )
+        if part.exists() and path.exists() and not force:
             raise UsageError(
-                f"{self.out} exists{left}; give another path, or force=True to write over it"
+                f"{part} exists (unfinished work that belongs to another network, image or tile); give another path, or "
+                "force=True to write over it"
             )
-        remove(self.out)
+        remove(part)
         path.unlink(missing_ok=True)
         return journal, None
 
@@ -352,7 +356,9 @@ class Tiled:
         if self.finish is not None:
             value = self.finish.value
         assert self.out is not None
-        return open_output(self.out, value.shape[1:], value.dtype, final.step, again=again)
+        return open_output(
+            unfinished(self.out), value.shape[1:], value.dtype, final.step, again=again
+        )
 
     def _checking(self, final: Walk) -> Check:
         read = partial(self._read, 0)
@@ -386,7 +392,7 @@ class Tiled:
     def _withhold(self, evidence: Evidence) -> None:
         """Take back what was written, and raise ExactnessError."""
         if self.out is not None:
-            remove(self.out)
+            remove(unfinished(self.out))
         assert evidence.difference is not None
         raise ExactnessError(
             f"the tiles differ from {evidence.reference} by {evidence.difference.relative:.1e} of the largest value, so "

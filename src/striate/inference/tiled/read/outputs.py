@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,6 +14,7 @@ from torch import Tensor
 from striate.errors import UsageError
 from striate.geometry import Box
 from striate.inference.tiled.read.raw import RawArray
+from striate.writing import cannot_write
 
 SUFFIXES = (".tif", ".tiff", ".npy", ".zarr")
 
@@ -51,6 +53,21 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def unfinished(path: Path) -> Path:
+    """Where an output lies until it is complete: beside it, `map.unfinished.tif` of `map.tif`."""
+    return path.with_name(f"{path.stem}.unfinished{path.suffix}")
+
+
+def complete(path: Path) -> None:
+    """Give a complete output its name, in one step but for a Zarr folder that is written over. Raises WriteError."""
+    try:
+        if path.is_dir() or unfinished(path).is_dir():
+            remove(path)
+        os.replace(unfinished(path), path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
 
 
 def open_output(

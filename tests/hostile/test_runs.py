@@ -1,0 +1,104 @@
+"""Altered runs: every key of every stored file to every wrong kind, bytes that flip, files that are gone; on each a command.
+
+`STRIATE_FUZZ=3000 pytest tests/hostile/test_runs.py -k altered` makes that many trials.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from altered import ALTERATIONS, Alteration
+from judge import Outcome, fault, run_here
+from PIL import Image
+
+from striate.runs.training import train
+from striate.training.callbacks import Listener
+
+TRIALS = int(os.environ.get("STRIATE_FUZZ", "80"))
+BLOCKS = 2  # tests, each with its part of the trials
+NETWORK = {"predict", "explain", "tile", "probe", "diagnose"}  # these open the network itself
+WRITES = ("run", "image-explained.png", "image-explained-2.png", "out.json")
+
+
+def commands(random: random.Random) -> list[str]:
+    """A command on the run."""
+    return random.choice(
+        [
+            ["predict", "run", "image.png", "--format", "json"],
+            ["predict", "run", "image.png", "--format", "json"],
+            ["predict", "run", "image.png", "--format", "csv"],
+            ["report", "run"],
+            ["report", "run"],
+            ["summary", "run", "--format", "json"],
+            ["diagnose", "run", "filters", "--format", "json"],
+            ["tile", "run", "image.png", "--out", "out.json", "--format", "json"],
+            ["train", "digits", "--out", "run", "--resume"],
+        ]
+    )
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an image and a run that was stopped, with findings, a checkpoint and a report."""
+    home = tmp_path_factory.mktemp("template")
+    settings: dict[str, Any] = {
+        "model": "[conv2-relu-pool]-fc", "precision": "fp32", "limit": 80, "device": "cpu",
+    }  # fmt: skip
+    kept = home / "kept"
+
+    class Keeps(Listener):
+        """Keeps the run as it is after the first epoch."""
+
+        epochs = 0
+
+        def epoch(self, record: Any) -> None:
+            self.epochs += 1
+            if self.epochs == 2:
+                shutil.copytree(home / "run", kept)
+
+    run = train("digits", out=home / "run", epochs=2, listener=Keeps(), **settings)
+    shutil.copytree(kept / "checkpoint", run.path / "checkpoint")
+    run.info["finished"] = False  # stopped in its evaluation
+    run.save_info()
+    shutil.rmtree(kept)
+    Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8) * 4).save(home / "image.png")
+    return home
+
+
+def trial(template: Path, home: Path, seed: int) -> tuple[str | None, Alteration, Outcome]:
+    """One alteration and one command; what breaks the rule, or None."""
+    drawn = random.Random(seed)
+    shutil.copytree(template, home, symlinks=True)
+    kinds, weights = zip(*ALTERATIONS, strict=True)
+    made = drawn.choices(kinds, weights)[0](home / "run", drawn)
+    command = commands(drawn)
+    outcome = run_here(command, home, limit=60)
+    names = ["run", Path(made.file).name]
+    found = fault(outcome, names=names, writes=WRITES)
+    if found is None and made.refused and command[0] in NETWORK and outcome.status == 0:
+        found = "an alteration of what decides the answer was accepted"
+    left = [p.name for p in home.rglob(".striate-*")]
+    if found is None and left:
+        found = f"left behind: {left}"
+    return found, made, outcome
+
+
+@pytest.mark.parametrize("block", range(BLOCKS))
+def test_altered_runs(template: Path, tmp_path: Path, block: int) -> None:
+    faults = []
+    for seed in range(block, TRIALS, BLOCKS):
+        home = tmp_path / str(seed)
+        found, made, outcome = trial(template, home, seed)
+        if found is not None:
+            faults.append(f"seed {seed}: {made}: {found}\n{outcome}")
+        for path in home.rglob("*"):
+            if path.is_file() and not path.is_symlink():
+                path.chmod(0o600)
+        shutil.rmtree(home)
+    assert not faults, f"{len(faults)} of {TRIALS // BLOCKS}\n\n" + "\n\n".join(faults[:20])
