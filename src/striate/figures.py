@@ -120,7 +120,8 @@ def render(
         return Figure(content=buffer.getvalue(), media="image/png", caption=caption, alt=alt)
     figure.savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue().decode()
-    text = text[text.index("<svg") :].replace(INK, "currentColor")
+    # Names at ticks are set again when it draws; XML has no way to write most controls.
+    text = printable(text[text.index("<svg") :]).replace(INK, "currentColor")
     return Figure(
         content=text.encode("utf-8", "replace"), media="image/svg+xml", caption=caption, alt=alt
     )

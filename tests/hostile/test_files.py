@@ -1,0 +1,188 @@
+"""Hostile files and names: a command names them, goes on with the rest, and does nothing else.
+
+`STRIATE_FUZZ=3000 pytest tests/hostile/test_files.py` is the long form.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import files
+import numpy as np
+import pytest
+import targets
+from judge import Outcome, fault, run_here
+from PIL import Image
+
+TRIALS = int(os.environ.get("STRIATE_FUZZ", "240"))
+PARTS = 8
+LIMIT = 60.0  # seconds; a machine that does much else at once takes its time
+TRAIN = ("--model", "[conv2-relu-pool]-fc", "--epochs", "1", "--size", "12", "--set", "workers=0")
+CORPUS = sorted(p for p in (Path(__file__).parent / "corpus").glob("*/*") if p.is_file())
+
+
+def good(folder: Path, images: int = 6) -> Path:
+    """Two classes of sound images."""
+    for number, name in enumerate(("cat", "dog")):
+        (folder / name).mkdir(parents=True)
+        for i in range(images):
+            rng = np.random.default_rng(100 * number + i)
+            pixels = (rng.integers(0, 60, (12, 12, 3)) + 150 * number).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{i}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a trained run `r` and good data `sound`."""
+    home = tmp_path_factory.mktemp("home")
+    good(home / "sound")
+    done = run_here(["train", "sound", *TRAIN, "--out", "r"], home, limit=300)
+    assert done.status == 0, done
+    return home
+
+
+def command(number: int, odd: str) -> list[str]:
+    """The command of a trial, the slow ones seldom."""
+    if number % 120 == 60:
+        return ["train", "d", *TRAIN, "--out", "new/t"]
+    if number % 60 == 30:
+        return ["explain", "r", odd, "-m", "saliency", "--no-trust", "-o", "new/e.png", "--format", "json"]  # fmt: skip
+    if number % 8 == 3:
+        return ["tile", "r", odd, "--format", "json"]
+    if number % 8 == 5:
+        return ["data", "d", "--format", "json"]
+    return ["predict", "r", "d/cat/0.png", odd, "--format", "csv" if number % 2 else "json"]
+
+
+def rows_of(outcome: Outcome) -> dict[str, str]:
+    """path -> error of a prediction."""
+    if "json" in outcome.arguments:
+        rows = json.loads(outcome.out)
+    else:
+        rows = list(csv.DictReader(io.StringIO(outcome.out)))
+    return {row["path"]: row["error"] or "" for row in rows}
+
+
+def trial(number: int, home: Path) -> str | None:
+    """One trial; what broke the rule, or None."""
+    rng = np.random.default_rng(number)
+    shutil.rmtree(home / "d", ignore_errors=True)
+    shutil.rmtree(home / "new", ignore_errors=True)
+    shutil.copytree(home / "sound", home / "d")
+    odd = files.place(rng, home / "d" / "cat")
+    words = command(number, os.fsdecode(os.path.relpath(odd, home)))
+    outcome = run_here(words, home, limit=LIMIT)
+    found = fault(outcome, writes=("new",))
+    if found is None and words[0] in ("data", "train") and outcome.status:
+        found = "one hostile file stopped all the others"
+    if found is None and words[0] == "predict" and outcome.status in (0, 1):
+        rows = rows_of(outcome)
+        if rows.get("d/cat/0.png") != "":
+            found = "the sound image has no row"
+        elif outcome.status == 1 and not any(rows.values()):
+            found = "it fails, and no row says why"
+    if found is None and "root:x:0" in outcome.out + outcome.err:
+        found = "the contents of another file are shown"
+    return None if found is None else f"trial {number}, {odd.name!r}: {found}\n{outcome}"
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_one_rule_for_hostile_files(part: int, home: Path) -> None:
+    faults = [found for n in range(part, TRIALS, PARTS) if (found := trial(n, home)) is not None]
+    assert not faults, f"{len(faults)} of {TRIALS // PARTS} trials\n" + "\n\n".join(faults[:5])
+
+
+def test_every_name_at_once(home: Path) -> None:
+    """Names of files reach the terminal, CSV and JSON without steering anything; none costs another its row."""
+    shutil.rmtree(home / "d", ignore_errors=True)
+    folder = good(home / "d" / "d") / "cat"
+    for name in files.NAMES:
+        shutil.copy(folder / "0.png", os.fsencode(folder) + b"/" + name + b".png")
+    for format in ("table", "csv", "json"):
+        outcome = run_here(["predict", "r", "d/d", "--format", format], home, limit=LIMIT)
+        assert outcome.status == 0 and fault(outcome) is None, outcome
+    rows = json.loads(run_here(["predict", "r", "d/d", "--format", "json"], home).out)
+    assert len(rows) == len({row["path"] for row in rows}) == 12 + len(files.NAMES)
+    assert all(row["error"] is None for row in rows)
+
+
+def test_every_name_as_a_class(home: Path) -> None:
+    """A newline, a formula and bytes that are no text in names of classes: trained, drawn, reported, predicted."""
+    shutil.rmtree(home / "d", ignore_errors=True)
+    folder = good(home / "d", images=4)
+    for name in files.NAMES:
+        (folder / os.fsdecode(name)).mkdir()
+        for i in range(4):
+            shutil.copy(folder / "dog" / f"{i}.png", folder / os.fsdecode(name) / f"{i}.png")
+    trained = run_here(["train", "d", *TRAIN, "--out", "odd"], home, limit=300)
+    assert trained.status == 0 and fault(trained, writes=("odd",)) is None, trained
+    for words in (
+        ["predict", "odd", "d/cat/0.png", "--top", "40"],
+        ["report", "odd"],
+        ["data", "d"],
+    ):
+        outcome = run_here(words, home, limit=LIMIT)
+        assert outcome.status == 0 and fault(outcome, writes=("odd",)) is None, outcome
+    assert "cannot be shown" not in (home / "odd" / "report.html").read_text(encoding="utf-8")
+
+
+def test_data_that_a_run_cannot_name_are_refused_before_anything_is_written(home: Path) -> None:
+    odd = os.fsdecode(b"caf\xe9")
+    shutil.rmtree(home / odd, ignore_errors=True)
+    good(home / odd)
+    outcome = run_here(["train", odd, *TRAIN, "--out", "new/t"], home, limit=LIMIT)
+    assert outcome.status == 2 and fault(outcome, names=[r"caf\xe9"]) is None, outcome
+
+
+AS_NOBODY = """
+import os, sys
+from striate.cli import main
+from striate.data import open_source
+
+open_source("warm")  # whatever is imported late is imported before the rights go
+try:
+    main(["predict", "r", "warm/cat"])
+except SystemExit:
+    pass
+print("----")
+os.setgid(65534), os.setuid(65534)
+source = open_source("d")
+print(source.classes, [(one.path, one.reason) for one in source.damaged])
+main(["predict", "r", "d"])
+"""
+
+
+@pytest.mark.skipif(getattr(os, "geteuid", lambda: 1)() != 0, reason="only root can become nobody")
+def test_what_may_not_be_read_is_named_and_the_rest_goes_on(home: Path) -> None:
+    """As nobody: a folder and a file without rights."""
+    place = home / "nobody"
+    data = good(place / "d")
+    shutil.copytree(data, place / "warm")
+    shutil.copytree(home / "r", place / "r")
+    shutil.copytree(data / "dog", data / "fox")
+    (data / "cat" / "1.png").chmod(0)
+    (data / "fox").chmod(0)
+    for folder in (place, *place.parents):
+        if folder.stat().st_uid == 0 and len(folder.parts) > 2:
+            folder.chmod(0o755)
+    done = subprocess.run(
+        [sys.executable, "-c", AS_NOBODY], cwd=place, capture_output=True, text=True, timeout=300
+    )
+    shown = done.stdout.partition("----")[2]
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done
+    assert "('cat', 'dog')" in shown and shown.count("cat/1.png") >= 2
+    assert "fox" in shown.splitlines()[1] and "fox" in done.stderr
+    assert shown.lower().count("denied") >= 3
+
+
+@pytest.mark.parametrize("path", CORPUS, ids=lambda p: f"{p.parent.name}-{p.name}")
+def test_what_fuzzing_keeps(path: Path) -> None:
+    targets.TARGETS[path.parent.name](path.read_bytes())
