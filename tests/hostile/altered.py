@@ -72,7 +72,9 @@ def alter_toml(run: Path, random: random.Random) -> Alteration:
     after, where = edited(before, random)
     after = without_none(after)
     how = random.random()
-    if how < 0.4 and "digests" in after:  # by somebody who knows of the digests
+    if (
+        how < 0.4 and "digests" in after and isinstance(after.get("recipe"), dict)
+    ):  # by somebody who knows of the digests
         after["digests"] = signed({k: v for k, v in after.items() if k != "digests"})
     elif how < 0.5:  # by somebody who goes around them
         after.pop("digests", None)
