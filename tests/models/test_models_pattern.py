@@ -369,3 +369,9 @@ def test_whatever_can_be_written_either_runs_or_says_why_not(spec: str, side: in
 def test_any_text_is_read_or_refused_with_a_place(text: str) -> None:
     error = refusal(lambda: unroll(text, parse(text), 10))
     assert error is None or 0 <= error.position <= len(text)
+
+
+@pytest.mark.parametrize("text", ["[conv16x5-relu]*999-fc10", "[fc2x99]*999-fc"])
+def test_a_layer_that_grows_beyond_every_number_is_named(text: str) -> None:
+    with pytest.raises(PatternError, match="grows beyond every number in"):
+        unroll(text, parse(text), 10)

@@ -71,10 +71,18 @@ def _grown(pattern: str, layer: Layer, round_: int | None) -> Layer:
             pattern,
             layer.position,
         )
-    factor = layer.growth**round_
-    if isinstance(layer, Conv):
-        return replace(layer, channels=_times(layer.channels, CONV_CHANNELS, factor), growth=None)
-    return replace(layer, units=_times(layer.units, FC_UNITS, factor), growth=None)
+    try:
+        factor = layer.growth**round_
+        if isinstance(layer, Conv):
+            width = _times(layer.channels, CONV_CHANNELS, factor)
+            return replace(layer, channels=width, growth=None)
+        return replace(layer, units=_times(layer.units, FC_UNITS, factor), growth=None)
+    except OverflowError:
+        raise PatternError(
+            f"x{layer.growth:g} grows beyond every number in {round_ + 1:,} repetitions; repeat less",
+            pattern,
+            layer.position,
+        ) from None
 
 
 def _times(width: int | None, default: int, factor: float) -> int:
