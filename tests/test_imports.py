@@ -56,6 +56,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {
         "attribution",
         "units",
+        "similarity",
         "robustness",
         "diagnostics",
         "memory",
@@ -69,8 +70,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "attribution": ANALYSIS | {"plugins"},
     "units": ANALYSIS | {"attribution", "kernels"},
+    "similarity": ANALYSIS | {"attribution", "units"},
     "robustness": ANALYSIS
-    | {"plugins", "tasks", "training"},  # of training what a batch and an answer are
+    | {"plugins", "similarity", "tasks", "training"},  # of training what a batch and an answer are
     "diagnostics": ANALYSIS | {"kernels", "training"},
     "report": FOUND | {"wording"},
     "lectures": FOUND | {"ops", "nn", "geometry", "models", "data"},

@@ -9,9 +9,9 @@ import pytest
 import striate
 
 NAMES = {
-    "Finding", "Geometry", "Listener", "Recipe", "Run", "StriateError", "Trained", "build", "compare", "dense", "diagnose",
-    "explain", "load", "network_input", "occlusion", "open_source", "predict", "probe", "save", "summary", "tile",
-    "tiled", "trace", "train", "wrap",
+    "Finding", "Geometry", "Listener", "Recipe", "Run", "StriateError", "Trained", "build", "compare",
+    "compare_images", "dense", "diagnose", "explain", "load", "network_input", "occlusion", "open_source",
+    "perceptual_distance", "predict", "probe", "save", "summary", "tile", "tiled", "trace", "train", "wrap",
 }  # fmt: skip
 
 

@@ -22,6 +22,7 @@ _ROOMS = {
     "Trained": "striate.tasks.trained",
     "build": "striate.models",
     "compare": "striate.api",
+    "compare_images": "striate.api",
     "dense": "striate.inference.dense",
     "diagnose": "striate.api",
     "explain": "striate.api",
@@ -29,6 +30,7 @@ _ROOMS = {
     "network_input": "striate.api",
     "occlusion": "striate.inference.incremental",
     "open_source": "striate.tasks.table",
+    "perceptual_distance": "striate.api",
     "predict": "striate.api",
     "probe": "striate.api",
     "save": "striate.api",
@@ -44,10 +46,12 @@ __all__ = [*sorted(_ROOMS), "__version__"]
 
 if TYPE_CHECKING:
     from striate.api import compare as compare
+    from striate.api import compare_images as compare_images
     from striate.api import diagnose as diagnose
     from striate.api import explain as explain
     from striate.api import load as load
     from striate.api import network_input as network_input
+    from striate.api import perceptual_distance as perceptual_distance
     from striate.api import predict as predict
     from striate.api import probe as probe
     from striate.api import save as save

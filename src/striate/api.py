@@ -30,6 +30,7 @@ from striate.runs.given import folder_of, given_run
 from striate.runs.listing import describe_data, list_models
 from striate.runs.opening import open_trained
 from striate.runs.outputs import UNITS, ExplanationFiles, output_path, write_units
+from striate.runs.perceptual import compare_images, perceptual_distance
 from striate.runs.predicting import opened, predict
 from striate.runs.probing import probe_run
 from striate.runs.probing_pairs import compare_runs
@@ -46,10 +47,11 @@ from striate.training.callbacks import Listener
 from striate.training.recipe import parse_seconds
 
 __all__ = [
-    "METHODS", "PROBES", "UNITS", "Explained", "ExplanationFiles", "Found", "Listener", "Prediction", "Run", "compare",
-    "data", "diagnose", "experiment", "experiments", "explain", "find_factory", "find_files", "find_preset", "lecture",
-    "load", "models", "network_input", "output_path", "predict", "probe", "read_classes", "read_preprocessing",
-    "report", "save", "summary", "tile", "train", "units", "wrap", "write_units",
+    "METHODS", "PROBES", "UNITS", "Explained", "ExplanationFiles", "Found", "Listener", "Prediction", "Run",
+    "compare", "compare_images", "data", "diagnose", "experiment", "experiments", "explain", "find_factory",
+    "find_files", "find_preset", "lecture", "load", "models", "network_input", "output_path", "perceptual_distance",
+    "predict", "probe", "read_classes", "read_preprocessing", "report", "save", "summary", "tile", "train", "units",
+    "wrap", "write_units",
 ]  # fmt: skip
 
 Target = Run | Trained | str | Path

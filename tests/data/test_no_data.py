@@ -122,14 +122,15 @@ def test_levels_that_are_upside_down_are_told_with_what_each_means() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "task"), [("scale", "segment"), ("erase", "segment"), ("dice", "classify"), ("zoom", "classify")]
+    ("name", "value", "task"),
+    [("scale", 0.5, "segment"), ("erase", 0.5, "segment"), ("dice", 0.5, "classify"), ("zoom", 1.5, "classify")],
 )  # fmt: skip
-def test_settings_of_another_task_are_refused(name: str, task: str) -> None:
+def test_settings_of_another_task_are_refused(name: str, value: float, task: str) -> None:
     with pytest.raises(
-        UsageError, match=f"{name}=0.5 is a setting of .* has no effect .* leave it out"
+        UsageError, match=f"{name}={value} is a setting of .* has no effect .* leave it out"
     ):
-        recipe_for(TASKS[task], {"data": "x", name: 0.5})
+        recipe_for(TASKS[task], {"data": "x", name: value})
     other = next(t for n, t in TASKS.items() if n != task)
-    recipe = recipe_for(other, {"data": "x", name: 0.5})
+    recipe = recipe_for(other, {"data": "x", name: value})
     assert name in str(recipe.to_dict())
     recipe_for(TASKS[task], {"data": "x"})

@@ -99,6 +99,7 @@ def test_choices_fill_every_gap_and_keep_what_was_given() -> None:
         "count",
         "budget",
         "workers",
+        "outside",
     }
     left |= {"black", "white"}  # of images deeper than 8 bits
     left |= {"task", "settings"}

@@ -129,7 +129,7 @@ def strip(explanation: Explanation, *, heading: str) -> Figure:
                 words = f"faithful {signed(e.curves[one.method].faithfulness)}"
                 page.text(left, 54 + high, words, small, color=VERMILLION if unchanged else INK)
                 if unchanged:
-                    page.text(left, 70 + high, "same for shuffled weights", small, color=VERMILLION)
+                    page.text(left, 70 + high, "same when shuffled", small, color=VERMILLION)
         caption = f"{heading}. " + "; ".join(caption_of(e, one) for one in maps)
         png = render(page.figure, caption=caption, alt=_alt(e), png=True, dpi=DPI)
     with Image.open(io.BytesIO(png.content)) as drawn:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from striate.cli import (
+    comparing,
     describing,
     diagnosing,
     experimenting,
@@ -25,8 +26,8 @@ from striate.cli import (
 from striate.cli.options import app
 
 __all__ = [
-    "app", "describing", "diagnosing", "experimenting", "explaining", "predicting", "probing", "reporting", "summarising",
-    "teaching", "tiling", "training", "units", "wrapping",
+    "app", "comparing", "describing", "diagnosing", "experimenting", "explaining", "predicting", "probing", "reporting",
+    "summarising", "teaching", "tiling", "training", "units", "wrapping",
 ]  # fmt: skip
 
 
@@ -50,8 +51,8 @@ def options(
 
 
 ORDER = (
-    "train", "predict", "report", "data", "models", "summary", "lecture", "tile", "explain", "units", "probe", "diagnose",
-    "experiment", "wrap",
+    "train", "predict", "report", "data", "models", "summary", "lecture", "tile", "explain", "compare", "units", "probe",
+    "diagnose", "experiment", "wrap",
 )  # fmt: skip
 """In which `--help` lists them."""
 

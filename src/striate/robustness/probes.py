@@ -14,6 +14,7 @@ from striate.robustness.attacking import attack
 from striate.robustness.calibration import calibration
 from striate.robustness.context import Context
 from striate.robustness.corruption import corruption
+from striate.robustness.deformation import deformation
 from striate.robustness.domain import domain
 from striate.robustness.failure_localisation import locate_failure
 from striate.robustness.invariance import flip, rotation, scale, shift
@@ -52,6 +53,7 @@ _OWN: dict[str, Probe] = {
     "rotation": Probe(rotation, ((16, ALL), (40, 24), LOCATE)),
     "scale": Probe(scale, ((9, ALL), LOCATE)),
     "flip": Probe(flip, ((3, ALL), LOCATE)),
+    "deformation": Probe(deformation, ((4, ALL), (288, 1)), "labels"),
     "corruption": Probe(corruption, ((115, ALL), LOCATE)),
     "domain": Probe(domain, ((2, 1000), (16, 256)), "labels"),
     "spectrum": Probe(spectrum, ((14, ALL), (90, 128), LOCATE), "labels"),

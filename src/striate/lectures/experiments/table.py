@@ -60,6 +60,12 @@ EXPERIMENTS: dict[str, Entry] = {
         "which patterns they add, by the overlap of kernel and stride (lecture 004).",
         file="striate.lectures.experiments.upsampling.run",
     ),
+    "perceptual": Entry(
+        title="Deep features as a measure of how alike images look",
+        about="Two distortions of an image, one smaller by construction: how often features, SSIM and PSNR find it, and "
+        "how features move when an image is bent (lecture 003).",
+        file="striate.lectures.experiments.perceptual.run",
+    ),
 }
 
 
