@@ -14,6 +14,7 @@ from striate.errors import UsageError
 from striate.models.ordering import in_order, sentence
 from striate.models.reparametrised import left_by_quantisation, plain
 from striate.models.stored import NESTED, Stored
+from striate.models.transformer_names import is_transformer, renamed
 
 # what torch.compile, FSDP and activation checkpointing put into the middle of names
 WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
@@ -236,19 +237,27 @@ def _choices(
 
 
 def _cleaned(tensors: Mapping[str, Tensor], expected: set[str]) -> dict[str, Tensor]:
-    """The tensors without the wrappers' words in their names, where that keeps the names apart."""
+    """The tensors without the wrappers' words in their names, where that keeps the names apart.
+
+    A vision transformer's are also called as ours are, where timm saved them.
+    """
     words = {part for name in expected for part in name.split(".")}
     drop = {w for w in (*WRAPPERS, "module") if w not in words}
     clean = {
         _OLD_DENSENET.sub(r"\1\2.", ".".join(p for p in name.split(".") if p not in drop)): t
         for name, t in tensors.items()
     }
+    if is_transformer(expected):
+        ours = {renamed(name, expected): t for name, t in clean.items()}
+        clean = ours if len(ours) == len(clean) else clean
     return clean if len(clean) == len(tensors) else dict(tensors)
 
 
 def translated(given: dict[str, Tensor], expected: set[str]) -> dict[str, Tensor]:
     """Names as torchvision's older files spell them; auxiliary classifiers are left out where the network has none."""
     given = {_OLD_DENSENET.sub(r"\1\2.", name): tensor for name, tensor in given.items()}
+    if is_transformer(expected):
+        given = {renamed(n, expected): t for n, t in given.items()}
     if not any(name.startswith("aux") for name in expected):
         given = {n: t for n, t in given.items() if not n.startswith(("aux1.", "aux2."))}
     return given

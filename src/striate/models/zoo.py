@@ -24,6 +24,7 @@ from striate.models import (
     resnet,
     segmenters,
     vgg,
+    vit,
 )
 from striate.models.own import PREFIX, OwnModel
 from striate.plugins import Table
@@ -148,6 +149,21 @@ _OWN: dict[str, Entry] = {
         description="small and quick, comes with ImageNet weights: the default for photographs",
         paper="Tan, Le, EfficientNet: rethinking model scaling, 2019",
         pretrained=True,
+    ),
+    "vit": Entry(
+        build=vit.vit,
+        description="vision transformer: patches as tokens that attend to each other; ViT-B/16 at 224 pixels",
+        paper="Dosovitskiy et al., An image is worth 16x16 words, 2021",
+    ),
+    "cct": Entry(
+        build=vit.cct,
+        description="compact transformer: tokens made by convolutions, so that it learns from small data",
+        paper="Hassani et al., Escaping the big data paradigm with compact transformers, 2021",
+    ),
+    "patch-mlp": Entry(
+        build=vit.patch_mlp,
+        description="MLP-Mixer: patches mixed by fully connected layers, without attention",
+        paper="Tolstikhin et al., MLP-Mixer: an all-MLP architecture for vision, 2021",
     ),
     "unet": Entry(
         build=segmenters.unet_entry,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from striate.nn.attention import MixerBlock, SelfAttention, TransformerBlock
 from striate.nn.blurring import BlurPool2d, MaxBlurPool2d
 from striate.nn.dense import DenseBlock, DenseLayer, Transition
 from striate.nn.inception import ConvNormReLU, InceptionBlock
 from striate.nn.local import LocallyConnected1d, LocallyConnected2d
 from striate.nn.nin import NiNBlock
+from striate.nn.patches import PatchEmbedding, grid_of, sinusoids
 from striate.nn.pooling import ChannelPool, L2Pool2d, Maxout
 from striate.nn.residual import BasicBlock, Bottleneck
 from striate.nn.switches import EncoderDecoder, Switch, SwitchUnpool2d, record_switches
@@ -30,12 +32,18 @@ __all__ = [
     "LocallyConnected2d",
     "MaxBlurPool2d",
     "Maxout",
+    "MixerBlock",
     "NearestUnpool2d",
     "NiNBlock",
+    "PatchEmbedding",
+    "SelfAttention",
     "Switch",
     "SwitchUnpool2d",
+    "TransformerBlock",
     "Transition",
     "UNetDown",
     "UNetUp",
+    "grid_of",
     "record_switches",
+    "sinusoids",
 ]
