@@ -139,7 +139,8 @@ def _not_finite(module: nn.Module, x: Tensor) -> Tensor:
 
 
 LOOKS: dict[str, Callable[[nn.Module, Tensor], Any]] = {
-    **{m: lambda module, x, m=m: attribute(module, x[:1], 1, m).values for m in METHODS if m != "class-map"},
+    **{m: lambda module, x, m=m: attribute(module, x[:1], 1, m).values
+       for m, row in METHODS.items() if m != "class-map" and not row.needs},
     "curves": _curves,
     "occlusion map of what cannot be traced": lambda module, x: occlusion_map(Untraced(module), x[0], 1, patch=2),
     "shuffled": _shuffled,

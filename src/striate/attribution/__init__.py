@@ -1,4 +1,4 @@
-"""Attribution: which pixels decided a prediction, by ten methods, each with how far to trust it.
+"""Attribution: which pixels decided a prediction, by twelve methods, each with how far to trust it.
 
     explanation = explain(module, image, target)          # every method that the network allows, with trust scores
     explanation.verdict, explanation.maps["grad-cam"].shown
@@ -7,10 +7,11 @@
 
 The functions of the methods take batches (N, C, H, W) and give the raw numbers: `gradient`, `gradient_x_input`,
 `integrated_gradients`, `smoothgrad`, `guided_backpropagation`, `deconvnet`, `grad_cam`, `occlusion_map`; `class_map`
-scores each window of a larger image. They act on the operations that autograd recorded, not on types of modules, and
-leave the module bit for bit as it was.
+scores each window of a larger image, `attention_of` and `rollout` give what tokens attend to. They act on the operations
+that autograd recorded, not on types of modules, and leave the module bit for bit as it was.
 """
 
+from striate.attribution.attention import attention_of, rollout
 from striate.attribution.classmap import class_map
 from striate.attribution.explanation import Explanation, explain
 from striate.attribution.faithfulness import Curves, curves
@@ -50,6 +51,7 @@ __all__ = [
     "Settings",
     "Target",
     "arrays",
+    "attention_of",
     "attribute",
     "class_map",
     "curves",
@@ -66,6 +68,7 @@ __all__ = [
     "one_map",
     "picture",
     "project",
+    "rollout",
     "scorer",
     "shuffled",
     "similarity",

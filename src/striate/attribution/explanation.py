@@ -243,6 +243,8 @@ def explain(
     if geometry is not None:
         with borrowed(module):
             refuse_memory(geometry, module, x)
+    if methods is None:
+        chosen = [m for m in chosen if row(m).suits(geometry)]
     tell = progress or (lambda what, done, of: None)
     maps: dict[str, Map] = {}
     refused: dict[str, str] = {}

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from striate.attribution.attention import token_map
 from striate.attribution.classmap import window_map
 from striate.attribution.gradcam import grad_cam
 from striate.attribution.gradients import (
@@ -93,12 +94,23 @@ class Map:
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """A row of the table. compute gives values (C, H, W) or (H, W) and a remark; `signed`: negative speaks against."""
+    """A row of the table. compute gives values (C, H, W) or (H, W) and a remark; `signed`: negative speaks against.
+
+    needs: a part of an operation's name, such as "softmax"; unless it is asked for by name, the method is left out for
+    networks in whose trace no operation has it.
+    """
 
     title: str
     source: str
     compute: Callable[[Question], tuple[Tensor, str]]
     signed: bool
+    needs: str = ""
+
+    def suits(self, geometry: Geometry | None) -> bool:
+        """Whether the network may have what the method needs; True where it could not be traced."""
+        return (
+            geometry is None or not self.needs or any(self.needs in r.op for r in geometry.records)
+        )
 
 
 def _gradient(q: Question) -> tuple[Tensor, str]:
@@ -149,6 +161,18 @@ def _class_map(q: Question) -> tuple[Tensor, str]:
     return scores, f"what windows of {rows} × {columns} pixels score by themselves"
 
 
+def _attention(rolled: bool, remark: str) -> Callable[[Question], tuple[Tensor, str]]:
+    def compute(q: Question) -> tuple[Tensor, str]:
+        found = token_map(q.module, q.image, q.geometry, rolled=rolled)
+        rows, columns = found.patches
+        return (
+            found.pixels,
+            f"{found.reader}, {rows} × {columns} patches, {remark}, the same for every class",
+        )
+
+    return compute
+
+
 _OWN: dict[str, Method] = {
     "gradient": Method(
         title="Gradient", source="Simonyan et al. 2013", compute=_gradient, signed=False
@@ -188,6 +212,20 @@ _OWN: dict[str, Method] = {
     ),
     "class-map": Method(
         title="Class map", source="Sermanet et al. 2013", compute=_class_map, signed=True
+    ),
+    "attention": Method(
+        title="Attention",
+        source="Dosovitskiy et al. 2021",
+        compute=_attention(False, "last layer"),
+        signed=False,
+        needs="softmax",
+    ),
+    "attention-rollout": Method(
+        title="Attention rollout",
+        source="Abnar and Zuidema 2020",
+        compute=_attention(True, "all layers"),
+        signed=False,
+        needs="softmax",
     ),
 }  # fmt: skip
 
@@ -278,4 +316,5 @@ ALIASES = {
     "ig": "integrated-gradients",
     "zeiler-fergus": "deconvnet-switches",
     "input-x-gradient": "gradient-x-input",
+    "rollout": "attention-rollout",
 }

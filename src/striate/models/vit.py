@@ -116,9 +116,10 @@ class VisionTransformer(nn.Module):
             grid, depth=depth, heads=heads, width=width, mlp_width=mlp_width, positions=positions,
             first=int(pool == "class"), dropout=dropout,
         )  # fmt: skip
-        self.heads = nn.Sequential(OrderedDict(head=nn.Linear(width, num_classes)))
+        head = nn.Linear(width, num_classes)
+        self.heads = nn.Sequential(OrderedDict(head=head))
         start(self.encoder)
-        start_head(self.heads.head)
+        start_head(head)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (N, num_classes)."""
@@ -200,6 +201,7 @@ class PatchMlp(nn.Module):
     ) -> None:
         super().__init__()
         self.grid = grid
+        self.patch_size = patch_size
         self.stem = nn.Sequential(OrderedDict(proj=PatchEmbedding(in_channels, width, patch_size)))
         self.blocks = nn.Sequential(
             *(MixerBlock(math.prod(grid), width, token_mlp, mlp_width) for _ in range(depth))
@@ -214,7 +216,7 @@ class PatchMlp(nn.Module):
         maps = self.stem(x)
         got = (maps.shape[2], maps.shape[3])
         if got != self.grid:
-            patch = self.stem.proj.kernel_size[0]
+            patch = self.patch_size
             raise UsageError(
                 f"a mixer's weights belong to places: this one has {self.grid[0]} x {self.grid[1]} patches, and an image of "
                 f"{x.shape[2]} x {x.shape[3]} pixels has {got[0]} x {got[1]}; resize it to {self.grid[0] * patch} x "

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from striate.models import is_own
 from striate.training.recipe import Recipe
 
+TRANSFORMERS = ("vit", "cct", "patch-mlp")  # trained with AdamW in their papers
 SMALL = 64  # pixels; up to here images count as small and the default network learns from nothing
 
 
@@ -56,7 +57,11 @@ def choose(recipe: Recipe, facts: Facts) -> tuple[Recipe, list[str]]:
     own = is_own(recipe.model)
     optimizer = pick(
         "optimizer",
-        "adamw" if tuned or own else "muon" if recipe.model == "compact" else "sgd",
+        "adamw"
+        if tuned or own or recipe.model in TRANSFORMERS
+        else "muon"
+        if recipe.model == "compact"
+        else "sgd",
         "fine-tuning"
         if tuned
         else "the one that suits most networks"
