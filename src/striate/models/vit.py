@@ -23,13 +23,24 @@ from striate.nn.attention import EPS
 
 Positions = Literal["learned", "sinusoidal", "none"]
 Pool = Literal["class", "mean"]
+TINY = 16  # pixels; up to here networks are narrower and shallower
 STD = 0.02  # of learned positions and of the head, as in both papers' code
 
 
 def patch_for(size: tuple[int, int]) -> int:
     """The side of a patch that leaves 7 to 14 patches a side: 16 pixels above 96, then 8, and 4 or 2 for small images."""
     side = min(size)
-    return 2 if side <= 16 else 4 if side <= 48 else 8 if side <= 96 else 16
+    return 2 if side <= TINY else 4 if side <= 48 else 8 if side <= 96 else 16
+
+
+def _narrow(size: tuple[int, int]) -> int:
+    """The width for small images: few patches need few channels."""
+    return 64 if min(size) <= TINY else 128
+
+
+def _shallow(size: tuple[int, int]) -> int:
+    """The depth for small images."""
+    return 4 if min(size) <= TINY else 6
 
 
 class Encoder(nn.Module):
@@ -283,13 +294,13 @@ def vit(
 
     patch_size: the side of a patch in pixels; None: 16 above 96 pixels, less for smaller images. One that does not
     divide the image pads it with zeros, evenly on both sides. depth, heads, width, mlp_width: L, k, D and the MLP size
-    of the paper's table 1; up to 64 pixels 6, 4, 128 and twice the width. positions: "learned", "sinusoidal" or "none".
+    of the paper's table 1; up to 64 pixels 6, 4, 128 and twice the width, up to 16 pixels depth 4 and width 64. positions: "learned", "sinusoidal" or "none".
     pool: "class" (a class token) or "mean" (of all tokens). Raises UsageError.
     """
     small = is_small(size)
     patch_size = patch_for(size) if patch_size is None else patch_size
-    width = (128 if small else 768) if width is None else width
-    depth = (6 if small else 12) if depth is None else depth
+    width = (_narrow(size) if small else 768) if width is None else width
+    depth = (_shallow(size) if small else 12) if depth is None else depth
     heads = (4 if small else 12) if heads is None else heads
     mlp_width = width * (2 if small else 4) if mlp_width is None else mlp_width
     numbers = {"patch_size": patch_size, "depth": depth, "heads": heads, "width": width, "mlp_width": mlp_width}  # fmt: skip
@@ -314,15 +325,15 @@ def cct(
     positions: Positions = "learned",
     dropout: float = 0.0,
 ) -> CompactTransformer:
-    """The compact convolutional transformer; CCT-14/7x2 above 64 pixels, CCT-4/3x2 up to them (/3x1 up to 16).
+    """The compact convolutional transformer; CCT-14/7x2 above 64 pixels, CCT-4/3x2 up to them, narrower and /3x1 up to 16.
 
     convolutions: of the tokeniser, each followed by a max pooling of stride 2. kernel: their side in pixels, odd; one of
     7 also has stride 2. The rest is as in `vit`. Raises UsageError.
     """
     small = is_small(size)
-    convolutions = (1 if min(size) <= 16 else 2) if convolutions is None else convolutions
+    convolutions = (1 if min(size) <= TINY else 2) if convolutions is None else convolutions
     kernel = (3 if small else 7) if kernel is None else kernel
-    width = (128 if small else 384) if width is None else width
+    width = (_narrow(size) if small else 384) if width is None else width
     depth = (4 if small else 14) if depth is None else depth
     heads = (4 if small else 6) if heads is None else heads
     mlp_width = width * (2 if small else 3) if mlp_width is None else mlp_width
@@ -348,15 +359,15 @@ def patch_mlp(
     token_mlp: int | None = None,
     mlp_width: int | None = None,
 ) -> PatchMlp:
-    """MLP-Mixer; Mixer-S/16 above 64 pixels, depth 6 and width 128 up to them.
+    """MLP-Mixer; Mixer-S/16 above 64 pixels, up to them depth and width of `vit`.
 
     patch_size as in `vit`. token_mlp, mlp_width: D_S and D_C of the paper's table 1, the widths of the perceptrons across
     tokens and across channels. Raises UsageError.
     """
     small = is_small(size)
     patch_size = patch_for(size) if patch_size is None else patch_size
-    width = (128 if small else 512) if width is None else width
-    depth = (6 if small else 8) if depth is None else depth
+    width = (_narrow(size) if small else 512) if width is None else width
+    depth = (_shallow(size) if small else 8) if depth is None else depth
     token_mlp = max(1, width // 2) if token_mlp is None else token_mlp
     mlp_width = width * (2 if small else 4) if mlp_width is None else mlp_width
     numbers = {"patch_size": patch_size, "depth": depth, "width": width, "token_mlp": token_mlp,
