@@ -294,8 +294,9 @@ def vit(
 
     patch_size: the side of a patch in pixels; None: 16 above 96 pixels, less for smaller images. One that does not
     divide the image pads it with zeros, evenly on both sides. depth, heads, width, mlp_width: L, k, D and the MLP size
-    of the paper's table 1; up to 64 pixels 6, 4, 128 and twice the width, up to 16 pixels depth 4 and width 64. positions: "learned", "sinusoidal" or "none".
-    pool: "class" (a class token) or "mean" (of all tokens). Raises UsageError.
+    of the paper's table 1; up to 64 pixels 6, 4, 128 and twice the width, up to 16 pixels depth 4 and width 64.
+    positions: "learned", "sinusoidal" or "none". pool: "class" (a class token) or "mean" (of all tokens).
+    Raises UsageError.
     """
     small = is_small(size)
     patch_size = patch_for(size) if patch_size is None else patch_size
