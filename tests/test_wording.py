@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from striate.wording import as_sentence, counted, percent, points
+from striate.wording import as_sentence, counted, in_quotes, percent, points
 
 
 @pytest.mark.parametrize(
@@ -59,3 +59,7 @@ def test_a_noun_follows_its_number(number, words, text):
 )
 def test_points_have_no_sign(change, text):
     assert points(change) == text
+
+
+def test_what_was_written_is_quoted_with_its_bytes() -> None:
+    assert in_quotes("caf\udce9.png") == r"'caf\xe9.png'"

@@ -32,7 +32,7 @@ from striate.runs.opening import open_trained
 from striate.runs.outputs import UNITS, ExplanationFiles, output_path, write_units
 from striate.runs.perceptual import compare_images, perceptual_distance
 from striate.runs.predicting import opened, predict
-from striate.runs.probing import probe_run
+from striate.runs.probing import probe_run, refuse_unknown
 from striate.runs.probing_pairs import compare_runs
 from striate.runs.reporting import report_data
 from striate.runs.run import Run, load
@@ -131,7 +131,7 @@ def probe(
     *,
     names: Sequence[Any] = (),
     against: str | None = None,
-    limit: int = 2000,
+    limit: int | None = None,
     budget: float | str | None = None,
     seed: int = 0,
     store_temperature: bool = False,
@@ -141,11 +141,13 @@ def probe(
 
     data: images with labels, as a source, a folder, or `data` (N, ...) with `labels` (N,); a run's own test images if not
     given. names: of probes, all if none, or probes of your own, functions (context) -> Finding. against: data of another
-    domain. limit: images, at most. budget: seconds, or such as "5m". A run keeps the findings, and its report is written
+    domain. limit: images, at most; 2,000 if not given, fewer for the costly probes of a large network, which their findings
+    say. budget: seconds, or such as "5m". A run keeps the findings, and its report is written
     again. Raises UsageError for an unknown probe or without images.
     """
     check_ranges(limit=limit, seed=seed)
     seconds = None if budget is None else parse_seconds(budget)
+    refuse_unknown(target, names)
     with given_run(target, data, labels, "probe") as (run, where):
         return probe_run(
             run, names, data=where, against=against, images=limit, budget=seconds, seed=seed,

@@ -15,6 +15,10 @@ class UsageError(StriateError, ValueError):
     exit_status = 2
 
 
+class SplitError(UsageError):
+    """A share was asked for of a split that the images bring themselves."""
+
+
 class PatternError(UsageError):
     """A layer pattern cannot be read.
 

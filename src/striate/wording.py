@@ -40,6 +40,12 @@ def one_line(name: str) -> str:
     return printable(name).replace("\n", "\\n")
 
 
+def in_quotes(name: str) -> str:
+    """What a person wrote, in quotation marks inside a message: as `one_line`, where `repr` gives a byte that is no UTF-8 as
+    half of a character."""
+    return f"'{one_line(name)}'"
+
+
 def as_text(text: str) -> str:
     """The text with the bytes of file names that are no UTF-8 written out, as JSON, TOML and UTF-8 need it."""
     return _NOT_TEXT.sub(_written_out, text)

@@ -71,6 +71,10 @@ def test_every_verb_works_on_a_wrapped_network(run: Command, place: Path) -> Non
     best = {Path(p["path"]).parts[1] == p["top"][0]["class"] for p in json.loads(out)}
     assert best == {True}
 
+    status, out, err = run("units", "runs/mine", "--data", "photos", *MODEL, "--format", "json")
+    assert status == 0, err
+    assert "on 24 images" in json.loads(out)[0]["verdict"]  # all that were given
+
     status, out, err = run("tile", "runs/mine", "photos/red/0.png", *MODEL, "--format", "json")
     assert status == 0, err
     assert json.loads(out)["classes"][0]["class"] == "red"
@@ -130,6 +134,28 @@ def test_every_verb_works_on_a_wrapped_network(run: Command, place: Path) -> Non
     headline = json.loads(Path("runs/mine/findings/headline.json").read_text())
     assert headline["data"]["accuracy"]["value"] == 1
     assert "trained elsewhere" in Path("runs/mine/report.html").read_text()
+
+
+def test_images_in_splits_of_their_own_and_long_names(run: Command, place: Path) -> None:
+    assert run(*WRAP)[0] == 0
+    for i, split in enumerate(("train", "val", "test")):
+        for name in ("red", "blue"):
+            Path("own", split, name).mkdir(parents=True)
+            for k in range(4):
+                Path(f"photos/{name}/{4 * i + k}.png").rename(f"own/{split}/{name}/{k}.png")
+    status, out, err = run(
+        "diagnose", "runs/mine", "activations", "--data", "own", *MODEL, "--format", "json"
+    )
+    assert status == 0, err
+    assert json.loads(out)[0]["name"] == "diagnose-activations"
+
+    long = "own/test/red/a photograph whose name says where, when and by whom it was taken, and of what.png"
+    Path("own/test/red/0.png").rename(long)
+    status, out, err = run("predict", "runs/mine", "own/test", *MODEL)
+    assert status == 0 and any(line.startswith(long) for line in out.splitlines()), out
+
+    status, out, err = run("train", "nowhere", "-o", "runs/other")
+    assert status == 2 and "no folder or source 'nowhere'" in err
 
 
 def test_photographs_without_labels_make_a_report_too(run: Command, place: Path) -> None:

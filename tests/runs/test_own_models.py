@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 import striate
 from striate.errors import RunError, UsageError
-from striate.models import OwnModel, build
+from striate.models import OwnModel, build, make_network
 from striate.runs import Listener, Run
 from striate.runs.planning import plan_from
 from striate.runs.preparing import prepare
@@ -132,6 +133,29 @@ def raising() -> nn.Module:
 def test_what_does_not_fit_is_refused(model: Any, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         prepared(model)
+
+
+def layers(in_channels: int = 1, **more: int) -> nn.Module:
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(in_channels, more.get("width", 2)), nn.Linear(more.get("width", 2), more["num_classes"])
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("made_by", "reads", "gives"),
+    [
+        (layers, 3, 4),
+        (partial(layers, num_classes=7), 3, 7),
+        (partial(layers, in_channels=5, width=3), 5, 4),
+        (lambda: layers(2, num_classes=6), 2, 6),
+    ],
+    ids=["both", "classes held", "channels held", "no arguments"],
+)
+def test_a_factory_gets_what_it_takes_and_a_partial_keeps_what_it_holds(
+    made_by: Any, reads: int, gives: int
+) -> None:
+    network = make_network(made_by, in_channels=3, num_classes=4)
+    assert network(torch.zeros(1, reads, 1, 1)).shape == (1, gives)
 
 
 def test_what_is_no_model_is_refused() -> None:

@@ -104,6 +104,22 @@ def test_a_budget_takes_fewer_images_and_says_so(run: Run) -> None:
     assert "Sampled 24 of " in found.verdict and "to keep to 0.05 s" in found.verdict
 
 
+def test_a_large_network_is_probed_on_fewer_images_unless_a_limit_asks_for_all(run: Run) -> None:
+    few, all_, small = (
+        by_name(probe_run(run, ["flip"], record=False, **options))["probe-flip"]
+        for options in ({"work": 1.0}, {"work": 1.0, "images": 2000}, {})
+    )
+    assert few.data["images"] == 24 and "Sampled 24 of " in few.verdict and "--limit" in few.verdict
+    assert all_.data == small.data and small.data["images"] > 24
+    assert "Sampled" not in small.verdict + all_.verdict
+
+
+def test_an_unknown_probe_is_refused_before_anything_is_read(run: Run) -> None:
+    (run.path / "model.safetensors").unlink()
+    with pytest.raises(UsageError, match="there is no probe 'shfit'; did you mean 'shift'"):
+        striate.probe(run.path, names=["flip", "shfit"])
+
+
 def test_a_budget_decides_how_many_images_a_probe_takes() -> None:
     assert affordable(PROBES["corruption"], 2000, 1000.0, 1e-4, 24) == 2000
     few, fewer = (affordable(PROBES["corruption"], 2000, left, 1e-3, 24) for left in (120.0, 60.0))

@@ -28,6 +28,7 @@ from striate.attribution.targets import Target
 from striate.errors import UsageError
 from striate.geometry import Geometry
 from striate.plugins import Table
+from striate.wording import in_quotes
 
 Progress = Callable[[int, int], None]
 
@@ -303,7 +304,7 @@ def find_method(name: str | Method) -> str:
         return plain
     near = difflib.get_close_matches(plain, [*METHODS, *ALIASES], n=1)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(METHODS)}"
-    raise UsageError(f"there is no method {name!r}; {hint}")
+    raise UsageError(f"there is no method {in_quotes(name)}; {hint}")
 
 
 ALIASES = {

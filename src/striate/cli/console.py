@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
+from rich.measure import Measurement
 from rich.segment import Segment
 
 from striate.cli.options import Format
@@ -39,6 +40,8 @@ class SafeConsole(Console):
             else:
                 yield Segment(printable(segment.text), segment.style)
 
+
+UNLIMITED = 10_000  # characters of a line that goes into a file or a pipe
 
 out = SafeConsole(highlight=False)
 err = SafeConsole(stderr=True, highlight=False)
@@ -74,6 +77,17 @@ def progress(text: str) -> Iterator[Callable[[str, int, int], None]]:
         yield lambda what, done, of: bar.update(
             task, description=what or text, completed=done, total=of or None
         )
+
+
+def print_wide(table: RenderableType) -> None:
+    """A table on standard output with each row on one line, as wide as it is, where that is no terminal: a file name that is
+    broken in two is found by no program and no eye. A terminal has the width that it has.
+    """
+    if out.is_terminal:
+        out.print(table)
+        return
+    natural = Measurement.get(out, out.options.update(max_width=UNLIMITED), table).maximum
+    SafeConsole(highlight=False, width=max(out.width, natural)).print(table)
 
 
 def print_findings(

@@ -79,16 +79,16 @@ def print_array(predictions: Iterator[Prediction]) -> None:
 
 def print_tables(predictions: Iterator[Prediction], top: int) -> None:
     """Tables of at most AT_ONCE rows."""
-    from striate.cli.console import out
+    from striate.cli.console import print_wide
 
     batch: list[Prediction] = []
     for p in predictions:
         batch.append(p)
         if len(batch) == AT_ONCE:
-            out.print(table_of(batch, top))
+            print_wide(table_of(batch, top))
             batch = []
     if batch:
-        out.print(table_of(batch, top))
+        print_wide(table_of(batch, top))
 
 
 def table_of(batch: list[Prediction], top: int) -> Table:

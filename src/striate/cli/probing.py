@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from striate.cli.options import Folder, Format, Formats, Limit, Model, Seed, app, opened
+from striate.cli.options import Folder, Format, Formats, Model, Seed, app, opened
 from striate.errors import UsageError
 
 BRIEF = 3  # probes from which on tables are left to the report
@@ -37,7 +37,14 @@ def probe(
     budget: Annotated[
         str | None, typer.Option(help="Time, such as 60s; fewer images, wider intervals.")
     ] = None,
-    limit: Limit = 2000,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit",
+            "--images",
+            help="Images looked at, at most; 2000 if not given, fewer for the costly probes of a large network.",
+        ),
+    ] = None,
     seed: Seed = 0,
     store_temperature: Annotated[
         bool,
@@ -60,7 +67,13 @@ def probe(
         if second is not None:
             found = [
                 api.compare(
-                    run, second, names=names[1:], data=data, limit=limit, seed=seed, progress=bar
+                    run,
+                    second,
+                    names=names[1:],
+                    data=data,
+                    limit=2000 if limit is None else limit,
+                    seed=seed,
+                    progress=bar,
                 )
             ]
         else:

@@ -25,7 +25,8 @@ def train(
         typer.Option(help="A name (see `striate models`), a layer pattern, or timm/NAME."),
     ] = None,
     out: Annotated[
-        str | None, typer.Option(help="The run's folder; a number is added when it is taken.")
+        str | None,
+        typer.Option("--out", "-o", help="The run's folder; a number is added when it is taken."),
     ] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the training images.")] = None,
     budget: Annotated[

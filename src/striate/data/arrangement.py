@@ -10,7 +10,7 @@ import numpy as np
 
 from striate.data.source import SPLITS, Duplicate
 from striate.data.splitting import LEFT_OUT, TEST, TRAIN, VAL, assign, fractions
-from striate.errors import UsageError
+from striate.errors import SplitError
 
 FREE = -2  # in `given`: the source does not say where this image belongs
 
@@ -47,7 +47,7 @@ def arrange(
     gets its share; the labels, if not given. A test or
     validation split that is given is used as it is; copies of its images are taken out of the
     other splits, test before validation.
-    Raises UsageError for a share of a split that is given.
+    Raises SplitError for a share of a split that is given.
     """
     part = np.full(len(labels), FREE, dtype=np.int8) if given is None else given.copy()
     groups = _groups(contents)
@@ -62,7 +62,7 @@ def arrange(
     has_val, has_test = bool((part == VAL).any()), bool((part == TEST).any())
     for name, has, share in (("val", has_val, val), ("test", has_test, test)):
         if has and share is not None:
-            raise UsageError(f"the source has a {name} split of its own; leave {name} out")
+            raise SplitError(f"the source has a {name} split of its own; leave {name} out")
     val, test = fractions(len(pool), 0.0 if has_val else val, 0.0 if has_test else test)
     chosen = [contents[i] for i in pool.tolist()]
     part[pool] = assign(

@@ -21,6 +21,7 @@ from striate.errors import DataError, UsageError
 from striate.findings import Finding
 from striate.findings import Table as Rows
 from striate.plugins import Table
+from striate.wording import in_quotes
 
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")
 
@@ -112,7 +113,7 @@ def _unknown(data: str | Path) -> str:
     hint = (
         f"did you mean {close[0]}?" if close else f"give a folder, or one of {', '.join(SOURCES)}"
     )
-    return f"there is no folder or source {text!r}; {hint}"
+    return f"there is no folder or source {in_quotes(text)}; {hint}"
 
 
 def _file(path: Path) -> str:

@@ -8,6 +8,7 @@ from functools import cached_property
 from importlib.resources import files
 
 from striate.errors import UsageError
+from striate.wording import in_quotes
 
 # Number -> title, in the lectures' order. One Markdown file each in `pages/`.
 LECTURES: dict[str, str] = {
@@ -69,6 +70,6 @@ def read_page(number: str) -> Page:
     name = digits.zfill(3) if digits else ""
     if name not in LECTURES:
         known = ", ".join(f"{n} ({title})" for n, title in LECTURES.items())
-        raise UsageError(f"there is no lecture {number!r}; there are {known}")
+        raise UsageError(f"there is no lecture {in_quotes(number)}; there are {known}")
     source = files("striate.lectures") / "pages" / f"{name}.md"
     return Page(name, str(source), source.read_text(encoding="utf-8"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from striate.models.building import build, is_pattern
 from striate.models.finetuning import head, layer_groups
-from striate.models.own import OwnModel, is_own
+from striate.models.own import OwnModel, is_own, make_network
 from striate.models.preprocessing import Preprocessing, imagenet_classes, preprocessing
 from striate.models.segmenters import full_size, is_segmenter
 from striate.models.weights import Loaded, load_torchvision, load_weights
@@ -26,6 +26,7 @@ __all__ = [
     "layer_groups",
     "load_torchvision",
     "load_weights",
+    "make_network",
     "names",
     "preprocessing",
 ]

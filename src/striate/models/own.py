@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 from weakref import WeakValueDictionary
 
 import torch
@@ -50,60 +52,82 @@ class OwnModel:
     def build(self, in_channels: int, num_classes: int) -> nn.Module:
         """A network of its own for whoever asks, on the CPU, float32. Raises UsageError."""
         with torch.device("cpu"):  # also where others are built without memory
-            copied = isinstance(self.model, nn.Module)
-            network = self._copy() if copied else self._made(in_channels, num_classes)
-        refuse_lazy(network)
+            network = make_network(self.model, in_channels=in_channels, num_classes=num_classes)
         kinds = {p.dtype for p in network.parameters() if p.is_floating_point()}
         return network.cpu() if kinds <= {torch.float32} else network.cpu().float()
 
-    def _copy(self) -> nn.Module:
-        assert isinstance(self.model, nn.Module)
-        refuse_lazy(self.model)
-        try:
-            network = copy.deepcopy(self.model)
-        except Exception as error:  # locks, generators, tensors with a graph
-            kind = type(self.model).__name__
-            raise UsageError(
-                f"{kind} cannot be copied ({error}), and a training works on a copy, so that yours stays as it is; give a "
-                f"function that makes it: model=lambda: {kind}(...)"
-            ) from error
-        for parameter in network.parameters():
-            parameter.grad = None
-        return network
 
-    def _made(self, in_channels: int, num_classes: int) -> nn.Module:
-        assert not isinstance(self.model, nn.Module)
-        known = self._known({CHANNELS: in_channels, CLASSES: num_classes})
-        try:
-            network = self.model(**known)
-        except Exception as error:  # whatever somebody else's function raises
-            asked = ", ".join(f"{name}={value}" for name, value in known.items())
-            raise UsageError(
-                f"{self.spec.removeprefix(PREFIX)}({asked}) raised {type(error).__name__}: {error}; give a function "
-                "factory(in_channels=, num_classes=), or one without arguments, that makes the network"
-            ) from error
-        if not isinstance(network, nn.Module):
-            raise UsageError(
-                f"{self.spec.removeprefix(PREFIX)} gives {type(network).__name__}, not a torch.nn.Module; return the network"
-            )
-        return network
+def make_network(
+    model: nn.Module | Callable[..., nn.Module], *, in_channels: int | None = None, num_classes: int | None = None
+) -> nn.Module:  # fmt: skip
+    """A network of its own: a copy of a module, or what a factory makes of those of the two numbers that it takes.
 
-    def _known(self, wanted: dict[tuple[str, ...], int]) -> dict[str, int]:
-        """The arguments of `wanted` that the factory takes, by its own names."""
-        try:
-            parameters = inspect.signature(self.model).parameters
-        except (TypeError, ValueError):
-            return {}
-        found = {
-            next(name for name in names if name in parameters): value
-            for names, value in wanted.items()
-            if any(name in parameters for name in names)
-        }
+    The arguments that a functools.partial holds stay as they are. Raises UsageError where no network comes of it.
+    """
+    network = (
+        _copy(model) if isinstance(model, nn.Module) else _made(model, in_channels, num_classes)
+    )
+    refuse_lazy(network)
+    return network
+
+
+def _copy(model: nn.Module) -> nn.Module:
+    refuse_lazy(model)
+    try:
+        network = copy.deepcopy(model)
+    except Exception as error:  # locks, generators, tensors with a graph
+        kind = type(model).__name__
+        raise UsageError(
+            f"{kind} cannot be copied ({error}), and a copy is what is worked on, so that yours stays as it is; give a "
+            f"function that makes it: lambda: {kind}(...)"
+        ) from error
+    for parameter in network.parameters():
+        parameter.grad = None
+    return network
+
+
+def _made(model: Any, in_channels: int | None, num_classes: int | None) -> nn.Module:
+    if not callable(model):
+        raise UsageError(
+            f"a network is a torch.nn.Module or a function that makes one, got {type(model).__name__}"
+        )
+    known = _known(model, {CHANNELS: in_channels, CLASSES: num_classes})
+    name = name_of(model.func if isinstance(model, partial) else model)
+    try:
+        network = model(**known)
+    except Exception as error:  # whatever somebody else's function raises
+        held = {**model.keywords, **known} if isinstance(model, partial) else known
+        asked = ", ".join(f"{key}={value!r:.40}" for key, value in held.items())
+        raise UsageError(
+            f"{name}({asked}) raised {type(error).__name__}: {error}; give a function factory(in_channels=, num_classes=), "
+            "or one without arguments, that makes the network"
+        ) from error
+    if not isinstance(network, nn.Module):
+        raise UsageError(
+            f"{name} gives {type(network).__name__}, not a torch.nn.Module; return the network"
+        )
+    return network
+
+
+def _known(model: Any, wanted: dict[tuple[str, ...], int | None]) -> dict[str, int]:
+    """The arguments of `wanted` that the factory takes, by its own names, without those that a partial has set."""
+    try:
+        parameters = inspect.signature(model).parameters
+    except (TypeError, ValueError):
+        return {}
+    held = model.keywords if isinstance(model, partial) else {}
+    found: dict[str, int] = {}
+    for names, value in wanted.items():
+        if value is None or any(name in held for name in names):
+            continue
+        taken = next((name for name in names if name in parameters), None)
         passes_on = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-        if passes_on and not any(name in found for name in CLASSES):
+        if taken is None and passes_on and names is CLASSES:
             # torchvision's functions hand **kwargs to a class that knows the number of classes alone.
-            found[CLASSES[0]] = wanted[CLASSES]
-        return found
+            taken = CLASSES[0]
+        if taken is not None:
+            found[taken] = value
+    return found
 
 
 def is_own(spec: str | None) -> bool:

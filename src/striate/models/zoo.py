@@ -28,7 +28,7 @@ from striate.models import (
 )
 from striate.models.own import PREFIX, OwnModel
 from striate.plugins import Table
-from striate.wording import name_of
+from striate.wording import in_quotes, name_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,4 +248,4 @@ def find(name: str) -> tuple[str, Entry]:
         else f"there are {', '.join(MODELS)}, timm/NAME and layer patterns such as "
         "[conv32-relu-pool]*2-fc"
     )
-    raise UsageError(f"there is no model {name!r}; {hint}")
+    raise UsageError(f"there is no model {in_quotes(name)}; {hint}")

@@ -20,6 +20,7 @@ from striate.robustness.failure_localisation import locate_failure
 from striate.robustness.invariance import flip, rotation, scale, shift
 from striate.robustness.shortcuts import shortcuts
 from striate.robustness.spectrum import spectrum
+from striate.wording import in_quotes
 
 if TYPE_CHECKING:
     from striate.tasks.task import Task
@@ -107,7 +108,9 @@ def resolve_probes(names: Sequence[str | Probe | Run], task: Task) -> dict[str, 
             )
         near = get_close_matches(name, known, 1, 0.4)
         hint = f"did you mean {near[0]!r}? " if near else ""
-        raise UsageError(f"there is no probe {name!r}; {hint}Probes are {', '.join(known)}")
+        raise UsageError(
+            f"there is no probe {in_quotes(name)}; {hint}Probes are {', '.join(known)}"
+        )
     return {n: probe for n, probe in known.items() if not names or n in called} | own
 
 

@@ -15,11 +15,11 @@ from striate.data.files import find_files
 from striate.data.tree import lies_loose
 from striate.errors import DataError, UsageError
 from striate.findings import Figure, Finding
-from striate.runs.images import images_of, source_of
+from striate.runs.images import images_of, opened_whole, source_of
 from striate.runs.opening import Trained, open_trained
 from striate.runs.run import Run
 from striate.runs.wrapping import lent_run
-from striate.tasks.table import open_source
+from striate.tasks.table import recipe_for
 from striate.units import Network, UnitIndex, UnitLayer, index_units, nearest, tune_layer
 from striate.units.contact_sheets import draw_rows
 from striate.units.dossier import investigate
@@ -96,7 +96,10 @@ def seen_by(
         return None
     if Path(data).is_dir() and lies_loose(Path(data)):
         return _loose(trained, Path(data), limit)
-    source = open_source(data, task=trained.task, seed=seed)
+    source = opened_whole(
+        trained.task,
+        recipe_for(trained.task, {"data": data, "seed": seed, "val": 0.0, "test": 0.0}),
+    )
     split = _largest(source)
     if not isinstance(split, Split):  # of masks: images at sizes of their own
         with lent_run(trained) as lent:

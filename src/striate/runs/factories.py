@@ -28,35 +28,6 @@ FORM = (
 )
 
 
-def made_by(factory: Factory) -> nn.Module:
-    """A network of its own: what the function makes, or a copy of the module. Raises UsageError where it makes none.
-
-    A function makes a new one at each call; a module stays as it is.
-    """
-    if isinstance(factory, nn.Module):
-        try:
-            return copy.deepcopy(factory)
-        except Exception as error:  # modules may hold anything
-            raise UsageError(
-                f"{type(factory).__name__} cannot be copied ({error}); give a function that makes it, with weights=FILE"
-            ) from error
-    if not callable(factory):
-        raise UsageError(
-            f"a network is a torch.nn.Module or a function that makes one, got {type(factory).__name__}"
-        )
-    try:
-        made = factory()
-    except Exception as error:  # whatever a function of somebody else raises
-        raise UsageError(
-            f"{name_of(factory)}() raised {type(error).__name__}: {error}; it takes no arguments and returns the network"
-        ) from error
-    if not isinstance(made, nn.Module):
-        raise UsageError(
-            f"{name_of(factory)}() returns {type(made).__name__}; it must return a torch.nn.Module"
-        )
-    return made
-
-
 def find_preset(where: str, name: str) -> Any:
     """The preprocessing that a name in a package leads to, such as `ResNet18_Weights.DEFAULT` of `torchvision.models`.
 
@@ -71,12 +42,6 @@ def find_preset(where: str, name: str) -> Any:
             )
         found = getattr(found, part)
     return found.transforms() if hasattr(found, "transforms") else found
-
-
-def name_of(factory: Any) -> str:
-    """What a factory is called."""
-    inner = factory.func if isinstance(factory, partial) else factory
-    return str(getattr(inner, "__qualname__", type(inner).__name__))
 
 
 def find_factory(text: str) -> Callable[[], nn.Module]:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 
-from striate.errors import DataError, RunError, UsageError
+from striate.errors import DataError, RunError, SplitError, UsageError
 from striate.runs.run import Run
 from striate.tasks.examples import Examples
 from striate.tasks.table import task_for
+from striate.tasks.task import Progress, Task
+from striate.training.recipe import Recipe
 
 
 def source_of(
     run: Run,
     data: str | None = None,
     *,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Any:
     """The run's own source with the run's own split, or `data` (then all of it), with the run's classes.
 
@@ -30,7 +31,7 @@ def source_of(
     where, count = (recipe.data, recipe.count) if own else (str(data), None)
     try:
         task = task_for(where, run.task)
-        source = task.open(recipe.replace(data=where, count=count), progress)
+        source = opened_whole(task, recipe.replace(data=where, count=count), progress)
     except (DataError, UsageError) as error:
         if not own:
             raise
@@ -46,6 +47,16 @@ def source_of(
         return task.match(source, run.classes, where)
     except DataError as error:
         raise RunError(str(error)) from error
+
+
+def opened_whole(task: Task, recipe: Recipe, progress: Progress | None = None) -> Any:
+    """A source in the splits that a recipe asks for, or in its own where it brings some and none is to be drawn."""
+    try:
+        return task.open(recipe, progress)
+    except SplitError:
+        if recipe.val or recipe.test:  # shares that a person asked for
+            raise
+        return task.open(recipe.replace(val=None, test=None), progress)
 
 
 def examples_of(

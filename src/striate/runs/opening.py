@@ -15,6 +15,7 @@ from striate.models import preprocessing as preprocessing_of
 from striate.runs.run import Run
 from striate.tasks.table import find_task
 from striate.tasks.trained import FromPixels, Trained
+from striate.wording import in_quotes
 
 __all__ = ["FromPixels", "Trained", "open_trained"]
 
@@ -43,8 +44,8 @@ def open_trained(
         )
     if weights is None and spec not in MODELS and not spec.startswith("timm/"):
         raise UsageError(
-            f"{spec!r} is no run and no model with published weights; give the folder that `striate train` made, or a model "
-            "such as efficientnet-lite0"
+            f"{in_quotes(spec)} is no run and no model with published weights; give the folder that `striate train` made, "
+            "or a model such as efficientnet-lite0"
         )
     known = preprocessing_of(spec)
     model = build(

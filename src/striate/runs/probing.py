@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ from striate.training.answer import answer_of
 
 IMAGES = 2000
 SEARCHED = 800  # training images in which marks are looked for
+WORK = 1.3e13  # multiply-adds of a command that says neither how long nor on how many images: minutes on one core
 DRAWING = 0.4  # seconds that a probe spends on its figures
 Progress = Callable[[str, int, int], None]
 
@@ -52,10 +53,11 @@ def probe_run(
     *,
     data: str | None = None,
     against: str | None = None,
-    images: int = IMAGES,
+    images: int | None = None,
     budget: float | None = None,
     seed: int = 0,
     store_temperature: bool = False,
+    work: float = WORK,
     record: bool = True,
     progress: Progress | None = None,
 ) -> list[Finding]:
@@ -63,7 +65,8 @@ def probe_run(
 
     names: probes, all if none; also a Probe or a function (context) -> Finding of your own. data: test images instead of
     the run's own. against: a folder or source of another domain.
-    images: at most so many. budget: seconds; fewer images are taken, drawn by `seed`, and intervals widen.
+    images: at most so many; 2,000 if not given, and then fewer for a network so large that all of the probes would take more
+    than `work` multiply-adds. budget: seconds; fewer images are taken, drawn by `seed`, and intervals widen.
     store_temperature: let `predict` use the fitted temperature. record: look for the layer and the channels at which
     failures enter. Raises UsageError for an unknown probe, RunError where the run's images are gone.
     """
@@ -72,7 +75,7 @@ def probe_run(
     run, task = trained.run, trained.task
     assert run is not None
     chosen = resolve_probes(names, task)
-    if images < 1 or (budget is not None and budget <= 0):
+    if (images is not None and images < 1) or (budget is not None and budget <= 0):
         raise UsageError("give at least one image and a budget of more than 0 seconds")
     for option, probe, given, instead in (
         ("--store-temperature", "calibration", store_temperature, "leave it out"),
@@ -85,7 +88,7 @@ def probe_run(
         if given and probe not in chosen:
             raise UsageError(f"{option} needs the probe {probe}; add it, or name no probe")
     source = source_of(run, data)
-    limit, least = at_most(task, images), task.probed[1]
+    limit, least = at_most(task, images or IMAGES), task.probed[1]
     examples = examples_of(run, source, tested_on(run, source), limit=limit, seed=seed)
     whole = context_of(trained, examples, seed, record=record)
     tick = time.perf_counter()
@@ -97,13 +100,14 @@ def probe_run(
         return [stopped]
     (run.path / "findings" / "probe-clean.json").unlink(missing_ok=True)
     findings = []
+    shared = work_of(trained, whole, work) if images is None and budget is None else None
     slower = 1.5  # what a probe costs over its forward passes; corrected after each
     took, made = 0.0, 0
     try:
         # Under a budget the cheap ones first: what they leave of their share is the others'.
         order = (
             list(chosen)
-            if budget is None
+            if budget is None and shared is None
             else sorted(chosen, key=lambda n: chosen[n].passes(len(whole)))
         )
         for i, name in enumerate(order):
@@ -112,9 +116,16 @@ def probe_run(
             context = whole
             if budget is not None:
                 left = 0.9 * budget - (time.perf_counter() - started)
-                share = left / (len(order) - i)
+                share = left / (len(order) - i) - DRAWING
                 count = affordable(chosen[name], len(whole), share, pace * slower, least)
-                context = sampled(whole, count) if count < len(whole) else whole
+                context = sampled(whole, count)
+            elif shared is not None:
+                # Counted, not timed, so that the same command takes the same images on every machine.
+                count = affordable(
+                    chosen[name], len(whole), shared.left / (len(order) - i), shared.image, least
+                )
+                shared.left -= chosen[name].passes(count) * shared.image
+                context = sampled(whole, count)
             begun = time.perf_counter()
             finding = run_probe(
                 context,
@@ -137,6 +148,23 @@ def probe_run(
             findings.append(run.add(checklist(list(run.findings()), probes_of(task))))
             report_run(run)
     return findings
+
+
+@dataclass
+class Work:
+    """Multiply-adds: of one image's pass through the network, and what is left of those that a command may take."""
+
+    image: float
+    left: float
+
+
+def work_of(trained: Trained, context: Context, most: float) -> Work | None:
+    """The multiply-adds to share out among the probes; None where the network cannot be traced."""
+    try:
+        each = trace(trained.model, (1, *context.images.shape[1:])).total_macs
+    except StriateError:
+        return None
+    return None if each is None else Work(each, most)
 
 
 class Pixels(FromPixels):
@@ -206,24 +234,31 @@ def tested_on(run: Run, source: Any) -> str:
 
 
 def bounded(finding: Finding, count: int, of: int, budget: float | None) -> Finding:
-    """The finding, saying that a budget made it look at fewer images."""
-    remark = f" (Sampled {count:,} of {of:,} images to keep to {budget:g} s, so its intervals are wider.)"
+    """The finding, saying why it looks at fewer images than there are."""
+    remark = (
+        f" (Sampled {count:,} of {of:,} images, because all would take minutes more with a network as large as this, so its "
+        f"intervals are wider; --limit {of} takes all.)"
+        if budget is None
+        else f" (Sampled {count:,} of {of:,} images to keep to {budget:g} s, so its intervals are wider.)"
+    )
     return replace(finding, verdict=finding.verdict + remark)
 
 
 def affordable(probe: Probe, most: int, left: float, pace: float, least: int) -> int:
-    """Images for a probe that is to end in `left` seconds; at least `least`, as far as there are.
+    """Images for a probe that is to take no more than `left`; at least `least`, as far as there are.
 
-    pace: seconds a forward pass of an image.
+    left, and pace of an image's forward pass: both in seconds, or both in multiply-adds.
     """
     count = most
-    while count > least and probe.passes(count) * pace > left - DRAWING:
+    while count > least and probe.passes(count) * pace > left:
         count = int(0.95 * count)
     return min(most, max(least, count))
 
 
 def sampled(context: Context, count: int) -> Context:
-    """Fewer images, with a recorder of their own where the context has one."""
+    """Fewer images, with a recorder of their own where the context has one; itself where there are no more."""
+    if count >= len(context):
+        return context
     recorder = Recorder(context.model) if context.recorder is not None else None
     return replace(context.take(count), recorder=recorder)
 
@@ -278,6 +313,15 @@ class Mirrored(nn.Module):
         """Logits (N, K), or (N, K, H, W) of maps, of images (N, C, H, W)."""
         plain, mirrored = forward(self.model, images), forward(self.model, images.flip(-1))
         return torch.stack([plain, mirrored.flip(-1) if mirrored.dim() == 4 else mirrored]).mean(0)
+
+
+def refuse_unknown(target: Any, names: Sequence[Any]) -> None:
+    """Raise UsageError for a probe that the target's task does not have, before its network or images are read."""
+    if isinstance(target, str | Path) and (Path(target) / "run.toml").is_file():
+        target = Run.load(target)
+    task = getattr(target, "task", None)
+    if isinstance(task, Task):
+        resolve_probes(names, task)
 
 
 def opened_run(target: str | Path | Run) -> Trained:

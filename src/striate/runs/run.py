@@ -16,10 +16,10 @@ from striate.data import Preprocessing
 from striate.data.naming import normal
 from striate.errors import RunError, UsageError
 from striate.findings import Finding
-from striate.models import OwnModel, is_own
+from striate.models import OwnModel, is_own, make_network
 from striate.paths import given_path
 from striate.reading import read_file
-from striate.runs.factories import Factory, made_by
+from striate.runs.factories import Factory
 from striate.runs.record import read_metrics
 from striate.runs.stored import altered, check_recipe, read_info, to_toml
 from striate.tasks.adopting import adopt
@@ -28,6 +28,7 @@ from striate.tasks.task import Task
 from striate.tasks.trained import Trained
 from striate.tasks.verbs import Verbs
 from striate.training import Recipe
+from striate.wording import in_quotes
 from striate.writing import write_atomically
 
 LARGEST = 1 << 40  # bytes of weights that are read
@@ -122,7 +123,7 @@ class Run(Verbs):
         if is_own(self.recipe.model):
             self.own_model.register()
         elif self.factory is not None:
-            network = made_by(self.factory)
+            network = make_network(self.factory, num_classes=len(self.classes))
             if self.wrapped:
                 return adopt(network, self.preprocessing, self.task, len(self.classes))
             return network
@@ -339,4 +340,4 @@ def resolve_class(name: str, classes: tuple[str, ...]) -> int:
         return int(name)
     near = difflib.get_close_matches(name, classes, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"classes are {', '.join(classes[:20])}"
-    raise UsageError(f"there is no class {name!r}; {hint}")
+    raise UsageError(f"there is no class {in_quotes(name)}; {hint}")

@@ -19,9 +19,9 @@ from striate.documents import from_json
 from striate.errors import AssumedWarning, DataError, RunError, UsageError, WeightsWarning
 from striate.files import read_regular
 from striate.findings import Finding
-from striate.models import imagenet_classes, load_weights
+from striate.models import imagenet_classes, load_weights, make_network
 from striate.paths import given_folder
-from striate.runs.factories import Factory, made_by
+from striate.runs.factories import Factory
 from striate.runs.migrating import FORMAT
 from striate.runs.record import now, versions
 from striate.runs.run import Run
@@ -59,7 +59,8 @@ def wrap(
     Raises UsageError where these do not fit together.
     """
     learned = find_task(task)
-    network = made_by(module)
+    names = class_names(classes)
+    network = make_network(module, num_classes=len(names))
     if weights is not None:
         for note in load_weights(network, weights).notes:
             warnings.warn(note, WeightsWarning, stacklevel=2)
@@ -71,7 +72,6 @@ def wrap(
             f"preprocessing {made.why[0]}. Look at what the network sees with `trained.network_input(images)` (on the "
             "command line `striate wrap --look IMAGE`), or give preprocessing=...", AssumedWarning, stacklevel=2,
         )  # fmt: skip
-    names = class_names(classes)
     return Trained(
         name=name or type(network).__name__,
         model=adopt(network, made, learned, len(names)).to(memory_format=torch.channels_last),

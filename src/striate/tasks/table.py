@@ -22,6 +22,7 @@ from striate.tasks.segment.task import Segment
 from striate.tasks.task import Progress, Task
 from striate.training.recipe import Recipe
 from striate.training.settings import names_of
+from striate.wording import in_quotes
 
 
 def _plugged(name: str, made: Any) -> Task:
@@ -57,7 +58,7 @@ def find_task(task: str | Task) -> Task:
         names = [*TASKS, *_GIVEN]
         near = difflib.get_close_matches(task, names, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
-        raise UsageError(f"there is no task {task!r}; {hint}")
+        raise UsageError(f"there is no task {in_quotes(task)}; {hint}")
     return known
 
 

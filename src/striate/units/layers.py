@@ -16,6 +16,7 @@ from torch import Tensor
 from striate.errors import UsageError
 from striate.geometry import Axis, Geometry, Record, Value
 from striate.geometry.layout import BATCH, sizes
+from striate.wording import in_quotes
 
 WEIGHTED = frozenset({"convolution", "addmm", "mm", "linear"})
 NORMS = frozenset({"native_batch_norm", "native_group_norm", "native_layer_norm"})
@@ -183,7 +184,7 @@ def find_layer(geometry: Geometry, layers: Sequence[UnitLayer], name: str) -> Un
         return inside[-1]
     near = get_close_matches(name, [*known, *plain], 3, 0.3)
     order = list(dict.fromkeys([*near, *known]))
-    raise UsageError(f"there is no layer {name!r}; layers with units are {_some(order)}")
+    raise UsageError(f"there is no layer {in_quotes(name)}; layers with units are {_some(order)}")
 
 
 def find_unit(layer: UnitLayer, unit: int) -> int:

@@ -166,6 +166,9 @@ def test_a_certificate_states_and_checks() -> None:
     assert certificate.exact
     assert certificate.verdict
     assert certificate.to_dict()
+    rows = dict(certificate.rows)
+    assert rows["tiles"] == str(certificate.tiles) and rows["strategy"].startswith("tiles ")
+    assert "of these" not in rows  # one pass
 
 
 def test_values_that_are_not_finite_name_their_layer() -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from striate.errors import UsageError
 from striate.findings import Finding, Table
 from striate.lectures.experiments.setting import Setting
+from striate.wording import in_quotes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +88,7 @@ def find_experiment(name: str) -> Entry:
         return EXPERIMENTS[name]
     near = difflib.get_close_matches(name, EXPERIMENTS, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(EXPERIMENTS)}"
-    raise UsageError(f"there is no experiment {name!r}; {hint}")
+    raise UsageError(f"there is no experiment {in_quotes(name)}; {hint}")
 
 
 def run_experiment(name: str, setting: Setting | None = None) -> list[Finding]:

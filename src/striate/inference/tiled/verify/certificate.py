@@ -8,6 +8,13 @@ from typing import Any
 from striate.inference.tiled.plan.limits import show_bytes
 from striate.inference.tiled.verify.comparing import FLIPS, TOLERANCE
 
+STRATEGIES = {
+    "whole": "the whole image at once",
+    "halo": "tiles that overlap by what a position sees",
+    "carry": "tiles without overlap: rows or columns are kept for the next",
+    "mixed": "tiles that overlap along one axis, with rows or columns kept along the other",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Certificate:
@@ -102,15 +109,25 @@ class Certificate:
         }
 
     @property
+    def _passes(self) -> tuple[tuple[str, str], ...]:
+        if self.passes == 1:
+            return ()
+        why = "a layer that needs a whole map, such as global pooling, ends one"
+        return (
+            ("of these", f"{self.tiles / self.passes:g} in each of {self.passes} passes: {why}"),
+        )
+
+    @property
     def rows(self) -> tuple[tuple[str, str], ...]:
         """Name and value of each line of a table."""
         times = " x ".join
         return (
-            ("strategy", self.strategy),
+            ("strategy", STRATEGIES[self.strategy]),
             ("image", times(map(str, self.image))),
             ("tile", f"{times(map(str, self.tile))} pixels"),
             ("halo", times(f"{a} + {b}" for a, b in self.halo) + " pixels"),
-            ("tiles", f"{self.tiles:,}" + (f" in {self.passes} passes" if self.passes > 1 else "")),
+            ("tiles", f"{self.tiles:,}"),
+            *self._passes,
             ("arithmetic", f"{self.arithmetic:.3f}x one forward pass"),
             ("memory, predicted", show_bytes(self.predicted_bytes)),
             (
