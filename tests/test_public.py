@@ -10,7 +10,7 @@ import striate
 
 NAMES = {
     "Finding", "Geometry", "Listener", "Recipe", "Run", "StriateError", "Trained", "build", "compare",
-    "compare_images", "dense", "diagnose", "explain", "load", "network_input", "occlusion", "open_source",
+    "compare_images", "dense", "diagnose", "dissect", "explain", "load", "network_input", "occlusion", "open_source",
     "perceptual_distance", "predict", "probe", "save", "summary", "tile", "tiled", "trace", "train", "wrap",
 }  # fmt: skip
 

@@ -25,6 +25,7 @@ _ROOMS = {
     "compare_images": "striate.api",
     "dense": "striate.inference.dense",
     "diagnose": "striate.api",
+    "dissect": "striate.api",
     "explain": "striate.api",
     "load": "striate.api",
     "network_input": "striate.api",
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from striate.api import compare as compare
     from striate.api import compare_images as compare_images
     from striate.api import diagnose as diagnose
+    from striate.api import dissect as dissect
     from striate.api import explain as explain
     from striate.api import load as load
     from striate.api import network_input as network_input

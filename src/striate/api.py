@@ -23,6 +23,7 @@ from striate.paths import given_folder, given_path
 from striate.ranges import check_ranges
 from striate.robustness import PROBES
 from striate.runs.diagnosing import diagnose_run
+from striate.runs.dissecting import dissect_run
 from striate.runs.dossiers import LIMIT, units_of
 from striate.runs.explaining import Explained, explain_files
 from striate.runs.factories import find_factory, find_preset, read_preprocessing
@@ -48,7 +49,7 @@ from striate.training.recipe import parse_seconds
 
 __all__ = [
     "METHODS", "PROBES", "UNITS", "Explained", "ExplanationFiles", "Found", "Listener", "Prediction", "Run",
-    "compare", "compare_images", "data", "diagnose", "experiment", "experiments", "explain", "find_factory",
+    "compare", "compare_images", "data", "diagnose", "dissect", "experiment", "experiments", "explain", "find_factory",
     "find_files", "find_preset", "lecture", "load", "models", "network_input", "output_path", "perceptual_distance",
     "predict", "probe", "read_classes", "read_preprocessing", "report", "save", "summary", "tile", "train", "units",
     "wrap", "write_units",
@@ -122,6 +123,30 @@ def units(
             trained, layer=layer, unit=unit, data=where, image=image, limit=limit, seed=seed, say=say
         )  # fmt: skip
         return list(found)
+
+
+def dissect(
+    target: Target,
+    concepts: str | Path = "concepts",
+    *,
+    layer: str | None = None,
+    quantile: float = 0.005,
+    limit: int = LIMIT,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> list[Finding]:
+    """Which concept each unit finds, by network dissection (Bau et al. 2017); see docs/dissect.md.
+
+    target: also a spec with published weights. concepts: a folder with a folder of images and masks a concept, a
+    segmentation data set, each class of which is one, or `concepts`, generated. layer: whose units, those of all layers with
+    maps if not given. quantile: share of a unit's responses that counts as on. limit: images, at most. A run
+    keeps the findings, and its report is written again. Raises UsageError for a network without maps, DataError for
+    concepts that cannot be used.
+    """
+    check_ranges(quantile=quantile, limit=limit, seed=seed)
+    return dissect_run(
+        target, concepts, layer=layer, quantile=quantile, limit=limit, seed=seed, progress=progress
+    )  # fmt: skip
 
 
 def probe(

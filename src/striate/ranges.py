@@ -100,6 +100,7 @@ RANGES: dict[str, Range] = {
     "classes": whole(1, 10**6),
     "depth": whole(1, 10**6),
     "unit": whole(0, 10**9),
+    "quantile": Range(0, 0.5, above=True),
     "tile": SIDE,
     "page": whole(1, 10**9),
     "cross_validate": whole(2, 1000),

@@ -75,6 +75,7 @@ GOOD: dict[str, list[str]] = {
     "tile": ["runs/first", "first.png"],
     "explain": ["runs/first", "first.png", "-m", "gradient", "--no-trust", "-o", "out/e.png"],
     "units": ["runs/first", "--layer", "conv1", "--limit", "10"],
+    "dissect": ["runs/first", "--layer", "conv1", "--limit", "10"],
     "probe": ["runs/first", "flip", "--limit", "10"],
     "diagnose": ["runs/first", "filters", "--limit", "10"],
     "wrap": ["net.py:make", "--weights", "net.pt", "--classes", "classes.txt", "--out", "out/wrapped",

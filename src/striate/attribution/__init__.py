@@ -22,6 +22,7 @@ from striate.attribution.gradients import (
     integrated_gradients,
     smoothgrad,
 )
+from striate.attribution.layers import places
 from striate.attribution.methods import (
     METHODS,
     Map,
@@ -67,6 +68,7 @@ __all__ = [
     "occlusion_map",
     "one_map",
     "picture",
+    "places",
     "project",
     "rollout",
     "scorer",

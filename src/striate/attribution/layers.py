@@ -130,14 +130,14 @@ def spread(maps: Tensor, layer: Layer, size: tuple[int, int]) -> Tensor:
     Between the middles it is interpolated linearly, beyond the outermost it stays.
     """
     rows, columns = (
-        _places(axis, n, pixels)
+        places(axis, n, pixels)
         for axis, n, pixels in zip(layer.local_field, maps.shape[1:], size, strict=True)
     )
     return _along(_along(maps, rows, 1), columns, 2)
 
 
-def _places(axis: Axis | None, count: int, pixels: int) -> Tensor:
-    """For each pixel the (fractional) position of the map that lies over it."""
+def places(axis: Axis | None, count: int, pixels: int) -> Tensor:
+    """For each of `pixels` the (fractional) position of the map's `count` that lies over it, (pixels,) float64."""
     at = torch.arange(pixels, dtype=torch.float64)
     if axis is None:
         return ((at + 0.5) * count / pixels - 0.5).clamp(0, count - 1)

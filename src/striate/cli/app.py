@@ -11,6 +11,7 @@ from striate.cli import (
     comparing,
     describing,
     diagnosing,
+    dissecting,
     experimenting,
     explaining,
     predicting,
@@ -26,8 +27,8 @@ from striate.cli import (
 from striate.cli.options import app
 
 __all__ = [
-    "app", "comparing", "describing", "diagnosing", "experimenting", "explaining", "predicting", "probing", "reporting",
-    "summarising", "teaching", "tiling", "training", "units", "wrapping",
+    "app", "comparing", "describing", "diagnosing", "dissecting", "experimenting", "explaining", "predicting",
+    "probing", "reporting", "summarising", "teaching", "tiling", "training", "units", "wrapping",
 ]  # fmt: skip
 
 
@@ -51,8 +52,8 @@ def options(
 
 
 ORDER = (
-    "train", "predict", "report", "data", "models", "summary", "lecture", "tile", "explain", "compare", "units", "probe",
-    "diagnose", "experiment", "wrap",
+    "train", "predict", "report", "data", "models", "summary", "lecture", "tile", "explain", "compare", "units",
+    "dissect", "probe", "diagnose", "experiment", "wrap",
 )  # fmt: skip
 """In which `--help` lists them."""
 

@@ -18,6 +18,7 @@ from striate.findings import Figure, Finding
 from striate.runs.images import images_of, opened_whole, source_of
 from striate.runs.opening import Trained, open_trained
 from striate.runs.run import Run
+from striate.runs.unit_names import unit_names
 from striate.runs.wrapping import lent_run
 from striate.tasks.table import recipe_for
 from striate.units import Network, UnitIndex, UnitLayer, index_units, nearest, tune_layer
@@ -184,6 +185,7 @@ def units_of(
         yield find_layer_units(
             network, chosen, index=None if index is None else index[chosen.name],
             images=None if seen is None else seen.images, classes=classes, tuning=tuning, image=shown,
+            names=unit_names(trained, chosen.name),
         )  # fmt: skip
     else:
         colours = None
@@ -194,7 +196,7 @@ def units_of(
             images=None if seen is None else seen.images, labels=None if seen is None else seen.labels,
             classes=len(classes), image=own, colours=colours, seed=seed, progress=say,
         )  # fmt: skip
-        yield find_dossier(dossier, classes)
+        yield find_dossier(dossier, classes, concept=unit_names(trained, chosen.name).get(unit, ""))
     if own is not None and seen is not None:
         say("neighbours")
         yield neighbours(trained, network, own, seen, data)

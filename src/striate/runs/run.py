@@ -255,7 +255,8 @@ LAST = {"checklist": 1000}  # behind what is not in the order, too
 REPORT_ORDER = (
     "headline", "data", "data-check", "as-seen", "training-curves", "diagnose-updates", "confusion", "mistakes",
     "predicted-true",
-    "intervals", "worst", "explanations", "filters", "selective-units", "dead-units", "per-class", "per-tag",
+    "intervals", "worst", "explanations", "filters", "selective-units", "dead-units",
+    "dissection", "dissection-silenced", "per-class", "per-tag",
     "per-target", "calibration", "probe-clean",
     "probe-comparison",
     "probe-shift", "probe-rotation", "probe-scale", "probe-flip", "probe-corruption", "probe-domain",

@@ -24,6 +24,10 @@ class Verbs:
         """What units look for, as findings; see `striate.api.units`."""
         return _verb("units")(self, **options)
 
+    def dissect(self, concepts: Any = "concepts", **options: Any) -> Any:
+        """Which concept each unit finds, as findings; see `striate.dissect`."""
+        return _verb("dissect")(self, concepts, **options)
+
     def probe(self, data: Any = None, labels: Any = None, **options: Any) -> Any:
         """Where it breaks, as findings; see `striate.probe`."""
         return _verb("probe")(self, data, labels, **options)

@@ -21,11 +21,13 @@ def reached(d: Dossier) -> tuple[float, float]:
 
 
 def find_dossier(
-    dossier: Dossier, classes: Sequence[str] = (), *, name: str = "dossier"
+    dossier: Dossier, classes: Sequence[str] = (), *, concept: str = "", name: str = "dossier"
 ) -> Finding:
-    """The dossier as a Finding with one figure."""
+    """The dossier as a Finding with one figure. concept: what a dissection found that the unit finds, or empty."""
     d, t = dossier, dossier.tuning
     rows: list[tuple[Cell, Cell]] = [("sees", f"{sides(d.layer)} pixels")]
+    if concept:
+        rows.append(("finds", f"{concept}, by dissection"))
     if d.index is not None:
         rows.append(("active", f"{float(d.index.active[d.unit]):.1%} of images and positions"))
         rows.append(("sparseness over images", f"{float(d.index.sparseness[d.unit]):.2f}"))
@@ -85,20 +87,20 @@ def find_dossier(
     return Finding(
         name=name,
         title=f"Unit {d.unit} of {d.layer.name}",
-        verdict=_verdict(d, classes, dead),
+        verdict=_verdict(d, classes, dead, concept),
         status="warning" if dead else "note",
         advice=f"no projections: {d.unprojected}" if d.unprojected else "",
         tables=(Table(columns=("what", "measured"), rows=tuple(rows)),),
         figures=(draw_dossier(dossier, classes),),
-        data=_data(d, classes),
+        data={**_data(d, classes), "finds": concept or None},
     )
 
 
-def _verdict(d: Dossier, classes: Sequence[str], dead: bool) -> str:
+def _verdict(d: Dossier, classes: Sequence[str], dead: bool, concept: str) -> str:
     if dead:
         return f"Unit {d.unit} of {d.layer.name} is dead: it responds to no image, or to all alike."
     t = d.tuning
-    parts = []
+    parts = [f"finds {concept}"] if concept else []
     if t.driven and d.layer.grid:
         gratings, most = reached(d)
         if gratings < HARDLY * most:

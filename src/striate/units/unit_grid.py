@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -38,13 +38,15 @@ def find_layer_units(
     classes: Sequence[str] = (),
     tuning: LayerTuning | None = None,
     image: Tensor | None = None,
+    names: Mapping[int, str] | None = None,
     name: str = "layer-units",
 ) -> Finding:
     """The grid of a layer's units: kernels, the map of maps for `image` (1, C, H, W), and a row a unit.
 
     index with the images of its pass adds crops, deaths and classes, tuning orientation and frequency; units are sorted
-    by the class that they prefer, else by orientation, the dead ones last.
+    by the class that they prefer, else by orientation, the dead ones last. names: what a dissection found that some find.
     """
+    named = names or {}
     filters = filters_of(network, layer)
     figures: list[Figure] = []
     if filters is not None:
@@ -61,6 +63,7 @@ def find_layer_units(
                 if index.preferred is None
                 else f"\n{class_name(classes, int(index.preferred[u]))}"
             )
+            + (f"\nfinds {named[u].partition(' (')[0]}" if u in named else "")
             for u in units
         ]
         if units:
@@ -91,12 +94,12 @@ def find_layer_units(
                 u, word, number(None if index is None else index.selectivity, u),
                 number(orientation, u), number(frequency, u), number(variance, u), number(ratio, u),
                 number(None if index is None else index.mean, u),
-                number(None if index is None else index.sparseness, u), twin, state,
+                number(None if index is None else index.sparseness, u), twin, named.get(u), state,
             )
         )  # fmt: skip
     rows.sort(
         key=lambda r: (
-            r[10] == "dead",
+            r[11] == "dead",
             r[1] is None,
             str(r[1] or ""),
             -float(r[2] or 0)
@@ -117,6 +120,8 @@ def find_layer_units(
     if tuning is not None:
         sharp = int((tuning.circular_variance < 0.5).sum())
         facts.append(f"{sharp} tuned to an orientation")
+    if named:
+        facts.append(f"{len(named)} named by dissection")
     return Finding(
         name=name,
         title=f"Units of {layer.name}",
@@ -125,10 +130,10 @@ def find_layer_units(
             Table(
                 columns=(
                     "unit", "prefers", "selectivity", "orientation", "cycles/pixel", "circular variance", "F1/F0",
-                    "mean", "sparseness", "like unit", "",
+                    "mean", "sparseness", "like unit", "finds", "",
                 ),
                 rows=tuple(rows),
-                formats=("", "", ".2f", ".0f", ".3f", ".2f", ".2f", ".3g", ".2f", "", ""),
+                formats=("", "", ".2f", ".0f", ".3f", ".2f", ".2f", ".3g", ".2f", "", "", ""),
                 caption=(
                     "Orientation of stripes in degrees: 0 horizontal, 90 vertical. F1/F0 above 1: a simple cell, below: a "
                     "complex one."
@@ -141,7 +146,7 @@ def find_layer_units(
             "units": [
                 {"unit": r[0], "prefers": r[1], "selectivity": r[2], "orientation": r[3], "frequency": r[4],
                  "circular_variance": r[5], "modulation": r[6], "mean": r[7], "sparseness": r[8], "like": r[9],
-                 "state": r[10]} for r in rows
+                 "finds": r[10], "state": r[11]} for r in rows
             ],
         },
     )  # fmt: skip
