@@ -339,14 +339,17 @@ def experiment(
     out: str | Path | None = None,
     seed: int = 0,
     budget: float | str | None = None,
+    data: str | Path | None = None,
     progress: Progress = lambda what, done, of: None,
 ) -> tuple[list[Finding], Path]:
     """Run an experiment of the lectures; its findings, and the page that shows them.
 
     out: a folder, `experiments/NAME-1` if not given; a number is added when it is taken. budget: seconds, or such as "5m",
-    where its length can be chosen. Raises UsageError for an unknown name, or a budget that it does not take.
+    where its length can be chosen. data: a source or a folder with a folder a class, where the experiment takes one. Raises
+    UsageError for an unknown name, or a budget or data that it does not take.
     """
     check_ranges(seed=seed)
     place = None if out is None else given_folder(out, "-o")
     seconds = None if budget is None else parse_seconds(budget)
-    return make_experiment(name, place, seed=seed, budget=seconds, progress=progress)
+    images = None if data is None else str(data)
+    return make_experiment(name, place, seed=seed, budget=seconds, data=images, progress=progress)

@@ -28,6 +28,12 @@ def experiment(
         str | None,
         typer.Option(help="Time, such as 3m, for an experiment whose length can be chosen."),
     ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="A source or a folder with a folder a class, for an experiment that takes one."
+        ),
+    ] = None,
     format: Formats = Format.table,
 ) -> None:
     """Run an experiment of the lectures, from data to verdict, as a page with figures."""
@@ -38,12 +44,14 @@ def experiment(
 
     if name is None:
         known = api.experiments()
-        if out is not None or budget is not None:
+        if out is not None or budget is not None or data is not None:
             raise UsageError(f"name the experiment to run: {', '.join(known.data['experiments'])}")
         print_finding(known, format)
         return
     with progress("opening") as bar:
-        found, page = api.experiment(name, out=out, seed=seed, budget=budget, progress=bar)
+        found, page = api.experiment(
+            name, out=out, seed=seed, budget=budget, data=data, progress=bar
+        )
     if format is not Format.table:
         print_findings(found, format)
         return

@@ -18,16 +18,21 @@ from striate.training.optimizers import Optimizers
 from striate.training.schedule import Pace
 
 M = TypeVar("M", bound=nn.Module)
+Change = Callable[[Tensor, torch.Generator], Tensor]
 
 
 @dataclass(frozen=True)
 class Shuffled:
-    """Endless shuffled batches of images (N, C, H, W) float and labels; step s is the same wherever the loop begins."""
+    """Endless shuffled batches of images (N, C, H, W) float and labels; step s is the same wherever the loop begins.
+
+    change: what happens to the images of a batch before the network sees them, with random numbers of the step's own.
+    """
 
     images: Tensor
     labels: Tensor
     batch: int
     seed: int
+    change: Change | None = None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -41,7 +46,13 @@ class Shuffled:
             generator = torch.Generator().manual_seed(1_000_003 * self.seed + epoch)
             order = torch.randperm(len(self.images), generator=generator)
             for index in order.split(self.batch)[first : self.steps_per_epoch]:
-                yield Batch(self.images[index], self.labels[index])
+                x = self.images[index]
+                if self.change is not None:
+                    x = self.change(
+                        x, torch.Generator().manual_seed((self.seed + 1) * 7_919 + step)
+                    )
+                yield Batch(x, self.labels[index])
+                step += 1
             epoch, first = epoch + 1, 0
 
 
@@ -65,12 +76,15 @@ def learn(
     loss: LossFunction | None = None,
     dtype: torch.dtype = torch.float32,
     average: float = 0.0,
+    change: Change | None = None,
+    fine_tuning: bool = False,
     what: str = "training",
     progress: Progress = silent,
 ) -> list[EpochRecord]:
     """Train in place: the rate rises in a line for `warmup` of the steps to the optimizer's own, and falls to 0.
 
-    average: decay a step of averaged weights, which the model has in the end; 0 for none. Returns the epochs.
+    average: decay a step of averaged weights, which the model has in the end; 0 for none. change: of the images of a
+    batch, such as augmentation. fine_tuning: batch norm keeps the statistics that it has. Returns the epochs.
     Raises KeyboardInterrupt where Ctrl-C ended it, TrainingError where the loss is not finite.
     """
     with torch.random.fork_rng(devices=[]):
@@ -84,8 +98,9 @@ def learn(
             loss=loss or CrossEntropy(),
             dtype=dtype,
             device=torch.device("cpu"),
+            fine_tuning=fine_tuning,
         )
-        data = Shuffled(images, labels, min(batch, len(images)), seed)
+        data = Shuffled(images, labels, min(batch, len(images)), seed, change)
         ended = fit(training, data, on_step=lambda m: progress(what, m.step, m.total))
         if not ended:
             raise KeyboardInterrupt

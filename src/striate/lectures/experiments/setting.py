@@ -1,4 +1,4 @@
-"""What every experiment is given: a seed, a time where it has one, and what is called with its progress."""
+"""What every experiment is given: a seed, a time and data where it takes them, and what is called with its progress."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ class Setting:
     """How an experiment is run.
 
     seed: everything random follows from it. budget: seconds, for experiments that can be made shorter; None for their
-    own default. progress: called with what is being done, steps done and steps in all (0: not known). clock: seconds.
+    own default. data: a source or a folder instead of the experiment's own images. progress: called with what is being done,
+    steps done and steps in all (0: not known). clock: seconds.
     Raises UsageError for a negative seed or no time.
     """
 
     seed: int = 0
     budget: float | None = None
+    data: str | None = None
     progress: Progress = silent
     clock: Callable[[], float] = time.perf_counter
 

@@ -19,12 +19,14 @@ class Entry:
 
     title: the page's heading. about: one sentence. file: the module that holds it, imported when it runs, and in it a
     function of the experiment's name, Setting -> findings in the page's order. bounded: whether it takes a budget.
+    takes_data: whether it can be run on images of one's own.
     """
 
     title: str
     about: str
     file: str
     bounded: bool = False
+    takes_data: bool = False
 
     @property
     def run(self) -> Callable[[Setting], list[Finding]]:
@@ -67,6 +69,14 @@ EXPERIMENTS: dict[str, Entry] = {
         "how features move when an image is bent (lecture 003).",
         file="striate.lectures.experiments.perceptual.run",
     ),
+    "samples": Entry(
+        title="How many images does it take?",
+        about="Accuracy against the number of training images with weights for every pixel, for every place, shared, with "
+        "augmentation and with weights learned elsewhere; what twice the images would give (lecture 004).",
+        file="striate.lectures.experiments.samples.run",
+        bounded=True,
+        takes_data=True,
+    ),
 }
 
 
@@ -94,11 +104,16 @@ def find_experiment(name: str) -> Entry:
 def run_experiment(name: str, setting: Setting | None = None) -> list[Finding]:
     """Run an experiment; returns its findings, the headline first.
 
-    Raises UsageError for a name that does not exist, or a budget where the experiment takes none.
+    Raises UsageError for a name that does not exist, or a budget or data where the experiment takes none.
     """
     entry = find_experiment(name)
     setting = setting or Setting()
     if setting.budget is not None and not entry.bounded:
         takes = ", ".join(n for n, e in EXPERIMENTS.items() if e.bounded) or "no experiment"
         raise UsageError(f"{name} takes no budget, its length is fixed; leave it out ({takes} takes one)")  # fmt: skip
+    if setting.data is not None and not entry.takes_data:
+        takes = ", ".join(n for n, e in EXPERIMENTS.items() if e.takes_data)
+        raise UsageError(
+            f"{name} takes no data, it has images of its own; leave --data out ({takes} takes some)"
+        )
     return entry.run(setting)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import shutil
 import tempfile
 import time
@@ -27,17 +28,20 @@ def make_experiment(
     *,
     seed: int = 0,
     budget: float | None = None,
+    data: str | None = None,
     progress: Progress = silent,
 ) -> tuple[list[Finding], Path]:
     """Run an experiment into a folder of its own; see `striate.experiment`."""
     began = time.perf_counter()
     with experiment_folder(name, out) as folder:
-        found = run_experiment(name, Setting(seed=seed, budget=budget, progress=progress))
+        setting = Setting(seed=seed, budget=budget, data=data, progress=progress)
+        found = run_experiment(name, setting)
         seconds = time.perf_counter() - began
         facts = {"Experiment": name, "Seed": str(seed), "Time": f"{seconds:.0f} s"}
-        made_by = (
-            f"Made by `striate experiment {name} --seed {seed}`, Striate {versions()['striate']}"
-        )
+        given = "" if data is None else f" --data {shlex.quote(data)}"
+        if data is not None:
+            facts["Data"] = data
+        made_by = f"Made by `striate experiment {name}{given} --seed {seed}`, Striate {versions()['striate']}"
         return found, write_experiment(folder, name, found, facts=facts, generated=made_by)
 
 
