@@ -23,7 +23,7 @@ def probe(
         typer.Argument(
             metavar="[NAME...]",
             help="shift, rotation, scale, flip, corruption, domain, spectrum, attack, calibration, shortcuts (of "
-            "masks: shift, scale, flip, corruption, calibration); all if none. "
+            "masks: shift, scale, flip, corruption, calibration); all if none. Only by name, because it trains: samples. "
             "Another run's folder instead compares the two.",
         ),
     ] = None,

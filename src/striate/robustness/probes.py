@@ -37,16 +37,24 @@ NEEDS = {"labels": "one class an image", "choices": "a choice among classes with
 class Probe:
     """run: makes the finding. needs: of `NEEDS`, or nothing.
 
-    cost: in forward passes, as a guess that a budget starts from: (passes, over at most so many images).
+    cost: in forward passes, as a guess that a budget starts from: (passes, over at most so many images). named: runs only
+    where it is asked for by name, because it costs far more than the others.
     """
 
     run: Run
     cost: Cost = ((10, ALL),)
     needs: str | None = None
+    named: bool = False
 
     def passes(self, count: int) -> int:
         """About how many images it sends through the network where there are `count`."""
         return sum(each * min(count, most) for each, most in self.cost)
+
+
+def _needs_a_run(context: Context) -> Finding:
+    raise UsageError(
+        "the probe samples trains a run again on parts of its images; probe a run that `striate train` made"
+    )
 
 
 _OWN: dict[str, Probe] = {
@@ -61,6 +69,7 @@ _OWN: dict[str, Probe] = {
     "attack": Probe(attack, ((17, ALL), (320, 256), (200, 64), LOCATE), "labels"),
     "calibration": Probe(calibration, ((1, ALL), (2, 4000)), "choices"),
     "shortcuts": Probe(shortcuts, ((9, ALL), LOCATE), "labels"),
+    "samples": Probe(_needs_a_run, ((1, ALL),), "labels", named=True),
 }
 
 
@@ -89,7 +98,7 @@ def probes_of(task: Task) -> dict[str, Probe]:
 
 
 def resolve_probes(names: Sequence[str | Probe | Run], task: Task) -> dict[str, Probe]:
-    """The probes of these names in their order, all that the task has if none is given.
+    """The probes of these names in their order; if none is given, all that the task has but those that must be named.
 
     names: also probes of your own, a Probe or a function (context) -> Finding, which are called as the function is. Raises
     UsageError with the nearest name for an unknown one, and with the reason for one that the task lacks.
@@ -111,7 +120,10 @@ def resolve_probes(names: Sequence[str | Probe | Run], task: Task) -> dict[str, 
         raise UsageError(
             f"there is no probe {in_quotes(name)}; {hint}Probes are {', '.join(known)}"
         )
-    return {n: probe for n, probe in known.items() if not names or n in called} | own
+    chosen = {
+        n: probe for n, probe in known.items() if n in called or (not names and not probe.named)
+    }
+    return chosen | own
 
 
 def name_of(probe: Probe | Run) -> str:

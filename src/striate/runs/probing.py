@@ -34,6 +34,7 @@ from striate.runs.evaluate import report_run
 from striate.runs.images import examples_of, images_of, source_of
 from striate.runs.opening import Trained, open_trained
 from striate.runs.probing_other_domain import other_domain
+from striate.runs.probing_samples import refuse_retraining, samples_probe
 from striate.runs.run import Run
 from striate.tasks.examples import Examples
 from striate.tasks.task import Task
@@ -63,8 +64,8 @@ def probe_run(
 ) -> list[Finding]:
     """Probe a run and store what was found in it, with the checklist; the report is written again.
 
-    names: probes, all if none; also a Probe or a function (context) -> Finding of your own. data: test images instead of
-    the run's own. against: a folder or source of another domain.
+    names: probes, all if none but `samples`, which trains; also a Probe or a function (context) -> Finding of your own.
+    data: test images instead of the run's own. against: a folder or source of another domain.
     images: at most so many; 2,000 if not given, and then fewer for a network so large that all of the probes would take more
     than `work` multiply-adds. budget: seconds; fewer images are taken, drawn by `seed`, and intervals widen.
     store_temperature: let `predict` use the fitted temperature. record: look for the layer and the channels at which
@@ -88,6 +89,8 @@ def probe_run(
         if given and probe not in chosen:
             raise UsageError(f"{option} needs the probe {probe}; add it, or name no probe")
     source = source_of(run, data)
+    if "samples" in chosen:
+        refuse_retraining(run, source)
     limit, least = at_most(task, images or IMAGES), task.probed[1]
     examples = examples_of(run, source, tested_on(run, source), limit=limit, seed=seed)
     whole = context_of(trained, examples, seed, record=record)
@@ -113,10 +116,13 @@ def probe_run(
         for i, name in enumerate(order):
             if progress is not None:
                 progress(name, i, len(order))
-            context = whole
+            context, share, retraining = whole, None, None
             if budget is not None:
                 left = 0.9 * budget - (time.perf_counter() - started)
                 share = left / (len(order) - i) - DRAWING
+            if name == "samples":  # all test images: its time goes into training
+                retraining = partial(samples_probe, run, source, budget=share, progress=progress)
+            elif share is not None:
                 count = affordable(chosen[name], len(whole), share, pace * slower, least)
                 context = sampled(whole, count)
             elif shared is not None:
@@ -130,11 +136,12 @@ def probe_run(
             finding = run_probe(
                 context,
                 name,
-                special(name, trained, source, context, against) or chosen[name].run,
+                retraining or special(name, trained, source, context, against) or chosen[name].run,
             )
-            took += time.perf_counter() - begun - DRAWING
-            made += chosen[name].passes(len(context))
-            slower = max(0.3, took / (pace * made))
+            if retraining is None:
+                took += time.perf_counter() - begun - DRAWING
+                made += chosen[name].passes(len(context))
+                slower = max(0.3, took / (pace * made))
             if len(context) < len(whole):
                 finding = bounded(finding, len(context), len(whole), budget)
             if name == "calibration" and store_temperature:

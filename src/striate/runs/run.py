@@ -260,7 +260,7 @@ REPORT_ORDER = (
     "per-target", "calibration", "probe-clean",
     "probe-comparison",
     "probe-shift", "probe-rotation", "probe-scale", "probe-flip", "probe-corruption", "probe-domain",
-    "probe-spectrum", "probe-attack", "probe-calibration", "probe-shortcuts", "diagnose-activations",
+    "probe-spectrum", "probe-attack", "probe-calibration", "probe-shortcuts", "probe-samples", "diagnose-activations",
     "diagnose-filters", "diagnose-labels", "diagnose-rates", "diagnose-initial-loss", "diagnose-one-batch",
     "diagnose-gradients", "context", "summary", "recipe",
 )  # fmt: skip
