@@ -291,8 +291,8 @@ def lecture_page(pages: Sequence[Finding]) -> Finding:
         (
             "Vulnerability: half the light stays",
             "not told apart from a pure one",
-            f"{thin['width']} px lines {percent(thin['correct'])} right at worst, {wide['width']} px lines "
-            f"{percent(wide['correct'])}",
+            f"{thin['width']} px lines {percent(thin['right'])} right at worst, {wide['width']} px lines "
+            f"{percent(wide['right'])}",
             "–",
         ),
         (
