@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from striate import models
 from striate.errors import UsageError
 from striate.models import densenet, lenet5, resnet, vgg
+from striate.models.alexnet import response_norm
 from striate.models.googlenet import GoogLeNet
 from striate.models.initialise import start_layer
 from striate.nn import BasicBlock, Bottleneck, DenseLayer, InceptionBlock
@@ -65,6 +66,28 @@ def test_lenet5_has_the_sizes_of_the_lectures() -> None:
     assert second.classifier.fc1.in_features == 16 * 5 * 5
     assert [type(m) for m in first.features][1:3] == [nn.Sigmoid, nn.AvgPool2d]
     assert [type(m) for m in second.features][1:3] == [nn.Tanh, nn.MaxPool2d]
+
+
+def test_the_papers_forms_by_their_parameters() -> None:
+    """AlexNet of 2012 has 60,965,224; GoogLeNet's 6,998,552 (BVLC's of both), less 7,280 biases, plus two numbers of batch
+    norm for each of these maps.
+    """
+    alexnet = meta("alexnet-2012", num_classes=1000)
+    assert sum(p.numel() for p in alexnet.parameters()) == 60_965_224
+    assert alexnet.features[0].weight.shape == (96, 3, 11, 11)
+    googlenet = meta("googlenet", num_classes=1000)
+    assert sum(p.numel() for p in googlenet.parameters()) == 6_998_552 - 7_280 + 2 * 7_280
+
+
+def test_response_norm_is_the_papers_formula() -> None:
+    """Section 3.3: a / (2 + 1e-4 * sum of squares over 5 neighbouring maps) ** 0.75."""
+    a = torch.linspace(1, 30, 7).view(1, 7, 1, 1)
+    row = a.flatten().tolist()
+    expected = [
+        x / (2 + 1e-4 * sum(y * y for y in row[max(0, i - 2) : i + 3])) ** 0.75
+        for i, x in enumerate(row)
+    ]
+    assert response_norm()(a).flatten().tolist() == pytest.approx(expected, rel=1e-6)
 
 
 def test_googlenet_has_the_sizes_of_its_papers_table() -> None:
@@ -227,9 +250,9 @@ def test_options_change_the_network() -> None:
         "dropout1",
         "fc2",
     ]
-    wide = models.build("googlenet", num_classes=3, wide_kernel=5)
-    assert isinstance(wide, GoogLeNet)
-    assert wide.inception3a.branch3[1].conv.weight.shape[-1] == 5
+    narrow = models.build("googlenet", num_classes=3, wide_kernel=3)
+    assert isinstance(narrow, GoogLeNet)
+    assert narrow.inception3a.branch3[1].conv.weight.shape[-1] == 3
 
 
 def test_lenet5_says_what_is_wrong() -> None:

@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 
 import striate
+from striate.runs.migrating import migrated
 from striate.tasks.classify.prediction import ClassPrediction
 from striate.tasks.segment.predict import MaskPrediction
 
@@ -63,3 +64,12 @@ def test_a_run_of_an_earlier_format_predicts_as_it_did(
         assert list(y.shape) == expected["shape"]
         assert np.abs(np.subtract(counts, expected["pixels"])).sum() <= 4  # ties, by rounding
     assert (OLD / kind / "run.toml").read_bytes() == before  # migrated in memory alone
+
+
+def test_googlenet_of_earlier_formats_is_torchvisions() -> None:
+    """The name meant 3 x 3 kernels until format 3; the weights of such a run fit no other network."""
+    path = Path("runs/old/run.toml")
+    old = {"format": 2, "recipe": {"model": "googlenet", "task": "classify"}}
+    assert migrated(old, path)["recipe"]["model"] == "googlenet-torchvision"
+    new = {"format": 3, "digests": {}, "recipe": {"model": "googlenet", "task": "classify"}}
+    assert migrated(new, path)["recipe"]["model"] == "googlenet"

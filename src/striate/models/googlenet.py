@@ -1,8 +1,9 @@
 """GoogLeNet: nine Inception blocks, and two auxiliary classifiers on the way for training.
 
-Source: Szegedy et al., "Going deeper with convolutions" (2015), table 1; lecture 001. With batch norm,
-as its published weights have it, and with 3 x 3 where the paper has 5 x 5 (`wide_kernel=5` gives
-the paper's).
+Source: Szegedy et al., "Going deeper with convolutions" (2015), table 1; lecture 001. `googlenet` has the
+paper's kernels, with batch norm (Ioffe and Szegedy 2015) in place of its response normalisation, without
+which so deep a network hardly learns from the start; `googlenet-torchvision` has 3 x 3 where the paper has
+5 x 5, as torchvision's network and its weights do.
 """
 
 from __future__ import annotations
@@ -122,7 +123,7 @@ def build(
     size: tuple[int, int] = (224, 224),
     small_stem: bool | None = None,
     aux: bool = False,
-    wide_kernel: int = 3,
+    wide_kernel: int = 5,
     transform_input: bool = False,
     dropout: float = 0.2,
     dropout_aux: float = 0.7,
@@ -132,6 +133,7 @@ def build(
     small_stem: begin with a 3 x 3 convolution of stride 1 in place of 7 x 7, stride 2 and max
     pooling; None decides by `size`.
     aux: add the two auxiliary classifiers, which speak only in training.
+    wide_kernel: of the third branch; 3 in torchvision's.
     transform_input: for torchvision's published weights, which were trained on images over [-1, 1].
     """
     small = is_small(size) if small_stem is None else small_stem

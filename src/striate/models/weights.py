@@ -110,6 +110,10 @@ def _check_fit(
             "these weights are stored channels last, as TensorFlow, Keras and Flax do: permute convolutions by "
             "(3, 2, 0, 1) and transpose linear layers before they are saved"
         )
+    elif shapes and all(".branch3.1.conv." in n for n in shapes):
+        advice = (
+            "they have 3 x 3 where the paper's GoogLeNet has 5 x 5: build googlenet-torchvision"
+        )
     elif missing and unexpected and not shapes and _is_folded(missing, unexpected, expected):
         advice = "its batch norms were folded into the convolutions, as for deployment: take the weights from before that"
     elif shapes and set(shapes) <= _head_names(module) and not missing and not unexpected:

@@ -103,7 +103,12 @@ _OWN: dict[str, Entry] = {
     ),
     "alexnet": Entry(
         build=alexnet.build,
-        description="five convolutions and three large fully connected layers",
+        description="five convolutions and three large fully connected layers, as torchvision's",
+        paper=_ALEXNET,
+    ),
+    "alexnet-2012": Entry(
+        build=partial(alexnet.build, form="2012"),
+        description="the paper's AlexNet: 96 first units, two groups, response normalisation",
         paper=_ALEXNET,
     ),
     "vgg11": Entry(build=vgg.vgg11, description="8 convolutions of 3 x 3 pixels", paper=_VGG),
@@ -121,7 +126,12 @@ _OWN: dict[str, Entry] = {
     ),
     "googlenet": Entry(
         build=googlenet.build,
-        description="nine Inception blocks: four filter sizes side by side",
+        description="nine Inception blocks: 1 x 1, 3 x 3, 5 x 5 and pooling side by side",
+        paper="Szegedy et al., Going deeper with convolutions, 2015",
+    ),
+    "googlenet-torchvision": Entry(
+        build=partial(googlenet.build, wide_kernel=3),
+        description="GoogLeNet with 3 x 3 for 5 x 5, as torchvision's and its weights",
         paper="Szegedy et al., Going deeper with convolutions, 2015",
     ),
     "resnet18": Entry(build=resnet.resnet18, description="8 residual blocks", paper=_RESNET),

@@ -12,6 +12,7 @@ FORMAT = 3  # of run.toml; a later, incompatible one gets another number
 
 # Format 2 (until 2026-11) had no digests. Format 1 (until 2026-11): two kinds of runs, all settings side by side.
 KINDS = {"classes": "classify", "masks": "segment"}
+RENAMED = {"googlenet": "googlenet-torchvision"}  # whose 3 x 3 kernels it had until format 3
 SEGMENT = ("masks", "ignore", "foreground", "dice", "class_weights", "zoom", "jitter")
 
 
@@ -32,7 +33,11 @@ def migrated(info: dict[str, Any], path: Path) -> dict[str, Any]:
         raise ValueError(f"format {number} has no digests; it was 3 when it was written")
     if number == FORMAT and not isinstance(info.get("digests"), dict):
         raise ValueError("digests are missing")
-    return {**(_from_1(info) if number == 1 else info), "format": FORMAT}
+    now = _from_1(info) if number == 1 else info
+    recipe = now.get("recipe")
+    if number < FORMAT and isinstance(recipe, dict) and recipe.get("model") in RENAMED:
+        now = {**now, "recipe": {**recipe, "model": RENAMED[recipe["model"]]}}
+    return {**now, "format": FORMAT}
 
 
 def _from_1(info: dict[str, Any]) -> dict[str, Any]:
