@@ -17,7 +17,7 @@ from striate import attribution, lectures
 from striate.attribution import METHODS, Explanation
 from striate.data.files import Found, find_files
 from striate.errors import StriateError, UsageError
-from striate.findings import Finding
+from striate.findings import Finding, Table
 from striate.lectures.experiments import list_experiments, make_experiment
 from striate.paths import given_folder, given_path
 from striate.ranges import check_ranges
@@ -321,11 +321,25 @@ def models(pattern: str | None = None, *, progress: Count | None = None) -> Find
     return list_models(pattern, progress=progress)
 
 
-def lecture(number: str, out: str | Path | None = None, *, progress: Count | None = None) -> list[Path]:  # fmt: skip
-    """Make a lecture's page by running its code; returns the figures. number: "000" to "004". out: `lecture-NUMBER` if not
-    given. Raises UsageError for another number, or a folder that cannot be written to."""
+def lecture(
+    number: str, out: str | Path | None = None, *, progress: Count | None = None
+) -> Finding:
+    """Make a lecture's page with its figures by running its code. number: "000" to "004". out: `lecture-NUMBER` if None.
+
+    `data["page"]` is the page's path, `data["figures"]` those of the figures, the table what the code found, heading by
+    heading. Raises UsageError for another number, or a folder that cannot be written to.
+    """
     place = Path(f"lecture-{number.strip().zfill(3)}") if out is None else given_path(out, "-o")
-    return lectures.make(number, place, progress)
+    figures = lectures.make(number, place, progress)
+    page = place / f"{lectures.read_page(number).number}.md"
+    rows = tuple(lectures.findings(page.read_text(encoding="utf-8")))
+    return Finding(
+        name="lecture",
+        title=f"Lecture {page.stem}: {lectures.LECTURES[page.stem]}",
+        verdict=f"{len(rows)} sections were run and {len(figures)} figures made; the page to read is {page}.",
+        tables=(Table(columns=("section", "what its code finds"), rows=rows),),
+        data={"page": str(page), "figures": [str(path) for path in figures]},
+    )
 
 
 def experiments() -> Finding:

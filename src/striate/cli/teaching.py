@@ -18,9 +18,12 @@ def lecture(
 ) -> None:
     """Make one lecture's page with all its figures, by running its code."""
     from striate import api
+    from striate.cli.console import out as screen
     from striate.cli.console import print_path, progress
 
     with progress(f"lecture {number}") as bar:
-        paths = api.lecture(number, out, progress=lambda done, of: bar("", done, of))
-    for path in paths:
-        print_path(path)
+        found = api.lecture(number, out, progress=lambda done, of: bar("", done, of))
+    for heading, printed in found.tables[0].rows:
+        screen.print(str(heading), style="bold", markup=False)
+        screen.print(f"{printed}\n", markup=False, highlight=False)
+    print_path(found.data["page"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from striate.lectures.making import make, run
+from striate.lectures.making import findings, make, run
 from striate.lectures.page import LECTURES, Block, Page, read_page
 
-__all__ = ["LECTURES", "Block", "Page", "make", "read_page", "run"]
+__all__ = ["LECTURES", "Block", "Page", "findings", "make", "read_page", "run"]

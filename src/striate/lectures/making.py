@@ -5,6 +5,7 @@ prints.
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,21 @@ from striate.lectures.page import Block, Page, read_page
 from striate.writing import write_atomically
 
 Progress = Callable[[int, int], None]
+
+
+HEADING = re.compile(r"^##+ (.*)$", re.MULTILINE)
+PRINTED = re.compile(r"^```text\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def findings(page: str) -> list[tuple[str, str]]:
+    """(heading, what the code under it prints) of a page that was run, for every heading with code that prints."""
+    parts = HEADING.split(page)[1:]
+    found = []
+    for heading, body in zip(parts[::2], parts[1::2], strict=True):
+        printed = [text.rstrip() for text in PRINTED.findall(body)]
+        if printed:
+            found.append((heading.replace("`", ""), "\n".join(printed)))
+    return found
 
 
 def make(number: str, folder: Path, progress: Progress | None = None) -> list[Path]:

@@ -55,7 +55,9 @@ def flow(
                     fontsize=9,
                     bbox={
                         "boxstyle": "round,pad=0.35",
-                        "facecolor": "white" if label in ("x", "y") else colour + "33",
+                        "facecolor": "white"
+                        if label in ("x", "y") or "(x)" in label
+                        else colour + "33",
                         "edgecolor": INK,
                         "linewidth": 0.8,
                     },

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from scipy import sparse
 
-from striate.figures import CYCLE, GRID, INK, ORANGE, SEQUENTIAL
+from striate.figures import CYCLE, GRID, INK, ORANGE
 from striate.lectures.draw.picture import Picture, paint
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def units(
 ) -> Picture:
     """Draw networks of one-dimensional layers, input at the bottom: title -> a matrix a layer.
 
-    Entries are numbers of weights; up to six weights get a colour each. follow: outputs of the
+    Entries are numbers of weights; up to six weights get a colour each, more are grey. follow: outputs of the
     last layer whose connections are followed down to the input and marked.
     """
 
@@ -38,9 +38,6 @@ def units(
 
 
 def _network(axes: Axes, layers: list[sparse.csr_array], marked: set[int]) -> None:
-    from matplotlib import colormaps
-    from matplotlib.colors import to_hex
-
     widest = max(max(matrix.shape) for matrix in layers)
     counts = [layers[0].shape[1], *[matrix.shape[0] for matrix in layers]]
 
@@ -61,7 +58,7 @@ def _network(axes: Axes, layers: list[sparse.csr_array], marked: set[int]) -> No
             elif most <= len(CYCLE):
                 colour, thick = CYCLE[int(number) - 1], 1.6
             else:
-                colour, thick = to_hex(colormaps[SEQUENTIAL](float(number - 1) / (most - 1))), 1.0
+                colour, thick = GRID, 0.8  # more weights than colours that can be told apart
             axes.plot(x, y, color=colour, linewidth=thick, zorder=1)
     for layer, count in enumerate(counts):
         for unit in range(count):
