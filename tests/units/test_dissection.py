@@ -198,6 +198,19 @@ def test_memory_does_not_grow_with_the_images() -> None:
     assert bytes_of(30) == pytest.approx(bytes_of(9), rel=0.02)
 
 
+def test_maps_that_are_kept_change_nothing() -> None:
+    images, masks = blobs(9, 2)
+    network = Network(small(), (1, 3, SIDE, SIDE))
+    concepts = ConceptSet.of(images, masks, ["a", "b"])
+    kept = dissect_units(network, concepts)
+    for budget in (0, 4 * 9 * (4 + 4) * 7 * 7 + 1):  # none, and the last layer's alone
+        again = dissect_units(network, concepts, held_bytes=budget)
+        for a, b in zip(kept.layers, again.layers, strict=True):
+            np.testing.assert_array_equal(a.iou, b.iou)
+            np.testing.assert_array_equal(a.random, b.random)
+            np.testing.assert_array_equal(a.high, b.high)
+
+
 def test_thresholds_are_exact_for_few_values_and_near_for_many() -> None:
     generator = torch.Generator().manual_seed(0)
     values = torch.randn(40, 2, 30, 30, generator=generator)

@@ -2,13 +2,15 @@
 
 Network dissection (Bau et al. 2017, 2020): a unit is thresholded at its own top quantile, its map is laid over the image,
 and the concept of the largest intersection over union names it. Two passes: the first finds the thresholds, the second
-counts pixels. What is held depends on units and concepts, not on images.
+counts pixels. What is held depends on units and concepts, not on images, but for maps of the deepest layers up to HELD
+bytes, which need not be computed again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 import torch
@@ -29,6 +31,7 @@ BY_CHANCE = 0.01  # share of chance's best overlaps that a name must be above
 RESAMPLES = 100
 SHUFFLES = 4  # times that the masks of other images are laid over the maps
 RANDOM = 8  # phase-shuffled units of a layer
+HELD = 2**29  # bytes of maps that are kept from the first pass to the second, at most
 TOP = 4  # strongest images kept a unit
 
 Progress = Callable[[str, int, int], None]
@@ -76,7 +79,7 @@ class LayerDissection:
 class Dissection:
     """The units of some layers with their concepts. areas (K,): share of the annotated pixels that show each.
 
-    images: how many were looked at. state_bytes: what was held between images.
+    images: how many were looked at. state_bytes: what was held between images, without the maps that were kept.
     """
 
     concepts: ConceptSet
@@ -110,11 +113,13 @@ def dissect_units(
     layers: Sequence[UnitLayer] | None = None,
     quantile: float = QUANTILE,
     seed: int = 0,
+    held_bytes: int = HELD,
     progress: Progress = lambda what, done, of: None,
 ) -> Dissection:
     """Name the units of layers by the concepts that they find.
 
-    layers: which, all with maps if not given. quantile: share of a unit's responses that counts as on. Raises UsageError for
+    layers: which, all with maps if not given. quantile: share of a unit's responses that counts as on.
+    held_bytes: of maps that are kept instead of being computed again, at most. Raises UsageError for
     a network or a layer without maps, DataError for a set without images or where no concept has a pixel, and for responses
     that are not finite.
     """
@@ -137,15 +142,16 @@ def dissect_units(
         for x in chosen
     }  # fmt: skip
 
-    def passes(what: str) -> Iterator[tuple[int, int, dict[str, Tensor]]]:
-        for start in range(0, concepts.count, at_once):
-            progress(what, start, concepts.count)
-            stop = min(start + at_once, concepts.count)
-            yield start, stop, _maps(network, concepts, chosen, surrogates, start, stop)
-
-    for _, _, maps in passes("thresholds"):
+    kept = _kept(chosen, surrogates, concepts.count, held_bytes)
+    held: dict[int, dict[str, Tensor]] = {}
+    starts = range(0, concepts.count, at_once)
+    for start in starts:
+        progress("thresholds", start, concepts.count)
+        stop = min(start + at_once, concepts.count)
+        maps = _maps(network, concepts, chosen, surrogates, start, stop)
         for name, values in maps.items():
             tops[name].take(values)
+        held[start] = {name: maps[name] for name in kept}
     counters = {
         x.name: Counter(
             x, tops[x.name].thresholds(), concepts, network.size, shuffles=SHUFFLES, resamples=RESAMPLES, top=TOP
@@ -155,7 +161,13 @@ def dissect_units(
     rng = np.random.default_rng(seed)
     areas = np.zeros(len(concepts.names))
     known = np.zeros(len(concepts.names))
-    for start, stop, maps in passes("overlaps"):
+    again = [x for x in chosen if x.name not in kept]
+    for start in starts:
+        progress("overlaps", start, concepts.count)
+        stop = min(start + at_once, concepts.count)
+        maps = held.pop(start)
+        if again:
+            maps |= _maps(network, concepts, again, surrogates, start, stop)
         regions = [_fitting(concepts, i, network.size) for i in range(start, stop)]
         drawn = torch.from_numpy(rng.poisson(1, (len(regions), RESAMPLES)))
         order = [int(v) for v in rng.permutation(np.arange(1, len(regions)))[:SHUFFLES]]
@@ -200,6 +212,19 @@ def _finish(counter: Counter, layer: UnitLayer, random: int) -> LayerDissection:
         layer=layer, thresholds=counter.thresholds[:units], iou=iou[:units], best=best, low=low, high=high,
         chance=chance, p=p, random=best_of(iou)[units : units + random], images=counter.images(units),
     )  # fmt: skip
+
+
+def _kept(
+    layers: Sequence[UnitLayer], surrogates: dict[str, Surrogates], images: int, most: int
+) -> frozenset[str]:
+    """The layers whose maps are kept from the first pass to the second, the deepest first: the rest is then cheap."""
+    names, taken = set(), 0
+    for layer in reversed(layers):
+        taken += 4 * images * (layer.units + surrogates[layer.name].count) * prod(layer.grid)
+        if taken > most:
+            break
+        names.add(layer.name)
+    return frozenset(names)
 
 
 def _maps(
