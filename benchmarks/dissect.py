@@ -75,7 +75,8 @@ def main() -> None:
     ratios = [b / a for a, b in rows]
     print(
         f"{given.model}, {given.images:,} images of {given.size}, {count:,} units in {len(layers)} layers, "
-        f"{len(concepts.names)} concepts, {torch.get_num_threads()} threads: unit pass {statistics.median(a for a, _ in rows):.2f} s, dissection "
+        f"{len(concepts.names)} concepts, {torch.get_num_threads()} threads: unit pass "
+        f"{statistics.median(a for a, _ in rows):.2f} s, dissection "
         f"{statistics.median(b for _, b in rows):.2f} s, ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to "
         f"{max(ratios):.2f}); it holds {state / 1e6:.0f} MB"
     )

@@ -15,6 +15,7 @@ from striate.units import Network
 from striate.units.concepts import ConceptSet, Regions
 from striate.units.dissection import Dissection, dissect_units
 from striate.units.quantiles import TopValues
+from striate.units.upsampling import Upsampling
 
 SIDE = 24
 CENTRES = {  # of what position 0 sees, and the step to the next, by hand for the layers of `small`
@@ -224,6 +225,18 @@ def test_thresholds_are_exact_for_few_values_and_near_for_many() -> None:
     torch.testing.assert_close(exact.thresholds(), ordered[:, 180])
     above = (values > drawn.thresholds().view(1, 2, 1, 1)).float().mean((0, 2, 3))
     torch.testing.assert_close(above, torch.full((2,), 0.3), atol=0.03, rtol=0)
+
+
+def test_one_unit_is_up_sampled_as_among_all() -> None:
+    network = Network(small(), (1, 3, SIDE, SIDE))
+    layer = network.layers[-1]
+    maps = torch.randn(3, layer.units, *layer.grid, generator=torch.Generator().manual_seed(0))
+    above = Upsampling(layer, network.size).above
+    which, pixel = above(maps, torch.full((layer.units,), 0.7))
+    one, own = above(maps[:, 1:2], torch.tensor([0.7]))
+    mine = which % layer.units == 1
+    assert torch.equal(which[mine] // layer.units, one)
+    assert torch.equal(pixel[mine], own)
 
 
 def test_a_unit_that_saturates_is_on_where_it_does() -> None:

@@ -71,8 +71,8 @@ class LayerDissection:
 
     @property
     def named(self) -> np.ndarray:
-        """(U,) whether a unit has a name."""
-        return (self.score > self.bar) & (self.best >= 0)
+        """(U,) whether a unit has a name: above the bar, and not for the sake of one image that a resample lacks."""
+        return (self.score > self.bar) & (self.best >= 0) & (self.low > 0)
 
 
 @dataclass(frozen=True, eq=False)

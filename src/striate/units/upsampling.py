@@ -69,7 +69,7 @@ class Upsampling:
 
     def above(self, maps: Tensor, thresholds: Tensor) -> tuple[Tensor, Tensor]:
         """The pixels above the threshold of maps (n, U, h, w), thresholds (U,): map n * U + u, and flat pixel, both (P,)."""
-        n, units, _, width = maps.shape
+        _, units, _, width = maps.shape
         rows, columns = self.rows, self.columns
         limits = thresholds.view(1, units, 1, 1)
         blocks = columns.spread(rows.spread(maps > limits, 2), 3).contiguous()
@@ -77,15 +77,15 @@ class Upsampling:
         # Divided in turn: `nonzero` of four axes takes longer than all that follows.
         flat, column = flat.div(blocks.shape[3], rounding_mode="floor"), flat % blocks.shape[3]
         which, row = flat.div(blocks.shape[2], rounding_mode="floor"), flat % blocks.shape[2]
-        values = maps.reshape(n * units, -1)
+        values = maps.reshape(-1)
         of_map, of_pixel = [], []
         area = rows.share.shape[1] * columns.share.shape[1]
         for some in torch.arange(len(which)).split(max(1, AT_ONCE // area)):
             m, r, c = which[some], row[some], column[some]
             left = rows.low[r] * width, rows.high[r] * width
             low, high = columns.low[c], columns.high[c]
-            base = m * values.shape[1]
-            corners = [values.view(-1)[base + y + x] for y in left for x in (low, high)]
+            base = m * maps[0, 0].numel()
+            corners = [values[base + y + x] for y in left for x in (low, high)]
             down, across = rows.share[r].unsqueeze(2), columns.share[c].unsqueeze(1)
             a, b, d, e = (v.view(-1, 1, 1) for v in corners)
             # Down first, then across, as `spread` does: a position's own pixel keeps its value to the bit.
