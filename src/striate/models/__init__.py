@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from striate.models.building import build, is_pattern
 from striate.models.finetuning import head, layer_groups
+from striate.models.neocognitron import Neocognitron, fit_readout, self_organise
 from striate.models.own import OwnModel, is_own, make_network
 from striate.models.preprocessing import Preprocessing, imagenet_classes, preprocessing
 from striate.models.segmenters import full_size, is_segmenter
@@ -14,9 +15,11 @@ __all__ = [
     "MODELS",
     "Entry",
     "Loaded",
+    "Neocognitron",
     "OwnModel",
     "Preprocessing",
     "build",
+    "fit_readout",
     "full_size",
     "head",
     "imagenet_classes",
@@ -29,4 +32,5 @@ __all__ = [
     "make_network",
     "names",
     "preprocessing",
+    "self_organise",
 ]

@@ -20,6 +20,7 @@ from striate.models import (
     lenet5,
     lite0,
     mlp,
+    neocognitron,
     nin,
     resnet,
     segmenters,
@@ -39,6 +40,7 @@ class Entry:
     options. size, channels: of the images it was drawn for.
     pretrained: whether weights for photographs come with the installation.
     pixels: whether it labels every pixel, (N, K, H, W), rather than the whole image.
+    gradient: whether gradient descent trains all of it; the neocognitron organises itself, and only its read-out is trained.
     """
 
     build: Callable[..., nn.Module]
@@ -48,6 +50,7 @@ class Entry:
     channels: int = 3
     pretrained: bool = False
     pixels: bool = False
+    gradient: bool = True
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -216,6 +219,14 @@ _OWN: dict[str, Entry] = {
         size=segmenters.SIZE,
         pixels=True,
     ),
+    "neocognitron": Entry(
+        build=neocognitron.Neocognitron,
+        description="S and C cells by turns, which organise themselves without labels",
+        paper="Fukushima, Neocognitron: a self-organizing neural network model, 1980",
+        size=(16, 16),
+        channels=1,
+        gradient=False,
+    ),
 }
 
 
@@ -236,9 +247,16 @@ def _plugged(name: str, made: Any) -> Entry:
 MODELS: Table[Entry] = Table("striate.models", _OWN, _plugged)
 
 
-def names(*, pixels: bool = False) -> tuple[str, ...]:
-    """The names of the architectures that label whole images, or every pixel, in the order of the table."""
-    return tuple(name for name, entry in MODELS.items() if entry.pixels == pixels)
+def names(*, pixels: bool = False, gradient: bool = True) -> tuple[str, ...]:
+    """The names of the architectures that label whole images, or every pixel, in the order of the table.
+
+    gradient: those that gradient descent trains, or those that it trains in part only.
+    """
+    return tuple(
+        name
+        for name, entry in MODELS.items()
+        if entry.pixels == pixels and entry.gradient == gradient
+    )
 
 
 def find(name: str) -> tuple[str, Entry]:

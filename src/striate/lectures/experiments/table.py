@@ -77,6 +77,12 @@ EXPERIMENTS: dict[str, Entry] = {
         bounded=True,
         takes_data=True,
     ),
+    "neocognitron": Entry(
+        title="The neocognitron",
+        about="S and C cells organise themselves on digits without a teacher: what they read, every plane, and what a "
+        "shift changes, beside LeNet-5 (lecture 004).",
+        file="striate.lectures.experiments.neocognitron.run",
+    ),
 }
 
 

@@ -1,0 +1,1 @@
+"""The neocognitron, self-organised on digits, beside LeNet-5."""

@@ -1,0 +1,38 @@
+"""The read-out: a linear layer on the last C cells, by least squares of the softmax's loss."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from striate.models.neocognitron.network import Neocognitron
+
+DECAY = 1e-3  # weight of the squared coefficients against the mean loss
+STEPS = 100
+
+
+def fit_readout(network: Neocognitron, images: Tensor, labels: Tensor) -> float:
+    """Fit the head to images (N, C, H, W) and labels (N,) by multinomial logistic regression; no synapse changes.
+
+    Features are standardised, and the scale is put into the weights afterwards. Returns the loss at the end.
+    """
+    with torch.no_grad():
+        x = torch.cat([network.features(part) for part in images.split(256)]).double()
+    mean, spread = x.mean(0), x.std(0).clamp(min=1e-6)
+    x = (x - mean) / spread
+    weight = torch.zeros(network.head.out_features, x.shape[1], dtype=x.dtype, requires_grad=True)
+    bias = torch.zeros(network.head.out_features, dtype=x.dtype, requires_grad=True)
+    solver = torch.optim.LBFGS([weight, bias], max_iter=STEPS, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        solver.zero_grad()
+        value = F.cross_entropy(F.linear(x, weight, bias), labels) + DECAY * weight.square().sum()
+        value.backward()
+        return value
+
+    solver.step(loss)
+    with torch.no_grad():
+        network.head.weight.copy_(weight / spread)
+        network.head.bias.copy_(bias - (weight / spread) @ mean)
+        return float(F.cross_entropy(F.linear(x, weight, bias), labels))
