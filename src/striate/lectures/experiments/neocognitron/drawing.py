@@ -4,31 +4,32 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from striate.figures import SEQUENTIAL, new_figure, style
+from striate.figures import SEQUENTIAL, new_figure, render, style
 from striate.findings import Figure
 from striate.lectures.experiments.drawing import DPI
 from striate.models import Neocognitron
 
 STRONGEST = 12  # images whose patches are averaged
+PAGE = 9.0  # inches
+COLUMNS = {"1": 12, "2": 15, "3": 24}  # tiles a row, by module
 RENDERED = {"s1": (5, 1, -2), "s2": (17, 2, -8), "s3": (25, 4, -8)}  # patch, stride, first pixel
 
 
 def mosaic(tiles: Sequence[np.ndarray], columns: int) -> np.ndarray:
-    """Tiles (H, W), each scaled to its own largest value, in rows of `columns`; nan between them and where a tile is 0."""
+    """Tiles (H, W) in rows of `columns`, nan between them."""
     height, width = tiles[0].shape
     rows = math.ceil(len(tiles) / columns)
     sheet = np.full((rows * (height + 1) + 1, columns * (width + 1) + 1), np.nan)
     for i, tile in enumerate(tiles):
         top, left = i // columns * (height + 1) + 1, i % columns * (width + 1) + 1
-        most = float(tile.max())
-        if most > 0:
-            sheet[top : top + height, left : left + width] = tile / most
+        sheet[top : top + height, left : left + width] = tile
     return sheet
 
 
@@ -52,24 +53,24 @@ def patches(images: Tensor, maps: Tensor, layer: str) -> list[np.ndarray]:
 
 
 def sheets(
-    panels: Mapping[str, tuple[Sequence[np.ndarray], int]], *, width: float, caption: str, alt: str, across: int = 1
+    panels: Mapping[str, tuple[Sequence[np.ndarray], int]], *, across: int, caption: str, alt: str, top: float = 0.0
 ) -> Figure:  # fmt: skip
-    """Titled mosaics, title -> (tiles, tiles a row), under or beside each other, with one scale from 0 to the largest."""
+    """Titled mosaics, title -> (tiles, tiles a row), `across` of them side by side, on one scale from 0 to 1.
+
+    top: inches of the first row, by its shape if not given.
+    """
     made = {title: mosaic(tiles, columns) for title, (tiles, columns) in panels.items()}
+    shapes = [sheet.shape for sheet in made.values()][::across]
+    heights = [PAGE / across * rows / columns + 0.3 for rows, columns in shapes]
+    heights[0] = top or heights[0]
     with style():
-        down = math.ceil(len(made) / across)
-        shapes = list(made.values())
-        each = width / across
-        heights = [
-            max(each * s.shape[0] / s.shape[1] for s in shapes[i * across : (i + 1) * across]) + 0.3
-            for i in range(down)
-        ]
-        figure = new_figure(width, sum(heights) + 0.5)
-        grid = figure.subplots(down, across, squeeze=False, gridspec_kw={"height_ratios": heights})
-        drawn = None
-        for axes in grid.flat:
+        figure = new_figure(PAGE, sum(heights) + 0.5)
+        grid = figure.subplots(
+            len(heights), across, squeeze=False, gridspec_kw={"height_ratios": heights}
+        )
+        drawn: Any = None
+        for axes, (title, sheet) in zip(grid.flat, made.items(), strict=True):
             axes.axis("off")
-        for axes, (title, sheet) in zip(grid.flat, made.items(), strict=False):
             drawn = axes.imshow(sheet, cmap=SEQUENTIAL, vmin=0, vmax=1, interpolation="nearest")
             axes.set_title(title, fontsize=10)
         bar = figure.colorbar(
@@ -77,14 +78,7 @@ def sheets(
         )
         bar.set_ticks([0, 1], labels=["0", "largest"])
         bar.outline.set_visible(False)  # type: ignore[operator]
-        return rendered(figure, caption, alt)
-
-
-def rendered(figure: object, caption: str, alt: str) -> Figure:
-    """A PNG on white."""
-    from striate.figures import render
-
-    return render(figure, caption=caption, alt=alt, png=True, dpi=DPI)  # type: ignore[arg-type]
+        return render(figure, caption=caption, alt=alt, png=True, dpi=DPI)
 
 
 def learned_sheet(model: Neocognitron, images: Tensor, used: Mapping[str, int]) -> Figure:
@@ -100,66 +94,33 @@ def learned_sheet(model: Neocognitron, images: Tensor, used: Mapping[str, int]) 
     ):
         together = torch.cat([m[layer] for m in maps])
         tiles = list(first) if layer == "s1" else patches(images, together, layer)
+        tiles = [t / t.max() if t.max() > 0 else np.full_like(t, np.nan) for t in tiles]
         title = f"{layer.upper()}: {used[layer]} of {len(tiles)} planes have learned; {what}"
         panels[title] = (tiles, columns)
     return sheets(
-        panels, width=9.0,
+        panels, across=1,
         caption=f"Every S plane. S2 and S3: mean over the {STRONGEST} images that drive it most, at the cell that "
-        "responds most, weighted by the response; each tile is scaled to its largest value, and white where nothing drives the plane.",
+        "responds most, weighted by the response; each "
+        "tile is scaled to its largest value, and white where nothing drives the plane.",
         alt="Three mosaics: pieces of strokes, parts of digits, digits.",
     )  # fmt: skip
 
 
 def response_sheet(model: Neocognitron, image: Tensor, shifted: Tensor, pixels: int) -> Figure:
     """Responses of every plane of every layer to one image (1, 1, H, W), and to it moved."""
-    panels: dict[str, tuple[Sequence[np.ndarray], int]] = {}
-    both = model.maps(torch.cat([image, shifted]))
-    for name, maps in both.items():
-        columns = {"1": 12, "2": 15, "3": 24}[name[1]]
-        for n, where in enumerate(("in place", f"{pixels} px to the right")):
-            # One scale for both places, so that a plane's tile can be compared with itself.
-            most = maps.amax((0, 2, 3)).clamp(min=1e-9)[:, None, None]
-            panels[f"{name.upper()}, {where}"] = (list((maps[n] / most).numpy()), columns)
-    return sheets_in_pairs(panels, image, shifted, pixels)
-
-
-def sheets_in_pairs(
-    panels: Mapping[str, tuple[Sequence[np.ndarray], int]], image: Tensor, shifted: Tensor, pixels: int
-) -> Figure:  # fmt: skip
-    """Two columns: in place, and moved; a layer a row, under the input."""
-    inputs = {
+    moved = f"{pixels} px to the right"
+    panels: dict[str, tuple[Sequence[np.ndarray], int]] = {
         "input, in place": ([image[0, 0].numpy()], 1),
-        f"input, {pixels} px to the right": ([shifted[0, 0].numpy()], 1),
+        f"input, {moved}": ([shifted[0, 0].numpy()], 1),
     }
-    made = {t: _plain(tiles, columns) for t, (tiles, columns) in {**inputs, **panels}.items()}
-    width = 9.0
-    with style():
-        shapes = list(made.values())
-        heights = [width / 2 * s.shape[0] / s.shape[1] + 0.3 for s in shapes[::2]]
-        heights[0] = 1.5
-        figure = new_figure(width, sum(heights) + 0.5)
-        grid = figure.subplots(len(heights), 2, gridspec_kw={"height_ratios": heights})
-        drawn = None
-        for axes, (title, sheet) in zip(grid.flat, made.items(), strict=True):
-            axes.axis("off")
-            drawn = axes.imshow(sheet, cmap=SEQUENTIAL, vmin=0, vmax=1, interpolation="nearest")
-            axes.set_title(title, fontsize=9)
-        bar = figure.colorbar(drawn, ax=grid, orientation="horizontal", fraction=0.02, aspect=50, pad=0.01)  # fmt: skip
-        bar.set_ticks([0, 1], labels=["0", "largest"])
-        bar.outline.set_visible(False)  # type: ignore[operator]
-        return rendered(
-            figure,
-            "Every plane of every layer, as in figure 7 of the paper: one digit, and the same digit moved. S1 moves "
-            "along; C3, one cell a plane, changes least. Scaled to each plane's largest response at both places.",
-            "Mosaics of all planes for one digit at two places.",
-        )
-
-
-def _plain(tiles: Sequence[np.ndarray], columns: int) -> np.ndarray:
-    height, width = tiles[0].shape
-    rows = math.ceil(len(tiles) / columns)
-    sheet = np.full((rows * (height + 1) + 1, columns * (width + 1) + 1), np.nan)
-    for i, tile in enumerate(tiles):
-        top, left = i // columns * (height + 1) + 1, i % columns * (width + 1) + 1
-        sheet[top : top + height, left : left + width] = tile
-    return sheet
+    for name, maps in model.maps(torch.cat([image, shifted])).items():
+        # One scale for both places, so that a plane can be compared with itself.
+        scaled = maps / maps.amax((0, 2, 3)).clamp(min=1e-9)[:, None, None]
+        for where, planes in zip(("in place", moved), scaled.numpy(), strict=True):
+            panels[f"{name.upper()}, {where}"] = (list(planes), COLUMNS[name[1]])
+    return sheets(
+        panels, across=2, top=1.5,
+        caption="Every plane of every layer, as in figure 7 of the paper: one digit, and the same digit moved. S1 moves "
+        "along; C3, one cell a plane, changes least. Scaled to each plane's largest response at both places.",
+        alt="Mosaics of all planes for one digit at two places.",
+    )  # fmt: skip

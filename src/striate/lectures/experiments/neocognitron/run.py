@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -138,7 +139,7 @@ def organise(
     kind: str, images: Tensor, labels: Tensor, name: str, setting: Setting, sizes: Sizes
 ) -> tuple[Neocognitron, list[Organised]]:
     """A neocognitron that has organised itself on images, with a read-out of all of them."""
-    own = {"r": sizes.r, "learning_r": sizes.learning_r, "q": sizes.q}
+    own: dict[str, Any] = {"r": sizes.r, "learning_r": sizes.learning_r, "q": sizes.q}
     model = seeded(
         setting.seed,
         lambda: Neocognitron(
