@@ -81,6 +81,11 @@ def sheets(
         return render(figure, caption=caption, alt=alt, png=True, dpi=DPI)
 
 
+def idle(model: Neocognitron, layer: str) -> Tensor:
+    """Which planes (K,) of an S layer, or of the C layer behind it, have learned nothing."""
+    return model.modules_of_cells[int(layer[1]) - 1][0].inhibition.weight == 0
+
+
 def learned_sheet(model: Neocognitron, images: Tensor, used: Mapping[str, int]) -> Figure:
     """Every S plane: the synapses of S1, and the patches that drive S2 and S3."""
     with torch.no_grad():
@@ -95,13 +100,15 @@ def learned_sheet(model: Neocognitron, images: Tensor, used: Mapping[str, int]) 
         together = torch.cat([m[layer] for m in maps])
         tiles = list(first) if layer == "s1" else patches(images, together, layer)
         tiles = [t / t.max() if t.max() > 0 else np.full_like(t, np.nan) for t in tiles]
+        unlearned = idle(model, layer).tolist()
+        tiles = [np.full_like(t, np.nan) if u else t for t, u in zip(tiles, unlearned, strict=True)]
         title = f"{layer.upper()}: {used[layer]} of {len(tiles)} planes have learned; {what}"
         panels[title] = (tiles, columns)
     return sheets(
         panels, across=1,
         caption=f"Every S plane. S2 and S3: mean over the {STRONGEST} images that drive it most, at the cell that "
         "responds most, weighted by the response; each "
-        "tile is scaled to its largest value, and white where nothing drives the plane.",
+        "tile is scaled to its largest value, and white where the plane has learned nothing.",
         alt="Three mosaics: pieces of strokes, parts of digits, digits.",
     )  # fmt: skip
 
@@ -116,11 +123,13 @@ def response_sheet(model: Neocognitron, image: Tensor, shifted: Tensor, pixels: 
     for name, maps in model.maps(torch.cat([image, shifted])).items():
         # One scale for both places, so that a plane can be compared with itself.
         scaled = maps / maps.amax((0, 2, 3)).clamp(min=1e-9)[:, None, None]
+        scaled[:, idle(model, name)] = torch.nan
         for where, planes in zip(("in place", moved), scaled.numpy(), strict=True):
             panels[f"{name.upper()}, {where}"] = (list(planes), COLUMNS[name[1]])
     return sheets(
         panels, across=2, top=1.5,
         caption="Every plane of every layer, as in figure 7 of the paper: one digit, and the same digit moved. S1 moves "
-        "along; C3, one cell a plane, changes least. Scaled to each plane's largest response at both places.",
+        "along; C3, one cell a plane, changes least. Scaled to each plane's largest response at "
+        "both places; white: the plane has learned nothing.",
         alt="Mosaics of all planes for one digit at two places.",
     )  # fmt: skip
