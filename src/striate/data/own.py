@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -11,10 +12,11 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from striate.data.arrangement import arrange
-from striate.data.folder import shows_photographs
+from striate.data.folder import Encoded, shows_photographs
 from striate.data.own_images import Form, as_stored, form_of, in_one, pixels_of
 from striate.data.own_labels import classes_of
 from striate.data.own_tables import columns_of, paths_and_labels
+from striate.data.own_targets import Encode
 from striate.data.records import Progress
 from striate.data.source import SPLITS, ArraySplit, Source, Split
 from striate.data.splitting import TEST, TRAIN, VAL
@@ -104,6 +106,18 @@ class ItemSplit(Split):
         return {"numbers": self.numbers[at]}
 
 
+@dataclass(frozen=True, eq=False)
+class ItemTargetSplit(ItemSplit):
+    """A split of items with targets that are no classes, as `TargetSplit` has them."""
+
+    targets: np.ndarray = field(kw_only=True)
+    center: np.ndarray | None = field(default=None, kw_only=True)
+    spread: np.ndarray | None = field(default=None, kw_only=True)
+
+    def _taken(self, at: np.ndarray) -> dict[str, Any]:
+        return super()._taken(at) | {"targets": self.targets[at]}
+
+
 def items_of(data: Any) -> Items:
     """Data of any kind as items. Raises UsageError for what is none, and says what is."""
     columns = columns_of(data)
@@ -137,10 +151,25 @@ def has_labels(data: Any) -> bool:
     if hasattr(data, "splits") or columns_of(data) is not None:
         return True
     if isinstance(data, tuple) and len(data) == 2:
-        return np.ndim(data[0]) >= 3 and np.ndim(data[1]) == 1
+        images, labels = (_axes(part) for part in data)
+        return (
+            (images >= 3 and labels == 1)
+            or (images == 4 and labels in (2, 3, 4))
+            or (images == 3 and labels == 2)
+        )
     if not hasattr(data, "__len__") or not hasattr(data, "__getitem__") or not len(data):
         return False
     return isinstance(data[0], tuple | Mapping)
+
+
+def _axes(part: Any) -> int:
+    """How many axes images or labels have together; of a list, one more than its first."""
+    shape = getattr(part, "shape", None)
+    if shape is not None:
+        return len(shape)
+    if isinstance(part, list | tuple):
+        return 1 + (_axes(part[0]) if part else 0)
+    return 2 if hasattr(part, "convert") else 0  # a Pillow image
 
 
 def _column(columns: Mapping[Any, Any], names: Sequence[str]) -> Any:
@@ -178,12 +207,13 @@ def open_given(
     test: float | None = None,
     progress: Progress | None = None,
     least: int = 2,
+    encode: Encode | None = None,
 ) -> Source:
     """Open data given in Python; every image is read once. The split is drawn by content and seed, as for a folder.
 
     data: see `items_of`. Images are PIL images, arrays (H, W), (H, W, C) or (C, H, W) or tensors, uint8, uint16 or floats;
     floats from 0 to 1 throughout are taken as 8 bits. Labels are numbers or words, one an image,
-    of `least` classes or more.
+    of `least` classes or more. encode: of labels that are no classes, such as `tags_given`.
     Raises UsageError for what is no data, DataError with the number of an item that cannot be used.
     """
     items = items_of(data)
@@ -203,27 +233,32 @@ def open_given(
             )
         if progress is not None:
             progress(number + 1, n)
-    classes, index = classes_of(labels, items.names, items.where, least)
+    if encode is None:
+        classes, index = classes_of(labels, items.names, items.where, least)
+        encoded = Encoded(classes=classes, words=classes, labels=index)
+    else:
+        encoded = encode(labels, items.names, items.where)
     floats = [form for form in forms if form.kind == "f"]
     unit = bool(floats) and all(form.low >= 0 and form.high <= 1 for form in floats)
     keys = items.keys or [f"{items.name}/{i}" for i in range(n)]
     plan = arrange(
         [form.content for form in forms],
-        index,
+        encoded.labels,
         keys=keys,
-        classes=classes,
+        classes=encoded.words,
         seed=seed,
         val=val,
         test=test,
         given=items.given,
+        strata=encoded.strata,
     )
     parts = [
-        _split(items, forms, index, keys, np.flatnonzero(plan.part == code), unit)
+        _split(items, forms, encoded, keys, np.flatnonzero(plan.part == code), unit)
         for code in range(len(SPLITS))
     ]
     source = Source(
         name=f"{PREFIX}{items.name}-{plan.fingerprint[:8]}",
-        classes=classes,
+        classes=encoded.classes,
         where=items.where,
         fingerprint=plan.fingerprint,
         duplicates=plan.duplicates,
@@ -238,16 +273,20 @@ def open_given(
 
 
 def _split(
-    items: Items, forms: Sequence[Form], labels: np.ndarray, keys: Sequence[str], at: np.ndarray, unit: bool
+    items: Items, forms: Sequence[Form], encoded: Encoded, keys: Sequence[str], at: np.ndarray, unit: bool
 ) -> Split:  # fmt: skip
     mine = [forms[i] for i in at]
     stated = np.array([255 if unit and f.kind == "f" else STATED[f.kind] for f in mine], dtype=np.int64)  # fmt: skip
     deep = stated != 255
     alike = len({(f.height, f.width, f.channels) for f in mine}) == 1
-    if items.name == "arrays" and alike and not deep.any():  # they lie in memory already
+    labels = encoded.labels if encoded.strata is None else encoded.strata
+    made: Callable[..., ItemSplit] = ItemSplit
+    if encoded.targets is not None:
+        made = partial(ItemTargetSplit, targets=encoded.targets[at])
+    elif items.name == "arrays" and alike and not deep.any():  # they lie in memory already
         images = np.stack([as_stored(items.read(i)[0], unit=unit) for i in at.tolist()])
         return ArraySplit.of(images, labels[at], [keys[i] for i in at])
-    return ItemSplit(
+    return made(
         labels=labels[at],
         keys=tuple(keys[i] for i in at),
         sizes=np.array([(f.height, f.width) for f in mine], dtype=np.int64).reshape(-1, 2),

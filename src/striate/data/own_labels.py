@@ -55,13 +55,13 @@ def _plain(label: Any, number: int, where: str) -> Any:
     if isinstance(label, np.ndarray | np.generic):
         if np.ndim(label) > 1:
             raise DataError(
-                f"{what} has the shape {np.shape(label)}, as a mask has; write images and masks into a folder, images/ and "
-                "masks/, and give that"
+                f"{what} has the shape {np.shape(label)}, as a mask has; masks are learned with "
+                "task='segment'"
             )
         if np.ndim(label) == 1 and np.size(label) != 1:
             raise DataError(
                 f"{what} holds {np.size(label)} values, and one class an image is learned; give the number of the class, "
-                "such as label.argmax(), or a task of your own with task="
+                "such as label.argmax(), or say task='multilabel' for tags, task='regression' for numbers"
             )
         label = np.asarray(label).reshape(-1)[0].item()
     if label is None or (isinstance(label, float) and label != label):
@@ -74,6 +74,6 @@ def _plain(label: Any, number: int, where: str) -> Any:
         return int(float(label))
     kind = "a fraction" if isinstance(label, numbers.Real) else f"a {type(label).__name__}"
     raise DataError(
-        f"{what} is {kind}, {label!r}; a class is a whole number or a word. For numbers to be estimated give a table and "
-        "task='regression', or a task of your own"
+        f"{what} is {kind}, {label!r}; a class is a whole number or a word. Numbers are estimated "
+        "with task='regression'"
     )

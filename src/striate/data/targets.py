@@ -18,13 +18,11 @@ from striate.data.folder import Encoded, open_folder
 from striate.data.naming import SPLIT_NAMES, in_order
 from striate.data.source import Source
 from striate.data.sources import SOURCES
+from striate.data.strata import number_strata, tag_strata
 from striate.data.table import SUFFIXES
 from striate.data.target_tables import Kind, kind_of_table, may_be_numbers, reader, words_of
 from striate.data.tree import TABLES, Parts, Tree, grow, is_run
 from striate.errors import DataError, UsageError
-
-RANGES = 5  # of numbers, of which each split gets its share
-ENOUGH = 20  # images for that
 
 
 def target_kind(data: str | Path) -> Kind | None:
@@ -170,12 +168,7 @@ def _tags(root: Path, names: Sequence[str]) -> Encoded:
     targets = np.zeros((len(held), len(classes)), dtype=np.float32)
     for row, tags in zip(targets, held, strict=True):
         row[[index[tag] for tag in tags]] = 1
-    # An image counts for its rarest tag, so that this comes into every split.
-    frequent = np.array([counts[tag] for tag in classes])
-    strata = np.where(
-        targets.any(1), np.where(targets > 0, frequent, frequent.max() + 1).argmin(1), len(classes)
-    )
-    return _encoded(names, classes, targets, strata)
+    return _encoded(names, classes, targets, tag_strata(targets))
 
 
 def _numbers(root: Path, names: Sequence[str]) -> Encoded:
@@ -200,7 +193,4 @@ def _numbers(root: Path, names: Sequence[str]) -> Encoded:
         raise DataError(
             f"{root} has the same number for every image in {', '.join(constant)} ({value:g}); {remedy}"
         )
-    parts = RANGES if len(values) >= ENOUGH else 1
-    edges = np.quantile(values[:, 0], np.linspace(0, 1, parts + 1)[1:-1])
-    strata = np.searchsorted(edges, values[:, 0], side="right")
-    return _encoded(names, classes, values.astype(np.float32), strata)
+    return _encoded(names, classes, values.astype(np.float32), number_strata(values))

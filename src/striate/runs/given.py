@@ -50,9 +50,7 @@ def folder_of(data: Any, labels: Any, trained: Trained) -> Iterator[str | None]:
     that were given themselves, for as long as it takes. Raises UsageError where images and labels do not fit together.
     """
     if labels is None and has_labels(data):
-        source = open_source(
-            data, task=trained.task
-        )  # opens under its name as long as it is held here
+        source = _opened(data, trained)  # opens under its name as long as it is held here
         yield source.name
         return
     if data is None or not are_arrays(data):
@@ -61,6 +59,10 @@ def folder_of(data: Any, labels: Any, trained: Trained) -> Iterator[str | None]:
                 "labels belong to images: give both, as arrays or tensors, or a folder with one folder a class"
             )
         yield None if data is None else str(data)
+        return
+    if labels is not None and trained.task.axes != 4 and "labels" not in trained.task.offers:
+        source = _opened((data, labels), trained)
+        yield source.name
         return
     images = _files_hold(as_arrays(data, numbers=trained.preprocessing.numbers), trained)
     with TemporaryDirectory(prefix="striate-") as made:
@@ -72,6 +74,12 @@ def folder_of(data: Any, labels: Any, trained: Trained) -> Iterator[str | None]:
         else:
             _write(Path(made), images, _named(labels, trained.classes, len(images)))
         yield made
+
+
+def _opened(data: Any, trained: Trained) -> Any:
+    """A source of images with labels, all of them in one split where the network has learned from none."""
+    learned = trained.run is not None and not trained.run.wrapped
+    return open_source(data, task=trained.task, **({} if learned else {"val": 0.0, "test": 0.0}))
 
 
 def _named(labels: Any, classes: Sequence[str], count: int) -> list[str]:

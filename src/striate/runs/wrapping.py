@@ -130,7 +130,8 @@ def as_run(trained: Trained, path: Path, *, factory: str | None = None) -> Run:
     network = trained.model.model if type(trained.model) is OneAnswer else trained.model
     recipe = Recipe(
         data="", task=trained.task.name, model=trained.name, precision=trained.precision, flip_test=trained.flip_test,
-        seed=trained.seed, val=0.0, test=0.0,  # all images that are given are looked at
+        settings=trained.task.wrapped(trained.classes), seed=trained.seed,
+        val=0.0, test=0.0,  # all images that are given are looked at
     )  # fmt: skip
     info: dict[str, Any] = {
         "format": FORMAT,

@@ -103,6 +103,10 @@ class Task(ABC):
         """A recipe of this task from typed values or text. Raises UsageError for a name that no setting has."""
         return Recipe.from_dict({**settings, "task": self.name}, self.settings)
 
+    def wrapped(self, classes: Sequence[str]) -> Any:
+        """The settings of a network that was trained elsewhere; None for a task without any."""
+        return None if self.settings is None else self.settings()
+
     # Data
 
     @abstractmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -12,7 +13,9 @@ import torch
 from torch import Tensor
 
 from striate.data import Preprocessing, Source
-from striate.data.source import TargetSplit
+from striate.data.own import given_again, is_given, open_given
+from striate.data.own_targets import columns_named, named_as, tags_given
+from striate.data.source import TargetSplit, splits_of
 from striate.data.targets import open_targets, target_kind
 from striate.findings import Finding
 from striate.tasks.image_task import ImageTask, Outputs
@@ -50,6 +53,8 @@ class Multilabel(ImageTask):
 
     def open(self, recipe: Recipe, progress: Progress | None = None) -> Source:
         """See Task."""
+        if is_given(recipe.data):
+            return given_again(recipe.data)  # type: ignore[no-any-return]
         return open_targets(
             recipe.data, "tags", only=recipe.settings.targets, seed=recipe.seed, val=recipe.val, test=recipe.test,
             outside=bool(recipe.outside),
@@ -57,8 +62,27 @@ class Multilabel(ImageTask):
         )  # fmt: skip
 
     def take(self, data: Any, recipe: Recipe, progress: Progress | None = None) -> Any:
-        """A Source of this task; arrays and Datasets hold classes, which are no tags."""
-        return Task.take(self, data, recipe, progress)
+        """See Task; with lists of words, or rows of 0 and 1 whose columns `targets` names, as labels."""
+        if isinstance(data, Source):
+            return Task.take(self, data, recipe, progress)
+        named = recipe.settings.targets
+        return open_given(
+            data, seed=recipe.seed, val=recipe.val, test=recipe.test, progress=progress,
+            encode=lambda labels, names, where: tags_given(labels, columns_named(named) or names, where),
+        )  # fmt: skip
+
+    def match(self, source: Source, classes: Sequence[str], name: str) -> Source:
+        """See Task; columns without names take the network's, and tags that no image has count as never given."""
+        source = named_as(source, classes)
+        if tuple(source.classes) != tuple(classes) and set(source.classes) <= set(classes):
+            place = [classes.index(tag) for tag in source.classes]
+            splits: dict[str, Any] = {}
+            for part, split in zip(source.splits, splits_of(source), strict=True):
+                targets = np.zeros((len(split), len(classes)), dtype=np.float32)
+                targets[:, place] = split.targets
+                splits[part] = replace(split, targets=targets)
+            source = replace(source, classes=tuple(classes), **splits)
+        return super().match(source, classes, name)  # type: ignore[no-any-return]
 
     def check(self, source: Source) -> Finding:
         """See Task."""

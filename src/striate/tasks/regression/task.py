@@ -14,6 +14,8 @@ from torch import Tensor
 
 from striate.data import Preprocessing, Source
 from striate.data.numbers import unit_of
+from striate.data.own import given_again, is_given, open_given
+from striate.data.own_targets import columns_named, named_as, numbers_given
 from striate.data.source import TargetSplit, splits_of
 from striate.data.targets import open_targets, target_kind
 from striate.errors import DataError
@@ -53,11 +55,17 @@ class Regression(ImageTask):
 
     def open(self, recipe: Recipe, progress: Progress | None = None) -> Source:
         """See Task; a recipe that says how targets are standardised keeps that, whatever the data."""
+        if is_given(recipe.data):
+            return self.standardised(given_again(recipe.data), recipe)
         source = open_targets(
             recipe.data, "numbers", only=recipe.settings.targets, seed=recipe.seed, val=recipe.val, test=recipe.test,
             outside=bool(recipe.outside),
             progress=progress,
         )  # fmt: skip
+        return self.standardised(source, recipe)
+
+    def standardised(self, source: Source, recipe: Recipe) -> Source:
+        """The source with what its numbers are standardised by: as the recipe says, else by its training images."""
         own = recipe.settings
         if own.center is not None and len(own.center) != len(source.classes):
             raise DataError(
@@ -79,8 +87,23 @@ class Regression(ImageTask):
         return replace(source, train=train, val=val, test=test)
 
     def take(self, data: Any, recipe: Recipe, progress: Progress | None = None) -> Any:
-        """A Source of this task; arrays and Datasets hold classes, which are no numbers."""
-        return Task.take(self, data, recipe, progress)
+        """See Task; with a number, or a row of numbers whose columns `targets` names, as labels."""
+        if isinstance(data, Source):
+            return Task.take(self, data, recipe, progress)
+        named = recipe.settings.targets
+        source = open_given(
+            data, seed=recipe.seed, val=recipe.val, test=recipe.test, progress=progress,
+            encode=lambda labels, names, where: numbers_given(labels, columns_named(named) or names, where),
+        )  # fmt: skip
+        return self.standardised(source, recipe)
+
+    def wrapped(self, classes: Sequence[str]) -> RegressionSettings:
+        """See Task; a network that was trained elsewhere gives numbers in their units."""
+        return RegressionSettings(center=[0.0] * len(classes), spread=[1.0] * len(classes))
+
+    def match(self, source: Source, classes: Sequence[str], name: str) -> Source:
+        """See Task; columns without names take the network's."""
+        return super().match(named_as(source, classes), classes, name)  # type: ignore[no-any-return]
 
     def check(self, source: Source) -> Finding:
         """See Task."""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.data.files import Found
+from striate.data.own import given_again, is_given
 from striate.data.preprocessing import Preprocessing
 from striate.errors import DataError
 from striate.findings import Finding
@@ -25,6 +26,7 @@ from striate.tasks.segment.data import IGNORE, MASK_SOURCES, MaskSource, is_mask
 from striate.tasks.segment.data.checks import check_masks
 from striate.tasks.segment.data.decision import counted, unnamed
 from striate.tasks.segment.data.description import describe_masks
+from striate.tasks.segment.data.given import open_given_masks
 from striate.tasks.segment.data.source import MaskSplit
 from striate.tasks.segment.evaluate import Assessed, assess_masks, report_on, temperature_of
 from striate.tasks.segment.examples import cut_examples, no_better, sampled_pixels
@@ -98,6 +100,8 @@ class Segment(Task):
 
     def open(self, recipe: Recipe, progress: Progress | None = None) -> MaskSource:
         """See Task."""
+        if is_given(recipe.data):
+            return given_again(recipe.data)  # type: ignore[no-any-return]
         return open_masks(
             recipe.data,
             seed=recipe.seed,
@@ -112,6 +116,14 @@ class Segment(Task):
     def owns(self, data: Any) -> bool:
         """See Task."""
         return isinstance(data, MaskSource)
+
+    def take(self, data: Any, recipe: Recipe, progress: Progress | None = None) -> Any:
+        """See Task; a Dataset of (image, mask), or (images, masks)."""
+        if hasattr(data, "splits"):
+            return super().take(data, recipe, progress)
+        return open_given_masks(
+            data, seed=recipe.seed, val=recipe.val, test=recipe.test, progress=progress
+        )
 
     def check(self, source: MaskSource) -> Finding:
         """See Task."""

@@ -34,7 +34,13 @@ from striate.tasks.segment.data.deciding import decide
 from striate.tasks.segment.data.naming import find_naming
 from striate.tasks.segment.data.pairing import Pairs, pair
 from striate.tasks.segment.data.reading import header_of, is_tiff, pages_of, read_mask
-from striate.tasks.segment.data.source import FileMaskSplit, MaskSource, anchors_of, united
+from striate.tasks.segment.data.source import (
+    FileMaskSplit,
+    MaskSource,
+    MaskSplit,
+    anchors_of,
+    united,
+)
 from striate.tasks.segment.data.turning import Posture, Turns, settle
 from striate.tasks.segment.data.values import Tally, tally
 
@@ -133,7 +139,7 @@ def open_mask_folder(
     codes: dict[str | None, int] = {None: FREE, **{name: i for i, name in enumerate(SPLITS)}}
     plan = arrange(
         [p.record.content for p in good],
-        _strata(pixels),
+        strata_of(pixels),
         keys=keys,
         classes=[str(i) for i in range(len(classes) + 1)],
         seed=seed,
@@ -168,7 +174,7 @@ def open_mask_folder(
             *profiles(keys, [p.record for p in good]),
         ),
         warnings=(*decision.warnings, *turned.warnings),
-        photographs=_colourful(parts[TRAIN]),
+        photographs=colourful(parts[TRAIN]),
         train=parts[TRAIN],
         val=parts[VAL],
         test=parts[TEST],
@@ -305,7 +311,7 @@ def _look(root: Path, job: Job, coding: Coding, classes: int, turn: int) -> Pair
     )
 
 
-def _strata(pixels: np.ndarray) -> np.ndarray:
+def strata_of(pixels: np.ndarray) -> np.ndarray:
     """What an image is split by: its rarest class, so that each split gets every class as far as that goes."""
     present = pixels > 0
     rarity = present.sum(0)
@@ -345,7 +351,7 @@ def _split(
     )
 
 
-def _colourful(split: FileMaskSplit) -> bool:
+def colourful(split: MaskSplit) -> bool:
     """Whether the images are colour pictures, for which weights learned from photographs help."""
     if not len(split) or (split.channels != 3).any() or split.deep.any():
         return False
