@@ -88,11 +88,12 @@ def test_a_milestone_lies_between_today_and_twice_the_data() -> None:
 @pytest.mark.parametrize(
     ("trials", "why"),
     [
-        ([Trial(n, 80, 100) for n in (10, 20, 40)], "too few"),
+        ([Trial(n, 80, 100) for n in (10, 20, 40)], "3 sizes of 10 images and more, too few"),
+        ([Trial(5, 80, 100)], "1 size of 5"),
         ([Trial(n, r, 12, s) for n in SIZES for s, r in enumerate((3, 9))], "fits"),
         ([Trial(n, 800, 1000) for n in SIZES], "does not grow"),
     ],
-    ids=["few-sizes", "few-test-images", "flat"],
+    ids=["few-sizes", "one-size", "few-test-images", "flat"],
 )  # fmt: skip
 def test_what_the_data_do_not_determine_is_said(trials: list[Trial], why: str) -> None:
     curve = fit_curve(trials)

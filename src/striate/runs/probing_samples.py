@@ -34,8 +34,10 @@ BUDGET = 180.0  # seconds
 LEAST = 5  # training images
 # Sizes and seeds, the best first: what does not fit into the budget has fewer seeds, then fewer sizes.
 GRIDS = ((8, 3), (7, 3), (7, 2), (6, 2), (5, 2))
-STEPS = 60  # of a training on few images, at least, as far as the whole has them
-SHORTER = (1.0, 0.5, 0.25, 0.1, 0.04)  # of the run's own length; below, a training is another one
+SHORTER = (
+    1.0,
+    0.5,
+)  # of the run's own length; below, it is another training, whose curve is flat too early
 SHARE = 0.8  # of the time that is planned for steps
 
 
@@ -48,18 +50,17 @@ class Plans:
     length: float
 
 
-def steps_for(images: int, of: int, steps: int) -> int:
-    """Steps on part of the images: as many passes as over all of them, but not fewer than STEPS where all take more."""
-    return max(1, min(steps, STEPS), round(steps * images / of))
-
-
 def choose(images: int, classes: int, steps: int, seconds_per_step: float, seconds: float) -> Plans:
-    """The longest trainings on the best grid that fit into the time; the coarsest of the shortest where none does."""
+    """The longest trainings on the best grid that fit into the time; the coarsest of the shortest where none does.
+
+    Every size takes as many steps as all images do: with as many passes, few images would be learned for a shorter time, and
+    the curve would show the length of the training instead of the number of images.
+    """
     least = min(max(LEAST, classes) if classes <= 2 * LEAST else classes, images)
     for length in SHORTER:
         for count, seeds in GRIDS:
             sizes = tuple(sample_sizes(least, images, count))
-            taken = seeds * sum(steps_for(n, images, round(length * steps)) for n in sizes)
+            taken = seeds * len(sizes) * max(1, round(length * steps))
             if taken * seconds_per_step <= seconds:
                 return Plans(sizes, seeds, length)
     return Plans(sizes, seeds, length)
@@ -122,11 +123,7 @@ def retrained(
     slower, done, of = 1.0, 0, len(plans.sizes) * plans.seeds
     for i, count in enumerate(plans.sizes):
         now = time.perf_counter()
-        expected = (
-            plans.seeds
-            * steps_for(count, images, round(plans.length * steps))
-            * whole.seconds_per_step
-        )
+        expected = plans.seeds * plans.length * steps * whole.seconds_per_step
         if i and now - began + slower * expected > budget:
             dropped.append(count)
             continue
@@ -154,7 +151,7 @@ def job_of(run: Run, source: Any, chosen: np.ndarray, seed: int, of: int, length
         Plan(recipe=recipe, source=part, preprocessing=run.preprocessing, why=[]), torch.device("cpu"), Listener()
     )  # fmt: skip
     per_epoch = max(1, of // int(recipe.batch or 1))
-    total = steps_for(len(chosen), of, max(1, round(length * epochs * per_epoch)))
+    total = max(1, round(length * epochs * per_epoch))
     job.training.pace = Pace(total)
     job.training.head_steps = min(job.training.head_steps, total // 4)
     return job

@@ -15,6 +15,7 @@ from scipy.stats import chi2
 from striate.errors import UsageError
 from striate.statistics.intervals import Z, wilson
 from striate.statistics.power_law import Law, fit_law
+from striate.wording import counted
 
 RESAMPLES = 500
 LEAST_SIZES = 4  # a law of three unknowns and one more
@@ -201,7 +202,7 @@ def _overdispersion(
 
 def _undetermined(curve: LearningCurve, fitted: int) -> str:
     if fitted < LEAST_SIZES:
-        return f"{fitted} sizes of {curve.first:,} images and more are too few for a law of three numbers"
+        return f"{counted(fitted, 'size')} of {curve.first:,} images and more, too few for a law of three numbers"
     _, low, high = curve.predict(TWICE * curve.largest)
     if high - low > WIDE:
         return f"at twice the images anything from {100 * low:.0f} % to {100 * high:.0f} % fits"

@@ -64,6 +64,7 @@ def backtest(trials: Sequence[Trial], *, least: int = 1, seed: int = 0) -> Backt
 def milestone(curve: LearningCurve) -> tuple[float, tuple[int, int | None, int | None]] | None:
     """The roundest accuracy between today's and that of twice the images, and how many images reach it; None for none."""
     now, then = (float(curve.accuracy(n)[0]) for n in (curve.largest, TWICE * curve.largest))
+    now = max(now, curve.points[-1].accuracy)  # what was measured needs no more images
     for step in STEPS:
         target = round(float(np.floor(then / step + 1e-9)) * step, 4)
         if now < target <= then and target < 1:
@@ -78,14 +79,17 @@ def forecast(curve: LearningCurve) -> str:
         return f"The data do not determine the curve: {curve.undetermined}; more sizes, seeds or test images would"
     n = TWICE * curve.largest
     now = curve.points[-1]
+    value, low, high = curve.predict(n)
     text = (
-        f"Twice the images ({n:,}) would give {_span(*curve.predict(n))}, against {percent(now.accuracy)} measured with "
+        f"Twice the images ({n:,}) would give {_span(value, low, high)}, against {percent(now.accuracy)} measured with "
         f"{curve.largest:,}"
     )
+    if low <= now.accuracy:
+        text += ", which lies in that interval: a gain is not certain"
     reached = milestone(curve)
     if reached is not None:
-        target, (needed, low, high) = reached
-        bounds = f"{low or needed:,} to " + (f"{high:,}" if high else f"more than {n:,}")
+        target, (needed, fewest, most) = reached
+        bounds = f"{fewest or needed:,} to " + (f"{most:,}" if most else f"more than {n:,}")
         text += f"; about {needed:,} images reach {percent(target)} ({bounds})"
     return text
 

@@ -64,8 +64,10 @@ def _solve(
     sw, swx, swxx = w.sum(), x @ w, (x * x) @ w
     swy, swyy, swxy = y @ w, (y * y) @ w, np.einsum("...m,...m,m->...", x, y, w)
     determinant = sw * swxx - swx**2
-    a = (swxx * swy - swx * swxy) / determinant
-    b = (sw * swxy - swx * swy) / determinant
+    apart = determinant > 1e-12 * sw * swxx  # a single size says nothing of a slope
+    safe = np.where(apart, determinant, 1.0)
+    a = np.where(apart, (swxx * swy - swx * swxy) / safe, swy / sw)
+    b = np.where(apart, (sw * swxy - swx * swy) / safe, 0.0)
     b = np.where(a < 0, swxy / swxx, b)
     a = np.where(a < 0, 0.0, a)
     a = np.where(b < 0, swy / sw, a)

@@ -70,7 +70,9 @@ def samples_page(
         f"With {at:,} training images: {listed}; with {sizes[-1]:,} {best} is best with "
         f"{percent(points[best][-1].accuracy)}."
     )
-    if "mlp" in curves and "convolution" in curves:
+    if len(sizes) == 1:
+        verdict = f"There was time for {at:,} training images alone: {listed}."
+    elif "mlp" in curves and "convolution" in curves:
         target = points["mlp"][-1].accuracy
         needed = as_good(curves["convolution"], target)
         verdict += (
@@ -193,7 +195,7 @@ def halves(tests: Mapping[str, Backtest | None]) -> Table:
 
 
 def zoomed(every: Sequence[Contender], curves: Mapping[str, LearningCurve], tested: int) -> Chart:
-    """Errors on logarithmic axes, where a power law is a straight line, each network beside the others."""
+    """Each network beside the others, from the sizes on that were fitted."""
     look = colours(every)
     with style():
         figure = new_figure(2.5 * len(curves) + 0.6, 3.1)
