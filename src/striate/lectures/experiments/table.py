@@ -57,6 +57,13 @@ EXPERIMENTS: dict[str, Entry] = {
         file="striate.lectures.experiments.architectures.run",
         bounded=True,
     ),
+    "patches": Entry(
+        title="Convicts in disguise: patches, each treated alike",
+        about="Convolution, mixer, transformer and compact transformer at about equal parameters: accuracy against the size "
+        "of a patch and its positions, shuffled patches, and shifts by less than a patch (lecture 003).",
+        file="striate.lectures.experiments.patches.run",
+        bounded=True,
+    ),
     "upsampling": Entry(
         title="Five ways up, and their checkerboards",
         about="Max-unpooling, transposed convolution and interpolation as decoders of one network: what they score, and "

@@ -147,7 +147,12 @@ def sort(geometry: Geometry) -> Network:
 def _attention(geometry: Geometry, record: Record) -> Record:
     """The layer that makes positions attend to each other after they were joined, for a message; else the record."""
     later = geometry.records[record.index :]
-    return next((r for r in later if "softmax" in r.op or "attention" in r.op), record)
+    return next(filter(_attends, later), record)
+
+
+def _attends(record: Record) -> bool:
+    """Whether a record is, or is part of, an attention among positions."""
+    return "softmax" in record.op or "attention" in record.op
 
 
 def _node(geometry: Geometry, record: Record, level: int, index: int) -> Node:
@@ -179,7 +184,8 @@ def _refusal(geometry: Geometry, record: Record) -> GeometryError:
     kind = f" in {visit.kind}" if visit.kind else ""
     shape = "x".join(map(str, geometry.values[record.output].shape))
     # Nothing is guessed: an operation without a rule, or in a form that has none, could move any position anywhere.
-    unknown = isinstance(record.plan, Whole)
+    # That a softmax behind joined tokens mixes them is known, whatever form their places have there.
+    unknown = isinstance(record.plan, Whole) and not _attends(record)
     does = "has no rule in this form and is taken to mix" if unknown else "mixes"
     return GeometryError(
         f"{record.name} ({record.op}{kind}, output {shape}) {does} all positions of its input, so the image cannot be "

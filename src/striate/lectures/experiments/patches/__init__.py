@@ -1,0 +1,1 @@
+"""Patches, their size, their order, and shifts of less than one."""
