@@ -162,13 +162,13 @@ def _class_map(q: Question) -> tuple[Tensor, str]:
     return scores, f"what windows of {rows} × {columns} pixels score by themselves"
 
 
-def _attention(rolled: bool, remark: str) -> Callable[[Question], tuple[Tensor, str]]:
+def _attention(rolled: bool) -> Callable[[Question], tuple[Tensor, str]]:
     def compute(q: Question) -> tuple[Tensor, str]:
         found = token_map(q.module, q.image, q.geometry, rolled=rolled)
         rows, columns = found.patches
         return (
             found.pixels,
-            f"{found.reader}, {rows} × {columns} patches, {remark}, the same for every class",
+            f"{found.reader}, {rows} × {columns} patches, same for all classes",
         )
 
     return compute
@@ -217,14 +217,14 @@ _OWN: dict[str, Method] = {
     "attention": Method(
         title="Attention",
         source="Dosovitskiy et al. 2021",
-        compute=_attention(False, "last layer"),
+        compute=_attention(False),
         signed=False,
         needs="softmax",
     ),
     "attention-rollout": Method(
         title="Attention rollout",
         source="Abnar and Zuidema 2020",
-        compute=_attention(True, "all layers"),
+        compute=_attention(True),
         signed=False,
         needs="softmax",
     ),

@@ -68,9 +68,11 @@ def result(
     accuracy: float, shuffled: float, change: list[float] | None, count: int = 200
 ) -> Result:
     """What a network would give that is right on the first images."""
-    at = np.arange(count)[None].repeat(2, 0) / count
+    at = (
+        np.arange(count)[None].repeat(2, 0) / count
+    )  # less a little below, as 0.8 - 0.2 is above 0.6
     return Result(
-        parameters=30_000, macs=1, right=at < accuracy, shuffled=at < shuffled,
+        parameters=30_000, macs=1, right=at < accuracy - 1e-9, shuffled=at < shuffled - 1e-9,
         change=[np.full((2, count), c) for c in change or ()], moved=[at < accuracy for _ in change or ()],
     )  # fmt: skip
 
