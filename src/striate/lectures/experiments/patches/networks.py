@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -66,7 +67,7 @@ class PatchConvolution(nn.Module):
 
 def make(design: Design, width: int, side: int) -> nn.Module:
     """The network of a design, for grey images of `side` pixels and ten classes."""
-    shared = {
+    shared: dict[str, Any] = {
         "in_channels": 1,
         "num_classes": 10,
         "size": side,

@@ -58,8 +58,8 @@ def size_page(results: Mapping[Design, Result], trained: int, tested: int, epoch
         else f"; its lead over the {order[1]} is within the error ({signed(gain[1])} to {signed(gain[2])} points)."
     )
     verdict += (
-        f" Patches of {most} pixels change the {hurt} most ({signed(loss[hurt][0])} points) and the {spared} least "
-        f"({signed(loss[spared][0])})."
+        f" Patches of {most} pixels in place of {least} change accuracy by {signed(loss[hurt][0])} points ({hurt}) to "
+        f"{signed(loss[spared][0])} ({spared})."
     )
     with style():
         figure = new_figure(7.4, 3.6)
@@ -83,7 +83,7 @@ def size_page(results: Mapping[Design, Result], trained: int, tested: int, epoch
         drawn = chart(
             figure,
             caption="Bars: 95 % intervals over the test images; that another training gives another network is left out.",
-            alt=f"Four lines, falling as patches grow from {least} to {most} pixels.",
+            alt=f"Four lines of accuracy, as patches grow from {least} to {most} pixels.",
         )
     trainings = len(next(iter(main.values())).right)
     return Finding(
@@ -148,11 +148,7 @@ def order_page(
         f"All others fall to {percent(min(falls))} to {percent(max(falls))} when each test image's patches are shuffled. "
         f"Trained on patches in one other order, the {worst} loses most ({signed(other[worst][0])} points)"
     )
-    verdict += (
-        f"; no loss is shown for the {' and the '.join(untouched)}, to whom all orders are alike until it has learned one."
-        if untouched
-        else "."
-    )
+    verdict += f"; no loss is shown for the {' and the '.join(untouched)}." if untouched else "."
     names = list(here)
     with style():
         figure = new_figure(7.4, 0.42 * len(names) + 1.4)
