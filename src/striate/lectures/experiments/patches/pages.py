@@ -73,6 +73,7 @@ def size_page(results: Mapping[Design, Result], trained: int, tested: int, epoch
         axes.set_xscale("log", base=2)
         axes.set_xticks(sides, [str(s) for s in sides])
         axes.minorticks_off()
+        axes.locator_params(axis="y", steps=[1, 2, 5, 10])
         axes.set(
             title="Accuracy against the side of a patch",
             xlabel="side of a patch in pixels (compact transformer: stride of its convolutions)",
