@@ -76,7 +76,7 @@ def test_seed_000_reads_as_in_the_lecture() -> None:
     finding = summary(trace(network, (1, 1, 28, 28)))
     table = finding.tables[0]
     column = table.columns.index
-    assert [table.text(0, column(c)) for c in ("output", "parameters", "multiply-adds")] == [
+    assert [table.text(0, column(c)) for c in ("output", "parameters", "MACs")] == [
         "32×24×24", "832", "460,800"
     ]  # fmt: skip
 
@@ -88,7 +88,7 @@ class Spectrum(nn.Module):
 
 def test_unknown_products_are_said_to_be_unknown() -> None:
     finding = summary(trace(nn.Sequential(nn.Conv2d(1, 1, 3), Spectrum()), (1, 1, 8, 8)))
-    assert "unknown" in cells(finding, "multiply-adds")
+    assert "unknown" in cells(finding, "MACs")
     assert finding.status == "warning"
     assert "at least 324 multiply-adds" in finding.verdict
     assert "multiply-adds of 1.fft_r2c are not known" in finding.advice

@@ -82,7 +82,7 @@ def test_what_names_no_image(folder: Path) -> None:
         ([], "the list of paths is empty"),
         ([folder / "no"], "no image at"),
         ([folder / "a9.png", folder / "no*.png"], "no image at .*no"),
-        (["~nobody-at-all/x"], "no image at ~nobody"),
+        (["~nobody-at-all/x"], "~nobody-at-all/x, and 'nobody-at-all' has no home here"),
         ([folder / "runs/r-1"], "is a run, not a folder of images"),
         ([folder / "runs"], r"There: 1 folder that Striate wrote is left out: .*r-1"),
     ):

@@ -88,7 +88,7 @@ def test_a_shift_costs_what_a_plain_loop_counts(run: Run) -> None:
 def test_all_probes_are_stored_with_the_checklist_last(run: Run) -> None:
     found = probe_run(run, images=48)
     names = [f.name for f in found]
-    assert names[-1] == "checklist" and len(names) == 11
+    assert names[-1] == "checklist" and len(names) == 12
     assert [f.name for f in run.findings()][-1] == "checklist"
     assert set(names) <= {f.name for f in run.findings()}
     page = (run.path / "report.html").read_text(encoding="utf-8")

@@ -8,6 +8,7 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from typer.testing import CliRunner
 
 from striate import load, predict, train
 from striate.cli.app import app
-from striate.errors import RunError, StriateError, UsageError
+from striate.errors import StriateError, UsageError, WriteError
 from striate.runs import Run
 from striate.runs.allowance import Allowance
 from striate.runs.evaluate import LEAST_SCORED, assess_in_time
@@ -281,14 +282,17 @@ def test_a_full_disk_leaves_what_is_finished_and_nothing_half_written(
         Image.fromarray(picture(3)[0]).save(tmp_path / f"{name}.png")
     save = Image.Image.save
 
-    def fills(self: Image.Image, file: Path, *more: object, **options: object) -> None:
+    written: list[object] = []
+
+    def fills(self: Image.Image, file: BinaryIO, *more: object, **options: object) -> None:
         save(self, file, *more, **options)  # type: ignore[arg-type]
-        if Path(file).name.startswith(".b"):
-            Path(file).write_bytes(Path(file).read_bytes()[:20])
+        written.append(file)
+        if len(written) == 3:  # a's mask and its picture are on disk
+            file.truncate(20)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(Image.Image, "save", fills)
     answers = predict(run, [tmp_path / "a.png", tmp_path / "b.png"], out=tmp_path / "out")
-    with pytest.raises(RunError, match=r"b\.png: No space left on device; make room there"):
+    with pytest.raises(WriteError, match=r"b\.png: No space left on device; make room there"):
         list(answers)
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a-overlay.webp", "a.png"]

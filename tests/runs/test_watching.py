@@ -30,6 +30,6 @@ def test_watch_leaves_notes_and_changes_no_number(tmp_path: Path) -> None:
 def test_notes_of_a_training_that_breaks_are_kept(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="training stopped at step"):
         train(
-            "digits", out=tmp_path / "run", watch=True, **{**QUICK, "optimizer": "sgd", "lr": 1e6}
+            "digits", out=tmp_path / "run", watch=True, **{**QUICK, "optimizer": "sgd", "lr": 1e4}
         )
     assert read_updates(tmp_path / "run" / "updates.csv")

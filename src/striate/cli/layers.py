@@ -20,7 +20,7 @@ BAR = 8  # characters of the bar of a share of one
 SPARE = ("bar", "kind", "window")
 GAP = 2  # between columns
 WIDEST = 100  # characters of a line of prose
-NUMBERS = ("parameters", "products", "share")
+NUMBERS = ("parameters", "MACs", "share")
 STYLES = {"kind": "dim", "window": "cyan", "receptive field": "green"}
 NBSP = "\N{NO-BREAK SPACE}"
 
@@ -29,17 +29,17 @@ def show(finding: Finding, title: str) -> None:
     """The summary's table, in columns that fit the window, with a line for the whole network."""
     table = finding.tables[0]
     place = {name.split(" (")[0]: c for c, name in enumerate(table.columns)}
-    millions = "products" not in table.columns
+    millions = "MACs" not in table.columns
     sums = finding.data["totals"]
     known = sums["known_multiply_adds"]
     totals = {
         "layer": "total",
         "kind": str(sums["kind"]),
         "parameters": f"{sums['parameters']:,}",
-        "products": f"{known / 1e6:,.1f}" if millions else f"{known:,}",
+        "MACs": f"{known / 1e6:,.1f}" if millions else f"{known:,}",
     }
     if sums["multiply_adds"] is None:
-        totals["products"] = f"at least {totals['products']}"
+        totals["MACs"] = f"at least {totals['products']}"
     left_out = set() if not out.options.ascii_only else {"bar"}
     for name in SPARE:
         if _width(table, place, totals, left_out) <= out.width:

@@ -46,7 +46,7 @@ def summary(geometry: Geometry, *, depth: int | None = None, figure: bool = True
     table = Table(
         columns=(
             "layer", "kind", "output", "window", "receptive field", "parameters",
-            "multiply-adds (M)" if large else "multiply-adds", "share",
+            "MACs (M)" if large else "MACs", "share",
         ),
         rows=tuple(rows),
         formats=("", "", "", "", "", ",", ",.1f" if large else ",", ".1%"),
@@ -264,6 +264,6 @@ def _caption(geometry: Geometry) -> str:
     marked = any(x.local_field != x.receptive_field for x in geometry.layers)
     note = "* and everything else through statistics over all positions. " if marked else ""
     return (
-        f"{note}Traced in {mode} mode. Window and receptive field in pixels{f', {names}' if names else ''}. Products are "
+        f"{note}Traced in {mode} mode. Window and receptive field in pixels{f', {names}' if names else ''}. MACs are "
         "the multiply-adds of convolutions and matrix products; a layer that runs twice counts its parameters once."
     )
