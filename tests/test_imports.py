@@ -183,3 +183,32 @@ def test_no_files_import_each_other_in_a_circle() -> None:
 @pytest.mark.parametrize("path", [f for f in FILES if room(f) in NO_TORCH], ids=lambda p: p.stem)
 def test_report_and_findings_never_import_torch(path: Path) -> None:
     assert not any(name.split(".")[0] in {"torch", "torchvision", "timm"} for name in imports(path))
+
+
+def open_files(package: str) -> set[str]:
+    """The files that a room's `__init__` lists in `OPEN`, by their full names."""
+    tree = ast.parse(
+        (SOURCE / Path(*package.split(".")[1:]) / "__init__.py").read_text(encoding="utf-8")
+    )
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "OPEN":
+            return {f"{package}.{name}" for name in ast.literal_eval(node.value)}
+    return set()
+
+
+HOMES = {module_of(path): room(path) for path in FILES}
+PACKAGES = {"striate.lectures.experiments": "experiments"} | {
+    f"striate.{path.parent.name}": path.parent.name for path in SOURCE.glob("*/__init__.py")
+}
+
+
+def test_a_room_is_entered_by_its_door() -> None:
+    """Other rooms import what a room's `__init__` names: public names, or the files in its OPEN, all of which are in use."""
+    entered: set[str] = set()
+    for path in FILES:
+        for name in imports(path):
+            module = name if name in MODULES else name.rsplit(".", 1)[0]
+            if module in MODULES and HOMES[module] != room(path):
+                entered.add(module)
+    inside = {name for name in entered if HOMES[name] in PACKAGES.values() and name not in PACKAGES}
+    assert inside == set().union(*map(open_files, PACKAGES))

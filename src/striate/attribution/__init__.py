@@ -77,3 +77,6 @@ __all__ = [
     "smoothgrad",
     "strip",
 ]
+
+# Files of this room that other rooms import from, beside the names above.
+OPEN = ("explanation", "layers", "picture")

@@ -71,3 +71,13 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return list(__all__)
+
+
+# Files of this room that other rooms import from, beside the names above.
+OPEN = (
+    "arrangement", "augment", "checks", "contact_sheet", "deep_remarks", "depth", "description",
+    "digits", "drawing", "fashion", "files", "foreign", "given", "histogram", "leftout",
+    "lines", "naming", "numbers", "output_names", "own", "own_images", "own_targets", "pool",
+    "preprocessing", "problems", "reading", "records", "scale", "source", "splitting",
+    "subsets", "targets", "tree",
+)  # fmt: skip

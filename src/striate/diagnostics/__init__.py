@@ -18,3 +18,6 @@ __all__ = [
     "rates",
     "updates",
 ]
+
+# Files of this room that other rooms import from, beside the names above.
+OPEN = ("activations", "filters", "initial_loss", "label_errors", "rates", "updates")

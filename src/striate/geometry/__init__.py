@@ -69,3 +69,11 @@ __all__ = [
     "trace",
     "utilisation",
 ]
+
+# Files of this room that other rooms import from, beside the names above.
+OPEN = (
+    "apply", "box", "index_map", "layout", "plan", "record", "rules.convolution",
+    "rules.dimension", "rules.normalisation", "rules.padding", "rules.pointwise",
+    "rules.pooling", "rules.product", "rules.reduction", "rules.resize", "rules.site",
+    "summary", "trace",
+)  # fmt: skip

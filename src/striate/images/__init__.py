@@ -34,3 +34,6 @@ __all__ = [
     "reason",
     "refuse_bomb",
 ]
+
+# Files of this room that other rooms import from, beside the names above.
+OPEN = ("kinds", "pixels", "segments", "tiff", "tiff_colours")

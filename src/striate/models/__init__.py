@@ -34,3 +34,6 @@ __all__ = [
     "preprocessing",
     "self_organise",
 ]
+
+# Files of this room that other rooms import from, beside the names above.
+OPEN = ("neocognitron", "preprocessing", "stored")

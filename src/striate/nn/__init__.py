@@ -47,3 +47,6 @@ __all__ = [
     "record_switches",
     "sinusoids",
 ]
+
+# Files of this room that other rooms import from, beside the names above.
+OPEN = ("attention", "full_size", "unet")

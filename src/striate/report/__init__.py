@@ -5,3 +5,6 @@ from __future__ import annotations
 from striate.report.page import write_report
 
 __all__ = ["write_report"]
+
+# Files of this room that other rooms import from, beside the names above.
+OPEN = ("terminal", "wording")

@@ -18,3 +18,10 @@ __all__ = [
     "train",
     "wrap",
 ]
+
+# Files of this room that other rooms import from, beside the names above.
+OPEN = (
+    "diagnosing", "dissecting", "dossiers", "explaining", "factories", "given", "listing",
+    "opening", "outputs", "perceptual", "predicting", "probing", "probing_pairs", "record",
+    "reporting", "run", "summarising", "training", "wrapping",
+)  # fmt: skip

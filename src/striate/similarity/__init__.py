@@ -19,3 +19,6 @@ __all__ = [
     "linear_weights",
     "pixel_scores",
 ]
+
+# Files of this room that other rooms import from, beside the names above.
+OPEN = ("distortions", "scale", "stability")

@@ -3,3 +3,9 @@
 from striate.training.recipe import Recipe, parse_seconds
 
 __all__ = ["Recipe", "parse_seconds"]
+
+# Files of this room that other rooms import from, beside the names above.
+OPEN = (
+    "answer", "averaging", "batch", "batches", "callbacks", "checkpoint", "loop", "machine",
+    "optimizers", "own", "recipe", "restoring", "schedule", "settings", "watch",
+)  # fmt: skip

@@ -45,3 +45,10 @@ __all__ = [
     "tune_layer",
     "tune_unit",
 ]
+
+# Files of this room that other rooms import from, beside the names above.
+OPEN = (
+    "concept_silencing", "concepts", "contact_sheets", "dissection", "dissection_finding",
+    "dossier", "dossier_finding", "fourier_image", "layers", "overview", "probe", "tuning",
+    "unit_grid",
+)  # fmt: skip
