@@ -51,7 +51,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "data": FOUND | {"images", "plugins", "wording"},
     "statistics": FOUND | {"wording"},
     "training": BASE | {"borrow", "data", "findings", "memory", "wording"},
-    "tasks": ANALYSIS | {"data", "images", "memory", "models", "pictures", "plugins", "training"},
+    "tasks": ANALYSIS
+    | {"data", "images", "memory", "models", "pictures", "plugins", "training", "units"},
     "runs": ANALYSIS
     | {
         "attribution",

@@ -133,6 +133,12 @@ def test_every_verb_works_on_a_wrapped_network(run: Command, place: Path) -> Non
     }
     headline = json.loads(Path("runs/mine/findings/headline.json").read_text())
     assert headline["data"]["accuracy"]["value"] == 1
+    described = json.loads(Path("runs/mine/findings/data.json").read_text())
+    assert described["data"]["counts"] == {
+        "train": [0, 0],
+        "val": [0, 0],
+        "test": [12, 12],
+    }  # none was learned from
     assert "trained elsewhere" in Path("runs/mine/report.html").read_text()
 
 

@@ -74,6 +74,7 @@ GOOD: dict[str, list[str]] = {
     "report": ["runs/first"],
     "tile": ["runs/first", "first.png"],
     "explain": ["runs/first", "first.png", "-m", "gradient", "--no-trust", "-o", "out/e.png"],
+    "compare": ["first.png", "first.png", "--network", "runs/first"],
     "units": ["runs/first", "--layer", "conv1", "--limit", "10"],
     "dissect": ["runs/first", "--layer", "conv1", "--limit", "10"],
     "probe": ["runs/first", "flip", "--limit", "10"],

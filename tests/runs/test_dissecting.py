@@ -18,7 +18,7 @@ from striate.cli.app import app
 from striate.data import Preprocessing
 from striate.errors import DataError, StriateError, UsageError
 from striate.runs import Run, train
-from striate.runs.concepts import generated, open_concepts
+from striate.tasks.concepts import generated, open_concepts
 from striate.tasks.trained import Trained
 from striate.units.concept_silencing import predict_without
 from striate.units.network import Network

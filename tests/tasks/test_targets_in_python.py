@@ -109,7 +109,7 @@ def test_each_task_trains_predicts_probes_explains_and_reports(form: str, tmp_pa
     ids=["multilabel", "regression"],
 )  # fmt: skip
 def test_a_network_of_tags_or_numbers_trained_elsewhere_is_wrapped(
-    task: str, labels: np.ndarray
+    task: str, labels: np.ndarray, tmp_path: Path
 ) -> None:
     class Exact(nn.Module):
         """Knows the numbers, or tags, from the images."""
@@ -131,6 +131,8 @@ def test_a_network_of_tags_or_numbers_trained_elsewhere_is_wrapped(
     (found, *_) = trained.probe(IMAGES, labels, names=["flip"])
     assert found.data["images"] == N  # all that were given: it learned from none
     assert found.data["clean"] == pytest.approx(1, abs=1e-3)
+    page = trained.report(IMAGES, labels, out=tmp_path / "page.html").read_text()
+    assert f"{N} test" in page and "0 train" in page
     if task == "multilabel":  # words are brought into the network's order
         lists = [
             [n for n, yes in zip(("two", "one"), row[::-1], strict=True) if yes] for row in YES

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from striate.data import Preprocessing
 from striate.errors import DataError, UsageError
 from striate.models import build
-from striate.runs.concepts import generated
+from striate.tasks.concepts import generated
 from striate.units import Network
 from striate.units.concepts import ConceptSet, Regions
 from striate.units.dissection import Dissection, dissect_units

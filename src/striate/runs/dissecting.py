@@ -7,11 +7,11 @@ from pathlib import Path
 
 from striate.errors import RunError
 from striate.findings import Finding
-from striate.runs.concepts import GENERATED, open_concepts
 from striate.runs.dossiers import network_of, seen_by
 from striate.runs.evaluate import report_run
 from striate.runs.opening import Trained, open_trained
 from striate.runs.run import Run
+from striate.tasks.concepts import GENERATED, open_concepts
 from striate.units import Network
 from striate.units.concept_silencing import silence_concepts, units_by_concept
 from striate.units.dissection import QUANTILE, Dissection, dissect_units

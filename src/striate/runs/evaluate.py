@@ -45,8 +45,6 @@ def evaluate_run(
     listener.stage("evaluating")
     task, trained = run.task, run.trained
     name, split = ("test", source.test) if len(source.test) else ("val", source.val)
-    if run.wrapped and not len(split):  # no image of the source was learned from
-        name, split = "train", source.train
     run.add(task.describe(source, run.preprocessing))
     if not run.wrapped:  # nothing is to be trained on them
         run.add(task.check(source))
@@ -80,11 +78,13 @@ def evaluate_run(
         "data": run.info["data"]["where"],
         "fingerprint": source.fingerprint,
     }
-    run.add(
-        provenance.recipe(
-            run.info["recipe"], run.info["versions"], facts=facts | {"decided": list(why)}
-        )
+    recipe = provenance.recipe(
+        run.info["recipe"], run.info["versions"], facts=facts | {"decided": list(why)}
     )
+    if run.wrapped:
+        elsewhere = "The network was trained elsewhere; these are the settings and versions of its analysis."
+        recipe = replace(recipe, verdict=elsewhere)
+    run.add(recipe)
     if headline is not None:
         listener.finding(headline)
 

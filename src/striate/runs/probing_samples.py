@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from striate.borrow import forward
 from striate.data.subsets import sample_sizes, stratified_order
 from striate.errors import RunError, UsageError
 from striate.figures import CYCLE, new_figure, render, style
@@ -163,7 +164,7 @@ def correct(job: Job, run: Run, context: Context) -> int:
         network = FromPixels(model, run.preprocessing).eval()
         right = 0
         for x, y in zip(context.images.split(256), context.labels.split(256), strict=True):
-            right += int((answer_of(network(x)).argmax(1) == y).sum())
+            right += int((answer_of(forward(network, x)).argmax(1) == y).sum())
     return right
 
 

@@ -40,6 +40,7 @@ def report_data(trained: Trained, data: str | None, out: Path | None = None) -> 
                 run.add(finding)
         elif data is not None:
             source = matched(source_of(run, data), run.classes)
+            source = as_tested(source) if run.wrapped else source
             run.info["data"] = {
                 "where": source.where, "fingerprint": run.info["data"]["fingerprint"],
                 **{name: len(split) for name, split in source.splits.items()},
@@ -53,6 +54,13 @@ def report_data(trained: Trained, data: str | None, out: Path | None = None) -> 
             )
         report_run(run, out)
         return out or run.path / "report.html"
+
+
+def as_tested(source: Any) -> Any:
+    """A source whose images nobody learned from, all of them as test images where it has no others."""
+    if len(source.test) or len(source.val):
+        return source
+    return replace(source, train=source.train.take([]), test=source.train)
 
 
 def matched(source: Any, classes: Sequence[str]) -> Any:

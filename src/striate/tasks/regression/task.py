@@ -165,7 +165,9 @@ class Regression(ImageTask):
             split.targets[: len(assessed)].astype(np.float64),
         )
         names, seed, radii = trained.classes, trained.seed, trained.calibration.get("radii")
-        taught = splits_of(source)[0].targets.astype(np.float64)
+        # Nothing was learned from a source of test images alone: then these say what guessing would give.
+        train = splits_of(source)[0]
+        taught = (train if len(train) else split).targets.astype(np.float64)
         independent = bool(len(source.test))
         yield headline(values, targets, names, taught, seed=seed)
         yield predicted_against_true(values, targets, names, radii)

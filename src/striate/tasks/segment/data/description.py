@@ -113,7 +113,7 @@ def values_of(source: MaskSource) -> list[str]:
 
 def contact_sheet(source: MaskSource, scale: Scale | None = None) -> Figure:
     """Some images, their masks laid over them underneath, as WebP: those that show most classes, drawn evenly."""
-    split = source.train
+    split = source.train if len(source.train) else source.test
     parts = np.array_split(np.arange(len(split)), min(len(split), SHOWN))
     several = (split.pixels > 0).sum(1)
     at = [int(part[several[part].argmax()]) for part in parts]
