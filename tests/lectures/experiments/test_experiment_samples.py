@@ -71,6 +71,36 @@ def test_what_does_not_fit_has_fewer_seeds_then_fewer_sizes_then_fewer_images() 
     assert GRIDS[-1][1] >= 2 and steps_for(5000) > steps_for(50) == steps_for(5)
 
 
+@pytest.mark.parametrize(
+    ("seconds", "steps", "sizes"), [(270.0, 200, 5), (150.0, 100, 5), (70.0, 50, 5), (52.0, 50, 3)]
+)
+def test_trainings_get_shorter_before_sizes_are_dropped(
+    seconds: float, steps: int, sizes: int
+) -> None:
+    """A few hundred photographs: a step of all networks takes 130 ms, so that 5 sizes by 2 seeds of 200 steps take 260 s."""
+    planned = plan(250, 4, 0.13, seconds, Scale())
+    assert (planned.steps, len(planned.sizes), planned.seeds) == (steps, sizes, 2)
+    assert planned.sizes[0] == 5 and planned.sizes[-1] >= 125
+    took = 2 * sum(max(steps, round(12 * n / 32)) for n in planned.sizes) * 0.13
+    assert planned.seconds == pytest.approx(took) and took <= seconds
+
+
+def test_what_never_fits_is_the_fastest_there_is() -> None:
+    planned = plan(250, 4, 0.13, 1.0, Scale())
+    assert (planned.steps, planned.seeds, len(planned.sizes)) == (50, 2, 2)
+
+
+def test_a_page_of_shorter_trainings_says_so(pages: dict[str, Finding]) -> None:
+    assert "instead of" not in pages["samples-accuracy"].verdict
+    assert "steps" not in pages["samples-left-out"].data["left_out"]
+    scale = Scale(limit=60, grids=((2, 1),), steps=52, only=("mlp",))
+    found = samples(Setting(budget=0.001), scale)
+    page, left = found[0], found[-1]
+    assert page.data["steps"] == 50
+    assert "50 steps for a training on few images instead of 52" in page.verdict
+    assert "at least 50 steps, not 52" in left.data["left_out"]["steps"]
+
+
 def test_the_curves_are_there_and_rise(pages: dict[str, Finding]) -> None:
     data = pages["samples-accuracy"].data
     assert data["images"] == [5, 12, 28, 67, 160]

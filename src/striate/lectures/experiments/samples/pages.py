@@ -53,8 +53,9 @@ def samples_page(
     images: Images,
     least: int,
     seed: int,
+    steps: tuple[int, int],
 ) -> Finding:
-    """Accuracy against the number of images, of all networks."""
+    """Accuracy against the number of images, of all networks. steps: of a training at least, and without a budget."""
     curves = fitted(trials, least, seed)
     names = list(curves)
     points = {n: c.points for n, c in curves.items()}
@@ -80,6 +81,11 @@ def samples_page(
             f"{needed:,.0f}."
             if np.isfinite(needed)
             else f" The convolution stays below the mlp's {percent(target)} with {sizes[-1]:,} images."
+        )
+    if steps[0] < steps[1]:
+        verdict += (
+            f" The budget left {steps[0]} steps for a training on few images instead of {steps[1]}: more may be right, and "
+            "the order may change, with more."
         )
     p = points[best][-1]
     look = colours(every)
@@ -116,8 +122,8 @@ def samples_page(
                 columns=("network", "what it takes for granted", "parameters that learn"),
                 rows=tuple((c.name, c.about, c.own) for c in every),
                 formats=("", "", ",d"),
-                caption="As many parameters as whole widths allow, but for a pretrained backbone; the same steps, batches "
-                "and optimizer (AdamW).",
+                caption="As many parameters as whole widths allow, but for a pretrained backbone; the same steps (at least "
+                f"{steps[0]}), batches and optimizer (AdamW).",
             ),
         ),
         figures=(drawn,),
@@ -135,6 +141,7 @@ def samples_page(
             "intervals": {n: [[q.low, q.high] for q in points[n]] for n in names},
             "parameters": {c.name: c.own for c in every},
             "tested": tested,
+            "steps": steps[0],
             "seeds": p.trials,
         },
     )  # fmt: skip

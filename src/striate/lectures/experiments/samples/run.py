@@ -30,7 +30,9 @@ SHARE = (
 LEAST = 5  # images
 # Numbers of images and seeds, the best first: what does not fit into the budget has fewer seeds, then fewer sizes.
 GRIDS = ((9, 5), (9, 4), (9, 3), (7, 3), (7, 2), (6, 2), (5, 2))
+COARSE = ((4, 2), (3, 2), (2, 2))  # where the fewest steps still take too long
 PASSES, STEPS = 12.0, 200  # passes over all images, and steps at least
+FEWEST = 50  # steps at least where the budget leaves no more
 LARGEST = 20_000  # training images that are read at most
 MEASURED = 6  # steps
 
@@ -47,10 +49,11 @@ class Scale:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Which numbers of images are learned from, by how many seeds each, and what that takes in seconds."""
+    """Which numbers of images are learned from, by how many seeds each, in how many steps at least, and the seconds."""
 
     sizes: tuple[int, ...]
     seeds: int
+    steps: int
     seconds: float
 
 
@@ -60,20 +63,40 @@ def steps_for(images: int, least: int = STEPS) -> int:
 
 
 def plan(images: int, classes: int, seconds_per_step: float, seconds: float, scale: Scale) -> Plan:
-    """The best grid of sizes and seeds that fits into the time, and where none does, half the images, and so on.
+    """The best grid of sizes and seeds that fits into the time; where none does, half the images, and so on; then shorter
+    trainings, down to `FEWEST` steps; then coarser grids of those.
 
-    seconds_per_step: of all networks together.
+    seconds_per_step: of all networks together. Where nothing fits, what is fastest.
     """
+    steps = scale.steps
+    while True:
+        planned = _within(images, classes, seconds_per_step, seconds, scale.grids, steps)
+        if planned.seconds <= seconds:
+            return planned
+        if steps <= FEWEST:
+            break
+        steps = max(FEWEST, steps // 2)
+    fewer = tuple(g for g in COARSE if g[0] < scale.grids[-1][0])
+    if not fewer:
+        return planned
+    return _within(images, classes, seconds_per_step, seconds, fewer, steps)
+
+
+def _within(
+    images: int, classes: int, seconds_per_step: float, seconds: float, grids: Sequence[tuple[int, int]], steps: int
+) -> Plan:  # fmt: skip
+    """The best of these grids, of as many images as fit, with trainings of `steps` at least."""
     most, fewest = images, LEAST if classes <= 2 * LEAST else classes
     while True:
-        for count, seeds in scale.grids:
+        for count, seeds in grids:
             sizes = tuple(sample_sizes(min(fewest, most), most, count))
-            took = seeds * sum(steps_for(n, scale.steps) for n in sizes) * seconds_per_step
+            took = seeds * sum(steps_for(n, steps) for n in sizes) * seconds_per_step
+            planned = Plan(sizes=sizes, seeds=seeds, steps=steps, seconds=took)
             if took <= seconds:
-                return Plan(sizes=sizes, seeds=seeds, seconds=took)
+                return planned
         # Fewer images than this take as many steps as these: it would be no faster.
-        if steps_for(most // 2, scale.steps) == steps_for(most, scale.steps):
-            return Plan(sizes=sizes, seeds=seeds, seconds=took)
+        if steps_for(most // 2, steps) == steps_for(most, steps):
+            return planned
         most //= 2
 
 
@@ -124,9 +147,14 @@ def samples(setting: Setting, scale: Scale | None = None) -> list[Finding]:
         setting.progress(f"measuring: {contender.name}", i, len(every))
         pace[contender.name] = measure(contender, images.labels)
     ready = setting.clock() - began
-    left = max(1.0, SHARE * (budget - ready))
+    left = max(0.0, SHARE * (budget - ready))
     planned = plan(len(images.train), images.classes, sum(pace.values()), left, scale)
-    trials, dropped = trained(every, images, planned, pace, setting, scale, began + 0.92 * budget)
+    trials, dropped = trained(every, images, planned, pace, setting, began + 0.92 * budget)
+    if planned.steps < scale.steps:
+        left_out["steps"] = (
+            f"trainings took at least {planned.steps} steps, not {scale.steps}, to fit into the budget of {budget:.0f} s, "
+            "so that networks may be less right than they would be; give more with --budget"
+        )
     if dropped:
         left_out["sizes"] = (
             f"{', '.join(f'{n:,}' for n in dropped)} images did not fit into the budget of {budget:.0f} s; give more with "
@@ -139,7 +167,7 @@ def samples(setting: Setting, scale: Scale | None = None) -> list[Finding]:
         )
     least = images.classes
     pages = [
-        samples_page(every, trials, images, least, setting.seed),
+        samples_page(every, trials, images, least, setting.seed, (planned.steps, scale.steps)),
         labels_page(every, trials, images, least, setting.seed),
         left_out_page(left_out),
     ]
@@ -156,7 +184,6 @@ def trained(
     planned: Plan,
     pace: dict[str, float],
     setting: Setting,
-    scale: Scale,
     deadline: float,
 ) -> tuple[dict[str, list[Trial]], list[int]]:
     """All trainings, size by size, and the sizes that no longer fitted before the deadline of the setting's clock.
@@ -166,7 +193,7 @@ def trained(
     trials: dict[str, list[Trial]] = {c.name: [] for c in every}
     slower, dropped = 1.0, []
     for i, count in enumerate(planned.sizes):
-        steps = steps_for(count, scale.steps)
+        steps = steps_for(count, planned.steps)
         expected = planned.seeds * steps * sum(pace.values())
         now = setting.clock()
         if i and now + slower * expected > deadline:
