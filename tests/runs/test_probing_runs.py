@@ -100,8 +100,8 @@ def test_all_probes_are_stored_with_the_checklist_last(run: Run) -> None:
 
 def test_a_budget_takes_fewer_images_and_says_so(run: Run) -> None:
     found = by_name(probe_run(run, ["corruption"], budget=0.05))["probe-corruption"]
-    assert found.data["images"] == 24
-    assert "Sampled 24 of " in found.verdict and "to keep to 0.05 s" in found.verdict
+    assert found.data["images"] == 12
+    assert "Sampled 12 of " in found.verdict and "to keep to 0.05 s" in found.verdict
 
 
 def test_a_large_network_is_probed_on_fewer_images_unless_a_limit_asks_for_all(run: Run) -> None:

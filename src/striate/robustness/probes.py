@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Cost = tuple[tuple[int, int], ...]
 Run = Callable[[Context], Finding]
 ALL = 10**9  # more than any number of images
-LOCATE = (14, 512)  # what finding the layer of a failure costs
+LOCATE = (11, 512)  # what finding the layer of a failure costs
 NEEDS = {"labels": "one class an image", "choices": "a choice among classes with a logit for each"}
 """What a probe may need beside images, targets and a metric, in words; `Task.offers` names what a task has."""
 
@@ -37,18 +37,22 @@ NEEDS = {"labels": "one class an image", "choices": "a choice among classes with
 class Probe:
     """run: makes the finding. needs: of `NEEDS`, or nothing.
 
-    cost: in forward passes, as a guess that a budget starts from: (passes, over at most so many images). named: runs only
-    where it is asked for by name, because it costs far more than the others.
+    cost: in passes forward or back, as a guess that a budget starts from: (passes, over at most so many images); a_class:
+    passes over all images for each class. least: images that it is not taken below, the task's own number if not given.
+    named: runs only where it is asked for by name, because it costs far more than the others.
     """
 
     run: Run
     cost: Cost = ((10, ALL),)
     needs: str | None = None
     named: bool = False
+    a_class: int = 0
+    least: int | None = None
 
-    def passes(self, count: int) -> int:
-        """About how many images it sends through the network where there are `count`."""
-        return sum(each * min(count, most) for each, most in self.cost)
+    def passes(self, count: int, classes: int = 10) -> int:
+        """About how many images it sends through the network, forward or back, where there are `count`."""
+        each_class = self.a_class * classes * count
+        return each_class + sum(each * min(count, most) for each, most in self.cost)
 
 
 def _needs_a_run(context: Context) -> Finding:
@@ -58,17 +62,20 @@ def _needs_a_run(context: Context) -> Finding:
 
 
 _OWN: dict[str, Probe] = {
-    "shift": Probe(shift, ((24, ALL), (90, 64), LOCATE)),
-    "rotation": Probe(rotation, ((16, ALL), (40, 24), LOCATE)),
+    "shift": Probe(shift, ((16, ALL), (24, 64), LOCATE), least=12),
+    "rotation": Probe(rotation, ((16, ALL), (40, 24), LOCATE), least=12),
     "scale": Probe(scale, ((9, ALL), LOCATE)),
     "flip": Probe(flip, ((3, ALL), LOCATE)),
-    "deformation": Probe(deformation, ((4, ALL), (288, 1)), "labels"),
-    "corruption": Probe(corruption, ((115, ALL), LOCATE)),
-    "domain": Probe(domain, ((2, 1000), (16, 256)), "labels"),
-    "spectrum": Probe(spectrum, ((14, ALL), (90, 128), LOCATE), "labels"),
-    "attack": Probe(attack, ((17, ALL), (320, 256), (200, 64), LOCATE), "labels"),
+    "deformation": Probe(deformation, ((4, ALL),), "labels"),
+    "corruption": Probe(corruption, ((110, ALL), LOCATE), least=12),
+    "domain": Probe(domain, ((1, 1000), (8, 256)), "labels"),
+    "spectrum": Probe(spectrum, ((14, ALL), (90, 128), LOCATE), "labels", least=12),
+    # Of 256: six strengths and six lengths of PGD, forward and back. Of 64: the checks. Of 16: stickers, by crops.
+    "attack": Probe(
+        attack, ((4, ALL), (288, 256), (111, 64), (130, 16), LOCATE), "labels", least=8
+    ),
     "calibration": Probe(calibration, ((1, ALL), (2, 4000)), "choices"),
-    "shortcuts": Probe(shortcuts, ((9, ALL), LOCATE), "labels"),
+    "shortcuts": Probe(shortcuts, ((8, ALL), LOCATE), "labels", a_class=5),
     "samples": Probe(_needs_a_run, ((1, ALL),), "labels", named=True),
 }
 

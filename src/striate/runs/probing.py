@@ -43,7 +43,9 @@ from striate.training.answer import answer_of
 
 IMAGES = 2000
 SEARCHED = 800  # training images in which marks are looked for
-WORK = 1.3e13  # multiply-adds of a command that says neither how long nor on how many images: minutes on one core
+# Multiply-adds of a command that says neither how long nor on how many images: some minutes on one core; a small
+# network is given more, so that all its images are taken.
+WORK, SMALL, SMALL_WORK = 3e12, 3e7, 1.5e13
 DRAWING = 0.4  # seconds that a probe spends on its figures
 Progress = Callable[[str, int, int], None]
 
@@ -58,7 +60,7 @@ def probe_run(
     budget: float | None = None,
     seed: int = 0,
     store_temperature: bool = False,
-    work: float = WORK,
+    work: float | None = None,
     record: bool = True,
     progress: Progress | None = None,
 ) -> list[Finding]:
@@ -67,7 +69,8 @@ def probe_run(
     names: probes, all if none but `samples`, which trains; also a Probe or a function (context) -> Finding of your own.
     data: test images instead of the run's own. against: a folder or source of another domain.
     images: at most so many; 2,000 if not given, and then fewer for a network so large that all of the probes would take more
-    than `work` multiply-adds. budget: seconds; fewer images are taken, drawn by `seed`, and intervals widen.
+    than `work` multiply-adds (more for a small network, if not given). budget: seconds; fewer images are taken, drawn by
+    `seed`, and intervals widen.
     store_temperature: let `predict` use the fitted temperature. record: look for the layer and the channels at which
     failures enter. Raises UsageError for an unknown probe, RunError where the run's images are gone.
     """
@@ -91,7 +94,7 @@ def probe_run(
     source = source_of(run, data)
     if "samples" in chosen:
         refuse_retraining(run, source)
-    limit, least = at_most(task, images or IMAGES), task.probed[1]
+    limit, fewest = at_most(task, images or IMAGES), task.probed[1]
     examples = examples_of(run, source, tested_on(run, source), limit=limit, seed=seed)
     whole = context_of(trained, examples, seed, record=record)
     tick = time.perf_counter()
@@ -102,7 +105,7 @@ def probe_run(
         report_run(run)
         return [stopped]
     (run.path / "findings" / "probe-clean.json").unlink(missing_ok=True)
-    findings = []
+    findings, classes = [], len(whole.classes)
     shared = work_of(trained, whole, work) if images is None and budget is None else None
     slower = 1.5  # what a probe costs over its forward passes; corrected after each
     took, made = 0.0, 0
@@ -111,26 +114,32 @@ def probe_run(
         order = (
             list(chosen)
             if budget is None and shared is None
-            else sorted(chosen, key=lambda n: chosen[n].passes(len(whole)))
+            else sorted(chosen, key=lambda n: chosen[n].passes(len(whole), classes))
         )
         for i, name in enumerate(order):
             if progress is not None:
                 progress(name, i, len(order))
             context, share, retraining = whole, None, None
+            least = chosen[name].least or fewest
             if budget is not None:
                 left = 0.9 * budget - (time.perf_counter() - started)
                 share = left / (len(order) - i) - DRAWING
             if name == "samples":  # all test images: its time goes into training
                 retraining = partial(samples_probe, run, source, budget=share, progress=progress)
             elif share is not None:
-                count = affordable(chosen[name], len(whole), share, pace * slower, least)
+                count = affordable(chosen[name], len(whole), share, pace * slower, least, classes)
                 context = sampled(whole, count)
             elif shared is not None:
                 # Counted, not timed, so that the same command takes the same images on every machine.
                 count = affordable(
-                    chosen[name], len(whole), shared.left / (len(order) - i), shared.image, least
+                    chosen[name],
+                    len(whole),
+                    shared.left / (len(order) - i),
+                    shared.image,
+                    least,
+                    classes,
                 )
-                shared.left -= chosen[name].passes(count) * shared.image
+                shared.left -= chosen[name].passes(count, classes) * shared.image
                 context = sampled(whole, count)
             begun = time.perf_counter()
             finding = run_probe(
@@ -140,7 +149,7 @@ def probe_run(
             )
             if retraining is None:
                 took += time.perf_counter() - begun - DRAWING
-                made += chosen[name].passes(len(context))
+                made += chosen[name].passes(len(context), classes)
                 slower = max(0.3, took / (pace * made))
             if len(context) < len(whole):
                 finding = bounded(finding, len(context), len(whole), budget)
@@ -165,13 +174,15 @@ class Work:
     left: float
 
 
-def work_of(trained: Trained, context: Context, most: float) -> Work | None:
+def work_of(trained: Trained, context: Context, most: float | None) -> Work | None:
     """The multiply-adds to share out among the probes; None where the network cannot be traced."""
     try:
         each = trace(trained.model, (1, *context.images.shape[1:])).total_macs
     except StriateError:
         return None
-    return None if each is None else Work(each, most)
+    if each is None:
+        return None
+    return Work(each, (SMALL_WORK if each <= SMALL else WORK) if most is None else most)
 
 
 class Pixels(FromPixels):
@@ -251,13 +262,15 @@ def bounded(finding: Finding, count: int, of: int, budget: float | None) -> Find
     return replace(finding, verdict=finding.verdict + remark)
 
 
-def affordable(probe: Probe, most: int, left: float, pace: float, least: int) -> int:
+def affordable(
+    probe: Probe, most: int, left: float, pace: float, least: int, classes: int = 10
+) -> int:
     """Images for a probe that is to take no more than `left`; at least `least`, as far as there are.
 
     left, and pace of an image's forward pass: both in seconds, or both in multiply-adds.
     """
     count = most
-    while count > least and probe.passes(count) * pace > left:
+    while count > least and probe.passes(count, classes) * pace > left:
         count = int(0.95 * count)
     return min(most, max(least, count))
 
