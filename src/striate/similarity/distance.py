@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from striate.attribution.layers import spread
 from striate.errors import UsageError
 from striate.geometry import Layer
-from striate.similarity.features import feature_layers, unit_length
+from striate.similarity.features import feature_layers, squared_difference
 from striate.similarity.linear import published_layers
 from striate.units import Network
 
@@ -97,10 +97,7 @@ class Comparer:
         features = self.network.forward(torch.cat((a, b)), self.values)
         found = []
         for at, value in enumerate(self.values):
-            unit = unit_length(features[value].float())
-            square = (unit[:n] - unit[n:]) ** 2
-            if self.weights is None:
-                found.append(square.sum(1))
-            else:
-                found.append(torch.einsum("nchw,c->nhw", square, self.weights[at].to(square)))
+            maps = features[value].float()
+            weights = None if self.weights is None else self.weights[at].to(maps)
+            found.append(squared_difference(maps[:n], maps[n:], weights))
         return found

@@ -13,6 +13,7 @@ from striate.findings import Finding
 from striate.lectures.experiments.perceptual.pages import agreement_page, stability_page
 from striate.lectures.experiments.perceptual.triplets import Triplet, triplets
 from striate.lectures.experiments.setting import Setting
+from striate.memory import keep_large_buffers
 from striate.models import build
 from striate.models import preprocessing as preprocessing_of
 from striate.similarity import Comparer, pixel_scores
@@ -28,7 +29,7 @@ class Sizes:
 
     side: int = 192
     crops: int = 12
-    each: int = 8
+    each: int = 4
 
 
 def crops(side: int) -> Tensor:
@@ -54,6 +55,8 @@ def comparers(shape: tuple[int, ...], seed: int) -> dict[str, Comparer]:
         torch.manual_seed(seed)
         blank = build(SPEC, in_channels=3, num_classes=10, size=known.size).eval()
     settled = build(SPEC, in_channels=3, num_classes=1000, size=known.size, pretrained=True).eval()
+    for module in (settled, blank):
+        module.to(memory_format=torch.channels_last)
     return {
         name: Comparer(module, (1, *shape), mean=known.mean, std=known.std)
         for name, module in (("deep features", settled), ("random weights", blank))
@@ -87,6 +90,7 @@ def _order(near: np.ndarray, far: np.ndarray) -> np.ndarray:
 def perceptual(setting: Setting, sizes: Sizes | None = None) -> list[Finding]:
     """Run the experiment; two findings: agreement on triplets, and stability to deformations."""
     sizes = sizes or Sizes()
+    keep_large_buffers()  # many passes of large maps follow
     started = time.perf_counter()
     images = crops(sizes.side)[: sizes.crops]
     measures = comparers(tuple(images.shape[1:]), setting.seed)
