@@ -120,7 +120,7 @@ def probe_run(
             if progress is not None:
                 progress(name, i, len(order))
             context, share, retraining = whole, None, None
-            least = chosen[name].least or fewest
+            least = min(fewest, chosen[name].least or fewest)  # masks need fewer already
             if budget is not None:
                 left = 0.9 * budget - (time.perf_counter() - started)
                 share = left / (len(order) - i) - DRAWING
