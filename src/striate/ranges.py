@@ -33,7 +33,7 @@ class Range:
 
     def __str__(self) -> str:
         kind = "a whole number " if self.whole else ""
-        low, high = _shown(self.low), _shown(self.high)
+        low, high = shown(self.low), shown(self.high)
         if math.isinf(self.low):
             return "a number" if math.isinf(self.high) else f"{kind}at most {high}"
         if self.above:
@@ -102,6 +102,9 @@ RANGES: dict[str, Range] = {
     "unit": whole(0, 10**9),
     "quantile": Range(0, 0.5, above=True),
     "tile": SIDE,
+    "window": SIDE,
+    "stride": SIDE,
+    "patch": SIDE,
     "page": whole(1, 10**9),
     "cross_validate": whole(2, 1000),
 }
@@ -111,8 +114,7 @@ def check_ranges(**values: Any) -> None:
     """Raise UsageError for the first value that is not in its range; None stands for "not given"."""
     for name, value in values.items():
         if value is not None and value not in RANGES[name]:
-            got = repr(value) if isinstance(value, str) else _shown(value)
-            raise UsageError(f"{name} must be {RANGES[name]}, got {got}")
+            raise UsageError(f"{name} must be {RANGES[name]}, got {shown(value)}")
 
 
 def check_fields(settings: Any) -> None:
@@ -120,7 +122,9 @@ def check_fields(settings: Any) -> None:
     check_ranges(**{n: getattr(settings, n) for n in RANGES if hasattr(settings, n)})
 
 
-def _shown(value: Any) -> str:
-    """A number as a person writes it; the beginning of one that is too long to read."""
+def shown(value: Any) -> str:
+    """A number as a person writes it, a text in quotes; the beginning of what is too long to read."""
+    if isinstance(value, str):
+        return repr(value) if len(value) <= 60 else f"{value[:40]!r}... ({len(value)} characters)"
     text = f"{value:,}" if type(value) is int and abs(value) < 10**15 else str(value)
     return text if len(text) <= 30 else f"{text[:12]}... ({len(text)} digits)"

@@ -183,7 +183,10 @@ def hostile(rng: random.Random, name: str, parameter: Any) -> Trial:
 
 
 def _pool(kind: Any, option: str) -> Sequence[str]:
-    if option == "epochs":  # a thousand epochs are no mistake
+    if option in (
+        "epochs",
+        "size",
+    ):  # a thousand epochs or pixels are no mistake, but take their time
         return [t for t in NUMBERS if t not in ("1_000", "1e3", "5" * 25)]
     if kind in (int, float):
         return NUMBERS
@@ -221,10 +224,15 @@ def names_of(trial: Trial) -> list[str]:
     """What a message about the trial may call its subject: the option, or the value itself."""
     given = [t for t in GOOD[trial.arguments[0]] if trial.arguments[0] in UNWORKABLE]
     said = {
-        "names": "name", "paths": "rows say why", "images": "image", "of": "class", "number": "lecture", "settings": "set",
+        "names": "name", "images": "image", "of": "class", "number": "lecture", "settings": "set",
         "out": "-o", "factory": "what makes the network", "look": "image", "model": "returns the network", "pattern": "name",
         "target": "network", "page": "first picture",
     }  # fmt: skip
+    flags = [o for p in COMMANDS[trial.arguments[0]].params for o in p.opts if len(o) == 2]
+    if (
+        trial.value[:2] in flags
+    ):  # `-nan` in the place of an argument is the option -n, and the argument is missing
+        said["a"] = said["b"] = "Missing argument"
     words = [trial.option, trial.option.replace("_", "-"), said.get(trial.option, trial.option)]
     value = trial.value.encode(errors="surrogateescape").decode(errors="backslashreplace")
     shown = [

@@ -5,16 +5,27 @@ from __future__ import annotations
 import itertools
 import math
 import os
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import arguments
 import pytest
+import torch
+from judge import judge, run_here
+from torch import nn
 
 import striate
+from striate.data.sources import open_source
+from striate.data.targets import open_targets
 from striate.errors import UsageError
+from striate.inference.dense import dense
+from striate.inference.incremental import occlusion
+from striate.inference.tiled import tiled
 from striate.ranges import RANGES, Range, check_ranges
 from striate.tasks.regression.settings import RegressionSettings
+from striate.tasks.segment.data.sources import open_masks
 from striate.tasks.segment.settings import SegmentSettings
 from striate.training import Recipe
 
@@ -129,3 +140,125 @@ def test_a_place_that_cannot_be_made_is_refused_before_any_work(
 def test_public_functions_hold_the_same_ranges(call: object, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         call()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("name", sorted(RANGES))
+def test_the_ends_of_every_range_are_in_it_and_what_lies_beyond_is_refused(name: str) -> None:
+    known = RANGES[name]
+    high = int(known.high) if known.whole else known.high
+    check_ranges(**{name: high})
+    if not known.above:
+        check_ranges(**{name: int(known.low) if known.whole else known.low})
+    elif known.low in known:
+        pytest.fail(f"{name}: the low end belongs to no range that is above it")
+    for beyond in (high + 1 if known.whole else math.nextafter(high, math.inf), math.nan, True):
+        with pytest.raises(UsageError, match=f"^{name} must be"):
+            check_ranges(**{name: beyond})
+
+
+SEEDED = {
+    "train": ["train", "photos", "--epochs", "0.2", "--size", "8", "--out", "out/top", "--model", "[conv2-relu-pool]-fc"],
+    "probe": ["probe", "runs/first", "shift", "--limit", "10"],
+    "diagnose": ["diagnose", "runs/first", "gradients", "--limit", "10"],
+    "units": ["units", "runs/first", "--layer", "conv1", "--limit", "10"],
+    "data": ["data", "photos"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SEEDED)
+def test_the_largest_seed_works_and_the_next_is_refused(name: str, home: Path) -> None:
+    top = 2**32 - 1
+    option = ("--set", f"seed={top}") if name == "data" else ("--seed", str(top))
+    done = judge(run_here([*SEEDED[name], *option], home), writes=("out", "runs"))
+    assert done.status == 0, done
+    over = [t.replace(str(top), str(top + 1)) for t in option]
+    refused = judge(run_here([*SEEDED[name], *over], home), names=["seed must be"])
+    assert refused.status == 2, refused
+
+
+@pytest.mark.parametrize("names", [[], ["filters"], ["updates"]], ids=["all", "filters", "updates"])
+def test_diagnose_opens_the_data_that_it_is_given_whatever_it_looks_at(
+    names: list[str], home: Path
+) -> None:
+    outcome = run_here(["diagnose", "runs/first", *names, "--data", "nope"], home)
+    assert judge(outcome, names=["'nope'"]).status == 2, outcome
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["predict", "runs/first", "complex.tif"],
+        ["tile", "runs/first", "complex.tif"],
+        ["explain", "runs/first", "complex.tif"],
+        ["compare", "first.png", "complex.tif", "--network", "runs/first"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_complex_numbers_are_no_image(command: list[str], home: Path) -> None:
+    outcome = judge(run_here(command, home), names=["complex.tif"])
+    assert outcome.status == 1 and "complex64" in outcome.out + outcome.err, outcome
+
+
+def test_predict_names_the_file_where_none_can_be_read(home: Path) -> None:
+    for files, said in (
+        (["broken.png"], "1 of 1 files could not be read: broken.png;"),
+        (["broken.png", "complex.tif"], "2 of 2 files could not be read: broken.png and 1 more;"),
+    ):
+        for form in ("table", "json", "csv"):
+            outcome = judge(
+                run_here(["predict", "runs/first", *files, "--format", form], home), names=[said]
+            )
+            assert outcome.status == 1, outcome
+
+
+SMALL = nn.Conv2d(1, 2, 3, padding=1).eval()
+PATCH = nn.Sequential(nn.Conv2d(1, 3, 8), nn.Flatten()).eval()
+IMAGE = torch.zeros(1, 1, 8, 8)
+MEMORIES = {
+    "inf": math.inf,
+    "nan": math.nan,
+    "digits": 10**400,
+    "text": "9" * 400 + "GB",
+    "none": 0,
+}
+COUNTS = {"inf": math.inf, "nan": math.nan, "digits": 10**400, "half": 2.5, "none": 0, "bool": True,
+          "text": "8"}  # fmt: skip
+
+
+@pytest.mark.parametrize("memory", MEMORIES)
+def test_a_memory_limit_that_no_machine_has_is_one_sentence(memory: str) -> None:
+    given: Any = MEMORIES[memory]
+    for call in (
+        lambda: tiled(SMALL, IMAGE, memory=given),
+        lambda: dense(PATCH, IMAGE, window=8, memory=given),
+        lambda: occlusion(PATCH, IMAGE, 0, patch=4, stride=4, memory=given),
+    ):
+        with pytest.raises(UsageError, match="a memory limit is a number of bytes") as caught:
+            call()
+        assert len(str(caught.value)) < 250
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_numbers_of_pixels_are_whole_and_in_range(count: str) -> None:
+    given: Any = COUNTS[count]
+    calls: dict[str, Callable[[], Any]] = {
+        "tile": lambda: tiled(SMALL, IMAGE, tile=given),
+        "window": lambda: dense(PATCH, IMAGE, window=given),
+        "stride": lambda: dense(PATCH, IMAGE, window=8, stride=given),
+        "patch": lambda: occlusion(PATCH, IMAGE, 0, patch=given, stride=4),
+        "stride ": lambda: occlusion(PATCH, IMAGE, 0, patch=4, stride=given),
+        "batch": lambda: occlusion(PATCH, IMAGE, 0, patch=4, stride=4, batch=given),
+    }
+    for name, call in calls.items():
+        with pytest.raises(UsageError, match=f"^{name.strip()} ") as caught:
+            call()
+        assert len(str(caught.value)) < 250
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, math.nan])
+def test_sources_of_every_kind_hold_the_range_of_seeds(seed: Any, tmp_path: Path) -> None:
+    opens: tuple[Callable[..., Any], ...] = (open_source, open_masks, open_targets)
+    for opened, data in zip(opens, ("digits", "scenes", tmp_path), strict=True):
+        more = {"kind": "tags"} if opened is open_targets else {}
+        with pytest.raises(UsageError, match="seed must be a whole number from 0 to 4,294,967,295"):
+            opened(data, seed=seed, **more)

@@ -143,7 +143,7 @@ def test_volumes_are_cut_into_slices_of_one_voxel() -> None:
 
 def test_tiles_are_whole_pixels() -> None:
     """roboflow/supervision#1415: a tile of half the image and a tenth."""
-    with pytest.raises(UsageError, match=r"positive whole number of pixels.* got \(11\.0"):
+    with pytest.raises(UsageError, match=r"whole number of pixels from 1.* got \(11\.0"):
         tiled(nn.Conv2d(3, 4, 3), torch.rand(1, 3, 20, 20), tile=(10 * 1.1, 10 * 1.1))  # type: ignore[arg-type]
 
 

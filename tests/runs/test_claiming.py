@@ -137,3 +137,11 @@ def test_a_stopped_run_without_its_checkpoint_is_not_begun_again(tmp_path: Path)
     run.save_info()
     with pytest.raises(RunError, match="its checkpoint is missing"):
         latest_unfinished(tmp_path / "run")
+
+
+def test_a_training_that_cannot_begin_leaves_no_folder_that_was_made_for_it(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    for out in ("new/deep/run", "mine/run"):
+        with pytest.raises(UsageError, match="no weights file"):
+            train("digits", out=tmp_path / out, weights=str(tmp_path / "none.pt"), **QUICK)
+    assert [p.name for p in tmp_path.rglob("*")] == ["mine"]

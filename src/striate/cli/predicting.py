@@ -44,13 +44,15 @@ def predict(
     if folder is None and trained.task.folder is not None:
         folder = trained.task.folder
     answers = api.predict(trained, found, top=top, out=folder, force=force, device=device)
-    failed = total = 0
+    failed: list[str] = []
+    total = 0
 
     def watched() -> Iterator[Prediction]:
-        nonlocal failed, total
+        nonlocal total
         for prediction in answers:
             total += 1
-            failed += prediction.error is not None
+            if prediction.error is not None:
+                failed.append(prediction.path)
             yield prediction
 
     if format is Format.json:
@@ -63,7 +65,10 @@ def predict(
             console.print(f"what was written is in {escape(folder)}", soft_wrap=True)
     say_left_out(found)
     if failed:
-        say(f"{failed} of {total} files could not be read; the rows say why")
+        more = f" and {len(failed) - 1:,} more" if len(failed) > 1 else ""
+        say(
+            f"{len(failed):,} of {total:,} files could not be read: {failed[0]}{more}; the rows say why"
+        )
         raise SystemExit(1)
 
 

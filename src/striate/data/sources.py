@@ -21,6 +21,7 @@ from striate.errors import DataError, UsageError
 from striate.findings import Finding
 from striate.findings import Table as Rows
 from striate.plugins import Table
+from striate.ranges import check_ranges
 from striate.wording import in_quotes
 
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")
@@ -83,8 +84,7 @@ def open_source(
     outside: whether a table may name files that do not lie in its folder.
     Raises UsageError for an unknown name or wrong number, DataError if the images cannot be used.
     """
-    if seed < 0:
-        raise UsageError(f"seed must be 0 or more, got {seed}")
+    check_ranges(seed=seed, val=val, test=test, count=count, size=size)
     if isinstance(data, str) and is_given(data):
         return given_again(data)  # type: ignore[no-any-return]
     if isinstance(data, str) and data in SOURCES:

@@ -23,6 +23,7 @@ from striate.data.table import SUFFIXES
 from striate.data.target_tables import Kind, kind_of_table, may_be_numbers, reader, words_of
 from striate.data.tree import TABLES, Parts, Tree, grow, is_run
 from striate.errors import DataError, UsageError
+from striate.ranges import check_ranges
 
 
 def target_kind(data: str | Path) -> Kind | None:
@@ -60,8 +61,7 @@ def open_targets(
     sentence.
     """
     path = Path(data).expanduser()
-    if seed < 0:
-        raise UsageError(f"seed must be 0 or more, got {seed}")
+    check_ranges(seed=seed, val=val, test=test)
     if not path.exists():
         known = " is a source of classes" if str(data) in SOURCES else ""
         raise UsageError(

@@ -19,10 +19,13 @@ LOCK = ".lock"  # in a run's folder while it is trained
 
 
 class Claim:
-    """A folder that one training holds; the system lets go of it when the process ends, however it does."""
+    """A folder that one training holds; the system lets go of it when the process ends, however it does.
 
-    def __init__(self, path: Path, handle: int) -> None:
-        self.path, self.handle = path, handle
+    made: the folders above it that were made for it, the nearest first.
+    """
+
+    def __init__(self, path: Path, handle: int, made: tuple[Path, ...] = ()) -> None:
+        self.path, self.handle, self.made = path, handle, made
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -42,6 +45,7 @@ def claim_new(wanted: Path, *, numbered: bool) -> Claim:
     Raises RunError when it cannot be made.
     """
     number = 1 if numbered else 0
+    made = tuple(p for p in wanted.parents if not p.exists())
     while True:
         path = wanted.with_name(f"{wanted.name}-{number}") if number else wanted
         try:
@@ -49,7 +53,7 @@ def claim_new(wanted: Path, *, numbered: bool) -> Claim:
                 path.mkdir(parents=True, exist_ok=True)
                 handle = _lock(path)
                 if handle is not None and _is_free(path):
-                    return Claim(path, handle)
+                    return Claim(path, handle, made)
                 if handle is not None:
                     os.close(handle)
         except FileExistsError:  # a file of that name

@@ -73,7 +73,7 @@ def diagnose_run(
     if not given, all for cross-validation. cross_validate: ask for labels so many networks, each trained without the images
     that it judges. refused: called with a diagnostic that cannot be done and the reason; without it that is raised.
     Raises UsageError for an unknown name or where `target` is no run, and what the first diagnostic raised where none could
-    be done.
+    be done; what opening `data` raises.
     """
     chosen = resolve(names)
     if images is not None and images < 2:
@@ -86,6 +86,10 @@ def diagnose_run(
     if not names and not (run.path / UPDATES).is_file():
         chosen.remove("updates")  # updates that were not watched are not known, which is no fault
     bench = Bench(run, data, images, cross_validate, seed, progress)
+    if data is not None:
+        _ = (
+            bench.source
+        )  # a wrong name is an error, also where no diagnostic asked for would look at an image
     findings: list[Finding] = []
     first: StriateError | None = None
     for i, name in enumerate(chosen):

@@ -19,7 +19,7 @@ from striate.memory import keep_large_buffers
 from striate.models import OwnModel
 from striate.paths import given_folder
 from striate.runs.allowance import BACKWARD, Allowance
-from striate.runs.claiming import LOCK, claim_again, claim_new
+from striate.runs.claiming import LOCK, Claim, claim_again, claim_new
 from striate.runs.evaluate import evaluate_run, report_run
 from striate.runs.own import Own
 from striate.runs.planning import (
@@ -128,7 +128,7 @@ def train(
             run = Run(claim.path, info, factory=factory)
         run.source = source
         with noted_weights(plan, listener):
-            plan, job = begin(run, plan, device, listener, fresh=not resume)
+            plan, job = begin(run, plan, device, listener, fresh=None if resume else claim)
         listener.say(f"run: {run.path}")
         train_and_report(
             run, plan, job, own.callbacks, watch=watch, started=started, listener=listener, data=data
@@ -137,22 +137,22 @@ def train(
 
 
 def begin(
-    run: Run, plan: Plan, device: torch.device, listener: Listener, *, fresh: bool
+    run: Run, plan: Plan, device: torch.device, listener: Listener, *, fresh: Claim | None
 ) -> tuple[Plan, Job]:
     """Everything before the first step, or the first after the last checkpoint; the run is there from the beginning.
 
-    Stopped before its first checkpoint, a run begins again with its recipe. fresh: the run is new; where it cannot begin for
-    a reason, it is gone again.
+    Stopped before its first checkpoint, a run begins again with its recipe. fresh: of a new run; where that cannot begin for
+    a reason, it is gone again, with the folders that were made for it.
     """
     try:
-        if fresh:
+        if fresh is not None:
             run.save_info()
         job = prepare(plan, device, listener)
     except Exception:
-        if fresh:
-            discard(run.path)
+        if fresh is not None:
+            discard(fresh)
         raise
-    if not fresh and (run.path / "checkpoint" / "last.pt").is_file():
+    if fresh is None and (run.path / "checkpoint" / "last.pt").is_file():
         restore(run, job.training)
     elif run.info.get("find_rate"):
         rated = rate(plan, job, listener)
@@ -167,12 +167,13 @@ def begin(
     return plan, job
 
 
-def discard(path: Path) -> None:
-    """Take away a run that could not begin; a folder that holds more stays."""
-    (path / "run.toml").unlink(missing_ok=True)
-    (path / LOCK).unlink(missing_ok=True)
+def discard(claim: Claim) -> None:
+    """Take away a run that could not begin, and what was made above it; a folder that holds more stays."""
+    (claim.path / "run.toml").unlink(missing_ok=True)
+    (claim.path / LOCK).unlink(missing_ok=True)
     with suppress(OSError):
-        path.rmdir()
+        for folder in (claim.path, *claim.made):
+            folder.rmdir()
 
 
 def restore(run: Run, training: Training) -> None:

@@ -324,7 +324,8 @@ def test_bad_input() -> None:
     with pytest.raises(UsageError, match="padding is 'patch' or 'image', got 'same'"):
         striate.dense(module, image, window=20, padding="same")
     with pytest.raises(
-        UsageError, match=r"stride is a positive number of pixels or .rows, columns., got 0"
+        UsageError,
+        match=r"stride is a number of pixels, a whole number from 1 to 65,536, or .rows, columns., got 0",
     ):
         striate.dense(module, image, window=20, stride=0)
     with pytest.raises(

@@ -22,6 +22,7 @@ from striate.inference.kinds import in_its_own_words, refuse_no_numbers, refuse_
 from striate.inference.repeating import refuse_memory
 from striate.inference.tiled.plan.limits import parse_bytes, show_bytes
 from striate.inference.witness import unit
+from striate.ranges import RANGES, shown
 
 # Paddings whose values come from the patch itself.
 MIRRORED = frozenset(
@@ -491,8 +492,10 @@ def centres(
 def _pair(value: Any, name: str) -> Pair:
     pair = (value, value) if isinstance(value, int) and not isinstance(value, bool) else value
     good = isinstance(pair, (tuple, list)) and len(pair) == 2
-    if not good or not all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in pair):
-        raise UsageError(f"{name} is a positive number of pixels or (rows, columns), got {value!r}")
+    if not good or not all(isinstance(n, int) and n in RANGES[name] for n in pair):
+        raise UsageError(
+            f"{name} is a number of pixels, {RANGES[name]}, or (rows, columns), got {shown(value)}"
+        )
     return pair[0], pair[1]
 
 

@@ -28,7 +28,9 @@ from striate.inference.incremental.steps import State
 from striate.inference.incremental.target import Target
 from striate.inference.kinds import in_its_own_words, refuse_no_numbers, refuse_other_meaning, takes
 from striate.inference.repeating import refuse_memory
+from striate.inference.tiled.plan.limits import parse_bytes
 from striate.memory import keep_large_buffers
+from striate.ranges import check_ranges
 
 Progress = Callable[[int, int], None]
 
@@ -148,6 +150,8 @@ class Incremental:
         target: see `score_of`. batch: boxes at a time; as many as take 64 MiB if not given.
         memory: bytes that one batch may take. progress: called with (boxes done, boxes).
         """
+        check_ranges(batch=batch)
+        memory = parse_bytes(memory)
         regions = self._regions(boxes)
         given = self._contents(contents, regions)
         dtype = torch.float64 if self.image.dtype == torch.float64 else torch.float32

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numbers
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -10,6 +13,7 @@ from striate.errors import UsageError
 from striate.inference.incremental.content import Content
 from striate.inference.incremental.incremental import Incremental, Progress
 from striate.inference.incremental.target import Target
+from striate.ranges import RANGES, shown
 
 Size = int | tuple[int, int]
 
@@ -66,9 +70,10 @@ def positions(image: Tensor, patch: Size, stride: Size) -> tuple[int, int, np.nd
 
 
 def _pair(size: Size, name: str) -> tuple[int, int]:
-    pair = (size, size) if isinstance(size, int) else tuple(size)
-    if len(pair) != 2 or not all(isinstance(n, (int, np.integer)) for n in pair) or min(pair) < 1:
+    pair = (size, size) if isinstance(size, numbers.Real) else size
+    good = isinstance(pair, Sequence | np.ndarray) and len(pair) == 2
+    if not good or not all(n in RANGES[name] for n in pair):  # type: ignore[union-attr]
         raise UsageError(
-            f"{name} is a number of pixels, 1 or more, or (rows, columns); got {size!r}"
+            f"{name} is a number of pixels, {RANGES[name]}, or (rows, columns); got {shown(size)}"
         )
     return int(pair[0]), int(pair[1])

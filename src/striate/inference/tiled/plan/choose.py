@@ -16,10 +16,12 @@ from striate.inference.tiled.plan.limits import show_bytes
 from striate.inference.tiled.plan.network import Network
 from striate.inference.tiled.plan.passes import Pass, arrange
 from striate.inference.tiled.plan.plan import Plan, Strategy, Walk
+from striate.ranges import shown
 
 STRATEGIES = ("auto", "halo", "carry")
 SLACK = 1.05  # a plan may cost this much more than the cheapest if it needs less memory
 LATTICE = 64  # the largest stride that tiles are aligned to
+WIDEST = 2**31 - 1  # pixels of a tile's side; one that is larger than the image takes all of it
 CELLS = 200_000  # more than that and the bookkeeping outweighs everything
 FIXED = 16_000_000  # bytes that torch's kernels and threads take beside tensors
 
@@ -300,10 +302,10 @@ def check_request(
         given = (tile,) * axes if isinstance(tile, int) and not isinstance(tile, bool) else tile
         sizes = tuple(given) if isinstance(given, Sequence) and not isinstance(given, str) else ()
         if len(sizes) != axes or any(
-            not isinstance(s, int) or isinstance(s, bool) or s < 1 for s in sizes
+            not isinstance(s, int) or isinstance(s, bool) or not 1 <= s <= WIDEST for s in sizes
         ):
             hint = "; for a volume give axes=3" if axes == 2 and len(sizes) == 3 else ""
             raise UsageError(
-                f"tile is a positive whole number of pixels, or one an axis ({axes}); got {tile!r}{hint}"
+                f"tile is a whole number of pixels from 1 to {WIDEST:,}, or one an axis ({axes}); got {shown(tile)}{hint}"
             )
     return Request(sizes, memory, strategy if isinstance(strategy, str) else tuple(strategy))

@@ -10,6 +10,7 @@ from striate.data.digits import open_digits
 from striate.data.fashion import open_fashion
 from striate.data.records import Progress
 from striate.errors import DataError, UsageError
+from striate.ranges import check_ranges
 from striate.tasks.segment.data.folder import open_mask_folder
 from striate.tasks.segment.data.pairing import holds_masks
 from striate.tasks.segment.data.scenes import open_scenes
@@ -56,8 +57,7 @@ def open_masks(
     seed, val, test, count, size, progress: as in `open_source`. masks, ignore: as in `decide`.
     Raises UsageError for an unknown name or wrong number, DataError if the images cannot be used.
     """
-    if seed < 0:
-        raise UsageError(f"seed must be 0 or more, got {seed}")
+    check_ranges(seed=seed, val=val, test=test, count=count, size=size)
     if str(data) in MASK_SOURCES:
         more = {k: v for k, v in (("count", count), ("size", size)) if v is not None}
         return MASK_SOURCES[str(data)][0](seed=seed, val=val, test=test, **more)
