@@ -232,7 +232,7 @@ def names_of(trial: Trial) -> list[str]:
     if (
         trial.value[:2] in flags
     ):  # `-nan` in the place of an argument is the option -n, and the argument is missing
-        said["a"] = said["b"] = "Missing argument"
+        said[trial.option] = "Missing argument"
     words = [trial.option, trial.option.replace("_", "-"), said.get(trial.option, trial.option)]
     value = trial.value.encode(errors="surrogateescape").decode(errors="backslashreplace")
     shown = [

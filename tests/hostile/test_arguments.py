@@ -211,6 +211,22 @@ def test_predict_names_the_file_where_none_can_be_read(home: Path) -> None:
             assert outcome.status == 1, outcome
 
 
+def test_a_line_feed_in_the_name_of_a_file_makes_no_line(home: Path) -> None:
+    command = [
+        "units",
+        "runs/first",
+        "--layer",
+        "conv1",
+        "--limit",
+        "10",
+        "--image=a\nstriate: done",
+    ]
+    outcome = judge(
+        run_here(command, home), names=["cannot read a\\nstriate: done: there is no such file"]
+    )
+    assert outcome.status == 1, outcome
+
+
 SMALL = nn.Conv2d(1, 2, 3, padding=1).eval()
 PATCH = nn.Sequential(nn.Conv2d(1, 3, 8), nn.Flatten()).eval()
 IMAGE = torch.zeros(1, 1, 8, 8)

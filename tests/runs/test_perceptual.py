@@ -69,7 +69,9 @@ def test_refused(files: tuple[Path, Path], trained: striate.Trained, tmp_path: P
         striate.perceptual_distance(a, tmp_path / "wide.png", trained)
     same = striate.perceptual_distance(a, tmp_path / "wide.png", trained, resize=True)
     assert same.map.shape == (1, 32, 32)
-    with pytest.raises(UsageError, match="in pairs"):
+    with pytest.raises(
+        UsageError, match=rf"in pairs, got 2 \(the first is .*{a.name}\) and 1 \(.*{a.name}\)"
+    ):
         striate.perceptual_distance([a, a], a, trained)
     with pytest.raises(UsageError, match="before they are normalised"):
         striate.perceptual_distance(torch.randn(3, 32, 32), torch.randn(3, 32, 32), trained)

@@ -17,6 +17,7 @@ from striate.images.pixels import MAX_PIXELS, refuse_bytes
 from striate.images.reasons import reasons
 from striate.images.tiff import TiffPicture
 from striate.images.warning_filter import quiet
+from striate.wording import one_line
 
 MOST_BYTES = 4_000_000_000  # of a file that is read whole; 100 million pixels of 16 bits and 4 channels have 0.8 billion
 
@@ -74,7 +75,7 @@ def open_picture(
         with reasons(), quiet():
             return _open(Path(path), page=page, max_pixels=max_pixels, max_bytes=max_bytes)
     except DataError as error:
-        raise DataError(f"cannot read {os.fspath(path)}: {error}") from error
+        raise DataError(f"cannot read {one_line(os.fspath(path))}: {error}") from error
 
 
 def _open(path: Path, *, page: int, max_pixels: int, max_bytes: int | None) -> Picture:
@@ -124,7 +125,7 @@ def read_image(
         ).pixels
     except DataError as error:
         where = f"page {page + 1} of {os.fspath(path)}" if page else os.fspath(path)
-        raise DataError(f"cannot read {where}: {error}") from error
+        raise DataError(f"cannot read {one_line(where)}: {error}") from error
 
 
 def decode(

@@ -178,7 +178,8 @@ def _images(given: Any, known: Preprocessing | None, resize: bool) -> list[tuple
 def _same_size(a: list[tuple[str, Tensor]], b: list[tuple[str, Tensor]], resize: bool) -> None:
     if len(a) != len(b):
         raise UsageError(
-            f"images are compared in pairs, got {len(a)} from {a[0][0]} on and {len(b)} from {b[0][0]} on; give as many of both"
+            f"images are compared in pairs, got {len(a)} (the first is {a[0][0]}) and {len(b)} ({b[0][0]}); "
+            "give as many of both"
         )
     shapes = {image.shape: name for name, image in (*a, *b)}
     if len(shapes) > 1:
