@@ -29,6 +29,8 @@ LEAST_SCENES = 10  # that a generated source of masks makes
 READABLE = 24  # pixels a side, from which a generated scene shows what it holds
 FORM = "a concept is a folder with images/ and masks/ of the same names"
 
+MOST = 100_000  # images that are generated; all of them are held in memory
+
 Place = tuple[MaskSplit, int, int]
 """A split, the number of an image in it, and the first concept of its source."""
 
@@ -41,6 +43,10 @@ def open_concepts(
     where: `concepts`, generated; a folder of concepts, each a folder of images and masks; or whatever segmentation is
     trained on, where each class is a concept. Raises UsageError for what does not exist, DataError for images without masks.
     """
+    if str(where) in (GENERATED, *MASK_SOURCES) and limit > MOST:
+        raise UsageError(
+            f"limit={limit:,} is more than the {MOST:,} images that {where} generates at most; give fewer, or a folder"
+        )
     if str(where) == GENERATED:
         return generated(preprocessing, count=limit, seed=seed)
     if str(where) in MASK_SOURCES:
