@@ -229,7 +229,9 @@ def test_a_line_feed_in_the_name_of_a_file_makes_no_line(home: Path) -> None:
 
 @pytest.mark.parametrize("concepts", ["concepts", "scenes"])
 def test_no_more_concepts_are_generated_than_memory_holds(concepts: str, home: Path) -> None:
-    outcome = run_here(["dissect", "runs/first", concepts, "--limit", str(2**31)], home)
+    outcome = run_here(
+        ["dissect", "runs/first", "--concepts", concepts, "--limit", str(2**31)], home
+    )
     assert judge(outcome, names=["limit=2,147,483,648"]).status == 2, outcome
 
 
