@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -69,10 +70,10 @@ def positions(image: Tensor, patch: Size, stride: Size) -> tuple[int, int, np.nd
     return rows, columns, np.stack([corner, corner + np.array(sizes)], -1)
 
 
-def _pair(size: Size, name: str) -> tuple[int, int]:
+def _pair(size: Any, name: str) -> tuple[int, int]:
     pair = (size, size) if isinstance(size, numbers.Real) else size
     good = isinstance(pair, Sequence | np.ndarray) and len(pair) == 2
-    if not good or not all(n in RANGES[name] for n in pair):  # type: ignore[union-attr]
+    if not good or not all(n in RANGES[name] for n in pair):
         raise UsageError(
             f"{name} is a number of pixels, {RANGES[name]}, or (rows, columns); got {shown(size)}"
         )
