@@ -71,7 +71,7 @@ def positions(image: Tensor, patch: Size, stride: Size) -> tuple[int, int, np.nd
 
 
 def _pair(size: Any, name: str) -> tuple[int, int]:
-    pair = (size, size) if isinstance(size, numbers.Real) else size
+    pair: Any = (size, size) if isinstance(size, numbers.Real) else size
     good = isinstance(pair, Sequence | np.ndarray) and len(pair) == 2
     if not good or not all(n in RANGES[name] for n in pair):
         raise UsageError(
