@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 from PIL import Image
 
-from striate.data.source import Source
+from striate.data.source import Source, Split
 from striate.data.splitting import fractions
 from striate.errors import UsageError
 from striate.tasks.segment.data.source import ArrayMaskSplit, MaskSource
@@ -49,10 +50,24 @@ def background(rng: np.random.Generator, size: int) -> np.ndarray:
     return (turned - 0.5) * contrast + rng.uniform(0.35, 0.65)
 
 
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """An image with the exact place of every item in it.
+
+    image: (S, S, 3) uint8. mask: (S, S) uint8, 0 background, 1 + label where an item is. numbers: (S, S) int32, which item
+    is seen, from 1 in the order in which they were laid, 0 background. laid: pixels of each item before others covered it.
+    """
+
+    image: np.ndarray
+    mask: np.ndarray
+    numbers: np.ndarray
+    laid: tuple[int, ...]
+
+
 def scene(
     items: np.ndarray, labels: np.ndarray, rng: np.random.Generator, *, size: int, inside: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """One scene: image (size, size, 3) uint8 and mask (size, size) uint8, 0 background, 1 + label where an item is.
+) -> Scene:
+    """One scene of `size` pixels a side.
 
     items: (N, h, w) uint8, dark ground; labels: (N,). Each is scaled to 17 to 34 % of 96 pixels and takes one colour that
     differs from the ground under it; it may cover up to a quarter of another. inside: share of full ink from which a pixel
@@ -60,6 +75,8 @@ def scene(
     """
     image = background(rng, size)
     mask = np.zeros((size, size), dtype=np.uint8)
+    numbers = np.zeros((size, size), dtype=np.int32)
+    laid: list[int] = []
     count = max(1, int(rng.poisson(ITEMS * size * size)))
     for index in rng.integers(0, len(items), count).tolist():
         side = int(rng.integers(int(LEAST * SIZE), int(MOST * SIZE) + 1))
@@ -82,8 +99,36 @@ def scene(
         texture = (0.7 + 0.3 * ink)[..., None]
         image[rows, cols] = np.where(covered[..., None], colour * texture, under)
         mask[rows, cols][covered] = labels[index] + 1
+        laid.append(int(covered.sum()))
+        numbers[rows, cols][covered] = len(laid)
     noise = rng.normal(0, 0.02, image.shape).astype(np.float32)
-    return (np.clip(image + noise, 0, 1) * 255).round().astype(np.uint8), mask
+    pixels = (np.clip(image + noise, 0, 1) * 255).round().astype(np.uint8)
+    return Scene(pixels, mask, numbers, tuple(laid))
+
+
+def drawn_scenes(
+    items: Source, *, seed: int, val: float | None, test: float | None, count: int, size: int
+) -> dict[str, Iterator[Scene]]:
+    """The scenes of each split, in order. Training scenes show training items, test scenes test items.
+
+    A scene depends on seed, split, number and size alone. Raises UsageError if a number is out of range.
+    """
+    if count < 10 or count * size * size * 4 > MOST_BYTES:
+        raise UsageError(f"count must be 10 or more and fit into 8 GiB of memory, got {count}")
+    if size not in SIDES:
+        raise UsageError(f"size must be {SIDES[0]} to {SIDES[-1]} pixels, got {size}")
+    val, test = fractions(count, val, test)
+    counts = {"val": round(val * count), "test": round(test * count)}
+    counts["train"] = count - sum(counts.values())
+
+    def draw(number: int, name: str, split: Split) -> Iterator[Scene]:
+        array = split.array
+        assert array is not None
+        for i in range(counts[name]):
+            rng = np.random.default_rng((seed, number, i, size))
+            yield scene(array[..., 0], split.labels, rng, size=size, inside=INSIDE[items.name])
+
+    return {name: draw(n, name, split) for n, (name, split) in enumerate(items.splits.items())}
 
 
 def open_scenes(
@@ -97,32 +142,21 @@ def open_scenes(
 ) -> MaskSource:
     """Generate `count` scenes of `size` pixels a side from the items of a classification source.
 
-    Training scenes show training items, test scenes test items. A scene depends on seed, split, number and size alone.
-    Raises UsageError if a number is out of range.
+    See `drawn_scenes`, whose errors it raises.
     """
-    if count < 10 or count * size * size * 4 > MOST_BYTES:
-        raise UsageError(f"count must be 10 or more and fit into 8 GiB of memory, got {count}")
-    if size not in SIDES:
-        raise UsageError(f"size must be {SIDES[0]} to {SIDES[-1]} pixels, got {size}")
     items = opener(seed=seed)
-    val, test = fractions(count, val, test)
-    counts = {"val": round(val * count), "test": round(test * count)}
-    counts["train"] = count - sum(counts.values())
+    drawn = drawn_scenes(items, seed=seed, val=val, test=test, count=count, size=size)
     classes = ("background", *items.classes)
     splits = {}
     digest = hashlib.sha256()
-    for number, (name, split) in enumerate(items.splits.items()):
-        array = split.array
-        assert array is not None
-        images = np.empty((counts[name], size, size, 3), dtype=np.uint8)
-        masks = np.empty((counts[name], size, size), dtype=np.uint8)
-        for i in range(counts[name]):
-            rng = np.random.default_rng((seed, number, i, size))
-            images[i], masks[i] = scene(
-                array[..., 0], split.labels, rng, size=size, inside=INSIDE[items.name]
-            )
+    for name, scenes in drawn.items():
+        pairs = [(s.image, s.mask) for s in scenes]
+        images = (
+            np.stack([i for i, _ in pairs]) if pairs else np.empty((0, size, size, 3), np.uint8)
+        )
+        masks = np.stack([m for _, m in pairs]) if pairs else np.empty((0, size, size), np.uint8)
         digest.update(images.tobytes())
-        keys = [f"scenes/{name}/{i}" for i in range(counts[name])]
+        keys = [f"scenes/{name}/{i}" for i in range(len(images))]
         splits[name] = ArrayMaskSplit.of(images, masks, keys, len(classes))
     return MaskSource(
         name="scenes" if items.name == "digits" else "scenes-fashion",
