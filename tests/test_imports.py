@@ -24,9 +24,10 @@ BOTTOM = {  # what is given, written and read
 }
 BASE = {"errors"} | BOTTOM
 FOUND = BASE | {"findings", "figures", "borrow", "wording"}
-ANALYSIS = FOUND | {"geometry", "inference", "statistics", "wording"}
+ANALYSIS = FOUND | {"answer", "geometry", "inference", "statistics", "wording"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
+    "answer": {"errors"},
     "documents": {"wording"},
     "reading": {"files"},
     "schema": set(),
@@ -50,7 +51,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "inference": BASE | {"borrow", "geometry", "images", "memory"},
     "data": FOUND | {"images", "plugins", "wording"},
     "statistics": FOUND | {"wording"},
-    "training": BASE | {"borrow", "data", "findings", "memory", "wording"},
+    "training": BASE | {"answer", "borrow", "data", "findings", "memory", "wording"},
     "tasks": ANALYSIS
     | {"data", "images", "memory", "models", "pictures", "plugins", "training", "units"},
     "runs": ANALYSIS
@@ -73,7 +74,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "units": ANALYSIS | {"attribution", "kernels"},
     "similarity": ANALYSIS | {"attribution", "units"},
     "robustness": ANALYSIS
-    | {"plugins", "similarity", "tasks", "training"},  # of training what a batch and an answer are
+    | {"plugins", "similarity", "tasks", "training"},  # of training what a batch is
     "diagnostics": ANALYSIS | {"kernels", "training"},
     "report": FOUND | {"wording"},
     "lectures": FOUND | {"ops", "nn", "geometry", "models", "data"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -91,12 +92,27 @@ def style() -> Iterator[None]:
         "svg.hashsalt": "striate",
         "image.cmap": SEQUENTIAL,
     }
-    with warnings.catch_warnings(), matplotlib.rc_context(settings):
+    with warnings.catch_warnings(), matplotlib.rc_context(settings), _nothing_of_weights():
         # A class may have any name. What no font has becomes a box here; in SVG the reader's own fonts draw it.
         warnings.filterwarnings(
             "ignore", message=r"Glyph .* missing from|Matplotlib currently does not support"
         )
         yield
+
+
+@contextmanager
+def _nothing_of_weights() -> Iterator[None]:
+    """Keep matplotlib from logging that a font of another script has no bold: its only weight is right for such a name."""
+
+    def other(record: logging.LogRecord) -> bool:
+        return "font weight" not in record.msg
+
+    log = logging.getLogger("matplotlib.font_manager")
+    log.addFilter(other)
+    try:
+        yield
+    finally:
+        log.removeFilter(other)
 
 
 def new_figure(width: float = 6.4, height: float = 4.0) -> MplFigure:

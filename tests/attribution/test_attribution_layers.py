@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -165,3 +167,30 @@ def test_a_class_map_needs_a_smaller_window_and_a_class(plain: nn.Module) -> Non
         attribute(fixed, image, 1, "class-map")
     with pytest.raises(UsageError, match="one class of a classifier"):
         attribute(plain, image, lambda output: output[:, 0], "class-map")
+
+
+@pytest.mark.parametrize("method", ["gradient", "grad-cam", "occlusion"])
+@pytest.mark.parametrize("form", ["dict", "tuple", "dataclass"])
+def test_a_class_is_explained_in_whatever_holds_the_prediction(
+    plain: nn.Module, images: Tensor, method: str, form: str
+) -> None:
+    @dataclass
+    class Output:
+        logits: Tensor
+        hidden: Tensor
+
+    class Holds(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = plain
+
+        def forward(self, x: Tensor) -> object:
+            logits, hidden = self.inner(x), x.mean((2, 3))
+            if form == "tuple":
+                return logits, hidden
+            return Output(logits, hidden) if form == "dataclass" else {"logits": logits, "hidden": hidden}  # fmt: skip
+
+    got = attribute(Holds(), images[:1], 3, method)
+    torch.testing.assert_close(
+        got.values, attribute(plain, images[:1], 3, method).values, rtol=0, atol=1e-6
+    )

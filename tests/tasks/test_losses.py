@@ -9,13 +9,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from striate.answer import answer_of
 from striate.errors import UsageError
 from striate.tasks.classify.loss import CrossEntropy
 from striate.tasks.multilabel.loss import BinaryCrossEntropy
 from striate.tasks.regression.loss import Huber
 from striate.tasks.segment.data import IGNORE
 from striate.tasks.segment.loss import PixelCrossEntropy, dice_loss
-from striate.training.answer import answer_of
 from striate.training.averaging import WeightAverage
 from striate.training.batch import Batch, Loss, LossFunction
 from striate.training.loop import Training, gradient

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from striate.answer import answer_of
 from striate.attribution.faithfulness import (
     BASELINES,
     FEW,
@@ -232,6 +233,8 @@ def explain(
         raise UsageError(f"there is no method to explain with; choose from {', '.join(METHODS)}")
     with borrowed(module), torch.no_grad():
         output = output_of(module, x)
+    if not callable(target):
+        output = answer_of(output)
     if bare(output):
         output = batched(output)
     if target is None:

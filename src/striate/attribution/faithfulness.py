@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from striate.answer import answer_of
 from striate.attribution.images import output_of
 from striate.attribution.targets import Target, labelled, of_bare, scorer
 from striate.borrow import borrowed
@@ -211,6 +212,9 @@ def likelihood(value: float, chance: Sequence[float], tried: int) -> float:
 
 def probability_of(target: Target, clean: Any, temperature: float) -> Probability:
     """A function from the output to the target's probability, one an image."""
+    if not callable(target) and not isinstance(clean, Tensor):
+        of_answer = probability_of(target, answer_of(clean), temperature)
+        return lambda output: of_answer(answer_of(output))
     if bare(clean) and not callable(target):
         return of_bare(clean, lambda output: probability_of(target, output, temperature))
     if callable(target) or not isinstance(clean, Tensor) or clean.shape[1] < 2:

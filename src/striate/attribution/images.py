@@ -54,8 +54,14 @@ def without_history(output: Any) -> Any:
     return map_tensors(output, Tensor.detach)
 
 
+def are_finite(output: Any) -> bool:
+    """Whether all numbers in the tensors of a network's output are finite."""
+    tensors = (leaf for leaf in leaves_of(output) if isinstance(leaf, Tensor))
+    return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
+
+
 def output_of(module: nn.Module, images: Tensor) -> Any:
-    """What `module` gives for images; a dict with the entry "out" (torchvision's semantic segmentation) gives that.
+    """What `module` gives for images.
 
     Raises StriateError where it refuses the images or gives values that are not finite, naming a broken parameter.
     """
@@ -65,14 +71,12 @@ def output_of(module: nn.Module, images: Tensor) -> Any:
         raise
     except Exception as error:
         raise StriateError(own_words(error, "the network", tuple(images.shape))) from error
-    if isinstance(output, dict) and isinstance(output.get("out"), Tensor):
-        output = output["out"]
     for leaf in leaves_of(output):
         if isinstance(leaf, np.ndarray):
             raise UsageError(
                 "the network returns NumPy arrays, through which no score can be followed; return tensors"
             )
-    if isinstance(output, Tensor) and not bool(torch.isfinite(output).all()):
+    if not are_finite(output):
         broken = [n for n, p in module.state_dict().items() if not bool(torch.isfinite(p).all())]
         where = f"its {broken[0]} is not finite" if broken else "numbers overflow inside"
         raise StriateError(

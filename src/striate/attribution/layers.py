@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from striate.attribution.images import are_finite
 from striate.borrow import borrowed
 from striate.errors import StriateError, UsageError
 from striate.geometry import Axis, Crop, Geometry, Layer, Weights, apply, trace
@@ -117,9 +118,7 @@ def result(geometry: Geometry, module: nn.Module, values: dict[int, Tensor]) -> 
         for i in geometry.outputs
     ]
     output = geometry.unflatten(leaves)
-    if isinstance(output, dict) and isinstance(output.get("out"), Tensor):
-        output = output["out"]
-    if isinstance(output, Tensor) and not bool(torch.isfinite(output).all()):
+    if not are_finite(output):
         raise StriateError("the network's output is not finite, so nothing can be explained")
     return output
 

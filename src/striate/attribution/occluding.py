@@ -57,7 +57,7 @@ def occlusion_map(
             whole = float(score(clean)[0])
         try:
             session = Incremental(module, x)
-            scores = session.scores(boxes, hiding, _of(score), progress=progress)
+            scores = session.scores(boxes, hiding, score, progress=progress)
         except GeometryError:
             scores = _plain(module, x, boxes, hiding, score, progress)
     drops = (whole - scores.double()).numpy()  # NumPy has no bfloat16
@@ -72,17 +72,6 @@ def patch_of(size: tuple[int, int]) -> tuple[int, int]:
     """The patch for an image: a seventh of its sides, but 2 pixels."""
     rows, columns = (max(min(2, n), round(n / SHARE)) for n in size)
     return rows, columns
-
-
-def _of(score: Callable[[Any], Tensor]) -> Callable[[Any], Tensor]:
-    """The score of what the network itself returns."""
-
-    def of(output: Any) -> Tensor:
-        if isinstance(output, dict) and isinstance(output.get("out"), Tensor):
-            output = output["out"]
-        return score(output)
-
-    return of
 
 
 def _plain(

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from striate.answer import answer_of
 from striate.errors import UsageError
 from striate.inference.incremental.target import Score, bare, batched, score_of
 from striate.inference.incremental.target import Target as Place
@@ -22,10 +23,14 @@ def scorer(target: Target, clean: Any, images: int | None = None) -> Score:
     target: of a classifier a class, or classes (N,) int64, one an image. In semantic segmentation, (N, classes, H, W), a
     class: the mean of its logit over the pixels that the clean image has in this class (over all if there are none), or
     (class, row, column), where row and column may be (start, stop) or a slice and the mean over that region is taken.
-    Or any function of the output. clean: the output for the clean images, one or as many as are scored later. images: how
-    many these are; an output of one image without its dimension, by `squeeze()`, is then taken as one.
+    Of an output that is no tensor this is its prediction, see `answer_of`. Or any function of the whole output. clean: the
+    output for the clean images, one or as many as are scored later. images: how many these are; an output of one image
+    without its dimension, by `squeeze()`, is then taken as one.
     Raises UsageError for a target that does not fit the output.
     """
+    if not callable(target) and not isinstance(clean, Tensor):
+        inner = scorer(target, answer_of(clean), images)
+        return lambda output: inner(answer_of(output))
     if images == 1 and bare(clean) and not callable(target):
         return of_bare(clean, lambda output: scorer(target, output))
     if isinstance(target, np.integer):

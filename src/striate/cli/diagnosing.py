@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from striate.cli.options import Folder, Format, Formats, Model, Seed, app, opened
+from striate.cli.options import Data, Folder, Format, Formats, Model, Seed, app, opened
 from striate.errors import StriateError
 
 
@@ -21,9 +21,7 @@ def diagnose(
             help="gradients, activations, filters, updates, rates, initial-loss, one-batch, labels; all if none.",
         ),
     ] = None,
-    data: Annotated[
-        str | None, typer.Option(help="Images instead of the run's own: a source or a folder.")
-    ] = None,
+    data: Data = None,
     limit: Annotated[
         int | None,
         typer.Option(

@@ -77,6 +77,17 @@ Settings = Annotated[
     ),
 ]
 Seed = Annotated[int, typer.Option(help="Everything random follows from it.")]
+Unit = Annotated[
+    str | None, typer.Option("--layer", help="One layer's units alone (see `striate summary`).")
+]
+Pages = Annotated[
+    str | None,
+    typer.Option("--out", "-o", help="A page (.html), pictures (.png), or a folder for both."),
+]
+Data = Annotated[
+    str | None,
+    typer.Option("--data", help="Images instead of the run's own: a source or a folder."),
+]
 Limit = Annotated[int, typer.Option("--limit", "--images", help="Images looked at, at most.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Force = Annotated[bool, typer.Option("--force", help="Write over an output that exists.")]

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from striate.cli.options import Folder, Format, Formats, Model, Seed, app, opened
+from striate.cli.options import Data, Folder, Format, Formats, Model, Seed, app, opened
 from striate.errors import UsageError
 
 BRIEF = 3  # probes from which on tables are left to the report
@@ -27,9 +27,7 @@ def probe(
             "Another run's folder instead compares the two.",
         ),
     ] = None,
-    data: Annotated[
-        str | None, typer.Option(help="Test images instead of the run's own: a source or a folder.")
-    ] = None,
+    data: Data = None,
     against: Annotated[
         str | None,
         typer.Option(help="Images of another domain, labelled or not, for the probe domain."),

@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from striate.cli.options import Force, Format, Formats, Limit, Model, Network, Seed, app, opened
+from striate.cli.options import (
+    Force,
+    Format,
+    Formats,
+    Limit,
+    Model,
+    Network,
+    Pages,
+    Seed,
+    Unit,
+    app,
+    opened,
+)
+
+if TYPE_CHECKING:
+    from striate.api import Finding
 
 
 @app.command()
 def units(
     target: Network,
-    layer: Annotated[
-        str | None, typer.Option(help="One layer's units (see `striate summary`).")
-    ] = None,
+    layer: Unit = None,
     unit: Annotated[int | None, typer.Option(help="One unit of the layer: its dossier.")] = None,
     data: Annotated[
         str | None,
@@ -26,10 +39,7 @@ def units(
     image: Annotated[
         str | None, typer.Option(help="Show the maps of this image and its nearest neighbours.")
     ] = None,
-    out: Annotated[
-        str | None,
-        typer.Option("--out", "-o", help="A page (.html), pictures (.png), or a folder for both."),
-    ] = None,
+    out: Pages = None,
     limit: Limit = 2000,
     seed: Seed = 0,
     force: Force = False,
@@ -38,7 +48,7 @@ def units(
 ) -> None:
     """What every unit looks for: layers, a layer's wall, or one unit's dossier."""
     from striate import api
-    from striate.cli.console import print_finding, print_json, progress, say
+    from striate.cli.console import progress
 
     place = None if out is None else api.output_path(out, api.UNITS, force=force, folder=True)
     with progress("reading") as bar:
@@ -47,6 +57,14 @@ def units(
             say=lambda text: bar(text, 0, 0),
         )  # fmt: skip
     title = f"Units of {Path(target).name if Path(target).is_dir() else target}"
+    show_units(found, place, title, format)
+
+
+def show_units(found: list[Finding], place: Path | None, title: str, format: Format) -> None:
+    """Findings about units: as `format` says on standard output, and with their pictures at `place`, if there is one."""
+    from striate import api
+    from striate.cli.console import print_finding, print_json, say
+
     written = [] if place is None else api.write_units(found, place, title=title)
     if format is Format.json:
         print_json([f.to_dict() for f in found])
@@ -55,5 +73,5 @@ def units(
             print_finding(finding, format)
     for path in written:
         say(f"wrote {path}")
-    if out is None and format is Format.table:
+    if place is None and format is Format.table:
         say("-o FILE.html or FILE.png keeps the pictures")

@@ -51,6 +51,22 @@ class Encoded:
     targets: np.ndarray | None = None
     strata: np.ndarray | None = None
 
+    def arrange(
+        self,
+        contents: Sequence[bytes],
+        keys: Sequence[str],
+        given: np.ndarray | None,
+        *,
+        seed: int,
+        val: float | None,
+        test: float | None,
+    ) -> Arrangement:
+        """The N images in splits; arguments and errors as in `arrange`."""
+        return arrange(
+            contents, self.labels, keys=keys, classes=self.words, seed=seed, val=val, test=test, given=given,
+            strata=self.strata,
+        )  # fmt: skip
+
 
 Encode = Callable[[Path, Sequence[str]], Encoded]
 
@@ -88,16 +104,8 @@ def open_folder(
     encoded = (encode or _as_classes)(root, [layout.classes[i] for i in kept])
     codes: dict[str | None, int] = {None: FREE, **{name: i for i, name in enumerate(SPLITS)}}
     given = np.array([codes[layout.given[i]] for i in kept], dtype=np.int8)
-    plan = arrange(
-        [record.content for record in good],
-        encoded.labels,
-        keys=keys,
-        classes=encoded.words,
-        seed=seed,
-        val=val,
-        test=test,
-        given=given,
-        strata=encoded.strata,
+    plan = encoded.arrange(
+        [record.content for record in good], keys, given, seed=seed, val=val, test=test
     )
     parts = [
         _split(root, good, keys, encoded, np.flatnonzero(plan.part == code))

@@ -11,7 +11,6 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
-from striate.data.arrangement import arrange
 from striate.data.folder import Encoded, shows_photographs
 from striate.data.own_images import Form, as_stored, form_of, in_one, pixels_of
 from striate.data.own_labels import classes_of
@@ -241,16 +240,8 @@ def open_given(
     floats = [form for form in forms if form.kind == "f"]
     unit = bool(floats) and all(form.low >= 0 and form.high <= 1 for form in floats)
     keys = items.keys or [f"{items.name}/{i}" for i in range(n)]
-    plan = arrange(
-        [form.content for form in forms],
-        encoded.labels,
-        keys=keys,
-        classes=encoded.words,
-        seed=seed,
-        val=val,
-        test=test,
-        given=items.given,
-        strata=encoded.strata,
+    plan = encoded.arrange(
+        [form.content for form in forms], keys, items.given, seed=seed, val=val, test=test
     )
     parts = [
         _split(items, forms, encoded, keys, np.flatnonzero(plan.part == code), unit)

@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from striate.answer import answer_of
 from striate.borrow import borrowed, forward
 from striate.diagnostics.soundness import require_images, require_parameters
 from striate.errors import UsageError
 from striate.findings import Finding, Table
-from striate.training.answer import answer_of
 from striate.training.batch import mapped
 
 Loss = Callable[[Any, Any], Tensor]

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from striate.answer import answer_of
 from striate.borrow import borrowed, forward
 from striate.diagnostics.soundness import require_images, require_parameters
 from striate.errors import DataError, UsageError
 from striate.figures import BLUE, GRID, new_figure, render, style
 from striate.findings import Figure, Finding, Status
-from striate.training.answer import answer_of
 from striate.wording import counted
 
 FAR = 0.5  # nats above ln(classes) from which on the first steps are wasted

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from striate.answer import answer_of
 from striate.borrow import forward
 from striate.errors import DataError, UsageError
 from striate.findings import Finding
@@ -20,7 +21,6 @@ from striate.robustness.amounts import Amounts
 from striate.statistics.intervals import paired, wilson
 from striate.tasks.table import find_task
 from striate.tasks.warp import Warp
-from striate.training.answer import answer_of
 from striate.training.batch import Batch
 from striate.wording import percent
 

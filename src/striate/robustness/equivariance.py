@@ -39,7 +39,7 @@ def layer_shifts(model: nn.Module, images: Tensor) -> list[LayerShift]:
     """Every leaf module that gives maps (N, C, H, W), in the order they run, under shifts to the right."""
     modules = {n: m for n, m in model.named_modules() if n and not list(m.children())}
     with torch.inference_mode():
-        with heard(modules) as base:
+        with maps_of(modules) as base:
             forward(model, images)
         width = images.shape[-1]
         shifts: list[LayerShift] = []
@@ -50,7 +50,7 @@ def layer_shifts(model: nn.Module, images: Tensor) -> list[LayerShift]:
                 continue
             for s in {1, stride}:
                 if s not in moved:
-                    with heard(modules) as here:
+                    with maps_of(modules) as here:
                         forward(model, shifted(images, 0, s))
                     moved[s] = here
             if name not in moved[stride] or name not in moved[1]:
@@ -100,7 +100,7 @@ def aliasing(module: nn.Module, given: Tensor) -> float | None:
 
 
 @contextmanager
-def heard(modules: dict[str, nn.Module]) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
+def maps_of(modules: dict[str, nn.Module]) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
     """{name: (input, output)} of modules with maps, in the order they ran; the first time where one runs twice."""
     maps: dict[str, tuple[Tensor, Tensor]] = {}
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from striate.answer import answer_of
 from striate.borrow import forward
 from striate.diagnostics import (
     activations,
@@ -37,7 +38,6 @@ from striate.runs.watching import UPDATES, updates_of
 from striate.tasks.examples import Examples
 from striate.tasks.network import first_network
 from striate.tasks.plan import Plan
-from striate.training.answer import answer_of
 from striate.training.batch import Batch
 from striate.training.callbacks import Listener
 

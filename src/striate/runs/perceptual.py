@@ -26,6 +26,7 @@ from striate.writing import write_atomically
 
 NETWORK = "efficientnet-lite0"  # ImageNet weights that come with the installation
 Network = Run | Trained | nn.Module | str | Path
+Weights = str | Path | Sequence[str | Path]
 
 
 def perceptual_distance(
@@ -34,7 +35,7 @@ def perceptual_distance(
     network: Network = NETWORK,
     *,
     layers: Sequence[str] | None = None,
-    weights: str | Path | Sequence[str | Path] | None = None,
+    weights: Weights | None = None,
     resize: bool = False,
 ) -> Distance:
     """How different images look to a network, and where (Zhang et al. 2018; lecture 003).
@@ -49,7 +50,7 @@ def perceptual_distance(
     Raises UsageError for images of different size or number, for layers and weights that do not fit the network, and for a
     network without maps; DataError for a file that cannot be read.
     """
-    return measured(a, b, network, layers=layers, weights=weights, resize=resize).distance
+    return measured(a, b, network, layers, weights, resize).distance
 
 
 def compare_images(
@@ -58,7 +59,7 @@ def compare_images(
     network: Network = NETWORK,
     *,
     layers: Sequence[str] | None = None,
-    weights: str | Path | Sequence[str | Path] | None = None,
+    weights: Weights | None = None,
     resize: bool = False,
     out: str | Path | None = None,
     force: bool = False,
@@ -76,7 +77,7 @@ def compare_images(
             raise UsageError(
                 f"{one} is a run, and compare takes two images; `striate probe A B` compares two runs"
             )
-    pair = measured(a, b, network, layers=layers, weights=weights, resize=resize)
+    pair = measured(a, b, network, layers, weights, resize)
     if len(pair.first) != 1:
         raise UsageError(
             f"one pair at a time, got {len(pair.first)}; perceptual_distance takes as many as there are"
@@ -88,14 +89,8 @@ def compare_images(
 
 
 def measured(
-    a: Any,
-    b: Any,
-    network: Network = NETWORK,
-    *,
-    layers: Sequence[str] | None = None,
-    weights: str | Path | Sequence[str | Path] | None = None,
-    resize: bool = False,
-) -> Measured:
+    a: Any, b: Any, network: Network, layers: Sequence[str] | None, weights: Weights | None, resize: bool
+) -> Measured:  # fmt: skip
     """As `perceptual_distance`, with the images and what compared them."""
     linear, own = _files(weights)
     if isinstance(network, nn.Module):
@@ -128,9 +123,7 @@ def measured(
     )  # fmt: skip
 
 
-def _files(
-    weights: str | Path | Sequence[str | Path] | None,
-) -> tuple[list[Tensor] | None, Path | None]:
+def _files(weights: Weights | None) -> tuple[list[Tensor] | None, Path | None]:
     """Linear weights, and the file of a network's own, of the files given. Raises UsageError for two of a kind."""
     paths = [weights] if isinstance(weights, str | Path) else list(weights or ())
     linear, own = None, None

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from striate.answer import answer_of
 from striate.borrow import forward
 from striate.errors import StriateError, UsageError
 from striate.findings import Finding
@@ -39,7 +40,6 @@ from striate.runs.run import Run
 from striate.tasks.examples import Examples
 from striate.tasks.task import Task
 from striate.tasks.trained import FromPixels
-from striate.training.answer import answer_of
 
 IMAGES = 2000
 SEARCHED = 800  # training images in which marks are looked for

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from striate.answer import answer_of
 from striate.borrow import forward
 from striate.data.subsets import sample_sizes, stratified_order
 from striate.errors import RunError, UsageError
@@ -25,7 +26,6 @@ from striate.statistics.learning_drawing import draw_curve, frame
 from striate.statistics.learning_words import backtest, curve_data, curve_tables, forecast
 from striate.tasks.plan import Job, Plan
 from striate.tasks.trained import FromPixels
-from striate.training.answer import answer_of
 from striate.training.callbacks import Listener
 from striate.training.loop import fit
 from striate.training.schedule import Pace

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from striate.answer import answer_of
 from striate.borrow import borrowed, forward, refuse_numberless
 from striate.data import Preprocessing
 from striate.errors import StriateError, UsageError
 from striate.tasks.task import Task
-from striate.training.answer import answer_of
 
 WORDS = {2: "one row of numbers an image, (N, {k})", 4: "a map a class, (N, {k}, H, W)"}
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from striate.answer import answer_of
 from striate.data import (
     Source,
     SplitDataset,
@@ -49,7 +50,6 @@ from striate.tasks.task import (
 from striate.tasks.tiling import SHOWN, TileJob
 from striate.tasks.trained import Trained
 from striate.tasks.warp import Warp
-from striate.training.answer import answer_of
 from striate.training.batch import Batch, LossFunction
 from striate.training.batches import (
     DiskImages,

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from striate.answer import answer_of
 from striate.data import Preprocessing
 from striate.errors import DataError, UsageError
 from striate.findings import Finding
@@ -24,7 +25,6 @@ from striate.tasks.metric import Metric
 from striate.tasks.plan import Plan
 from striate.tasks.prediction import Prediction
 from striate.tasks.warp import Warp
-from striate.training.answer import answer_of
 from striate.training.batch import LossFunction
 from striate.training.loop import Batches
 from striate.training.recipe import Recipe

@@ -6,6 +6,6 @@ __all__ = ["Recipe", "parse_seconds"]
 
 # Files of this room that other rooms import from, beside the names above.
 OPEN = (
-    "answer", "averaging", "batch", "batches", "callbacks", "checkpoint", "loop", "machine",
+    "averaging", "batch", "batches", "callbacks", "checkpoint", "loop", "machine",
     "optimizers", "own", "recipe", "restoring", "schedule", "settings", "watch",
 )  # fmt: skip

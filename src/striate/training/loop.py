@@ -15,9 +15,9 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from striate.answer import answer_of
 from striate.borrow import forward
 from striate.errors import UsageError
-from striate.training.answer import answer_of
 from striate.training.averaging import WeightAverage
 from striate.training.batch import Batch, Loss, LossFunction
 from striate.training.divergence import explain_divergence

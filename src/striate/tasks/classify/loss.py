@@ -7,7 +7,7 @@ from typing import Any
 
 import torch.nn.functional as F
 
-from striate.training.answer import answer_of, in_single
+from striate.answer import answer_of, in_single
 from striate.training.batch import Batch, Loss
 
 

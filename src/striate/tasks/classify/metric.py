@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from striate.training.answer import answer_of
+from striate.answer import answer_of
 
 
 @dataclass(frozen=True)

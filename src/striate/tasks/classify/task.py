@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from striate.answer import answer_of
 from striate.data import Source, Split, check, describe
 from striate.data.naming import alike, normal
 from striate.data.preprocessing import Preprocessing
@@ -30,7 +31,6 @@ from striate.tasks.plan import Plan
 from striate.tasks.prediction import Prediction
 from striate.tasks.task import Progress, Say, mute
 from striate.tasks.trained import Trained
-from striate.training.answer import answer_of
 from striate.training.recipe import Recipe
 
 SHOWN = 6  # images in the section on what enters the network

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from striate.training.answer import answer_of
+from striate.answer import answer_of
 
 CHUNK = 1 << 22  # weights looked at together
 

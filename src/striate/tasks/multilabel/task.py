@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from striate.answer import answer_of
 from striate.data import Preprocessing, Source
 from striate.data.own import given_again, is_given, open_given
 from striate.data.own_targets import columns_named, named_as, tags_given
@@ -33,7 +34,6 @@ from striate.tasks.plan import Plan
 from striate.tasks.prediction import Prediction
 from striate.tasks.task import Progress, Say, Task, mute
 from striate.tasks.trained import Trained
-from striate.training.answer import answer_of
 from striate.training.recipe import Recipe
 
 

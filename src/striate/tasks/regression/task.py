@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from striate.answer import answer_of
 from striate.data import Preprocessing, Source
 from striate.data.numbers import unit_of
 from striate.data.own import given_again, is_given, open_given
@@ -35,7 +36,6 @@ from striate.tasks.regression.prediction import Number, NumberPrediction
 from striate.tasks.regression.settings import RegressionSettings
 from striate.tasks.task import Progress, Say, Task, mute
 from striate.tasks.trained import Trained
-from striate.training.answer import answer_of
 from striate.training.recipe import Recipe
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from striate.answer import answer_of
 from striate.borrow import forward
 from striate.data import Preprocessing
 from striate.inference.tiled import tiled
-from striate.training.answer import answer_of
 
 WHOLE = 2**21  # pixels; larger images are labelled tile by tile, with the same numbers
 TILES = "1GB"

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from striate.answer import answer_of, in_single
 from striate.tasks.segment.data import IGNORE
-from striate.training.answer import answer_of, in_single
 from striate.training.batch import Batch, Loss
 
 

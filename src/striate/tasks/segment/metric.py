@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from striate.answer import answer_of
 from striate.tasks.segment.data import IGNORE
-from striate.training.answer import answer_of
 
 
 @dataclass(frozen=True)

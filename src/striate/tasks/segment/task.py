@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from striate.answer import answer_of
 from striate.data.files import Found
 from striate.data.own import given_again, is_given
 from striate.data.preprocessing import Preprocessing
@@ -57,7 +58,6 @@ from striate.tasks.task import (
 from striate.tasks.tiling import TileJob
 from striate.tasks.trained import Trained
 from striate.tasks.warp import Warp
-from striate.training.answer import answer_of
 from striate.training.recipe import Recipe
 
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
+from striate.answer import answer_of
 from striate.errors import UsageError
 from striate.findings import Finding, Table
 from striate.inference.tiled.read.open import open_image
 from striate.tasks.tiling import TileJob
-from striate.training.answer import answer_of
 
 
 def tile_masks(job: TileJob) -> Finding:

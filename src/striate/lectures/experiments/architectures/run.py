@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from striate.answer import answer_of
 from striate.data import open_source
 from striate.errors import StriateError
 from striate.findings import Finding
@@ -18,7 +19,6 @@ from striate.lectures.experiments.architectures.pages import cost_page, left_out
 from striate.lectures.experiments.learning import learn, seeded
 from striate.lectures.experiments.setting import Setting
 from striate.models import build, names
-from striate.training.answer import answer_of
 from striate.training.machine import choose_precision
 
 BUDGET = 360.0  # seconds

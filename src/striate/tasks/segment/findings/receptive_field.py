@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from striate.answer import answer_of
 from striate.borrow import forward
 from striate.errors import GeometryError
 from striate.figures import ORANGE, new_figure, render, style
@@ -14,7 +15,6 @@ from striate.tasks.segment.data import MaskSource
 from striate.tasks.segment.data.source import MaskSplit
 from striate.tasks.segment.findings.context import context, object_sides, used_side
 from striate.tasks.trained import Trained
-from striate.training.answer import answer_of
 
 POINTS = 12  # places whose influence is averaged
 MOST_MASKS = 60
