@@ -17,7 +17,7 @@ NAMES = {"y": "rows", "x": "columns", "z": "planes"}
 
 def draw_growth(geometry: Geometry) -> Figure | None:
     """The largest receptive field so far (pixels) against depth, one line an axis; None if no layer has one."""
-    layers = [x for x in geometry.layers if x.receptive_field and None not in x.receptive_field]
+    layers = _placed(geometry)
     if len(layers) < 2:
         return None
     names = [NAMES.get(a, a) for a in axis_names(geometry.axes)]
@@ -54,14 +54,23 @@ def draw_growth(geometry: Geometry) -> Figure | None:
         )
 
 
+def _placed(geometry: Geometry) -> list[Layer]:
+    """The layers whose positions lie on axes of the image and see a part of it each."""
+    values = geometry.values
+    return [
+        x
+        for x in geometry.layers
+        if x.receptive_field
+        and None not in x.receptive_field
+        and values[geometry.records[x.record].output].spatial
+    ]
+
+
 def representative(geometry: Geometry, most: int = 6) -> list[Layer]:
     """Layers at which the receptive field has grown visibly: up to `most`, the first and the last among them."""
     grown: list[Layer] = []
-    for layer in geometry.layers:
-        axes = layer.receptive_field
-        if not axes or any(a is None for a in axes):
-            continue
-        sizes = [a.size for a in axes if a is not None]
+    for layer in _placed(geometry):
+        sizes = [a.size for a in layer.receptive_field if a is not None]
         before = (
             [a.size for a in grown[-1].receptive_field if a is not None]
             if grown

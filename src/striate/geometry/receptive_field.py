@@ -14,7 +14,8 @@ from math import gcd, lcm
 from typing import TYPE_CHECKING
 
 from striate.geometry.index_map import All, Pattern, Point, Relation, Same
-from striate.geometry.record import Axis
+from striate.geometry.record import Axis, Record
+from striate.geometry.tokens import Tokens, follow
 
 if TYPE_CHECKING:
     from striate.geometry.geometry import Geometry
@@ -153,11 +154,13 @@ def receptive_fields(geometry: Geometry) -> tuple[list[Field], list[Field]]:
     """For each value its receptive field and its local field: one Axis a spatial axis, None where it sees everything.
 
     The local field leaves out what reaches a value through statistics over all positions, if anything else reaches it:
-    the gate of squeeze-and-excitation, the mean of a group norm, the keys of attention.
+    the gate of squeeze-and-excitation, the mean of a group norm, the keys of attention. Of tokens behind a class
+    token, which sees nothing, it is that of each patch.
     """
     axes = geometry.axes
     seen: list[tuple[Seen, ...]] = []
     near: list[tuple[Seen, ...]] = []
+    known: dict[int, Tokens] = {}
     for value in geometry.values:
         if value.source == "input":
             start: tuple[Seen, ...] = tuple(
@@ -191,6 +194,10 @@ def receptive_fields(geometry: Geometry) -> tuple[list[Field], list[Field]]:
                 else:
                     more = _reach(relation, near[i][k])
                 close[k] = _nearest(close[k], more)
+        tokens = follow(geometry, record, known)
+        if tokens is not None:
+            known[value.index] = tokens
+            fields, close = _of_tokens(geometry, record, tokens, known, seen, near)
         seen.append(tuple(fields))
         near.append(tuple(close))
     cache: dict[Seen, Axis | None] = {}
@@ -204,6 +211,27 @@ def receptive_fields(geometry: Geometry) -> tuple[list[Field], list[Field]]:
         [tuple([axis(s) for s in one]) for one in seen],
         [tuple([axis(s) for s in one]) for one in near],
     )
+
+
+def _of_tokens(
+    geometry: Geometry,
+    record: Record,
+    tokens: Tokens,
+    known: dict[int, Tokens],
+    seen: list[tuple[Seen, ...]],
+    near: list[tuple[Seen, ...]],
+) -> tuple[list[Seen], list[Seen]]:
+    """The field of each patch among tokens: its own, and everything where what was mixed is added to it."""
+    inputs = [i for i in record.inputs if geometry.values[i].varies]
+    if not any(i in known for i in inputs):
+        return list(seen[tokens.origin]), list(near[tokens.origin])
+    fields: list[Seen] = [None] * geometry.axes
+    close: list[Seen] = [None] * geometry.axes
+    for i in inputs:
+        for k in range(geometry.axes):
+            fields[k] = _union(fields[k], seen[i][k] if i in known else EVERYTHING)
+            close[k] = _nearest(close[k], near[i][k] if i in known else EVERYTHING)
+    return fields, close
 
 
 def _reach(relation: Relation | None, inner: Seen) -> Seen:

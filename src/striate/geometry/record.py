@@ -206,7 +206,8 @@ class Layer:
     op: `convolution`, `native_batch_norm`, `relu`, ...
     out_shape: as traced, batch first.
     params: parameters that this layer is the first to use; macs: multiply-adds, None if unknown.
-    receptive_field: one Axis a spatial axis of the input, None where it sees everything along that axis.
+    receptive_field: one Axis a spatial axis of the input, None where it sees everything along that axis. Where tokens that
+        see nothing (a class token, registers) stand before the patches, it is that of each patch until they attend.
     window, stride, dilation: of the kernel along each spatial axis, None where no kernel sweeps it; `transposed` for a
         kernel that writes instead of reads.
     module: path of the submodule that ran it, and kind its class.

@@ -149,7 +149,10 @@ def _layer(geometry: Geometry, chain: Sequence[Record], weighted: Record | None)
             response=last.output,
             activation=last.op if activated else "",
             weighted=None if weighted is None else weighted.index,
-            field=layer.local_field,
+            field=tuple(
+                None if n is None else axis
+                for n, axis in zip(value.extents, layer.local_field, strict=True)
+            ),
             members=tuple(r.name for r in chain),
         )
     ]
