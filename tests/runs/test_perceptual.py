@@ -103,3 +103,44 @@ def test_finding(files: tuple[Path, Path], trained: striate.Trained, tmp_path: P
     assert equal.verdict.endswith("a.png.") and "no difference" in equal.verdict
     with pytest.raises(UsageError, match="exists"):
         striate.compare_images(*files, trained, out=tmp_path / "where.png")
+
+
+def test_floats_take_the_colours_of_the_network(trained: striate.Trained) -> None:
+    """Grey is three equal channels, as the authors of LPIPS advise, and as it is for files."""
+    a, b = torch.rand(2, 1, 1, 40, 48).unbind(0)
+    grey = striate.perceptual_distance(a, b, trained)
+    every = striate.perceptual_distance(*(x.expand(-1, 3, -1, -1) for x in (a, b)), trained)
+    assert grey.distance.item() == every.distance.item()
+    torch.manual_seed(0)
+    one = build("compact", in_channels=1, num_classes=3, size=(32, 32)).eval()
+    small = striate.wrap(one, classes=["a", "b", "c"], preprocessing=(32, (0.5,), (0.25,)))
+    pixels = np.random.default_rng(1).integers(0, 256, (2, 40, 48, 3), dtype=np.uint8)
+    floats = [torch.from_numpy(x).permute(2, 0, 1) / 255 for x in pixels]
+    by_float = striate.perceptual_distance(*floats, small).distance.item()
+    by_array = striate.perceptual_distance(*pixels, small).distance.item()
+    assert by_float == pytest.approx(by_array, rel=0.02)  # files are rounded to 256 greys
+    for channels in (2, 4, 5):
+        with pytest.raises(UsageError, match=rf"have {channels} channels.*takes 3"):
+            striate.perceptual_distance(
+                torch.rand(channels, 40, 48), torch.rand(channels, 40, 48), trained
+            )
+
+
+@pytest.mark.parametrize("images", [None, 3, object()])
+def test_what_is_no_image_is_refused(images: object, trained: striate.Trained) -> None:
+    with pytest.raises(UsageError, match="got"):
+        striate.perceptual_distance(images, images, trained)
+
+
+def test_numbers_just_above_one_are_shown(trained: striate.Trained) -> None:
+    image = torch.rand(3, 40, 48)
+    image[0, 0, 0] = 1.00012
+    with pytest.raises(UsageError, match=r"to 1\.00012"):
+        striate.perceptual_distance(image, image, trained)
+
+
+def test_black_and_white_have_a_psnr_of_zero() -> None:
+    from striate.similarity import pixel_scores
+
+    psnr = pixel_scores(torch.zeros(3, 16, 16), torch.ones(3, 16, 16))["psnr"]
+    assert f"{psnr:g}" == "0"

@@ -94,6 +94,10 @@ def find_files(paths: Paths | Found) -> Found:
     """
     if isinstance(paths, Found):
         return paths
+    if not isinstance(paths, str | Path) and not isinstance(paths, Iterable):
+        raise UsageError(
+            f"images are files, folders, arrays, tensors or Pillow images, got {type(paths).__name__}; give one of those"
+        )
     patterns = [str(p) for p in ([paths] if isinstance(paths, str | Path) else paths)]
     if not patterns:
         raise UsageError("there is no image: the list of paths is empty; give files or folders")

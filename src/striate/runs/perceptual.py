@@ -25,6 +25,7 @@ from striate.tasks.trained import Trained
 from striate.writing import write_atomically
 
 NETWORK = "efficientnet-lite0"  # ImageNet weights that come with the installation
+LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, as Pillow makes grey of files (ITU-R BT.601)
 Network = Run | Trained | nn.Module | str | Path
 Weights = str | Path | Sequence[str | Path]
 
@@ -150,8 +151,10 @@ def _images(given: Any, known: Preprocessing | None, resize: bool) -> list[tuple
         low, high = float(batch.detach().min()), float(batch.detach().max())
         if known is not None and not (low >= 0 and high <= 1):
             raise UsageError(
-                f"images hold numbers from {low:.3g} to {high:.3g}; give pixels in [0, 1], before they are normalised"
+                f"images hold numbers from {low:.6g} to {high:.6g}; give pixels in [0, 1], before they are normalised"
             )
+        if known is not None:
+            batch = _in_colours(batch, known.channels)
         return [(str(i), image) for i, image in enumerate(batch)]
     files = find_images(given)
     if not files.files:
@@ -166,6 +169,21 @@ def _images(given: Any, known: Preprocessing | None, resize: bool) -> list[tuple
             pixels = how.read(image) if resize else how.read_colours(image)
         found.append((name, torch.from_numpy(pixels).float() / 255))
     return found
+
+
+def _in_colours(batch: Tensor, channels: int) -> Tensor:
+    """Images (N, 1 or 3, H, W) in the `channels` of a network, as files are: grey repeated, colours as luma."""
+    have = batch.shape[1]
+    if have == channels:
+        return batch
+    if have == 1 and channels == 3:
+        return batch.expand(-1, 3, -1, -1)
+    if have == 3 and channels == 1:
+        return torch.einsum("nchw,c->nhw", batch, batch.new_tensor(LUMA))[:, None]
+    raise UsageError(
+        f"images have {have} channels (their shape is {tuple(batch.shape)}), and the network takes {channels}; give images "
+        "(N, C, H, W) with 1 channel (grey) or 3 (red, green, blue)"
+    )
 
 
 def _same_size(a: list[tuple[str, Tensor]], b: list[tuple[str, Tensor]], resize: bool) -> None:

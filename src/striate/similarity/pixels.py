@@ -24,7 +24,7 @@ def pixel_scores(a: Tensor, b: Tensor) -> dict[str, float | None]:
     x, y = a[None].float(), b[None].float()  # double takes 25 times as long and moves SSIM by 1e-7
     error = float((x.double() - y.double()).square().mean())
     side = min(a.shape[-2:])
-    found: dict[str, float | None] = {"psnr": -10 * math.log10(error) if error > 0 else None}
+    found: dict[str, float | None] = {"psnr": 10 * math.log10(1 / error) if error > 0 else None}
     found["ssim"] = None
     if side >= SSIM_SIDE:
         ssim = structural_similarity_index_measure(x, y, data_range=1.0)
