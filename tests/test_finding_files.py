@@ -45,6 +45,16 @@ def test_a_finding_is_replaced_with_its_figures(tmp_path: Path) -> None:
     assert Finding.load(MADE.save(tmp_path)) == MADE
 
 
+def test_a_figure_that_lies_over_an_image_keeps_its_bare_one(tmp_path: Path) -> None:
+    two = replace(MADE, figures=(SVG, replace(SVG, bare=b"<svg>bare</svg>")))
+    assert Finding.load(two.save(tmp_path)) == two
+    changed = replace(two, figures=(SVG, replace(SVG, bare=b"<svg>other</svg>")))
+    assert Finding.load(changed.save(tmp_path)) == changed
+    assert len(list(tmp_path.glob("thing-[0-9]*"))) == 3
+    assert Finding.load(MADE.save(tmp_path)) == MADE
+    assert len(list(tmp_path.glob("thing-[0-9]*"))) == 2
+
+
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
@@ -58,6 +68,7 @@ def test_a_finding_is_replaced_with_its_figures(tmp_path: Path) -> None:
         ("seed", "1", "seed must be a whole number or nothing"),
         ("extra", 1, "'extra' is no key"),
         ("figures", [{"file": "../../etc/passwd", "caption": "", "alt": ""}], "file is '../../etc/passwd', not a figure"),
+        ("figures", [{"file": "thing-1.svg", "caption": "", "alt": "", "bare": "../x"}], "bare is '../x', not a figure"),
         ("figures", [{"file": "gone-1.svg", "caption": "", "alt": ""}], "gone-1.svg is missing"),
         ("figures", [{"file": "text.png", "caption": "", "alt": ""}], "text.png does not hold image/png"),
         ("figures", [{"file": "pipe.svg", "caption": "", "alt": ""}], "it is a named pipe"),

@@ -18,10 +18,11 @@ from striate.writing import cannot_write, locked, write_atomically
 
 Cell = str | int | float | bool | None
 Status = Literal["good", "note", "warning", "problem"]
+Media = Literal["image/svg+xml", "image/png", "image/webp"]
 LARGEST = 64_000_000  # bytes of a finding or a figure that are read
 RETRIES = 5  # of reading a finding that is being replaced
 FORMAT = re.compile(r"[+-]?,?(\.\d{1,2})?[%defg]?", re.ASCII)  # of numbers in tables
-SUFFIX = {"image/svg+xml": ".svg", "image/png": ".png", "image/webp": ".webp"}
+SUFFIX: dict[Media, str] = {"image/svg+xml": ".svg", "image/png": ".png", "image/webp": ".webp"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,12 +57,17 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A picture: SVG text or PNG/WebP bytes, with a caption to read under it and a text for who cannot see it."""
+    """A picture: SVG text or PNG/WebP bytes, with a caption to read under it and a text for who cannot see it.
+
+    bare: where the picture lays something over an image, the same without the image, of the same media; a page shows it
+    at a switch. Empty where there is none.
+    """
 
     content: bytes
-    media: Literal["image/svg+xml", "image/png", "image/webp"]
+    media: Media
     caption: str
     alt: str = ""
+    bare: bytes = b""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +111,12 @@ class Finding:
                 for t in self.tables
             ],
             "figures": [
-                {"file": f"{self.name}-{i}{SUFFIX[f.media]}", "caption": f.caption, "alt": f.alt}
+                {
+                    "file": f"{self.name}-{i}{SUFFIX[f.media]}",
+                    "caption": f.caption,
+                    "alt": f.alt,
+                    **({"bare": f"{self.name}-{i}-bare{SUFFIX[f.media]}"} if f.bare else {}),
+                }
                 for i, f in enumerate(self.figures, 1)
             ],
             "data": dict(self.data),
@@ -123,17 +134,22 @@ class Finding:
         document = self.to_dict()
         try:
             with locked(folder):
+                kept = set()
                 for raw, figure in zip(document["figures"], self.figures, strict=True):
-                    file = folder / raw["file"]
-                    if file.is_file() and file.read_bytes() != figure.content:
-                        digest = hashlib.sha256(figure.content).hexdigest()[:8]
-                        file = file.with_stem(f"{file.stem}-{digest}")
-                        raw["file"] = file.name
-                    write_atomically(file, figure.content, durable=False)
+                    for key, content in (("file", figure.content), ("bare", figure.bare)):
+                        if key not in raw:
+                            continue
+                        file = folder / raw[key]
+                        if file.is_file() and file.read_bytes() != content:
+                            digest = hashlib.sha256(content).hexdigest()[:8]
+                            file = file.with_stem(f"{file.stem}-{digest}")
+                            raw[key] = file.name
+                        write_atomically(file, content, durable=False)
+                        kept.add(file.name)
                 write_atomically(path, to_json(document).encode())
-                kept = {raw["file"] for raw in document["figures"]}
                 own = re.compile(
-                    rf"{re.escape(self.name)}-\d+(-[0-9a-f]{{8}})?\.(svg|png|webp)", re.ASCII
+                    rf"{re.escape(self.name)}-\d+(-bare)?(-[0-9a-f]{{8}})?\.(svg|png|webp)",
+                    re.ASCII,
                 )
                 for other in os.listdir(folder):
                     if own.fullmatch(other) and other not in kept:
@@ -216,14 +232,24 @@ def _table(raw: Any, where: str) -> Table:
 
 def _figure(raw: Any, where: str, folder: Path) -> Figure:
     expect(raw, FIGURE, where)
-    name = raw["file"]
+    media, content = _picture(raw["file"], f"{where}.file", folder)
+    bare = b""
+    if "bare" in raw:
+        other, bare = _picture(raw["bare"], f"{where}.bare", folder)
+        if other != media:
+            raise ValueError(f"{where}.bare is {other}, and its picture {media}")
+    return Figure(content=content, media=media, caption=raw["caption"], alt=raw["alt"], bare=bare)
+
+
+def _picture(name: str, where: str, folder: Path) -> tuple[Media, bytes]:
+    """The kind and the bytes of a picture beside the finding. Raises ValueError, OSError."""
     media = {v: k for k, v in SUFFIX.items()}.get(Path(name).suffix)
     if media is None or Path(name).name != name or "\\" in name or "\0" in name:
-        raise ValueError(f"{where}.file is {shortened(name)}, not a figure beside it")
+        raise ValueError(f"{where} is {shortened(name)}, not a figure beside it")
     content = read_file(folder / name, limit=LARGEST)
     if not looks_like(content, media):
-        raise ValueError(f"{where}.file: {name} does not hold {media}")
-    return Figure(content=content, media=media, caption=raw["caption"], alt=raw["alt"])  # type: ignore[arg-type]
+        raise ValueError(f"{where}: {name} does not hold {media}")
+    return media, content
 
 
 def looks_like(content: bytes, media: str) -> bool:
@@ -244,4 +270,4 @@ FINDING = {
     "seconds": Key((float, type(None))),
 }  # fmt: skip
 TABLE = {"columns": Key(list), "rows": Key(list), "formats": Key(list), "caption": Key(str)}
-FIGURE = {"file": Key(str), "caption": Key(str), "alt": Key(str)}
+FIGURE = {"file": Key(str), "caption": Key(str), "alt": Key(str), "bare": Key(str, optional=True)}

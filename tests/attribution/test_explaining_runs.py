@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
@@ -90,7 +91,9 @@ def test_arrays_and_a_picture_a_method(home: Path, monkeypatch: pytest.MonkeyPat
     assert run(monkeypatch, home, "run", "a.png", *FEW, "--no-trust", "-o", "m.safetensors") == 0
     with np.load(home / "maps.npz") as first:
         second = load_file(home / "m.safetensors")
-        assert set(first) == set(second) == {"image", "gradient", "occlusion"}
+        assert (
+            set(first) == set(second) == {"image", "gradient", "occlusion", "occlusion-probability"}
+        )
         assert all(np.array_equal(first[k], second[k]) for k in second)
         assert first["gradient"].shape == (1, 8, 8)
         assert first["occlusion"].shape == (8, 8)
@@ -107,7 +110,11 @@ def test_arrays_and_a_picture_a_method(home: Path, monkeypatch: pytest.MonkeyPat
         (("run", "a.png", "--layer", "nowhere"), 2, "no layer is called"),
         (("run", "a.png", "--at", "1,1"), 2, "run gives one prediction an image"),
         (("run", "a.png", "--at", "1"), 2, "--at is row,column"),
-        (("run", "a.png", "-o", "x.jpg"), 2, "-o takes a file ending in .png, .npz, .safetensors"),
+        (
+            ("run", "a.png", "-o", "x.jpg"),
+            2,
+            "-o takes a file ending in .png, .html, .npz, .safetensors",
+        ),
         (("run", "a.png", "-o", "run/run.png"), 2, "exists; choose another name"),
         (("run", "none.png"), 2, "no image at none.png"),
         (("nowhere/run", "a.png"), 2, "there is no run at nowhere/run"),
@@ -200,3 +207,21 @@ def test_few_images_are_called_few_and_no_verdict_on_the_maps(
 
     made = [explained(i) for i in range(images)]
     assert words in gathered(made, [], [], images, 1.0).verdict
+
+
+def test_maps_lie_over_the_photograph_and_the_bare_ones_are_a_switch_away(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(monkeypatch, home, "run", "a.png", *FEW, "--no-trust", "-o", "over.png") == 0
+    assert run(monkeypatch, home, "run", "a.png", *FEW, "--no-trust", "--bare", "-o", "bare.png") == 0  # fmt: skip
+    assert run(monkeypatch, home, "run", "a.png", *FEW, "--no-trust", "-o", "why.html") == 0
+    assert (home / "over.png").read_bytes() != (home / "bare.png").read_bytes()
+    page = (home / "why.html").read_text(encoding="utf-8")
+    for name in ("over.png", "bare.png"):
+        assert base64.b64encode((home / name).read_bytes()).decode() in page
+    assert "script" not in page
+
+
+def test_the_report_keeps_both_kinds_of_every_strip(home: Path) -> None:
+    found = {f.name: f for f in striate.load(home / "run").findings()}["explanations"]
+    assert all(f.bare and f.bare != f.content for f in found.figures)

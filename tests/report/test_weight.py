@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image
@@ -33,6 +34,12 @@ def test_nothing_changes_when_nothing_is_in_excess() -> None:
     figures = [picture(50, 50), SVG]
     assert lighten(figures, 0) == figures
     assert leave_out(figures, 0) == figures
+
+
+def test_what_is_behind_a_switch_goes_before_anything_gets_smaller() -> None:
+    both = replace(picture(60, 60), bare=picture(61, 60).content)
+    out = lighten([both, picture(300, 300)], 100)
+    assert out == [replace(both, bare=b""), picture(300, 300)]
 
 
 def test_the_heaviest_becomes_webp_first_and_charts_stay() -> None:

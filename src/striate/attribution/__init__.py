@@ -22,6 +22,7 @@ from striate.attribution.gradients import (
     integrated_gradients,
     smoothgrad,
 )
+from striate.attribution.hidden import Hidden, occlusion_probability
 from striate.attribution.layers import places
 from striate.attribution.methods import (
     METHODS,
@@ -33,7 +34,7 @@ from striate.attribution.methods import (
     find_method,
 )
 from striate.attribution.occluding import occlusion_map
-from striate.attribution.picture import one_map, picture, strip
+from striate.attribution.picture import both, one_map, picture, strip
 from striate.attribution.projection import Projection, project
 from striate.attribution.randomisation import shuffled, similarity
 from striate.attribution.rectifiers import deconvnet, guided_backpropagation
@@ -45,6 +46,7 @@ __all__ = [
     "Curves",
     "Explanation",
     "GradCam",
+    "Hidden",
     "Map",
     "Method",
     "Projection",
@@ -54,6 +56,7 @@ __all__ = [
     "arrays",
     "attention_of",
     "attribute",
+    "both",
     "class_map",
     "curves",
     "deconvnet",
@@ -66,6 +69,7 @@ __all__ = [
     "guided_backpropagation",
     "integrated_gradients",
     "occlusion_map",
+    "occlusion_probability",
     "one_map",
     "picture",
     "places",

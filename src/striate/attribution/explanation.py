@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from striate.attribution.faithfulness import (
     mean_curve,
 )
 from striate.attribution.gradients import as_baseline
+from striate.attribution.hidden import Hidden, occlusion_probability
 from striate.attribution.images import as_images, output_of
 from striate.attribution.layers import geometry_of
 from striate.attribution.methods import METHODS, Map, Method, Settings, attribute, find_method, row
@@ -60,7 +61,7 @@ class Explanation:
     correlation with the map of the network whose weights are shuffled, a stage each; None where time was up. refused:
     methods that this network does not allow, and why. region: rows and columns of the image that the target lies in,
     where it is a place. chance: faithfulness of each random order; moved: of the best map put elsewhere. Empty where
-    they were not asked for.
+    they were not asked for. hidden: the target's probability with a patch at each place, where occlusion explains a class.
     """
 
     image: Tensor
@@ -76,6 +77,7 @@ class Explanation:
     region: Region | None = None
     chance: tuple[float, ...] = ()
     moved: tuple[float, ...] = ()
+    hidden: Hidden | None = None
 
     def ignores_weights(self, method: str) -> float | None:
         """The rank correlation that shows a map not to depend on the weights, None where it does depend on them."""
@@ -263,6 +265,12 @@ def explain(
             refused[method] = str(error)
     if methods is None:
         drop_twin(maps, refused)
+    hidden = None
+    if "occlusion" in maps and is_class_of(target, output):
+        hidden = occlusion_probability(
+            module, x, target, patch=settings.patch, stride=settings.stride, baseline=settings.baseline,
+            temperature=temperature,
+        )  # fmt: skip
     region = region_of(target, output, (x.shape[2], x.shape[3]))
     shuffled_maps: dict[str, dict[str, float | None]] = {}
     if trust:
@@ -278,7 +286,7 @@ def explain(
         image=x[0].detach().cpu().float().clamp(0, 1),
         target=name or (names[target] if isinstance(target, int) else "the target"),
         probability=probability, top=top, maps=maps, shuffled_similarity=shuffled_maps, refused=refused,
-        seed=settings.seed, region=region,
+        seed=settings.seed, region=region, hidden=hidden,
     )  # fmt: skip
     if trust:
 
@@ -301,6 +309,16 @@ def explain(
         moved = score(displaced(maps[best].shown, MOVED, settings.seed), orders=0)
         explanation = replace(explanation, moved=tuple(c[0].faithfulness for c in moved.values()))
     return replace(explanation, seconds=time.monotonic() - began)
+
+
+def is_class_of(target: Target, output: Any) -> TypeGuard[int]:
+    """Whether the target is one of several classes of a classifier, which have a probability."""
+    return (
+        isinstance(target, int)
+        and isinstance(output, Tensor)
+        and output.dim() == 2
+        and output.shape[1] > 1
+    )
 
 
 def region_of(target: Target, output: Any, size: tuple[int, int]) -> Region | None:

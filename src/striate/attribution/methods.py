@@ -158,8 +158,10 @@ def _occlusion(q: Question) -> tuple[Tensor, str]:
 
 
 def _class_map(q: Question) -> tuple[Tensor, str]:
-    scores, (rows, columns) = window_map(q.module, q.image, q.target)
-    return scores, f"what windows of {rows} × {columns} pixels score by themselves"
+    found = window_map(q.module, q.image, q.target)
+    rows, columns = found.window
+    how = f"what windows of {rows} × {columns} pixels score by themselves"
+    return found.values, "; ".join(filter(None, (how, found.blank)))
 
 
 def _attention(rolled: bool) -> Callable[[Question], tuple[Tensor, str]]:

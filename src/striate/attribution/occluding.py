@@ -42,30 +42,51 @@ def occlusion_map(
     if len(x) != 1:
         raise UsageError(f"occlusion takes one image at a time, got {len(x)}")
     size = (x.shape[2], x.shape[3])
-    patches = _pair(patch, patch_of(size))
-    steps = _pair(stride, tuple(max(1, p // 2) for p in patches))
-    if any(p > n for p, n in zip(patches, size, strict=True)):
-        raise UsageError(f"a patch of {patches} pixels does not fit into an image of {size}")
-    starts = [_starts(n, p, s) for n, p, s in zip(size, patches, steps, strict=True)]
-    corner = np.stack(np.meshgrid(*starts, indexing="ij"), -1).reshape(-1, 2)
-    boxes = np.stack([corner, corner + np.array(patches)], -1)
-    hiding = as_baseline(baseline, x).expand(x.shape)[0]
-    with borrowed(module):
-        with torch.no_grad():
-            clean = output_of(module, x)
-            score = scorer(target, clean, 1)
-            whole = float(score(clean)[0])
-        try:
-            session = Incremental(module, x)
-            scores = session.scores(boxes, hiding, score, progress=progress)
-        except GeometryError:
-            scores = _plain(module, x, boxes, hiding, score, progress)
+    tops, lefts, sides = patches_of(size, patch, stride)
+    corner = np.stack(np.meshgrid(tops, lefts, indexing="ij"), -1).reshape(-1, 2)
+    boxes = np.stack([corner, corner + np.array(sides)], -1)
+    with borrowed(module), torch.no_grad():
+        clean = output_of(module, x)
+        score = scorer(target, clean, 1)
+        whole = float(score(clean)[0])
+    scores = patch_scores(module, x, boxes, baseline, score, progress)
     drops = (whole - scores.double()).numpy()  # NumPy has no bfloat16
     total, count = np.zeros(size), np.zeros(size)
     for (rows, columns), drop in zip(boxes.tolist(), drops, strict=True):
         total[rows[0] : rows[1], columns[0] : columns[1]] += drop
         count[rows[0] : rows[1], columns[0] : columns[1]] += 1
     return torch.from_numpy(total / np.maximum(count, 1)).to(x.dtype)
+
+
+def patch_scores(
+    module: nn.Module,
+    x: Tensor,
+    boxes: np.ndarray,
+    baseline: Baseline,
+    score: Callable[[Any], Tensor],
+    progress: Callable[[int, int], None] | None,
+) -> Tensor:
+    """The score of the network's output (N,) with each of `boxes` (N, 2, 2) of the image (1, C, H, W) hidden."""
+    hiding = as_baseline(baseline, x).expand(x.shape)[0]
+    with borrowed(module):
+        try:
+            return Incremental(module, x).scores(boxes, hiding, score, progress=progress)
+        except GeometryError:
+            return _plain(module, x, boxes, hiding, score, progress)
+
+
+def patches_of(
+    size: tuple[int, int],
+    patch: int | tuple[int, int] | None = None,
+    stride: int | tuple[int, int] | None = None,
+) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
+    """Where the patches of an image begin: rows, columns, and the patch's sides, in pixels. Raises UsageError."""
+    sides = _pair(patch, patch_of(size))
+    steps = _pair(stride, tuple(max(1, p // 2) for p in sides))
+    if any(p > n for p, n in zip(sides, size, strict=True)):
+        raise UsageError(f"a patch of {sides} pixels does not fit into an image of {size}")
+    tops, lefts = (_starts(n, p, s) for n, p, s in zip(size, sides, steps, strict=True))
+    return tops, lefts, sides
 
 
 def patch_of(size: tuple[int, int]) -> tuple[int, int]:

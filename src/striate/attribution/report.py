@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from striate.attribution.explanation import Explanation
 from striate.attribution.faithfulness import BASELINES
+from striate.attribution.hidden import Hidden
 from striate.attribution.methods import row
-from striate.attribution.picture import picture
+from striate.attribution.picture import both, picture
 from striate.attribution.randomisation import STAGES
 from striate.figures import BLUE, CYCLE, GRID, new_figure, render, style
 from striate.findings import Cell, Figure, Finding, Table
@@ -23,7 +25,7 @@ def finding(explanation: Explanation, *, name: str, title: str, figures: bool = 
     e = explanation
     drawn: tuple[Figure, ...] = ()
     if figures:
-        drawn = (picture(e, title=title), *((chart(e),) if e.curves else ()))
+        drawn = (both(partial(picture, e, title=title)), *((chart(e),) if e.curves else ()))
     return Finding(
         name=name,
         title=title,
@@ -90,7 +92,15 @@ def data(e: Explanation) -> dict[str, Any]:
             for name, c in e.curves.items()
         },
         "refused": dict(e.refused),
+        **({"occlusion_probability": _hidden(e.hidden)} if e.hidden is not None else {}),
     }
+
+
+def _hidden(h: Hidden) -> dict[str, Any]:
+    return {
+        "values": h.values.tolist(), "rows": list(h.tops), "columns": list(h.lefts), "patch": list(h.patch),
+        "whole": h.whole,
+    }  # fmt: skip
 
 
 def chart(e: Explanation) -> Figure:
@@ -124,8 +134,11 @@ def chart(e: Explanation) -> Figure:
 
 
 def arrays(explanation: Explanation) -> dict[str, np.ndarray]:
-    """`image` (C, H, W) in [0, 1], and each method's values under its name, float32."""
+    """`image` (C, H, W) in [0, 1], each method's values under its name, and `occlusion-probability`, the class's with the
+    patch at each place (rows, columns), where that is known; float32."""
     by_name = {"image": explanation.image.numpy()}
     for method, one in explanation.maps.items():
         by_name[method] = one.values.float().contiguous().numpy()
+    if explanation.hidden is not None:
+        by_name["occlusion-probability"] = explanation.hidden.values.float().numpy()
     return by_name

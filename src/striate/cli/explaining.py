@@ -55,9 +55,13 @@ def explain(
         typer.Option(
             "--out",
             "-o",
-            help="One picture (.png), arrays (.npz, .safetensors), or a folder for a picture a method.",
+            help="One picture (.png), a page (.html), arrays (.npz, .safetensors), or a folder for a picture a method.",
         ),
     ] = None,
+    bare: Annotated[
+        bool,
+        typer.Option("--bare", help="Draw maps alone; over the dimmed photograph by default."),
+    ] = False,
     trust: Annotated[
         bool,
         typer.Option(
@@ -71,13 +75,13 @@ def explain(
     model: Model = None,
     format: Formats = Format.table,
 ) -> None:
-    """Which pixels decided: maps by ten methods, each with how far to trust it."""
+    """Which pixels decided: maps by twelve methods, each with how far to trust it."""
     from striate import api
     from striate.cli.console import print_csv, print_json, progress, say, say_left_out
 
     where = parse_place(at) if at is not None else None
     found = api.find_files(images)
-    files = api.ExplanationFiles(out, found, force=force)
+    files = api.ExplanationFiles(out, found, force=force, bare=bare)
     network = opened(target, model)
     documents: list[dict[str, Any]] = []
     failed = total = 0

@@ -37,12 +37,16 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A figure as markup, `width` CSS pixels wide; `small` ones stand together in a gallery."""
+    """A figure as markup, `width` CSS pixels wide; `small` ones stand together in a gallery. bare: the same without the
+    photograph beneath, which the page shows at a switch; key: the switch's id.
+    """
 
     html: Markup
     caption: str
     width: float
     small: bool = False
+    bare: Markup | None = None
+    key: str = ""
 
     @property
     def wide(self) -> bool:
@@ -120,11 +124,20 @@ def picture(figure: Figure, prefix: str, file: str) -> Picture:
             size = image.size
     except (DataError, OSError, ValueError) as error:
         return _remark(figure, f"{file} cannot be shown: {error}")
-    html = Markup('<img src="data:{};base64,{}" alt="{}" width="{}" height="{}">').format(
-        figure.media, base64.b64encode(figure.content).decode(), alt, *size
+    html, bare = (
+        Markup('<img src="data:{};base64,{}" alt="{}" width="{}" height="{}">').format(
+            figure.media, base64.b64encode(content).decode(), words, *size
+        )
+        for content, words in (
+            (figure.content, alt),
+            (figure.bare, f"{alt}, without the photograph"),
+        )
     )
-    small = size[0] <= 520 and size[1] <= 260
-    return Picture(html=html, caption=figure.caption, width=size[0], small=small)
+    small = size[0] <= 520 and size[1] <= 280
+    return Picture(
+        html=html, caption=figure.caption, width=size[0], small=small, bare=bare if figure.bare else None,
+        key=f"{prefix}-bare",
+    )  # fmt: skip
 
 
 def _remark(figure: Figure, text: str) -> Picture:

@@ -17,10 +17,15 @@ def lighten(figures: Sequence[Figure], excess: int) -> list[Figure]:
     """The figures, `excess` bytes of page lighter if their pictures can be so much smaller; SVGs
     stay as they are.
 
-    The heaviest picture becomes WebP first, then the next; when all are, the heaviest is halved in
-    size, and so on.
+    What stands behind a switch goes first. The heaviest picture becomes WebP then, and the next; when
+    all are, the heaviest is halved in size, and so on.
     """
     out = list(figures)
+    for index in sorted(range(len(out)), key=lambda i: -len(out[i].bare)):
+        if excess <= 0 or not out[index].bare:
+            break
+        excess -= len(out[index].bare) * 4 // 3
+        out[index] = replace(out[index], bare=b"")
     for halve in (False, True):
         while excess > 0:
             able = [i for i, figure in enumerate(out) if _can_shrink(figure, halve)]
@@ -40,14 +45,14 @@ def leave_out(figures: Sequence[Figure], excess: int) -> list[Figure]:
         if excess <= 0:
             break
         excess -= _on_page(out[index])
-        out[index] = replace(out[index], content=b"")
+        out[index] = replace(out[index], content=b"", bare=b"")
     return out
 
 
 def _on_page(figure: Figure) -> int:
     """Bytes that a figure takes on the page; base64 writes three as four."""
     size = len(figure.content)
-    return size if figure.media == "image/svg+xml" else size * 4 // 3
+    return size if figure.media == "image/svg+xml" else (size + len(figure.bare)) * 4 // 3
 
 
 def _can_shrink(figure: Figure, halve: bool) -> bool:

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from striate.attribution import (
     Explanation,
     Settings,
     Target,
+    both,
     explain,
     find_method,
     finding,
@@ -50,9 +52,17 @@ class Explained:
     @property
     def finding(self) -> Finding:
         """The explanation as a finding, without its figures."""
+        return self._finding(figures=False)
+
+    @property
+    def page(self) -> Finding:
+        """The explanation as a finding with its figures."""
+        return self._finding(figures=True)
+
+    def _finding(self, *, figures: bool) -> Finding:
         assert self.explanation is not None, self.error
         title = f"{Path(self.path).stem}: {self.explanation.target}"
-        return finding(self.explanation, name="explanation", title=title, figures=False)
+        return finding(self.explanation, name="explanation", title=title, figures=figures)
 
 
 def explain_files(
@@ -192,7 +202,7 @@ def explain_images(
             else f"{explanation.target}, {explanation.probability:.1%}"
         )
         heading = f"{true}: {answer}" if true != explanation.target else answer
-        figures.append(strip(explanation, heading=heading))
+        figures.append(both(partial(strip, explanation, heading=heading)))
         for method, one in explanation.maps.items():
             curve = explanation.curves[method]
             shuffled = explanation.shuffled_similarity.get(method, {}).get("all")

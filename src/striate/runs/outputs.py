@@ -17,7 +17,7 @@ from striate.writing import write_atomically, writing
 if TYPE_CHECKING:
     from striate.runs.explaining import Explained
 
-EXPLAINED = (".png", ".npz", ".safetensors")
+EXPLAINED = (".png", ".html", ".npz", ".safetensors")
 UNITS = (".html", ".png")
 
 
@@ -40,14 +40,17 @@ def output_path(
 class ExplanationFiles:
     """Where explanations of images go: one file each, or a folder with a picture a method.
 
-    out: a picture (.png), arrays (.npz, .safetensors) or a folder; `NAME-explained.png` here if None. found: the images,
-    which are never written over. Raises UsageError for another kind of file, or one that exists where not `force`.
+    out: a picture (.png), a page (.html), arrays (.npz, .safetensors) or a folder; `NAME-explained.png` here if None.
+    found: the images, which are never written over. bare: maps without the photograph beneath; a page has both. Raises
+    UsageError for another kind of file, or one that exists where not `force`.
     """
 
-    def __init__(self, out: str | Path | None, found: Found, *, force: bool = False) -> None:
+    def __init__(
+        self, out: str | Path | None, found: Found, *, force: bool = False, bare: bool = False
+    ) -> None:
         self.out = None if out is None else output_path(out, EXPLAINED, force=force, folder=True)
         self.inputs = stays(found.files)
-        self.force = force
+        self.force, self.bare = force, bare
         self.taken: set[Path] = set()
 
     def write(self, one: Explained) -> list[Path]:
@@ -58,10 +61,12 @@ class ExplanationFiles:
         assert explanation is not None
         if out is not None and not out.suffix:
             files = [self._free(out / f"{source.stem}.png", self.force)]
-            write_atomically(files[0], picture(explanation, title=source.name).content)
+            write_atomically(
+                files[0], picture(explanation, title=source.name, bare=self.bare).content
+            )
             for method in explanation.maps:
                 files.append(self._free(out / f"{source.stem}-{method}.png", self.force))
-                write_atomically(files[-1], one_map(explanation, method).content)
+                write_atomically(files[-1], one_map(explanation, method, bare=self.bare).content)
             return files
         if out is None:
             file = self._free(Path(f"{source.stem}-explained.png"), self.force)
@@ -70,7 +75,13 @@ class ExplanationFiles:
             file = out if first else out.with_name(f"{out.stem}-{source.stem}{out.suffix}")
             file = self._free(file, self.force or first)
         if file.suffix.lower() == ".png":
-            write_atomically(file, picture(explanation, title=source.name).content)
+            write_atomically(file, picture(explanation, title=source.name, bare=self.bare).content)
+        elif file.suffix.lower() == ".html":
+            made_by = f"Striate {versions()['striate']}"
+            facts = {"image": source.name, "class": explanation.target}
+            write_report(
+                file, [one.page], title=f"Why “{explanation.target}”?", subtitle=source.name, facts=facts, generated=made_by
+            )  # fmt: skip
         elif file.suffix.lower() == ".npz":
             import numpy as np
 
