@@ -26,7 +26,7 @@ BASE = {"errors"} | BOTTOM
 FOUND = BASE | {"findings", "figures", "borrow", "wording"}
 ANALYSIS = FOUND | {"answer", "geometry", "inference", "statistics", "wording"}
 MAY_IMPORT: dict[str, set[str]] = {
-    "errors": set(),
+    "errors": {"wording"},
     "answer": {"errors"},
     "documents": {"wording"},
     "reading": {"files"},

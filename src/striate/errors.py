@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from striate.wording import one_line
+
 
 class StriateError(Exception):
-    """The work failed; the command line prints the message alone and exits with `exit_status`."""
+    """The work failed; the command line prints the message alone and exits with `exit_status`.
+
+    The message is one line, whatever stands in it: a file may have a name that makes lines, moves a terminal or is no text.
+    below: lines that the message itself puts under its sentence.
+    """
 
     exit_status = 1
+
+    def __init__(self, message: object = "", below: Sequence[str] = ()) -> None:
+        self.sentence = one_line(str(message))
+        super().__init__("\n  ".join((self.sentence, *map(one_line, below))))
 
 
 class UsageError(StriateError, ValueError):
@@ -28,7 +40,8 @@ class PatternError(UsageError):
     def __init__(self, message: str, pattern: str, position: int) -> None:
         self.pattern = pattern
         self.position = position
-        super().__init__(f"{message}\n  {pattern}\n  {' ' * position}^")
+        place = len(one_line(pattern[:position]))
+        super().__init__(message, (pattern, " " * place + "^"))
 
 
 class DataError(StriateError, ValueError):
@@ -57,9 +70,12 @@ class ExactnessError(StriateError):
     `report` is what a maintainer needs to know, as JSON types.
     """
 
-    def __init__(self, message: str, report: dict[str, object]) -> None:
+    def __init__(
+        self, message: object, report: dict[str, object], below: Sequence[str] = ()
+    ) -> None:
         self.report = report
-        super().__init__(message)
+        self.below = tuple(below)
+        super().__init__(message, below)
 
 
 class GeometryError(StriateError, ValueError):

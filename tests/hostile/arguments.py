@@ -34,7 +34,7 @@ NUMBERS = (
     "2147483648", "9" * 400, "0x10", "1_000", " 7", "٣", "1,5", "1e3", "true", "None", "--", "-", "", "1/2", "NaN", "5" * 25,
 )  # fmt: skip
 TEXTS = (
-    "", " ", ".", "..", "/", "//", "~no-such-user/x", "~", "-", "--", "\n", "a\nb", "\x1b[2J", "\x07", "\udcff.png",
+    "", " ", ".", "..", "/", "//", "~no-such-user/x", "~", "-", "--", "\n", "a\nforged: b", "\x1b[2J", "\x07", "\udcff.png",
     "é" * 300, "x" * 5000, "[", "[[]", "*", "?", "%s", "{}", "{0.__class__}", "$(id)", "`id`", ";", "|", "=", "=1+1", "none",
     "nan", "null", "../outside/x.png", "/dev/null", "/proc/self/mem", "file:///etc/passwd", "http://127.0.0.1:1/x", "a:b",
     "os:system", "nowhere.py:make", "a/b/c.png", "con", "🙂", "\u202e", "timm/", "timm/nothing", "python:x", "0", "-1",

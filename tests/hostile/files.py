@@ -20,7 +20,8 @@ TIFFS: tuple[dict[str, object], ...] = (
 )  # fmt: skip
 SUFFIXES = (*PILLOW, "tif", "npy", "csv", "txt")
 NAMES = (
-    b"a\nb", b"a\x1b[2Jb", b"a\x07\x9b31m", b"caf\xe9", b"\xff\xfe", "a\u202egnp.exe".encode(), b"=cmd|' C'!A0", b"+1+1",
+    b"a\nforged: b", b"a\x1b[2Jb", b"a\x07\x9b31m", b"caf\xe9", b"\xff\xfe", "a\u202egnp.exe".encode(), b"=cmd|' C'!A0",
+    b"+1+1",
     b"@SUM(1)", b"-rf", b"--help", b"a b  c", "\U0001f600".encode(), "cafe\u0301".encode(), "caf\u00e9".encode(),
     b"[red]x", b"[bold", b"$x^{$", b"%s%n{0}", b"x" * 230, b"'\"`", b"<script>alert(1)", b"&lt;", b"a;b,c\td", b"CON",
     b"~root", b"*?[a]", b"\\..\\..\\x",

@@ -29,6 +29,7 @@ from types import FrameType
 
 from striate.cli import main
 
+FORGED = "forged: "  # hostile names put it behind a line feed; no line of an output begins with it
 WHOLE = 1 << 20  # bytes up to which a file is compared by its contents too
 
 
@@ -45,10 +46,11 @@ class Outcome:
     changed: tuple[str, ...]
 
     def __str__(self) -> str:
-        return (
+        text = (
             f"striate {' '.join(map(repr, self.arguments))}\nstatus {self.status} after {self.seconds:.1f} s, "
             f"changed {list(self.changed)}\n{self.out[-1000:]}\n{self.err[-3000:]}"
         )
+        return text.encode(errors="backslashreplace").decode()
 
 
 def fault(outcome: Outcome, *, names: Sequence[str] = (), writes: Sequence[str] = ()) -> str | None:
@@ -66,6 +68,8 @@ def fault(outcome: Outcome, *, names: Sequence[str] = (), writes: Sequence[str] 
             return f"a traceback on standard {stream}"
         if any(c in text for c in "\x1b\x07\x9b"):
             return f"an escape code on standard {stream}"
+        if any(line.lstrip(' "').startswith(FORGED) for line in text.splitlines()):
+            return f"a name made a line on standard {stream}"
     message = outcome.err.strip()
     if outcome.status and not message:
         return "fails without a word"
@@ -88,7 +92,8 @@ def judge(outcome: Outcome, *, names: Sequence[str] = (), writes: Sequence[str] 
 def run_here(arguments: Sequence[str | Path], home: Path, *, limit: float = 30) -> Outcome:
     """Run a command in this process, in the folder `home`; whatever it raises counts as its traceback.
 
-    limit: seconds, kept by an alarm of the main thread.
+    limit: seconds of work, and six times as long in all, so that a machine that does much else at once makes no fault; kept
+    by an alarm of the main thread.
     """
     texts = tuple(str(a) for a in arguments)
     before, began = contents(home), time.monotonic()
@@ -174,11 +179,14 @@ class _Late(BaseException):
 
 @contextlib.contextmanager
 def _alarm(limit: float) -> Iterator[None]:
+    began, worked = time.monotonic(), time.process_time()
+
     def late(number: int, frame: FrameType | None) -> None:
-        raise _Late
+        if time.process_time() - worked >= limit or time.monotonic() - began >= 6 * limit:
+            raise _Late
 
     old = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, limit)
+    signal.setitimer(signal.ITIMER_REAL, limit, max(limit / 10, 0.01))
     try:
         yield
     finally:

@@ -41,8 +41,12 @@ def good(folder: Path, images: int = 6) -> Path:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """See `make_home`."""
+    return make_home(tmp_path_factory.mktemp("home"))
+
+
+def make_home(home: Path) -> Path:
     """A folder with a trained run `r` and good data `sound`."""
-    home = tmp_path_factory.mktemp("home")
     good(home / "sound")
     done = run_here(["train", "sound", *TRAIN, "--out", "r"], home, limit=300)
     assert done.status == 0, done

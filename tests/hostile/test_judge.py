@@ -21,6 +21,7 @@ GOOD = Outcome(("data", "--format", "json"), 0, json.dumps({"a": 1}), "", 0.1, (
         ({"status": None}, "did not end in time"),
         ({"status": -11}, "exit status -11"),
         ({"err": "Traceback (most recent call last):"}, "a traceback on standard error"),
+        ({"err": "striate: cannot read a\nforged: done"}, "a name made a line on standard error"),
         ({"out": "\x1b[2J"}, "an escape code on standard output"),
         ({"status": 1}, "fails without a word"),
         ({"status": 1, "err": "striate: no"}, "the message names none of ['seed']"),

@@ -45,8 +45,14 @@ def commands(random: random.Random) -> list[str]:
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """See `make_template`."""
+    return make_template(tmp_path_factory.mktemp("template"))
+
+
+def make_template(base: Path) -> Path:
     """A folder with an image and a run that was stopped, with findings, a checkpoint and a report."""
-    home = tmp_path_factory.mktemp("template")
+    home = base / "template"
+    home.mkdir()
     settings: dict[str, Any] = {
         "model": "[conv2-relu-pool]-fc", "precision": "fp32", "limit": 80, "device": "cpu",
     }  # fmt: skip
@@ -79,7 +85,7 @@ def trial(template: Path, home: Path, seed: int) -> tuple[str | None, Alteration
     made = drawn.choices(kinds, weights)[0](home / "run", drawn)
     command = commands(drawn)
     outcome = run_here(command, home, limit=60)
-    names = ["run", Path(made.file).name]
+    names = ["run.toml", "image.png", *Path(made.file).parts]
     found = fault(outcome, names=names, writes=WRITES)
     if found is None and made.refused and command[0] in NETWORK and outcome.status == 0:
         found = "an alteration of what decides the answer was accepted"
@@ -87,6 +93,14 @@ def trial(template: Path, home: Path, seed: int) -> tuple[str | None, Alteration
     if found is None and left:
         found = f"left behind: {left}"
     return found, made, outcome
+
+
+def remove(home: Path) -> None:
+    """Delete a trial's folder, whatever rights were taken from its files."""
+    for path in home.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            path.chmod(0o600)
+    shutil.rmtree(home)
 
 
 @pytest.mark.parametrize("block", range(BLOCKS))
@@ -97,8 +111,5 @@ def test_altered_runs(template: Path, tmp_path: Path, block: int) -> None:
         found, made, outcome = trial(template, home, seed)
         if found is not None:
             faults.append(f"seed {seed}: {made}: {found}\n{outcome}")
-        for path in home.rglob("*"):
-            if path.is_file() and not path.is_symlink():
-                path.chmod(0o600)
-        shutil.rmtree(home)
+        remove(home)
     assert not faults, f"{len(faults)} of {TRIALS // BLOCKS}\n\n" + "\n\n".join(faults[:20])

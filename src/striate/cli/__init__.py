@@ -14,9 +14,9 @@ from striate.cli.clock import begin
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit: 0 done, 1 the work failed, 2 the arguments were wrong."""
     begin()
-    from striate.cli.app import app
+    from striate.cli.app import command
     from striate.errors import StriateError, WeightsWarning
-    from striate.wording import printable
+    from striate.wording import one_line, printable
 
     _print_any_name()
     warnings.simplefilter("ignore", WeightsWarning)  # a training says it itself, once
@@ -26,12 +26,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
     ) -> str:  # fmt: skip
         if category.__module__ == StriateError.__module__:
-            return f"striate: {printable(str(message))}\n"
+            return f"striate: {one_line(str(message))}\n"
         return plain(message, category, filename, lineno, line)
 
     warnings.formatwarning = worded
     try:
-        app(args=list(arguments) if arguments is not None else None, prog_name="striate")
+        status = command()(
+            args=list(arguments) if arguments is not None else None,
+            prog_name="striate",
+            standalone_mode=False,
+        )
+        raise SystemExit(status if isinstance(status, int) else 0)
     except StriateError as error:
         print(f"striate: {printable(str(error))}", file=sys.stderr)
         raise SystemExit(error.exit_status) from None
@@ -48,12 +53,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
         raise SystemExit(1) from None
     except OSError as error:
-        where = f" {printable(str(error.filename))}" if error.filename else ""
+        where = f" {one_line(str(error.filename))}" if error.filename else ""
         print(
             f"striate: {error.strerror or error}{where}; check the disk and its permissions",
             file=sys.stderr,
         )
         raise SystemExit(1) from None
+    except Exception as error:
+        if not hasattr(error, "show"):
+            raise
+        error.message = one_line(error.message)  # type: ignore[attr-defined]
+        error.show()
+        raise SystemExit(error.exit_code) from None  # type: ignore[attr-defined]
 
 
 def _print_any_name() -> None:

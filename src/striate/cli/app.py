@@ -3,9 +3,11 @@ it runs, so that `--help` is instant."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import functools
+from typing import Annotated, Any
 
 import typer
+import typer.main
 
 from striate.cli import (
     comparing,
@@ -27,7 +29,7 @@ from striate.cli import (
 from striate.cli.options import app
 
 __all__ = [
-    "app", "comparing", "describing", "diagnosing", "dissecting", "experimenting", "explaining", "predicting",
+    "app", "command", "comparing", "describing", "diagnosing", "dissecting", "experimenting", "explaining", "predicting",
     "probing", "reporting", "summarising", "teaching", "tiling", "training", "units", "wrapping",
 ]  # fmt: skip
 
@@ -49,6 +51,12 @@ def options(
     ] = False,
 ) -> None:
     """Train a convolutional network on your images, see what it sees, prove where it breaks."""
+
+
+@functools.cache
+def command() -> Any:
+    """All commands, made once: where many are run in one process, making them is most of a short one."""
+    return typer.main.get_command(app)
 
 
 ORDER = (

@@ -25,10 +25,20 @@ if TYPE_CHECKING:
 
 
 class SafeConsole(Console):
-    """A console on which no text steers the terminal: only what Rich itself writes does.
+    """A console on which no text steers the terminal or makes a line: only what Rich itself writes does.
 
-    Names of files and classes come from anywhere, and a name may hold the codes that move the cursor or set a title.
+    Names of files and classes come from anywhere, and a name may hold the codes that move the cursor or set a title. Each
+    text that is printed is one line; `print_lines` is for our own texts of several.
     """
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """See Console; texts are one line each."""
+        super().print(*(one_line(o) if isinstance(o, str) else o for o in objects), **options)
+
+    def print_lines(self, text: str, **options: Any) -> None:
+        """A text of several lines, none of which comes from a name."""
+        for line in text.split("\n"):
+            self.print(line, **options)
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None

@@ -11,6 +11,7 @@ from rich.text import Text
 from striate.cli.console import out
 from striate.findings import Finding
 from striate.report.wording import cell, within
+from striate.wording import one_line
 
 if TYPE_CHECKING:
     from striate.findings import Table as Rows
@@ -81,8 +82,8 @@ def show(finding: Finding, title: str) -> None:
 
 
 def _said(text: str) -> str:
-    """A text in the signs that the window has."""
-    return within(text, out.encoding)
+    """A text on one line, in the signs that the window has."""
+    return within(one_line(text), out.encoding)
 
 
 def _bytes(count: int) -> str:

@@ -101,18 +101,25 @@ def table_of(batch: list[Prediction], top: int) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
+    from striate.wording import one_line
+
+    def plain(text: str) -> str:
+        return escape(one_line(text))
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("file", overflow="fold")
     headings = batch[0].headings(top)
     for heading in headings:
-        table.add_column(heading.strip(), justify="right" if heading.startswith(" ") else "left")
+        table.add_column(
+            plain(heading.strip()), justify="right" if heading.startswith(" ") else "left"
+        )
     for p in batch:
         if p.error:
-            table.add_row(escape(p.path), f"[red]not read: {escape(p.error)}[/red]")
+            table.add_row(plain(p.path), f"[red]not read: {plain(p.error)}[/red]")
             continue
         for i, line in enumerate(p.cells(top)):
             cells = [
-                f"[{'bold' if at < 2 else 'dim'}]{escape(cell)}[/]" for at, cell in enumerate(line)
+                f"[{'bold' if at < 2 else 'dim'}]{plain(cell)}[/]" for at, cell in enumerate(line)
             ]
-            table.add_row(escape(p.path) if i == 0 else "", *cells)
+            table.add_row(plain(p.path) if i == 0 else "", *cells)
     return table

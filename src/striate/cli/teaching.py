@@ -25,5 +25,5 @@ def lecture(
         found = api.lecture(number, out, progress=lambda done, of: bar("", done, of))
     for heading, printed in found.tables[0].rows:
         screen.print(str(heading), style="bold", markup=False)
-        screen.print(f"{printed}\n", markup=False, highlight=False)
+        screen.print_lines(f"{printed}\n", markup=False, highlight=False)
     print_path(found.data["page"])

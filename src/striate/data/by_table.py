@@ -18,7 +18,6 @@ from striate.data.source import Damage
 from striate.data.table import SUFFIXES, read_table
 from striate.data.tree import TABLES, Parts, Tree
 from striate.errors import DataError
-from striate.wording import one_line
 
 REPEATED = (
     0.1  # of the images with two classes or more: then the table gives several labels on purpose
@@ -72,7 +71,7 @@ def _use(
             return f"{path.name} {useless.why}, so the class folders are used"
     path = root.joinpath(*tables[0][0])
     if not layout.keys and refused:
-        raise DataError(f"{path} lists no file that may be read: {one_line(refused[0])} {OUTSIDE}")
+        raise DataError(f"{path} lists no file that may be read: {refused[0]} {OUTSIDE}")
     if not layout.keys and not required:
         return f"none of the files that {path.name} lists is there, so the class folders are used"
     if not layout.keys:
@@ -130,9 +129,7 @@ def _any(root: Path, tree: Tree, base: Parts, read: Reader, outside: bool) -> La
         elif any(not isinstance(finder.find(row.file), str) for row in labels.rows):
             useful.append(parts)
         elif finder.refused:
-            reasons.append(
-                f"{path} lists no file that may be read: {one_line(finder.refused[0])} {OUTSIDE}"
-            )
+            reasons.append(f"{path} lists no file that may be read: {finder.refused[0]} {OUTSIDE}")
         else:
             reasons.append(
                 f"none of the files that {path} lists is there; write paths relative to the table"

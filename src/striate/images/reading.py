@@ -74,7 +74,7 @@ def open_picture(
         with reasons(), quiet():
             return _open(Path(path), page=page, max_pixels=max_pixels, max_bytes=max_bytes)
     except DataError as error:
-        raise DataError(f"cannot read {_one_line(os.fspath(path))}: {error}") from error
+        raise DataError(f"cannot read {os.fspath(path)}: {error}") from error
 
 
 def _open(path: Path, *, page: int, max_pixels: int, max_bytes: int | None) -> Picture:
@@ -124,7 +124,7 @@ def read_image(
         ).pixels
     except DataError as error:
         where = f"page {page + 1} of {os.fspath(path)}" if page else os.fspath(path)
-        raise DataError(f"cannot read {_one_line(where)}: {error}") from error
+        raise DataError(f"cannot read {where}: {error}") from error
 
 
 def decode(
@@ -218,8 +218,3 @@ def _transparent(file: bytes | Path, kind: str, page: int, max_pixels: int) -> b
     """Whether a file has an alpha channel that shows nothing."""
     pixels = _decode(file, kind, page=page, max_pixels=max_pixels, alpha=True).pixels
     return pixels.shape[-1] == 4 and not pixels[..., 3].any()
-
-
-def _one_line(name: str) -> str:
-    """The name with its line feeds written out, so that a file's name makes no line of a message."""
-    return name.replace("\n", "\\n")

@@ -202,7 +202,7 @@ def refuse_unequal(
             if r.live
         ],
     }  # fmt: skip
-    raise ExactnessError(_message(sample, what, report), report)
+    raise ExactnessError(_sentence(sample, what), report, _lines(report))
 
 
 def _moved(
@@ -232,14 +232,16 @@ def _in_double(again: Callable[[], Sequence[Sample]]) -> Sequence[Sample] | None
         return None
 
 
-def _message(sample: Sample, what: str, report: dict[str, object]) -> str:
-    lines = [f"{name}: {value}" for name, value in report.items() if name != "records"]
-    return "\n  ".join((
+def _sentence(sample: Sample, what: str) -> str:
+    return (
         f"{what} is withheld: at {sample.where} it is off by {sample.difference:.3g} from what the network itself gives "
         "there. This is a fault of Striate: please report it with the lines below and the error's `report`; "
-        "check=False gives the result unchecked.",
-        *lines,
-    ))  # fmt: skip
+        "check=False gives the result unchecked."
+    )
+
+
+def _lines(report: dict[str, object]) -> list[str]:
+    return [f"{name}: {value}" for name, value in report.items() if name != "records"]
 
 
 def _version() -> str:

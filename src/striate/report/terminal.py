@@ -15,7 +15,7 @@ from rich.text import Text
 
 from striate.findings import SUFFIX, Finding, Status, Table
 from striate.report.wording import WORDS, cell, numeric, within
-from striate.wording import printable
+from striate.wording import one_line
 
 MARKS: dict[Status, tuple[str, str, str]] = {  # mark, mark in ASCII, colour
     "good": ("✔", "[ok]", "green"),
@@ -157,7 +157,7 @@ def _grid(columns: Sequence[Column], options: ConsoleOptions) -> RichTable:
 
 
 def _text(text: str, options: ConsoleOptions, style: str = "") -> Text:
-    """Plain text, whatever brackets or control codes it holds; too long a word is folded, never
+    """Plain text on one line, whatever brackets or control codes it holds; too long a word is folded, never
     cut.
     """
-    return Text(within(printable(text), options.encoding), style=style, overflow="fold")
+    return Text(within(one_line(text), options.encoding), style=style, overflow="fold")

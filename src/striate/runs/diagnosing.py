@@ -32,6 +32,7 @@ from striate.runs.evaluate import report_run
 from striate.runs.images import examples_of, source_of
 from striate.runs.opening import open_trained
 from striate.runs.preparing import prepare
+from striate.runs.recipe_keys import from_recipe
 from striate.runs.run import Run
 from striate.runs.training import rate
 from striate.runs.watching import UPDATES, updates_of
@@ -271,7 +272,8 @@ def first_model(run: Run) -> nn.Module:
     """The network as the run's training began with it. Raises UsageError for one that was trained elsewhere."""
     if run.wrapped:
         raise UsageError("the network was trained elsewhere, and how it began is not known")
-    return first_network(run.task, run.recipe, run.preprocessing, len(run.classes))
+    with from_recipe(run.path, run.info["recipe"], "weights", "model"):
+        return first_network(run.task, run.recipe, run.preprocessing, len(run.classes))
 
 
 def probabilities(model: nn.Module, x: Tensor, temperature: float) -> Tensor:

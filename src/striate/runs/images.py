@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from striate.errors import DataError, RunError, SplitError, UsageError
+from striate.runs.recipe_keys import flat, named_in
 from striate.runs.run import Run
 from striate.tasks.examples import Examples
 from striate.tasks.table import task_for
@@ -35,8 +36,11 @@ def source_of(
     except (DataError, UsageError) as error:
         if not own:
             raise
+        known = flat(run.info["recipe"])
+        key = named_in(error.sentence, known) or "data"
         raise RunError(
-            f"the images of {run.path} cannot be opened: {error}; give where they are with --data"
+            f"the images of {run.path} cannot be opened by recipe.{key} of its run.toml: {error.sentence}; give where they "
+            "are with --data"
         ) from error
     if data is None and source.fingerprint != run.info["data"]["fingerprint"]:
         raise RunError(

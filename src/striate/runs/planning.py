@@ -12,6 +12,7 @@ from striate.data.own import is_given
 from striate.errors import RunError, UsageError
 from striate.runs.migrating import FORMAT
 from striate.runs.preparing import require_room
+from striate.runs.recipe_keys import from_recipe
 from striate.runs.record import now, versions
 from striate.runs.run import Run
 from striate.tasks.plan import Plan
@@ -49,16 +50,21 @@ def plan_from(
     return plan
 
 
-def plan_again(run: Run, listener: Listener, source: Any = None) -> Plan:
-    """The plan of a run that was stopped. Raises RunError when its data changed."""
+def plan_again(run: Run, device: torch.device, listener: Listener, source: Any = None) -> Plan:
+    """The plan of a run that was stopped. Raises RunError when its data changed, and where its recipe cannot be followed."""
     if run.finished:
         raise RunError(f"{run.path} is finished; train a new run instead of resuming this one")
-    source = open_data(run.task, run.recipe, listener, source)
+    with from_recipe(run.path, run.info["recipe"], "data"):
+        source = open_data(run.task, run.recipe, listener, source)
     if source.fingerprint != run.info["data"]["fingerprint"]:
         raise RunError(
             f"the images of {run.recipe.data} changed since {run.path} began; train a new run"
         )
-    return Plan(recipe=run.recipe, source=source, preprocessing=run.preprocessing, why=[])
+    plan = Plan(recipe=run.recipe, source=source, preprocessing=run.preprocessing, why=[])
+    with from_recipe(run.path, run.info["recipe"], "model"):  # refused as a new training would be
+        run.task.plan(run.recipe, source, device)
+        require_room(run.task, plan, device)
+    return plan
 
 
 def refuse_changes(run: Run, given: Mapping[str, Any]) -> None:

@@ -20,6 +20,7 @@ from striate.models import OwnModel, is_own, make_network
 from striate.paths import given_path
 from striate.reading import read_file
 from striate.runs.factories import Factory
+from striate.runs.recipe_keys import from_recipe
 from striate.runs.record import read_metrics
 from striate.runs.stored import altered, check_recipe, read_info, to_toml
 from striate.tasks.adopting import adopt
@@ -135,7 +136,8 @@ class Run(Verbs):
                 f"what makes it: striate.load({str(self.path)!r}, model=FUNCTION), or on the command line --model "
                 f"FILE.py:FUNCTION{hint}"
             )
-        return self.task.build(self.recipe, self.preprocessing, len(self.classes), fresh=True)
+        with from_recipe(self.path, self.info["recipe"], "model"):
+            return self.task.build(self.recipe, self.preprocessing, len(self.classes), fresh=True)
 
     @cached_property
     def own_model(self) -> OwnModel:

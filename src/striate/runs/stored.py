@@ -21,6 +21,7 @@ from striate.reading import read_file
 from striate.runs.migrating import migrated
 from striate.schema import Key, above, each, expect, is_kind, shortened, within
 from striate.training.recipe import Recipe
+from striate.wording import as_text
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -153,12 +154,21 @@ def check_digests(info: Mapping[str, Any]) -> None:
 
 
 def to_toml(info: dict[str, Any]) -> bytes:
-    """The contents of `run.toml`, with its digests."""
+    """The contents of `run.toml`, with its digests; bytes of names that are no UTF-8 are written out."""
     import tomli_w
 
-    rest = {name: value for name, value in info.items() if name != "digests"}
+    rest = all_text({name: value for name, value in info.items() if name != "digests"})
     back = tomllib.loads(tomli_w.dumps(rest))
     return tomli_w.dumps({**rest, "digests": signed(back)}).encode()
+
+
+def all_text(value: Any) -> Any:
+    """A copy of nested tables and lists in which every text, of a key too, can stand in a file."""
+    if isinstance(value, Mapping):
+        return {as_text(str(k)): all_text(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [all_text(v) for v in value]
+    return as_text(value) if isinstance(value, str) else value
 
 
 INFO = {

@@ -31,6 +31,7 @@ from striate.runs.planning import (
 )
 from striate.runs.preparing import prepare, training_again
 from striate.runs.rating import rates_of
+from striate.runs.recipe_keys import flat, from_recipe
 from striate.runs.record import write_metrics
 from striate.runs.run import Run, latest_unfinished
 from striate.runs.stored import signed
@@ -90,11 +91,6 @@ def train(
     learned, source = task_of(data, task), None
     if isinstance(data, str | Path):
         given["data"] = str(data)
-        if as_text(str(data)) != str(data):
-            raise UsageError(
-                f"the name of the data, {as_text(str(data))}, is no UTF-8, and a run could not say what it was trained on; "
-                "rename the folder, or go into it and give ."
-            )
     else:
         listener.stage("reading images")
         draft = recipe_for(learned, {**given, "data": type(data).__name__})
@@ -103,6 +99,7 @@ def train(
     own = Own(loss=loss, augment=augment, callbacks=Callbacks(callbacks))
     given = own.settings(given, learned)
     recipe = recipe_for(learned, given)
+    refuse_no_text(recipe.to_dict())
     if find_rate and (resume or recipe.lr is not None):
         what = "a resumed run keeps its rate" if resume else f"lr={recipe.lr:g} is given"
         raise UsageError(f"find_rate looks for a learning rate, and {what}; leave one of them out")
@@ -119,7 +116,7 @@ def train(
             run.factory = factory
             refuse_changes(run, given if task is None else {**given, "task": learned.name})
             own.refuse_others(run)
-            plan = own.into(plan_again(run, listener, source))
+            plan = own.into(plan_again(run, device, listener, source))
         else:
             plan = own.into(plan_from(learned, recipe, device, listener, source))
             claim = claim_new(folder, numbered=out is None)
@@ -136,6 +133,17 @@ def train(
     return run
 
 
+def refuse_no_text(recipe: dict[str, Any]) -> None:
+    """Raise UsageError for a setting that is no UTF-8, such as the name of a file: a run could not write it down."""
+    for key, value in flat(recipe).items():
+        if isinstance(value, str) and as_text(value) != value:
+            what = "the name of the data" if key == "data" else f"the value of {key}"
+            raise UsageError(
+                f"{what}, {value}, is no UTF-8, and a run could not say what it was trained on; rename the file or folder, "
+                "or go into its folder and give what has a name that is text"
+            )
+
+
 def begin(
     run: Run, plan: Plan, device: torch.device, listener: Listener, *, fresh: Claim | None
 ) -> tuple[Plan, Job]:
@@ -147,7 +155,10 @@ def begin(
     try:
         if fresh is not None:
             run.save_info()
-        job = prepare(plan, device, listener)
+            job = prepare(plan, device, listener)
+        else:
+            with from_recipe(run.path, run.info["recipe"], "model"):
+                job = prepare(plan, device, listener)
     except Exception:
         if fresh is not None:
             discard(fresh)

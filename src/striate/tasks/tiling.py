@@ -185,4 +185,5 @@ def saved_report(path: Path) -> Iterator[None]:
         yield
     except ExactnessError as error:
         write_atomically(path, to_json(error.report).encode())
-        raise ExactnessError(f"{error}; the report is {path}", error.report) from error
+        sentence = f"{error.sentence}; the report is {path}"
+        raise ExactnessError(sentence, error.report, error.below) from error
