@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from multiprocessing import get_context
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent / "fuzz"))  # as conftest.py does
+
 import arguments
 import test_files
 import test_runs

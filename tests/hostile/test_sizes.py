@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from judge import judge, run_here
 from PIL import Image
 
+import striate
 from striate.errors import DataError, UsageError
 from striate.images import open_picture
 from striate.models import build
@@ -54,6 +56,38 @@ def test_a_strip_of_a_whole_tiff_counts(tmp_path: Path) -> None:
     assert open_picture(file, max_bytes=600_000).read((0, 1), (0, 1)).shape == (1, 1, 1)
     with pytest.raises(DataError, match="tiled TIFF"):
         open_picture(file, max_bytes=500_000)
+
+
+def test_a_pattern_of_more_activations_than_memory_is_refused_before_any_weight_is_made() -> None:
+    """512 channels of 20,000 x 20,000 numbers of 4 bytes: 819.2 GB in and as many out."""
+    drawn = torch.get_rng_state()
+    with pytest.raises(
+        UsageError,
+        match=r"has 1,188,354 parameters, which take 0\.0 GB, and its activations on one image of 20000 x 20000 pixels "
+        r"take 1,638\.4 GB",
+    ):
+        build("[conv256]-[conv512]-relu-gap-fc", in_channels=3, num_classes=2, size=20_000)
+    assert torch.equal(drawn, torch.get_rng_state())
+
+
+def test_training_names_weights_and_activations(tmp_path: Path) -> None:
+    with pytest.raises(
+        UsageError,
+        match=r"GB for weights with their gradients, and [\d,.]+ GB for activations of 8 images",
+    ):
+        striate.train("digits", model="[conv512-relu]*4-gap-fc", size=3000, out=tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+
+
+def test_memory_that_torch_is_refused_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*args: object, **more: object) -> None:
+        torch.empty(2**50)
+
+    monkeypatch.setattr("striate.api.report", refused)
+    outcome = judge(run_here(["report", "run"], tmp_path), names=["not enough memory"])
+    assert outcome.status == 1, outcome
 
 
 def test_a_pattern_of_more_weights_than_memory_is_refused_before_any_is_made() -> None:

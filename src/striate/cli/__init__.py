@@ -10,6 +10,9 @@ from collections.abc import Sequence
 
 from striate.cli.clock import begin
 
+NO_MEMORY = "not enough memory; use smaller images (--size) or batches (--set batch=N)"
+REFUSED_MEMORY = ("DefaultCPUAllocator", "CUDA out of memory")  # what torch calls it
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit: 0 done, 1 the work failed, 2 the arguments were wrong."""
@@ -47,10 +50,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stderr.close()
         raise SystemExit(0) from None
     except MemoryError:
-        print(
-            "striate: not enough memory; use smaller images (--size) or batches (--set batch=N)",
-            file=sys.stderr,
-        )
+        print(f"striate: {NO_MEMORY}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except RuntimeError as error:
+        if not any(words in str(error) for words in REFUSED_MEMORY):
+            raise
+        print(f"striate: {NO_MEMORY}", file=sys.stderr)
         raise SystemExit(1) from None
     except OSError as error:
         where = f" {one_line(str(error.filename))}" if error.filename else ""

@@ -11,16 +11,17 @@ import torch
 from torch import nn
 
 from striate.errors import UsageError, WeightsWarning
-from striate.memory import available_memory
 from striate.models import fcn, hub, lite0, pattern, unet
 from striate.models.backbones import Backbone, timm_backbone, zoo_backbone
 from striate.models.finetuning import start_head
 from striate.models.fitting import check_fits
 from striate.models.own import find_own, is_own
+from striate.models.room import refuse_larger, room_of
 from striate.models.segmenters import MAPS, has_backbone, is_segmenter
 from striate.models.weights import load_weights
 from striate.models.zoo import MODELS, find
 
+LARGEST = 1024  # pixels up to which the networks of the zoo fit any machine
 PATTERN_SIZE = (32, 32)  # the images of lecture 000's toy ConvNet
 
 
@@ -71,8 +72,10 @@ def build(
     pixels = None if size is None else _size(size)
     if pretrained and weights is not None:
         raise UsageError("give pretrained or weights, not both: each fills the whole network")
-    if is_pattern(spec) or "width" in options:  # written by a person: any number may stand in it
-        refuse_larger(_weights(spec, in_channels, num_classes, pixels, options), spec)
+    # Written by a person: any number may stand in it.
+    written = is_pattern(spec) or "width" in options or max(pixels or (0,)) > LARGEST
+    if written and not is_own(spec):
+        refuse_planned(spec, in_channels, num_classes, pixels, options)
     network = _network(spec, in_channels, num_classes, pixels, pretrained, options)
     if pixels is not None and check and not is_own(spec):
         check_fits(spec, network, in_channels, pixels)
@@ -82,26 +85,16 @@ def build(
     return network
 
 
-def refuse_larger(weights: int, spec: str) -> None:
-    """Raise UsageError where a network's weights, in bytes, are more than is free, before any is made."""
-    have = available_memory()
-    if weights > have:
-        raise UsageError(
-            f"{spec} has {weights // 4:,} parameters, which take {weights / 1e9:,.1f} GB, and {have / 1e9:,.1f} GB are free "
-            "(training takes four times as much); give it fewer channels or units, or pool more before the first fc"
-        )
-
-
-def _weights(
+def refuse_planned(
     spec: str,
     in_channels: int,
     num_classes: int,
     size: tuple[int, int] | None,
     options: dict[str, Any],
-) -> int:
-    """Bytes of a network's parameters and buffers; none of them is made. 0 where torch makes none anyway."""
-    if torch.get_default_device().type == "meta":
-        return 0
+) -> None:
+    """Raise UsageError where the network would take more than is free; none of it is made."""
+    if torch.get_default_device().type == "meta":  # where torch makes none anyway
+        return
     try:
         with torch.device("meta"):
             planned = _network(spec, in_channels, num_classes, size, False, options)
@@ -109,7 +102,7 @@ def _weights(
         raise UsageError(
             f"{spec} is larger than any memory ({error}); give it fewer channels or units"
         ) from error
-    return sum(t.numel() * t.element_size() for t in (*planned.parameters(), *planned.buffers()))
+    refuse_larger(room_of(planned, in_channels, size or PATTERN_SIZE), spec)
 
 
 def _network(

@@ -41,8 +41,13 @@ def require_room(task: Task, plan: Plan, device: torch.device) -> None:
         with torch.device("meta"):
             task.build(recipe, preprocessing, outputs, fresh=True, check=True)
         return  # a network that cannot be traced may still train
-    least = 8 * geometry.total_params + LEAST_IMAGES * geometry.total_activation_bytes
-    require_memory(least, f"{preprocessing.height} x {preprocessing.width}", device)
+    require_memory(
+        LEAST_IMAGES * geometry.total_activation_bytes,
+        f"{preprocessing.height} x {preprocessing.width}",
+        device,
+        images=LEAST_IMAGES,
+        weights=8 * geometry.total_params,
+    )
 
 
 def make_model(plan: Plan, device: torch.device) -> nn.Module:

@@ -165,7 +165,10 @@ class ImageTask(Task):
         why = [f"model = {spec}: {reason}"] if recipe.model is None else []
         if recipe.size is not None:  # before any image is brought to that size
             require_memory(
-                4 * 16 * LEAST_IMAGES * recipe.size**2, f"{recipe.size} x {recipe.size}", device
+                4 * 16 * LEAST_IMAGES * recipe.size**2,
+                f"{recipe.size} x {recipe.size}",
+                device,
+                images=LEAST_IMAGES,
             )
         known = preprocessing_of(spec) if pretrained and not is_own(spec) else None
         preprocessing = choose_preprocessing(

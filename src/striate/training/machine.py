@@ -61,11 +61,18 @@ def micro_batch(batch: int, height: int, width: int, device: torch.device) -> in
     return -(-batch // parts)
 
 
-def require_memory(least: int, pixels: str, device: torch.device) -> None:
-    """Raise UsageError when `least` bytes, for images of `pixels`, are not free."""
+def require_memory(
+    activations: int, pixels: str, device: torch.device, *, images: int, weights: int = 0
+) -> None:
+    """Raise UsageError when what a training takes is not free.
+
+    Bytes: activations, of some images of `pixels` pixels; weights, of the network with its gradients, as far as it is known.
+    """
+    least = activations + weights
     have = available_memory() if device.type == "cpu" else torch.cuda.mem_get_info(device)[0]
     if least > have:
         raise UsageError(
-            f"training on images of {pixels} pixels needs at least {least / 2**30:.0f} GiB and "
-            f"{have / 2**30:.0f} GiB are free; choose a smaller --size or model"
+            f"training on images of {pixels} pixels needs at least {least / 1e9:,.1f} GB and {have / 1e9:,.1f} GB are free: "
+            f"{weights / 1e9:,.1f} GB for weights with their gradients, and {activations / 1e9:,.1f} GB for activations of "
+            f"{images} images; choose a smaller --size or a model of fewer channels"
         )
