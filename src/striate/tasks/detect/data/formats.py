@@ -1,0 +1,58 @@
+"""The formats of annotations: how each is recognised, and what reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from striate.data.tree import Parts, Tree
+from striate.tasks.detect.data.annotations import Annotations
+from striate.tasks.detect.data.coco import find_coco, is_coco, read_coco
+from striate.tasks.detect.data.markup import first_tag
+from striate.tasks.detect.data.voc import find_voc, read_voc
+from striate.tasks.detect.data.yolo import find_yolo, is_yolo_config, read_yolo
+
+
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """One format of annotations.
+
+    find: the annotation files of a folder, cheaply; empty where it is none. read: what they state. is_file: whether one file
+    is of it, where one file can be given. one: reads that file, where this differs from `read`. claimed: whether a folder of
+    it can be nothing else, so that it need not be asked for.
+    """
+
+    name: str
+    find: Callable[[Path, Tree], list[Parts]]
+    read: Callable[[Path, Sequence[Parts], Tree], Annotations]
+    is_file: Callable[[Path], bool] | None = None
+    one: Callable[[Path, Parts, Tree], Annotations] | None = None
+    claimed: bool = True
+
+
+def _yaml(root: Path, parts: Parts, tree: Tree) -> Annotations:
+    return read_yolo(root, find_yolo(root, tree), tree, yaml=parts)
+
+
+# In the order in which a folder is asked; the first that is found is read.
+FORMATS: tuple[Format, ...] = (
+    Format(
+        name="COCO JSON", find=find_coco, read=lambda root, files, tree: read_coco(root, files),
+        is_file=lambda path: path.suffix.lower() == ".json" and is_coco(path),
+    ),
+    Format(
+        name="Pascal VOC XML", find=find_voc, read=lambda root, files, tree: read_voc(root, files),
+        is_file=lambda path: _is_xml(path, "annotation"),
+    ),
+    Format(name="YOLO txt", find=find_yolo, read=read_yolo, is_file=is_yolo_config, one=_yaml),
+)  # fmt: skip
+
+
+def _is_xml(path: Path, tag: str) -> bool:
+    return path.suffix.lower() == ".xml" and first_tag(path) == tag
+
+
+def format_of_file(path: Path) -> Format | None:
+    """The format of one annotation file, or None."""
+    return next((f for f in FORMATS if f.is_file is not None and f.is_file(path)), None)

@@ -1,0 +1,128 @@
+"""The one door to sources of images with boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from striate.data.digits import open_digits
+from striate.data.fashion import open_fashion
+from striate.data.records import Progress
+from striate.data.tree import Parts, Tree, grow
+from striate.errors import DataError, UsageError
+from striate.ranges import check_ranges
+from striate.tasks.detect.data.annotations import Annotations
+from striate.tasks.detect.data.folder import annotated_folder
+from striate.tasks.detect.data.formats import FORMATS, Format, format_of_file
+from striate.tasks.detect.data.scenes import open_box_scenes
+from striate.tasks.detect.data.source import BoxSource
+
+# Name -> (what opens it, what it is).
+BOX_SOURCES: dict[str, tuple[Callable[..., BoxSource], str]] = {
+    "scenes": (
+        partial(open_box_scenes, open_digits),
+        "digits over photographs with the box and the pixels of each, as many and as large as you like",
+    ),
+    "scenes-fashion": (
+        partial(open_box_scenes, open_fashion),
+        "the same with Fashion-MNIST's clothes",
+    ),
+}
+# Folders in which annotation files lie beside their images' folders.
+BESIDE = frozenset({"annotations", "annotation", "anns", "labels", "label", "json"})
+
+
+def is_box_data(data: str | Path) -> bool:
+    """Whether `data` names images with boxes: a generated source, an annotation file, or a folder that holds such files.
+
+    Folders of classes, masks and tables with one class an image are none.
+    """
+    if str(data) in BOX_SOURCES:
+        return True
+    try:
+        path = Path(data).expanduser()
+        if path.is_file():
+            return format_of_file(path) is not None
+        if not path.is_dir():
+            return False
+        tree = grow(path)
+        return bool(tree.images) and any(f.claimed and f.find(path, tree) for f in FORMATS)
+    except (DataError, OSError, ValueError):
+        return False
+
+
+def open_boxes(
+    data: str | Path,
+    *,
+    seed: int = 0,
+    val: float | None = None,
+    test: float | None = None,
+    count: int | None = None,
+    size: int | None = None,
+    progress: Progress | None = None,
+) -> BoxSource:
+    """Open a generated source, a folder with annotation files or one such file, split into train, validation and test.
+
+    seed, val, test, count, size, progress: as in `open_source`; a split that the files state is kept.
+    Raises UsageError for an unknown name or wrong number, DataError if annotations or images cannot be used.
+    """
+    check_ranges(seed=seed, val=val, test=test, count=count, size=size)
+    if str(data) in BOX_SOURCES:
+        more = {k: v for k, v in (("count", count), ("size", size)) if v is not None}
+        return BOX_SOURCES[str(data)][0](seed=seed, val=val, test=test, **more)
+    path = Path(data).expanduser()
+    if count is not None or size is not None:
+        raise UsageError("count and size are for generated sources; leave them out for a folder")
+    if not path.exists():
+        raise UsageError(
+            f"there is no folder or source {str(data)!r}; give a folder of images with annotations, an annotation "
+            "file, or one "
+            f"of {', '.join(BOX_SOURCES)}"
+        )
+    root, tree, annotations, others = read_annotations(path)
+    return annotated_folder(
+        root, tree, annotations, seed=seed, val=val, test=test, progress=progress, others=others
+    )  # fmt: skip
+
+
+def read_annotations(path: Path) -> tuple[Path, Tree, Annotations, list[str]]:
+    """The folder of the images, what lies in it, what annotation files state, and formats that are there and not used.
+
+    Raises DataError where there is no annotation of a known format.
+    """
+    if path.is_file():
+        return *_read_file(path), []
+    tree = grow(path)
+    found = [(format, files) for format in FORMATS if (files := format.find(path, tree))]
+    if not found:
+        names = ", ".join(format.name for format in FORMATS)
+        what = "images without annotations of objects" if tree.images else "no images"
+        raise DataError(f"{path} holds {what}; these are read: {names}")
+    format, files = found[0]
+    others = [other.name for other, _ in found[1:] if other.claimed]
+    return path, tree, format.read(path, files, tree), others
+
+
+def _read_file(path: Path) -> tuple[Path, Tree, Annotations]:
+    format = format_of_file(path)
+    if format is None:
+        names = ", ".join(format.name for format in FORMATS)
+        raise DataError(f"{path} holds no annotations that are known; these are read: {names}")
+    root, parts, tree = _root(path)
+    return root, tree, _read_one(format, root, parts, tree)
+
+
+def _root(path: Path) -> tuple[Path, Parts, Tree]:
+    """The folder of the images that one annotation file is for: its own, or the one above annotations/."""
+    root, parts = path.parent, (path.name,)
+    folder = path.parent.absolute()
+    if folder.name.casefold() in BESIDE:
+        return folder.parent, (folder.name, path.name), grow(folder.parent)
+    return root, parts, grow(root)
+
+
+def _read_one(format: Format, root: Path, parts: Parts, tree: Tree) -> Annotations:
+    if format.one is not None:
+        return format.one(root, parts, tree)
+    return format.read(root, [parts], tree)
