@@ -191,3 +191,75 @@ def test_options_that_make_no_network(options: dict[str, object], words: str) ->
 def test_a_tokeniser_of_even_kernels_is_refused() -> None:
     with pytest.raises(UsageError, match=r"kernel of a tokeniser is odd, got 4; use 5"):
         models.build("cct", num_classes=3, size=28, kernel=4)
+
+
+SIZES = [(48, 48), (32, 48), (24, 40)]
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_weights_of_another_image_size_are_resized_as_timm_does(
+    size: tuple[int, int], tmp_path: Path
+) -> None:
+    """Positions by timm's own `resample_abs_pos_embed`, and the answers of its network at that size."""
+    peer = timms()
+    file = tmp_path / "vit.safetensors"
+    save_file({n: t.contiguous() for n, t in peer.state_dict().items()}, file)
+    network = models.build("vit", num_classes=5, size=size, **SMALL).eval()
+    loaded = models.load_weights(network, file)
+    grid = [size[0] // 8, size[1] // 8]
+    expected = timm.layers.resample_abs_pos_embed(peer.pos_embed, grid, num_prefix_tokens=1)
+    torch.testing.assert_close(network.encoder.pos_embedding, expected, rtol=1e-5, atol=1e-5)
+    assert any(f"resized to {grid[0]} x {grid[1]}" in note for note in loaded.notes)
+    other = timm.models.VisionTransformer(
+        img_size=size, patch_size=8, depth=2, num_heads=3, embed_dim=24, mlp_ratio=40 / 24, num_classes=5
+    )  # fmt: skip
+    other.load_state_dict({**peer.state_dict(), "pos_embed": expected})
+    equal(other, network, images(2, 3, *size))
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_an_image_of_another_size_is_read_as_timm_reads_it(size: tuple[int, int]) -> None:
+    peer = shaken(
+        timm.models.VisionTransformer(
+            img_size=32, patch_size=8, depth=2, num_heads=3, embed_dim=24, mlp_ratio=40 / 24, num_classes=5,
+            dynamic_img_size=True,
+        )
+    )  # fmt: skip
+    network = ours()
+    models.load_torchvision(network, peer.state_dict())
+    equal(peer, network, images(2, 3, *size))
+
+
+def test_positions_without_one_for_the_class_token_are_taken(tmp_path: Path) -> None:
+    peer = shaken(
+        timm.models.VisionTransformer(
+            img_size=32, patch_size=8, depth=2, num_heads=3, embed_dim=24, mlp_ratio=40 / 24, num_classes=5,
+            no_embed_class=True,
+        )
+    )  # fmt: skip
+    file = tmp_path / "vit.safetensors"
+    save_file({n: t.contiguous() for n, t in peer.state_dict().items()}, file)
+    network = ours()
+    assert any("class token" in note for note in models.load_weights(network, file).notes)
+    equal(peer, network, images(2, 3, 32, 32))
+
+
+def test_timms_network_takes_its_own_weights_at_another_size(tmp_path: Path) -> None:
+    peer = timms()
+    file = tmp_path / "vit.safetensors"
+    save_file({n: t.contiguous() for n, t in peer.state_dict().items()}, file)
+    network = timm.models.VisionTransformer(
+        img_size=48, patch_size=8, depth=2, num_heads=3, embed_dim=24, mlp_ratio=40 / 24, num_classes=5
+    )  # fmt: skip
+    models.load_weights(network, file)
+    expected = timm.layers.resample_abs_pos_embed(peer.pos_embed, [6, 6], num_prefix_tokens=1)
+    torch.testing.assert_close(network.pos_embed, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_positions_of_another_width_and_of_no_square_are_refused(tmp_path: Path) -> None:
+    network, before = ours(), ours().state_dict()
+    for shape in ((1, 12, 24), (1, 26, 32)):
+        file = tmp_path / "odd.safetensors"
+        save_file({**before, "encoder.pos_embedding": torch.zeros(shape)}, file)
+        with pytest.raises(UsageError, match="pos_embedding"):
+            models.load_weights(network, file)

@@ -6,8 +6,10 @@ from striate.models.building import build, is_pattern
 from striate.models.finetuning import head, layer_groups
 from striate.models.neocognitron import Neocognitron, fit_readout, self_organise
 from striate.models.own import OwnModel, is_own, make_network
+from striate.models.patching import padding_of
 from striate.models.preprocessing import Preprocessing, imagenet_classes, preprocessing
 from striate.models.segmenters import full_size, is_segmenter
+from striate.models.spelling import architecture
 from striate.models.weights import Loaded, load_torchvision, load_weights
 from striate.models.zoo import MODELS, Entry, names
 
@@ -18,6 +20,7 @@ __all__ = [
     "Neocognitron",
     "OwnModel",
     "Preprocessing",
+    "architecture",
     "build",
     "fit_readout",
     "full_size",
@@ -31,6 +34,7 @@ __all__ = [
     "load_weights",
     "make_network",
     "names",
+    "padding_of",
     "preprocessing",
     "self_organise",
 ]

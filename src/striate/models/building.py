@@ -18,6 +18,7 @@ from striate.models.fitting import check_fits
 from striate.models.own import find_own, is_own
 from striate.models.room import refuse_larger, room_of
 from striate.models.segmenters import MAPS, has_backbone, is_segmenter
+from striate.models.spelling import spelled
 from striate.models.weights import load_weights
 from striate.models.zoo import MODELS, find
 
@@ -48,7 +49,8 @@ def build(
 ) -> nn.Module:
     """The network that `spec` names: (N, in_channels, H, W) -> (N, num_classes) logits.
 
-    spec: a name of `names()`, a layer pattern such as `[[conv32-relu]*2-pool]*2-[fc128-relu]-fc`
+    spec: a name of `names()`, also with options as in `vit(patch_size=8, depth=6)` or a size as in `vit-s16` (see
+        `striate.models.spelling`), a layer pattern such as `[[conv32-relu]*2-pool]*2-[fc128-relu]-fc`
         (its grammar is in `striate.models.pattern`), `timm/NAME`, or a network that labels every
         pixel, (N, num_classes, H, W), on a backbone: `unet:timm/NAME`, `fcn8s:resnet18`.
     size: of the images, (height, width) or one number for both; None: the size that the
@@ -73,7 +75,12 @@ def build(
     if pretrained and weights is not None:
         raise UsageError("give pretrained or weights, not both: each fills the whole network")
     # Written by a person: any number may stand in it.
-    written = is_pattern(spec) or "width" in options or max(pixels or (0,)) > LARGEST
+    written = (
+        bool(_spelled(spec))
+        or is_pattern(spec)
+        or "width" in options
+        or max(pixels or (0,)) > LARGEST
+    )
     if written and not is_own(spec):
         refuse_planned(spec, in_channels, num_classes, pixels, options)
     network = _network(spec, in_channels, num_classes, pixels, pretrained, options)
@@ -83,6 +90,13 @@ def build(
         for note in load_weights(network, weights, skip_head=True).notes:
             warnings.warn(note, WeightsWarning, stacklevel=2)
     return network
+
+
+def _spelled(spec: str) -> dict[str, Any]:
+    """The options that a spec spells itself; none where it names no architecture of the table."""
+    if is_own(spec) or has_backbone(spec) or spec.startswith(hub.PREFIX) or is_pattern(spec):
+        return {}
+    return spelled(spec)[1]
 
 
 def refuse_planned(
@@ -146,6 +160,13 @@ def _network(
             spec, in_channels=in_channels, num_classes=num_classes, size=size or PATTERN_SIZE
         )
     name, entry = find(spec)
+    spelled_options = _spelled(spec)
+    twice = sorted(spelled_options.keys() & options.keys())
+    if twice:
+        raise UsageError(
+            f"{twice[0]} is given in {spec} and beside it ({options[twice[0]]!r}); leave one out"
+        )
+    options = {**spelled_options, **options}
     unknown = [option for option in options if option not in entry.options]
     if unknown:
         raise UsageError(
@@ -159,9 +180,14 @@ def _network(
         )
     if pretrained:
         options = {**options, "pretrained": True}
-    return entry.build(
-        in_channels=in_channels, num_classes=num_classes, size=size or entry.size, **options
-    )
+    try:
+        return entry.build(
+            in_channels=in_channels, num_classes=num_classes, size=size or entry.size, **options
+        )
+    except (TypeError, ValueError) as error:
+        if not spelled_options or isinstance(error, UsageError):
+            raise
+        raise UsageError(f"{spec} makes no network: {error}; give other values") from error
 
 
 def build_with_backbone(

@@ -7,6 +7,7 @@ from torch import nn
 from striate.errors import UsageError
 from striate.models import fcn, resnet, segnet, unet
 from striate.models.backbones import zoo_backbone
+from striate.models.spelling import architecture
 from striate.nn.full_size import FullSize
 
 SEGMENTERS = ("unet", "unet-valid", "segnet", "fcn", "fcn8s", "fcn16s", "fcn32s")
@@ -18,7 +19,8 @@ SIZE = (256, 256)
 
 def is_segmenter(spec: str) -> bool:
     """Whether `spec` names a network that gives a class for every pixel, rather than one for the image."""
-    return spec.strip().lower().replace("_", "-").partition(":")[0] in SEGMENTERS
+    name = str(architecture(spec)).strip().lower().replace("_", "-")
+    return name.partition(":")[0] in SEGMENTERS
 
 
 def has_backbone(spec: str) -> bool:

@@ -13,12 +13,18 @@ from collections import OrderedDict
 from typing import Literal, get_args
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from striate.errors import UsageError
 from striate.models.stem import is_small
-from striate.nn import MixerBlock, PatchEmbedding, TransformerBlock, grid_of, sinusoids
+from striate.nn import (
+    MixerBlock,
+    PatchEmbedding,
+    TransformerBlock,
+    grid_of,
+    resized_positions,
+    sinusoids,
+)
 from striate.nn.attention import EPS
 
 Positions = Literal["learned", "sinusoidal", "none"]
@@ -92,9 +98,7 @@ class Encoder(nn.Module):
         if grid == self.grid:
             return positions
         own, rest = positions[:, : self.first], positions[:, self.first :]
-        maps = rest.transpose(1, 2).unflatten(2, self.grid)
-        resized = F.interpolate(maps, grid, mode="bilinear", align_corners=False)
-        return torch.cat([own, resized.flatten(2).transpose(1, 2)], 1)
+        return torch.cat([own, resized_positions(rest, self.grid, grid)], 1)
 
 
 class VisionTransformer(nn.Module):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from striate.errors import UsageError
 from striate.models.finetuning import class_layers, start_head
 from striate.models.matching import match, translated
+from striate.models.positions import fit_positions
 from striate.models.stored import advice_of, read_stored
 
 NEAREST = 3000  # names among which a near one is looked for
@@ -36,7 +37,7 @@ def load_weights(module: nn.Module, path: str | Path, *, skip_head: bool = False
     `_orig_mod.`, `backbone.` and other prefixes. Of several sets that fit, averaged weights are taken, then a teacher's.
     skip_head: leave out a head (and auxiliary heads) where the file's is of another shape or missing, weights trained on
     other classes; it starts anew, small, by `start_head`. A first convolution of 3 channels is summed for 1, and one of
-    other numbers repeated and scaled, as `lite0` does.
+    other numbers repeated and scaled, as `lite0` does. Positions of a transformer for another image size are resized.
     Raises UsageError where names or shapes differ, naming the first few and what comes near them; the network is then
     left as it was.
     """
@@ -61,6 +62,7 @@ def load_weights(module: nn.Module, path: str | Path, *, skip_head: bool = False
             why = "was trained on other classes" if classes else "has no such head"
             notes.append(f"{path.name} {why}: {', '.join(skipped)} start anew{classes}")
         notes += _fit_channels(module, given, path)
+    notes += fit_positions(module, given, path.name)
     _check_fit(module, given, expected, skipped, path)
     _check_values(given, expected, path)
     module.load_state_dict(given, strict=False)

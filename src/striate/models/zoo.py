@@ -28,6 +28,7 @@ from striate.models import (
     vit,
 )
 from striate.models.own import PREFIX, OwnModel
+from striate.models.spelling import spelled
 from striate.plugins import Table
 from striate.wording import in_quotes, name_of
 
@@ -165,12 +166,12 @@ _OWN: dict[str, Entry] = {
     ),
     "vit": Entry(
         build=vit.vit,
-        description="vision transformer: patches as tokens that attend to each other; ViT-B/16 at 224 pixels",
+        description="vision transformer: patches as tokens that attend to each other; ViT-B/16 at 224 pixels, or vit-s16",
         paper="Dosovitskiy et al., An image is worth 16x16 words, 2021",
     ),
     "cct": Entry(
         build=vit.cct,
-        description="compact transformer: tokens made by convolutions, so that it learns from small data",
+        description="compact transformer: tokens made by convolutions, for small data; sizes as cct-7/3x1",
         paper="Hassani et al., Escaping the big data paradigm with compact transformers, 2021",
     ),
     "patch-mlp": Entry(
@@ -260,11 +261,11 @@ def names(*, pixels: bool = False, gradient: bool = True) -> tuple[str, ...]:
 
 
 def find(name: str) -> tuple[str, Entry]:
-    """The table's spelling of `name` and its entry; case and `_` for `-` make no difference.
+    """The table's spelling of `name` and its entry; case, `_` for `-` and options behind it make no difference.
 
     Raises UsageError with the nearest names.
     """
-    plain = name.strip().lower().replace("_", "-")
+    plain = spelled(name)[0].strip().lower().replace("_", "-")
     plain = {"fcn": "fcn8s"}.get(plain, plain)
     if plain in MODELS:
         return plain, MODELS[plain]

@@ -8,7 +8,7 @@ from striate.nn.dense import DenseBlock, DenseLayer, Transition
 from striate.nn.inception import ConvNormReLU, InceptionBlock
 from striate.nn.local import LocallyConnected1d, LocallyConnected2d
 from striate.nn.nin import NiNBlock
-from striate.nn.patches import PatchEmbedding, grid_of, sinusoids
+from striate.nn.patches import PatchEmbedding, grid_of, resized_positions, sinusoids
 from striate.nn.pooling import ChannelPool, L2Pool2d, Maxout
 from striate.nn.residual import BasicBlock, Bottleneck
 from striate.nn.switches import EncoderDecoder, Switch, SwitchUnpool2d, record_switches
@@ -45,6 +45,7 @@ __all__ = [
     "UNetUp",
     "grid_of",
     "record_switches",
+    "resized_positions",
     "sinusoids",
 ]
 

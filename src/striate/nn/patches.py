@@ -40,6 +40,16 @@ def grid_of(size: tuple[int, int], patch: int) -> tuple[int, int]:
     return -(-size[0] // patch), -(-size[1] // patch)
 
 
+def resized_positions(positions: Tensor, grid: tuple[int, int], to: tuple[int, int]) -> Tensor:
+    """Positions (1, rows * columns, E) of one grid on another, by bicubic interpolation without aliasing.
+
+    As timm's `resample_abs_pos_embed` does it, so that its networks give equal answers at other sizes.
+    """
+    maps = positions.float().transpose(1, 2).unflatten(2, grid)
+    maps = F.interpolate(maps, to, mode="bicubic", antialias=True)
+    return maps.flatten(2).transpose(1, 2).to(positions.dtype)
+
+
 def sinusoids(grid: tuple[int, int], width: int) -> Tensor:
     """Fixed positions (rows * columns, width): sines and cosines of the row in one half, of the column in the other.
 

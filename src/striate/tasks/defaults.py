@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from striate.models import is_own
+from striate.models import architecture, is_own
 from striate.training.recipe import Recipe
 
 TRANSFORMERS = ("vit", "cct", "patch-mlp")  # trained with AdamW in their papers
@@ -54,20 +54,16 @@ def choose(recipe: Recipe, facts: Facts) -> tuple[Recipe, list[str]]:
 
     small = max(facts.height, facts.width) <= SMALL
     tuned = bool(recipe.pretrained or recipe.weights)
-    own = is_own(recipe.model)
+    own, name = is_own(recipe.model), architecture(recipe.model)
     optimizer = pick(
         "optimizer",
-        "adamw"
-        if tuned or own or recipe.model in TRANSFORMERS
-        else "muon"
-        if recipe.model == "compact"
-        else "sgd",
+        "adamw" if tuned or own or name in TRANSFORMERS else "muon" if name == "compact" else "sgd",
         "fine-tuning"
         if tuned
         else "the one that suits most networks"
         if own
         else "the fastest here"
-        if recipe.model == "compact"
+        if name == "compact"
         else "the architecture's own",
     )
     batch = pick(
@@ -77,7 +73,7 @@ def choose(recipe: Recipe, facts: Facts) -> tuple[Recipe, list[str]]:
     )
     assert isinstance(batch, int)
     lr = {"muon": 0.02, "sgd": 0.1 * batch / 256, "adamw": 1e-3 if tuned else 2e-3}[str(optimizer)]
-    if optimizer == "sgd" and recipe.model in ("lenet5", "lenet5-tanh", "mlp"):
+    if optimizer == "sgd" and name in ("lenet5", "lenet5-tanh", "mlp"):
         lr = 0.05
     changes = {
         "optimizer": optimizer,

@@ -29,7 +29,7 @@ from striate.data.preprocessing import Preprocessing
 from striate.documents import to_json
 from striate.errors import DataError, UsageError
 from striate.findings import Finding, Table
-from striate.models import build, is_own, is_segmenter
+from striate.models import build, is_own, is_segmenter, padding_of
 from striate.models import preprocessing as preprocessing_of
 from striate.tasks.defaults import Facts, choose, choose_model
 from striate.tasks.examples import Examples
@@ -182,6 +182,8 @@ class ImageTask(Task):
             black=recipe.black,
             white=recipe.white,
         )
+        if padding := padding_of(spec, preprocessing.channels, preprocessing.size):
+            why.append(padding)
         facts = Facts(
             images=min(len(source.train), recipe.limit or len(source.train)),
             height=preprocessing.height,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from striate.models import architecture
 from striate.training.recipe import Recipe
 from striate.training.settings import names_of
 
@@ -57,7 +58,7 @@ def choose_for_masks(recipe: Recipe, facts: MaskFacts) -> tuple[Recipe, list[str
         return value
 
     tuned = bool(recipe.pretrained or recipe.weights)
-    plain_unet = recipe.model == "unet"
+    plain_unet = architecture(recipe.model) == "unet"
     size = pick(
         "size",
         -(-min(facts.side, CROP) // STRIDE) * STRIDE if facts.side > WHOLE else facts.side,
