@@ -75,7 +75,7 @@ def __dir__() -> list[str]:
 
 # Files of this room that other rooms import from, beside the names above.
 OPEN = (
-    "arrangement", "augment", "checks", "contact_sheet", "deep_remarks", "depth", "description",
+    "arrangement", "augment", "checks", "columns", "contact_sheet", "deep_remarks", "depth", "description",
     "digits", "drawing", "fashion", "files", "finder", "foreign", "given", "histogram", "leftout",
     "lines", "naming", "numbers", "output_names", "own", "own_images", "own_targets", "pool",
     "preprocessing", "problems", "reading", "records", "scale", "source", "splitting",

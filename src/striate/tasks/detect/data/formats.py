@@ -8,7 +8,16 @@ from pathlib import Path
 
 from striate.data.tree import Parts, Tree
 from striate.tasks.detect.data.annotations import Annotations
+from striate.tasks.detect.data.box_table import (
+    claims,
+    find_tables_of_boxes,
+    is_table_of_boxes,
+    read_tables_of_boxes,
+)
 from striate.tasks.detect.data.coco import find_coco, is_coco, read_coco
+from striate.tasks.detect.data.cvat import find_cvat, read_cvat
+from striate.tasks.detect.data.instance_masks import find_instance_masks, read_instance_masks
+from striate.tasks.detect.data.labelme import find_labelme, is_labelme, read_labelme
 from striate.tasks.detect.data.markup import first_tag
 from striate.tasks.detect.data.voc import find_voc, read_voc
 from striate.tasks.detect.data.yolo import find_yolo, is_yolo_config, read_yolo
@@ -19,8 +28,8 @@ class Format:
     """One format of annotations.
 
     find: the annotation files of a folder, cheaply; empty where it is none. read: what they state. is_file: whether one file
-    is of it, where one file can be given. one: reads that file, where this differs from `read`. claimed: whether a folder of
-    it can be nothing else, so that it need not be asked for.
+    is of it, where one file can be given. one: reads that file, where this differs from `read`. claims: whether such files
+    can be nothing else, so that boxes need not be asked for; asked: they never are.
     """
 
     name: str
@@ -28,7 +37,8 @@ class Format:
     read: Callable[[Path, Sequence[Parts], Tree], Annotations]
     is_file: Callable[[Path], bool] | None = None
     one: Callable[[Path, Parts, Tree], Annotations] | None = None
-    claimed: bool = True
+    claims: Callable[[Path, Sequence[Parts]], bool] = lambda root, files: True
+    asked: bool = False
 
 
 def _yaml(root: Path, parts: Parts, tree: Tree) -> Annotations:
@@ -45,7 +55,23 @@ FORMATS: tuple[Format, ...] = (
         name="Pascal VOC XML", find=find_voc, read=lambda root, files, tree: read_voc(root, files),
         is_file=lambda path: _is_xml(path, "annotation"),
     ),
+    Format(
+        name="CVAT XML", find=find_cvat, read=lambda root, files, tree: read_cvat(root, files),
+        is_file=lambda path: _is_xml(path, "annotations"),
+    ),
+    Format(
+        name="LabelMe JSON", find=find_labelme, read=lambda root, files, tree: read_labelme(root, files),
+        is_file=lambda path: path.suffix.lower() == ".json" and is_labelme(path),
+    ),
     Format(name="YOLO txt", find=find_yolo, read=read_yolo, is_file=is_yolo_config, one=_yaml),
+    Format(
+        name="a table of boxes", find=find_tables_of_boxes, read=lambda root, files, tree: read_tables_of_boxes(root, files),
+        is_file=is_table_of_boxes, claims=claims,
+    ),
+    Format(
+        name="instance masks", find=find_instance_masks, read=lambda root, files, tree: read_instance_masks(root, files),
+        asked=True,
+    ),
 )  # fmt: skip
 
 

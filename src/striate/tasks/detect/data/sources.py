@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -43,13 +44,19 @@ def is_box_data(data: str | Path) -> bool:
     try:
         path = Path(data).expanduser()
         if path.is_file():
-            return format_of_file(path) is not None
+            format = format_of_file(path)
+            return format is not None and format.claims(path.parent, [(path.name,)])
         if not path.is_dir():
             return False
         tree = grow(path)
-        return bool(tree.images) and any(f.claimed and f.find(path, tree) for f in FORMATS)
+        return bool(tree.images) and any(_claimed(f, path, tree) for f in FORMATS)
     except (DataError, OSError, ValueError):
         return False
+
+
+def _claimed(format: Format, root: Path, tree: Tree) -> bool:
+    files = [] if format.asked else format.find(root, tree)
+    return bool(files) and format.claims(root, files)
 
 
 def open_boxes(
@@ -94,13 +101,16 @@ def read_annotations(path: Path) -> tuple[Path, Tree, Annotations, list[str]]:
     if path.is_file():
         return *_read_file(path), []
     tree = grow(path)
-    found = [(format, files) for format in FORMATS if (files := format.find(path, tree))]
+    found: list[tuple[Format, list[Parts]]] = []
+    for format in FORMATS:
+        if not (format.asked and found) and (files := format.find(path, tree)):
+            found.append((format, files))
     if not found:
         names = ", ".join(format.name for format in FORMATS)
         what = "images without annotations of objects" if tree.images else "no images"
         raise DataError(f"{path} holds {what}; these are read: {names}")
     format, files = found[0]
-    others = [other.name for other, _ in found[1:] if other.claimed]
+    others = [other.name for other, its in found[1:] if other.claims(path, its)]
     return path, tree, format.read(path, files, tree), others
 
 
@@ -125,4 +135,5 @@ def _root(path: Path) -> tuple[Path, Parts, Tree]:
 def _read_one(format: Format, root: Path, parts: Parts, tree: Tree) -> Annotations:
     if format.one is not None:
         return format.one(root, parts, tree)
-    return format.read(root, [parts], tree)
+    # The other images of the folder are not background of a file that is for one.
+    return replace(format.read(root, [parts], tree), complete=True)

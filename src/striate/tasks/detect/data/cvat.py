@@ -1,0 +1,162 @@
+"""CVAT's XML for images: boxes, polygons, masks and ellipses of every image in one file, streamed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from striate.data.naming import SPLIT_NAMES
+from striate.data.source import Damage
+from striate.data.tree import Parts, Tree
+from striate.errors import DataError
+from striate.tasks.detect.data.annotations import (
+    Annotations,
+    ClassNames,
+    Draft,
+    Outline,
+    Polygons,
+    fault,
+    joined,
+)
+from striate.tasks.detect.data.markup import Element, elements, first_tag
+from striate.tasks.detect.objects import Region
+from striate.wording import one_line
+
+FORMAT = "CVAT XML"
+LOOKED_AT = 5
+READ = ("box", "polygon", "mask", "ellipse")
+NO_AREA = ("polyline", "points", "cuboid", "skeleton")
+ROUND = 64  # corners of an ellipse's ring
+MOST = 10**10  # pixels of a mask
+
+
+def find_cvat(root: Path, tree: Tree) -> list[Parts]:
+    """CVAT's files below a folder."""
+    files = [p for p in tree.rest if p[-1].lower().endswith(".xml")]
+    return [p for p in files[:LOOKED_AT] if first_tag(root.joinpath(*p)) == "annotations"]
+
+
+def read_cvat(root: Path, files: Sequence[Parts]) -> Annotations:
+    """Read the files. Raises DataError where one is broken, or is of a video, whose frames are no files."""
+    classes = ClassNames()
+    drafts: list[Draft] = []
+    faults: list[Damage] = []
+    for parts in files:
+        path = root.joinpath(*parts)
+        for element in elements(path, "image", "track"):
+            if element.tag == "track":
+                raise DataError(
+                    f"{path} is CVAT's XML of a video, whose frames are no image files; export CVAT for images 1.1"
+                )
+            if "name" not in element.attributes:
+                faults.append(fault(joined(parts), f"image {element.attributes.get('id', '?')} has no name"))  # fmt: skip
+                continue
+            drafts.append(_draft(element, parts, classes, faults))
+    if not drafts:
+        raise DataError(f"{root.joinpath(*files[0])} names no images")
+    return Annotations(
+        format=FORMAT, classes=classes.names, images=tuple(d.done() for d in drafts), files=tuple(files),
+        faults=tuple(faults),
+    ).sorted()  # fmt: skip
+
+
+def _draft(image: Element, parts: Parts, classes: ClassNames, faults: list[Damage]) -> Draft:
+    stated = image.attributes
+    size = tuple(int(n) for n in (_number(stated.get(s)) for s in ("height", "width")) if n >= 1)
+    split = SPLIT_NAMES.get(stated.get("subset", "").casefold())
+    draft = Draft(stated["name"], parts[:-1], size=size if len(size) == 2 else None, split=split)
+    for number, shape in enumerate(image.children, 1):
+        what = f"shape {number} ({shape.attributes.get('label', 'no label')})"
+        if shape.tag in NO_AREA:
+            faults.append(
+                fault(
+                    one_line(draft.file),
+                    f"{what} is a {shape.tag}, which has no area, and is left out",
+                )
+            )
+            continue
+        if shape.tag not in READ or shape.attributes.get("outside") == "1":
+            continue  # a tag of the whole image; or what is not in this one
+        try:
+            box, outline = _shape(shape)
+        except DataError as error:
+            faults.append(fault(one_line(draft.file), f"{what} {error}"))
+            continue
+        label = shape.attributes.get("label", "").strip()
+        if not label:
+            faults.append(fault(one_line(draft.file), f"shape {number} has no label"))
+            continue
+        draft.add(classes.number(label), box, outline)
+    return draft
+
+
+def _shape(shape: Element) -> tuple[tuple[float, ...] | None, Outline | None]:
+    """Box and outline of a shape. Raises DataError with the end of a sentence."""
+    stated = shape.attributes
+    turn = _number(stated.get("rotation", "0"))
+    if shape.tag == "box":
+        left, top, right, bottom = (_number(stated.get(n)) for n in ("xtl", "ytl", "xbr", "ybr"))
+        if turn == 0:
+            return (left, top, right, bottom), None
+        corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
+        return None, _turned(corners, ((left + right) / 2, (top + bottom) / 2), turn)
+    if shape.tag == "ellipse":
+        x, y, across, down = (_number(stated.get(n)) for n in ("cx", "cy", "rx", "ry"))
+        angles = np.arange(ROUND) * (2 * math.pi / ROUND)
+        ring = np.stack([x + across * np.cos(angles), y + down * np.sin(angles)], 1)
+        return None if turn else (x - across, y - down, x + across, y + down), _turned(
+            ring, (x, y), turn
+        )
+    if shape.tag == "polygon":
+        try:
+            ring = np.array(
+                [[float(n) for n in p.split(",")] for p in stated["points"].split(";") if p.strip()]
+            )
+        except (KeyError, ValueError):
+            ring = np.empty((0, 2))
+        if ring.ndim != 2 or ring.shape[-1] != 2 or len(ring) < 3 or not np.isfinite(ring).all():
+            raise DataError("has points that enclose nothing or are no numbers; it is left out")
+        return None, Polygons((ring,))
+    region = _mask(stated)
+    return region.box, region
+
+
+def _mask(stated: dict[str, str]) -> Region:
+    """Run lengths over the mask's own box, row by row; the last zeros may be missing."""
+    sides = [_number(stated.get(n)) for n in ("left", "top", "width", "height")]
+    if not all(map(math.isfinite, sides)) or min(sides[2:]) < 1 or sides[2] * sides[3] > MOST:
+        raise DataError("is a mask without a place or size; it is left out")
+    left, top, width, height = map(int, sides)
+    try:
+        runs = np.array([int(n) for n in stated.get("rle", "").split(",") if n.strip()], np.int64)
+    except (ValueError, OverflowError):
+        raise DataError("is a mask whose run lengths are no numbers; it is left out") from None
+    rest = width * height - int(runs.sum())
+    if (len(runs) and runs.min() < 0) or rest < 0:
+        raise DataError(
+            f"is a mask whose run lengths are for {int(runs.sum()):,} pixels, and its box has {width * height:,}"
+        )
+    values = np.arange(len(runs)) % 2 == 1
+    flat = np.concatenate([np.repeat(values, runs), np.zeros(rest, dtype=bool)])
+    if not flat.any():
+        raise DataError("is a mask without a pixel; it is left out")
+    return Region.of(flat.reshape(height, width), top=top, left=left)
+
+
+def _turned(ring: np.ndarray, centre: tuple[float, float], degrees: float) -> Polygons:
+    """A ring turned clockwise about its centre, as CVAT draws it."""
+    angle = math.radians(degrees)
+    around = ring - centre
+    x = around[:, 0] * math.cos(angle) - around[:, 1] * math.sin(angle)
+    y = around[:, 0] * math.sin(angle) + around[:, 1] * math.cos(angle)
+    return Polygons((np.stack([x, y], 1) + centre,))
+
+
+def _number(text: str | None) -> float:
+    try:
+        return float(text) if text is not None else math.nan
+    except ValueError:
+        return math.nan
