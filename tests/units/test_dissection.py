@@ -276,3 +276,54 @@ def test_masks_that_cannot_be_used_are_refused(masks: np.ndarray, why: str) -> N
     network = Network(small(), (1, 3, SIDE, SIDE))
     with pytest.raises(DataError, match=why):
         dissect_units(network, ConceptSet.of(images, masks, "ab"))
+
+
+def folders(count: int) -> ConceptSet:
+    """Two folders of concepts, one after the other: squares at the top left, and at the bottom right."""
+    rng = np.random.default_rng(3)
+    images = rng.integers(0, 90, (2 * count, 3, SIDE, SIDE)).astype(np.uint8)
+    places = (slice(2, 10), slice(14, 22))
+    for i in range(2 * count):
+        images[i, i // count, places[i // count], places[i // count]] = 250
+
+    def regions(i: int) -> Regions:
+        group = i // count
+        number = np.zeros((SIDE, SIDE), dtype=np.uint8)
+        number[places[group], places[group]] = 1
+        members, known = np.zeros((2, 2), dtype=bool), np.zeros((2, 2), dtype=bool)
+        members[1, group] = known[:, group] = True
+        return Regions(number=number, members=members, known=known)
+
+    return ConceptSet(
+        names=("a", "b"), kinds=("concept",) * 2, groups=(0, 1), count=2 * count, image=lambda i: images[i],
+        regions=regions, where="two folders",
+    )  # fmt: skip
+
+
+def test_masks_are_shuffled_across_folders_of_concepts() -> None:
+    """Within its folder a concept always lies at one place, so that other masks of the folder fit as well as its own."""
+    network = nn.Sequential(nn.Conv2d(3, 2, 3, padding=1), nn.ReLU()).eval()
+    with torch.no_grad():
+        network[0].weight.zero_()
+        network[0].weight[0, 0, 1, 1] = network[0].weight[1, 1, 1, 1] = 1.0
+        network[0].bias.fill_(-0.5)
+    concepts = folders(40)
+    one = dissect_units(
+        Network(network, (1, 3, SIDE, SIDE)), concepts, quantile=64 / SIDE**2 / 2
+    ).layers[0]
+    assert one.score.min() > 0.9 and list(one.best) == [0, 1]
+    assert one.chance < 0.75  # 1 if masks of the own folder alone were laid over the images
+    assert one.shuffled == 4 * 2 and one.least_p == pytest.approx(1 / 9)
+    assert one.p.min() >= one.least_p
+    # the images are named by their own numbers, whatever the order they were looked at in
+    assert all(0 <= int(i) < 40 for i in one.images[0]) and all(int(i) >= 40 for i in one.images[1])
+
+
+def test_a_single_image_has_no_chance() -> None:
+    images, masks = blobs(1, 3)
+    masks[0, 0, 3:9, 3:9] = True
+    found = dissect_units(
+        Network(small(), (1, 3, SIDE, SIDE)), ConceptSet.of(images, masks, ["a", "b", "c"])
+    )
+    for one in found.layers:
+        assert one.shuffled == 0 and one.least_p == 1 and (one.p == 1).all()

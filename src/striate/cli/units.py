@@ -60,12 +60,14 @@ def units(
     show_units(found, place, title, format)
 
 
-def show_units(found: list[Finding], place: Path | None, title: str, format: Format) -> None:
+def show_units(
+    found: list[Finding], place: Path | None, title: str, format: Format, name: str = "units"
+) -> None:
     """Findings about units: as `format` says on standard output, and with their pictures at `place`, if there is one."""
     from striate import api
     from striate.cli.console import print_finding, print_json, say
 
-    written = [] if place is None else api.write_units(found, place, title=title)
+    written = [] if place is None else api.write_units(found, place, title=title, name=name)
     if format is Format.json:
         print_json([f.to_dict() for f in found])
     else:

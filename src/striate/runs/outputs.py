@@ -109,15 +109,17 @@ class ExplanationFiles:
         return file
 
 
-def write_units(findings: Sequence[Finding], out: Path, *, title: str) -> list[Path]:
+def write_units(
+    findings: Sequence[Finding], out: Path, *, title: str, name: str = "units"
+) -> list[Path]:
     """A page (.html), the first finding's first picture and the others numbered (.png), or both in a folder.
 
-    out: of `output_path`. Raises WriteError where it cannot be written.
+    out: of `output_path`. name: of the files in a folder. Raises WriteError where it cannot be written.
     """
     page = out if out.suffix.lower() == ".html" else None
     picture = out if out.suffix.lower() == ".png" else None
     if not out.suffix:
-        page, picture = out / "units.html", out / "units.png"
+        page, picture = out / f"{name}.html", out / f"{name}.png"
     written = []
     if page is not None:
         made_by = f"Striate {versions()['striate']}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -61,6 +61,15 @@ class ConceptSet:
             names=tuple(names), kinds=kinds, groups=(0,) * len(names), count=len(images),
             image=lambda i: images[i], regions=regions, where=where,
         )  # fmt: skip
+
+
+def in_order(concepts: ConceptSet, order: np.ndarray) -> ConceptSet:
+    """The same images in another order (N,)."""
+    return replace(
+        concepts,
+        image=lambda i: concepts.image(int(order[i])),
+        regions=lambda i: concepts.regions(int(order[i])),
+    )
 
 
 def overlapping(masks: np.ndarray) -> Regions:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from striate.errors import DataError, UsageError
-from striate.units.concepts import ConceptSet, Regions
+from striate.units.concepts import ConceptSet, Regions, in_order
 from striate.units.counting import Batch, Counter
 from striate.units.layers import UnitLayer
 from striate.units.network import Network, evaluating
@@ -43,8 +43,10 @@ class LayerDissection:
 
     thresholds (U,). iou (U, K) float64, nan for a concept without pixels. best (U,): the concept of the largest, -1 where a
     unit is nowhere above its threshold. low, high (U,): 95 % interval of that IoU, of resampled images. chance: the IoU that
-    the best concept of a unit exceeds with probability 0.01 when masks of other images are laid over it; p (U,): how
-    often those are as high as the unit's own. random (R,): the best IoU of units with the same spectrum and random phases.
+    the best concept of a unit exceeds with probability 0.01 when masks of other images, of any folder of concepts, are laid
+    over it; p (U,): how often those are as high as the unit's own, among `shuffled` such units and itself, so that it is never
+    below 1 / (1 + shuffled). Of a single image there are none: chance is 0 and p is 1. random (R,): the best IoU of units with
+    the same spectrum and random phases.
     images (U, T): where each responds most, strongest first.
     """
 
@@ -56,6 +58,7 @@ class LayerDissection:
     high: np.ndarray
     chance: float
     p: np.ndarray
+    shuffled: int
     random: np.ndarray
     images: Tensor
 
@@ -63,6 +66,11 @@ class LayerDissection:
     def score(self) -> np.ndarray:
         """(U,) the largest IoU, 0 where there is none."""
         return best_of(self.iou)
+
+    @property
+    def least_p(self) -> float:
+        """The smallest p that there can be."""
+        return 1 / (1 + self.shuffled)
 
     @property
     def bar(self) -> float:
@@ -131,7 +139,10 @@ def dissect_units(
             )
     if not concepts.count:
         raise DataError(f"{concepts.where} has no images; give concepts with at least one")
-    at_once = batch_of(network, [x.response for x in chosen])
+    at_once = max(SHUFFLES + 1, batch_of(network, [x.response for x in chosen]))
+    # Folders of concepts come one after the other; in this order masks of one are shuffled over images of others, too.
+    order = np.random.default_rng([seed, 1]).permutation(concepts.count)
+    given, concepts = concepts, in_order(concepts, order)
     surrogates = {
         x.name: Surrogates(x, RANDOM, seed=seed + number) for number, x in enumerate(chosen)
     }
@@ -170,19 +181,19 @@ def dissect_units(
             maps |= _maps(network, concepts, again, surrogates, start, stop)
         regions = [_fitting(concepts, i, network.size) for i in range(start, stop)]
         drawn = torch.from_numpy(rng.poisson(1, (len(regions), RESAMPLES)))
-        order = [int(v) for v in rng.permutation(np.arange(1, len(regions)))[:SHUFFLES]]
+        rolls = [int(v) for v in rng.permutation(np.arange(1, len(regions)))[:SHUFFLES]]
         batch = Batch.of(regions, concepts)
         areas += batch.areas.sum(0).numpy()
         known += batch.known_pixels.sum(0).numpy()
         for name, values in maps.items():
-            counters[name].take(values, batch, start, drawn, order)
+            counters[name].take(values, batch, start, drawn, rolls)
     if not areas.any():
         raise DataError(
             f"no pixel of {concepts.where} shows a concept; look at the masks: what is shown must be above 0 in them"
         )
     return Dissection(
-        concepts=concepts,
-        layers=tuple(_finish(counters[x.name], x, surrogates[x.name].count) for x in chosen),
+        concepts=given,
+        layers=tuple(_finish(counters[x.name], x, surrogates[x.name].count, order) for x in chosen),
         areas=areas / np.maximum(known, 1),
         images=concepts.count,
         quantile=quantile,
@@ -190,7 +201,7 @@ def dissect_units(
     )
 
 
-def _finish(counter: Counter, layer: UnitLayer, random: int) -> LayerDissection:
+def _finish(counter: Counter, layer: UnitLayer, random: int, order: np.ndarray) -> LayerDissection:
     iou = counter.iou()
     if not bool(torch.isfinite(counter.thresholds).all()):
         raise DataError(
@@ -201,6 +212,8 @@ def _finish(counter: Counter, layer: UnitLayer, random: int) -> LayerDissection:
     best = np.where(score > 0, np.nan_to_num(iou[:units], nan=-1.0).argmax(-1), -1)
     low, high = counter.interval(best)
     shuffled = counter.shuffled(units)
+    images = counter.images(units)
+    images = torch.where(images < 0, images, torch.from_numpy(order)[images.clamp(min=0)])
     p = np.ones(units)
     chance = 0.0
     if shuffled.size:
@@ -210,7 +223,7 @@ def _finish(counter: Counter, layer: UnitLayer, random: int) -> LayerDissection:
         chance = float(np.quantile(ordered, 1 - BY_CHANCE))
     return LayerDissection(
         layer=layer, thresholds=counter.thresholds[:units], iou=iou[:units], best=best, low=low, high=high,
-        chance=chance, p=p, random=best_of(iou)[units : units + random], images=counter.images(units),
+        chance=chance, p=p, shuffled=shuffled.size, random=best_of(iou)[units : units + random], images=images,
     )  # fmt: skip
 
 

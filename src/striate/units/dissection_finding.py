@@ -10,7 +10,13 @@ import numpy as np
 
 from striate.findings import Cell, Finding, Table
 from striate.units.concept_silencing import SilencedConcept
-from striate.units.dissection import BY_CHANCE, LEAST, Dissection, LayerDissection
+from striate.units.dissection import (
+    BY_CHANCE,
+    LEAST,
+    SHUFFLES,
+    Dissection,
+    LayerDissection,
+)
 from striate.units.dissection_figure import draw_counts, draw_named
 from striate.units.network import Network
 from striate.units.overview import class_name
@@ -66,7 +72,8 @@ def _layers(d: Dissection) -> Table:
         top = found.most_common(1)
         rows.append(
             (
-                x.layer.name, x.layer.units, int(x.named.sum()), len(found), float(np.median(x.score)), x.chance, random,
+                x.layer.name, x.layer.units, int(x.named.sum()), len(found), float(np.median(x.score)),
+                x.chance if x.shuffled else None, random,
                 f"{top[0][0]} ({top[0][1]})" if top else None,
             )
         )  # fmt: skip
@@ -126,9 +133,17 @@ def _best(d: Dissection) -> Table:
         formats=("", "", "", ".3f", "", ".2g"),
         caption=(
             f"The {len(rows)} units of the highest IoU. The interval is of resampled images; p is how often masks of other "
-            "images fit a unit of the layer as well."
+            f"images fit a unit of the layer as well{_least(d)}."
         ),
     )
+
+
+def _least(d: Dissection) -> str:
+    """The smallest p that the shuffles can show."""
+    least = max(x.least_p for x in d.layers)
+    if least == 1:
+        return ": of a single image there are none, so that it is 1"
+    return f": of {SHUFFLES} shuffles of the images it is at least {least:.2g} in a layer"
 
 
 def _layer(d: Dissection, x: LayerDissection) -> dict[str, object]:
@@ -136,7 +151,9 @@ def _layer(d: Dissection, x: LayerDissection) -> dict[str, object]:
         return float(value) if math.isfinite(value) else None
 
     return {
-        "chance": x.chance,
+        "chance": x.chance if x.shuffled else None,
+        "shuffled": x.shuffled,
+        "least_p": x.least_p,
         "random": [float(v) for v in x.random],
         "units": [
             {
