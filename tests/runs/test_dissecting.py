@@ -173,3 +173,44 @@ def test_concepts_that_cannot_be_used_are_refused_in_a_sentence(tmp_path: Path) 
 def test_a_share_outside_its_range_is_refused(run: Run) -> None:
     with pytest.raises(UsageError, match="quantile"):
         striate.dissect(run, quantile=0)
+
+
+def test_what_is_left_out_of_concepts_is_said(tmp_path: Path) -> None:
+    """As people bring them: a mask that is missing, an image that is none, folders that a Mac left."""
+    write_concepts(tmp_path)
+    (tmp_path / "bright" / "images" / "1.png").write_bytes(b"nope")
+    (tmp_path / "dark" / "masks" / "2.png").unlink()
+    (tmp_path / "__MACOSX").mkdir()
+    (tmp_path / "readme.txt").write_text("squares")
+    concepts = open_concepts(tmp_path, SEEN, limit=100)
+    assert concepts.count == 10
+    said = " ".join(concepts.remarks)
+    assert "unreadable: 1 file, first images/1.png" in said
+    assert "without a mask or an image: 1 file" in said
+
+
+def test_masks_that_jpeg_smeared_are_two_values_again(tmp_path: Path) -> None:
+    write_concepts(tmp_path)
+    exact = open_concepts(tmp_path, SEEN, limit=100)
+    kept = [exact.regions(i) for i in range(12)]
+    for file in sorted((tmp_path / "bright" / "masks").iterdir()):
+        Image.open(file).save(file.with_suffix(".jpg"), quality=70)
+        file.unlink()
+    smeared = open_concepts(tmp_path, SEEN, limit=100)
+    assert any("smeared the masks of bright" in remark for remark in smeared.remarks)
+    for i, one in enumerate(kept):
+        assert np.array_equal(
+            smeared.regions(i).members[:, 0][smeared.regions(i).number],
+            one.members[:, 0][one.number],
+        )
+
+
+def test_a_folder_gets_a_page_of_the_dissections_name(run: Run, tmp_path: Path) -> None:
+    write_concepts(tmp_path / "concepts")
+    out = tmp_path / "out"
+    result = CliRunner().invoke(
+        app,
+        ["dissect", str(run.path), "--concepts", str(tmp_path / "concepts"), "--layer", "conv1", "-o", str(out)],
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert (out / "dissection.html").is_file() and not (out / "units.html").exists()

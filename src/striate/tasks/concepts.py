@@ -11,6 +11,7 @@ import numpy as np
 
 from striate.data import Preprocessing
 from striate.data.drawing import drawn
+from striate.data.naming import ignored
 from striate.errors import DataError, UsageError
 from striate.tasks.segment.data import (
     IGNORE,
@@ -23,6 +24,7 @@ from striate.tasks.segment.data import (
 from striate.tasks.segment.data.concept_scenes import ConceptScenes
 from striate.tasks.segment.data.roles import role_of
 from striate.units.concepts import ConceptSet, Regions, overlapping
+from striate.wording import counted
 
 GENERATED = "concepts"
 LEAST_SCENES = 10  # that a generated source of masks makes
@@ -63,17 +65,46 @@ def open_concepts(
     if folders:
         sources = {}
         for folder in folders:
-            try:
-                sources[folder.name] = open_masks(folder, seed=seed)
-            except DataError as error:
-                raise DataError(f"the concept {folder.name} cannot be used: {error}") from error
+            sources[folder.name] = opened(folder, seed)
         return from_sources(sources, preprocessing, limit=limit)
     return from_sources({"": open_masks(root, seed=seed)}, preprocessing, limit=limit)
 
 
+def opened(folder: Path, seed: int) -> MaskSource:
+    """The masks of one concept. Those that JPEG or a resize smeared are taken for what they were, one value or another.
+
+    Raises DataError that names the concept.
+    """
+    try:
+        return open_masks(folder, seed=seed)
+    except DataError as error:
+        try:
+            source = open_masks(folder, seed=seed, masks="nearest")
+        except DataError:
+            raise DataError(f"the concept {folder.name} cannot be used: {error}") from error
+        if len(source.classes) != 2:
+            raise DataError(f"the concept {folder.name} cannot be used: {error}") from error
+        smeared = f"JPEG or a resize smeared the masks of {folder.name}: each pixel takes the nearer of its two values"
+        return replace(source, warnings=(*source.warnings, smeared))
+
+
+def left_out(name: str, source: MaskSource) -> list[str]:
+    """What was left out of a concept's images, with the first name, and what was assumed of its masks."""
+    found = []
+    for files, what in (
+        ([f"{d.path} ({d.reason})" for d in source.damaged], "as unreadable"),
+        (list(source.alone), "without a mask or an image"),
+        ([f"{d.path} ({d.reason})" for d in source.misfits], "for the size of the mask"),
+    ):
+        if files:
+            count = counted(len(files), "file")
+            found.append(f"{name or source.name}: left out {what}: {count}, first {files[0]}")
+    return [*found, *source.warnings]
+
+
 def concept_folders(root: Path) -> list[Path]:
     """The folders of concepts in a folder; none where it is a segmentation data set itself. Raises DataError."""
-    inside = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    inside = sorted(p for p in root.iterdir() if p.is_dir() and not ignored(p.name))
     if not any(root.iterdir()):
         raise DataError(f"{root} is empty; put concepts into it: {FORM}")
     roles = [role_of(p.name) for p in inside]
@@ -146,7 +177,7 @@ def from_sources(
         kinds += [source.name if not name else "concept"] * len(present)
         groups += [group] * len(present)
         kept.append(present)
-        remarks += [f"{d.path}: {d.reason}" for d in source.misfits[:5]]
+        remarks += left_out(name, source)
         for split in source.splits.values():
             places += [(split, i, group) for i in range(len(split))]
     if not places:

@@ -44,9 +44,9 @@ class LayerDissection:
     thresholds (U,). iou (U, K) float64, nan for a concept without pixels. best (U,): the concept of the largest, -1 where a
     unit is nowhere above its threshold. low, high (U,): 95 % interval of that IoU, of resampled images. chance: the IoU that
     the best concept of a unit exceeds with probability 0.01 when masks of other images, of any folder of concepts, are laid
-    over it; p (U,): how often those are as high as the unit's own, among `shuffled` such units and itself, so that it is never
-    below 1 / (1 + shuffled). Of a single image there are none: chance is 0 and p is 1. random (R,): the best IoU of units with
-    the same spectrum and random phases.
+    over it; p (U,): how often those are as high as the unit's own, among `shuffled` such units and itself, so never below
+    1 / (1 + shuffled). Of a single image there are none: chance is 0 and p is 1. random (R,): the best IoU of units with the
+    same spectrum and random phases.
     images (U, T): where each responds most, strongest first.
     """
 
