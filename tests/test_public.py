@@ -9,7 +9,7 @@ import pytest
 import striate
 
 NAMES = {
-    "Finding", "Geometry", "Listener", "Recipe", "Run", "StriateError", "Trained", "build", "compare",
+    "Finding", "Geometry", "Listener", "Recipe", "Run", "Snapshots", "StriateError", "Trained", "build", "compare",
     "compare_images", "dense", "diagnose", "dissect", "explain", "load", "network_input", "occlusion", "open_source",
     "perceptual_distance", "predict", "probe", "save", "summary", "tile", "tiled", "trace", "train", "wrap",
 }  # fmt: skip

@@ -18,6 +18,7 @@ _ROOMS = {
     "Listener": "striate.runs",
     "Recipe": "striate.training",
     "Run": "striate.runs",
+    "Snapshots": "striate.training.snapshots",
     "StriateError": "striate.errors",
     "Trained": "striate.tasks.trained",
     "build": "striate.models",
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     from striate.tasks.table import open_source as open_source
     from striate.tasks.trained import Trained as Trained
     from striate.training import Recipe as Recipe
+    from striate.training.snapshots import Snapshots as Snapshots
 
 
 def __getattr__(name: str) -> Any:

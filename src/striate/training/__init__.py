@@ -7,5 +7,5 @@ __all__ = ["Recipe", "parse_seconds"]
 # Files of this room that other rooms import from, beside the names above.
 OPEN = (
     "averaging", "batch", "batches", "callbacks", "checkpoint", "loop", "machine",
-    "optimizers", "own", "recipe", "restoring", "schedule", "settings", "watch",
+    "optimizers", "own", "recipe", "restoring", "schedule", "settings", "snapshots", "watch",
 )  # fmt: skip

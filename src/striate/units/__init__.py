@@ -7,9 +7,12 @@ tune_unit(Probe(network, layer), 3)                                  # gratings 
 reverse_correlate(Probe(network, layer), 3)                          # receptive field from white noise
 maximise(network, layer, 3)                                          # the image that drives it most
 silence(network, layer, 3, images, labels, classes=10)               # what it is for
+evolve(module, snapshots.weights, images, ["layer1"])                # its features through a training
 nearest(network, query, batches)                                     # neighbours in feature space
 """
 
+from striate.units.evolution import Evolution, evolve
+from striate.units.evolution_page import evolution_finding
 from striate.units.filters import Filters, examine, kernels_of
 from striate.units.layers import UnitLayer
 from striate.units.maximise import Synthesis, maximise
@@ -22,6 +25,7 @@ from striate.units.top_images import LayerIndex, Peak, UnitIndex, index_units
 from striate.units.tuning import LayerTuning, UnitTuning, tune_layer, tune_unit
 
 __all__ = [
+    "Evolution",
     "Filters",
     "LayerIndex",
     "LayerTuning",
@@ -34,6 +38,8 @@ __all__ = [
     "UnitIndex",
     "UnitLayer",
     "UnitTuning",
+    "evolution_finding",
+    "evolve",
     "examine",
     "features",
     "index_units",

@@ -13,6 +13,7 @@ from striate.lectures.experiments.setting import Progress, silent
 from striate.tasks.classify.loss import CrossEntropy
 from striate.training.averaging import WeightAverage
 from striate.training.batch import Batch, LossFunction
+from striate.training.callbacks import Callback
 from striate.training.loop import EpochRecord, Training, fit
 from striate.training.optimizers import Optimizers
 from striate.training.schedule import Pace
@@ -78,13 +79,15 @@ def learn(
     average: float = 0.0,
     change: Change | None = None,
     fine_tuning: bool = False,
+    callback: Callback | None = None,
     what: str = "training",
     progress: Progress = silent,
 ) -> list[EpochRecord]:
     """Train in place: the rate rises in a line for `warmup` of the steps to the optimizer's own, and falls to 0.
 
     average: decay a step of averaged weights, which the model has in the end; 0 for none. change: of the images of a
-    batch, such as augmentation. fine_tuning: batch norm keeps the statistics that it has. Returns the epochs.
+    batch, such as augmentation. fine_tuning: batch norm keeps the statistics that it has. callback: sees the training
+    and its epochs. Returns the epochs.
     Raises KeyboardInterrupt where Ctrl-C ended it, TrainingError where the loss is not finite.
     """
     with torch.random.fork_rng(devices=[]):
@@ -101,7 +104,14 @@ def learn(
             fine_tuning=fine_tuning,
         )
         data = Shuffled(images, labels, min(batch, len(images)), seed, change)
-        ended = fit(training, data, on_step=lambda m: progress(what, m.step, m.total))
+        hears = callback or Callback()
+        hears.on_start(training)
+        ended = fit(
+            training,
+            data,
+            on_step=lambda m: progress(what, m.step, m.total),
+            on_epoch=lambda history: hears.on_epoch(history[-1]),
+        )
         if not ended:
             raise KeyboardInterrupt
         if average:

@@ -76,6 +76,12 @@ EXPERIMENTS: dict[str, Entry] = {
         "how features move when an image is bent (lecture 003).",
         file="striate.lectures.experiments.perceptual.run",
     ),
+    "alexnet": Entry(
+        title="AlexNet's 96 first units, learned small",
+        about="AlexNet of 2012, with its kernels of 11 x 11 pixels and its two groups, learns to tell places of two "
+        "photographs apart: its 96 first units, and how features evolve through the epochs (lectures 002 and 003).",
+        file="striate.lectures.experiments.alexnet.run",
+    ),
     "samples": Entry(
         title="How many images does it take?",
         about="Accuracy against the number of training images with weights for every pixel, for every place, shared, with "
