@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import secrets
 import stat
@@ -94,6 +95,50 @@ def locked(folder: Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
+        os.close(handle)
+
+
+@contextmanager
+def held(target: Path) -> Iterator[None]:
+    """Keep other processes from the output `target`, which is written over time, for the duration of a `with`.
+
+    Its folder must be there. Raises WriteError where another process holds it, or the folder cannot be written.
+    """
+    if fcntl is None:
+        yield
+        return
+    target = Path(os.path.realpath(target))
+    name = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:24]
+    lock = target.parent / f"{BEGIN}{name}{END}"  # a leftover like others, once nobody holds it
+    try:
+        handle = _locked_file(lock)
+    except BlockingIOError:
+        raise WriteError(
+            f"{target} is being written by another process; wait for its end, or give another name"
+        ) from None
+    except OSError as error:
+        raise cannot_write(target, error) from error
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(lock)
+        os.close(handle)
+
+
+def _locked_file(lock: Path) -> int:
+    """The handle of a lock file, made and locked. Raises BlockingIOError where somebody has it."""
+    while True:
+        handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            raise
+        except OSError:  # a file system without locks
+            return handle
+        if os.fstat(handle).st_nlink:  # not deleted by its last holder between the two calls
+            return handle
         os.close(handle)
 
 

@@ -69,14 +69,14 @@ GOOD: dict[str, list[str]] = {
     "models": ["lenet"],
     "summary": ["[conv4-relu-pool]-fc"],
     "lecture": ["9"],
-    "experiment": ["nothing"],
+    "experiment": ["samples", "--data", "nowhere"],
     "predict": ["runs/first", "first.png"],
     "report": ["runs/first"],
     "tile": ["runs/first", "first.png"],
     "explain": ["runs/first", "first.png", "-m", "gradient", "--no-trust", "-o", "out/e.png"],
     "compare": ["first.png", "first.png", "--network", "runs/first"],
     "units": ["runs/first", "--layer", "conv1", "--limit", "10"],
-    "dissect": ["runs/first", "--layer", "conv1", "--limit", "10"],
+    "dissect": ["runs/first", "--layer", "conv1", "--limit", "10", "--concepts", "concepts"],
     "probe": ["runs/first", "flip", "--limit", "10"],
     "diagnose": ["runs/first", "filters", "--limit", "10"],
     "wrap": ["net.py:make", "--weights", "net.pt", "--classes", "classes.txt", "--out", "out/wrapped",
@@ -105,7 +105,13 @@ class Trial:
         """Where it may write: the usual places, and the place that it names itself where that is below the home."""
         own = self.value.split("/")[0]
         place = own if self.option in (*PLACES, "run", "target") else ""
-        return (*WRITES, *([place, f"{place}-2"] if place not in ("", ".", "..", "~") else []))
+        if place in ("", ".", "..", "~"):
+            return WRITES
+        stem = place.rpartition(".")[
+            0
+        ]  # several pictures of one command: numbered, and drawings as SVG
+        more = [f"{stem}{end}" for end in (".svg", "-2.svg", "-2.png") if stem]
+        return (*WRITES, place, f"{place}-2", *more)
 
 
 def make_home(home: Path) -> None:
@@ -115,6 +121,10 @@ def make_home(home: Path) -> None:
         folder = home / "photos" / "ab"[i % 2]
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(folder / f"{i}.png")
+    for i, image in enumerate(pixels[:4]):
+        folder = home / "concepts" / ("bright", "dark")[i % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image // (1 + 3 * (i % 2))).save(folder / f"{i}.png")
     Image.fromarray(pixels[0]).save(home / "first.png")
     (home / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n cut")
     (home / "labels.csv").write_text("path,label\nnone.png,a\n")
@@ -164,7 +174,7 @@ def quick(seed: int) -> Iterator[Trial]:
 def hostile(rng: random.Random, name: str, parameter: Any) -> Trial:
     """A working command but for one option, or one argument, that gets a hostile value of its kind."""
     kind, option = parameter.type_descriptor.annotation, str(parameter.name)
-    value = rng.choice(_pool(kind, option))
+    value = rng.choice(_pool(name, kind, option))
     good = list(GOOD[name])
     if not parameter.opts[0].startswith("-"):
         place = [p.name for p in COMMANDS[name].params if not p.opts[0].startswith("-")].index(option)  # fmt: skip
@@ -182,7 +192,7 @@ def hostile(rng: random.Random, name: str, parameter: Any) -> Trial:
     return Trial((name, *good), option, value)
 
 
-def _pool(kind: Any, option: str) -> Sequence[str]:
+def _pool(name: str, kind: Any, option: str) -> Sequence[str]:
     if option in (
         "epochs",
         "size",
@@ -194,6 +204,14 @@ def _pool(kind: Any, option: str) -> Sequence[str]:
         return [t for t in TEXTS if not t.startswith(("/d", "/p", "../", "~")) and t != "."]
     if option == "number":  # those that exist take long
         return [t for t in (*TEXTS, *NUMBERS) if not t.strip().isdigit()]
+    if (
+        name == "experiment" and option == "data"
+    ):  # what holds images is no mistake, but takes minutes
+        return [
+            t
+            for t in TEXTS
+            if t not in (".", "..", "/", "//", "~", "photos", " ", "", "runs/first")
+        ]
     readable = [
         t for t in TEXTS if t not in ("/", "//")
     ]  # a whole disk is no mistake, but takes its time
@@ -233,6 +251,8 @@ def names_of(trial: Trial) -> list[str]:
         trial.value[:2] in flags
     ):  # `-nan` in the place of an argument is the option -n, and the argument is missing
         said[trial.option] = "Missing argument"
+    if trial.value.startswith("-"):  # or an option that the command does not have
+        said[trial.option] = f"No such option: {trial.value[:2]}"
     words = [trial.option, trial.option.replace("_", "-"), said.get(trial.option, trial.option)]
     value = trial.value.encode(errors="surrogateescape").decode(errors="backslashreplace")
     shown = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import socket
 from pathlib import Path
@@ -18,7 +19,9 @@ PILLOW = {
 TIFFS: tuple[dict[str, object], ...] = (
     {}, {"compression": "zlib"}, {"tile": (16, 16)}, {"compression": "lzw", "rowsperstrip": 4}
 )  # fmt: skip
-SUFFIXES = (*PILLOW, "tif", "npy", "csv", "txt")
+TABLES = ("csv", "txt", "parquet", "jsonl", "json")
+SUFFIXES = (*PILLOW, "tif", "npy", *TABLES)
+ROWS = {"file": ["cat/0.png", "dog/0.png"], "label": ["cat", "dog"]}
 NAMES = (
     b"a\nforged: b", b"a\x1b[2Jb", b"a\x07\x9b31m", b"caf\xe9", b"\xff\xfe", "a\u202egnp.exe".encode(), b"=cmd|' C'!A0",
     b"+1+1",
@@ -36,6 +39,11 @@ def image(rng: np.random.Generator, suffix: str) -> bytes:
         np.save(stream, pixels.transpose(2, 0, 1))
     elif suffix in ("csv", "txt"):
         return b"file,label\ncat/0.png,cat\ndog/0.png,dog\n"
+    elif suffix == "parquet":
+        return (Path(__file__).parent / "table.parquet").read_bytes()  # of ROWS; read with pyarrow
+    elif suffix in ("jsonl", "json"):
+        rows = [dict(zip(ROWS, row, strict=True)) for row in zip(*ROWS.values(), strict=True)]
+        return (json.dumps(rows) if suffix == "json" else "\n".join(map(json.dumps, rows))).encode()
     elif suffix == "tif":
         more = TIFFS[int(rng.integers(len(TIFFS)))]
         grey = pixels[..., 0]

@@ -55,6 +55,13 @@ def make_home(home: Path) -> Path:
 
 def command(number: int, odd: str) -> list[str]:
     """The command of a trial, the slow ones seldom."""
+    if number % 16 == 9:  # a run that was damaged, see `damage_run`
+        return (
+            ["predict", "q", "d/cat/0.png", "--format", "json"], ["report", "q"], ["summary", "q", "--format", "json"],
+            ["explain", "q", "d/cat/0.png", "-m", "saliency", "--no-trust", "-o", "new/e.png"],
+        )[number // 16 % 4]  # fmt: skip
+    if number % 4 == 1 and odd.endswith(files.TABLES):
+        return ["data", odd, "--format", "json"]
     if number % 120 == 60:
         return ["train", "d", *TRAIN, "--out", "new/t"]
     if number % 60 == 30:
@@ -75,6 +82,18 @@ def rows_of(outcome: Outcome) -> dict[str, str]:
     return {row["path"]: row["error"] or "" for row in rows}
 
 
+def damage_run(rng: np.random.Generator, home: Path) -> str:
+    """A copy `q` of the run with one of its files damaged; the file's path in it."""
+    shutil.rmtree(home / "q", ignore_errors=True)
+    shutil.copytree(home / "r", home / "q")
+    inside = sorted(p for p in (home / "q").rglob("*") if p.is_file())
+    chosen = inside[int(rng.integers(len(inside)))]
+    if rng.random() < 0.5:  # half of them where every command looks
+        chosen = home / "q" / ("run.toml", "model.safetensors")[int(rng.integers(2))]
+    chosen.write_bytes(files.damaged(rng, chosen.read_bytes()))
+    return str(chosen.relative_to(home / "q"))
+
+
 def trial(number: int, home: Path) -> str | None:
     """One trial; what broke the rule, or None."""
     rng = np.random.default_rng(number)
@@ -83,11 +102,14 @@ def trial(number: int, home: Path) -> str | None:
     shutil.copytree(home / "sound", home / "d")
     odd = files.place(rng, home / "d" / "cat")
     words = command(number, os.fsdecode(os.path.relpath(odd, home)))
+    damaged = ""
+    if "q" in words:
+        damaged = damage_run(rng, home)
     outcome = run_here(words, home, limit=LIMIT)
-    found = fault(outcome, writes=("new",))
-    if found is None and words[0] in ("data", "train") and outcome.status:
+    found = fault(outcome, writes=("new", "q"), names=damaged.split("/"))
+    if found is None and words[:2] in (["data", "d"], ["train", "d"]) and outcome.status:
         found = "one hostile file stopped all the others"
-    if found is None and words[0] == "predict" and outcome.status in (0, 1):
+    if found is None and words[:2] == ["predict", "r"] and outcome.status in (0, 1):
         rows = rows_of(outcome)
         if rows.get("d/cat/0.png") != "":
             found = "the sound image has no row"

@@ -169,3 +169,22 @@ def test_the_names_reach_every_command_that_takes_one() -> None:
     assert any(FORGED.split("\n")[1].encode() in name for name in files.NAMES) or any(
         b"\nforged: " in name for name in files.NAMES
     )
+
+
+def test_pictures_of_units_write_over_nothing(home: Path) -> None:
+    """`-o x.png` writes several files; those that exist stay, unless --force is given."""
+    place = home / "pictures"
+    place.mkdir()
+    kept = {name: place / name for name in ("x.svg", "x-2.png", "x-2.svg")}
+    for path in kept.values():
+        path.write_text("mine")
+    words = ["units", "r", "--layer", "conv1", "--limit", "4", "-o", "pictures/x.png"]
+    outcome = run_here(words, home, limit=60)
+    assert outcome.status == 0 and fault(outcome, writes=("pictures",)) is None, outcome
+    assert all(path.read_text() == "mine" for path in kept.values())
+    assert {p.name for p in place.iterdir()} > set(kept)
+
+
+def test_an_experiment_that_is_refused_leaves_no_folder(home: Path) -> None:
+    outcome = run_here(["experiment", "architectures", "--data", "nowhere"], home)
+    assert outcome.status == 2 and fault(outcome, names=["takes no data"]) is None, outcome

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +24,25 @@ from striate.training.callbacks import Listener
 
 TRIALS = int(os.environ.get("STRIATE_FUZZ", "80"))
 BLOCKS = 2  # tests, each with its part of the trials
-NETWORK = {"predict", "explain", "tile", "probe", "diagnose"}  # these open the network itself
-WRITES = ("run", "image-explained.png", "image-explained-2.png", "out.json")
+NETWORK = {
+    "predict",
+    "explain",
+    "tile",
+    "probe",
+    "diagnose",
+    "compare",
+    "units",
+    "dissect",
+}  # these open the network itself
+WRITES = (
+    "run",
+    "image-explained.png",
+    "image-explained-2.png",
+    "out.json",
+    "out.png",
+    "run-units",
+    "run-dissection",
+)
 
 
 def commands(random: random.Random) -> list[str]:
@@ -38,9 +57,25 @@ def commands(random: random.Random) -> list[str]:
             ["summary", "run", "--format", "json"],
             ["diagnose", "run", "filters", "--format", "json"],
             ["tile", "run", "image.png", "--out", "out.json", "--format", "json"],
-            ["train", "digits", "--out", "run", "--resume"],
+            ["train", "few", "--out", "run", "--resume"],
+            ["explain", "run", "image.png", "-m", "gradient", "--no-trust", "-o", "out.png"],
+            ["compare", "image.png", "few/a/0.png", "--network", "run", "--format", "json"],
+            ["units", "run", "--layer", "conv1", "--limit", "4"],
+            ["probe", "run", "flip", "--limit", "4"],
+            ["dissect", "run", "--layer", "conv1", "--concepts", "concepts", "--limit", "4"],
         ]
     )
+
+
+@contextlib.contextmanager
+def inside(folder: Path) -> Iterator[None]:
+    """In a folder, for the duration of a `with`."""
+    here = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(here)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +89,7 @@ def make_template(base: Path) -> Path:
     home = base / "template"
     home.mkdir()
     settings: dict[str, Any] = {
-        "model": "[conv2-relu-pool]-fc", "precision": "fp32", "limit": 80, "device": "cpu",
+        "model": "[conv2-relu-pool]-fc", "precision": "fp32", "device": "cpu", "size": 8, "batch": 4,
     }  # fmt: skip
     kept = home / "kept"
 
@@ -68,7 +103,17 @@ def make_template(base: Path) -> Path:
             if self.epochs == 2:
                 shutil.copytree(home / "run", kept)
 
-    run = train("digits", out=home / "run", epochs=2, listener=Keeps(), **settings)
+    pixels = np.random.default_rng(0).integers(0, 255, (24, 8, 8), dtype=np.uint8)
+    for i, image in enumerate(pixels):
+        folder = home / "few" / "ab"[i % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(folder / f"{i}.png")
+    for name, shade in (("bright", 255), ("dark", 40)):
+        (home / "concepts" / name).mkdir(parents=True)
+        for i in range(2):
+            Image.fromarray(pixels[i] // (256 // shade)).save(home / "concepts" / name / f"{i}.png")
+    with inside(home):  # where the commands run, so that the run finds its data
+        run = train("few", out=home / "run", epochs=2, listener=Keeps(), **settings)
     shutil.copytree(kept / "checkpoint", run.path / "checkpoint")
     run.info["finished"] = False  # stopped in its evaluation
     run.save_info()

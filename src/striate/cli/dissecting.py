@@ -55,4 +55,4 @@ def dissect(
             progress=bar,
         )  # fmt: skip
     title = f"What units of {Path(target).name if Path(target).is_dir() else target} find"
-    show_units(found, place, title, format, name="dissection")
+    show_units(found, place, title, format, name="dissection", force=force)

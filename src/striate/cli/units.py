@@ -57,17 +57,25 @@ def units(
             say=lambda text: bar(text, 0, 0),
         )  # fmt: skip
     title = f"Units of {Path(target).name if Path(target).is_dir() else target}"
-    show_units(found, place, title, format)
+    show_units(found, place, title, format, force=force)
 
 
 def show_units(
-    found: list[Finding], place: Path | None, title: str, format: Format, name: str = "units"
+    found: list[Finding],
+    place: Path | None,
+    title: str,
+    format: Format,
+    *,
+    name: str = "units",
+    force: bool,
 ) -> None:
     """Findings about units: as `format` says on standard output, and with their pictures at `place`, if there is one."""
     from striate import api
     from striate.cli.console import print_finding, print_json, say
 
-    written = [] if place is None else api.write_units(found, place, title=title, name=name)
+    written = []
+    if place is not None:
+        written = api.write_units(found, place, title=title, name=name, force=force)
     if format is Format.json:
         print_json([f.to_dict() for f in found])
     else:

@@ -110,27 +110,36 @@ class ExplanationFiles:
 
 
 def write_units(
-    findings: Sequence[Finding], out: Path, *, title: str, name: str = "units"
+    findings: Sequence[Finding], out: Path, *, title: str, name: str = "units", force: bool = False
 ) -> list[Path]:
     """A page (.html), the first finding's first picture and the others numbered (.png), or both in a folder.
 
-    out: of `output_path`. name: of the files in a folder. Raises WriteError where it cannot be written.
+    out: of `output_path`. name: of the files in a folder. Nothing that exists is written over unless `force`: a name that is taken gets the next number.
+    Raises WriteError where it cannot be written.
     """
+
+    def free(wanted: Path) -> Path:
+        path, number = wanted, 1
+        while path in written or (path.exists() and not force):
+            number += 1
+            path = wanted.with_stem(f"{wanted.stem}-{number}")
+        return path
+
     page = out if out.suffix.lower() == ".html" else None
     picture = out if out.suffix.lower() == ".png" else None
     if not out.suffix:
         page, picture = out / f"{name}.html", out / f"{name}.png"
-    written = []
+    written: list[Path] = []
     if page is not None:
         made_by = f"Striate {versions()['striate']}"
         written.append(
-            write_report(page, findings, title=title, subtitle=findings[0].verdict, facts={}, generated=made_by)
+            write_report(free(page), findings, title=title, subtitle=findings[0].verdict, facts={}, generated=made_by)
         )  # fmt: skip
     if picture is not None:
         figures = [f for finding in findings for f in finding.figures]
         for number, figure in enumerate(figures, 1):
             path = picture if number == 1 else picture.with_stem(f"{picture.stem}-{number}")
-            path = path.with_suffix(SUFFIX[figure.media])
+            path = free(path.with_suffix(SUFFIX[figure.media]))
             write_atomically(path, figure.content)
             written.append(path)
     return written

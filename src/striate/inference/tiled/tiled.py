@@ -48,6 +48,7 @@ from striate.inference.tiled.verify.measuring import PeakMemory
 from striate.inference.tiled.verify.reporting import report_of
 from striate.inference.tiled.verify.smaller import Smaller
 from striate.memory import keep_large_buffers
+from striate.writing import held
 
 Progress = Callable[[int, int, float], None]
 READING = {
@@ -229,10 +230,13 @@ class Tiled:
             if progress is not None and cells:
                 progress(done, total, time.perf_counter() - began)
 
-        journal, state = self._journal(resume, force)
+        self._refuse_taken(force)
         final = self._final
         full = tuple([(0, n) for n in self.network.geometry.image])
         with torch.no_grad(), ExitStack() as stack:
+            if self.out is not None:
+                stack.enter_context(held(self.out))
+            journal, state = self._journal(resume, force)
             checking = self._checking(final) if check else None
             output = None if self.out is None else self._open(state is not None, final)
             if output is not None:
@@ -268,14 +272,16 @@ class Tiled:
                 memory.__exit__(None, None, None)
             if certificate:
                 self.certificate = self._certify(evidence, memory, seconds)
-        if evidence.exact is False:
+            if evidence.exact is False:
+                if journal is not None:
+                    journal.remove()
+                self._withhold(evidence)
+            if output is not None:
+                output.close()
+            if self.out is not None:
+                complete(self.out)
             if journal is not None:
                 journal.remove()
-            self._withhold(evidence)
-        if self.out is not None:
-            complete(self.out)
-        if journal is not None:
-            journal.remove()
         return self.out if self.out is not None else self._returned(results)
 
     def _room(self) -> int:
@@ -324,10 +330,7 @@ class Tiled:
         journal = Journal(path, digest)
         if self.out is None:
             return journal, journal.load(self.device)
-        if self.out.exists() and not force:
-            raise UsageError(
-                f"{self.out} exists; give another path, or force=True to write over it"
-            )
+        self._refuse_taken(force)  # again: another process may have completed it
         part = unfinished(self.out)
         state = journal.load(self.device) if part.exists() else None
         if state is not None and not force:
@@ -340,6 +343,12 @@ class Tiled:
         remove(part)
         path.unlink(missing_ok=True)
         return journal, None
+
+    def _refuse_taken(self, force: bool) -> None:
+        if self.out is not None and self.out.exists() and not force:
+            raise UsageError(
+                f"{self.out} exists; give another path, or force=True to write over it"
+            )
 
     def _shown(self) -> list[str]:
         """What `preprocess` and `finish` do to a few numbers: functions have no identity, what they do has."""

@@ -49,18 +49,22 @@ def make_experiment(
 def experiment_folder(name: str, given: Path | None = None) -> Iterator[Path]:
     """A new folder for an experiment: `wanted`, or `experiments/NAME-1`; a number is added when it is taken.
 
-    It is gone again when the block ends with nothing in it, as it does when the work is interrupted.
+    It is gone again, with the folders that were made above it, when the block ends with nothing in it, as it does when the
+    work is refused or interrupted.
     Raises UsageError for an unknown experiment, RunError where the folder cannot be made.
     """
     find_experiment(name)
     made = not (given is not None and given.is_dir())
-    folder = new_folder(given or Path("experiments") / name, numbered=given is None)
+    wanted = given or Path("experiments") / name
+    above = [p for p in wanted.parents if not p.exists()]  # made for it, the nearest first
+    folder = new_folder(wanted, numbered=given is None)
     try:
         yield folder
     finally:
         if made or folder != given:
             with contextlib.suppress(OSError):
-                folder.rmdir()  # refuses a folder that holds anything
+                for one in (folder, *above):
+                    one.rmdir()  # refuses a folder that holds anything
 
 
 def write_experiment(
