@@ -114,8 +114,8 @@ def write_units(
 ) -> list[Path]:
     """A page (.html), the first finding's first picture and the others numbered (.png), or both in a folder.
 
-    out: of `output_path`. name: of the files in a folder. Nothing that exists is written over unless `force`: a name that is taken gets the next number.
-    Raises WriteError where it cannot be written.
+    out: of `output_path`. name: of the files in a folder. Nothing that exists is written over unless `force`: a name that is
+    taken gets the next number. Raises WriteError where it cannot be written.
     """
 
     def free(wanted: Path) -> Path:
