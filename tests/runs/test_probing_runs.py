@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from pathlib import Path
 
@@ -16,8 +17,9 @@ from striate.errors import DataError, RunError, UsageError
 from striate.findings import Finding
 from striate.robustness import PROBES
 from striate.runs.predicting import predict
-from striate.runs.probing import affordable, probe_run
+from striate.runs.probing import probe_run
 from striate.runs.probing_pairs import compare_runs
+from striate.runs.probing_share import affordable, usual_work
 from striate.runs.run import Run
 
 MODEL = "[conv8-relu-pool]*2-fc"
@@ -128,6 +130,22 @@ def test_a_budget_decides_how_many_images_a_probe_takes() -> None:
         affordable(PROBES["shift"], 2000, -5.0, 1e-4, 24) == 24
         and affordable(PROBES["shift"], 3, -5.0, 1e-4, 24) == 3
     )
+
+
+def test_a_budget_leaves_out_what_does_not_fit_and_stores_nothing_of_it(run: Run) -> None:
+    found = by_name(probe_run(run, budget=0.05, record=False))
+    left = found["probe-left-out"].data["left_out"]
+    assert {"attack", "corruption"} <= set(left) and all(needs > 0 for needs in left.values())
+    assert not {f"probe-{name}" for name in left} & set(found)
+    assert "probe-left-out" not in {f.name for f in Run.load(run.path).findings()}
+    assert "Vulnerability: attack" in found["checklist"].data["open"]
+
+
+def test_the_work_of_a_command_falls_with_the_size_of_the_network_without_a_step() -> None:
+    sizes = [10**exponent for exponent in np.linspace(5, 11, 601)]
+    work = [usual_work(size) for size in sizes]
+    assert work[0] == 1.5e13 and work[-1] == pytest.approx(3e12)
+    assert all(0.97 < b / a <= 1 for a, b in itertools.pairwise(work))
 
 
 def test_findings_come_in_the_probes_order_whatever_ran_first(run: Run) -> None:

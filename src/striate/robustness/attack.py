@@ -19,11 +19,18 @@ def fgsm(model: nn.Module, images: Tensor, labels: Tensor, strength: float) -> T
 
     images (N, C, H, W) in [0, 1], labels (N,); returns images.
     """
-    attacked = []
-    for x, y in zip(images.split(BATCH), labels.split(BATCH), strict=True):
-        step = strength * _gradient(model, x, y).sign()
-        attacked.append((x + step).clamp(0, 1))
-    return torch.cat(attacked)
+    return stepped(images, uphill(model, images, labels), strength)
+
+
+def uphill(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """The sign of the loss's gradient by each pixel, (N, C, H, W): the direction of FGSM, the same for every strength."""
+    parts = zip(images.split(BATCH), labels.split(BATCH), strict=True)
+    return torch.cat([_gradient(model, x, y).sign() for x, y in parts])
+
+
+def stepped(images: Tensor, direction: Tensor, strength: float) -> Tensor:
+    """Images in [0, 1] after one step of `strength` along a direction."""
+    return (images + strength * direction).clamp(0, 1)
 
 
 def pgd(
@@ -39,11 +46,7 @@ def pgd(
     step = 2.5 * strength / steps if step is None else step
     attacked = []
     for x, y in zip(images.split(BATCH), labels.split(BATCH), strict=True):
-        delta = torch.zeros_like(x)
-        if generator is not None:
-            delta = torch.rand(x.shape, generator=generator) * 2 - 1
-            delta = delta * strength if norm == "linf" else _ball(delta * strength, strength, norm)
-            delta = (x + delta).clamp(0, 1) - x
+        delta = _start(x, strength, norm, generator)
         best, most = x.clone(), torch.full((len(x),), float("-inf"))
         for i in range(steps + 1):
             at = (x + delta).requires_grad_(True)
@@ -57,14 +60,57 @@ def pgd(
             most = torch.where(better, value, most)
             best[better] = at.detach()[better]
             if i < steps:
-                if norm == "linf":
-                    delta = delta + step * g.sign()
-                else:
-                    length = g.flatten(1).norm(dim=1).clamp_min(1e-12).view(-1, 1, 1, 1)
-                    delta = delta + step * g / length
-                delta = (x + _ball(delta, strength, norm)).clamp(0, 1) - x
+                delta = _moved(x, delta, g, step, strength, norm)
         attacked.append(best)
     return torch.cat(attacked)
+
+
+def withstands(
+    model: nn.Module, images: Tensor, labels: Tensor, strength: float, *, norm: Norm = "linf", steps: int = 10,
+    step: float | None = None, generator: torch.Generator | None = None,
+) -> Tensor:  # fmt: skip
+    """Which images keep their own class at every point that PGD goes through, (N,) bool. Arguments as in `pgd`.
+
+    An image that has lost its class is followed no further, so that a network that gives way at once costs a tenth of `pgd`.
+    """
+    step = 2.5 * strength / steps if step is None else step
+    held = []
+    for x, y in zip(images.split(BATCH), labels.split(BATCH), strict=True):
+        delta = _start(x, strength, norm, generator)
+        left = torch.arange(len(x), device=x.device)
+        for i in range(steps + 1):
+            at = (x[left] + delta).requires_grad_(True)
+            with torch.enable_grad():
+                logits = forward(model, at)
+                right = logits.argmax(1) == y[left]
+                if i < steps and bool(right.any()):
+                    loss = F.cross_entropy(logits, y[left], reduction="sum")
+                    (g,) = torch.autograd.grad(loss, at)
+            left = left[right]
+            if i == steps or not len(left):
+                break
+            delta = _moved(x[left], delta[right], g[right], step, strength, norm)
+        held.append(torch.zeros(len(x), dtype=torch.bool).index_fill_(0, left.cpu(), True))
+    return torch.cat(held)
+
+
+def _start(x: Tensor, strength: float, norm: Norm, generator: torch.Generator | None) -> Tensor:
+    """Where an attack on x begins, as a change of it: at random in the ball, or nowhere."""
+    if generator is None:
+        return torch.zeros_like(x)
+    delta = torch.rand(x.shape, generator=generator) * 2 - 1
+    delta = delta * strength if norm == "linf" else _ball(delta * strength, strength, norm)
+    return (x + delta).clamp(0, 1) - x
+
+
+def _moved(x: Tensor, delta: Tensor, g: Tensor, step: float, strength: float, norm: Norm) -> Tensor:  # fmt: skip
+    """The change of x after one step up its gradient, back in the ball and in [0, 1]."""
+    if norm == "linf":
+        delta = delta + step * g.sign()
+    else:
+        length = g.flatten(1).norm(dim=1).clamp_min(1e-12).view(-1, 1, 1, 1)
+        delta = delta + step * g / length
+    return (x + _ball(delta, strength, norm)).clamp(0, 1) - x
 
 
 def noise(

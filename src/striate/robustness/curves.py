@@ -16,6 +16,8 @@ from striate.robustness.chart import MARKS, as_percent
 from striate.robustness.context import Context
 from striate.robustness.transforms import rotated, shifted
 
+LOOKED = 9  # levels at which the image of the curve is chosen
+
 
 def class_scores(context: Context, kind: str) -> tuple[Figure, ...]:
     """Class-score curves of one image under shift or rotation."""
@@ -29,16 +31,15 @@ def class_scores(context: Context, kind: str) -> tuple[Figure, ...]:
         levels = [float(v) for v in range(-90, 91, 6)]
         change = rotated
     candidates = np.flatnonzero(context.clean_correct)[:24].tolist()
-    probabilities = torch.stack(
-        [
-            context.probabilities(context.logits(change(context.images[candidates], v)))
-            for v in levels
-        ]
+    x, labels = context.images[candidates], context.labels[candidates]
+    true = torch.zeros(len(candidates))
+    for v in levels[:: -(-len(levels) // LOOKED)]:
+        shares = context.probabilities(context.logits(change(x, v)))
+        true += shares.gather(1, labels[:, None])[:, 0]
+    one = int(true.argmin())  # the one that suffers most is where the curve can be read
+    scores = context.probabilities(
+        context.logits(torch.cat([change(x[one : one + 1], v) for v in levels]))
     )
-    labels = context.labels[candidates]
-    true = probabilities.gather(2, labels.expand(len(levels), -1)[..., None])[..., 0]
-    one = int(true.mean(0).argmin())  # the one that suffers most is where the curve can be read
-    scores = probabilities[:, one]
     label = int(labels[one])
     order = [label, *[int(c) for c in scores.amax(0).argsort(descending=True) if int(c) != label]]
     word = "pixels to the right" if kind == "shift" else "degrees anticlockwise"

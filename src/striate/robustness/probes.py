@@ -62,7 +62,7 @@ def _needs_a_run(context: Context) -> Finding:
 
 
 _OWN: dict[str, Probe] = {
-    "shift": Probe(shift, ((16, ALL), (24, 64), LOCATE), least=12),
+    "shift": Probe(shift, ((40, ALL), (24, 64), LOCATE), least=12),
     "rotation": Probe(rotation, ((16, ALL), (40, 24), LOCATE), least=12),
     "scale": Probe(scale, ((9, ALL), LOCATE)),
     "flip": Probe(flip, ((3, ALL), LOCATE)),
@@ -70,10 +70,9 @@ _OWN: dict[str, Probe] = {
     "corruption": Probe(corruption, ((110, ALL), LOCATE), least=12),
     "domain": Probe(domain, ((1, 1000), (8, 256)), "labels"),
     "spectrum": Probe(spectrum, ((14, ALL), (90, 128), LOCATE), "labels", least=12),
-    # Of 256: six strengths and six lengths of PGD, forward and back. Of 64: the checks. Of 16: stickers, by crops.
-    "attack": Probe(
-        attack, ((4, ALL), (288, 256), (111, 64), (130, 16), LOCATE), "labels", least=8
-    ),
+    # Of 256: six strengths and six lengths of PGD, forward and back, of a network that withstands the smaller ones. Of 64:
+    # the checks. Of 16: stickers, by crops.
+    "attack": Probe(attack, ((4, ALL), (200, 256), (56, 64), (60, 16), LOCATE), "labels", least=8),
     "calibration": Probe(calibration, ((1, ALL), (2, 4000)), "choices"),
     "shortcuts": Probe(shortcuts, ((8, ALL), LOCATE), "labels", a_class=5),
     "samples": Probe(_needs_a_run, ((1, ALL),), "labels", named=True),

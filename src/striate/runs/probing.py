@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,11 +31,13 @@ from striate.robustness import (
 )
 from striate.robustness.calibration import calibration
 from striate.robustness.shortcuts import shortcuts
+from striate.runs.allowance import Allowance
 from striate.runs.evaluate import report_run
 from striate.runs.images import examples_of, images_of, source_of
 from striate.runs.opening import Trained, open_trained
 from striate.runs.probing_other_domain import other_domain
 from striate.runs.probing_samples import refuse_retraining, samples_probe
+from striate.runs.probing_share import LeftOut, affordable, bounded, left_out, work_of
 from striate.runs.run import Run
 from striate.tasks.examples import Examples
 from striate.tasks.task import Task
@@ -43,10 +45,8 @@ from striate.tasks.trained import FromPixels
 
 IMAGES = 2000
 SEARCHED = 800  # training images in which marks are looked for
-# Multiply-adds of a command that says neither how long nor on how many images: some minutes on one core; a small
-# network is given more, so that all its images are taken.
-WORK, SMALL, SMALL_WORK = 3e12, 3e7, 1.5e13
-DRAWING = 0.4  # seconds that a probe spends on its figures
+DRAWN = 5  # small figures that those of a probe cost as much as
+SLOWEST = 3.0  # times its forward passes that a probe is taken to need, before it is left out
 Progress = Callable[[str, int, int], None]
 
 
@@ -70,7 +70,8 @@ def probe_run(
     data: test images instead of the run's own. against: a folder or source of another domain.
     images: at most so many; 2,000 if not given, and then fewer for a network so large that all of the probes would take more
     than `work` multiply-adds (more for a small network, if not given). budget: seconds; fewer images are taken, drawn by
-    `seed`, and intervals widen.
+    `seed`, and intervals widen; of all probes, those that would not fit even on their fewest images are left out, with a
+    finding `probe-left-out`, which is not stored.
     store_temperature: let `predict` use the fitted temperature. record: look for the layer and the channels at which
     failures enter. Raises UsageError for an unknown probe, RunError where the run's images are gone.
     """
@@ -107,6 +108,11 @@ def probe_run(
     (run.path / "findings" / "probe-clean.json").unlink(missing_ok=True)
     findings, classes = [], len(whole.classes)
     shared = work_of(trained, whole, work) if images is None and budget is None else None
+    missing: list[LeftOut] = []
+    figures = Allowance(seconds=budget, started=started)
+    if budget is not None:
+        figures.measure_figure()  # also brings the drawing into memory, which is then no probe's cost
+    drawing = DRAWN * figures.figure
     slower = 1.5  # what a probe costs over its forward passes; corrected after each
     took, made = 0.0, 0
     try:
@@ -123,11 +129,20 @@ def probe_run(
             least = min(fewest, chosen[name].least or fewest)  # masks need fewer already
             if budget is not None:
                 left = 0.9 * budget - (time.perf_counter() - started)
-                share = left / (len(order) - i) - DRAWING
+                share = left / (len(order) - i) - drawing
             if name == "samples":  # all test images: its time goes into training
                 retraining = partial(samples_probe, run, source, budget=share, progress=progress)
             elif share is not None:
-                count = affordable(chosen[name], len(whole), share, pace * slower, least, classes)
+                assert budget is not None
+                each = pace * slower
+                count = affordable(chosen[name], len(whole), share, each, least, classes)
+                passes = chosen[name].passes(count, classes)
+                # What the cheap probes before it took says little of a large network: drawing, not passes.
+                needs = passes * pace * min(slower, SLOWEST) + drawing
+                # One that was asked for by name is made on its fewest images all the same.
+                if not names and needs > left:
+                    missing.append(LeftOut(name, count, needs))
+                    continue
                 context = sampled(whole, count)
             elif shared is not None:
                 # Counted, not timed, so that the same command takes the same images on every machine.
@@ -148,7 +163,7 @@ def probe_run(
                 retraining or special(name, trained, source, context, against) or chosen[name].run,
             )
             if retraining is None:
-                took += time.perf_counter() - begun - DRAWING
+                took += time.perf_counter() - begun - drawing
                 made += chosen[name].passes(len(context), classes)
                 slower = max(0.3, took / (pace * made))
             if len(context) < len(whole):
@@ -159,30 +174,14 @@ def probe_run(
     finally:
         # What was found before an interruption or an error is in the report all the same.
         place = {f"probe-{name}": i for i, name in enumerate(chosen)}
+        if missing and budget is not None:
+            used = time.perf_counter() - started
+            findings.append(left_out(missing, len(order), budget, used))
         findings.sort(key=lambda f: place.get(f.name, len(place)))
         if findings:
             findings.append(run.add(checklist(list(run.findings()), probes_of(task))))
             report_run(run)
     return findings
-
-
-@dataclass
-class Work:
-    """Multiply-adds: of one image's pass through the network, and what is left of those that a command may take."""
-
-    image: float
-    left: float
-
-
-def work_of(trained: Trained, context: Context, most: float | None) -> Work | None:
-    """The multiply-adds to share out among the probes; None where the network cannot be traced."""
-    try:
-        each = trace(trained.model, (1, *context.images.shape[1:])).total_macs
-    except StriateError:
-        return None
-    if each is None:
-        return None
-    return Work(each, (SMALL_WORK if each <= SMALL else WORK) if most is None else most)
 
 
 class Pixels(FromPixels):
@@ -249,30 +248,6 @@ def tested_on(run: Run, source: Any) -> str:
     """The split to be examined on: the test split; images that are not the run's own may be too few to have one."""
     own = source.fingerprint == run.info["data"]["fingerprint"]
     return "test" if own or len(source.test) or len(source.val) else "train"
-
-
-def bounded(finding: Finding, count: int, of: int, budget: float | None) -> Finding:
-    """The finding, saying why it looks at fewer images than there are."""
-    remark = (
-        f" (Sampled {count:,} of {of:,} images, because all would take minutes more with a network as large as this, so its "
-        f"intervals are wider; --limit {of} takes all.)"
-        if budget is None
-        else f" (Sampled {count:,} of {of:,} images to keep to {budget:g} s, so its intervals are wider.)"
-    )
-    return replace(finding, verdict=finding.verdict + remark)
-
-
-def affordable(
-    probe: Probe, most: int, left: float, pace: float, least: int, classes: int = 10
-) -> int:
-    """Images for a probe that is to take no more than `left`; at least `least`, as far as there are.
-
-    left, and pace of an image's forward pass: both in seconds, or both in multiply-adds.
-    """
-    count = most
-    while count > least and probe.passes(count, classes) * pace > left:
-        count = int(0.95 * count)
-    return min(most, max(least, count))
 
 
 def sampled(context: Context, count: int) -> Context:
