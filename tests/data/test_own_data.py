@@ -243,3 +243,11 @@ def test_a_source_is_taken_as_it_is() -> None:
     assert again.name == f"python:digits-{digits.fingerprint[:8]}"
     assert again.train is digits.train
     assert striate.open_source(again.name) is again
+
+
+def test_a_part_of_a_dataset_keeps_the_names_of_the_whole() -> None:
+    # torch.utils.data.Subset, random_split: what torchvision's ImageFolder knows stands in the dataset inside.
+    items = [(image, int(label)) for image, label in zip(COLOUR, LABELS, strict=True)]
+    whole = Items(items, classes=("ash", "beech", "elm"))
+    part = torch.utils.data.Subset(torch.utils.data.Subset(whole, range(36)), range(30))  # type: ignore[arg-type]
+    assert open_given(part).classes == ("ash", "beech", "elm")

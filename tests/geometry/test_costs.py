@@ -105,7 +105,7 @@ def test_figures_of_segmentation_networks(name: str) -> None:
     assert isinstance(geometry.unflatten(range(len(geometry.outputs))), dict)
 
 
-def test_lenet_like_example_of_seed_000() -> None:
+def test_lenet_like_example_of_lecture_000() -> None:
     """Lecture 000's table: conv(1, 32, 5) has 832 parameters and 460,800 products; the rest by the same arithmetic."""
     network = nn.Sequential(
         nn.Conv2d(1, 32, 5), nn.MaxPool2d(3), nn.ReLU(), nn.Conv2d(32, 64, 5), nn.MaxPool2d(2), nn.ReLU(),

@@ -12,7 +12,7 @@ from striate.errors import UsageError
 from striate.geometry import receptive_field, trace, utilisation
 
 
-def test_pixel_utilisation_of_seed_001() -> None:
+def test_pixel_utilisation_of_lecture_001() -> None:
     """Kernels of 1, 2 and 3 on 5x5 pixels: the corner is read once, the centre k*k times (the figure of lecture 001)."""
     edge = {1: [1, 1, 1, 1, 1], 2: [1, 2, 2, 2, 1], 3: [1, 2, 3, 2, 1]}
     for kernel, counts in edge.items():

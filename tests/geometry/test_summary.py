@@ -71,7 +71,7 @@ def test_rows_have_exact_numbers_and_one_set_of_keys(resnet: Any) -> None:
     assert row["activation_bytes"] == 128 * 28 * 28 * 4
 
 
-def test_seed_000_reads_as_in_the_lecture() -> None:
+def test_lecture_000_reads_as_in_the_lecture() -> None:
     network = nn.Sequential(nn.Conv2d(1, 32, 5), nn.MaxPool2d(3), nn.ReLU())
     finding = summary(trace(network, (1, 1, 28, 28)))
     table = finding.tables[0]

@@ -25,7 +25,7 @@ def build(spec: str, **options: object) -> nn.Sequential:
     return pattern.build(spec, **{"in_channels": 3, "num_classes": 10, "size": (32, 32), **options})
 
 
-def test_both_spellings_of_seed_000_are_one_network() -> None:
+def test_both_spellings_of_lecture_000_are_one_network() -> None:
     long = "INPUT -> [[CONV32 -> RELU]*2 -> POOL]*3 -> [FC256 -> RELU]*1 -> FC"
     short = "[[conv32-relu]*2-pool]*3-[fc256-relu]*1-fc"
     printed = "input→[[Conv32 → ReLU]×2→Pool]×3→[fc256→relu]→fc"
@@ -37,14 +37,14 @@ def test_both_spellings_of_seed_000_are_one_network() -> None:
     assert network.fc2.out_features == 10
 
 
-def test_the_bare_pattern_of_seed_000_needs_only_its_numbers() -> None:
+def test_the_bare_pattern_of_lecture_000_needs_only_its_numbers() -> None:
     network = build("INPUT -> [[CONV -> RELU]*2 -> POOL]*3 -> [FC -> RELU]*1 -> FC")
     convs = [m.out_channels for m in network if isinstance(m, nn.Conv2d)]
     assert convs == [32] * 6
     assert (network.fc1.out_features, network.fc2.out_features) == (128, 10)
 
 
-def test_the_toy_convnet_of_seed_000() -> None:
+def test_the_toy_convnet_of_lecture_000() -> None:
     # 32 x 32 x 3 -> CONV, 12 filters: 32 x 32 x 12 -> RELU -> POOL: 16 x 16 x 12 -> FC: 3 classes
     network = build("INPUT -> CONV12 -> RELU -> POOL -> FC", num_classes=3)
     x = torch.zeros(1, 3, 32, 32)
@@ -53,7 +53,7 @@ def test_the_toy_convnet_of_seed_000() -> None:
     assert network(x).shape == (1, 3)
 
 
-def test_the_lenet_like_table_of_seed_000() -> None:
+def test_the_lenet_like_table_of_lecture_000() -> None:
     # nn.Conv2d(1, 32, kernel_size=5): 32 x 24 x 24, 32 (5^2 + 1) = 832 parameters; max_pool2d(., 3)
     network = build("conv32k5valid-pool3-relu-fc", in_channels=1, size=(28, 28))
     x = torch.zeros(1, 1, 28, 28)
@@ -62,7 +62,7 @@ def test_the_lenet_like_table_of_seed_000() -> None:
     assert network[:2](x).shape == (1, 32, 8, 8)
 
 
-def test_the_line_classifier_of_seed_003() -> None:
+def test_the_line_classifier_of_lecture_003() -> None:
     # two 9 x 9 kernels, ReLU, the mean over the map, a 2 x 2 matrix and two biases
     network = build("conv2k9-relu-gap-fc", in_channels=1, num_classes=2, size=(64, 64))
     assert names(network) == ["conv1", "relu1", "gap", "flatten", "fc1"]

@@ -79,7 +79,7 @@ def test_a_head_for_other_classes_is_left_out_and_said(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match=r"w.safetensors was trained on other classes: fc1.bias"):
         models.build(SPEC, in_channels=1, num_classes=3, size=8, weights=path)
     with pytest.raises(
-        UsageError, match=r"fc1.weight is \(5, 4\) in the file and \(3, 4\).*skip_head"
+        UsageError, match=r"fc1.weight is \(5, 4\) in the file and \(3, 4\).*build it with 5"
     ):
         load_weights(network(), path)
 

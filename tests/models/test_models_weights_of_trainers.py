@@ -330,3 +330,31 @@ def test_a_training_says_once_what_a_weights_file_left_out(tmp_path: Path) -> No
     assert "`model_ema`, the average over steps, is taken, and `model` left out" in said[0]
     assert "start anew (4 classes in the file, 2 here)" in said[1]
     assert "start anew (4 classes" in (run.path / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("behind", ["", "model."])
+def test_weights_of_a_loss_are_no_weights_of_the_network(behind: str, tmp_path: Path) -> None:
+    # Lightning-AI/pytorch-lightning#2617: a LightningModule keeps its loss, and its buffers, beside the network.
+    s = state()
+    tensors = {**named(behind, s), "criterion.pos_weight": torch.ones(3)}
+    path = saved(tmp_path / "w.pth", {"state_dict": tensors})
+    module = network()
+    report = load_weights(module, path)
+    assert holds(module, s)
+    assert any("criterion.pos_weight" in note for note in report.notes)
+
+
+@pytest.mark.parametrize("old_file", [True, False])
+def test_weight_norm_is_read_in_both_spellings(old_file: bool, tmp_path: Path) -> None:
+    # pytorch/pytorch#102999: torch 2.0 renamed weight_g and weight_v; networks are built with either.
+    def spelled(old: bool) -> nn.Module:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            wrap = nn.utils.weight_norm if old else nn.utils.parametrizations.weight_norm
+            return nn.Sequential(wrap(nn.Conv2d(1, 4, 3)), nn.Flatten(), nn.Linear(16, 3))
+
+    torch.manual_seed(3)
+    made, other = spelled(old_file).eval(), spelled(not old_file).eval()
+    load_weights(other, saved(tmp_path / "w.pth", made.state_dict()))
+    x = torch.rand(2, 1, 4, 4)
+    torch.testing.assert_close(other(x), made(x))

@@ -190,8 +190,12 @@ def _arrays(images: Any, labels: Any) -> Items:
 
 
 def _dataset(data: Any) -> Items:
-    kind = type(data).__name__
-    names, features = getattr(data, "classes", None), getattr(data, "features", None)
+    kind, inner = type(data).__name__, data
+    while hasattr(inner, "dataset") and not hasattr(
+        inner, "classes"
+    ):  # of a Subset, which has no names
+        inner = inner.dataset
+    names, features = getattr(inner, "classes", None), getattr(inner, "features", None)
     if names is None and isinstance(features, Mapping):
         names = next((getattr(features[k], "names", None) for k in LABEL if k in features), None)
     where = f"a {kind} given in Python ({len(data):,} items)"

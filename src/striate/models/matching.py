@@ -21,6 +21,7 @@ WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 # torchvision's oldest DenseNet files say norm.1 where the network says norm1.
 _OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12])\.")
 COUNTERS = ("num_batches_tracked", "n_averaged", "total_ops", "total_params")  # counts, no weights
+LOSSES = {"criterion", "criteria", "crit", "loss", "loss_fn", "loss_func"}
 AVERAGED = {"ema", "swa", "averaged", "average", "avg", "shadow"}
 
 
@@ -186,9 +187,15 @@ def _head_beside(
 
 
 def _is_leftover(name: str, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> bool:
-    """Observers of quantisation, and the second copy that mmcv's averaging hook keeps as buffers with flattened names."""
+    """Observers of quantisation, weights of a loss that a LightningModule holds beside its network, and the second copy that
+    mmcv's averaging hook keeps as buffers with flattened names.
+    """
     if name in expected:
         return False
+    if not LOSSES.isdisjoint(name.split(".")) and LOSSES.isdisjoint(
+        part for own in expected for part in own.split(".")
+    ):
+        return True
     if left_by_quantisation(name):
         return True
     flat = name.rpartition(".")[2]

@@ -30,7 +30,7 @@ def plain(
     """
     own = {name.rpartition(".")[2] for name in expected}
     if own & {"weight_g", "weight_orig", "original", "original0"}:
-        return dict(tensors)
+        return _respelled(tensors, own)
     adapter = next((n for n in tensors if _ADAPTER.search(n)), None)
     if adapter is not None and not any(_ADAPTER.search(n) for n in expected):
         raise UsageError(
@@ -50,6 +50,22 @@ def plain(
             _replace_original(result, tensors, name, name.removesuffix("_orig"))
         elif name.endswith(".original"):
             _replace_original(result, tensors, name, name.removesuffix(".original"))
+    return result
+
+
+def _respelled(tensors: Mapping[str, Tensor], own: set[str]) -> dict[str, Tensor]:
+    """Weight norm's pairs as the network's own torch spells them, of files that the other spelling wrote."""
+    pairs = [
+        (re.compile(rf"(?:^|(?<=\.))weight_{part}$"), f"parametrizations.weight.original{i}")
+        if "original0" in own
+        else (re.compile(rf"(?:^|(?<=\.))parametrizations\.weight\.original{i}$"), f"weight_{part}")
+        for i, part in enumerate("gv")
+    ]
+    result = {}
+    for name, tensor in tensors.items():
+        for old, new in pairs:
+            name = old.sub(new, name)
+        result[name] = tensor
     return result
 
 

@@ -119,7 +119,11 @@ def _check_fit(
     elif missing and unexpected and not shapes and _is_folded(missing, unexpected, expected):
         advice = "its batch norms were folded into the convolutions, as for deployment: take the weights from before that"
     elif shapes and set(shapes) <= _head_names(module) and not missing and not unexpected:
-        advice = "the head was trained on other classes: use skip_head=True"
+        name = min(shapes, key=lambda n: given[n].dim())
+        advice = (
+            f"the head has {len(given[name])} outputs in the file and {len(expected[name])} in the network: build it with "
+            f"{len(given[name])}, or train it for other classes (`striate train DATA --weights {path.name}`)"
+        )
     else:
         advice = advice_of(path) or _maker(unexpected)
     nearest = [(n, _near(n, expected[n], given, unexpected)) for n in missing[:3]]
