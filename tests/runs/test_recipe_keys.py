@@ -74,3 +74,20 @@ def test_errors_of_other_files_pass_unchanged() -> None:
     with pytest.raises(RunError, match=r"run\.toml cannot be followed: recipe\.model = 'resnet18': it"), \
             from_recipe(Path("run"), RECIPE, "weights", "model"):  # fmt: skip
         raise UsageError("it does not fit")
+
+
+def test_a_run_toml_that_is_no_file_is_named(stopped: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(stopped, tmp_path / "run")
+    (run / "run.toml").unlink()
+    (run / "run.toml").mkdir()
+    with pytest.raises(RunError, match=r"nothing to resume: no run .*run\.toml"):
+        striate.train("digits", out=run, resume=True)
+
+
+def test_weights_of_other_classes_name_both_files(stopped: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(stopped, tmp_path / "run")
+    info = parsed((run / "run.toml").read_bytes())
+    info["classes"] = ["a", "b"]
+    (run / "run.toml").write_bytes(to_toml(info))
+    with pytest.raises(RunError, match=r"model\.safetensors do not fit .* 2 classes, .*run\.toml"):
+        striate.load(run)

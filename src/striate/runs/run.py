@@ -195,13 +195,14 @@ class Run(Verbs):
                     raise ValueError("other layers")
         except (RuntimeError, ValueError, SafetensorError) as error:
             raise RunError(
-                f"the weights {file} do not fit the model {self.recipe.model}; restore the run or train again"
+                f"the weights {file} do not fit the model {self.recipe.model} with {len(self.classes)} classes, which "
+                f"{self.path / 'run.toml'} says they are of; restore the run or train again"
             ) from error
         model = self.empty_model()
         try:
             model.load_state_dict(tensors)
         except (RuntimeError, ValueError) as error:
-            what = f"model {self.recipe.model}; train again"
+            what = f"model {self.recipe.model} of {self.path / 'run.toml'}; restore the run or train again"
             if self.factory is not None:
                 what = "network that model= makes; give the one that was saved"
             raise RunError(f"the weights {file} do not fit the {what}") from error
@@ -321,7 +322,9 @@ def latest_unfinished(folder: Path) -> Path:
                 f"{path} was stopped, and its checkpoint is missing; put {path / 'checkpoint' / 'last.pt'} back, or train "
                 "without --resume"
             )
-    raise RunError(f"nothing to resume: no run {folder} that was stopped; train without --resume")
+    raise RunError(
+        f"nothing to resume: no run {folder} that was stopped, with a run.toml; train without --resume"
+    )
 
 
 def _touched(path: Path) -> float:
