@@ -307,3 +307,16 @@ def test_a_gigapixel_in_a_hundred_megabytes(tmp_path: Path) -> None:
     assert torch.allclose(got[0, 0, 511:514, 511:514], spot[0, 0], atol=1e-6)
     # 3 x 3 positions see a mark: 9 marks inside, 6 at an edge, 2 in a corner.
     assert int((got != 0).sum()) == 9 * 9 + 6 * 6 + 2 * 4
+
+
+@pytest.mark.parametrize(
+    "header", [b"{'descr': '<f4', (", b"{'shape': (1L, 2", b"((((", b"{" * 300, b"\xff\xfe", b"'"]
+)
+def test_a_numpy_header_that_is_no_header_is_a_sentence(tmp_path: Path, header: bytes) -> None:
+    file = tmp_path / "odd.npy"
+    padded = header.ljust(118) + b"\n"
+    for version in (b"\x01\x00", b"\x02\x00"):
+        size = len(padded).to_bytes(2 if version == b"\x01\x00" else 4, "little")
+        file.write_bytes(b"\x93NUMPY" + version + size + padded)
+        with pytest.raises(GeometryError, match=r"cannot read .*odd\.npy: .*numpy\.save"):
+            open_file(file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -107,12 +108,18 @@ def _counted(part: np.ndarray) -> np.ndarray:
 def _numpy(path: Path) -> Image:
     try:
         refuse_special(path)
-        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of headers that Python 2 wrote
+            mapped = np.load(path, mmap_mode="r", allow_pickle=False)
     except SpecialFileError as error:
         raise GeometryError(f"cannot read {path}: {error.strerror}") from error
     except (OSError, ValueError, EOFError) as error:
         raise GeometryError(
             f"cannot read {path}: {error}; write it again with numpy.save"
+        ) from error
+    except Exception as error:  # NumPy reads a header as Python, with whatever that raises
+        raise GeometryError(
+            f"cannot read {path}: its header is damaged; write it again with numpy.save"
         ) from error
     if mapped.ndim == 2:
         mapped = mapped[None]
