@@ -12,8 +12,10 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
+import striate
 from striate import models
 from striate.attribution import attention_of, attribute, explain, rollout
+from striate.attribution.attention import token_map
 from striate.errors import UsageError
 
 X = torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -217,3 +219,59 @@ def test_attention_has_trust_scores() -> None:
     for method in ("attention", "attention-rollout"):
         assert -1 <= e.curves[method].faithfulness <= 1
         assert set(e.shuffled_similarity[method]) == {"upper half", "all"}
+
+
+def timm_vit(**options: object) -> nn.Module:
+    return timm.models.VisionTransformer(
+        img_size=32, patch_size=8, depth=2, num_heads=3, embed_dim=24, num_classes=5, **options
+    )
+
+
+# network, tokens before its patches, tokens that its head reads, what it is called
+READ = {
+    "class token": (timm_vit, 1, [0], "class token"),
+    "mean over patches, class token unread": (lambda: timm_vit(global_pool="avg"), 1, range(1, 17), "mean over patches"),
+    "registers, mean over patches": (
+        lambda: timm_vit(global_pool="avg", class_token=False, reg_tokens=4), 4, range(4, 20), "mean over patches"
+    ),
+    "registers behind a class token": (lambda: timm_vit(reg_tokens=4), 5, [0], "class token"),
+    "distilled": (
+        lambda: timm.models.deit.VisionTransformerDistilled(
+            img_size=32, patch_size=8, depth=2, num_heads=3, embed_dim=24, num_classes=5
+        ), 2, [0, 1], "mean over 2 tokens before the patches"
+    ),
+    "ours, mean": (
+        lambda: models.build("vit", num_classes=5, size=32, patch_size=8, depth=2, heads=3, width=24, pool="mean"),
+        0, range(16), "mean over tokens",
+    ),
+    "torchvision": (torchvisions, 1, [0], "class token"),
+    "torch's encoder": (lambda: Encoder(), 0, range(16), "mean over tokens"),
+}  # fmt: skip
+
+
+class Encoder(nn.Module):
+    """`nn.TransformerEncoder`, whose fast path computes attention out of sight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, 24, 8, 8)
+        layer = nn.TransformerEncoderLayer(24, 3, 40, batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+        self.head = nn.Linear(24, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.encoder(self.patches(x).flatten(2).transpose(1, 2)).mean(1))
+
+
+@pytest.mark.parametrize("name", READ)
+def test_the_map_is_of_the_tokens_that_the_head_reads(name: str) -> None:
+    make, before, read, called = READ[name]
+    network = shaken(make())
+    maps = attention_of(network, X)
+    rows = maps[-1].double().mean(0)[list(read)]
+    expected = rows.mean(0)[before:].reshape(4, 4)
+    found = token_map(network, X[None], striate.trace(network, (1, 3, 32, 32)), rolled=False)
+    assert found.reader == called
+    # around the middle of a patch its own value counts for almost all
+    middles = found.pixels.reshape(4, 8, 4, 8)[:, 3:5, :, 3:5].mean((1, 3))
+    assert torch.corrcoef(torch.stack([middles.flatten().double(), expected.flatten()]))[0, 1] > 0.99  # fmt: skip

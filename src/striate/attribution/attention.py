@@ -17,13 +17,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from striate.attribution.images import as_images, output_of
+from striate.attribution.images import as_images, leaves_of, output_of
 from striate.attribution.layers import spread
 from striate.borrow import borrowed
 from striate.errors import UsageError
 from striate.geometry import Geometry, Layer
 
 EXTRA = 16  # tokens beside the patches, at most: a class token, a distillation token, registers
+READ = 1e-6  # of the strongest token's gradient, from which a token is read
 SOFTMAX = {F.softmax, torch.softmax, Tensor.softmax}
 PRODUCTS = {torch.matmul, torch.bmm, Tensor.matmul, Tensor.bmm, Tensor.__matmul__, torch.einsum}
 # what stands between the softmax and the product and changes no share in evaluation
@@ -49,7 +50,7 @@ class _Watch(TorchFunctionMode):
             return self._multi_head(func, args, kwargs)
         if func is F.scaled_dot_product_attention:
             self.seen.append(shares(*args, **kwargs))
-            return func(*args, **kwargs)
+            return self._made(func(*args, **kwargs), -2)
         out = func(*args, **kwargs)
         if func in SOFTMAX and isinstance(out, Tensor) and out.dim() >= 3:
             dim = kwargs.get("dim", args[1] if len(args) > 1 else None)
@@ -63,6 +64,11 @@ class _Watch(TorchFunctionMode):
             stands = self._of(args)
             if stands is not None and not any(stands is one for one in self.seen):
                 self.seen.append(stands)
+                return self._made(out, -2)
+        return out
+
+    def _made(self, out: Tensor, dim: int) -> Tensor:
+        """What attention gives, its tokens along `dim`, as the network gets it."""
         return out
 
     def _of(self, args: Sequence[Any]) -> Tensor | None:
@@ -81,9 +87,45 @@ class _Watch(TorchFunctionMode):
         given.arguments.update(need_weights=True, average_attn_weights=False)
         out, weights = func(*given.args, **given.kwargs)
         self.seen.append(weights.detach())
+        out = self._made(out, 0)
         if not wanted:
             return out, None
         return out, weights.mean(-3) if averaged else weights
+
+
+class _Last(_Watch):
+    """Keeps what the last attention gives, so that gradients end there; `tokens` is its dimension of tokens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last: Tensor | None = None
+        self.tokens = 0
+
+    def _made(self, out: Tensor, dim: int) -> Tensor:
+        self.last, self.tokens = out.detach().requires_grad_(), dim
+        return self.last.clone()  # so that what is written into it is no leaf
+
+
+def readers(module: nn.Module, image: Tensor) -> Tensor | None:
+    """Which tokens the prediction reads, (T,) bool: those of the last attention whose outputs can move it.
+
+    A class token may be there and not be read (a mean over patches behind it), and registers never are. By a gradient from
+    the outputs, weighted at random, to what the last attention gives. None where no gradient can be followed.
+    """
+    x = as_images(module, image)
+    with borrowed(module), torch.enable_grad(), _Last() as watch:
+        output = output_of(module, x)
+    moved = [v for v in leaves_of(output) if isinstance(v, Tensor) and v.requires_grad]
+    if watch.last is None or not moved:
+        return None
+    generator = torch.Generator().manual_seed(0)
+    total = sum((v * torch.randn(v.shape, generator=generator).to(v)).sum() for v in moved)
+    assert isinstance(total, Tensor)
+    (gradient,) = torch.autograd.grad(total, watch.last, allow_unused=True)
+    if gradient is None:
+        return None
+    strength = gradient.abs().movedim(watch.tokens, 0).flatten(1).sum(1)
+    return None if not bool(strength.any()) else (strength > READ * strength.max()).cpu()
 
 
 def shares(
@@ -163,7 +205,7 @@ def rollout(attention: Sequence[Tensor]) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenMap:
-    """pixels (H, W), never negative; of `patches` (rows, columns); read from the class token or the mean of all tokens."""
+    """pixels (H, W), never negative; of `patches` (rows, columns); reader: whose attention it is, in words."""
 
     pixels: Tensor
     patches: tuple[int, int]
@@ -174,19 +216,32 @@ def token_map(module: nn.Module, image: Tensor, geometry: Geometry, *, rolled: b
     """What the token that the head reads takes from each patch, over the pixels that the patch sees.
 
     image (1, C, H, W). rolled: through all layers, by `rollout`; else in the last layer alone, the mean over heads.
-    The row is that of the first token, the class token, where there are more tokens than patches, else the mean of all
-    rows. It is the same for every class. Raises UsageError as `attention_of`, and where tokens are no grid of patches.
+    The row is the mean of those of the tokens that the head reads, see `readers`: the class token's, or that of all patches.
+    Where that cannot be followed, it is the first token's where there are more tokens than patches. It is the same for every
+    class. Raises UsageError as `attention_of`, and where tokens are no grid of patches.
     """
     attention = attention_of(module, image)
     matrix = rollout(attention) if rolled else attention[-1].double().cpu().mean(0)
     layer = patches_of(geometry, len(matrix))
     rows, columns = layer.out_shape[2:]
     extra = len(matrix) - rows * columns
-    row = matrix[0] if extra else matrix.mean(0)
+    read = readers(module, image)
+    if read is None or len(read) != len(matrix):
+        read = torch.arange(len(matrix)) < (1 if extra else len(matrix))
+    row = matrix[read].mean(0)
     maps = row[extra:].reshape(1, rows, columns).to(image.dtype)
     pixels = spread(maps, layer, (image.shape[2], image.shape[3]))[0]
-    reader = "class token" if extra else "mean over tokens"
-    return TokenMap(pixels=pixels, patches=(rows, columns), reader=reader)
+    return TokenMap(pixels=pixels, patches=(rows, columns), reader=named(read, extra))
+
+
+def named(read: Tensor, extra: int) -> str:
+    """The tokens that are read, (T,) bool, in words; `extra` stand before the patches."""
+    before, patches = int(read[:extra].sum()), int(read[extra:].sum())
+    if before and not patches:
+        return "class token" if before == 1 else f"mean over {before} tokens before the patches"
+    if patches == len(read) - extra and not before:
+        return "mean over patches" if extra else "mean over tokens"
+    return f"mean over {before + patches} tokens"
 
 
 def patches_of(geometry: Geometry, tokens: int) -> Layer:
