@@ -50,24 +50,34 @@ def shift(image: Tensor, down: int, right: int) -> Tensor:
     return image[:, rows][:, :, columns]
 
 
+def smooth(
+    count: int, size: tuple[int, int], vectors: tuple[int, int], generator: torch.Generator
+) -> Tensor:
+    """Random fields (N, H, W, 2), standard normal at `vectors` (rows, columns) of a grid and bicubic between them."""
+    coarse = torch.randn(count, 2, *vectors, generator=generator)
+    fields = F.interpolate(coarse, size, mode="bicubic", align_corners=True)
+    return fields.permute(0, 2, 3, 1)
+
+
 def displacement(size: tuple[int, int], pixels: float, generator: torch.Generator) -> Tensor:
     """A smooth random field (H, W, 2) of displacements (right, down), of `pixels` pixels root mean square."""
     height, width = size
     cell = max(1.0, min(size) / SMOOTHNESS)
-    coarse = torch.randn(
-        1, 2, max(2, round(height / cell)), max(2, round(width / cell)), generator=generator
-    )
-    field = F.interpolate(coarse, size, mode="bicubic", align_corners=True)[0].permute(1, 2, 0)
+    vectors = (max(2, round(height / cell)), max(2, round(width / cell)))
+    field = smooth(1, size, vectors, generator)[0]
     length = field.square().sum(-1).mean().sqrt()
     return field * (pixels / length)
 
 
-def deform(images: Tensor, field: Tensor) -> Tensor:
-    """Images (N, C, H, W) bent by a field (H, W, 2) of displacements in pixels, bilinear; the border repeats."""
+def deform(images: Tensor, field: Tensor, *, outside: str = "border") -> Tensor:
+    """Images (N, C, H, W) bent by displacements in pixels, one field (H, W, 2) or one an image (N, H, W, 2), bilinear.
+
+    outside: what lies beyond the border, "border" (it repeats) or "zeros".
+    """
     height, width = images.shape[-2:]
     rows = torch.arange(height, dtype=images.dtype)[:, None] + field[..., 1]
     columns = torch.arange(width, dtype=images.dtype)[None] + field[..., 0]
     grid = torch.stack(((2 * columns + 1) / width - 1, (2 * rows + 1) / height - 1), -1)
     return F.grid_sample(
-        images, grid.to(images).expand(len(images), -1, -1, -1), padding_mode="border", align_corners=False,
+        images, grid.to(images).expand(len(images), -1, -1, -1), padding_mode=outside, align_corners=False,
     )  # fmt: skip

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from scipy.stats import t as student
 
 Z = 1.959964  # of 95 %
 ENOUGH = 30  # images from which on a mean difference is taken for normal
@@ -42,3 +44,16 @@ def paired(before: np.ndarray, after: np.ndarray) -> tuple[float, float, float]:
     low = value - np.sqrt(max(0.0, db**2 - 2 * r * db * ua + ua**2))
     high = value + np.sqrt(max(0.0, ub**2 - 2 * r * ub * da + da**2))
     return value, max(-1.0, float(low)), min(1.0, float(high))
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """The mean of a few independent numbers in [0, 1], such as accuracies by seed, with its 95 % interval by Student's t.
+
+    Of a single number nothing is known of the spread: the interval is all of [0, 1].
+    """
+    x = np.asarray(values, float)
+    mean = float(x.mean())
+    if len(x) < 2:
+        return mean, 0.0, 1.0
+    reach = float(student.ppf(0.975, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x)))
+    return mean, max(0.0, mean - reach), min(1.0, mean + reach)

@@ -95,6 +95,7 @@ EXPERIMENTS: dict[str, Entry] = {
         about="S and C cells organise themselves on digits without a teacher: what they read, every plane, and what a "
         "shift changes, beside LeNet-5 (lecture 004).",
         file="striate.lectures.experiments.neocognitron.run",
+        bounded=True,
     ),
 }
 

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from striate.similarity.distortions import deform, smooth
+
 TURN = 10.0  # degrees at most
 SCALE = 0.12  # larger or smaller at most
 BEND = 0.6  # pixels, root mean square, of a smooth displacement
@@ -44,8 +46,6 @@ def generated(images: Tensor, most: int, generator: torch.Generator) -> Tensor:
     x = (columns[None, None] - right[:, None, None]).expand(n, height, width)
     cos = (torch.cos(angle) / factor)[:, None, None]
     sin = (torch.sin(angle) / factor)[:, None, None]
-    coarse = torch.randn(n, 2, GRID, GRID, generator=generator) * BEND / math.sqrt(2)
-    bend = F.interpolate(coarse, (height, width), mode="bicubic", align_corners=True)
-    from_x, from_y = cos * x + sin * y + bend[:, 0], cos * y - sin * x + bend[:, 1]
-    grid = torch.stack((2 * from_x / width, 2 * from_y / height), -1)
-    return F.grid_sample(images, grid, mode="bilinear", align_corners=False)
+    bend = smooth(n, (height, width), (GRID, GRID), generator) * BEND / math.sqrt(2)
+    turned = torch.stack((cos * x + sin * y - columns, cos * y - sin * x - rows[:, None]), -1)
+    return deform(images, turned + bend, outside="zeros")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,6 +25,7 @@ from striate.lectures.experiments.neocognitron.pages import (
     accuracy_page,
     kinds_page,
     planes_page,
+    seeds_page,
     shift_page,
 )
 from striate.lectures.experiments.setting import Setting
@@ -34,7 +35,7 @@ from striate.models.neocognitron import Organised
 PAPER = "neocognitron, r and q of 1980"
 SELF = "neocognitron"
 LENET = "lenet5"
-SETS = ("digits", "generated")
+BUDGET = 240.0  # seconds, after which no other seed begins
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,7 @@ class Sizes:
     side, digit: pixels of the canvas and of the digit. copies: generated images a digit. present: images presented to the
     neocognitron. planes, r, learning_r, q: its constants. paper_planes: of the one with the constants of 1980.
     epochs, batch, rate: LeNet-5's, an epoch as long as one over the digits. compared: images whose layers are compared.
+    seeds: trainings on digits in the middle, each with its own split of the digits, as far as there is time.
     """
 
     side: int = 20
@@ -58,6 +60,7 @@ class Sizes:
     batch: int = 64
     rate: float = 4e-3
     compared: int = 120
+    seeds: int = 5
     limit: int | None = None
 
     @property
@@ -80,15 +83,10 @@ class Result:
 
 
 def neocognitron(setting: Setting, sizes: Sizes | None = None) -> list[Finding]:
-    """Run the experiment; four findings: accuracy, planes, what a shift changes, simple and complex cells."""
+    """Run the experiment; five findings: accuracy, other seeds, planes, what a shift changes, simple and complex cells."""
     sizes = sizes or Sizes()
-    started = time.perf_counter()
-    source = open_source("digits", seed=setting.seed, val=0.0, test=0.3)
-    assert source.train.array is not None and source.test.array is not None
-    train, labels = canvas(source.train.array, sizes.side, sizes.digit), source.train.labels
-    test, truth = canvas(source.test.array, sizes.side, sizes.digit), source.test.labels
-    y, z = torch.from_numpy(labels[: sizes.limit]), torch.from_numpy(truth[: sizes.limit])
-    train, test = train[: sizes.limit], test[: sizes.limit]
+    started = setting.clock()
+    train, y, test, z = split(setting.seed, sizes)
     draw = torch.Generator().manual_seed(setting.seed)
     copies = torch.cat([generated(train, sizes.most, draw) for _ in range(sizes.copies)])
     varied = generated(test, sizes.most, draw)
@@ -101,11 +99,7 @@ def neocognitron(setting: Setting, sizes: Sizes | None = None) -> list[Finding]:
             learned: list[Organised] = []
             model: nn.Module
             if kind == LENET:
-                model = seeded(
-                    setting.seed,
-                    lambda: build("lenet5", in_channels=1, num_classes=10, size=sizes.side),
-                )
-                train_lenet(model, images, answers, len(train), name, setting, sizes)
+                model = lenet(images, answers, len(train), name, setting, sizes)
             else:
                 model, learned = organise(kind, images, answers, name, setting, sizes)
             setting.progress(f"measuring: {name}", 0, 0)
@@ -124,11 +118,12 @@ def neocognitron(setting: Setting, sizes: Sizes | None = None) -> list[Finding]:
     cells: dict[str, Kinds] = kinds(organised, sizes.side)
     pages = [
         accuracy_page(results, len(z), sizes),
+        seeds_page(over_seeds(results, setting, sizes, started), len(z), sizes),
         planes_page(organised, results[best].learned, copies[: sizes.present], test, z),
         shift_page(results, sizes),
         kinds_page(cells),
     ]
-    seconds = time.perf_counter() - started
+    seconds = setting.clock() - started
     return [
         replace(p, seed=setting.seed, seconds=seconds if i == 0 else None)
         for i, p in enumerate(pages)
@@ -154,12 +149,59 @@ def organise(
     return model, learned
 
 
-def train_lenet(
-    model: nn.Module, images: Tensor, labels: Tensor, digits: int, name: str, setting: Setting, sizes: Sizes
-) -> None:  # fmt: skip
-    """Train LeNet-5 by backpropagation."""
+def split(seed: int, sizes: Sizes) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Digits in the middle of their canvas, to learn from and to be read: images and labels of both."""
+    source = open_source("digits", seed=seed, val=0.0, test=0.3)
+    found: list[Tensor] = []
+    for part in (source.train, source.test):
+        assert part.array is not None
+        found.append(canvas(part.array, sizes.side, sizes.digit)[: sizes.limit])
+        found.append(torch.from_numpy(part.labels[: sizes.limit]))
+    return found[0], found[1], found[2], found[3]
+
+
+def over_seeds(
+    results: Mapping[str, Result], setting: Setting, sizes: Sizes, started: float
+) -> dict[str, list[tuple[float, float]]]:
+    """Shares right in place and farthest moved after digits in the middle, seed by seed, as far as the time suffices.
+
+    Every seed has its own split of the digits, first weights and order of images. Both networks learn with a seed, or none.
+    """
+    found = {kind: [ends(results[f"{kind}, digits"].right)] for kind in (SELF, LENET)}
+    longest = 0.0
+    for k in range(1, sizes.seeds):
+        now = setting.clock()
+        if now - started + longest > (setting.budget or BUDGET):
+            break
+        again = replace(setting, seed=setting.seed + 1000 * k)
+        train, y, test, z = split(again.seed, sizes)
+        for kind in (SELF, LENET):
+            name = f"seed {k + 1} of {sizes.seeds}: {kind}"
+            model: nn.Module
+            if kind == LENET:
+                model = lenet(train, y, len(train), name, again, sizes)
+            else:
+                model, _ = organise(kind, train, y, name, again, sizes)
+            found[kind].append(ends([right_after(model, test, z, d) for d in (0, sizes.most)]))
+        longest = max(longest, setting.clock() - now)
+    return found
+
+
+def ends(right: Sequence[np.ndarray]) -> tuple[float, float]:
+    """The shares right at the first and the last shift."""
+    return float(right[0].mean()), float(right[-1].mean())
+
+
+def lenet(
+    images: Tensor, labels: Tensor, digits: int, name: str, setting: Setting, sizes: Sizes
+) -> nn.Module:
+    """LeNet-5, trained by backpropagation."""
+    model = seeded(
+        setting.seed, lambda: build("lenet5", in_channels=1, num_classes=10, size=sizes.side)
+    )
     optimizer = torch.optim.AdamW(model.parameters(), lr=sizes.rate, weight_decay=0.01)
     learn(
         model, images, labels, optimizer, steps=sizes.epochs * max(1, digits // sizes.batch),
         batch=sizes.batch, seed=setting.seed, what=f"training: {name}", progress=setting.progress,
     )  # fmt: skip
+    return model
