@@ -124,3 +124,11 @@ def test_intervals_of_points_are_wilsons_or_those_of_the_seeds() -> None:
     assert apart.low < 0.6 and apart.high == 1.0
     with pytest.raises(UsageError, match="test images"):
         gather([Trial(5, 0, 0)])
+
+
+def test_ticks_between_powers_of_ten_are_plain_numbers() -> None:
+    from striate.statistics.learning_drawing import between
+
+    assert [between(v, 9, 70) for v in (20.0, 30.0, 50.0)] == ["20", "", "50"]
+    assert between(2000.0, 900, 9000) == "2,000"
+    assert between(20.0, 5, 20_000) == ""

@@ -247,7 +247,7 @@ def drawn(curve: LearningCurve, context: Context, own: float, plans: Plans) -> F
         axes.plot([curve.largest], [own], "*", color=CYCLE[3], markersize=9, label="the run itself")
         frame(axes, curve.largest, chance=1 / len(context.classes))
         axes.set(title="Accuracy against training images")
-        axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.08))
+        axes.legend(loc="best")
         return render(
             figure,
             caption=f"Mean over {counted(plans.seeds, 'seed')} with 95 % intervals; dashed: the fitted law beyond what "

@@ -8,6 +8,8 @@ import numpy as np
 
 from striate.statistics.learning_curve import TWICE, LearningCurve
 
+SPAN = 50  # the largest over the smallest number of images up to which ticks between powers of ten have labels
+
 
 def draw_curve(
     axes: Any, curve: LearningCurve, *, colour: str, marker: str, label: str, band: bool = True
@@ -46,9 +48,16 @@ def frame(axes: Any, most: int, *, chance: float | None = None) -> None:
     if chance is not None:
         axes.axhline(chance, color=GRID, linewidth=1, linestyle=(0, (4, 3)))
         axes.annotate(
-            "guessing", (0, chance), xycoords=("axes fraction", "data"), ha="left", va="bottom", fontsize=8, color=GRID,
+            "guessing ", (1, chance), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8, color=GRID,
         )  # fmt: skip
     axes.xaxis.set_major_formatter(lambda v, _: f"{v:,.0f}")
+    axes.xaxis.set_minor_formatter(lambda v, _: between(v, *axes.get_xlim()))
     axes.yaxis.set_major_formatter(lambda v, _: f"{100 * v:.0f} %")
     axes.set(xlabel="training images", ylabel="right on test images", ylim=(-0.02, 1.02))
     axes.grid(axis="y")
+
+
+def between(value: float, low: float, high: float) -> str:
+    """What stands at a tick between powers of ten: 2 and 5 times them, where the axis has few powers; else nothing."""
+    first = round(value / 10 ** np.floor(np.log10(value) + 1e-9))
+    return f"{value:,.0f}" if first in (2, 5) and high < SPAN * low else ""
