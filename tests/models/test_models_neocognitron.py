@@ -10,7 +10,7 @@ from torch import Tensor
 
 import striate
 from striate.errors import AssumedWarning, UsageError
-from striate.models import Neocognitron, build, self_organise
+from striate.models import Neocognitron, build, fit_readout, self_organise
 from striate.models.neocognitron import CLayer, SLayer, representatives
 from striate.models.neocognitron.cells import Blur, Whole
 from striate.units import Network
@@ -161,3 +161,23 @@ def test_what_does_not_fit_is_refused_and_gradient_alone_is_warned_of() -> None:
     with pytest.warns(AssumedWarning, match="self_organise"):
         network.train()
     assert [n for n, p in network.named_parameters() if p.requires_grad] == ["head.weight", "head.bias"]  # fmt: skip
+
+
+def test_images_and_labels_that_do_not_fit_are_refused() -> None:
+    network = Neocognitron(planes=(4, 4, 4), num_classes=3).eval()
+    dots = (torch.rand(6, 1, 16, 16, generator=torch.Generator().manual_seed(0)) > 0.8).float()
+    for images in (dots.repeat(1, 3, 1, 1), (255 * dots).to(torch.uint8), dots[0], dots / 0 * 0):
+        with pytest.raises(UsageError, match="neocognitron"):
+            self_organise(network, images)
+    for labels in (torch.zeros(5, dtype=torch.long), torch.full((6,), 7), torch.full((6,), -1)):
+        with pytest.raises(UsageError, match="label"):
+            fit_readout(network, dots, labels)
+    assert not any(o.used for o in self_organise(network, 0 * dots))  # black teaches nothing
+
+
+def test_a_read_out_of_one_image_is_finite() -> None:
+    network = Neocognitron(planes=(4, 4, 4), num_classes=3).eval()
+    image = (torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(0)) > 0.8).float()
+    self_organise(network, image)
+    assert fit_readout(network, image, torch.tensor([1])) < 0.5
+    assert bool(torch.isfinite(network(image)).all()) and int(network(image).argmax()) == 1

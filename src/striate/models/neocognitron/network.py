@@ -106,6 +106,17 @@ class Neocognitron(nn.Module):
             found.append((s, c))
         return found
 
+    def check(self, images: Tensor) -> None:
+        """Raise UsageError for what is no batch of images (N, C, H, W) of finite floats with this network's channels."""
+        channels = self.modules_of_cells[0][0].excitation.weight.shape[1]
+        if images.dim() != 4 or images.shape[1] != channels or not images.is_floating_point():
+            raise UsageError(
+                f"neocognitron reads images (N, {channels}, H, W) of floats, got {tuple(images.shape)} of {images.dtype}; "
+                "give pixels from 0 to 1, light on dark"
+            )
+        if not bool(torch.isfinite(images).all()):
+            raise UsageError("neocognitron: the images hold numbers that are not finite; mend them")
+
     def features(self, images: Tensor) -> Tensor:
         """Responses of the last C layer: images (N, C, H, W) to (N, planes)."""
         u = self.receptors(images)

@@ -66,8 +66,10 @@ def self_organise(
     """Let a neocognitron learn from images (N, C, H, W) without labels, one layer after the other, in place.
 
     passes: how often each image is presented to each layer, in an order that `seed` decides. progress: called with the
-    layer, presentations done and in all. Returns what each S layer learned. It goes on from what is there already.
+    layer, presentations done and in all. Returns what each S layer learned. It goes on from what is there already. Raises
+    UsageError for images that it cannot read.
     """
+    network.check(images)
     u = network.receptors(images)
     learned = []
     for i, (s, c) in enumerate(network.modules_of_cells, 1):
