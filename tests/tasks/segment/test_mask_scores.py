@@ -121,6 +121,7 @@ def test_the_gallery_shows_the_worst_first() -> None:
         lambda i: blank,
         lambda i: blank,
         lambda image, mask: np.repeat(image, 3, -1),
+        lambda picture, masks: np.concatenate([picture, picture[:10]]),
     )
     assert found.figures[0].caption.startswith(given.keys[order[0]])
     assert found.figures[-1].caption.endswith("(best)")

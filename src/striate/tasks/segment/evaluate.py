@@ -13,6 +13,7 @@ from striate.findings import Finding
 from striate.statistics.calibration import calibration
 from striate.statistics.temperature import fit_temperature
 from striate.tasks.segment.data import IGNORE, MaskSource
+from striate.tasks.segment.data.key import with_key
 from striate.tasks.segment.data.palette import overlay
 from striate.tasks.segment.data.source import MaskSplit
 from striate.tasks.segment.findings.classwise import per_class_masks
@@ -64,6 +65,7 @@ def report_on(
         split.mask,
         predicted,
         lambda image, mask: overlay(image, mask, trained.classes),
+        lambda picture, masks: with_key(picture, masks, trained.classes),
     )
     if len(assessed.labels):
         finding = calibration(assessed.probabilities, assessed.labels, trained.classes, seed=seed)

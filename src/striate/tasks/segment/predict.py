@@ -18,6 +18,7 @@ from striate.data.files import Found, holds, stays
 from striate.data.output_names import output_names
 from striate.errors import DataError, RunError, UsageError, WriteError
 from striate.tasks.prediction import Prediction
+from striate.tasks.segment.data.key import with_key
 from striate.tasks.segment.data.palette import overlay, palette
 from striate.tasks.segment.forward import label
 from striate.tasks.trained import Trained
@@ -151,7 +152,8 @@ def labelled(
         files = outputs[i]
         try:
             write_mask(files[0], mask, trained.classes)
-            write_overlay(files[1], overlay(image.transpose(1, 2, 0), mask, trained.classes))
+            over = overlay(image.transpose(1, 2, 0), mask, trained.classes)
+            write_overlay(files[1], with_key(over, mask, trained.classes))
         except (WriteError, ValueError) as error:
             if isinstance(error, WriteError) and error.errno in FULL:
                 raise

@@ -13,6 +13,8 @@ COLOURS = (
 )  # fmt: skip
 NOTHING = (32, 36, 42)  # a class called background
 IGNORED = (255, 255, 255)
+TINT = 0.75  # of a colour over an image
+LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # BT.601
 
 
 @cache
@@ -33,12 +35,16 @@ def palette(classes: tuple[str, ...]) -> np.ndarray:
 
 
 def overlay(image: np.ndarray, mask: np.ndarray, classes: tuple[str, ...]) -> np.ndarray:
-    """The mask's colours over an image (H, W, 1 or 3) uint8, half transparent, outlined: (H, W, 3) uint8."""
+    """The mask's colours over an image (H, W, 1 or 3) uint8, outlined: (H, W, 3) uint8.
+
+    What is tinted is grey beneath, and flat enough that a class looks the same on any image: three parts of its colour, one
+    part of the image's lightness. What has no class or is background stays as it is.
+    """
     table = palette(classes).astype(np.float32)
-    ground = np.repeat(image, 3, -1) if image.shape[-1] == 1 else image
-    out = ground.astype(np.float32)
+    out = (np.repeat(image, 3, -1) if image.shape[-1] == 1 else image).astype(np.float32)
     shown = (table[mask] != NOTHING).any(-1) & (mask != 255)
-    out[shown] = 0.5 * out[shown] + 0.5 * table[mask[shown]]
+    grey = (out[shown] @ LUMA)[:, None]
+    out[shown] = (1 - TINT) * grey + TINT * table[mask[shown]]
     border = np.zeros(mask.shape, dtype=bool)
     border[1:] |= mask[1:] != mask[:-1]
     border[:, 1:] |= mask[:, 1:] != mask[:, :-1]

@@ -18,7 +18,7 @@ SIDE = 240  # pixels of a panel
 HEADINGS = ("image", "mask", "network", "where it errs")
 MISSED, INVENTED, SWAPPED = (0, 114, 178), (230, 159, 0), (204, 121, 167)  # blue, orange, purple
 
-Overlay = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Overlay = Key = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def image_scores(scores: MaskScores) -> np.ndarray:
@@ -35,10 +35,12 @@ def gallery(
     truths: Callable[[int], np.ndarray],
     predictions: Callable[[int], np.ndarray],
     overlay: Overlay,
+    key: Key,
 ) -> Finding:
     """The worst images, the middle one and the best, with mask, prediction and errors over them.
 
     images: index -> (H, W, 1 or 3) uint8; truths, predictions: index -> (H, W) uint8; overlay: image, mask -> (H, W, 3).
+    key: a picture (H, W, 3) and masks (h, w) -> the picture with the names of their classes below.
     """
     per_image = image_scores(scores)
     order = np.argsort(per_image, kind="stable")
@@ -51,7 +53,7 @@ def gallery(
         what = "worst" if i in order[: SHOWN - 2] else "best" if i == order[-1] else "middle"
         figures.append(
             Figure(
-                content=_panels(image, truth, predicted, overlay),
+                content=_panels(image, truth, predicted, overlay, key),
                 media="image/webp",
                 caption=f"{scores.keys[i]}: mean IoU {percent(float(per_image[i]))} ({what})",
                 alt=f"{scores.keys[i]}: image, mask, prediction and errors",
@@ -113,7 +115,9 @@ def errors(
     return out
 
 
-def _panels(image: np.ndarray, truth: np.ndarray, predicted: np.ndarray, overlay: Overlay) -> bytes:
+def _panels(
+    image: np.ndarray, truth: np.ndarray, predicted: np.ndarray, overlay: Overlay, key: Key
+) -> bytes:
     ground = np.repeat(image, 3, -1) if image.shape[-1] == 1 else image
     parts = [
         ground,
@@ -133,6 +137,7 @@ def _panels(image: np.ndarray, truth: np.ndarray, predicted: np.ndarray, overlay
         left = column * (size[0] + gap)
         page.paste(Image.fromarray(part).resize(size, method), (left, head))
         draw.text((left, 2), heading, fill=INK, font=font)
+    keyed = Image.fromarray(key(np.array(page), np.stack([truth, predicted])))
     buffer = io.BytesIO()
-    page.save(buffer, "WEBP", quality=80)
+    keyed.save(buffer, "WEBP", quality=80)
     return buffer.getvalue()
