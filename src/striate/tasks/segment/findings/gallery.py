@@ -18,7 +18,8 @@ SIDE = 240  # pixels of a panel
 HEADINGS = ("image", "mask", "network", "where it errs")
 MISSED, INVENTED, SWAPPED = (0, 114, 178), (230, 159, 0), (204, 121, 167)  # blue, orange, purple
 
-Overlay = Key = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Overlay = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Key = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def image_scores(scores: MaskScores) -> np.ndarray:
