@@ -6,7 +6,7 @@ from striate.lectures.draw.curves import bars, curves
 from striate.lectures.draw.flow import flow
 from striate.lectures.draw.images import images
 from striate.lectures.draw.matrices import matrices
-from striate.lectures.draw.picture import Picture, saving_to
+from striate.lectures.draw.picture import Picture, finding, saving_to
 from striate.lectures.draw.tables import tables
 from striate.lectures.draw.units import units
 from striate.lectures.draw.volumes import volumes
@@ -15,6 +15,7 @@ __all__ = [
     "Picture",
     "bars",
     "curves",
+    "finding",
     "flow",
     "images",
     "matrices",

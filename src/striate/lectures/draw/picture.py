@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from striate.figures import new_figure, render, style
+from striate.findings import Figure
 from striate.writing import write_atomically
 
 if TYPE_CHECKING:
@@ -61,10 +62,20 @@ def paint(width: float, height: float, painter: Callable[[MplFigure], None]) -> 
         figure = new_figure(width, height)
         painter(figure)
         png = render(figure, caption="", png=True, dpi=DPI).content
+    return Picture(lighter(png))
+
+
+def finding(figure: Figure) -> Picture:
+    """The picture of a finding, a PNG, with fewer colours than it has."""
+    return Picture(lighter(figure.content))
+
+
+def lighter(png: bytes) -> bytes:
+    """The same picture with a palette, where that is smaller."""
     small = io.BytesIO()
     with Image.open(io.BytesIO(png)) as image:
         rgb = image.convert("RGB")
         many = rgb.getcolors(1000) is None  # a colour photograph
         palette = rgb.quantize(COLOURS if many else GREYS, dither=Image.Dither.NONE)
         palette.save(small, "PNG", optimize=True)
-    return Picture(min(png, small.getvalue(), key=len))
+    return min(png, small.getvalue(), key=len)

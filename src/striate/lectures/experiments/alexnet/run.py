@@ -32,53 +32,14 @@ class Sizes:
     """
 
     places: int | None = None
-    steps: int = 660
+    steps: int = 450
     batch: int = 64
     rate: float = 1e-3
     decay: float = 0.1
     first: float = 1e-3
-    epochs: tuple[int, ...] = (1, 5, 10, 20, 50, 100, 150, 220)
+    epochs: tuple[int, ...] = (1, 2, 5, 10, 20, 40, 80, 150)
     tests: int = 4
     units: int = 3
-
-
-def alexnet(setting: Setting, sizes: Sizes | None = None) -> list[Finding]:
-    """Run the experiment; two findings: the 96 units, and the evolution of features."""
-    sizes = sizes or Sizes()
-    started = time.perf_counter()
-    tiles = places()[: sizes.places]
-    labels = torch.arange(len(tiles))
-    model = seeded(setting.seed, lambda: small(len(tiles), sizes.first))
-    before = model.features[0].weight.detach().clone()  # type: ignore[index,union-attr]
-    snapshots = Snapshots(sizes.epochs)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=sizes.rate, weight_decay=sizes.decay)
-    views = Views()
-    learn(
-        model, tiles, labels, optimizer, steps=sizes.steps, batch=sizes.batch, seed=setting.seed, warmup=0.1,
-        change=views, callback=snapshots, what="training", progress=setting.progress,
-    )  # fmt: skip
-    setting.progress("measuring", 0, 0)
-    right = new_views(model, tiles, views, sizes.tests, setting.seed)
-    evolved = evolve(
-        model, snapshots.weights, middles(tiles), list(RECORDS.values()), units=sizes.units, seed=setting.seed,
-        progress=lambda done, of: setting.progress("projecting features", done, of),
-    )  # fmt: skip
-    named = {record: name for name, record in RECORDS.items()}
-    evolved = replace(
-        evolved,
-        features={named[k]: v for k, v in evolved.features.items()},
-        peaks={named[k]: v for k, v in evolved.peaks.items()},
-    )
-    kernels = model.features[0].weight.detach()  # type: ignore[index,union-attr]
-    pages = [
-        units_page(kernels, before, right, len(tiles)),
-        evolution_finding(evolved, shown=shown_pixels, name="alexnet-evolution"),
-    ]
-    seconds = time.perf_counter() - started
-    return [
-        replace(p, seed=setting.seed, seconds=seconds if i == 0 else None)
-        for i, p in enumerate(pages)
-    ]
 
 
 class Small(nn.Module):
@@ -96,12 +57,77 @@ class Small(nn.Module):
         return self.head(self.features(x).flatten(1))  # type: ignore[no-any-return,operator]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Learned:
+    """What a training leaves: the network, its first kernels before it (96, 3, 11, 11), snapshots, the tiles it learned."""
+
+    model: Small
+    before: Tensor
+    snapshots: Snapshots
+    tiles: Tensor
+
+    @property
+    def kernels(self) -> Tensor:
+        """The first layer's, (96, 3, 11, 11)."""
+        return first_kernels(self.model)
+
+
+def train(setting: Setting, sizes: Sizes) -> Learned:
+    """Train AlexNet's convolutions to tell the places apart."""
+    tiles = places()[: sizes.places]
+    model = seeded(setting.seed, lambda: small(len(tiles), sizes.first))
+    before, snapshots = first_kernels(model), Snapshots(sizes.epochs)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=sizes.rate, weight_decay=sizes.decay)
+    learn(
+        model, tiles, torch.arange(len(tiles)), optimizer, steps=sizes.steps, batch=sizes.batch, seed=setting.seed,
+        warmup=0.1, change=Views(), callback=snapshots, what="training", progress=setting.progress,
+    )  # fmt: skip
+    return Learned(model=model, before=before, snapshots=snapshots, tiles=tiles)
+
+
+def alexnet(setting: Setting, sizes: Sizes | None = None) -> list[Finding]:
+    """Run the experiment; two findings: the 96 units, and the evolution of features."""
+    started, sizes = time.perf_counter(), sizes or Sizes()
+    pages = show(train(setting, sizes), setting, sizes)
+    seconds = time.perf_counter() - started
+    return [
+        replace(p, seed=setting.seed, seconds=seconds if i == 0 else None)
+        for i, p in enumerate(pages)
+    ]
+
+
+def show(learned: Learned, setting: Setting, sizes: Sizes) -> list[Finding]:
+    """The two findings of a training."""
+    model, tiles = learned.model, learned.tiles
+    setting.progress("measuring", 0, 0)
+    right = new_views(model, tiles, Views(), sizes.tests, setting.seed)
+    evolved = evolve(
+        model, learned.snapshots.weights, middles(tiles), list(RECORDS.values()), units=sizes.units, seed=setting.seed,
+        progress=lambda done, of: setting.progress("projecting features", done, of),
+    )  # fmt: skip
+    named = {record: name for name, record in RECORDS.items()}
+    evolved = replace(
+        evolved,
+        features={named[k]: v for k, v in evolved.features.items()},
+        peaks={named[k]: v for k, v in evolved.peaks.items()},
+    )
+    return [
+        units_page(learned.kernels, learned.before, right, len(tiles)),
+        evolution_finding(evolved, shown=shown_pixels, name="alexnet-evolution"),
+    ]
+
+
 def small(classes: int, first: float) -> Small:
     """The network before it learns; first: see `Sizes`."""
     model = Small(classes)
     with torch.no_grad():
         model.features[0].weight.normal_(0, first)  # type: ignore[index,union-attr,operator]
     return model
+
+
+def first_kernels(model: Small) -> Tensor:
+    """A copy of the first layer's kernels, (96, 3, 11, 11)."""
+    return model.features[0].weight.detach().clone()  # type: ignore[index,union-attr,operator,return-value]
 
 
 def new_views(model: nn.Module, tiles: Tensor, views: Views, count: int, seed: int) -> Tensor:
