@@ -36,6 +36,7 @@ from striate.errors import GeometryError, StriateError, UsageError
 from striate.geometry import Geometry
 from striate.inference.incremental.target import bare, batched, span
 from striate.inference.repeating import refuse_memory
+from striate.wording import counted
 
 TOP = 5
 # Faithfulness by which a map must beat the edge detector and chance. Maps of networks with shuffled weights are beyond
@@ -145,7 +146,7 @@ class Explanation:
         if self.empty:
             return f"The image is one colour throughout: no pixel decides on “{self.target}”."
         if not self.curves:
-            return f"{len(self.maps)} maps of “{self.target}”, without trust scores."
+            return f"{counted(len(self.maps), 'map')} of “{self.target}”, without trust scores."
         best = self.best
         if best is None:
             return f"No map marks anything that speaks for “{self.target}”."

@@ -15,7 +15,8 @@ def report(
     data: Annotated[
         str | None,
         typer.Option(
-            help="Evaluate the network first: a source, a folder with a folder a class, or one of images alone."
+            help="Images to evaluate the network on first: a source, a folder with a folder for each class, or images "
+            "without labels."
         ),
     ] = None,
     model: Model = None,

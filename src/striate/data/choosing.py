@@ -83,7 +83,7 @@ def _size(split: Split, size: int | tuple[int, int] | None, why: list[str]) -> t
     middle = float(np.median(split.sizes.min(axis=1)))
     side = max([s for s in SIDES if s <= middle], default=SIDES[0])
     why.append(
-        f"The shorter side is {middle:,.0f} pixels in the middle of the images, so they enter at "
+        f"Half of the images have a shorter side of {middle:,.0f} pixels or more, so they enter at "
         f"{side} x {side}; larger costs time with the square of the side."
     )
     return side, side

@@ -17,9 +17,8 @@ from striate.geometry.exact_field import ancestors, receptive_field
 from striate.geometry.geometry import Geometry
 from striate.geometry.trace import trace
 
-TWO_DEVIATIONS = (
-    1 - 0.9545
-)  # Luo et al., section 2: what lies beyond two standard deviations counts as nothing
+# Luo et al., section 2: what lies beyond two standard deviations counts as nothing.
+TWO_DEVIATIONS = 1 - 0.9545
 
 
 def effective_receptive_field(
@@ -33,7 +32,8 @@ def effective_receptive_field(
 ) -> Finding:
     """Gradient magnitude of one position of a layer with respect to random inputs, beside what it can see at all.
 
-    input_shape: (1, C, H, W). position: (row, column) of the layer's map, its middle if not given. The module runs in its
+    input_shape: (1, C, H, W). layer: a name of `striate summary`. position: (row, column) of the layer's map, its middle if
+    not given. samples: random inputs that the gradient is the mean over, drawn by `seed`. The module runs in its
     own mode and on its own device; its gradients and mode are left as they are. The Finding's data hold, for each axis,
     the theoretical size and the effective one: the square root of the number of pixels whose mean gradient is at least
     4.55 % of the strongest (two deviations of a Gaussian, as Luo et al. count).

@@ -214,7 +214,7 @@ def test_an_output_that_exists_stays(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("out", "message"),
-    [("map.jpg", r"out= ends in \.tif"), ("nowhere/map.tif", "there is no folder")],
+    [("map.jpg", r"an output ends in \.tif"), ("nowhere/map.tif", "there is no folder")],
 )
 def test_an_output_that_cannot_be(tmp_path: Path, out: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):

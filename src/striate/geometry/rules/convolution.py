@@ -34,6 +34,8 @@ class Convolve(Plan):
     def run(self, step: Step) -> Tensor:
         x, weight = step.tensors[0], step.tensors[1]
         bias = step.tensors[2] if self.bias else None
+        # A crop ends at a true border, where zeros stand for what the window reads beyond it, or inside the image, where it
+        # holds all that is read: `need` is `reach` clipped to the image, so their difference is the padding.
         before, after = list(self.padding), list(self.padding)
         for j, k in enumerate(self.along):
             if k is None:
@@ -46,7 +48,7 @@ class Convolve(Plan):
             before[j], after[j] = need[0] - start, stop - need[1]
             if need[0] >= need[1]:  # the window lies in padding altogether
                 before[j], after[j] = stop - start, 0
-        if before != after:
+        if before != after:  # torch pads both sides alike: what one has more is padded here
             x = _pad(x, [b - min(b, a) for b, a in zip(before, after, strict=True)],
                      [a - min(b, a) for b, a in zip(before, after, strict=True)])  # fmt: skip
         padding = [min(b, a) for b, a in zip(before, after, strict=True)]
@@ -131,11 +133,13 @@ def convolution(site: Site) -> Result | None:
     ]
     extents = list(x.extents)
     along: list[int | None] = []
+    # The sum runs over all channels: an axis that a reshape put among them is read whole, and is none afterwards.
     for atom in (*x.layout[1], *(a for dim in x.layout[2:] if len(dim) > 1 for a in dim)):
         if atom < BATCH:
             extents[axis_of(atom)] = None
         elif atom == BATCH:
             return None
+    # One that lies among the images of the batch passes through: each of its positions is convolved by itself.
     for atom in x.layout[0]:
         if atom < BATCH:
             e = x.extents[axis_of(atom)]

@@ -48,6 +48,7 @@ def batch_norm(site: Site) -> Result | None:
     each = training and site.norm == "instance" and x.layout[0] == (BATCH,)
     if training and not site.norm:
         return None  # whose statistics are meant, the batch's or each image's, is not known from the call
+    # Statistics of the input are over every position, so that each output needs, and each input changes, all of them.
     relations = tuple([
         None if n is None else everything(n, n) if training else same(n) for n in x.extents
     ])  # fmt: skip
@@ -96,6 +97,7 @@ def group_norm(site: Site) -> Result | None:
         or any(n is not None for o in site.operands[1:] for n in o.extents)
     ):
         return None
+    # A group's statistics are over its channels and every position; that other groups are not read is not tracked.
     result = mix(site, tuple(range(1, len(x.shape))))
     if result is None:
         return None

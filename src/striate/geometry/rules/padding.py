@@ -59,6 +59,7 @@ def constant(site: Site) -> Result | None:
             if len(dim) > 1 or dim[0] == BATCH:
                 return None
             k = axis_of(dim[0])
+            # A window of one pixel: what hangs over the border is the constant. Negative padding cuts off.
             relations[k] = Window(x.shape[d], site.shape[d], 1, 1, 1, pads[d][0])
             extents[k] = site.shape[d]
             layout.append(dim)
@@ -86,6 +87,7 @@ class Move(Plan):
             assert isinstance(relation, Gather)
             assert side is not None
             assert need is not None
+            # The crop holds the span of what is picked; a roll picks both ends, and then everything between.
             sources = relation.sources[side[0] : side[1]]
             if sources != tuple(range(need[0], need[1])):
                 picks = x.new_tensor([s - need[0] for s in sources]).long()

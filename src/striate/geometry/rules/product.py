@@ -40,6 +40,8 @@ def product(site: Site) -> Result | None:
         return None
     layout: list[Dim] = list(plain(site.shape))
     last = len(site.shape) - 1
+    # An axis stands in one dimension of the result: where both operands have it, as in self-attention's q k', the second is
+    # a dimension of plain entries, along which everything is needed.
     used: set[int] = set()
     for d in range(last + 1):
         sources = (b,) if d == last else (a,) if d == last - 1 else (a, b)
@@ -64,6 +66,7 @@ def product(site: Site) -> Result | None:
             aligned.append(())
             continue
         inner = last if o is a else last - 1
+        # Along these all of the operand is needed: the sum runs over it, or the result has something else there.
         strange = {d for d, dim in enumerate(layout) if d == inner or not fits(o, d, dim, extents)}
         links.append(_link(o, strange, extents))
         aligned.append(

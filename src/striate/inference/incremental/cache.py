@@ -34,7 +34,7 @@ def _run(network: Network, nodes: Sequence[Node], values: dict[int, Tensor], bat
     for node in nodes:
         tensors = [values[r.value] for r in node.reads]
         if node.kernel is not None and len(tensors) > 1:
-            tensors[1] = tensors[1].clone()
+            tensors[1] = tensors[1].clone()  # the kernel adds into it, and its clean value is kept
         values[node.output] = run_whole(network, node, tensors, batch)
 
 

@@ -52,6 +52,8 @@ def joins(geometry: Geometry, live: Sequence[Record]) -> dict[int, Join]:
         if not _along_channels(geometry, record):
             continue
         previous, rest = None, record.inputs
+        # It grows out of a concatenation that is its first input, or of the longest one that begins with the same inputs. A
+        # canvas has room behind its last member alone, so each member is grown out of once.
         if record.inputs[0] in families:
             previous, rest = record.inputs[0], record.inputs[1:]
         else:

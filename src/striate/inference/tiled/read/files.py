@@ -170,7 +170,7 @@ class _Stack:
 
 
 def to_unit(part: Tensor) -> Tensor:
-    """Numbers from 0 to 1 from 8-bit and 16-bit integers; others as they are."""
+    """Pixels (N, C, *axes) of 8-bit and 16-bit integers as float32 from 0 to 1; other numbers as they are, in any shape."""
     if part.dtype == torch.uint8:
         return part.float().div_(255)
     if part.dtype == torch.int32:  # uint16 comes as int32

@@ -40,7 +40,9 @@ def kind_of_number(dtype: torch.dtype) -> np.dtype:
 def check_output(path: Path) -> None:
     """Raise UsageError for a name that says no known format, or a folder that does not exist."""
     if path.suffix.lower() not in SUFFIXES:
-        raise UsageError(f"out= ends in {', '.join(SUFFIXES)}; got {path}")
+        raise UsageError(
+            f"an output ends in {', '.join(SUFFIXES)}; got {path}, so choose one of these endings"
+        )
     if not path.absolute().parent.is_dir():
         raise UsageError(
             f"there is no folder {path.absolute().parent} to write {path.name} in; make it first"

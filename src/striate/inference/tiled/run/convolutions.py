@@ -18,7 +18,7 @@ COPIES = 2  # layouts of one kernel's weights that are kept
 
 
 def packs(weight: Tensor) -> bool:
-    """Whether torch's build can lay out a convolution's weights ahead."""
+    """Whether torch's build can lay out a convolution's weights, (O, C / groups, *kernel), ahead."""
     return bool(
         weight.dtype == torch.float32
         and weight.device.type == "cpu"

@@ -338,7 +338,7 @@ class Running:
 
 
 def normalised(record: Record, tensors: list[Tensor], mean: Tensor, var: Tensor) -> Tensor:
-    """A norm with the statistics of the whole image, in float64."""
+    """A norm of a crop (1, C, *axes) with the statistics of the whole image, mean and var (C,), computed in float64."""
     x, weight, bias = [
         tensors[a.position] if hasattr(a, "position") else None for a in record.args[:3]
     ]

@@ -30,7 +30,11 @@ def sides(box: Box) -> list[int | None]:
 
 
 def spread(tensor: Tensor, value: Value, box: Box) -> Tensor:
-    """A view with one dimension an atom of the value's layout, so that every axis has a dimension of its own."""
+    """A view with one dimension an atom of the value's layout, so that every axis has a dimension of its own.
+
+    tensor: the values of `box` in the value's own dimensions, such as (1, C, h * w) where a reshape merged two axes; the
+    view is (1, C, h, w) then.
+    """
     if all(len(dim) == 1 for dim in value.layout):
         return tensor
     extents = sides(box)
@@ -47,7 +51,7 @@ def axis_dims(value: Value) -> dict[int, int]:
 
 
 def narrow(tensor: Tensor, dims: dict[int, int], have: Box, want: Box) -> Tensor:
-    """The part `want` of a spread tensor that covers `have`; a view."""
+    """The part `want` of a spread tensor that covers `have`; a view. dims: as `axis_dims` gives them."""
     for k, d in dims.items():
         a, b = have[k], want[k]
         if a != b and a is not None and b is not None:
@@ -70,7 +74,9 @@ def overlap(a: Box, b: Box) -> Box | None:
 
 
 def room(value: Value, box: Box, device: torch.device, last: bool) -> Tensor:
-    """An empty tensor for `box` of a value; `last`: with channels last in memory, as convolutions like it."""
+    """An empty tensor for `box` of a value, in its own dimensions; `last`: with channels last in memory, as convolutions
+    like it.
+    """
     extents = sides(box)
     shape = [prod(sizes(dim, extents, 1)) for dim in value.layout]
     form = torch.channels_last if last and len(shape) == 4 else torch.contiguous_format
@@ -78,7 +84,10 @@ def room(value: Value, box: Box, device: torch.device, last: bool) -> Tensor:
 
 
 def assemble(pieces: Sequence[Piece], value: Value, want: Box, out: Tensor) -> Tensor:
-    """The box `want` of a value, put together in `out` from pieces that cover it without overlap."""
+    """The box `want` of a value, put together from pieces that cover it without overlap; returns `out`.
+
+    out: in the value's own dimensions, with the extents of `want`, as `room` makes it.
+    """
     dims = axis_dims(value)
     target = spread(out, value, want)
     missing = volume(want)

@@ -399,7 +399,7 @@ def all_of(got: Leaves, want: Leaves) -> Difference:
 
 
 def nudged(x: Tensor, eps: float) -> Tensor:
-    """The image with each number a little larger or smaller."""
+    """The image (1, C, *axes) with each number larger or smaller by `eps` of itself; integers as they are."""
     if not x.is_floating_point():
         return x
     signs = torch.randint(0, 2, x.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
@@ -407,7 +407,7 @@ def nudged(x: Tensor, eps: float) -> Tensor:
 
 
 def changed(x: Tensor) -> Tensor:
-    """Other pixels of the same kind: noise over three times the range of some."""
+    """Other pixels of the same shape and kind: noise over three times the range of x, (1, C, *axes)."""
     generator = torch.Generator().manual_seed(0)
     if not x.is_floating_point():
         least, most = int(x.min()), int(x.max())

@@ -42,7 +42,10 @@ def tolerance(dtypes: Iterable[torch.dtype]) -> float:
 
 
 def difference(got: Tensor, want: Tensor, whole: Tensor) -> Difference:
-    """How far `got` lies from `want`, which is a part of the result `whole`; other shapes are infinitely far."""
+    """How far `got` lies from `want`, in the largest number of the result `whole`, of which it is a part.
+
+    Tensors of any shape; got of another than want's is infinitely far. Integers differ or not: their share counts.
+    """
     if got.shape != want.shape:
         return Difference(float("inf"))
     if not got.numel():

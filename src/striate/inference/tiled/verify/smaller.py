@@ -122,7 +122,7 @@ def _way(relation: Relation | None) -> str:
 
 
 def pixels_of(read: Callable[[Region], Tensor], region: Region) -> Tensor:
-    """The pixels of a region with a little noise, the same at each call."""
+    """The pixels (1, C, *axes) of a region with a little noise, the same at each call; integers without."""
     pixels = read(region)
     if not pixels.is_floating_point():
         return pixels

@@ -14,7 +14,10 @@ USED = 0.9  # share of the influence inside what counts as really used
 
 
 def object_sides(masks: Iterable[np.ndarray], background: int | None = 0) -> np.ndarray:
-    """The longer side of the bounding box of every connected component of every class, in pixels."""
+    """The longer side of the bounding box of every connected component of every class, in pixels, (M,) int64.
+
+    masks: (H, W) of class indices each; 255 is ignored, and so is `background`. Specks of few pixels are left out.
+    """
     sides = []
     for mask in masks:
         for c in np.unique(mask).tolist():
@@ -46,7 +49,7 @@ def context(
     """Whether a pixel's surroundings are large enough for the objects.
 
     field: side of the receptive field in pixels, None for the whole image; used: side of the square from which 90 % of
-    the influence comes; sides: of the objects.
+    the influence comes; sides: of the objects, (M,) in pixels.
     """
     if not len(sides):
         return Finding(
