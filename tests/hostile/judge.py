@@ -30,6 +30,7 @@ from types import FrameType
 from striate.cli import main
 
 FORGED = "forged: "  # hostile names put it behind a line feed; no line of an output begins with it
+WORK = 0.01  # seconds of work from one alarm on, below which a command waits
 WHOLE = 1 << 20  # bytes up to which a file is compared by its contents too
 
 
@@ -92,8 +93,8 @@ def judge(outcome: Outcome, *, names: Sequence[str] = (), writes: Sequence[str] 
 def run_here(arguments: Sequence[str | Path], home: Path, *, limit: float = 30) -> Outcome:
     """Run a command in this process, in the folder `home`; whatever it raises counts as its traceback.
 
-    limit: seconds of work, and six times as long in all, so that a machine that does much else at once makes no fault; kept
-    by an alarm of the main thread.
+    limit: seconds of work, or of waiting without any, so that a machine that does much else at once makes no fault; kept by
+    an alarm of the main thread.
     """
     texts = tuple(str(a) for a in arguments)
     before, began = contents(home), time.monotonic()
@@ -179,14 +180,19 @@ class _Late(BaseException):
 
 @contextlib.contextmanager
 def _alarm(limit: float) -> Iterator[None]:
-    began, worked = time.monotonic(), time.process_time()
+    began = seen = time.process_time()
+    moved = time.monotonic()
 
     def late(number: int, frame: FrameType | None) -> None:
-        if time.process_time() - worked >= limit or time.monotonic() - began >= 6 * limit:
+        nonlocal seen, moved
+        work, now = time.process_time(), time.monotonic()
+        if work - seen >= WORK:
+            seen, moved = work, now
+        if work - began >= limit or now - moved >= limit:
             raise _Late
 
     old = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, limit, max(limit / 10, 0.01))
+    signal.setitimer(signal.ITIMER_REAL, limit / 10, limit / 10)
     try:
         yield
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,3 +48,10 @@ def test_a_command_that_is_late_is_ended(tmp_path: Path) -> None:
     assert run_apart(["train", "digits"], tmp_path, limit=0.05).status is None
     assert striate.api.train
     assert run_here(["train", "digits"], tmp_path, limit=0.1).status is None
+
+
+def test_a_command_that_waits_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a pipe that nobody writes to, where no work is done."""
+    os.mkfifo(tmp_path / "pipe")
+    monkeypatch.setattr("striate.api.report", lambda *given: (tmp_path / "pipe").read_bytes())
+    assert run_here(["report", "run"], tmp_path, limit=0.5).status is None
