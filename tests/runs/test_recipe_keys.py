@@ -91,3 +91,12 @@ def test_weights_of_other_classes_name_both_files(stopped: Path, tmp_path: Path)
     (run / "run.toml").write_bytes(to_toml(info))
     with pytest.raises(RunError, match=r"model\.safetensors do not fit .* 2 classes, .*run\.toml"):
         striate.load(run)
+
+
+def test_a_digest_of_other_weights_names_both_files(stopped: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(stopped, tmp_path / "run")
+    info = parsed((run / "run.toml").read_bytes())
+    info["model_sha256"] = "0" * 64
+    (run / "run.toml").write_bytes(to_toml(info))
+    with pytest.raises(RunError, match=r"model\.safetensors is not the file .*run\.toml"):
+        striate.load(run)

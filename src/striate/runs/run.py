@@ -182,7 +182,10 @@ class Run(Verbs):
                 f"cannot read the weights {file}: {error.strerror}; restore the file or train again"
             ) from error
         if hashlib.sha256(data).hexdigest() != self.info.get("model_sha256"):
-            raise RunError(f"{file} is not the file that training wrote; restore it or train again")
+            raise RunError(
+                f"{file} is not the file that training wrote, by its digest in {self.path / 'run.toml'}; restore the one "
+                "that was changed, or train again"
+            )
         try:
             tensors = load(data)
             if self.factory is None and not self.wrapped:
