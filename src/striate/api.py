@@ -40,6 +40,7 @@ from striate.runs.run import Run, load
 from striate.runs.summarising import summarise
 from striate.runs.training import train
 from striate.runs.wrapping import network_input, read_classes, save, wrap
+from striate.tasks.detect.data.convert import convert_boxes
 from striate.tasks.prediction import Prediction
 from striate.tasks.table import sources
 from striate.tasks.tiling import open_job
@@ -49,10 +50,10 @@ from striate.training.recipe import parse_seconds
 
 __all__ = [
     "METHODS", "PROBES", "UNITS", "Explained", "ExplanationFiles", "Found", "Listener", "Prediction", "Run",
-    "compare", "compare_images", "data", "diagnose", "dissect", "experiment", "experiments", "explain", "find_factory",
-    "find_files", "find_preset", "lecture", "load", "models", "network_input", "output_path", "perceptual_distance",
-    "predict", "probe", "read_classes", "read_preprocessing", "report", "save", "summary", "tile", "train", "units",
-    "wrap", "write_units",
+    "compare", "compare_images", "convert", "data", "diagnose", "dissect", "experiment", "experiments", "explain",
+    "find_factory", "find_files", "find_preset", "lecture", "load", "models", "network_input", "output_path",
+    "perceptual_distance", "predict", "probe", "read_classes", "read_preprocessing", "report", "save", "summary",
+    "tile", "train", "units", "wrap", "write_units",
 ]  # fmt: skip
 
 Target = Run | Trained | str | Path
@@ -311,6 +312,31 @@ def data(
     if data is None:
         return [sources()]
     return describe_data(data, task=task, page=page, progress=progress, **settings)
+
+
+def convert(
+    data: str | Path,
+    out: str | Path,
+    *,
+    to: str = "coco",
+    images: bool = True,
+    count: int | None = None,
+    size: int | None = None,
+    seed: int = 0,
+    progress: Count | None = None,
+) -> Finding:
+    """Read annotations of objects in any format that is known, and write them into a new folder in another.
+
+    data: a folder of images with annotations, an annotation file, or a generated source such as `scenes`. to: coco, yolo,
+    voc, labelme, cvat or csv. images: copy the images too, or write annotations alone, for the folder of `data`. count,
+    size, seed: of a generated source. `data["lost"]` says what the format cannot hold. Raises UsageError for another format
+    or an `out` that exists, DataError for annotations that cannot be read, WriteError.
+    """
+    given_path(data, "the data")
+    check_ranges(count=count, size=size, seed=seed)
+    return convert_boxes(
+        data, out, to=to, images=images, count=count, size=size, seed=seed, progress=progress
+    )  # fmt: skip
 
 
 def models(pattern: str | None = None, *, progress: Count | None = None) -> Finding:

@@ -66,6 +66,7 @@ NETWORK = (
 GOOD: dict[str, list[str]] = {
     "train": ["photos", "--epochs", "0.2", "--size", "8", "--out", "out/run", "--model", "[conv2-relu-pool]-fc"],
     "data": ["photos"],
+    "convert": ["boxes", "out/converted"],
     "models": ["lenet"],
     "summary": ["[conv4-relu-pool]-fc"],
     "lecture": ["9"],
@@ -128,6 +129,9 @@ def make_home(home: Path) -> None:
     Image.fromarray(pixels[0]).save(home / "first.png")
     (home / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n cut")
     (home / "labels.csv").write_text("path,label\nnone.png,a\n")
+    (home / "boxes").mkdir()
+    Image.fromarray(pixels[0]).save(home / "boxes" / "0.png")
+    (home / "boxes" / "boxes.csv").write_text("file,x,y,w,h\n0.png,1,1,5,5\n0.png,2,2,4,4\n")
     (home / "empty").mkdir()
     (home / "net.py").write_text(NETWORK)
     (home / "classes.txt").write_text("a\nb\n")

@@ -11,6 +11,7 @@ import typer.main
 
 from striate.cli import (
     comparing,
+    converting,
     describing,
     diagnosing,
     dissecting,
@@ -29,8 +30,8 @@ from striate.cli import (
 from striate.cli.options import app
 
 __all__ = [
-    "app", "command", "comparing", "describing", "diagnosing", "dissecting", "experimenting", "explaining", "predicting",
-    "probing", "reporting", "summarising", "teaching", "tiling", "training", "units", "wrapping",
+    "app", "command", "comparing", "converting", "describing", "diagnosing", "dissecting", "experimenting", "explaining",
+    "predicting", "probing", "reporting", "summarising", "teaching", "tiling", "training", "units", "wrapping",
 ]  # fmt: skip
 
 
@@ -60,7 +61,7 @@ def command() -> Any:
 
 
 ORDER = (
-    "train", "predict", "report", "data", "models", "summary", "lecture", "tile", "explain", "compare", "units",
+    "train", "predict", "report", "data", "convert", "models", "summary", "lecture", "tile", "explain", "compare", "units",
     "dissect", "probe", "diagnose", "experiment", "wrap",
 )  # fmt: skip
 """In which `--help` lists them."""

@@ -29,6 +29,7 @@ FORMAT = "CVAT XML"
 LOOKED_AT = 5
 READ = ("box", "polygon", "mask", "ellipse")
 NO_AREA = ("polyline", "points", "cuboid", "skeleton")
+CROWD = ("crowd", "iscrowd", "is_crowd", "difficult")  # attributes
 ROUND = 64  # corners of an ellipse's ring
 MOST = 10**10  # pixels of a mask
 
@@ -89,7 +90,7 @@ def _draft(image: Element, parts: Parts, classes: ClassNames, faults: list[Damag
         if not label:
             faults.append(fault(one_line(draft.file), f"shape {number} has no label"))
             continue
-        draft.add(classes.number(label), box, outline)
+        draft.add(classes.number(label), box, outline, crowd=_crowd(shape))
     return draft
 
 
@@ -121,7 +122,14 @@ def _shape(shape: Element) -> tuple[tuple[float, ...] | None, Outline | None]:
             raise DataError("has points that enclose nothing or are no numbers; it is left out")
         return None, Polygons((ring,))
     region = _mask(stated)
-    return region.box, region
+    finer = tuple(_number(stated.get(n)) for n in ("xtl", "ytl", "xbr", "ybr"))
+    return (finer if all(map(math.isfinite, finer)) else region.box), region
+
+
+def _crowd(shape: Element) -> bool:
+    """Whether an attribute marks a group of objects, or one too difficult to tell."""
+    marks = (a for a in shape.all("attribute") if a.attributes.get("name", "").casefold() in CROWD)
+    return any(mark.text.strip().casefold() in ("true", "1", "yes") for mark in marks)
 
 
 def _mask(stated: dict[str, str]) -> Region:

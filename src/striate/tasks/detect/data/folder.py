@@ -50,6 +50,65 @@ class Look:
     form: Form
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MendedSet:
+    """The readable images of a set with their objects, before they are split."""
+
+    root: Path
+    annotations: Annotations
+    looks: tuple[Look, ...]
+    objects: tuple[Objects, ...]
+    damaged: tuple[Damage, ...]
+    faults: tuple[Damage, ...]
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def mended_images(
+    root: Path, tree: Tree, annotations: Annotations, *, progress: Progress | None = None, others: Sequence[str] = ()
+) -> MendedSet:  # fmt: skip
+    """Find and read every image that the annotations name, and mend its objects.
+
+    others: names of formats that are there and not used. Raises DataError where no image or no object is left.
+    """
+    found, damaged, notes, warnings = _find(root, tree, annotations)
+    looks: list[Look] = []
+    if not found:
+        first = f"; the first, {damaged[0].path}: {damaged[0].reason}" if damaged else ""
+        raise DataError(f"no image that {annotations.format} in {root} names can be used{first}")
+    items = list(found.items())
+    for done, ((key, image), seen) in enumerate(
+        zip(items, ordered(lambda item: _look(root, item[0]), items), strict=True), 1
+    ):
+        if progress is not None:
+            progress(done, len(items))
+        if isinstance(seen, str):
+            damaged.append(Damage(path=key, reason=seen))
+        else:
+            looks.append(Look(key=key, image=image, record=seen[0], form=seen[1]))
+    if not looks:
+        raise DataError(
+            f"no image in {root} can be read; the first, {damaged[0].path}: {damaged[0].reason}"
+        )
+    mended, kept, faults = _mend(looks, annotations, notes, warnings, damaged)
+    if others:
+        names = " and ".join(others)
+        warnings.append(
+            f"the folder also holds {names}, which is not used; give one file or folder to choose"
+        )
+    if not any(len(m.objects) for m in mended):
+        why = f"; the first fault, {faults[0].path}: {faults[0].reason}" if faults else ""
+        raise DataError(
+            f"no object in {root} can be used: {annotations.format} names {counted(len(kept), 'image')} and no "
+            "box that fits"
+            f"{why}"
+        )
+    return MendedSet(
+        root=root, annotations=annotations, looks=tuple(kept), objects=tuple(m.objects for m in mended),
+        damaged=tuple(damaged), faults=tuple(faults), notes=tuple(notes), warnings=tuple(warnings),
+    )  # fmt: skip
+
+
 def annotated_folder(
     root: Path,
     tree: Tree,
@@ -63,74 +122,39 @@ def annotated_folder(
 ) -> BoxSource:
     """Images below `root` with what was read of them, put into splits.
 
-    Every image is read once to find damage and copies. others: names of formats that are there and not used.
-    Raises DataError where no image is left.
+    Every image is read once to find damage and copies. others: as in `mended_images`, whose errors it raises.
     """
-    found, damaged, notes, warnings = _find(root, tree, annotations)
-    looks: list[Look] = []
-    total = len(found)
-    if not total:
-        first = f"; the first, {damaged[0].path}: {damaged[0].reason}" if damaged else ""
-        raise DataError(f"no image that {annotations.format} in {root} names can be used{first}")
-    items = list(found.items())
-    for done, ((key, image), seen) in enumerate(
-        zip(items, ordered(lambda i: _look(root, i[0]), items), strict=True), 1
-    ):
-        if progress is not None:
-            progress(done, total)
-        if isinstance(seen, str):
-            damaged.append(Damage(path=key, reason=seen))
-        else:
-            looks.append(Look(key=key, image=image, record=seen[0], form=seen[1]))
-    if not looks:
-        raise DataError(
-            f"no image in {root} can be read; the first, {damaged[0].path}: {damaged[0].reason}"
-        )
-    mended, kept, faults = _mend(looks, annotations, notes, warnings, damaged)
-    if others:
-        warnings.append(
-            f"the folder also holds {' and '.join(others)}, which is not used; give one file or folder to choose"
-        )
-    objects = [m.objects for m in mended]
-    if not any(len(o) for o in objects):
-        why = f"; the first fault, {faults[0].path}: {faults[0].reason}" if faults else ""
-        raise DataError(
-            f"no object in {root} can be used: {annotations.format} names {counted(len(kept), 'image')} and no "
-            f"box that fits{why}"
-        )
+    mended = mended_images(root, tree, annotations, progress=progress, others=others)
+    looks, objects, classes = mended.looks, mended.objects, annotations.classes
+    keys, records = [look.key for look in looks], [look.record for look in looks]
+    given = [FREE if look.image.split is None else HELD[look.image.split] for look in looks]
     plan = arrange(
-        [look.record.content for look in kept],
-        strata_of(objects, len(annotations.classes)),
-        keys=[look.key for look in kept],
-        classes=[str(i) for i in range(len(annotations.classes) + 1)],
+        [record.content for record in records],
+        strata_of(objects, len(classes)),
+        keys=keys,
+        classes=[str(i) for i in range(len(classes) + 1)],
         seed=seed,
         val=val,
         test=test,
-        given=np.array([FREE if look.image.split is None else HELD[look.image.split] for look in kept], dtype=np.int8),
-    )  # fmt: skip
+        given=np.array(given, dtype=np.int8),
+    )
     parts = [
-        _split(root, kept, objects, np.flatnonzero(plan.part == code))
+        _split(root, looks, objects, np.flatnonzero(plan.part == code))
         for code in range(len(SPLITS))
     ]
-    records = [look.record for look in kept]
-    keys = [look.key for look in kept]
+    more = (*left_out_channels(keys, records), *profiles(keys, records))
     return BoxSource(
         name=root.resolve().name or str(root),
-        classes=annotations.classes,
+        classes=classes,
         where=str(root),
-        fingerprint=fingerprint(plan.fingerprint, annotations.classes, keys, objects),
+        fingerprint=fingerprint(plan.fingerprint, classes, keys, objects),
         format=annotations.format,
-        damaged=tuple(damaged),
+        damaged=mended.damaged,
         duplicates=plan.duplicates,
-        faults=tuple(faults),
+        faults=mended.faults,
         left_out=tree.left_out(),
-        notes=(
-            *annotations.notes,
-            *notes,
-            *left_out_channels(keys, records),
-            *profiles(keys, records),
-        ),
-        warnings=(*annotations.warnings, *warnings),
+        notes=(*annotations.notes, *mended.notes, *more),
+        warnings=(*annotations.warnings, *mended.warnings),
         photographs=colourful(parts[TRAIN]),  # type: ignore[arg-type]
         train=parts[0],
         val=parts[1],

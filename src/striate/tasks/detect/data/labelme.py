@@ -7,6 +7,7 @@ import binascii
 import io
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -38,6 +39,17 @@ LOOKED_AT = 5
 MOST = 1_000_000_000  # bytes of one file, which may hold its image
 FINE = 0.05  # pixels by which a circle's ring may miss it
 IGNORED = ("__ignore__", "_ignore_")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Shape:
+    """One shape: its box (left, top, right, bottom), and its outline, None for a rectangle. crowd: marked as difficult."""
+
+    label: str
+    group: Any
+    box: tuple[float, ...]
+    outline: Outline | None
+    crowd: bool
 
 
 def find_labelme(root: Path, tree: Tree) -> list[Parts]:
@@ -103,58 +115,73 @@ def _draft(
         int(s) for s in sides if isinstance(s, int | float) and not isinstance(s, bool) and s >= 1
     )
     draft = Draft(file, parts[:-1], size=size if len(size) == 2 else None)
-    groups: dict[tuple[str, str], list[tuple[tuple[float, ...], Outline | None, bool]]] = {}
-    for number, shape in enumerate(content["shapes"], 1):
+    groups: dict[tuple[str, str], list[Shape]] = {}
+    for number, given in enumerate(content["shapes"], 1):
         try:
-            label, group, box, outline, plain = _shape(shape)
+            shape = _shape(given)
         except DataError as error:
             faults.append(fault(one_line(file), f"shape {number} {error}"))
             continue
-        key = (label, str(group) if group is not None else f"alone {number}")
-        groups.setdefault(key, []).append((box, outline, plain))
+        group = str(shape.group) if shape.group is not None else f"alone {number}"
+        groups.setdefault((shape.label, group), []).append(shape)
     for (label, _), several in groups.items():
-        box, outline = _one(several)
-        crowd = label.casefold() in IGNORED
-        if crowd and not classes.names:
-            faults.append(
-                fault(one_line(file), "its shapes are to be ignored, and no class is known yet")
-            )
+        if label.casefold() in IGNORED:
+            # Of no class: a crowd of the first.
+            box, outline = _one(several)
+            draft.add(0, box, outline, crowd=True)
             continue
-        draft.add(0 if crowd else classes.number(label), box, outline, crowd=crowd)
+        box, outline = _one(several)
+        draft.add(classes.number(label), box, outline, crowd=all(s.crowd for s in several))
     return draft
 
 
-def _shape(shape: Any) -> tuple[str, Any, tuple[float, ...], Outline | None, bool]:
-    """Label, group, box, outline, and whether it is a plain rectangle. Raises DataError with the end of a sentence."""
-    if not isinstance(shape, dict):
+def _shape(given: Any) -> Shape:
+    """Raises DataError with the end of a sentence."""
+    if not isinstance(given, dict):
         raise DataError("is no object")
-    label = str(shape.get("label") or "").strip()
+    label = str(given.get("label") or "").strip()
     if not label:
         raise DataError("has no label")
     try:
-        points = np.array(shape.get("points"), dtype=np.float64)
+        points = np.array(given.get("points"), dtype=np.float64)
         if points.ndim != 2 or points.shape[1] != 2:
             raise ValueError
     except (TypeError, ValueError, OverflowError):
         raise DataError(f"({label}) has points that are no pairs of numbers") from None
-    kind = str(shape.get("shape_type") or "polygon")
-    group = shape.get("group_id")
+    kind = str(given.get("shape_type") or "polygon")
     if kind not in ("rectangle", "polygon", "circle", "mask"):
         raise DataError(f"({label}) is a {kind}, which has no area and is left out")
-    least = {"polygon": 3}.get(kind, 2)
-    if len(points) < least or not np.isfinite(points).all():
+    if len(points) < (3 if kind == "polygon" else 2) or not np.isfinite(points).all():
         raise DataError(
             f"({label}) is a {kind} of {len(points)} points or of what is no number; it is left out"
         )
-    if kind == "circle":
-        return label, group, *_circle(points), False
     (left, top), (right, bottom) = points.min(0).tolist(), points.max(0).tolist()
-    box = (left, top, right, bottom)
-    if kind == "mask":
-        return label, group, box, _mask(shape.get("mask"), box, label), False
-    if kind == "rectangle":
-        return label, group, box, None, True
-    return label, group, box, Polygons((points,)), False
+    box: tuple[float, ...] = (left, top, right, bottom)
+    outline: Outline | None = None
+    if kind == "circle":
+        box, outline = _circle(points)
+    elif kind == "polygon":
+        outline = Polygons((points,))
+    elif kind == "mask":
+        outline = _mask(given.get("mask"), box, label)
+        box = _finer(given.get("box")) or outline.box
+    return Shape(
+        label=label,
+        group=given.get("group_id"),
+        box=box,
+        outline=outline,
+        crowd=given.get("difficult") is True,
+    )
+
+
+def _finer(value: Any) -> tuple[float, ...] | None:
+    """A box beside a mask, as Striate writes it where it is finer than whole pixels."""
+    known = (
+        isinstance(value, list)
+        and len(value) == 4
+        and all(isinstance(v, int | float) for v in value)
+    )
+    return tuple(map(float, value)) if known else None
 
 
 def _circle(points: np.ndarray) -> tuple[tuple[float, ...], Polygons]:
@@ -167,7 +194,7 @@ def _circle(points: np.ndarray) -> tuple[tuple[float, ...], Polygons]:
     return (x - radius, y - radius, x + radius, y + radius), Polygons((ring,))
 
 
-def _mask(text: Any, box: tuple[float, ...], label: str) -> Region | None:
+def _mask(text: Any, box: tuple[float, ...], label: str) -> Region:
     """The pixels that a PNG inside the file holds, at the box's first corner."""
     try:
         data = base64.b64decode(text, validate=True)
@@ -177,22 +204,23 @@ def _mask(text: Any, box: tuple[float, ...], label: str) -> Region | None:
             f"({label}) has a mask that cannot be read ({error}); it is left out"
         ) from None
     mask = pixels[..., 0] > 0
-    return Region.of(mask, top=round(box[1]), left=round(box[0])) if mask.any() else None
+    if not mask.any():
+        raise DataError(f"({label}) is a mask without a pixel; it is left out")
+    return Region.of(mask, top=round(box[1]), left=round(box[0]))
 
 
-def _one(
-    several: list[tuple[tuple[float, ...], Outline | None, bool]],
-) -> tuple[tuple[float, ...], Outline | None]:
+def _one(several: Sequence[Shape]) -> tuple[tuple[float, ...], Outline | None]:
     """The shapes of a group as one object; a rectangle alone is a box without an outline."""
     if len(several) == 1:
-        return several[0][:2]
-    corners = np.array([box for box, _, _ in several])
+        return several[0].box, several[0].outline
+    corners = np.array([shape.box for shape in several])
     box = (*corners[:, :2].min(0).tolist(), *corners[:, 2:].max(0).tolist())
-    outlines = [outline or _ring(box) for box, outline, _ in several]
+    outlines = [shape.outline or _ring(shape.box) for shape in several]
     if all(isinstance(o, Polygons) for o in outlines):
         return box, Polygons(tuple(r for o in outlines if isinstance(o, Polygons) for r in o.rings))
     height, width = math.ceil(max(box[3], 1)), math.ceil(max(box[2], 1))
-    return box, _united([o if isinstance(o, Region) else rasterise(o, height, width) for o in outlines])  # fmt: skip
+    drawn = [o if isinstance(o, Region) else rasterise(o, height, width) for o in outlines]
+    return box, _united(drawn)
 
 
 def _ring(box: tuple[float, ...]) -> Polygons:
