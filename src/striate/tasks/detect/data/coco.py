@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +69,23 @@ def read_coco(root: Path, files: Sequence[Parts]) -> Annotations:
     """
     reading = _Reading()
     for parts in files:
-        reading.read(root, parts)
+        path = root.joinpath(*parts)
+        reading.read(entries(path), parts, str(path))
     return reading.done(files)
+
+
+def read_entries(given: Iterable[tuple[str, Any]], what: str) -> Annotations:
+    """What `entries_of` gives, as a file of it. Raises DataError as `read_coco` does."""
+    reading = _Reading()
+    reading.read(given, (what,), what)
+    return reading.done([])
+
+
+def entries_of(content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """A dict in memory as `entries` gives a file."""
+    for key, value in content.items():
+        for entry in value if isinstance(value, list | tuple) else [value]:
+            yield key, entry
 
 
 def split_of(parts: Parts) -> str | None:
@@ -94,9 +109,9 @@ class _Reading:
         self.warnings: list[str] = []
         self.used: set[int] = set()
 
-    def read(self, root: Path, parts: Parts) -> None:
-        """One file."""
-        path, file = root.joinpath(*parts), joined(parts)
+    def read(self, given: Iterable[tuple[str, Any]], parts: Parts, what: str) -> None:
+        """One file, as `entries` gives it. what: it is called in a message."""
+        file = joined(parts)
         images: dict[str, Draft] = {}
         names: dict[str, str] = {}
         waiting: dict[str, Draft] = {}  # objects whose image has not come yet
@@ -104,7 +119,7 @@ class _Reading:
         strange: dict[str, int] = {}
         split = split_of(parts)
         seen = False
-        for key, entry in entries(path):
+        for key, entry in given:
             seen = seen or key in KEYS
             if key not in KEYS or entry is None:
                 continue
@@ -118,7 +133,7 @@ class _Reading:
             else:
                 self._object(entry, file, images, waiting, categories)
         if not seen:
-            raise DataError(f"{path} holds no images, annotations or categories, as COCO JSON does")
+            raise DataError(f"{what} holds no images, annotations or categories, as COCO JSON does")
         for number, draft in waiting.items():
             self.faults.append(
                 fault(file, f"{counted(len(draft.labels), 'annotation')} of image {number}, which it does not list")

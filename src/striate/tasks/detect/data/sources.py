@@ -9,6 +9,7 @@ from pathlib import Path
 
 from striate.data.digits import open_digits
 from striate.data.fashion import open_fashion
+from striate.data.own import given_again, is_given
 from striate.data.records import Progress
 from striate.data.tree import Parts, Tree, grow
 from striate.errors import DataError, UsageError
@@ -18,6 +19,7 @@ from striate.tasks.detect.data.folder import annotated_folder
 from striate.tasks.detect.data.formats import FORMATS, Format, format_of_file
 from striate.tasks.detect.data.scenes import open_box_scenes
 from striate.tasks.detect.data.source import BoxSource
+from striate.tasks.detect.data.stamps import open_stamps
 
 # Name -> (what opens it, what it is).
 BOX_SOURCES: dict[str, tuple[Callable[..., BoxSource], str]] = {
@@ -28,6 +30,10 @@ BOX_SOURCES: dict[str, tuple[Callable[..., BoxSource], str]] = {
     "scenes-fashion": (
         partial(open_box_scenes, open_fashion),
         "the same with Fashion-MNIST's clothes",
+    ),
+    "stamps": (
+        open_stamps,
+        "cut-outs of Tux Paint on GNOME's backgrounds, where Debian's packages of both are installed",
     ),
 }
 # Folders in which annotation files lie beside their images' folders.
@@ -75,6 +81,8 @@ def open_boxes(
     Raises UsageError for an unknown name or wrong number, DataError if annotations or images cannot be used.
     """
     check_ranges(seed=seed, val=val, test=test, count=count, size=size)
+    if is_given(data):
+        return given_again(str(data))  # type: ignore[no-any-return]
     if str(data) in BOX_SOURCES:
         more = {k: v for k, v in (("count", count), ("size", size)) if v is not None}
         return BOX_SOURCES[str(data)][0](seed=seed, val=val, test=test, **more)
