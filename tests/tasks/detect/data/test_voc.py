@@ -134,3 +134,15 @@ def test_xml_of_another_kind_is_not_claimed(tmp_path):
     picture(tmp_path / "a" / "0.png")
     (tmp_path / "a" / "0.png.aux.xml").write_text("<PAMDataset/>")
     assert not is_box_data(tmp_path)
+
+
+def test_masks_and_classes_beside_their_images_are_theirs(tmp_path):
+    # VOC 2012 and Oxford Pets have masks too, Stanford Dogs a folder a class; boxes are read where they are asked for
+    a_set(tmp_path / "voc")
+    pictures(tmp_path / "voc" / "SegmentationClass", 3)
+    for breed in ("beagle", "boxer"):
+        picture(tmp_path / "dogs" / "Images" / breed / f"{breed}.png", len(breed))
+        voc(tmp_path / "dogs" / "Annotation" / breed / f"{breed}.xml", [(breed, 3, 4, 12, 13)])
+    for name in ("voc", "dogs"):
+        assert not is_box_data(tmp_path / name)
+        assert open_boxes(tmp_path / name).format == "Pascal VOC XML"

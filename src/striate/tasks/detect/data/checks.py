@@ -181,9 +181,10 @@ def _classes(source: BoxSource) -> Iterator[Remark]:
         )
         if mine and (kind != "untested class" or held.sum()):
             n = count(len(mine), "class occurs", "classes occur")
+            found: Status = status  # type: ignore[assignment]
             yield Remark(
-                kind=kind, status=status, sentence=f"{n} {words} {names(mine)}.", advice=advice
-            )  # type: ignore[arg-type]
+                kind=kind, status=found, sentence=f"{n} {words} {names(mine)}.", advice=advice
+            )
     known = train[train > 0]
     if len(known) > 1 and known.max() > IMBALANCE * known.min():
         large, small = (

@@ -30,6 +30,7 @@ class Format:
     find: the annotation files of a folder, cheaply; empty where it is none. read: what they state. is_file: whether one file
     is of it, where one file can be given. one: reads that file, where this differs from `read`. claims: whether such files
     can be nothing else, so that boxes need not be asked for; asked: they never are.
+    beside: a file an image, so that folders of classes may have them too.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Format:
     one: Callable[[Path, Parts, Tree], Annotations] | None = None
     claims: Callable[[Path, Sequence[Parts]], bool] = lambda root, files: True
     asked: bool = False
+    beside: bool = False
 
 
 def _yaml(root: Path, parts: Parts, tree: Tree) -> Annotations:
@@ -54,6 +56,7 @@ FORMATS: tuple[Format, ...] = (
     Format(
         name="Pascal VOC XML", find=find_voc, read=lambda root, files, tree: read_voc(root, files),
         is_file=lambda path: _is_xml(path, "annotation"),
+        beside=True,
     ),
     Format(
         name="CVAT XML", find=find_cvat, read=lambda root, files, tree: read_cvat(root, files),
@@ -62,8 +65,9 @@ FORMATS: tuple[Format, ...] = (
     Format(
         name="LabelMe JSON", find=find_labelme, read=lambda root, files, tree: read_labelme(root, files),
         is_file=lambda path: path.suffix.lower() == ".json" and is_labelme(path),
+        beside=True,
     ),
-    Format(name="YOLO txt", find=find_yolo, read=read_yolo, is_file=is_yolo_config, one=_yaml),
+    Format(name="YOLO txt", find=find_yolo, read=read_yolo, is_file=is_yolo_config, one=_yaml, beside=True),
     Format(
         name="a table of boxes", find=find_tables_of_boxes, read=lambda root, files, tree: read_tables_of_boxes(root, files),
         is_file=is_table_of_boxes, claims=claims,

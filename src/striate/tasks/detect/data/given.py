@@ -193,7 +193,9 @@ def _target(target: Any, size: tuple[int, ...]) -> _Target:
     elif form != "xyxy":
         raise DataError(f"has boxes of the form {form}, which are not learned")
     key = next((n for n in LABELS if n in target), None)
-    labels = [1] * len(boxes) if key is None else _labels(target[key])
+    labels: list[int | str] = [1] * len(boxes)
+    if key is not None:
+        labels = _labels(target[key])
     if len(labels) != len(boxes):
         raise DataError(
             f"has {counted(len(boxes), 'box', 'boxes')} and {counted(len(labels), 'label')}"

@@ -20,6 +20,8 @@ from striate.tasks.detect.data.formats import FORMATS, Format, format_of_file
 from striate.tasks.detect.data.scenes import open_box_scenes
 from striate.tasks.detect.data.source import BoxSource
 from striate.tasks.detect.data.stamps import open_stamps
+from striate.tasks.segment.data.pairing import pair
+from striate.tasks.segment.data.roles import role_of
 
 # Name -> (what opens it, what it is).
 BOX_SOURCES: dict[str, tuple[Callable[..., BoxSource], str]] = {
@@ -43,7 +45,7 @@ BESIDE = frozenset({"annotations", "annotation", "anns", "labels", "label", "jso
 def is_box_data(data: str | Path) -> bool:
     """Whether `data` names images with boxes: a generated source, an annotation file, or a folder that holds such files.
 
-    Folders of classes, masks and tables with one class an image are none.
+    Folders of classes and of masks are none, whatever lies beside their images, nor are tables with one class an image.
     """
     if str(data) in BOX_SOURCES:
         return True
@@ -54,15 +56,40 @@ def is_box_data(data: str | Path) -> bool:
             return format is not None and format.claims(path.parent, [(path.name,)])
         if not path.is_dir():
             return False
-        tree = grow(path)
-        return bool(tree.images) and any(_claimed(f, path, tree) for f in FORMATS)
+        return _is_box_folder(path)
     except (DataError, OSError, ValueError):
         return False
 
 
-def _claimed(format: Format, root: Path, tree: Tree) -> bool:
-    files = [] if format.asked else format.find(root, tree)
-    return bool(files) and format.claims(root, files)
+def _is_box_folder(root: Path) -> bool:
+    tree = grow(root)
+    if not tree.images:
+        return False
+    by_class = _lies_by_class(tree)
+    for format in FORMATS:
+        if format.asked or (by_class and format.beside):
+            continue
+        files = format.find(root, tree)
+        if files and format.claims(root, files):
+            return not _has_masks(root)
+    return False
+
+
+def _has_masks(root: Path) -> bool:
+    """Whether there is a mask for an image, as VOC and Oxford Pets have them beside their boxes."""
+    try:
+        return bool(pair(root).masks)
+    except DataError:
+        return False
+
+
+def _lies_by_class(tree: Tree) -> bool:
+    """Whether images lie in several folders whose names say neither a role nor a split, as classes do."""
+    folders = set()
+    for path in tree.images:
+        own = [name for name in path[:-1] if not (role_of(name).pure or role_of(name).kind)]
+        folders.add(own[-1] if own else "")
+    return len(folders) > 1
 
 
 def open_boxes(
@@ -118,6 +145,12 @@ def read_annotations(path: Path) -> tuple[Path, Tree, Annotations, list[str]]:
         what = "images without annotations of objects" if tree.images else "no images"
         raise DataError(f"{path} holds {what}; these are read: {names}")
     format, files = found[0]
+    if not format.asked:
+        # Masks beside the images, as VOC has them, are no images of the set.
+        images = [
+            p for p in tree.images if not any(role_of(name).kind == "mask" for name in p[:-1])
+        ]
+        tree = replace(tree, images=images or tree.images)
     others = [other.name for other, its in found[1:] if other.claims(path, its)]
     return path, tree, format.read(path, files, tree), others
 

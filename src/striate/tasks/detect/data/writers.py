@@ -174,7 +174,7 @@ def _labelme(item: Item, classes: Sequence[str]) -> str:
                 "box": [left, top, right, bottom],
             }  # fmt: skip
         shapes.append(shape)
-    content = {
+    content: dict[str, object] = {
         "version": "5.4.1", "flags": {}, "shapes": shapes, "imagePath": item.name.rpartition("/")[2], "imageData": None,
         "imageHeight": item.height, "imageWidth": item.width,
     }  # fmt: skip
