@@ -118,7 +118,9 @@ class _Reader:
                     raise self._error(str(error).split(":")[0]) from None
                 self._more()
                 continue
-            if end == len(self.text) and not self.ended:  # a number may go on
+            # A number may go on in the next piece: 1 may become 1.5, 1e-5 or 12.
+            number = isinstance(value, int | float) and end > len(self.text) - 4
+            if (number or end == len(self.text)) and not self.ended:
                 self._more()
                 continue
             self.at = end
