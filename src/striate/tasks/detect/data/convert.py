@@ -203,10 +203,12 @@ def _finding(
     lost = []
     if outlines and not writer.outlines:
         lost.append(
-            f"{counted(outlines, 'outline')} of objects, since {writer.about} is written as boxes"
+            f"{counted(outlines, 'outline')} of objects, since {writer.about} holds boxes alone"
         )
     if crowds and not writer.crowds:
-        lost.append(f"{counted(crowds, 'crowd')}, which {writer.about} cannot tell from an object")
+        lost.append(
+            f"{counted(crowds, 'crowd')}, which {writer.about} cannot tell from objects and which are left out"
+        )
     rows = [("read", format), ("written", writer.about), *(("not written", text) for text in lost)]
     rows += [("assumed", note) for note in notes]
     table = fault_table(faults)
