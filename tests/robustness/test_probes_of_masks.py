@@ -17,7 +17,7 @@ from striate.robustness.probes import PROBES
 from striate.tasks.segment import metrics as scores
 from striate.tasks.segment.data import IGNORE
 from striate.tasks.segment.metric import MeanIoU
-from striate.tasks.segment.probe_shift import map_shift, offsets
+from striate.tasks.segment.probe_shift import mask_shift, offsets
 from striate.tasks.segment.task import Segment
 from striate.tasks.warp import Warp
 
@@ -73,13 +73,13 @@ def segmented(
 
 
 def test_a_network_of_single_pixels_moves_along_exactly() -> None:
-    found = map_shift(context(Threshold(), stride=4))
+    found = mask_shift(context(Threshold(), stride=4))
     assert found.status == "good" and not any(found.data["changed"])
 
 
 @pytest.mark.parametrize("stride", [2, 4])
 def test_blocks_move_along_at_multiples_of_their_stride_alone(stride: int) -> None:
-    found = map_shift(context(Blocks(stride), stride=stride))
+    found = mask_shift(context(Blocks(stride), stride=stride))
     changed = dict(zip(found.data["shifts"], found.data["changed"], strict=True))
     for d, share in changed.items():
         assert (share == 0) == (d % stride == 0), d
@@ -89,7 +89,7 @@ def test_blocks_move_along_at_multiples_of_their_stride_alone(stride: int) -> No
 
 def test_the_share_of_pixels_is_what_a_plain_loop_counts() -> None:
     one = context(Blocks(4), stride=4)
-    found = map_shift(one)
+    found = mask_shift(one)
     size, margin, d = found.data["window"], found.data["window"] // 8, 3
     differ = total = 0
     for image in one.images:
@@ -218,7 +218,7 @@ def test_chance_and_faults() -> None:
         _ = context(Threshold(float("nan"))).clean_evidence
     small = segmented(Threshold(), *discs(2, 12), stride=32)
     with pytest.raises(DataError, match="too small to be shifted under a stride of 32"):
-        map_shift(small)
+        mask_shift(small)
     images, masks = discs(2)
     with pytest.raises(DataError, match="a target for each image"):
         segmented(Threshold(), images, masks[:1])

@@ -43,9 +43,7 @@ def explain(
     ] = None,
     at: Annotated[
         str | None,
-        typer.Option(
-            metavar="ROW,COL", help="A pixel of a labelling network's map, or 10:40,20:60."
-        ),
+        typer.Option(metavar="ROW,COL", help="A pixel of a segmenter's output, or 10:40,20:60."),
     ] = None,
     layer: Annotated[
         str | None, typer.Option(help="Grad-CAM's layer (see `striate summary`).")

@@ -20,7 +20,7 @@ def tile(
         typer.Option(
             "--out",
             "-o",
-            help="Classes and certificate as JSON; for a run that labels pixels the map, .tif, .npy or .zarr.",
+            help="Classes and certificate as JSON; for semantic segmentation the mask, .tif, .npy or .zarr.",
         ),
     ] = None,
     memory: Annotated[

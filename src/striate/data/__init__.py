@@ -77,7 +77,7 @@ def __dir__() -> list[str]:
 OPEN = (
     "arrangement", "augment", "checks", "columns", "contact_sheet", "deep_remarks", "depth", "description",
     "digits", "drawing", "fashion", "files", "finder", "foreign", "given", "histogram", "leftout",
-    "lines", "naming", "numbers", "output_names", "own", "own_images", "own_targets", "pool",
+    "lines", "naming", "numbers", "output_names", "own", "own_images", "own_splits", "own_targets", "pool",
     "preprocessing", "problems", "reading", "records", "scale", "source", "splitting",
     "subsets", "table", "targets", "tree",
 )  # fmt: skip

@@ -14,6 +14,7 @@ import numpy as np
 from striate.data.folder import Encoded, shows_photographs
 from striate.data.own_images import Form, as_stored, form_of, in_one, pixels_of
 from striate.data.own_labels import classes_of
+from striate.data.own_splits import Joined, codes_of, names_in, parts_of
 from striate.data.own_tables import columns_of, paths_and_labels
 from striate.data.own_targets import Encode
 from striate.data.records import Progress
@@ -120,6 +121,10 @@ class ItemTargetSplit(ItemSplit):
 def items_of(data: Any) -> Items:
     """Data of any kind as items. Raises UsageError for what is none, and says what is."""
     columns = columns_of(data)
+    known = {str(name).casefold() for name in columns or ()}
+    parts = None if known.intersection(IMAGE) else parts_of(data)
+    if parts is not None:
+        return _joined(parts)
     if columns is not None:
         table = paths_and_labels(columns)
         if table is not None:
@@ -141,6 +146,29 @@ def items_of(data: Any) -> Items:
             f"label), (images, labels), a table of paths and labels, or a Source; {hint}"
         )
     return _dataset(data)
+
+
+def _joined(parts: Mapping[str, Any]) -> Items:
+    """The data of each split as one row of items that know their split. Raises DataError for a split without images."""
+    each = {split: items_of(data) for split, data in parts.items()}
+    lengths = {split: len(items) for split, items in each.items()}
+    for split, items in each.items():
+        if not len(items):
+            raise DataError(
+                f"the split {split}, {items.where}, holds no images; leave it out, or fill it"
+            )
+        if items.given is not None:
+            raise DataError(
+                f"the split {split}, {items.where}, names splits itself; give it without that column, or alone"
+            )
+    return Items(
+        name=each["train"].name,
+        where=f"splits given in Python ({', then '.join(f'{n:,} of {split}' for split, n in lengths.items())})",
+        pairs=Joined([items.pairs for items in each.values()]),
+        names=names_in({split: items.names for split, items in each.items()}),
+        keys=[f"{split}/{i}" for split, n in lengths.items() for i in range(n)],
+        given=codes_of(lengths),
+    )
 
 
 def has_labels(data: Any) -> bool:
@@ -213,6 +241,8 @@ def open_given(
     encode: Encode | None = None,
 ) -> Source:
     """Open data given in Python; every image is read once. The split is drawn by content and seed, as for a folder.
+
+    Of a dict of train, val and test, each of them such data, the splits are these; one that is missing is drawn from train.
 
     data: see `items_of`. Images are PIL images, arrays (H, W), (H, W, C) or (C, H, W) or tensors, uint8, uint16 or floats;
     floats from 0 to 1 throughout are taken as 8 bits. Labels are numbers or words, one an image,

@@ -1,4 +1,4 @@
-"""Activations: units that are dead, saturated or copies of another, and how sparse they are, as lecture 003 asks."""
+"""Activations: units that are dead, saturated or correlated with another, and how sparse they are, as lecture 003 asks."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from striate.wording import percent
 
 NEAR = 0.01  # of the range: this near to an end is saturated
 MOSTLY = 0.95  # share of values at an end, from which on a unit is saturated
-ALIKE = 0.95  # correlation from which on two units are copies
+ALIKE = 0.95  # correlation of responses from which on two units count as correlated
 STILL = 1e-3  # a unit that varies less than this share of its own size over images ignores them
 PLACES = 8  # positions of a map whose values are compared
-MANY = {"ignoring": 0.1, "saturated": 0.3, "copies": 0.3}  # share of a layer's units to warn of
+MANY = {"ignoring": 0.1, "saturated": 0.3, "correlated": 0.3}  # share of a layer's units to warn of
 SPREAD = "Train again with a lower learning rate, a longer warm-up, or batch norm."
 
 
@@ -40,8 +40,8 @@ class Units:
     """A layer's units, judged over images.
 
     dead, ignoring, saturated (units,) bool: never on; the same for every image, dead ones included; 95 % of values
-    within 1 % of an end of the range. copies: pairs (earlier, unit) of |correlation| >= 0.95. correlation: mean |r| of
-    living units. active: share of values that are on. sparse_images, sparse_units: 0 all alike, 1 a single one (Vinje and
+    within 1 % of an end of the range. pairs: (earlier, unit) whose responses have |correlation| >= 0.95. correlation: mean
+    |r| of living units. active: share of values that are on. sparse_images, sparse_units: 0 all alike, 1 a single one (Vinje and
     Gallant 2000), None where values can be negative. means (N, units): mean responses, for the figure.
     """
 
@@ -50,7 +50,7 @@ class Units:
     dead: Tensor
     ignoring: Tensor
     saturated: Tensor
-    copies: list[tuple[int, int]]
+    pairs: list[tuple[int, int]]
     correlation: float | None
     active: float
     sparse_images: float | None
@@ -64,7 +64,7 @@ class Units:
         return {
             "ignoring": float(self.ignoring.sum()) / n,
             "saturated": float(self.saturated.sum()) / n,
-            "copies": len(self.copies) / n,
+            "correlated": len(self.pairs) / n,
         }
 
 
@@ -111,7 +111,7 @@ def activations(
                     "dead": u.dead.nonzero().flatten().tolist(),
                     "ignoring": u.ignoring.nonzero().flatten().tolist(),
                     "saturated": u.saturated.nonzero().flatten().tolist(),
-                    "correlated": u.copies,
+                    "correlated": u.pairs,
                     "correlation": u.correlation,
                     "active": u.active,
                     "sparse_images": u.sparse_images,
@@ -159,7 +159,7 @@ def at_end(values: Tensor, sound: Sound) -> Tensor:
 
 
 def judge(heard: Heard) -> Units:
-    """Which units are dead, ignoring, saturated or copies, from what was kept."""
+    """Which units are dead, ignoring, saturated or correlated, from what was kept."""
     sound = heard.sound
     means, peaks, places = (torch.cat(p) for p in (heard.means, heard.peaks, heard.places))
     n = len(means)  # more than the images where the module runs on several crops of each
@@ -167,7 +167,7 @@ def judge(heard: Heard) -> Units:
     dead = on == 0 if sound.rectifies else torch.zeros(len(on), dtype=torch.bool)
     moves = torch.maximum(means.std(0), peaks.std(0))
     ignoring = dead | (moves <= STILL * means.abs().amax(0))
-    copies, typical = correlated(places, ~ignoring)
+    pairs, typical = correlated(places, ~ignoring)
     live = means[:, ~dead]
     sparse = bool((means >= 0).all()) and live.shape[1] > 1
     return Units(
@@ -176,7 +176,7 @@ def judge(heard: Heard) -> Units:
         dead=dead,
         ignoring=ignoring,
         saturated=ended >= MOSTLY,
-        copies=copies,
+        pairs=pairs,
         correlation=typical,
         active=float(on.mean()),
         sparse_images=float(sparseness(live.T).mean()) if sparse else None,
@@ -236,9 +236,9 @@ def verdict_of(layers: list[Units], images: int) -> tuple[str, Status, str]:
             f"{share_of(units, 'saturated')} ({units.kind}) are saturated, where hardly any gradient passes"
         )
         advice.append("Scale the first weights or the images down, or put batch norm before it.")
-    if worst["copies"].shares["copies"] > MANY["copies"]:
-        units = worst["copies"]
-        parts.append(f"{share_of(units, 'copies')} are copies of another (|r| ≥ {ALIKE:g})")
+    if worst["correlated"].shares["correlated"] > MANY["correlated"]:
+        units = worst["correlated"]
+        parts.append(f"{share_of(units, 'correlated')} respond as another does (|r| ≥ {ALIKE:g})")
         if not advice:
             advice.append(
                 "A narrower layer may do as well; where it trains badly, lower the learning rate."
@@ -249,7 +249,7 @@ def verdict_of(layers: list[Units], images: int) -> tuple[str, Status, str]:
         return text[0].upper() + text[1:] + ".", "problem" if half else "warning", " ".join(advice)
     text = (
         f"Of {total:,} hidden units {sums['ignoring']:,} ignore the input, {sums['saturated']:,} are saturated and "
-        f"{sums['copies']:,} are copies of another, in {images:,} images"
+        f"{sums['correlated']:,} respond as another does, in {images:,} images"
     )
     rated = [u for u in layers if u.sparse_images is not None and u.sparse_units is not None]
     if rated:
@@ -268,14 +268,15 @@ def table_of(layers: list[Units]) -> Table:
     """A row a layer."""
     rows: list[tuple[Cell, ...]] = [
         (u.name, u.kind, len(u.dead), int(u.dead.sum()), int(u.ignoring.sum()), int(u.saturated.sum()),
-         len(u.copies), u.correlation, u.active, u.sparse_images, u.sparse_units)
+         len(u.pairs), u.correlation, u.active, u.sparse_images, u.sparse_units)
         for u in layers
     ]  # fmt: skip
     return Table(
-        columns=("layer", "kind", "units", "dead", "ignoring", "saturated", "copies", "mean |r|", "active",
+        columns=("layer", "kind", "units", "dead", "ignoring", "saturated", "correlated", "mean |r|", "active",
                  "sparse across images", "across units"),
         rows=tuple(rows),
         formats=("", "", ",", ",", ",", ",", ",", ".2f", ".0%", ".2f", ".2f"),
-        caption="Ignoring: the same for every image, dead ones included. Copies: follow an earlier unit, |r| of 0.95 or "
-        "more over images and positions. Active: share of values that are not 0. Sparseness: 0 all alike, 1 a single one.",
+        caption="Ignoring: the same for every image, dead ones included. Correlated: responds as an earlier unit does, |r| of "
+        "0.95 or more over images and positions; the kernels may differ. Active: share of values that are not 0. "
+        "Sparseness: 0 all alike, 1 a single one.",
     )  # fmt: skip

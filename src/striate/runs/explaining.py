@@ -81,7 +81,7 @@ def explain_files(
 
     images: files, folders and patterns, or images themselves, see `find_images`.
 
-    target: a class by name or number, each image's best if not given. at: rows and columns of a segmenter's map.
+    target: a class by name or number, each image's best if not given. at: rows and columns of a segmenter's output.
     A file that cannot be read gives an Explained with its error. Raises UsageError for a class, a method, a layer or a
     path that does not exist, before the first explanation.
     """
@@ -111,7 +111,7 @@ def explain_files(
 def placed(
     trained: Trained, image: torch.Tensor, index: int | None, at: tuple[slice, slice] | None
 ) -> tuple[Target | None, str | None]:
-    """The target and what to call it. Raises UsageError for a place on the map of a network that has none."""
+    """The target and what to call it. Raises UsageError for a pixel of the output of a network that has none."""
     if at is None:
         return asked(trained, image, index)
     with torch.inference_mode():

@@ -14,6 +14,7 @@ from PIL import Image
 from striate.data.depth import BYTES, UNKNOWN
 from striate.data.given import are_arrays, as_arrays
 from striate.data.own import has_labels
+from striate.data.own_splits import parts_of
 from striate.errors import UsageError
 from striate.runs.opening import open_trained
 from striate.runs.run import Run
@@ -77,9 +78,10 @@ def folder_of(data: Any, labels: Any, trained: Trained) -> Iterator[str | None]:
 
 
 def _opened(data: Any, trained: Trained) -> Any:
-    """A source of images with labels, all of them in one split where the network has learned from none."""
+    """A source of images with labels, in one split where the network has learned from none and the data name no splits."""
     learned = trained.run is not None and not trained.run.wrapped
-    return open_source(data, task=trained.task, **({} if learned else {"val": 0.0, "test": 0.0}))
+    drawn = learned or parts_of(data) is not None
+    return open_source(data, task=trained.task, **({} if drawn else {"val": 0.0, "test": 0.0}))
 
 
 def _named(labels: Any, classes: Sequence[str], count: int) -> list[str]:

@@ -222,7 +222,7 @@ def find_overview(
     dead = None if index is None else sum(int(x.dead.sum()) for x in index.layers.values())
     alike = sum(int(str(r[5] or 0)) for r in rows)
     total = sum(x.units for x in network.layers)
-    text = f"{total:,} units in {len(rows)} layers; {alike:,} have a near-duplicate"
+    text = f"{total:,} units in {len(rows)} layers; {alike:,} have a near-duplicate kernel"
     text += (
         f", {dead:,} are dead on {index.count:,} images."
         if index is not None
@@ -240,12 +240,13 @@ def find_overview(
                     "map",
                     "sees (pixels)",
                     "dead",
-                    "duplicates",
+                    "near-duplicate kernels",
                     "most selective",
                 ),
                 rows=tuple(rows),
                 formats=("", ",", "", "", ",", ",", ""),
-                caption="`--layer NAME` shows a layer's units, `--layer NAME --unit U` one unit's dossier.",
+                caption="`--layer NAME` shows a layer's units, `--layer NAME --unit U` one unit's dossier. Near-duplicate "
+                "kernels: units whose weights correlate by 0.95 or more with another unit's (`diagnose` compares responses instead).",
             ),
         ),
         data={

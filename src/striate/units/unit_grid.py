@@ -114,7 +114,7 @@ def find_layer_units(
     if index is not None:
         facts.append(f"{int(index.dead.sum())} dead on {index.count:,} images")
     if filters is not None:
-        facts.append(f"{int(filters.duplicates.sum())} with a near-duplicate")
+        facts.append(f"{int(filters.duplicates.sum())} with a near-duplicate kernel")
         if filters.noise is not None:
             facts.append(f"{int(filters.noisy.sum())} like noise")
     if tuning is not None:

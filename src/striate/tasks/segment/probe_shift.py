@@ -1,4 +1,4 @@
-"""Shift equivariance of maps: the map of a shifted image against the shifted map, and seams on the stride's lattice."""
+"""Shift equivariance of masks: the predicted mask of a shifted image against the shifted mask, and seams on the lattice."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def offsets(stride: int, most: int) -> list[int]:
     return sorted(d for d in distances if 1 <= d <= most)
 
 
-def map_shift(context: Any) -> Finding:
-    """Share of pixels whose class differs between the map of a shifted image and the shifted map, for each shift.
+def mask_shift(context: Any) -> Finding:
+    """Share of pixels whose class differs between the predicted mask of a shifted image and the shifted mask, by shift.
 
     Two windows of the same image, apart by the shift, so that no pixel is invented; compared are the pixels that both
     hold and that lie an eighth of the window from their borders. At multiples of the stride a network whose layers all
@@ -100,7 +100,7 @@ def map_shift(context: Any) -> Finding:
     assert shown is not None
     return Finding(
         name="probe-shift",
-        title="Whether the map moves with the image",
+        title="Whether the mask moves with the image",
         verdict=f"{verdict}.",
         status="warning" if worst[2] > 0.05 else "note" if bad else "good",
         advice="Train with random crops at every offset and up-sample by interpolation; where it matters take the mean "
@@ -157,13 +157,13 @@ def _chart(rows: list, stride: int) -> Figure:  # type: ignore[type-arg]
         axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0))
         return render(
             figure,
-            caption="The map of a shifted image against the shifted map; 0 is a network that moves along exactly.",
+            caption="The mask of a shifted image against the shifted mask; 0 is a network that moves along exactly.",
             alt=f"At most {percent(max(r[2] for r in rows))} of pixels change.",
         )  # fmt: skip
 
 
 def _example(context: Any, size: int, move: tuple[int, ...]) -> Figure:
-    """The image that suffers most, its two maps, and where they differ."""
+    """The image that suffers most, its two predicted masks, and where they differ."""
     r, c = move
     a = context.predicted(context.images[..., :size, :size])[..., r:, c:]
     b = context.predicted(context.images[..., r : r + size, c : c + size])[
@@ -179,8 +179,12 @@ def _example(context: Any, size: int, move: tuple[int, ...]) -> Figure:
             panels,
             (
                 ("image", image, {"cmap": "gray", "vmin": 0, "vmax": 1}),
-                ("map, shifted", a[i].numpy(), {"cmap": "cividis", "vmin": 0, "vmax": k}),
-                ("map of the shifted", b[i].numpy(), {"cmap": "cividis", "vmin": 0, "vmax": k}),
+                ("mask, shifted", a[i].numpy(), {"cmap": "cividis", "vmin": 0, "vmax": k}),
+                (
+                    "mask of the shifted image",
+                    b[i].numpy(),
+                    {"cmap": "cividis", "vmin": 0, "vmax": k},
+                ),
                 (
                     "where they differ",
                     (a[i] != b[i]).numpy(),
@@ -195,7 +199,7 @@ def _example(context: Any, size: int, move: tuple[int, ...]) -> Figure:
         way = f"{c} pixels across" if c else f"{r} pixels down"
         return render(
             figure,
-            caption=f"The image whose map changes most under a shift of {way}; white: pixels that change their class. Those "
-            "at the borders see another surrounding and are left out of the numbers.",
-            alt="An image, its two maps and their difference.", png=True, dpi=110,
+            caption=f"The image whose mask changes most under a shift of {way}; white: pixels that change their class. "
+            "Those at the borders see another surrounding and are left out of the numbers.",
+            alt="An image, its two predicted masks and their difference.", png=True, dpi=110,
         )  # fmt: skip

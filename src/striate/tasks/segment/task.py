@@ -34,7 +34,7 @@ from striate.tasks.segment.examples import cut_examples, no_better, sampled_pixe
 from striate.tasks.segment.loss import PixelCrossEntropy
 from striate.tasks.segment.metric import MeanIoU
 from striate.tasks.segment.predict import MaskPrediction, areas_of, predict_masks
-from striate.tasks.segment.probe_shift import map_shift
+from striate.tasks.segment.probe_shift import mask_shift
 from striate.tasks.segment.settings import SegmentSettings
 from striate.tasks.segment.tiling import tile_masks
 from striate.tasks.segment.train import (
@@ -72,7 +72,7 @@ class Segment(Task):
     exclusive = True
     axes = 4
     offers = MappingProxyType({"choices": "pixels"})
-    probes = MappingProxyType({"shift": map_shift})
+    probes = MappingProxyType({"shift": mask_shift})
     remedies = MappingProxyType(
         {
             "scale": "Train with a wider zoom (`--set zoom=1.5`), or resize so that objects come at the size they had in "
@@ -253,11 +253,11 @@ class Segment(Task):
         return no_better(evidence, classes)
 
     def decode(self, output: Any, trained: Trained, *, top: int = 5) -> list[Prediction]:
-        """The areas of classes in each image's map; nothing is written."""
-        maps = answer_of(output).argmax(1).byte().cpu().numpy()
+        """The areas of classes in each image's predicted mask; nothing is written."""
+        masks = answer_of(output).argmax(1).byte().cpu().numpy()
         return [
             MaskPrediction(path=str(i), size=m.shape, areas=areas_of(m, trained.classes), pixels=m)
-            for i, m in enumerate(maps)
+            for i, m in enumerate(masks)
         ]
 
     def predict(
@@ -268,5 +268,5 @@ class Segment(Task):
         return predict_masks(trained, inputs, out=out, force=force, device=device)
 
     def tile(self, job: TileJob) -> Finding:
-        """See Task; the map is written into `job.out`."""
+        """See Task; the predicted mask is written into `job.out`."""
         return tile_masks(job)

@@ -1,4 +1,4 @@
-"""Tiling of a segmenter: the map is written, and the areas of classes are counted."""
+"""Tiling of a segmenter: the predicted mask is written, and the areas of classes are counted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def tile_masks(job: TileJob) -> Finding:
     """Write the class of every pixel into a TIFF, .npy or Zarr file of one byte a pixel. Raises UsageError without `out`."""
     if job.out is None:
         raise UsageError(
-            f"{job.trained.name} labels every pixel; say where the map goes, such as --out {job.path.stem}-mask.tif"
+            f"{job.trained.name} predicts a mask; say where it goes, such as --out {job.path.stem}-mask.tif"
         )
 
     def classes(logits: Any) -> torch.Tensor:
@@ -44,7 +44,7 @@ def tile_masks(job: TileJob) -> Finding:
 
 
 def counted(path: Path, rows: int = 512) -> torch.Tensor:
-    """How often each class stands in the map that was written, (256,), read some rows at a time."""
+    """How often each class stands in the mask that was written, (256,), read some rows at a time."""
     written = open_image(path)
     height, width = written.shape[1:]
     counts = torch.zeros(256, dtype=torch.int64)

@@ -78,7 +78,7 @@ def open_given_masks(
         pixels[:, 1] = [c[IGNORE] for c in counts]
     floats = [form for form in forms if form.kind == "f"]
     unit = bool(floats) and all(form.low >= 0 and form.high <= 1 for form in floats)
-    keys = [f"{items.name}/{i}" for i in range(len(items))]
+    keys = items.keys or [f"{items.name}/{i}" for i in range(len(items))]
     plan = arrange(
         [form.content for form in forms], strata_of(pixels), keys=keys,
         classes=[str(i) for i in range(len(classes) + 1)], seed=seed, val=val, test=test, given=items.given,
