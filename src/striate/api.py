@@ -84,9 +84,9 @@ def explain(
     network: a run, its folder, a Trained or a spec with published weights: then `image` is files, folders and patterns, or
     images themselves as `predict` takes them, `target` a class by name or number, options are `at` (rows and columns of a
     segmenter's output), `layer` (of Grad-CAM) and `seed`, and explanations come one after another. Or a module: then `image`
-    is one tensor (C, H, W) as the module reads it, and all else is as in `striate.attribution.explain`, whose Explanation comes
-    back. methods: of `striate.attribution.METHODS`, all if not given. trust: check each map. Raises UsageError for a class,
-    a method or a path that does not exist.
+    is one tensor (C, H, W) as the module reads it, and all else is as in `striate.attribution.explain`, whose Explanation
+    comes back. methods: of `striate.attribution.METHODS`, all if not given. trust: check each map. Raises UsageError for a
+    class, a method or a path that does not exist.
     """
     check_ranges(seed=options.get("seed"))
     if isinstance(network, nn.Module):
@@ -260,9 +260,9 @@ def tile(
     """Run the network on an image of any size at its own resolution, in bounded memory, with a certificate of exactness.
 
     image: a TIFF, PNG, JPEG, .npy or Zarr file. out: where a segmenter's mask goes, or a classifier's prediction as JSON.
-    memory: what may be used above the network; tile: pixels of a tile's side instead. page: of a TIFF, from 1. force: write over
-    `out`. check: compare with the plain network where that is cheap. The finding's `data["document"]` is what JSON gives.
-    Raises UsageError, DataError, or ExactnessError where the result differs from the plain network's.
+    memory: what may be used above the network; tile: pixels of a tile's side instead. page: of a TIFF, from 1. force: write
+    over `out`. check: compare with the plain network where that is cheap. The finding's `data["document"]` is what JSON
+    gives. Raises UsageError, DataError, or ExactnessError where the result differs from the plain network's.
     """
     check_ranges(tile=tile, page=page)
     file = given_path(image, "the image")

@@ -166,7 +166,7 @@ def test_a_map_needs_a_place(run: Run, tmp_path: Path) -> None:
     image, _ = picture(7)
     Image.fromarray(image).save(tmp_path / "a.png")
     with pytest.raises(
-        UsageError, match=r"labels every pixel; say where the map goes, such as --out a-mask.tif"
+        UsageError, match=r"predicts a mask; say where it goes, such as --out a-mask.tif"
     ):
         CliRunner().invoke(
             app, ["tile", str(run.path), str(tmp_path / "a.png")], catch_exceptions=False

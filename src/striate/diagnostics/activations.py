@@ -41,8 +41,8 @@ class Units:
 
     dead, ignoring, saturated (units,) bool: never on; the same for every image, dead ones included; 95 % of values
     within 1 % of an end of the range. pairs: (earlier, unit) whose responses have |correlation| >= 0.95. correlation: mean
-    |r| of living units. active: share of values that are on. sparse_images, sparse_units: 0 all alike, 1 a single one (Vinje and
-    Gallant 2000), None where values can be negative. means (N, units): mean responses, for the figure.
+    |r| of living units. active: share of values that are on. sparse_images, sparse_units: 0 all alike, 1 a single one (Vinje
+    and Gallant 2000), None where values can be negative. means (N, units): mean responses, for the figure.
     """
 
     name: str
@@ -276,7 +276,7 @@ def table_of(layers: list[Units]) -> Table:
                  "sparse across images", "across units"),
         rows=tuple(rows),
         formats=("", "", ",", ",", ",", ",", ",", ".2f", ".0%", ".2f", ".2f"),
-        caption="Ignoring: the same for every image, dead ones included. Correlated: responds as an earlier unit does, |r| of "
-        "0.95 or more over images and positions; the kernels may differ. Active: share of values that are not 0. "
-        "Sparseness: 0 all alike, 1 a single one.",
+        caption="Ignoring: the same for every image, dead ones included. Correlated: responds as an earlier unit does, |r| "
+        "of 0.95 or more over images and positions; the kernels may differ. Active: share of values that are "
+        "not 0. Sparseness: 0 all alike, 1 a single one.",
     )  # fmt: skip

@@ -246,7 +246,7 @@ def find_overview(
                 rows=tuple(rows),
                 formats=("", ",", "", "", ",", ",", ""),
                 caption="`--layer NAME` shows a layer's units, `--layer NAME --unit U` one unit's dossier. Near-duplicate "
-                "kernels: units whose weights correlate by 0.95 or more with another unit's (`diagnose` compares responses instead).",
+                "kernels: units whose weights correlate by 0.95 or more with another's (`diagnose` compares responses).",
             ),
         ),
         data={
