@@ -213,7 +213,7 @@ def test_chance_and_faults() -> None:
     assert at_chance(context(Threshold())) is None
     stopped = at_chance(context(Blank()))
     assert stopped is not None
-    assert "no better than saying “background” everywhere" in stopped.verdict
+    assert "no better than predicting “background” everywhere" in stopped.verdict
     with pytest.raises(DataError, match="not finite for 8 of 8 images"):
         _ = context(Threshold(float("nan"))).clean_evidence
     small = segmented(Threshold(), *discs(2, 12), stride=32)

@@ -36,6 +36,7 @@ from striate.robustness.separation import auroc
 from striate.robustness.shortcuts import shortcuts
 from striate.robustness.spectrum import basis, spectrum
 from striate.robustness.sticker import find_sticker, stuck
+from striate.robustness.sweep import Level, swept
 from striate.robustness.transforms import rotated, scaled, shifted
 from striate.statistics.calibration import calibration_error, expected_error
 from striate.statistics.intervals import paired, wilson
@@ -76,6 +77,21 @@ def test_a_network_that_looks_everywhere_alike_is_consistent() -> None:
     assert set(found.data["accuracy"]) == {1.0}
     assert found.status == "good"
     assert "No shift tried here costs it" in found.verdict
+
+
+def test_a_loss_within_the_interval_of_few_images_is_no_clean_bill() -> None:
+    """Twelve images of which one more is missed: 8 points, from which nothing follows either way."""
+    images, labels = dots(12)
+    few = Context(Brightest().eval(), images, labels, ("square", "dot"))
+    evidence = few.clean_evidence.copy()
+    evidence[0] = 1 - evidence[0]
+    found = swept(
+        few, "shift", "Shift", [Level("1 px", "at 1 px of shift", True, (evidence,))],
+        figures=lambda rows: (), advice=lambda worst: "",
+    )  # fmt: skip
+    assert found.status == "note"
+    assert "Too few images to tell" in found.verdict
+    assert "more images" in found.advice
 
 
 def test_a_convolution_follows_a_shift_by_its_stride_exactly() -> None:

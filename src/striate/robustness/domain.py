@@ -29,6 +29,7 @@ from striate.statistics.intervals import wilson
 from striate.wording import percent
 
 MOST = 1000
+SEPARATES = 0.8  # AUROC from which on a limit on a score is worth setting
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,12 +106,18 @@ def domain(context: Context, others: Mapping[str, Domain] | None = None) -> Find
         weak = accuracy < context.accuracy - 0.1 and high < context.accuracy
     else:
         kind = "made up of noise, patches and lines" if made else "without labels"
+        least = float(hard[5 + best])
         verdict = (
             f"On images {kind} its mean confidence is up to {percent(float(confident[3]))} ({confident[0]}; its own images: "
-            f"{percent(own_confidence)}); {names[best]} separates out-of-distribution images best, at worst {hard[0]} with "
-            f"AUROC {hard[5 + best]:.2f}."
+            f"{percent(own_confidence)}); "
         )
-        weak = float(hard[5 + best]) < 0.8
+        weak = least < SEPARATES
+        verdict += (
+            f"no score separates all of them from its own: the best, {names[best]}, has AUROC {least:.2f} on {hard[0]} "
+            "(0.50 is chance)."
+            if weak
+            else f"{names[best]} separates them from its own best, with AUROC {least:.2f} or more ({hard[0]})."
+        )
     advice = (
         "Collect labelled images of that kind and train with them; until then reject what this score calls strange."
         if weak

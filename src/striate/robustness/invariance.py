@@ -163,7 +163,7 @@ def _sweep(context: Context, kind: str, steps: Sequence[Step]) -> Finding:
 def _words(kind: str, step: Step) -> str:
     return {
         "shift": f"{step.name} of shift", "rotation": f"{step.name} of rotation", "scale": f"{step.at:g} times the size",
-        "flip": f"a flip {step.name}",
+        "flip": "a flip both ways" if step.name == "both" else f"a flip {step.name}",
     }[kind]  # fmt: skip
 
 

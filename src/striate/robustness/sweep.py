@@ -64,14 +64,21 @@ def swept(
     common = [i for i in costly if levels[i].common]
     worst = min(common or costly or range(len(rows)), key=lambda i: rows[i].change)
     row = rows[worst]
-    status: Status = "good" if not costly else "warning" if common and row.change < -LARGE else "note"  # fmt: skip
+    # A loss that is seen but may be chance, or an interval that holds a large one, shows nothing either way.
+    unsure = not costly and (row.change <= -NOTABLE or row.low <= -LARGE)
+    status: Status = (
+        "note" if unsure else "good" if not costly
+        else "warning" if common and row.change < -LARGE else "note"
+    )  # fmt: skip
     if not costly:
         verdict = (
-            f"No {kind} tried here costs it {amounts.size(NOTABLE)}: the worst, {levels[worst].words.split(' ', 1)[1]}, "
+            f"Too few images to tell whether {kind} costs it {amounts.size(NOTABLE)}" if unsure
+            else f"No {kind} tried here costs it {amounts.size(NOTABLE)}"
+        ) + (
+            f": the worst, {levels[worst].words.split(' ', 1)[1]}, "
             f"changes {metric.name} by {amounts.signed(row.change)}{amounts.points} (95 % interval "
-            f"{amounts.signed(row.low)} to {amounts.signed(row.high)}) from {amounts.value(clean)} on {n:,} images"
-            f"{', too few to tell' if row.change <= -NOTABLE else ''}."
-        )
+            f"{amounts.signed(row.low)} to {amounts.signed(row.high)}) from {amounts.value(clean)} on {n:,} images."
+        )  # fmt: skip
     else:
         verdict = (
             f"Loses {amounts.size(row.change)} {levels[worst].words} (95 % interval {amounts.bare(row.high)} to "
@@ -92,7 +99,7 @@ def swept(
         title=title,
         verdict=verdict,
         status=status,
-        advice=advice(worst) if costly else "",
+        advice=advice(worst) if costly else "Probe it on more images: `--limit`, or more with `--data`." if unsure else "",
         tables=(
             Table(
                 columns=(kind, metric.name, *(("same prediction",) if same else ()), "change", "from", "to"),

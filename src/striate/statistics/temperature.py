@@ -79,6 +79,9 @@ def temperature_effect(
             f"; the temperature in use, {current:.2f}, is the one that fits."
             if same
             else f"; a temperature of {temperature:.2f} makes it {percent(e1)} (it uses {current:.2f})."
+            if e1 <= e0
+            else f"; the temperature fitted on {len(val_labels):,} others, {temperature:.2f}, makes it worse, {percent(e1)} "
+            f"(it uses {current:.2f})."
         )
     else:
         verdict += f"; {len(val_labels)} validation {noun} are too few to fit a temperature."

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
+from striate.findings import Finding
 from striate.ranges import check_ranges
 
 Progress = Callable[[str, int, int], None]
@@ -33,3 +34,11 @@ class Setting:
 
     def __post_init__(self) -> None:
         check_ranges(seed=self.seed, budget=self.budget)
+
+    def record(self, pages: Sequence[Finding], started: float) -> list[Finding]:
+        """The pages with the seed; the first also has the seconds that all of them took since `started`, of the clock."""
+        seconds = self.clock() - started
+        return [
+            replace(page, seed=self.seed, seconds=None if i else seconds)
+            for i, page in enumerate(pages)
+        ]

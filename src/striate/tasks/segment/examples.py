@@ -70,5 +70,5 @@ def no_better(evidence: np.ndarray, classes: Sequence[str]) -> str | None:
     pixels = max(1, total.sum())
     return (
         f"its mean IoU is {value:.2f} on {len(evidence):,} images ({100 * total.trace() / pixels:.1f} % of pixels), no "
-        f"better than saying “{classes[commonest]}” everywhere ({100 * total.sum(1).max() / pixels:.1f} %)"
+        f"better than predicting “{classes[commonest]}” everywhere ({100 * total.sum(1).max() / pixels:.1f} %)"
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 
 import torch
@@ -87,13 +86,9 @@ def train(setting: Setting, sizes: Sizes) -> Learned:
 
 def alexnet(setting: Setting, sizes: Sizes | None = None) -> list[Finding]:
     """Run the experiment; two findings: the 96 units, and the evolution of features."""
-    started, sizes = time.perf_counter(), sizes or Sizes()
+    started, sizes = setting.clock(), sizes or Sizes()
     pages = show(train(setting, sizes), setting, sizes)
-    seconds = time.perf_counter() - started
-    return [
-        replace(p, seed=setting.seed, seconds=seconds if i == 0 else None)
-        for i, p in enumerate(pages)
-    ]
+    return setting.record(pages, started)
 
 
 def show(learned: Learned, setting: Setting, sizes: Sizes) -> list[Finding]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -219,8 +219,4 @@ def architectures(setting: Setting, sizes: Sizes | None = None) -> list[Finding]
         cost_page(trained, images, len(x), len(truth), sizes.side),
         left_out_page(left_out, len(sizes.networks or names())),
     ]
-    seconds = setting.clock() - started
-    return [
-        replace(p, seed=setting.seed, seconds=seconds if i == 0 else None)
-        for i, p in enumerate(pages)
-    ]
+    return setting.record(pages, started)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -65,7 +64,7 @@ class Trained:
 def lines(setting: Setting, sizes: Sizes | None = None) -> list[Finding]:
     """Run the experiment; six findings: training, the network, strange lines, waves, spectra, and against the lecture."""
     sizes = sizes or Sizes()
-    started = time.perf_counter()
+    started = setting.clock()
     trained = train(setting, sizes)
     pages = [training_page(trained, sizes)]
     setting.progress("looking inside", 0, 0)
@@ -81,11 +80,7 @@ def lines(setting: Setting, sizes: Sizes | None = None) -> list[Finding]:
     cells = sweep(setting, sizes, trained.network, reader)
     pages += [wave_page(cells, sizes), spectrum_page(trained.network, reader, cells, sizes)]
     pages.append(lecture_page(pages))
-    seconds = time.perf_counter() - started
-    return [
-        replace(p, seed=setting.seed, seconds=seconds if i == 0 else None)
-        for i, p in enumerate(pages)
-    ]
+    return setting.record(pages, started)
 
 
 def train(setting: Setting, sizes: Sizes) -> Trained:

@@ -123,11 +123,7 @@ def neocognitron(setting: Setting, sizes: Sizes | None = None) -> list[Finding]:
         shift_page(results, sizes),
         kinds_page(cells),
     ]
-    seconds = setting.clock() - started
-    return [
-        replace(p, seed=setting.seed, seconds=seconds if i == 0 else None)
-        for i, p in enumerate(pages)
-    ]
+    return setting.record(pages, started)
 
 
 def organise(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -108,18 +107,14 @@ class Outcome:
 def patches(setting: Setting, sizes: Sizes | None = None) -> list[Finding]:
     """Run the experiment; three findings: size of the patches, order of the patches, shifts by less than a patch."""
     sizes = sizes or Sizes()
-    started = time.perf_counter()
+    started = setting.clock()
     found = outcome(setting, sizes)
     pages = [
         size_page(found.results, sizes.train, sizes.test, found.epochs),
         order_page(found.results, found.test, found.order, found.own),
         shift_page(found.results),
     ]
-    seconds = time.perf_counter() - started
-    return [
-        replace(p, seed=setting.seed, seconds=seconds if i == 0 else None)
-        for i, p in enumerate(pages)
-    ]
+    return setting.record(pages, started)
 
 
 def outcome(setting: Setting, sizes: Sizes) -> Outcome:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -91,7 +90,7 @@ def perceptual(setting: Setting, sizes: Sizes | None = None) -> list[Finding]:
     """Run the experiment; two findings: agreement on triplets, and stability to deformations."""
     sizes = sizes or Sizes()
     keep_large_buffers()  # many passes of large maps follow
-    started = time.perf_counter()
+    started = setting.clock()
     images = crops(sizes.side)[: sizes.crops]
     measures = comparers(tuple(images.shape[1:]), setting.seed)
     chosen = triplets(images, sizes.each, setting.seed)
@@ -102,8 +101,4 @@ def perceptual(setting: Setting, sizes: Sizes | None = None) -> list[Finding]:
         agreement_page(agreed, chosen, setting.seed),
         stability_page(stable, images, setting.seed),
     ]
-    seconds = time.perf_counter() - started
-    return [
-        replace(p, seed=setting.seed, seconds=seconds if i == 0 else None)
-        for i, p in enumerate(pages)
-    ]
+    return setting.record(pages, started)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
@@ -171,11 +171,7 @@ def samples(setting: Setting, scale: Scale | None = None) -> list[Finding]:
         labels_page(every, trials, images, least, setting.seed),
         left_out_page(left_out),
     ]
-    seconds = setting.clock() - began
-    return [
-        replace(p, seed=setting.seed, seconds=seconds if i == 0 else None)
-        for i, p in enumerate(pages)
-    ]
+    return setting.record(pages, began)
 
 
 def trained(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -77,7 +76,7 @@ def wandering(images: Tensor, most: int, generator: torch.Generator) -> Tensor:
 def shift(setting: Setting, sizes: Sizes | None = None) -> list[Finding]:
     """Run the experiment; three findings: accuracy against shift, one seven, and the layers."""
     sizes = sizes or Sizes()
-    started = time.perf_counter()
+    started = setting.clock()
     source = open_source("digits", seed=setting.seed, val=0.0, test=0.3)
     assert source.train.array is not None and source.test.array is not None
     train, labels = canvas(source.train.array, sizes), torch.from_numpy(source.train.labels)
@@ -104,11 +103,7 @@ def shift(setting: Setting, sizes: Sizes | None = None) -> list[Finding]:
         seven_page(results, test, truth, sizes),
         layer_page(results),
     ]
-    seconds = time.perf_counter() - started
-    return [
-        replace(p, seed=setting.seed, seconds=seconds if i == 0 else None)
-        for i, p in enumerate(pages)
-    ]
+    return setting.record(pages, started)
 
 
 def measure(

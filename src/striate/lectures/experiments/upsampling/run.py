@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -100,7 +99,7 @@ def score(predicted: Tensor, truth: Tensor) -> MaskScores:
 def upsampling(setting: Setting, sizes: Sizes | None = None) -> list[Finding]:
     """Run the experiment; three findings: scores, checkerboards, and their cause in the overlap."""
     sizes = sizes or Sizes()
-    started = time.perf_counter()
+    started = setting.clock()
     setting.progress("drawing scenes", 0, 0)
     count = sizes.train + sizes.test
     source = open_masks(
@@ -136,11 +135,7 @@ def upsampling(setting: Setting, sizes: Sizes | None = None) -> list[Finding]:
         checkerboard_page(results, plain),
         cause_page(results, setting.seed),
     ]
-    seconds = time.perf_counter() - started
-    return [
-        replace(p, seed=setting.seed, seconds=seconds if i == 0 else None)
-        for i, p in enumerate(pages)
-    ]
+    return setting.record(pages, started)
 
 
 def settle(model: Segmenter, images: Tensor) -> None:
