@@ -209,6 +209,24 @@ def test_what_may_not_be_read_is_named_and_the_rest_goes_on(home: Path) -> None:
     assert shown.lower().count("denied") >= 3
 
 
+@pytest.mark.parametrize("name", ["odd.gif", "odd.webp", "odd.png", "odd.bmp"])
+@pytest.mark.parametrize("words", [["predict", "r", "d/cat/0.png"], ["tile", "r"], ["data", "d"]], ids=" ".join)  # fmt: skip
+def test_a_header_of_four_billion_pixels_stops_nothing(
+    name: str, words: list[str], home: Path
+) -> None:
+    """Under the suffix of each format, since some are asked whether they move."""
+    shutil.rmtree(home / "d", ignore_errors=True)
+    odd = good(home / "d") / "cat" / name
+    odd.write_bytes(
+        b"GIF89a\xff\xff\xff\xff\x80\0\0" + bytes(6) + b"\x2c" + bytes(8) + b"\0\2\2\x44\1\0\x3b"
+    )
+    outcome = run_here(
+        words if words[0] == "data" else [*words, str(odd.relative_to(home))], home, limit=LIMIT
+    )
+    assert fault(outcome, names=[name]) is None and name in outcome.out + outcome.err, outcome
+    assert outcome.status == (0 if words[0] == "data" else 1)
+
+
 @pytest.mark.parametrize("path", CORPUS, ids=lambda p: f"{p.parent.name}-{p.name}")
 def test_what_fuzzing_keeps(path: Path) -> None:
     targets.TARGETS[path.parent.name](path.read_bytes())

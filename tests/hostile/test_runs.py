@@ -15,10 +15,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tomli_w
 from altered import ALTERATIONS, Alteration
 from judge import Outcome, fault, run_here
 from PIL import Image
 
+from striate.runs.stored import parsed, signed
 from striate.runs.training import train
 from striate.training.callbacks import Listener
 
@@ -158,3 +160,38 @@ def test_altered_runs(template: Path, tmp_path: Path, block: int) -> None:
             faults.append(f"seed {seed}: {made}: {found}\n{outcome}")
         remove(home)
     assert not faults, f"{len(faults)} of {TRIALS // BLOCKS}\n\n" + "\n\n".join(faults[:20])
+
+
+@pytest.mark.parametrize("how", ["fingerprint", "format", "gone"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["predict", "run", "image.png"], ["report", "run"], ["summary", "run"],
+        ["tile", "run", "image.png"], ["train", "few", "--out", "run", "--resume"],
+        ["probe", "run", "flip", "--limit", "4"], ["diagnose", "run", "labels"],
+        ["units", "run", "--layer", "conv1", "--limit", "4"],
+        ["explain", "run", "image.png", "-m", "gradient"],
+        ["dissect", "run", "--layer", "conv1", "--concepts", "concepts", "--limit", "4"],
+    ],
+    ids=lambda words: words[0],
+)  # fmt: skip
+def test_what_is_refused_for_run_toml_names_it(
+    template: Path, tmp_path: Path, how: str, words: list[str]
+) -> None:
+    """The images' fingerprint, altered and signed anew; a format to come; no run.toml at all."""
+    home = tmp_path / "home"
+    shutil.copytree(template, home)
+    file = home / "run" / "run.toml"
+    info = parsed(file.read_bytes())
+    if how == "fingerprint":
+        info["data"]["fingerprint"] = "0"
+        info["digests"] = signed({k: v for k, v in info.items() if k != "digests"})
+    elif how == "format":
+        info["format"] = 2**63 - 1
+    file.write_text(tomli_w.dumps(info), encoding="utf-8")
+    if how == "gone":
+        file.unlink()
+    outcome = run_here(words, home, limit=60)
+    assert fault(outcome, names=["run.toml"], writes=WRITES) is None, outcome
+    needs_images = words[0] in ("probe", "diagnose", "train", "units")
+    assert outcome.status or (how == "fingerprint" and not needs_images), outcome

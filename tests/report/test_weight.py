@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from PIL import Image
 
+from striate.errors import DataError
 from striate.findings import Figure
+from striate.report.raster import size_of
+from striate.report.sections import picture as shown
 from striate.report.weight import leave_out, lighten
 
 
@@ -69,3 +75,23 @@ def test_leaving_out_takes_the_heaviest_until_it_is_enough() -> None:
     small, large = picture(50, 50), picture(300, 300)
     assert [bool(f.content) for f in leave_out([small, large, SVG], 1)] == [True, False, True]
     assert [bool(f.content) for f in leave_out([small, large, SVG], 10**9)] == [False] * 3
+
+
+def bomb() -> Figure:
+    """A sound PNG whose header says 20,000 x 20,000 pixels."""
+    png = bytearray(picture(4, 4).content)
+    png[16:24] = struct.pack(">II", 20_000, 20_000)
+    png[29:33] = struct.pack(">I", zlib.crc32(png[12:29]))
+    return Figure(content=bytes(png), media="image/png", caption="", alt="")
+
+
+@pytest.mark.parametrize(
+    "content", [b"x", b"\x89PNG\r\n\x1a\n cut", bomb().content], ids=["no-picture", "cut", "bomb"]
+)
+def test_a_picture_that_cannot_be_decoded_stays_and_the_others_shrink(content: bytes) -> None:
+    bad = replace(bomb(), content=content)
+    out = lighten([bad, picture(300, 300)], 10**9)
+    assert out[0] == bad and size(out[1]) == (150, 150)
+    with pytest.raises(DataError, match="picture"):
+        size_of(content)
+    assert "cannot be shown" in shown(bad, "p", "findings/x-1.png").html

@@ -88,7 +88,7 @@ def test_data_that_is_gone_says_what_to_pass(tmp_path: Path) -> None:
         str(tmp_path / "set"), model="mlp", epochs=1, out=tmp_path / "run", device="cpu"
     )
     (tmp_path / "set" / "a" / "0.png").unlink()
-    with pytest.raises(RunError, match=r"changed since .* was trained"):
+    with pytest.raises(RunError, match=r"run\.toml.* changed since it was trained"):
         source_of(run)
     assert len(source_of(run, run.recipe.data)) == 23
     (tmp_path / "set").rename(tmp_path / "moved")

@@ -72,17 +72,9 @@ def _pages(path: str) -> int:
 
 
 def _moves(path: str) -> bool:
-    from PIL import Image
+    from striate.images import moves
 
-    from striate.files import refuse_special
-    from striate.images import quiet
-
-    try:
-        refuse_special(path)
-        with quiet(), Image.open(path) as picture:
-            return bool(getattr(picture, "is_animated", False))
-    except (OSError, ValueError, SyntaxError):  # its row says why
-        return False
+    return moves(Path(path))  # False for what cannot be read: its row says why
 
 
 def find_files(paths: Paths | Found) -> Found:

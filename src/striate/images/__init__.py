@@ -10,6 +10,7 @@ where it has none.
 
 from striate.images.kinds import SUFFIXES, UNSUPPORTED, identify
 from striate.images.picture import Picture
+from striate.images.pillow import moves
 from striate.images.pixels import MAX_PIXELS, flatten_alpha, refuse_bomb
 from striate.images.reading import MOST_BYTES, Decoded, Shrink, decode, open_picture, read_image
 from striate.images.reasons import reason
@@ -27,6 +28,7 @@ __all__ = [
     "decode",
     "flatten_alpha",
     "identify",
+    "moves",
     "open_picture",
     "pages_of",
     "quiet",

@@ -7,14 +7,17 @@ import io
 import re
 import struct
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from striate.errors import DataError
+from striate.files import open_regular
 from striate.images.pixels import flatten_alpha, numbers, refuse_bomb, refuse_bytes, upright
 from striate.images.profiles import profile_of
+from striate.images.warning_filter import quiet
 
 Shrink = Callable[[int, int], int]  # height, width of the picture -> 1, 2, 4 or 8
 
@@ -63,6 +66,17 @@ def decode_pillow(
         profile = profile_of(image.info)
     size = (width, height) if 4 < orientation < 9 else (height, width)
     return upright(pixels, orientation), size, several, profile
+
+
+def moves(path: Path) -> bool:
+    """Whether a file holds several pictures, as a GIF or WebP that moves; False where that cannot be told."""
+    try:
+        with quiet(), open_regular(path) as stream, Image.open(stream) as picture:
+            return bool(getattr(picture, "is_animated", False))
+    except (
+        Exception
+    ):  # decoders raise a dozen kinds on broken files, and Pillow one of its own on large ones
+        return False
 
 
 def _open(data: bytes, kind: str) -> Any:

@@ -5,18 +5,17 @@ safe to print.
 from __future__ import annotations
 
 import base64
-import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
-from PIL import Image
 
 from striate.documents import to_json
 from striate.errors import DataError
 from striate.findings import SUFFIX, Figure, Finding, Status, Table
+from striate.report.raster import size_of
 from striate.report.svg import inline
 from striate.report.wording import cell, numeric
 
@@ -120,8 +119,7 @@ def picture(figure: Figure, prefix: str, file: str) -> Picture:
         if figure.media == "image/svg+xml":
             text, width = inline(figure.content, prefix, alt)
             return Picture(html=Markup(text), caption=figure.caption, width=width)
-        with Image.open(io.BytesIO(figure.content)) as image:
-            size = image.size
+        size = size_of(figure.content)
     except (DataError, OSError, ValueError) as error:
         return _remark(figure, f"{file} cannot be shown: {error}")
     html, bare = (

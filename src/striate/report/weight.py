@@ -8,7 +8,9 @@ from dataclasses import replace
 
 from PIL import Image
 
+from striate.errors import DataError
 from striate.findings import Figure
+from striate.report.raster import size_of
 
 SMALLEST = 96  # pixels of the longer side, below which a picture shows nothing
 
@@ -26,13 +28,20 @@ def lighten(figures: Sequence[Figure], excess: int) -> list[Figure]:
             break
         excess -= len(out[index].bare) * 4 // 3
         out[index] = replace(out[index], bare=b"")
+    broken: set[int] = (
+        set()
+    )  # pictures that cannot be decoded, as a run from elsewhere may hold them
     for halve in (False, True):
         while excess > 0:
-            able = [i for i, figure in enumerate(out) if _can_shrink(figure, halve)]
+            able = [i for i, f in enumerate(out) if i not in broken and _can_shrink(f, halve)]
             if not able:
                 break
             index = max(able, key=lambda i: len(out[i].content))
-            smaller = _again(out[index], halve)
+            try:
+                smaller = _again(out[index], halve)
+            except Exception:  # decoders raise a dozen kinds; the page says what it cannot show
+                broken.add(index)
+                continue
             excess -= _on_page(out[index]) - _on_page(smaller)
             out[index] = smaller
     return out
@@ -58,11 +67,14 @@ def _on_page(figure: Figure) -> int:
 def _can_shrink(figure: Figure, halve: bool) -> bool:
     if figure.media == "image/svg+xml" or not halve:
         return figure.media == "image/png"
-    with Image.open(io.BytesIO(figure.content)) as picture:
-        return max(picture.size) >= 2 * SMALLEST
+    try:
+        return max(size_of(figure.content)) >= 2 * SMALLEST
+    except DataError:
+        return False
 
 
 def _again(figure: Figure, halve: bool) -> Figure:
+    size_of(figure.content)  # refuses what would fill the memory
     with Image.open(io.BytesIO(figure.content)) as picture:
         image = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
     if halve:

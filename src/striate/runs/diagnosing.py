@@ -122,7 +122,8 @@ def opened(target: str | Path) -> Run:
     """The run of a folder. Raises UsageError for a model's name, RunError where there is no run."""
     if not Path(target).is_dir() and not any(c in str(target) for c in "/\\"):
         raise UsageError(
-            f"{target} is no run's folder; give the one that `striate train` made, such as runs/digits-1"
+            f"{target} is no run's folder, which holds a run.toml; give the one that `striate train` made, such as "
+            "runs/digits-1"
         )
     return Run.load(target)
 

@@ -33,7 +33,7 @@ def given_run(target: Any, data: Any, labels: Any, verb: str) -> Iterator[tuple[
     if isinstance(target, str | Path) and not Path(target).is_dir():
         raise UsageError(
             f"there is no run at {target}; {verb} needs one, or a network of striate.wrap with data=: give the folder that "
-            "`striate train` made"
+            "`striate train` made, with its run.toml"
         )
     trained = open_trained(target)
     with lent_run(trained) as run, folder_of(data, labels, trained) as where:

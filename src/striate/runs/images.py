@@ -44,8 +44,9 @@ def source_of(
         ) from error
     if data is None and source.fingerprint != run.info["data"]["fingerprint"]:
         raise RunError(
-            f"the images of {recipe.data} changed since {run.path} was trained, so that its test images may be ones it "
-            f"has learned; give others with --data, or --data {recipe.data} to use them all the same"
+            f"the images of {recipe.data} are not those of the fingerprint in {run.path / 'run.toml'}: they changed since "
+            "it was trained, so that its test images may be ones it has learned; give others with --data, or --data "
+            f"{recipe.data} to use them all the same"
         )
     try:
         return task.match(source, run.classes, where)

@@ -27,7 +27,8 @@ def migrated(info: dict[str, Any], path: Path) -> dict[str, Any]:
         )
     if number > FORMAT:
         raise RunError(
-            f"{path} has format {shortened(number)}, and this Striate reads formats 1 to {FORMAT}; update Striate"
+            f"{path / 'run.toml'} has format {shortened(number)}, and this Striate reads formats 1 to {FORMAT}; "
+            "update Striate"
         )
     if number < FORMAT and "digests" in info:
         raise ValueError(f"format {number} has no digests; it was 3 when it was written")

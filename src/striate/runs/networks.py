@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import torch
@@ -26,7 +27,11 @@ def network_of(
 
     check: raise UsageError with the layer at which images of the shape get stuck.
     """
-    if isinstance(target, str | Path) and (Path(target) / "run.toml").is_file():
+    if (
+        isinstance(target, str | Path)
+        and os.path.isdir(target)
+        and (str(target) not in MODELS or (Path(target) / "run.toml").is_file())
+    ):
         target = load(target)
     if isinstance(target, Run | Trained):
         known = target.preprocessing

@@ -58,7 +58,8 @@ def plan_again(run: Run, device: torch.device, listener: Listener, source: Any =
         source = open_data(run.task, run.recipe, listener, source)
     if source.fingerprint != run.info["data"]["fingerprint"]:
         raise RunError(
-            f"the images of {run.recipe.data} changed since {run.path} began; train a new run"
+            f"the images of {run.recipe.data} are not those of the fingerprint in {run.path / 'run.toml'}: they changed "
+            "since it began; train a new run"
         )
     plan = Plan(recipe=run.recipe, source=source, preprocessing=run.preprocessing, why=[])
     with from_recipe(run.path, run.info["recipe"], "model"):  # refused as a new training would be
