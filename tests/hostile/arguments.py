@@ -5,6 +5,7 @@ python tests/hostile/arguments.py 2000 [SEED]     the long form; prints what bre
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import shutil
@@ -24,9 +25,11 @@ from PIL import Image
 from torch import nn
 
 from striate.cli.app import app
+from striate.ranges import RANGES
 from striate.training import Recipe
 
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+RANGED = [f.name for f in fields(Recipe) if f.name in RANGES and f.name not in ("black", "white")]
 SETTINGS = [f.name for f in fields(Recipe) if f.name not in ("data", "settings")]
 
 NUMBERS = (
@@ -95,11 +98,13 @@ WRITES = ("out", "runs", "experiments", "lecture-009")
 
 @dataclass(frozen=True)
 class Trial:
-    """One command. hostile: the option or setting that is wrong, and its value."""
+    """One command. option, value: the option or setting that is wrong, and its value. refused: whether the value is out of
+    the range that the table states, so that the command must refuse it, whatever it would make of it."""
 
     arguments: tuple[str, ...]
     option: str
     value: str
+    refused: bool = False
 
     @property
     def writes(self) -> tuple[str, ...]:
@@ -165,9 +170,15 @@ def trials(seed: int) -> Iterator[Trial]:
             for parameter in command.params:
                 if parameter.name != "help":
                     yield hostile(rng, name, parameter)
+                if parameter.name in RANGES and parameter.type_descriptor.annotation in (
+                    int,
+                    float,
+                ):
+                    yield out_of_range(rng, name, parameter.name, parameter.opts)
             if name in ("train", "data"):
                 key, value = rng.choice(SETTINGS), rng.choice((*NUMBERS, *TEXTS))
                 yield Trial((name, *_without(GOOD[name], [f"--{key}"]), "--set", f"{key}={value}"), key, value)  # fmt: skip
+                yield out_of_range(rng, name, rng.choice(RANGED))
 
 
 def quick(seed: int) -> Iterator[Trial]:
@@ -194,6 +205,24 @@ def hostile(rng: random.Random, name: str, parameter: Any) -> Trial:
         joined = [f"{flag}={value}"] if flag.startswith("--") else [f"{flag}{value}"]
         good = [*_without(good, parameter.opts), *rng.choice(([flag, value], joined))]
     return Trial((name, *good), option, value)
+
+
+def out_of_range(
+    rng: random.Random, name: str, key: str, flags: Sequence[str] | None = None
+) -> Trial:
+    """A working command with a number just below or above the range of the table, which much else would take.
+
+    flags: how the option is given; a setting of the recipe without them.
+    """
+    known = RANGES[key]
+    if known.whole:
+        value = str(rng.choice((int(known.low) - 1, int(known.high) + 1)))
+    else:
+        below = known.low if known.above else math.nextafter(known.low, -math.inf)
+        value = str(rng.choice((below, math.nextafter(known.high, math.inf))))
+    given = ["--set", f"{key}={value}"] if flags is None else [f"{flags[0]}={value}"]
+    kept = _without(GOOD[name], flags or [f"--{key}"])
+    return Trial((name, *kept, *given), key, value, refused=True)
 
 
 def _pool(name: str, kind: Any, option: str) -> Sequence[str]:
@@ -277,7 +306,10 @@ def run(trial: Trial, home: Path, *, limit: float = 30) -> tuple[Outcome, str | 
     outcome = run_here(trial.arguments, home, limit=limit)
     if outcome.status is None:  # ended anywhere, so that torch may be left without gradients
         torch.set_grad_enabled(True)
-    return outcome, fault(outcome, names=names_of(trial), writes=trial.writes)
+    found = fault(outcome, names=names_of(trial), writes=trial.writes)
+    if found is None and trial.refused and outcome.status != 2:
+        found = "a number out of its range was accepted"
+    return outcome, found
 
 
 def main(count: int, seed: int) -> int:

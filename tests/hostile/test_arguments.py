@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import math
 import os
+import random
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -13,10 +15,11 @@ from typing import Any
 import arguments
 import pytest
 import torch
-from judge import judge, run_here
+from judge import fault, judge, run_here
 from torch import nn
 
 import striate
+from striate import api
 from striate.data.sources import open_source
 from striate.data.targets import open_targets
 from striate.errors import UsageError
@@ -27,9 +30,11 @@ from striate.ranges import RANGES, Range, check_ranges
 from striate.tasks.regression.settings import RegressionSettings
 from striate.tasks.segment.data.sources import open_masks
 from striate.tasks.segment.settings import SegmentSettings
-from striate.training import Recipe
+from striate.training import Recipe, recipe
 
 TRIALS = int(os.environ.get("STRIATE_HOSTILE_TRIALS", "80"))
+# What is refused again behind the table, by what it is for.
+OTHERS_REFUSE = {"budget", "channels", "count", "seed", "test", "val"}
 # Of a recipe's numbers: channels are 1 or 3.
 CHOSEN = {"channels"}
 
@@ -50,9 +55,9 @@ def test_every_option_of_every_command_ends_in_a_result_or_a_sentence(
     monkeypatch.setenv("HOME", str(home / "out"))
     faults = []
     for trial in itertools.islice(arguments.quick(0), TRIALS):
-        outcome, fault = arguments.run(trial, home, limit=60)
-        if fault is not None:
-            faults.append(f"{fault}\n{outcome}")
+        outcome, found = arguments.run(trial, home, limit=60)
+        if found is not None:
+            faults.append(f"{found}\n{outcome}")
     assert not faults, "\n".join(faults)
 
 
@@ -286,3 +291,44 @@ def test_sources_of_every_kind_hold_the_range_of_seeds(seed: Any, tmp_path: Path
         more = {"kind": "tags"} if opened is open_targets else {}
         with pytest.raises(UsageError, match="seed must be a whole number from 0 to 4,294,967,295"):
             opened(data, seed=seed, **more)
+
+
+def parameters_of(function: Callable[..., object]) -> list[str]:
+    """Names of all that a function takes by name."""
+    parameters = inspect.signature(function).parameters.values()
+    return sorted(p.name for p in parameters if p.kind is not p.VAR_KEYWORD)
+
+
+@pytest.mark.parametrize(
+    ("command", "key"),
+    [("data", key) for key in parameters_of(api.data)]
+    + [("train", key) for key in parameters_of(api.train) if key not in ("model", "task")],
+)
+def test_what_is_an_argument_of_the_command_is_no_setting(
+    command: str, key: str, home: Path
+) -> None:
+    """Every parameter of the public function behind the command, each of which would be given twice."""
+    outcome = run_here([command, "photos", "--set", f"{key}=x"], home)
+    assert outcome.status == 2 and fault(outcome, names=[f"--set {key}"]) is None, outcome
+
+
+def test_a_setting_is_given_once(home: Path) -> None:
+    outcome = run_here(["data", "photos", "--set", "val=0.1", "--set", "val=0.2"], home)
+    assert outcome.status == 2 and fault(outcome, names=["--set val"]) is None, outcome
+
+
+@pytest.mark.parametrize("key", arguments.RANGED)
+def test_only_the_table_refuses_what_is_just_out_of_range(
+    key: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the table the trial keeps the rule; without it the same trial is taken, and the judge sees it."""
+    rng = random.Random(key)
+    trial = arguments.out_of_range(rng, "data", key)
+    outcome, found = arguments.run(trial, home)
+    assert outcome.status == 2 and found is None, outcome
+    if key in OTHERS_REFUSE:
+        return
+    monkeypatch.setattr(recipe, "check_fields", lambda settings: None)
+    monkeypatch.setattr(api, "check_ranges", lambda **values: None)
+    outcome, found = arguments.run(trial, home)
+    assert found == "a number out of its range was accepted", outcome

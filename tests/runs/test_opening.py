@@ -92,6 +92,8 @@ def test_data_that_is_gone_says_what_to_pass(tmp_path: Path) -> None:
         source_of(run)
     assert len(source_of(run, run.recipe.data)) == 23
     (tmp_path / "set").rename(tmp_path / "moved")
-    with pytest.raises(RunError, match=r"cannot be opened: .* give where they are with --data"):
+    with pytest.raises(
+        RunError, match=r"cannot be opened by recipe\.data of .* give where they are with --data"
+    ):
         source_of(run)
     assert len(source_of(run, str(tmp_path / "moved"))) == 23

@@ -10,6 +10,13 @@ import typer
 
 from striate.cli.options import Format, Formats, Seed, Tasks, app, parse_settings
 
+TAKEN = {
+    "data": "name the data as DATA",
+    "task": "give it as --task",
+    "page": "give it as --page",
+    "progress": "leave it out",
+}
+
 
 @app.command()
 def data(
@@ -36,7 +43,7 @@ def data(
     from striate import api
     from striate.cli.console import err, print_finding, print_json, progress
 
-    more = {"seed": seed, **parse_settings(settings or [])}
+    more = {"seed": seed, **parse_settings(settings or [], TAKEN)}
     with progress("reading images") as bar:
         found = api.data(
             data, task=task, page=page, progress=lambda done, of: bar("", done, of), **more

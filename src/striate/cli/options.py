@@ -6,7 +6,7 @@ so that an empty one is not taken for the present folder.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated
 
@@ -102,14 +102,23 @@ def opened(target: str, model: str | None) -> Run | str:
     return api.load(target, model=api.find_factory(model))
 
 
-def parse_settings(pairs: Sequence[str]) -> dict[str, str]:
-    """`key=value` texts as a mapping. Raises UsageError."""
-    settings = {}
+def parse_settings(pairs: Sequence[str], taken: Mapping[str, str]) -> dict[str, str]:
+    """`key=value` texts as a mapping.
+
+    taken: names that are arguments of the command and no settings of a recipe, each with how it is given instead. Raises
+    UsageError for one of those, for a key that is given twice, and for a text without `=`.
+    """
+    settings: dict[str, str] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals:
             raise UsageError(
                 f"--set takes KEY=VALUE, got {pair!r}; write for example --set lr=0.01"
             )
-        settings[key.strip().replace("-", "_")] = value.strip()
+        name = key.strip().replace("-", "_")
+        if name in taken:
+            raise UsageError(f"--set {name}: it is no setting of a recipe; {taken[name]}")
+        if name in settings:
+            raise UsageError(f"--set {name} was given twice; give it once")
+        settings[name] = value.strip()
     return settings

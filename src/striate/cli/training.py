@@ -10,6 +10,19 @@ from striate.cli.clock import began
 from striate.cli.options import Device, Seed, Settings, Tasks, app, parse_settings
 from striate.errors import UsageError
 
+TAKEN = {
+    "data": "name the data as DATA",
+    "out": "give it as --out",
+    "resume": "give --resume",
+    "watch": "give --watch",
+    "find_rate": "give --find-rate",
+    "loss": "a loss of your own is given in Python",
+    "augment": "an augmentation of your own is given in Python",
+    "callbacks": "they are given in Python",
+    "listener": "leave it out",
+    "started": "leave it out",
+}
+
 
 @app.command()
 def train(
@@ -76,7 +89,7 @@ def train(
         "task": task, "model": model, "epochs": epochs, "budget": budget, "size": size, "pretrained": pretrained,
         "weights": weights, "seed": seed, "device": device, "precision": precision,
     }  # fmt: skip
-    for key, value in parse_settings(settings or []).items():
+    for key, value in parse_settings(settings or [], TAKEN).items():
         if options.get(key) not in (None, "auto", 0):
             raise UsageError(f"{key} was given twice: as --{key} and as --set {key}; give it once")
         options[key] = value

@@ -57,7 +57,8 @@ def load_checkpoint(folder: Path, *, run: str = "") -> dict[str, Any]:
         )
     if held["run"] != run:
         raise RunError(
-            f"the checkpoint {path} belongs to another run; put back the one of this run, or train again without --resume"
+            f"the checkpoint {path} belongs to another run than the run.toml that it lies by; put back the one of this run, "
+            "or train again without --resume"
         )
     state: dict[str, Any] = held["state"]
     return state
