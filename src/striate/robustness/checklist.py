@@ -49,7 +49,8 @@ def checklist(findings: Sequence[Finding], probes: Collection[str] | None = None
         most = max(here, key=lambda f: URGENT[f.status])
         worst.append((URGENT[most.status], item, most))
         rows.append((item, "yes", most.verdict, most.advice or "Nothing to do."))
-    verdict = f"{len(items) - len(open_)} of {len(items)} things to do for a network that matters are done"
+    verb = "is" if len(items) - len(open_) == 1 else "are"
+    verdict = f"{len(items) - len(open_)} of {len(items)} things to do for a network that matters {verb} done"
     pressing = sorted((w for w in worst if w[0] >= 2), key=lambda w: -w[0])
     if pressing:
         verdict += f"; look first at {', '.join(w[1].lower() for w in pressing[:3])}"

@@ -64,8 +64,8 @@ def swept(
     common = [i for i in costly if levels[i].common]
     worst = min(common or costly or range(len(rows)), key=lambda i: rows[i].change)
     row = rows[worst]
-    # A loss that is seen but may be chance, or an interval that holds a large one, shows nothing either way.
-    unsure = not costly and (row.change <= -NOTABLE or row.low <= -LARGE)
+    # A loss that is seen but may be chance, or an interval that holds one twice as large, shows nothing either way.
+    unsure = not costly and (row.change <= -NOTABLE or row.low <= -2 * NOTABLE)
     status: Status = (
         "note" if unsure else "good" if not costly
         else "warning" if common and row.change < -LARGE else "note"
