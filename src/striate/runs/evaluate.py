@@ -20,6 +20,7 @@ from striate.runs.explaining import BUDGET as EXPLAINING
 from striate.runs.explaining import explanations
 from striate.runs.run import Run
 from striate.runs.training_curves import training_curves
+from striate.tasks.adopting import kind_of
 from striate.tasks.task import never
 from striate.training.callbacks import Listener
 
@@ -70,7 +71,8 @@ def evaluate_run(
     if run.metrics:
         run.add(training_curves(run.metrics))
     try:
-        run.add(summary(trace(run.model, trained.shape)))
+        traced = trace(run.model, trained.shape)
+        run.add(summary(replace(traced, kind=kind_of(run.model))))
     except StriateError as error:
         listener.say(f"no layer table: {error}")
     facts = {

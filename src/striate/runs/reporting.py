@@ -20,6 +20,7 @@ from striate.runs.evaluate import evaluate_run, report_run
 from striate.runs.explaining import explain_images
 from striate.runs.images import source_of
 from striate.runs.wrapping import lent_run, network_input
+from striate.tasks.adopting import kind_of
 from striate.tasks.trained import Trained
 from striate.training.callbacks import Listener
 
@@ -84,7 +85,8 @@ def shown(trained: Trained, folder: str) -> list[Finding]:
         made += [explained] if explained is not None else []
     try:
         made += [f for f in units_of(trained, data=folder) if f.name in UNITS]
-        made.append(summary(trace(trained.model, trained.shape)))
+        traced = trace(trained.model, trained.shape)
+        made.append(summary(replace(traced, kind=kind_of(trained.model))))
     except StriateError:  # a network that cannot be traced is shown without its layers
         pass
     return made

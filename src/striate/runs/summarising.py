@@ -26,6 +26,7 @@ from striate.models import build
 from striate.ranges import SIDE, check_ranges
 from striate.runs.networks import Shape, network_of
 from striate.runs.outputs import output_path
+from striate.tasks.adopting import kind_of
 from striate.writing import write_atomically
 
 FIGURES = (".png", ".svg")
@@ -85,7 +86,7 @@ def summarise(
     contents = [(path, draw().content) for path, draw in drawn]  # all, before any is written
     for path, content in contents:
         write_atomically(path, content)
-    found = summary(geometry, depth=depth, figure=grown)
+    found = summary(replace(geometry, kind=kind_of(module)), depth=depth, figure=grown)
     rows = summary_rows(geometry, depth=depth)
     return replace(
         found, data={**found.data, "layers": rows, **more, "files": [str(p) for p in paths.values()]}

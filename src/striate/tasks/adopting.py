@@ -38,6 +38,11 @@ class SameSize(OneAnswer):
         return interpolate(maps, images.shape[-2:], mode="bilinear", align_corners=False)
 
 
+def kind_of(module: nn.Module) -> str:
+    """What a network is called: its own class, without what reduces its output to the prediction."""
+    return type(module.model if isinstance(module, OneAnswer) else module).__name__
+
+
 def channels_of(module: nn.Module) -> int | None:
     """Channels of the images that a network reads, by its first convolution, where it reads 1 or 3."""
     convolutions = (m for m in module.modules() if isinstance(m, nn.Conv2d))

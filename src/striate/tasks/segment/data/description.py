@@ -113,7 +113,7 @@ def values_of(source: MaskSource) -> list[str]:
 
 def contact_sheet(source: MaskSource, scale: Scale | None = None) -> Figure:
     """Some images, their masks laid over them underneath, as WebP: those that show most classes, drawn evenly."""
-    split = source.train if len(source.train) else source.test
+    split, name = (source.train, "Training") if len(source.train) else (source.test, "Test")
     parts = np.array_split(np.arange(len(split)), min(len(split), SHOWN))
     several = (split.pixels > 0).sum(1)
     at = [int(part[several[part].argmax()]) for part in parts]
@@ -128,8 +128,8 @@ def contact_sheet(source: MaskSource, scale: Scale | None = None) -> Figure:
     return Figure(
         content=buffer.getvalue(),
         media="image/webp",
-        caption="Training images, and under each the same with its mask; white has no label.",
-        alt=f"{len(tiles)} training images with their masks",
+        caption=f"{name} images, and under each the same with its mask; white has no label.",
+        alt=f"{len(tiles)} {name.lower()} images with their masks",
     )
 
 
