@@ -162,7 +162,8 @@ def report_run(run: Run, out: Path | None = None) -> None:
     title, kept = f"{recipe.model} on {recipe.data}", f"{data['train']:,} training images"
     if run.wrapped:
         title, kept = f"{recipe.model}, trained elsewhere", run.info["wrapped"]["made_of"]
-        facts = {"tested on": facts["tested on"], "image size": facts["image size"]}
+        tested = {"tested on": facts["tested on"]} if results.get("images") else {}
+        facts = {**tested, "image size": facts["image size"]}
     write_report(
         out or run.path / "report.html",
         list(run.findings()),

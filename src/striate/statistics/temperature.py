@@ -97,11 +97,13 @@ def temperature_effect(
                 columns=("", "temperature", "calibration error", "mean confidence", "log-likelihood loss"),
                 rows=(
                     ("in use", current, e0, confidence, float(F.cross_entropy(logits / current, labels))),
-                    ("fitted", temperature, e1, float(after.max(1).values.mean()), float(F.cross_entropy(logits / temperature, labels))),  # noqa: E501
+                    *([("fitted", temperature, e1, float(after.max(1).values.mean()), float(F.cross_entropy(logits / temperature, labels)))] if enough else []),  # noqa: E501
                 ),
                 formats=("", ".3f", ".2%", ".1%", ".4f"),
                 caption=f"{BINS} bins; fitted on {len(val_labels):,} {noun} "
-                + ("of a half of these, measured on the other." if halved else "of the validation split."),
+                + ("of a half of these, measured on the other." if halved else "of the validation split.")
+                if enough
+                else f"{BINS} bins; none is fitted on {len(val_labels):,} {noun}.",
             ),
         ),
         figures=(_reliability(before, None if same else after, labels),),
