@@ -89,12 +89,15 @@ RANGES: dict[str, Range] = {
     "erase": SHARE,
     "mixup": SHARE,
     "workers": whole(0, 128),
-    # of segmentation and regression
+    # of segmentation, detection and regression
     "foreground": SHARE,
     "dice": Range(0, 10**6),
     "zoom": Range(1, 100),
     "jitter": SHARE,
     "huber": positive(10**6),
+    # of detection
+    "edges": Range(0, 10**6),
+    "aimed": SHARE,
     # of commands and public functions
     "top": whole(1, 10**6),
     "classes": whole(1, 10**6),

@@ -60,9 +60,9 @@ def test_names_tell_labellers_from_classifiers() -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("segnet:resnet18", "segnet takes no backbone; unet and fcn"),
+        ("segnet:resnet18", "segnet takes no backbone; these do: unet, fcn"),
         ("unet:", "names no backbone; write unet:resnet18"),
-        ("unet:unet", "unet is for segmentation itself; a backbone classifies"),
+        ("unet:unet", "unet has a backbone itself; a backbone classifies"),
         ("fcn8s:mlp", "mlp has no maps of several resolutions"),
         ("fcn8s:lenet5", "cannot be summed over 3; take fcn32s or fcn16s"),
         ("unet:resnet19", "there is no model 'resnet19'"),

@@ -244,7 +244,7 @@ def explain(
         target = best_class(output)
     elif isinstance(target, np.integer):
         target = int(target)
-    names = _names(classes, output)
+    names = _names(classes, output, target)
     geometry = _geometry(module, x)
     if geometry is not None:
         with borrowed(module):
@@ -415,11 +415,12 @@ def _geometry(module: nn.Module, x: Tensor) -> Geometry | None:
         return None
 
 
-def _names(classes: Sequence[str] | None, output: Any) -> Sequence[str]:
+def _names(classes: Sequence[str] | None, output: Any, target: Target) -> Sequence[str]:
     count = output.shape[1] if isinstance(output, Tensor) and output.dim() > 1 else 0
     if classes is None:
         return [f"class {i}" for i in range(count)]
-    if count and len(classes) != count:
+    # A target that is a function may look at channels that are no classes, such as the edges of boxes.
+    if count and len(classes) != count and not callable(target):
         raise UsageError(f"there are {len(classes)} class names for {count} classes; give one each")
     return classes
 

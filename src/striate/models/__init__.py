@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from striate.models.building import build, is_pattern
+from striate.models.detectors import is_detector
 from striate.models.finetuning import head, layer_groups
 from striate.models.neocognitron import Neocognitron, fit_readout, self_organise
 from striate.models.own import OwnModel, is_own, make_network
@@ -26,6 +27,7 @@ __all__ = [
     "full_size",
     "head",
     "imagenet_classes",
+    "is_detector",
     "is_own",
     "is_pattern",
     "is_segmenter",

@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from striate.errors import UsageError, WeightsWarning
-from striate.models import fcn, hub, lite0, pattern, unet
+from striate.models import centernet, fcn, hub, lite0, pattern, unet
 from striate.models.backbones import Backbone, timm_backbone, zoo_backbone
+from striate.models.detectors import DETECTORS, is_detector
 from striate.models.finetuning import start_head
 from striate.models.fitting import check_fits
 from striate.models.own import find_own, is_own
@@ -202,8 +203,9 @@ def build_with_backbone(
     """`fcn8s:resnet18`, `unet:timm/NAME` and the like. Raises UsageError."""
     kind, _, name = spec.partition(":")
     kind = kind.strip().lower()
-    if kind not in ("unet", *MAPS):
-        raise UsageError(f"{kind} takes no backbone; unet and {', '.join(MAPS)} do")
+    if kind not in ("unet", *MAPS, *DETECTORS):
+        taking = ", ".join(("unet", *MAPS, *DETECTORS))
+        raise UsageError(f"{kind} takes no backbone; these do: {taking}")
     if not name:
         raise UsageError(f"{spec!r} names no backbone; write {kind}:resnet18")
     backbone = find_backbone(name, in_channels=in_channels, size=size, pretrained=pretrained)
@@ -213,6 +215,8 @@ def build_with_backbone(
         raise UsageError(
             f"{spec} has no option {unknown[0]!r}; it has {', '.join(allowed) or 'none'}"
         )
+    if kind in DETECTORS:
+        return centernet.BackboneCenterNet(backbone, num_classes)
     if kind == "unet":
         network = unet.EncoderUNet(backbone, num_classes, **options)
         if pretrained:
@@ -230,10 +234,8 @@ def find_backbone(
         return timm_backbone(short, in_channels=in_channels, pretrained=pretrained)
     if not is_pattern(name) and find(name)[0] == "efficientnet-lite0":
         return timm_backbone(lite0.ARCHITECTURE, in_channels=in_channels, pretrained=pretrained)
-    if is_segmenter(name):
-        raise UsageError(
-            f"{name} is for segmentation itself; a backbone classifies, such as resnet18"
-        )
+    if is_segmenter(name) or is_detector(name):
+        raise UsageError(f"{name} has a backbone itself; a backbone classifies, such as resnet18")
     network = build(
         name, in_channels=in_channels, num_classes=1000, size=size, pretrained=pretrained
     )

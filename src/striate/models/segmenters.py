@@ -7,6 +7,7 @@ from torch import nn
 from striate.errors import UsageError
 from striate.models import fcn, resnet, segnet, unet
 from striate.models.backbones import zoo_backbone
+from striate.models.detectors import is_detector
 from striate.models.spelling import architecture
 from striate.nn.full_size import FullSize
 
@@ -25,7 +26,7 @@ def is_segmenter(spec: str) -> bool:
 
 def has_backbone(spec: str) -> bool:
     """Whether `spec` is `kind:BACKBONE`, and not a layer pattern or a plain name."""
-    return ":" in spec and is_segmenter(spec)
+    return ":" in spec and (is_segmenter(spec) or is_detector(spec))
 
 
 def full_size(network: nn.Module) -> nn.Module:

@@ -16,6 +16,7 @@ from striate.models import (
     alexnet,
     compact,
     densenet,
+    detectors,
     googlenet,
     lenet5,
     lite0,
@@ -40,7 +41,8 @@ class Entry:
     build: called with in_channels, num_classes, size = (height, width) and the architecture's own
     options. size, channels: of the images it was drawn for.
     pretrained: whether weights for photographs come with the installation.
-    pixels: whether it labels every pixel, (N, K, H, W), rather than the whole image.
+    pixels: whether it labels every pixel, (N, K, H, W), rather than the whole image. objects: whether it finds objects, with
+    their boxes.
     gradient: whether gradient descent trains all of it; the neocognitron organises itself, and only its read-out is trained.
     """
 
@@ -51,6 +53,7 @@ class Entry:
     channels: int = 3
     pretrained: bool = False
     pixels: bool = False
+    objects: bool = False
     gradient: bool = True
 
     @property
@@ -220,6 +223,13 @@ _OWN: dict[str, Entry] = {
         size=segmenters.SIZE,
         pixels=True,
     ),
+    "centernet": Entry(
+        build=detectors.centernet_entry,
+        description="detection: a peak of a heat map and four distances an object; centernet:BACKBONE takes an encoder",
+        paper="Zhou, Wang, Krähenbühl, Objects as points, 2019",
+        size=detectors.SIZE,
+        objects=True,
+    ),
     "neocognitron": Entry(
         build=neocognitron.Neocognitron,
         description="S and C cells by turns, which organise themselves without labels",
@@ -248,15 +258,15 @@ def _plugged(name: str, made: Any) -> Entry:
 MODELS: Table[Entry] = Table("striate.models", _OWN, _plugged)
 
 
-def names(*, pixels: bool = False, gradient: bool = True) -> tuple[str, ...]:
-    """The names of the architectures that label whole images, or every pixel, in the order of the table.
+def names(*, pixels: bool = False, objects: bool = False, gradient: bool = True) -> tuple[str, ...]:
+    """The names of the architectures that label whole images, or every pixel, or find objects, in the order of the table.
 
     gradient: those that gradient descent trains, or those that it trains in part only.
     """
     return tuple(
         name
         for name, entry in MODELS.items()
-        if entry.pixels == pixels and entry.gradient == gradient
+        if (entry.pixels, entry.objects, entry.gradient) == (pixels, objects, gradient)
     )
 
 

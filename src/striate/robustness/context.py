@@ -111,7 +111,8 @@ class Context:
 
     def warped_targets(self, warp: Warp) -> Any:
         """The targets of the warped images."""
-        return self.task.warp(self.targets, warp)
+        height, width = self.images.shape[-2:]
+        return self.task.warp(self.targets, replace(warp, size=(height, width)))
 
     def generator(self, stream: int = 0) -> torch.Generator:
         """Random numbers that depend on the seed and the stream's number alone."""

@@ -67,12 +67,19 @@ def adopt(module: nn.Module, preprocessing: Preprocessing, task: Task, outputs: 
             f"the network gives {tuple(prediction.shape)} for an image {shape}, and the task {task.name} reads {what}; name "
             "the task that it was trained for, or return that"
         )
-    if prediction.shape[1] != outputs:
+    if prediction.shape[1] != outputs + task.beside:
         raise UsageError(
-            f"the network has {prediction.shape[1]:,} outputs, and {outputs:,} classes are named; name as many, in the "
-            "order of its outputs"
+            f"the network has {prediction.shape[1]:,} outputs, and {outputs:,} classes are named"
+            + (
+                f", beside which the task {task.name} reads {task.beside} numbers"
+                if task.beside
+                else ""
+            )
+            + "; name as many, in the order of its outputs"
         )
-    if task.axes == 4 and prediction.shape[-2:] != shape[-2:]:
+    if task.cell > 1:  # what a place of such a map says is of its own grid, which nothing resizes
+        task.refuse_output(prediction, torch.zeros(shape), outputs)
+    elif task.axes == 4 and prediction.shape[-2:] != shape[-2:]:
         return SameSize(own).eval()
     return own if isinstance(output, Tensor) else OneAnswer(own).eval()
 

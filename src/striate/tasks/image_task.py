@@ -29,7 +29,7 @@ from striate.data.preprocessing import Preprocessing
 from striate.documents import to_json
 from striate.errors import DataError, UsageError
 from striate.findings import Finding, Table
-from striate.models import build, is_own, is_segmenter, padding_of
+from striate.models import build, is_detector, is_own, is_segmenter, padding_of
 from striate.models import preprocessing as preprocessing_of
 from striate.tasks.defaults import Facts, choose, choose_model
 from striate.tasks.examples import Examples
@@ -157,6 +157,11 @@ class ImageTask(Task):
             raise UsageError(
                 f"{recipe.model} gives a class for every pixel, and {recipe.data} has {self.about}; take a model that "
                 "gives one answer an image, such as resnet18, or give images with masks (a folder of images/ and masks/)"
+            )
+        if recipe.model is not None and is_detector(recipe.model):
+            raise UsageError(
+                f"{recipe.model} finds objects, and {recipe.data} has {self.about}; take a model that gives one answer an "
+                "image, such as resnet18, or give images with boxes"
             )
         largest = int(source.train.sizes.max())
         spec, pretrained, reason = choose_model(

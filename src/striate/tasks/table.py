@@ -16,6 +16,7 @@ from striate.findings import Finding
 from striate.paths import given_path
 from striate.plugins import Table
 from striate.tasks.classify.task import Classify
+from striate.tasks.detect.task import Detect
 from striate.tasks.multilabel.task import Multilabel
 from striate.tasks.regression.task import Regression
 from striate.tasks.segment.task import Segment
@@ -35,7 +36,7 @@ def _plugged(name: str, made: Any) -> Task:
 
 TASKS: Table[Task] = Table(
     "striate.tasks",
-    {task.name: task for task in (Segment(), Multilabel(), Regression(), Classify())},
+    {task.name: task for task in (Segment(), Detect(), Multilabel(), Regression(), Classify())},
     _plugged,
     first=True,
 )

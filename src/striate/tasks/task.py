@@ -78,7 +78,9 @@ class Task(ABC):
     it is counted in: "labels", targets (N,) of one class an image beside logits (N, K); "choices", see `choices`. probes:
     its own probes, instead of those of the same name; they take a probe context. remedies: what to do against a loss under
     a probe, where the common advice does not fit. probed: how many images a probe takes at most, None for as many as are
-    asked for, and how many a budget leaves it. outputs: what one output of the network stands for, and several.
+    asked for, and how many a budget leaves it. outputs: what one output of the network stands for, and several. beside: how
+    many the network has beside one a class, such as a detector's four distances. cell: pixels between places of its output,
+    where it has places.
     """
 
     name: ClassVar[str]
@@ -91,6 +93,8 @@ class Task(ABC):
     exclusive: ClassVar[bool] = False
     axes: ClassVar[int] = 2
     outputs: ClassVar[tuple[str, str]] = ("class", "classes")
+    beside: ClassVar[int] = 0
+    cell: ClassVar[int] = 1
     offers: ClassVar[Mapping[str, str]] = MappingProxyType({})
     probes: ClassVar[Mapping[str, Callable[[Any], Finding]]] = MappingProxyType({})
     remedies: ClassVar[Mapping[str, str]] = MappingProxyType({})

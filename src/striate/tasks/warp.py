@@ -15,7 +15,8 @@ class Warp:
     """How what an image shows is mirrored, enlarged, turned and shifted within its frame, in that order.
 
     rows, columns: pixels down and to the right. scale: about the centre. degrees: anticlockwise about the centre. flip: the
-    axes that are mirrored, of -2 (top to bottom) and -1 (left to right).
+    axes that are mirrored, of -2 (top to bottom) and -1 (left to right). size: (height, width) of the images that are
+    warped, for targets that do not show it themselves, such as boxes.
     """
 
     rows: int = 0
@@ -23,6 +24,7 @@ class Warp:
     scale: float = 1.0
     degrees: float = 0.0
     flip: tuple[int, ...] = ()
+    size: tuple[int, int] = (0, 0)
 
     def images(self, images: Tensor) -> Tensor:
         """Images (N, C, H, W) in [0, 1], bilinear; what comes in from outside repeats the border."""

@@ -123,6 +123,11 @@ class Objects:
         areas: np.ndarray = self.sides.prod(1)
         return areas
 
+    def sure(self, least: float) -> Self:
+        """Those of the predicted objects with a score of `least` and more."""
+        assert self.scores is not None, "predictions have scores"
+        return self.take(self.scores >= least)
+
     def take(self, at: np.ndarray | Sequence[int]) -> Self:
         """Some of the objects, by index or by a mask (n,) bool."""
         chosen = np.asarray(at)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,45 +10,24 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from striate.data.pool import ordered
 from striate.data.preprocessing import Preprocessing
+from striate.tasks.decoded import Decoded, crops_of, order_of_crops, steps_of
 from striate.tasks.segment.data.coding import IGNORE
 from striate.tasks.segment.data.source import MaskSplit
 from striate.training.batch import Batch
 from striate.training.own import OwnAugmentation
 
-KEPT = 8  # decoded images that are kept, where not all fit into memory
-VISITS = 4  # crops taken in a row from an image that must be decoded
 
-
-class Pairs:
+class Pairs(Decoded[tuple[torch.Tensor, torch.Tensor]]):
     """Images (C, H, W) uint8 at their own size, and masks (H, W) uint8, by number; in memory, or decoded when needed."""
 
     def __init__(self, split: MaskSplit, preprocessing: Preprocessing, *, in_memory: bool) -> None:
+        def decode(index: int) -> tuple[torch.Tensor, torch.Tensor]:
+            image = preprocessing.colours(split.image(index))
+            return torch.from_numpy(image), torch.from_numpy(split.mask(index))
+
+        super().__init__(decode, len(split), in_memory=in_memory)
         self.split = split
-        self.preprocessing = preprocessing
-        self.in_memory = in_memory
-        self._kept: OrderedDict[int, tuple[torch.Tensor, torch.Tensor]] = OrderedDict()
-        if in_memory:
-            for index, pair in enumerate(ordered(self._decode, range(len(split)))):
-                self._kept[index] = pair
-
-    def __len__(self) -> int:
-        return len(self.split)
-
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        pair = self._kept.get(index)
-        if pair is None:
-            pair = self._kept[index] = self._decode(index)
-        if not self.in_memory:
-            self._kept.move_to_end(index)
-            while len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
-        return pair
-
-    def _decode(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        image = self.preprocessing.colours(self.split.image(index))
-        return torch.from_numpy(image), torch.from_numpy(self.split.mask(index))
 
 
 def decoded_pairs(split: MaskSplit, channels: int) -> int:
@@ -153,24 +131,18 @@ class CropBatches:
     @cached_property
     def crops(self) -> np.ndarray:
         """Crops that an epoch takes from each image, (N,) int64."""
-        return np.maximum(
-            1, np.rint((self.pairs.split.sizes / self.crop).clip(min=1).prod(1))
-        ).astype(np.int64)
+        return crops_of(self.pairs.split.sizes, self.crop)
 
     @property
     def steps_per_epoch(self) -> int:
         """Batches in one pass over the images."""
-        return max(1, int(self.crops.sum()) // self.batch)
+        return steps_of(self.crops, self.batch)
 
     def order(self, epoch: int) -> list[np.ndarray]:
         """The image numbers of one epoch's batches."""
-        rng = np.random.default_rng((self.seed, epoch))
-        visits = VISITS if not self.pairs.in_memory else 1
-        stops = np.repeat(np.arange(len(self.crops)), -(-self.crops // visits))
-        rng.shuffle(stops)
-        images = np.repeat(stops, visits) if visits > 1 else stops
-        size = min(self.batch, len(images))
-        return [images[i * size : (i + 1) * size] for i in range(self.steps_per_epoch)]
+        return order_of_crops(
+            self.crops, self.batch, seed=self.seed, epoch=epoch, in_memory=self.pairs.in_memory
+        )
 
     def from_step(self, step: int) -> Iterator[Batch]:
         """Batches from `step` on: images (N, C, h, w) float32 normalised; masks (N, h, w) int64, or IGNORE."""

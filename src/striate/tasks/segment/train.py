@@ -9,12 +9,11 @@ import torch
 from torch import nn
 
 from striate.data import Preprocessing
-from striate.data.depth import there
-from striate.data.drawing import drawn
 from striate.data.scale import check_together, measure
-from striate.errors import DataError, UsageError
+from striate.errors import UsageError
 from striate.models import is_own, is_segmenter
 from striate.models import preprocessing as preprocessing_of
+from striate.tasks.colours import statistics
 from striate.tasks.plan import Plan
 from striate.tasks.segment.batches import (
     CropBatches,
@@ -35,7 +34,6 @@ from striate.training.own import OwnAugmentation, OwnLoss
 from striate.training.recipe import Recipe
 
 MOST_VALIDATION = 64  # images that are labelled after each epoch
-SAMPLE = 64  # images whose mean colour is taken
 
 
 def plan_masks(recipe: Recipe, source: MaskSource, device: torch.device) -> Plan:
@@ -79,27 +77,6 @@ def plan_masks(recipe: Recipe, source: MaskSource, device: torch.device) -> Plan
         {**draft.to_dict(), "mean": list(mean), "std": list(std)}
     )
     return Plan(recipe=chosen, source=source, preprocessing=preprocessing, why=[*why, *more])
-
-
-def _levels(split: MaskSplit, index: int, draft: Preprocessing) -> np.ndarray:
-    """(channels, n) uint8: the pixels of an image that hold data."""
-    image = split.image(index)
-    lost = 0.0 if split.missing is None else float(split.missing[index])
-    levels = draft.colours(image).reshape(draft.channels, -1)
-    return levels[:, there(image, draft, lost).ravel()] if image.dtype != np.uint8 else levels
-
-
-def statistics(
-    split: MaskSplit, draft: Preprocessing
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation a channel, of at most SAMPLE training images."""
-    at = drawn(len(split), SAMPLE)
-    parts = [_levels(split, int(i), draft)[:, ::7].astype(np.float64) / 255 for i in at]
-    values = np.concatenate(parts, 1)
-    if not values.size:
-        raise DataError(f"no pixel of {len(at):,} training images holds data; look at the files")
-    mean, std = values.mean(1).round(5), np.maximum(values.std(1), 1 / 255).round(5)
-    return tuple(mean.tolist()), tuple(std.tolist())
 
 
 def crop_batches(plan: Plan, split: str, device: torch.device) -> CropBatches:

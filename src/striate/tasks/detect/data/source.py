@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from striate.data.leftout import LeftOut
+from striate.data.preprocessing import Preprocessing
 from striate.data.source import Damage, Duplicate, ImageSet
 from striate.images import read_image
 from striate.tasks.detect.objects import Objects
@@ -27,6 +28,10 @@ class BoxSplit(ImageSet):
 
     @abstractmethod
     def image(self, index: int) -> np.ndarray: ...
+
+    def preprocess(self, index: int, preprocessing: Preprocessing) -> np.ndarray:
+        """Image `index` as the network sees it, at its own size: (channels, H, W) uint8."""
+        return preprocessing.colours(self.image(index))
 
     def _taken(self, at: np.ndarray) -> dict[str, Any]:
         return {"objects": tuple(self.objects[i] for i in at)}

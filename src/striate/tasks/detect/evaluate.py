@@ -1,0 +1,74 @@
+"""Evaluate a detector: the objects that it finds in held-out images, and what they match."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from striate.tasks.detect.data.source import BoxSplit
+from striate.tasks.detect.forward import maps_of
+from striate.tasks.detect.metric import AveragePrecision
+from striate.tasks.detect.objects import Objects
+from striate.tasks.detect.peaks import STRIDE, peaks
+from striate.tasks.task import Enough, Progress, never, silent
+from striate.tasks.trained import Trained
+from striate.training.machine import choose_precision
+
+AT_ONCE = 16  # images of one size
+PIXELS = 2**20  # of images that go through at once
+
+
+@dataclass(frozen=True, eq=False)
+class Assessed:
+    """Predictions and annotated objects of N images, what they match, see `AveragePrecision`, and the images' names."""
+
+    predictions: tuple[Objects, ...]
+    truths: tuple[Objects, ...]
+    evidence: np.ndarray
+    keys: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.truths)
+
+
+def assess_boxes(
+    trained: Trained, split: BoxSplit, metric: AveragePrecision, device: torch.device,
+    progress: Progress = silent, enough: Enough = never,
+) -> Assessed:  # fmt: skip
+    """Find the objects of a split's images, in order until there are enough."""
+    dtype = choose_precision(trained.precision, device)
+    model = trained.model.to(device)
+    predictions: list[Objects] = []
+    waiting: list[Tensor] = []
+
+    def flush() -> None:
+        if not waiting:
+            return
+        height, width = waiting[0].shape[-2:]
+        for out in maps_of(model, trained.preprocessing, waiting, device=device, dtype=dtype):
+            predictions.append(peaks(out, len(trained.classes), STRIDE, size=(height, width)))
+        waiting.clear()
+        progress(len(predictions), len(split))
+
+    try:
+        for i in range(len(split)):
+            image = torch.from_numpy(trained.preprocessing.colours(split.image(i)))
+            full = len(waiting) >= AT_ONCE or (len(waiting) + 1) * image[0].numel() > PIXELS
+            if waiting and (full or waiting[0].shape != image.shape):
+                flush()
+                if enough(len(predictions)):
+                    break
+            waiting.append(image)
+        flush()
+    finally:
+        model.cpu()
+    truths = split.objects[: len(predictions)]
+    return Assessed(
+        tuple(predictions),
+        tuple(truths),
+        metric.matched(predictions, truths),
+        split.keys[: len(truths)],
+    )

@@ -1,0 +1,1 @@
+"""How good detections are: matching with the truth, average precision, the kinds of errors."""

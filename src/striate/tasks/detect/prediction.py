@@ -1,0 +1,84 @@
+"""The prediction of a detector: the objects of one image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from striate.tasks.detect.objects import Objects
+from striate.tasks.prediction import Prediction
+
+LISTED = 20  # objects of an image in a table that a person reads
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectionPrediction(Prediction):
+    """One file's objects, best first, or the `error` why there are none known.
+
+    size: (height, width) in pixels. objects: in pixels of the upright image. classes: the names of their labels. overlay:
+    the picture that was written of them.
+    """
+
+    size: tuple[int, int] = (0, 0)
+    objects: Objects = field(default_factory=lambda: Objects.of([], [], scores=[]), compare=False)
+    classes: tuple[str, ...] = field(default=(), repr=False)
+    overlay: str = ""
+
+    def listed(self) -> list[dict[str, Any]]:
+        """Class, score and box (left, top, right, bottom) of each object, as JSON types."""
+        scores = self.objects.scores
+        assert scores is not None
+        return [
+            {
+                "class": self.classes[label],
+                "score": round(float(score), 6),
+                "box": [round(v, 3) for v in box],
+            }
+            for label, score, box in zip(
+                self.objects.labels.tolist(),
+                scores.tolist(),
+                self.objects.boxes.tolist(),
+                strict=True,
+            )
+        ]
+
+    def rows(self, top: int = 1) -> list[dict[str, Any]]:
+        """See Prediction; a row an object, and one without a class for an image without any."""
+        start = {"path": self.path}
+        end = {"overlay": self.overlay, "error": self.error or ""}
+        names = ("left", "top", "right", "bottom")
+        rows = [
+            start
+            | {"class": o["class"], "score": o["score"]}
+            | dict(zip(names, o["box"], strict=True))
+            | end
+            for o in self.listed()
+        ]
+        empty = dict.fromkeys(("class", "score", *names), "")
+        return rows or [start | empty | end]
+
+    def document(self) -> dict[str, Any]:
+        """See Prediction."""
+        return {
+            "path": self.path,
+            "size": list(self.size),
+            "objects": self.listed(),
+            "overlay": self.overlay,
+            "error": self.error,
+        }
+
+    def cells(self, top: int = 1) -> list[tuple[str, ...]]:
+        """See Prediction; a line an object, the best 20."""
+        rows: list[tuple[str, ...]] = [
+            (o["class"], f"{o['score']:.2f}", " ".join(f"{v:.0f}" for v in o["box"]))
+            for o in self.listed()
+        ]
+        if not rows:
+            return [("no objects", "", "")]
+        more = len(rows) - LISTED
+        return rows[:LISTED] + ([(f"and {more:,} more", "", "")] if more > 0 else [])
+
+    @classmethod
+    def headings(cls, top: int = 1) -> tuple[str, ...]:
+        """See Prediction."""
+        return ("class", " score", " left top right bottom")

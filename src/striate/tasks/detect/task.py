@@ -1,0 +1,285 @@
+"""Detection: a box, a class and a score for every object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from striate.answer import answer_of
+from striate.data.files import Found
+from striate.data.own import given_again, is_given
+from striate.data.preprocessing import Preprocessing
+from striate.findings import Finding
+from striate.models import build
+from striate.tasks.detect.batches import BoxBatches
+from striate.tasks.detect.data.source import BoxSource, BoxSplit
+from striate.tasks.detect.data.sources import (
+    BOX_SOURCES,
+    is_box_data,
+    open_boxes,
+)
+from striate.tasks.detect.evaluate import Assessed, assess_boxes
+from striate.tasks.detect.examples import cut_boxes, warped
+from striate.tasks.detect.findings.errors import kinds_of_errors, per_class_boxes
+from striate.tasks.detect.findings.gallery import gallery
+from striate.tasks.detect.findings.headline import headline_boxes
+from striate.tasks.detect.findings.sizes import recall_by_size
+from striate.tasks.detect.loss import CenterLoss
+from striate.tasks.detect.metric import AveragePrecision
+from striate.tasks.detect.objects import Objects
+from striate.tasks.detect.peaks import STRIDE, peaks
+from striate.tasks.detect.predict import predict_objects, prediction_of
+from striate.tasks.detect.reach import reach
+from striate.tasks.detect.settings import DetectSettings
+from striate.tasks.detect.tiling import tile_objects
+from striate.tasks.detect.train import (
+    MOST_VALIDATION,
+    box_batches,
+    field_of,
+    loss_of,
+    plan_boxes,
+    validation_of,
+)
+from striate.tasks.examples import Examples
+from striate.tasks.plain import check_plain, describe_plain
+from striate.tasks.plan import Plan
+from striate.tasks.prediction import Prediction
+from striate.tasks.task import (
+    Enough,
+    Evaluate,
+    Progress,
+    Say,
+    Task,
+    mute,
+    never,
+    refuse_shape,
+    silent,
+)
+from striate.tasks.tiling import TileJob
+from striate.tasks.trained import Trained
+from striate.tasks.warp import Warp
+from striate.training.recipe import Recipe
+
+
+class Detect(Task):
+    """Boxes by peaks of a heat map and four distances, and COCO's average precision."""
+
+    name = "detect"
+    about = "a box for every object"
+    settings = DetectSettings
+    folder = "objects"
+    exclusive = True
+    axes = 4
+    beside = 4
+    cell = STRIDE
+    probed = (64, 12)
+    sources: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {name: about for name, (_, about) in BOX_SOURCES.items()}
+    )
+    unused: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {
+            "label_smoothing": "",
+            "shift": "; crops lie anywhere as it is",
+            "scale": "; --set zoom=1 turns crops of other sizes off",
+            "rotate": "; a turned box is no box",
+            "erase": "",
+            "mixup": "",
+            "fit": "",
+            "flip_test": "",
+        }
+    )
+
+    def accepts(self, data: str | Path) -> bool:
+        """A folder or file of images with boxes."""
+        return is_box_data(data)
+
+    def open(self, recipe: Recipe, progress: Progress | None = None) -> BoxSource:
+        """See Task."""
+        if is_given(recipe.data):
+            return given_again(recipe.data)  # type: ignore[no-any-return]
+        return open_boxes(
+            recipe.data, seed=recipe.seed, val=recipe.val, test=recipe.test, count=recipe.count, progress=progress
+        )  # fmt: skip
+
+    def owns(self, data: Any) -> bool:
+        """See Task."""
+        return isinstance(data, BoxSource)
+
+    def check(self, source: BoxSource) -> Finding:
+        """See Task."""
+        return check_plain(source)
+
+    def describe(self, source: BoxSource, preprocessing: Preprocessing | None = None) -> Finding:
+        """See Task."""
+        return describe_plain(source)
+
+    def plan(self, recipe: Recipe, source: BoxSource, device: torch.device) -> Plan:
+        """See Task."""
+        return plan_boxes(recipe, source, device)
+
+    def build(
+        self, recipe: Recipe, preprocessing: Preprocessing, outputs: int, *, fresh: bool = False, check: bool = False
+    ) -> nn.Module:  # fmt: skip
+        """See Task; (N, C, H, W) -> (N, outputs + 4, ceil(H / 4), ceil(W / 4))."""
+        return build(
+            str(recipe.model),
+            in_channels=preprocessing.channels,
+            num_classes=outputs,
+            size=None,
+            pretrained=bool(recipe.pretrained) and not fresh,
+            weights=None if fresh else recipe.weights,
+            check=check,
+            **recipe.model_options,
+        )
+
+    def batches(
+        self, plan: Plan, split: str, *, device: torch.device, progress: Progress = silent
+    ) -> BoxBatches:
+        """See Task."""
+        return box_batches(plan, split, device)
+
+    def loss(self, plan: Plan) -> CenterLoss:
+        """See Task."""
+        return loss_of(plan)
+
+    def validation(
+        self, plan: Plan, *, device: torch.device, progress: Progress = silent
+    ) -> Evaluate | None:
+        """See Task."""
+        return validation_of(plan, device)
+
+    def validated(self, plan: Plan) -> int:
+        """See Task."""
+        return min(len(plan.source.val), MOST_VALIDATION)
+
+    def refuse_output(self, output: Any, images: Tensor, outputs: int) -> None:
+        """See Task; (N, outputs + 4, ceil(H / 4), ceil(W / 4))."""
+        cells = [-(-side // STRIDE) for side in images.shape[-2:]]
+        refuse_shape(
+            answer_of(output),
+            (len(images), outputs + 4, *cells),
+            f"{outputs} scores and 4 distances a cell of {STRIDE} x {STRIDE} pixels",
+        )
+
+    def metric(self, classes: Sequence[str]) -> AveragePrecision:
+        """See Task."""
+        return AveragePrecision(len(classes), objects_in)
+
+    def assess(
+        self, trained: Trained, split: BoxSplit, *, device: torch.device, progress: Progress = silent,
+        enough: Enough = never,
+    ) -> Assessed:  # fmt: skip
+        """See Task."""
+        return assess_boxes(trained, split, self.metric(trained.classes), device, progress, enough)
+
+    def results(self, assessed: Assessed, classes: Sequence[str]) -> dict[str, float]:
+        """See Task."""
+        scores = self.metric(classes).score(assessed.evidence)
+        return {name: float(value) for name, value in scores.items()}
+
+    def report(
+        self, trained: Trained, source: BoxSource, split: BoxSplit, assessed: Assessed, *, say: Say = mute
+    ) -> Iterator[Finding]:  # fmt: skip
+        """See Task."""
+        classes = trained.classes
+        yield headline_boxes(assessed, len(classes), seed=trained.seed)
+        yield kinds_of_errors(assessed, len(classes))
+        yield per_class_boxes(assessed, classes)
+        field = field_of(trained.model, trained.shape)
+        yield recall_by_size(assessed, field)
+        everything = [o for part in source.splits.values() for o in part.objects]
+        yield reach(everything, STRIDE, field)
+        yield gallery(
+            assessed,
+            lambda i: trained.preprocessing.colours(split.image(i)).transpose(1, 2, 0),
+            classes,
+        )
+
+    def read(self, trained: Trained, image: Path | np.ndarray) -> np.ndarray:
+        """An image file, or an image (H, W, C), at its own size: (C, H, W) uint8. Raises DataError."""
+        if isinstance(image, np.ndarray):
+            return trained.preprocessing.colours(image)
+        return trained.preprocessing.read_colours(image)
+
+    def load_examples(
+        self, source: BoxSource, split: BoxSplit, preprocessing: Preprocessing, classes: Sequence[str], *,
+        limit: int | None = None, seed: int = 0,
+    ) -> Examples:  # fmt: skip
+        """The middle of some images, at most 256 pixels wide and high, all of the smallest one's size."""
+        return cut_boxes(split, preprocessing, limit, seed)
+
+    def warp(self, targets: list[Tensor], warp: Warp) -> list[Tensor]:
+        """Boxes move like their images, and are cut where these end."""
+        return [warped(target, warp, *warp.size) for target in targets]
+
+    def guessing(self, evidence: np.ndarray, classes: Sequence[str]) -> str | None:
+        """Where it finds next to nothing."""
+        value = float(self.metric(classes).score(evidence)["ap50"])
+        if value >= LEARNED:
+            return None
+        return f"its AP50 is {value:.3f} on {len(evidence):,} images, so it finds next to nothing"
+
+    def decode(self, output: Any, trained: Trained, *, top: int = 5) -> list[Prediction]:
+        """The objects of each image; nothing is written."""
+        maps = answer_of(output).float().cpu()
+        size = maps.shape[-2] * STRIDE, maps.shape[-1] * STRIDE
+        return [
+            prediction_of(objects, str(i), size, trained.classes)
+            for i, objects in enumerate(objects_in(maps, len(trained.classes)))
+        ]
+
+    def predict(
+        self, trained: Trained, inputs: Found, *, top: int = 5, device: str = "auto", out: Path | None = None,
+        force: bool = False,
+    ) -> Iterator[Prediction]:  # fmt: skip
+        """See Task; overlays and a COCO file of all objects are written into the folder `out`, where one is given."""
+        return predict_objects(trained, inputs, out=out, force=force, device=device)
+
+    def examples(self, split: BoxSplit, classes: Sequence[str], limit: int) -> list[tuple[int, str]]:  # fmt: skip
+        """See Task: images with objects, of as many classes as may be."""
+        chosen: list[tuple[int, str]] = []
+        seen: set[int] = set()
+        for i, objects in enumerate(split.objects):
+            new = set(objects.labels[~objects.crowd].tolist()) - seen
+            if new and len(chosen) < limit:
+                seen |= new
+                held = np.unique(objects.labels[~objects.crowd]).tolist()
+                chosen.append((i, ", ".join(classes[c] for c in held[:4])))
+        return chosen
+
+    def explained_number(
+        self, trained: Trained, output: Any, index: int | None
+    ) -> tuple[Callable[[Any], Tensor], str] | None:
+        """The raw score of one cell: of the best object, or of the best of the class that was asked for."""
+        heat = answer_of(output)[0, : len(trained.classes)].float()
+        chosen = heat if index is None else heat[index : index + 1]
+        place = int(chosen.flatten().argmax())
+        k, rest = divmod(place, heat.shape[-2] * heat.shape[-1])
+        row, column = divmod(rest, heat.shape[-1])
+        label = k if index is None else index
+        score = float(heat[label, row, column].sigmoid())
+        words = (
+            f"{trained.classes[label]} with a score of {score:.2f} at ({(column + 0.5) * STRIDE:.0f}, "
+            f"{(row + 0.5) * STRIDE:.0f})"
+        )
+        return lambda given: answer_of(given)[:, label, row, column], words
+
+    def tile(self, job: TileJob) -> Finding:
+        """See Task; the objects are written into `job.out`."""
+        return tile_objects(job)
+
+
+LEARNED = 0.02  # AP50 from which on something was learned
+
+
+def objects_in(output: Any, classes: int) -> list[Objects]:
+    """The objects of each image from what the network gives, (N, K + 4, h, w)."""
+    maps = answer_of(output).float().cpu()
+    size = maps.shape[-2] * STRIDE, maps.shape[-1] * STRIDE
+    return [peaks(one, classes, STRIDE, size=size) for one in maps]

@@ -1,0 +1,53 @@
+"""Tiling of a detector: the map by tiles, the objects of all of it at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from striate.documents import to_json
+from striate.findings import Finding, Table
+from striate.tasks.detect.peaks import LEAST, STRIDE, large_peaks
+from striate.tasks.detect.predict import coco_document, prediction_of
+from striate.tasks.tiling import SHOWN, TileJob
+from striate.writing import write_atomically
+
+
+def tile_objects(job: TileJob) -> Finding:
+    """The objects of an image of any size, written into `job.out` as JSON in COCO's form.
+
+    Tiles give the map of the whole image, kept on the disk; only then are peaks taken, so that no seam cuts or doubles an
+    object, whatever the tiles are.
+    """
+    job.refuse_taken()
+    classes = job.trained.classes
+    height, width = job.image.shape[1:]
+    with TemporaryDirectory(prefix="striate-") as folder:
+        path = Path(folder) / "map.npy"
+        _, certificate = job.run(out=path)
+        made = np.load(path, mmap_mode="r")
+        cells = made.reshape(-1, *made.shape[-3:])[0] if made.ndim == 4 else made
+        objects = large_peaks(cells, len(classes), STRIDE, size=(height, width))
+        del made, cells
+    prediction = prediction_of(objects, str(job.path), (height, width), classes)
+    counts = np.bincount(objects.labels, minlength=len(classes))
+    order = np.argsort(-counts, kind="stable")
+    rows = [{"class": classes[c], "objects": int(counts[c])} for c in order if counts[c]]
+    table = Table(
+        columns=("class", "objects"),
+        rows=tuple((r["class"], r["objects"]) for r in rows[: 4 * SHOWN]),
+        formats=("", ","),
+        caption=f"Objects with a score of {LEAST:g} and more.",
+    )
+    document = coco_document([prediction], classes)
+    where = "" if job.out is None else f" They are in {job.out}."
+    finding = job.finding(
+        f"{len(objects):,} objects in {width:,} x {height:,} pixels.{where}",
+        certificate, table, prediction.rows(), objects=document["annotations"], categories=document["categories"],
+    )  # fmt: skip
+    if job.out is not None:
+        document["certificate"] = certificate.to_dict()
+        write_atomically(job.out, to_json(document).encode())
+    return finding

@@ -1,0 +1,166 @@
+"""Training on images with boxes: the plan, the crops and the validation."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from striate.data import Preprocessing
+from striate.data.scale import check_together, measure
+from striate.errors import GeometryError, UsageError
+from striate.geometry import trace
+from striate.models import build, is_detector, is_own
+from striate.models import preprocessing as preprocessing_of
+from striate.tasks.colours import statistics
+from striate.tasks.decoded import Decoded
+from striate.tasks.detect.batches import BoxAugmentation, BoxBatches, target_of
+from striate.tasks.detect.data.source import BoxSource, BoxSplit
+from striate.tasks.detect.defaults import BoxFacts, choose_box_model, choose_for_boxes
+from striate.tasks.detect.forward import maps_of
+from striate.tasks.detect.loss import CenterLoss
+from striate.tasks.detect.metric import AveragePrecision
+from striate.tasks.detect.peaks import STRIDE, peaks
+from striate.tasks.detect.reach import sentence
+from striate.tasks.plan import Plan
+from striate.tasks.task import Evaluate
+from striate.training.batch import Batch
+from striate.training.machine import available_memory, choose_precision
+from striate.training.own import OwnAugmentation, OwnLoss
+from striate.training.recipe import Recipe
+
+MOST_VALIDATION = 128  # images that are looked at after each epoch
+
+
+def plan_boxes(recipe: Recipe, source: BoxSource, device: torch.device) -> Plan:
+    """Decide everything that the recipe leaves open. Raises UsageError for a model that finds no objects."""
+    if recipe.model is not None and not (is_own(recipe.model) or is_detector(recipe.model)):
+        raise UsageError(
+            f"{recipe.model} finds no objects, and {recipe.data} has boxes; take centernet or centernet:BACKBONE, such as "
+            f"centernet:{recipe.model}"
+        )
+    train = source.train
+    spec, pretrained, reason = choose_box_model(recipe, photographs=source.photographs)
+    why = [f"model = {spec}: {reason}"] if recipe.model is None else []
+    sides = np.concatenate([objects.sides.max(1) for objects in train.objects] or [np.zeros(0)])
+    facts = BoxFacts(
+        images=len(train),
+        side=int(np.median(train.sizes.min(1))),
+        pixels=int(train.sizes.prod(1).sum()),
+        largest=float(np.quantile(sides, 0.9)) if len(sides) else 0.0,
+        photographs=source.photographs,
+        flip=source.horizontal_flip,
+        generated=source.generated,
+    )
+    chosen, more = choose_for_boxes(recipe.replace(model=spec, pretrained=pretrained), facts)
+    assert chosen.size is not None
+    backbone = spec.partition(":")[2]
+    known = preprocessing_of(backbone) if pretrained and backbone else None
+    channels = recipe.channels or (3 if known or (train.channels == 3).any() else 1)
+    scale = measure(train, black=recipe.black, white=recipe.white)
+    check_together(source.splits.values(), scale)
+    why += scale.why
+    draft = Preprocessing(
+        channels=channels, height=chosen.size, width=chosen.size, fit="crop", **scale.levels
+    )
+    mean, std = (known.mean, known.std) if known else statistics(train, draft)
+    preprocessing = Preprocessing.from_dict(
+        {**draft.to_dict(), "mean": list(mean), "std": list(std)}
+    )
+    field = _planned_field(chosen, channels, len(source.classes))
+    limits = sentence(list(train.objects), STRIDE, field)
+    if limits:
+        more.append(limits)
+    return Plan(recipe=chosen, source=source, preprocessing=preprocessing, why=[*why, *more])
+
+
+def _planned_field(recipe: Recipe, channels: int, classes: int) -> int | None:
+    """What a cell of the recipe's network sees, without any of its weights; None where that is not known before."""
+    if is_own(recipe.model):
+        return None
+    with torch.device("meta"):
+        network = build(
+            str(recipe.model), in_channels=channels, num_classes=classes, **recipe.model_options
+        )
+    side = int(recipe.size or 0) or 256
+    return field_of(network, (1, channels, side, side))
+
+
+def field_of(network: nn.Module, shape: tuple[int, ...]) -> int | None:
+    """How many pixels a cell sees along the longer axis; None where it sees all, or the network cannot be traced."""
+    try:
+        axes = list(trace(network, shape))[-1].receptive_field
+    except (GeometryError, UsageError):
+        return None
+    sizes = [axis.size for axis in axes if axis is not None] if axes else []
+    return max(sizes) if sizes else None
+
+
+def box_batches(plan: Plan, split: str, device: torch.device) -> BoxBatches:
+    """Endless batches of crops of a split."""
+    recipe, preprocessing, own = plan.recipe, plan.preprocessing, plan.recipe.settings
+    chosen: BoxSplit = plan.source.splits[split]
+    if split == "train" and recipe.limit and recipe.limit < len(chosen):
+        order = torch.randperm(len(chosen), generator=torch.Generator().manual_seed(recipe.seed))
+        chosen = chosen.take(order[: recipe.limit].numpy())
+    return BoxBatches(
+        images=images_of(chosen, preprocessing),
+        split=chosen,
+        preprocessing=preprocessing,
+        augmentation=BoxAugmentation(
+            flip=bool(recipe.flip), zoom=own.zoom or 1.0, jitter=own.jitter or 0.0
+        )
+        if plan.augment is None
+        else BoxAugmentation(own=OwnAugmentation.of(plan.augment)),
+        crop=preprocessing.size,
+        batch=int(recipe.batch or 1),
+        aimed=own.aimed or 0.0,
+        seed=recipe.seed,
+        device=device,
+    )
+
+
+def images_of(split: BoxSplit, preprocessing: Preprocessing) -> Decoded[Tensor]:
+    """A split's images (C, H, W) uint8 at their own size: in memory when they fit into a quarter of what is free."""
+    needed = int(split.sizes.prod(1).sum()) * preprocessing.channels
+
+    def decode(index: int) -> Tensor:
+        return torch.from_numpy(preprocessing.colours(split.image(index)))
+
+    return Decoded(decode, len(split), in_memory=needed <= available_memory() // 4)
+
+
+def loss_of(plan: Plan) -> CenterLoss:
+    """The loss of a plan."""
+    edges = plan.recipe.settings.edges
+    return CenterLoss(len(plan.source.classes), STRIDE, 2.0 if edges is None else edges)
+
+
+def validation_of(plan: Plan, device: torch.device) -> Evaluate | None:
+    """A function from a network to its loss and average precision on some validation images; None without any."""
+    recipe, source, preprocessing = plan.recipe, plan.source, plan.preprocessing
+    drawn = np.random.default_rng(recipe.seed).permutation(len(source.val))[:MOST_VALIDATION]
+    validation = source.val.take(np.sort(drawn))
+    if not len(validation):
+        return None
+    images = images_of(validation, preprocessing)
+    dtype, classes = choose_precision(recipe.precision, device), len(source.classes)
+    own = plan.loss_or(loss_of(plan))
+    # A loss that takes the whole batch may look at the images, which the network did not see in crops here.
+    measured = own if isinstance(own, OwnLoss) and not own.whole else loss_of(plan)
+    metric = AveragePrecision(classes, decode=lambda output, k: [])
+
+    def evaluate(network: nn.Module) -> dict[str, float]:
+        total = weight = 0.0
+        predictions = []
+        for i, objects in enumerate(validation.objects):
+            image = images[i]
+            out = maps_of(network, preprocessing, [image], device=device, dtype=dtype)[0]
+            loss = measured(out[None], Batch(out[None], [target_of(objects)]))
+            total, weight = total + float(loss.sum), weight + float(loss.weight)
+            height, width = image.shape[-2:]
+            predictions.append(peaks(out, classes, STRIDE, size=(height, width)))
+        scores = metric.score(metric.matched(predictions, validation.objects))
+        return {"loss": total / max(weight, 1e-9), **{k: float(v) for k, v in scores.items()}}
+
+    return evaluate
