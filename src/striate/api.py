@@ -40,7 +40,7 @@ from striate.runs.run import Run, load
 from striate.runs.summarising import summarise
 from striate.runs.training import train
 from striate.runs.wrapping import network_input, read_classes, save, wrap
-from striate.tasks.detect.data.convert import convert_boxes
+from striate.tasks.annotations import convert_boxes
 from striate.tasks.prediction import Prediction
 from striate.tasks.table import sources
 from striate.tasks.tiling import open_job

@@ -36,7 +36,7 @@ def _plugged(name: str, made: Any) -> Task:
 
 TASKS: Table[Task] = Table(
     "striate.tasks",
-    {task.name: task for task in (Segment(), Detect(), Multilabel(), Regression(), Classify())},
+    {task.name: task for task in (Detect(), Segment(), Multilabel(), Regression(), Classify())},
     _plugged,
     first=True,
 )

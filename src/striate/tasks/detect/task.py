@@ -18,6 +18,9 @@ from striate.data.preprocessing import Preprocessing
 from striate.findings import Finding
 from striate.models import build
 from striate.tasks.detect.batches import BoxBatches
+from striate.tasks.detect.data.checks import check_boxes
+from striate.tasks.detect.data.description import describe_boxes
+from striate.tasks.detect.data.given import open_given_boxes
 from striate.tasks.detect.data.source import BoxSource, BoxSplit
 from striate.tasks.detect.data.sources import (
     BOX_SOURCES,
@@ -47,9 +50,9 @@ from striate.tasks.detect.train import (
     validation_of,
 )
 from striate.tasks.examples import Examples
-from striate.tasks.plain import check_plain, describe_plain
 from striate.tasks.plan import Plan
 from striate.tasks.prediction import Prediction
+from striate.tasks.segment.data import MASK_SOURCES
 from striate.tasks.task import (
     Enough,
     Evaluate,
@@ -80,7 +83,7 @@ class Detect(Task):
     cell = STRIDE
     probed = (64, 12)
     sources: ClassVar[Mapping[str, str]] = MappingProxyType(
-        {name: about for name, (_, about) in BOX_SOURCES.items()}
+        {name: about for name, (_, about) in BOX_SOURCES.items() if name not in MASK_SOURCES}
     )
     unused: ClassVar[Mapping[str, str]] = MappingProxyType(
         {
@@ -96,8 +99,8 @@ class Detect(Task):
     )
 
     def accepts(self, data: str | Path) -> bool:
-        """A folder or file of images with boxes."""
-        return is_box_data(data)
+        """A folder or file of images with boxes; the generated scenes are for masks, unless boxes are asked for."""
+        return str(data) not in MASK_SOURCES and is_box_data(data)
 
     def open(self, recipe: Recipe, progress: Progress | None = None) -> BoxSource:
         """See Task."""
@@ -111,13 +114,21 @@ class Detect(Task):
         """See Task."""
         return isinstance(data, BoxSource)
 
+    def take(self, data: Any, recipe: Recipe, progress: Progress | None = None) -> Any:
+        """See Task; a Dataset of (image, {"boxes", "labels"}), or a dict as COCO has it."""
+        if hasattr(data, "splits"):
+            return super().take(data, recipe, progress)
+        return open_given_boxes(
+            data, seed=recipe.seed, val=recipe.val, test=recipe.test, progress=progress
+        )
+
     def check(self, source: BoxSource) -> Finding:
         """See Task."""
-        return check_plain(source)
+        return check_boxes(source)
 
     def describe(self, source: BoxSource, preprocessing: Preprocessing | None = None) -> Finding:
         """See Task."""
-        return describe_plain(source)
+        return describe_boxes(source, preprocessing)
 
     def plan(self, recipe: Recipe, source: BoxSource, device: torch.device) -> Plan:
         """See Task."""

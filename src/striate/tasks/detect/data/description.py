@@ -14,8 +14,9 @@ from striate.data.scale import Scale, scale_of
 from striate.data.source import SPLITS
 from striate.figures import BLUE, GRID, new_figure, render, style
 from striate.findings import Figure, Finding, Table
-from striate.tasks.detect.data.drawing import drawn_objects
 from striate.tasks.detect.data.source import BoxSource
+from striate.tasks.detect.drawing import drawn
+from striate.tasks.detect.objects import Objects
 from striate.wording import counted
 
 SHOWN, COLUMNS, TILE, GAP = 8, 4, 224, 6
@@ -182,12 +183,7 @@ def contact_sheet(source: BoxSource, scale: Scale | None = None) -> Figure:
     at = [int(part[several[part].argmax()]) for part in parts]
     plain = Preprocessing(channels=3, height=1, width=1, **(scale or Scale()).levels)
     tiles = [
-        drawn_objects(
-            plain.colours(split.image(i)).transpose(1, 2, 0),
-            split.objects[i],
-            source.classes,
-            side=TILE,
-        )
+        _tile(plain.colours(split.image(i)).transpose(1, 2, 0), split.objects[i], source.classes)
         for i in at
     ]
     across = min(len(tiles), COLUMNS)
@@ -203,3 +199,11 @@ def contact_sheet(source: BoxSource, scale: Scale | None = None) -> Figure:
         caption="Training images with their objects; crowds are dashed.",
         alt=f"{len(tiles)} training images with the boxes of their objects",
     )
+
+
+def _tile(image: np.ndarray, objects: Objects, classes: tuple[str, ...]) -> Image.Image:
+    """The image with its objects, in the middle of a white square of TILE pixels."""
+    picture = Image.fromarray(drawn(image, objects, classes, scale=TILE / max(image.shape[:2])))
+    tile = Image.new("RGB", (TILE, TILE), "white")
+    tile.paste(picture, ((TILE - picture.width) // 2, (TILE - picture.height) // 2))
+    return tile

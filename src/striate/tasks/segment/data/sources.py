@@ -20,7 +20,7 @@ from striate.tasks.segment.data.source import MaskSource
 MASK_SOURCES: dict[str, tuple[Callable[..., MaskSource], str]] = {
     "scenes": (
         partial(open_scenes, open_digits),
-        "digits over photographs with a class for every pixel, as many and as large as you like",
+        "digits over photographs with a class for every pixel, as many and as large as you like; --task detect: with boxes",
     ),
     "scenes-fashion": (
         partial(open_scenes, open_fashion),
