@@ -17,7 +17,9 @@ from striate.data.output_names import output_names
 from striate.documents import to_json
 from striate.errors import DataError, RunError, UsageError
 from striate.tasks.detect.drawing import drawn
+from striate.tasks.detect.evaluation.threshold import threshold_of
 from striate.tasks.detect.forward import maps_of
+from striate.tasks.detect.objects import Objects
 from striate.tasks.detect.peaks import STRIDE, peaks
 from striate.tasks.detect.prediction import DetectionPrediction
 from striate.tasks.trained import Trained
@@ -26,7 +28,6 @@ from striate.writing import write_atomically
 
 LARGEST_OVERLAY = 4096  # pixels a side; WebP takes no more than four times that
 DOCUMENT = "objects.json"
-SHOWN_FROM = 0.3  # score; what is less certain stands in the tables alone
 
 
 def predict_objects(
@@ -97,18 +98,24 @@ def predicted(
     out = maps_of(model, trained.preprocessing, [pixels], device=device, dtype=dtype)[0]
     height, width = image.shape[-2:]
     objects = peaks(out, len(trained.classes), STRIDE, size=(height, width))
-    return prediction_of(objects, name, (height, width), trained.classes)
+    return prediction_of(objects, name, (height, width), trained)
 
 
 def prediction_of(
-    objects: Any, name: str, size: tuple[int, int], classes: tuple[str, ...]
+    objects: Objects, name: str, size: tuple[int, int], trained: Trained
 ) -> DetectionPrediction:
     """Objects as a prediction; its scalars are the best score of each class that was found."""
-    scalars: dict[str, float] = {}
+    classes, scalars = trained.classes, dict[str, float]()
+    assert objects.scores is not None
     for label, score in zip(objects.labels.tolist(), objects.scores.tolist(), strict=True):
         scalars.setdefault(classes[label], score)
     return DetectionPrediction(
-        path=name, size=size, objects=objects, classes=classes, scalars=scalars
+        path=name,
+        size=size,
+        objects=objects,
+        classes=classes,
+        scalars=scalars,
+        sure=threshold_of(trained.calibration),
     )
 
 
@@ -116,7 +123,7 @@ def overlay_of(image: np.ndarray, made: DetectionPrediction) -> bytes:
     """The picture of an image (H, W, 1 or 3) uint8 with its objects, as WebP; a small one enlarged, a large one reduced."""
     side = max(image.shape[:2])
     scale = min(4.0, 480 / side) if side < 480 else min(1.0, LARGEST_OVERLAY / side)
-    shown = made.objects.sure(SHOWN_FROM)
+    shown = made.objects.sure(made.sure)
     buffer = io.BytesIO()
     Image.fromarray(drawn(image, shown, made.classes, scale=scale)).save(buffer, "WEBP", quality=88)
     return buffer.getvalue()

@@ -15,19 +15,21 @@ LISTED = 20  # objects of an image in a table that a person reads
 class DetectionPrediction(Prediction):
     """One file's objects, best first, or the `error` why there are none known.
 
-    size: (height, width) in pixels. objects: in pixels of the upright image. classes: the names of their labels. overlay:
-    the picture that was written of them.
+    size: (height, width) in pixels. objects: all that have any likelihood, in pixels of the upright image. sure: the score
+    from which on they are taken for objects and shown. classes: the names of their labels. overlay: the picture that was
+    written of them.
     """
 
     size: tuple[int, int] = (0, 0)
     objects: Objects = field(default_factory=lambda: Objects.of([], [], scores=[]), compare=False)
     classes: tuple[str, ...] = field(default=(), repr=False)
     overlay: str = ""
+    sure: float = 0.0
 
     def listed(self) -> list[dict[str, Any]]:
-        """Class, score and box (left, top, right, bottom) of each object, as JSON types."""
-        scores = self.objects.scores
-        assert scores is not None
+        """Class, score and box (left, top, right, bottom) of each object that is sure enough, as JSON types."""
+        objects = self.objects.sure(self.sure)
+        assert objects.scores is not None
         return [
             {
                 "class": self.classes[label],
@@ -35,9 +37,9 @@ class DetectionPrediction(Prediction):
                 "box": [round(v, 3) for v in box],
             }
             for label, score, box in zip(
-                self.objects.labels.tolist(),
-                scores.tolist(),
-                self.objects.boxes.tolist(),
+                objects.labels.tolist(),
+                objects.scores.tolist(),
+                objects.boxes.tolist(),
                 strict=True,
             )
         ]
@@ -62,6 +64,7 @@ class DetectionPrediction(Prediction):
         return {
             "path": self.path,
             "size": list(self.size),
+            "score_from": self.sure,
             "objects": self.listed(),
             "overlay": self.overlay,
             "error": self.error,

@@ -28,8 +28,9 @@ from striate.tasks.detect.data.sources import (
     open_boxes,
 )
 from striate.tasks.detect.evaluate import Assessed, assess_boxes
+from striate.tasks.detect.evaluation.threshold import best_threshold, threshold_of
 from striate.tasks.detect.examples import cut_boxes, warped
-from striate.tasks.detect.findings.errors import kinds_of_errors, per_class_boxes
+from striate.tasks.detect.findings.errors import judged_of, kinds_of_errors, per_class_boxes
 from striate.tasks.detect.findings.gallery import gallery
 from striate.tasks.detect.findings.headline import headline_boxes
 from striate.tasks.detect.findings.sizes import recall_by_size
@@ -182,6 +183,15 @@ class Detect(Task):
         """See Task."""
         return AveragePrecision(len(classes), objects_in)
 
+    def calibrate(
+        self, trained: Trained, source: BoxSource, device: torch.device
+    ) -> dict[str, Any]:
+        """The score from which on an object is taken for one; see `best_threshold`."""
+        if not len(source.val):
+            return {}
+        chosen = best_threshold(judged_of(self.assess(trained, source.val, device=device)))
+        return {} if chosen is None else {"calibration": {"score": chosen}}
+
     def assess(
         self, trained: Trained, split: BoxSplit, *, device: torch.device, progress: Progress = silent,
         enough: Enough = never,
@@ -200,16 +210,18 @@ class Detect(Task):
         """See Task."""
         classes = trained.classes
         yield headline_boxes(assessed, len(classes), seed=trained.seed)
-        yield kinds_of_errors(assessed, len(classes))
-        yield per_class_boxes(assessed, classes)
+        sure = threshold_of(trained.calibration)
+        yield kinds_of_errors(assessed, len(classes), sure)
+        yield per_class_boxes(assessed, classes, sure)
         field = field_of(trained.model, trained.shape)
-        yield recall_by_size(assessed, field)
+        yield recall_by_size(assessed, field, sure)
         everything = [o for part in source.splits.values() for o in part.objects]
         yield reach(everything, STRIDE, field)
         yield gallery(
             assessed,
             lambda i: trained.preprocessing.colours(split.image(i)).transpose(1, 2, 0),
             classes,
+            sure,
         )
 
     def read(self, trained: Trained, image: Path | np.ndarray) -> np.ndarray:
@@ -241,7 +253,7 @@ class Detect(Task):
         maps = answer_of(output).float().cpu()
         size = maps.shape[-2] * STRIDE, maps.shape[-1] * STRIDE
         return [
-            prediction_of(objects, str(i), size, trained.classes)
+            prediction_of(objects, str(i), size, trained)
             for i, objects in enumerate(objects_in(maps, len(trained.classes)))
         ]
 

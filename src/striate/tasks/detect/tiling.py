@@ -31,20 +31,21 @@ def tile_objects(job: TileJob) -> Finding:
         cells = made.reshape(-1, *made.shape[-3:])[0] if made.ndim == 4 else made
         objects = large_peaks(cells, len(classes), STRIDE, size=(height, width))
         del made, cells
-    prediction = prediction_of(objects, str(job.path), (height, width), classes)
-    counts = np.bincount(objects.labels, minlength=len(classes))
+    prediction = prediction_of(objects, str(job.path), (height, width), job.trained)
+    shown = objects.sure(prediction.sure)
+    counts = np.bincount(shown.labels, minlength=len(classes))
     order = np.argsort(-counts, kind="stable")
     rows = [{"class": classes[c], "objects": int(counts[c])} for c in order if counts[c]]
     table = Table(
         columns=("class", "objects"),
         rows=tuple((r["class"], r["objects"]) for r in rows[: 4 * SHOWN]),
         formats=("", ","),
-        caption=f"Objects with a score of {LEAST:g} and more.",
+        caption=f"Objects with a score of {prediction.sure:g} and more; the file has those of {LEAST:g} and more.",
     )
     document = coco_document([prediction], classes)
     where = "" if job.out is None else f" They are in {job.out}."
     finding = job.finding(
-        f"{len(objects):,} objects in {width:,} x {height:,} pixels.{where}",
+        f"{len(shown):,} objects in {width:,} x {height:,} pixels.{where}",
         certificate, table, prediction.rows(), objects=document["annotations"], categories=document["categories"],
     )  # fmt: skip
     if job.out is not None:

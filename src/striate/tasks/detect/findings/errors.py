@@ -13,7 +13,6 @@ from striate.tasks.detect.evaluation.average_precision import RECALLS, curves, p
 from striate.tasks.detect.evaluation.kinds import KINDS, Judged, ap50, judge
 from striate.wording import percent, quoted
 
-SURE = 0.3  # score from which on a prediction counts as one in tables of what is taken for what
 CONFUSIONS = 8
 ABOUT = {
     "localisation": "the box is off: it overlaps its object by less than half",
@@ -25,12 +24,12 @@ ABOUT = {
 }
 
 
-def kinds_of_errors(assessed: Assessed, classes: int) -> Finding:
-    """How often each kind of error occurs, and what AP50 would be without it."""
+def kinds_of_errors(assessed: Assessed, classes: int, sure: float) -> Finding:
+    """How often each kind of error occurs at scores of `sure` and more, and what AP50 would be without it."""
     judged = judged_of(assessed)
     plain = ap50(judged, classes)
     counts = {
-        kind: sum(int((j.kinds[j.scores >= SURE] == KINDS.index(kind)).sum()) for j in judged)
+        kind: sum(int((j.kinds[j.scores >= sure] == KINDS.index(kind)).sum()) for j in judged)
         for kind in KINDS[1:]
     }
     counts["missed"] = sum(int(j.missed.sum()) for j in judged)
@@ -54,7 +53,7 @@ def kinds_of_errors(assessed: Assessed, classes: int) -> Finding:
                 columns=(
                     "kind",
                     "what it is",
-                    f"how often (score {SURE} and more)",
+                    f"how often (score {sure:g} and more)",
                     "AP50 it costs",
                 ),
                 rows=rows,
@@ -86,16 +85,18 @@ def _bars(order: Sequence[str], gains: dict[str, float]) -> Figure:
         return render(figure, caption="What each kind of error costs.", alt=f"Bars: {costs}")
 
 
-def per_class_boxes(assessed: Assessed, classes: tuple[str, ...]) -> Finding:
+def per_class_boxes(assessed: Assessed, classes: tuple[str, ...], sure: float) -> Finding:
     """AP of each class, worst first, precision and recall at a score, and what is taken for what."""
     k = len(classes)
     made = curves(pool(list(assessed.evidence), k))
     judged = judged_of(assessed)
     taken = np.zeros((k + 1, k + 1), dtype=np.int64)  # the last row and column are "nothing"
     for j in judged:
-        sure = (j.scores >= SURE) & ~j.ignored
+        at_least = (j.scores >= sure) & ~j.ignored
         hit = np.zeros(len(j.truth), dtype=bool)
-        for kind, label, at in zip(j.kinds[sure], j.labels[sure], j.objects[sure], strict=True):
+        for kind, label, at in zip(
+            j.kinds[at_least], j.labels[at_least], j.objects[at_least], strict=True
+        ):
             if KINDS[kind] in ("right", "class") and not hit[at]:
                 taken[j.truth[at], label] += 1
                 hit[at] = True
@@ -126,14 +127,14 @@ def per_class_boxes(assessed: Assessed, classes: tuple[str, ...]) -> Finding:
         low, high = known[0], known[-1]
         verdict = (
             f"Weakest is {quoted(classes[low])} with an AP of {ap[low]:.3f}, strongest {quoted(classes[high])} with "
-            f"{ap[high]:.3f}; at a score of {SURE}, {percent(right.sum() / max(called.sum(), 1))} of the boxes are right "
+            f"{ap[high]:.3f}; at a score of {sure:g}, {percent(right.sum() / max(called.sum(), 1))} of the boxes are right "
             f"and {percent(right.sum() / max(truth.sum(), 1))} of the objects are found."
         )
     else:
         verdict = "No held-out image has an object."
     tables = [
         Table(
-            columns=("class", "objects", "AP", f"precision at {SURE}", f"recall at {SURE}"),
+            columns=("class", "objects", "AP", f"precision at {sure:g}", f"recall at {sure:g}"),
             rows=tuple(rows),
             formats=("", ",", ".3f", ".1%", ".1%"),
             caption=(

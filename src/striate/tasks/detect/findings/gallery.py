@@ -16,16 +16,21 @@ from striate.tasks.detect.evaluation.kinds import judge
 
 SHOWN = 6
 SIDE = 360  # pixels of a panel
-SURE = 0.3  # score from which on a box is drawn
 
 
 def gallery(
-    assessed: Assessed, images: Callable[[int], np.ndarray], classes: tuple[str, ...]
+    assessed: Assessed,
+    images: Callable[[int], np.ndarray],
+    classes: tuple[str, ...],
+    sure: float,
 ) -> Finding:
-    """The worst images, the middle one and the best, with the true and the predicted boxes. images: index -> (H, W, C)."""
+    """The worst images, the middle one and the best, with the true and the predicted boxes.
+
+    images: index -> (H, W, C) uint8. sure: score from which on a box counts and is drawn.
+    """
     rows = []
     for i, (predicted, truth) in enumerate(zip(assessed.predictions, assessed.truths, strict=True)):
-        judged = judge(predicted.sure(SURE), truth)
+        judged = judge(predicted.sure(sure), truth)
         right = int((judged.kinds == 0).sum())
         missed = int((judged.counted & ~judged.found).sum())
         invented = int(((judged.kinds != 0) & ~judged.ignored).sum())
@@ -39,7 +44,7 @@ def gallery(
         key, _, right, missed, invented = rows[i]
         figures.append(
             Figure(
-                content=_panels(images(i), assessed, i, classes),
+                content=_panels(images(i), assessed, i, classes, sure),
                 media="image/webp",
                 caption=f"{key}: {right} right, {missed} missed, {invented} wrong or invented ({what})",
                 alt=f"{key}: true boxes on the left, predicted boxes on the right",
@@ -52,7 +57,7 @@ def gallery(
         title="Its worst images",
         verdict=(
             f"On {perfect:,} of {len(rows):,} images every object is found and nothing is invented (boxes of a score of "
-            f"{SURE} and more); the worst, {worst[0]}, has {worst[3]} missed and {worst[4]} wrong or invented."
+            f"{sure:g} and more); the worst, {worst[0]}, has {worst[3]} missed and {worst[4]} wrong or invented."
         ),
         tables=(
             Table(
@@ -67,12 +72,14 @@ def gallery(
     )
 
 
-def _panels(image: np.ndarray, assessed: Assessed, i: int, classes: tuple[str, ...]) -> bytes:
+def _panels(
+    image: np.ndarray, assessed: Assessed, i: int, classes: tuple[str, ...], sure: float
+) -> bytes:
     scale = SIDE / max(image.shape[:2])
     predicted = assessed.predictions[i]
     parts = [
         drawn(image, assessed.truths[i], classes, scale=scale),
-        drawn(image, predicted.sure(SURE), classes, scale=scale),
+        drawn(image, predicted.sure(sure), classes, scale=scale),
     ]
     height, width = parts[0].shape[:2]
     gap, head = 8, 20

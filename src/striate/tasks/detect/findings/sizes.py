@@ -14,19 +14,18 @@ from striate.tasks.detect.evaluate import Assessed
 from striate.tasks.detect.evaluation.kinds import judge
 from striate.wording import percent
 
-SURE = 0.3
 LARGER = "Objects larger than what the network sees are guessed from a part; reduce the images, or take a deeper network."
 EDGES = (0, 4, 8, 16, 32, 64, 128, 256, 512, 1e9)  # pixels, of the square root of an object's area
 
 
-def recall_by_size(assessed: Assessed, field: int | None) -> Finding:
-    """Which share of the objects of each size is found, at a score of `SURE`.
+def recall_by_size(assessed: Assessed, field: int | None, sure: float) -> Finding:
+    """Which share of the objects of each size is found, at scores of `sure` and more.
 
     field: the receptive field in pixels, None where the network sees the whole image.
     """
     sides, hits = [], []
     for predicted, truth in zip(assessed.predictions, assessed.truths, strict=True):
-        judged = judge(predicted.sure(SURE), truth)
+        judged = judge(predicted.sure(sure), truth)
         sides.append(np.sqrt(truth.sides.prod(1))[judged.counted])
         hits.append(judged.found[judged.counted])
     side, hit = np.concatenate(sides), np.concatenate(hits)
@@ -62,7 +61,7 @@ def recall_by_size(assessed: Assessed, field: int | None) -> Finding:
                 columns=("size (square root of the area)", "objects", "recall", "95 % interval"),
                 rows=tuple(rows),
                 formats=("", ",", ".1%", ""),
-                caption=f"Found: a box of the right class with a score of {SURE} and more overlaps it by half.",
+                caption=f"Found: a box of the right class with a score of {sure:g} and more overlaps it by half.",
             ),
         ),
         figures=(_chart(data, field),),

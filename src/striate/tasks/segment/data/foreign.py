@@ -21,8 +21,9 @@ FORMS = {
     ".nii": "volumes (NIfTI)",
 }
 DO = (
-    "striate learns from mask images: write one for each image, a PNG of its size whose pixels hold the number of the "
-    "class, and put them into masks/ beside images/ (labelme, CVAT, Label Studio, Supervisely and Roboflow export them)"
+    "the task segment learns from mask images: write one for each image, a PNG of its size whose pixels hold the number of "
+    "the class, and put them into masks/ beside images/ (labelme, CVAT, Label Studio, Supervisely and Roboflow export "
+    "them); boxes are learned by --task detect"
 )
 MANY = 0.5
 LABEL_STUDIO = re.compile(r"^task-\d+-annotation-\d+-by-\d+-tag-")
