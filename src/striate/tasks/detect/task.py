@@ -17,6 +17,7 @@ from striate.data.own import given_again, is_given
 from striate.data.preprocessing import Preprocessing
 from striate.findings import Finding
 from striate.models import build
+from striate.tasks.detect.advice import REMEDIES
 from striate.tasks.detect.batches import BoxBatches
 from striate.tasks.detect.data.checks import check_boxes
 from striate.tasks.detect.data.description import describe_boxes
@@ -83,6 +84,7 @@ class Detect(Task):
     beside = 4
     cell = STRIDE
     probed = (64, 12)
+    remedies: ClassVar[Mapping[str, str]] = MappingProxyType(REMEDIES)
     sources: ClassVar[Mapping[str, str]] = MappingProxyType(
         {name: about for name, (_, about) in BOX_SOURCES.items() if name not in MASK_SOURCES}
     )
