@@ -21,6 +21,7 @@ def images(
     columns: int = 4,
     signed: bool = False,
     shared: bool = False,
+    framed: bool = False,
     width: float = 9.0,
     heading: str = "",
 ) -> Picture:
@@ -28,7 +29,8 @@ def images(
 
     panels: title -> (H, W) values or (H, W, 3) colours; as pairs, where titles repeat. Grey from
     each panel's smallest value to its largest; `signed` draws negative and positive values in two
-    colours, white at 0; `shared` gives all panels one scale. width: inches in all.
+    colours, white at 0; `shared` gives all panels one scale; `framed` draws a line around each, for those that are
+    white at a border. width: inches in all.
     """
     pairs = panels.items() if isinstance(panels, Mapping) else panels
     titles = [title for title, _ in pairs]
@@ -61,7 +63,7 @@ def images(
             axes.set_xticks([])
             axes.set_yticks([])
             for spine in axes.spines.values():
-                spine.set_visible(False)
+                spine.set_visible(framed)
 
     return paint(width, height, painter)
 

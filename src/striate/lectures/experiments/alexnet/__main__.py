@@ -10,9 +10,20 @@ from safetensors.torch import save_file
 from striate.lectures.experiments.alexnet.run import Sizes, show, train
 from striate.lectures.experiments.setting import Setting
 
-folder, setting, sizes = Path(sys.argv[1]), Setting(), Sizes()
-learned = train(setting, sizes)
+
+def progress(what: str, done: int, of: int) -> None:
+    """One line of the terminal, written over."""
+    count = f"{done:,} of {of:,}" if of else ""
+    print(f"\r{what} {count}".ljust(60), end="", file=sys.stderr, flush=True)
+
+
+if len(sys.argv) != 2:
+    sys.exit("usage: python -m striate.lectures.experiments.alexnet FOLDER")
+folder, setting, sizes = Path(sys.argv[1]), Setting(progress=progress), Sizes()
 folder.mkdir(parents=True, exist_ok=True)
+learned = train(setting, sizes)
 save_file({"kernels": learned.kernels.half()}, folder / "first_units.safetensors")
-for finding in show(learned, setting, sizes):
+findings = show(learned, setting, sizes)
+print(file=sys.stderr)
+for finding in findings:
     print(finding.save(folder), finding.verdict)

@@ -11,10 +11,10 @@ from striate.findings import Figure, Finding, Table
 from striate.kernels import examine
 from striate.lectures.experiments.alexnet.images import PHOTOGRAPHS
 from striate.lectures.experiments.drawing import DPI
+from striate.lectures.first_units import laid_out
 from striate.statistics.intervals import wilson
 from striate.wording import percent
 
-COLUMNS = 16
 COLOURED = 0.25  # share of a kernel's energy that is no grey, from which it counts as coloured
 ORIENTED = 0.6  # of the orientation index from which a kernel counts as oriented
 
@@ -93,14 +93,16 @@ def orientation_of(kernels: Tensor) -> Tensor:
 
 def sheet(kernels: Tensor) -> Figure:
     """All kernels, the two groups one above the other as in the paper's figure 3; grey is 0, contrast each one's own."""
-    tiles = 0.5 + 0.5 * kernels / kernels.abs().amax((1, 2, 3), keepdim=True).clamp(min=1e-12)
     half = len(kernels) // 2
     with style():
         figure = new_figure(7.4, 3.5)
         for axes, part, name in zip(
-            figure.subplots(2, 1), (tiles[:half], tiles[half:]), ("first", "second"), strict=True
+            figure.subplots(2, 1),
+            (kernels[:half], kernels[half:]),
+            ("first", "second"),
+            strict=True,
         ):
-            axes.imshow(mosaic(part), interpolation="nearest")
+            axes.imshow(laid_out(part).numpy(), interpolation="nearest")
             axes.axis("off")
             axes.set_title(f"{name} group", fontsize=9, fontweight="normal", color=INK)
         return render(
@@ -111,17 +113,6 @@ def sheet(kernels: Tensor) -> Figure:
             png=True,
             dpi=DPI,
         )
-
-
-def mosaic(tiles: Tensor, gap: int = 2) -> np.ndarray:
-    """Tiles (N, 3, h, w) in rows of 16, (H, W, 3)."""
-    side = tiles.shape[-1] + gap
-    rows = -(-len(tiles) // COLUMNS)
-    page = np.ones((rows * side - gap, COLUMNS * side - gap, 3))
-    for i, tile in enumerate(tiles):
-        top, left = i // COLUMNS * side, i % COLUMNS * side
-        page[top : top + side - gap, left : left + side - gap] = tile.permute(1, 2, 0).numpy()
-    return page
 
 
 def shown(crop: Tensor) -> np.ndarray:

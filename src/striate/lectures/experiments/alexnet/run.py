@@ -31,12 +31,12 @@ class Sizes:
     """
 
     places: int | None = None
-    steps: int = 450
+    steps: int = 240
     batch: int = 64
     rate: float = 1e-3
     decay: float = 0.1
     first: float = 1e-3
-    epochs: tuple[int, ...] = (1, 2, 5, 10, 20, 40, 80, 150)
+    epochs: tuple[int, ...] = (1, 2, 5, 10, 20, 40, 80)
     tests: int = 4
     units: int = 3
 
