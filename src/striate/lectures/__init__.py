@@ -6,3 +6,4 @@ from striate.lectures.making import findings, make, run
 from striate.lectures.page import LECTURES, Block, Page, read_page
 
 __all__ = ["LECTURES", "Block", "Page", "findings", "make", "read_page", "run"]
+OPEN = ("first_units",)
