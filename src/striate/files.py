@@ -63,6 +63,19 @@ def read_regular(path: str | os.PathLike[str], *, limit: int | None = None) -> b
         return file.read()
 
 
+def leads_out(path: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> bool:
+    """Whether links lead from `path` to what does not lie below `root`, by default below the folder that the path names.
+
+    Whoever made a folder can put a link to any file into it: of such a file no message quotes what it holds.
+    """
+    folder = os.path.dirname(os.path.abspath(path)) if root is None else root
+    try:
+        real, home = os.path.realpath(path), os.path.realpath(folder)
+        return os.path.commonpath((real, home)) != home
+    except (OSError, ValueError):  # a name with a zero byte, another drive
+        return True
+
+
 def is_regular(path: str | os.PathLike[str]) -> bool:
     """Whether `path` is a regular file that can be asked for; False for any name that no file has."""
     try:

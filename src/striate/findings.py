@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 
 from striate.documents import from_json, to_json
 from striate.errors import RunError
+from striate.files import leads_out
 from striate.reading import read_file
 from striate.schema import Key, expect, kind_of, shortened
 from striate.writing import cannot_write, locked, write_atomically
@@ -171,6 +172,8 @@ class Finding:
                     reason = f"{error.filename or path} is missing"
             except (OSError, ValueError) as error:
                 reason = getattr(error, "strerror", None) or str(error)
+                if isinstance(error, ValueError) and leads_out(path):  # of which nothing is quoted
+                    reason = "it is a link out of the run"
                 break
         raise RunError(
             f"cannot read the finding {path}: {reason}; delete the file and run the analysis again"

@@ -227,6 +227,62 @@ def test_a_header_of_four_billion_pixels_stops_nothing(
     assert outcome.status == (0 if words[0] == "data" else 1)
 
 
+SECRETS = {  # what lies outside the folder, in the form that its reader gets furthest with
+    "csv": "zq-secret,zq-other\nzq-a,zq-b\n", "txt": "zq-secret:x:0\nzq-b:x:1\n", "jsonl": '{"zq-secret": 1}\n{"zq-b": 2}\n',
+    "json": '{"zq-secret": {"zq-b": 2}}', "tags.csv": "file,split,label\ncat/0.png,zq-secret,a\ncat/1.png,zq-b,b\n",
+    "numbers.csv": "file,label\ncat/0.png,zq-secret\ncat/1.png,3\n", "outside.csv": "file,label\n/zq-secret,a\n/zq-b,b\n",
+    "coco.json": '{"images": [{"id": 1}, {"id": "zq-secret"}], "annotations": [], "categories": []}',
+    "annotation.xml": "<annotation><filename>zq-secret</filename><object><name>zq-b</name></object></annotation>",
+    "toml": 'format = 3\ntask = "zq-secret"\n',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "task"),
+    [
+        (kind, task)
+        for kind in SECRETS
+        for task in ("classify", "multilabel", "regression", "segment", "detect", None)
+        if kind != "numbers.csv" or task == "regression"  # else a table of classes, which it is for
+    ],
+)
+def test_nothing_is_quoted_of_what_a_link_out_of_the_folder_leads_to(
+    kind: str, task: str | None, home: Path
+) -> None:
+    """Named itself, and found as the labels of its folder."""
+    shutil.rmtree(home / "d", ignore_errors=True)
+    folder = good(home / "d")
+    (home / "outside").mkdir(exist_ok=True)
+    secret = home / "outside" / f"secret.{kind}"
+    secret.write_text(SECRETS[kind])
+    odd = folder / ("labels.csv" if kind.endswith("csv") else f"odd.{kind}")
+    odd.symlink_to(secret)
+    more = [] if task is None else ["--task", task]
+    for words in (["data", str(odd.relative_to(home)), *more], ["data", "d", *more]):
+        outcome = run_here(words, home, limit=LIMIT)
+        assert fault(outcome) is None and "zq-" not in outcome.out + outcome.err, outcome
+
+
+@pytest.mark.parametrize("name", ["run.toml", "metrics.csv", "findings/headline.json"])
+@pytest.mark.parametrize("kind", ["csv", "json", "toml"])
+def test_nothing_is_quoted_of_what_a_link_out_of_a_run_leads_to(
+    name: str, kind: str, home: Path
+) -> None:
+    shutil.rmtree(home / "q", ignore_errors=True)
+    shutil.copytree(home / "r", home / "q")
+    (home / "outside").mkdir(exist_ok=True)
+    secret = home / "outside" / f"secret.{kind}"
+    secret.write_text(SECRETS[kind])
+    (home / "q" / name).unlink()
+    (home / "q" / name).symlink_to(secret)
+    outcome = run_here(["report", "q"], home, limit=LIMIT)
+    assert (
+        outcome.status == (name != "metrics.csv")
+        and fault(outcome, names=[name], writes=["q"]) is None
+    ), outcome
+    assert "zq-" not in outcome.out + outcome.err, outcome
+
+
 @pytest.mark.parametrize("path", CORPUS, ids=lambda p: f"{p.parent.name}-{p.name}")
 def test_what_fuzzing_keeps(path: Path) -> None:
     targets.TARGETS[path.parent.name](path.read_bytes())

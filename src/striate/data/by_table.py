@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -17,13 +17,18 @@ from striate.data.naming import SPLIT_NAMES, alike, normal
 from striate.data.source import Damage
 from striate.data.table import SUFFIXES, read_table
 from striate.data.tree import TABLES, Parts, Tree
-from striate.errors import DataError
+from striate.errors import DataError, UsageError
+from striate.files import leads_out
 
 REPEATED = (
     0.1  # of the images with two classes or more: then the table gives several labels on purpose
 )
 COVERED = 0.5  # of the images that a table must list to count for more than class folders
 LOOKED_AT = 50  # lines of a table that are asked whether they name images
+LINKED = Useless(
+    why="is a link out of the folder to what is no table of labels that can be used",
+    remedy="give the file itself, of which more is said",
+)
 _PART = re.compile(r"[\d_\- ]+|(?<![a-z])[a-z]$")  # what parts of one set differ in
 READ = (".csv", ".tsv", ".jsonl")
 Reader = Callable[[Path, Finder], Labels | Useless]
@@ -47,11 +52,33 @@ def by_table(
         name files outside `root`.
     Raises DataError for a table that is of no use where one is `required`.
     """
+    read = _unquoted(read, root)
     if table is not None:
         return _use(root, tree, [((table,), None)], read, required=required, outside=outside)
     if tables := find_tables(tree, base):
         return _use(root, tree, tables, read, required=required, outside=outside)
     return _any(root, tree, base, read, outside) if required else _unused(root, tree, base)
+
+
+def _unquoted(read: Reader, root: Path) -> Reader:
+    """The reader, which says nothing of what a table holds where a link leads from it out of the folder."""
+
+    def careful(path: Path, finder: Finder) -> Labels | Useless:
+        try:
+            labels = read(path, finder)
+        except (DataError, UsageError) as error:
+            if leads_out(path, root):
+                raise type(error)(f"{path} {LINKED.why}; {LINKED.remedy}") from None
+            raise
+        return LINKED if isinstance(labels, Useless) and leads_out(path, root) else labels
+
+    return careful
+
+
+def _refused(path: Path, root: Path, refused: Sequence[str]) -> str:
+    if leads_out(path, root):
+        return f"{path} {LINKED.why}; {LINKED.remedy}"
+    return f"{path} lists no file that may be read: {refused[0]} {OUTSIDE}"
 
 
 def _use(
@@ -71,7 +98,7 @@ def _use(
             return f"{path.name} {useless.why}, so the class folders are used"
     path = root.joinpath(*tables[0][0])
     if not layout.keys and refused:
-        raise DataError(f"{path} lists no file that may be read: {refused[0]} {OUTSIDE}")
+        raise DataError(_refused(path, root, refused))
     if not layout.keys and not required:
         return f"none of the files that {path.name} lists is there, so the class folders are used"
     if not layout.keys:
@@ -129,7 +156,7 @@ def _any(root: Path, tree: Tree, base: Parts, read: Reader, outside: bool) -> La
         elif any(not isinstance(finder.find(row.file), str) for row in labels.rows):
             useful.append(parts)
         elif finder.refused:
-            reasons.append(f"{path} lists no file that may be read: {finder.refused[0]} {OUTSIDE}")
+            reasons.append(_refused(path, root, finder.refused))
         else:
             reasons.append(
                 f"none of the files that {path} lists is there; write paths relative to the table"

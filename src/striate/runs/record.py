@@ -14,6 +14,7 @@ from typing import Any
 
 import striate
 from striate.errors import RunError
+from striate.files import leads_out
 from striate.reading import read_file
 from striate.schema import shortened
 from striate.training.loop import EpochRecord
@@ -69,6 +70,8 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     except (OSError, ValueError, csv.Error) as error:
         reason = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else error
         reason = getattr(error, "strerror", None) or reason
+        if leads_out(path):  # to any file, of which nothing is quoted
+            reason = "it is a link out of the run"
         raise RunError(
             f"{path} was altered and cannot be read: {reason}; delete it, and the curves of this training are left out"
         ) from error

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from striate.errors import RunError
+from striate.files import leads_out
 from striate.reading import read_file
 from striate.runs.migrating import migrated
 from striate.schema import Key, above, each, expect, is_kind, shortened, within
@@ -58,6 +59,8 @@ def read_info(path: Path) -> dict[str, Any]:
 def altered(file: Path, error: Exception) -> RunError:
     """The error for a file of a run that does not hold what it should."""
     said = f"{error} is missing" if isinstance(error, KeyError) else error
+    if leads_out(file):  # whoever made the run can put a link to any file into it
+        said = "it is a link out of the run"
     return RunError(f"{file} was altered and cannot be read: {said}; restore it or train again")
 
 

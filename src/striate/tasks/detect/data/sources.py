@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,8 +13,9 @@ from striate.data.own import given_again, is_given
 from striate.data.records import Progress
 from striate.data.tree import Parts, Tree, grow
 from striate.errors import DataError, UsageError
+from striate.files import leads_out
 from striate.ranges import check_ranges
-from striate.tasks.detect.data.annotations import Annotations
+from striate.tasks.detect.data.annotations import Annotations, fault
 from striate.tasks.detect.data.folder import annotated_folder
 from striate.tasks.detect.data.formats import FORMATS, Format, format_of_file
 from striate.tasks.detect.data.scenes import open_box_scenes
@@ -38,6 +39,7 @@ BOX_SOURCES: dict[str, tuple[Callable[..., BoxSource], str]] = {
         "cut-outs of Tux Paint on GNOME's backgrounds, where Debian's packages of both are installed",
     ),
 }
+LINKED = "is a link out of the folder to what holds no annotations that can be used"
 # Folders in which annotation files lie beside their images' folders.
 BESIDE = frozenset({"annotations", "annotation", "anns", "labels", "label", "json"})
 
@@ -152,7 +154,7 @@ def read_annotations(path: Path) -> tuple[Path, Tree, Annotations, list[str]]:
         ]
         tree = replace(tree, images=images or tree.images)
     others = [other.name for other, its in found[1:] if other.claims(path, its)]
-    return path, tree, format.read(path, files, tree), others
+    return path, tree, _unquoted(path, files, lambda: format.read(path, files, tree)), others
 
 
 def _read_file(path: Path) -> tuple[Path, Tree, Annotations]:
@@ -161,7 +163,27 @@ def _read_file(path: Path) -> tuple[Path, Tree, Annotations]:
         names = ", ".join(format.name for format in FORMATS)
         raise DataError(f"{path} holds no annotations that are known; these are read: {names}")
     root, parts, tree = _root(path)
-    return root, tree, _read_one(format, root, parts, tree)
+    return root, tree, _unquoted(root, [parts], lambda: _read_one(format, root, parts, tree))
+
+
+def _unquoted(root: Path, files: Sequence[Parts], read: Callable[[], Annotations]) -> Annotations:
+    """What annotation files state; what is wrong in one that a link leads to, out of the folder, is not quoted."""
+    linked = [p for p in files if leads_out(root.joinpath(*p), root)]
+    try:
+        found = read()
+    except DataError:
+        if linked:
+            raise DataError(f"{root.joinpath(*linked[0])} {LINKED}") from None
+        raise
+    if linked and found.faults:
+        return replace(found, faults=tuple(fault("/".join(p), LINKED) for p in linked))
+    return replace(
+        found,
+        faults=tuple(
+            replace(one, reason=LINKED) if leads_out(root / one.path, root) else one
+            for one in found.faults
+        ),
+    )
 
 
 def _root(path: Path) -> tuple[Path, Parts, Tree]:

@@ -12,7 +12,7 @@ from typing import Any
 from striate.data.tree import Parts
 from striate.documents import from_json
 from striate.errors import DataError
-from striate.files import read_regular
+from striate.files import leads_out, read_regular
 from striate.images import MOST_BYTES
 
 # In the order of preference; the last four may belong to something else and are left alone where they cannot be read.
@@ -87,6 +87,10 @@ def read_naming(file: Path) -> Naming:
         if len(names) < 2 or not all(names):
             raise ValueError
     except DataError:
+        if leads_out(file):
+            raise DataError(
+                f"{file} is a link out of its folder to what is no table of names; give the file itself"
+            ) from None
         raise
     except (ValueError, IndexError, KeyError, TypeError, AttributeError):
         raise DataError(
