@@ -280,12 +280,15 @@ def names_of(trial: Trial) -> list[str]:
         "target": "network", "page": "first picture",
     }  # fmt: skip
     flags = [o for p in COMMANDS[trial.arguments[0]].params for o in p.opts if len(o) == 2]
-    if (
-        trial.value[:2] in flags
-    ):  # `-nan` in the place of an argument is the option -n, and the argument is missing
+    if trial.value == "--" or trial.value[:2] in flags:
+        # `-nan` in the place of an argument is the option -n, `--` ends the options: the argument is missing
         said[trial.option] = "Missing argument"
-    if trial.value.startswith("-"):  # or an option that the command does not have
+    elif trial.value.startswith("-"):  # or an option that the command does not have
         said[trial.option] = f"No such option: {trial.value[:2]}"
+    if trial.option in ("paths", "images") and any(
+        c in trial.value for c in "*?["
+    ):  # a pattern takes what is no image too, which is named
+        given.append("broken.png")
     words = [trial.option, trial.option.replace("_", "-"), said.get(trial.option, trial.option)]
     value = trial.value.encode(errors="surrogateescape").decode(errors="backslashreplace")
     shown = [

@@ -332,3 +332,20 @@ def test_only_the_table_refuses_what_is_just_out_of_range(
     monkeypatch.setattr(api, "check_ranges", lambda **values: None)
     outcome, found = arguments.run(trial, home)
     assert found == "a number out of its range was accepted", outcome
+
+
+@pytest.mark.parametrize(
+    ("words", "option", "value"),
+    [
+        (["compare", "first.png", "-nan", "--network", "runs/first"], "second", "-nan"),
+        (["compare", "first.png", "--", "--network"], "second", "--"),
+        (["compare", "first.png", "-zz"], "second", "-zz"),
+        (["predict", "runs/first", "*"], "images", "*"),
+    ],
+    ids=lambda one: one if isinstance(one, str) else "",
+)
+def test_the_judge_knows_what_a_shell_word_is_taken_for(
+    words: list[str], option: str, value: str, home: Path
+) -> None:
+    outcome, found = arguments.run(arguments.Trial(tuple(words), option, value), home)
+    assert outcome.status and found is None, outcome

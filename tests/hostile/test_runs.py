@@ -195,3 +195,11 @@ def test_what_is_refused_for_run_toml_names_it(
     assert fault(outcome, names=["run.toml"], writes=WRITES) is None, outcome
     needs_images = words[0] in ("probe", "diagnose", "train", "units")
     assert outcome.status or (how == "fingerprint" and not needs_images), outcome
+
+
+def test_a_report_without_findings_names_their_folder(template: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(template, home)
+    shutil.rmtree(home / "run" / "findings")
+    outcome = run_here(["report", "run"], home, limit=60)
+    assert outcome.status and fault(outcome, names=["findings"]) is None, outcome

@@ -51,7 +51,8 @@ def report_data(trained: Trained, data: str | None, out: Path | None = None) -> 
                 run.save_info()
         elif not any(run.findings()):
             raise UsageError(
-                f"nothing was found of {run.path} yet; give images with --data FOLDER, in Python data="
+                f"nothing was found of {run.path} yet, whose folder findings is empty; give images with --data FOLDER, in "
+                "Python data="
             )
         report_run(run, out)
         return out or run.path / "report.html"
