@@ -117,7 +117,7 @@ class Trial:
             0
         ]  # several pictures of one command: numbered, and drawings as SVG
         more = [f"{stem}{end}" for end in (".svg", "-2.svg", "-2.png") if stem]
-        return (*WRITES, place, f"{place}-2", *more)
+        return (*WRITES, place, *(f"{place}-{n}" for n in range(2, 100)), *more)
 
 
 def make_home(home: Path) -> None:
