@@ -26,7 +26,12 @@ from striate.tasks.table import sources
 def test_the_table_lists_every_source() -> None:
     assert list(SOURCES) == ["digits", "lines", "fashion-mnist"]
     finding = sources()
-    assert [row[0] for row in finding.tables[0].rows] == [*SOURCES, *MASK_SOURCES, "a path"]
+    assert [row[0] for row in finding.tables[0].rows] == [
+        *SOURCES,
+        "stamps",
+        *MASK_SOURCES,
+        "a path",
+    ]
     assert all(len(str(row[1])) > 20 for row in finding.tables[0].rows)
 
 

@@ -122,6 +122,7 @@ def commands(odd: str) -> dict[str, list[str]]:
         "summary": ["summary", f"o/{odd}-run"],
         "summary figure": ["summary", "r", "--figure", f"{made}.xyz"],
         "data": ["data", "o/data"],
+        "convert": ["convert", f"o/{odd}-classes", made],
         "data classes": ["data", f"o/{odd}-classes"],
         "data masks": ["data", "o/masks"],
         "data table": ["data", "o/table"],

@@ -95,7 +95,9 @@ def test_images_of_other_masks_are_taken(run: Run, tmp_path: Path) -> None:
 def test_data_that_is_gone_says_what_to_pass(run: Run, tmp_path: Path) -> None:
     run.info["recipe"]["data"] = str(tmp_path / "gone")
     run.save_info()
-    with pytest.raises(RunError, match=r"cannot be opened: .*; give where they are with --data"):
+    with pytest.raises(
+        RunError, match=r"cannot be opened by recipe\.data .*; give where they are with --data"
+    ):
         probe_run(Run.load(run.path))
 
 

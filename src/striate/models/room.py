@@ -38,8 +38,8 @@ def room_of(planned: nn.Module, in_channels: int, size: tuple[int, int]) -> Room
     try:
         with torch.no_grad():
             planned.eval()(torch.empty(1, in_channels, *size, device="meta"))
-    except (RuntimeError, AssertionError, NotImplementedError):
-        pass  # it does not fit, which `check_fits` says better, or has no rule for shapes
+    except (RuntimeError, AssertionError, NotImplementedError, UsageError):
+        pass  # it does not take this size, which `check_fits` says better, or has no rule for shapes
     finally:
         for hook in hooks:
             hook.remove()
