@@ -104,7 +104,7 @@ def test_lightnings_checkpoint_says_what_it_leaves_out(tmp_path: Path) -> None:
     own, module = state(), network()
     report = load_weights(module, saved(tmp_path / "last.ckpt", lightning(own)))
     assert holds(module, own)
-    assert report.notes == ("left out beside `model.`: criterion.weight",)
+    assert report.notes == ("left out, no weights of the network: criterion.weight",)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

@@ -116,8 +116,8 @@ def test_explanations_are_of_one_object(sure):
 def test_probes_move_boxes_along(sure, monkeypatch):
     monkeypatch.setattr(task, "LEARNED", -1.0)  # a network that finds little is probed all the same
     source = open_box_scenes(open_digits, count=12, size=48)
-    findings = {f.name: f for f in sure.probe(source, names=["shift", "scale"])}
-    assert {"probe-shift", "probe-scale"} <= findings.keys()
+    findings = {f.name: f for f in sure.probe(source, names=["scale"], limit=2)}
+    assert "probe-scale" in findings
     assert all(f.status != "problem" or "Nothing" not in f.verdict for f in findings.values())
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from striate.lectures.experiments.alexnet.run import Sizes, show, train
 from striate.lectures.experiments.setting import Setting
+from striate.writing import write_atomically
 
 
 def progress(what: str, done: int, of: int) -> None:
@@ -22,7 +23,9 @@ if len(sys.argv) != 2:
 folder, setting, sizes = Path(sys.argv[1]), Setting(progress=progress), Sizes()
 folder.mkdir(parents=True, exist_ok=True)
 learned = train(setting, sizes)
-save_file({"kernels": learned.kernels.half()}, folder / "first_units.safetensors")
+write_atomically(
+    folder / "first_units.safetensors", save({"kernels": learned.kernels.half().contiguous()})
+)
 findings = show(learned, setting, sizes)
 print(file=sys.stderr)
 for finding in findings:
