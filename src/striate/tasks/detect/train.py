@@ -7,12 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from striate.data import Preprocessing
-from striate.data.scale import check_together, measure
 from striate.errors import GeometryError, UsageError
 from striate.geometry import trace
 from striate.models import build, is_detector, is_own
-from striate.models import preprocessing as preprocessing_of
-from striate.tasks.colours import statistics
+from striate.tasks.colours import own_size_preprocessing
 from striate.tasks.decoded import Decoded
 from striate.tasks.detect.batches import BoxAugmentation, BoxBatches, target_of
 from striate.tasks.detect.data.source import BoxSource, BoxSplit
@@ -53,21 +51,9 @@ def plan_boxes(recipe: Recipe, source: BoxSource, device: torch.device) -> Plan:
         generated=source.generated,
     )
     chosen, more = choose_for_boxes(recipe.replace(model=spec, pretrained=pretrained), facts)
-    assert chosen.size is not None
-    backbone = spec.partition(":")[2]
-    known = preprocessing_of(backbone) if pretrained and backbone else None
-    channels = recipe.channels or (3 if known or (train.channels == 3).any() else 1)
-    scale = measure(train, black=recipe.black, white=recipe.white)
-    check_together(source.splits.values(), scale)
-    why += scale.why
-    draft = Preprocessing(
-        channels=channels, height=chosen.size, width=chosen.size, fit="crop", **scale.levels
-    )
-    mean, std = (known.mean, known.std) if known else statistics(train, draft)
-    preprocessing = Preprocessing.from_dict(
-        {**draft.to_dict(), "mean": list(mean), "std": list(std)}
-    )
-    field = _planned_field(chosen, channels, len(source.classes))
+    preprocessing, reasons = own_size_preprocessing(chosen, source)
+    why += reasons
+    field = _planned_field(chosen, preprocessing.channels, len(source.classes))
     limits = sentence(list(train.objects), STRIDE, field)
     if limits:
         more.append(limits)

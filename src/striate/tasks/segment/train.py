@@ -9,11 +9,9 @@ import torch
 from torch import nn
 
 from striate.data import Preprocessing
-from striate.data.scale import check_together, measure
 from striate.errors import UsageError
 from striate.models import is_own, is_segmenter
-from striate.models import preprocessing as preprocessing_of
-from striate.tasks.colours import statistics
+from striate.tasks.colours import own_size_preprocessing
 from striate.tasks.plan import Plan
 from striate.tasks.segment.batches import (
     CropBatches,
@@ -58,24 +56,8 @@ def plan_masks(recipe: Recipe, source: MaskSource, device: torch.device) -> Plan
         gpu=device.type == "cuda",
     )
     chosen, more = choose_for_masks(recipe.replace(model=spec, pretrained=pretrained), facts)
-    assert chosen.size is not None
-    backbone = spec.partition(":")[2]
-    known = preprocessing_of(backbone) if pretrained and backbone else None
-    channels = recipe.channels or (3 if known or (train.channels == 3).any() else 1)
-    scale = measure(train, black=recipe.black, white=recipe.white)
-    check_together(source.splits.values(), scale)
-    why += scale.why
-    draft = Preprocessing(
-        channels=channels,
-        height=chosen.size,
-        width=chosen.size,
-        fit="crop",
-        **scale.levels,
-    )
-    mean, std = (known.mean, known.std) if known else statistics(train, draft)
-    preprocessing = Preprocessing.from_dict(
-        {**draft.to_dict(), "mean": list(mean), "std": list(std)}
-    )
+    preprocessing, reasons = own_size_preprocessing(chosen, source)
+    why += reasons
     return Plan(recipe=chosen, source=source, preprocessing=preprocessing, why=[*why, *more])
 
 
