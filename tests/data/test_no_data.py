@@ -12,8 +12,8 @@ from PIL import Image
 from striate.data import Preprocessing, choose_preprocessing, open_source
 from striate.data.checks import check
 from striate.errors import DataError, UsageError
+from striate.tasks.colours import statistics
 from striate.tasks.segment.data import open_masks
-from striate.tasks.segment.train import statistics
 from striate.tasks.table import TASKS, recipe_for
 from striate.training.recipe import Recipe
 
