@@ -11,8 +11,10 @@ import timm.data
 import torch
 from PIL import Image
 from skimage import data as pictures
+from torchvision import transforms as T
 from torchvision.models import ResNet18_Weights, get_weight
 from torchvision.models.segmentation import FCN_ResNet50_Weights
+from torchvision.transforms import v2
 from torchvision.transforms._presets import OpticalFlow, VideoClassification
 
 from striate.data import Preprocessing
@@ -93,6 +95,82 @@ def test_three_things_and_none() -> None:
     assert as_preprocessing(None, channels=1).channels == 1
     own = Preprocessing(channels=3, height=8, width=8)
     assert as_preprocessing(own) is own
+
+
+CHAINS = {
+    "cut": T.Compose([T.Resize(61), T.CenterCrop(48), T.ToTensor(), T.Normalize((0.4,) * 3, (0.2,) * 3)]),
+    "two sides": T.Compose([T.Resize((40, 56)), T.ToTensor(), T.Normalize((0.4,) * 3, (0.2,) * 3)]),
+    "bicubic, oblong": T.Compose(
+        [T.Resize(64, T.InterpolationMode.BICUBIC), T.CenterCrop((32, 48)), T.ToTensor()]
+    ),
+    "nested": T.Compose([T.Compose([T.Resize(61), T.CenterCrop(48)]), T.ToTensor()]),
+    "v2": v2.Compose(
+        [
+            v2.Resize(61), v2.CenterCrop(48), v2.ToImage(), v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize([0.4] * 3, [0.2] * 3),
+        ]
+    ),
+    "grey": T.Compose([T.Grayscale(), T.Resize(61), T.CenterCrop(48), T.ToTensor(), T.Normalize((0.4,), (0.2,))]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("photo", list(PHOTOS))
+@pytest.mark.parametrize("name", list(CHAINS))
+def test_a_chain_of_transforms_gives_its_own_pixels(name: str, photo: str) -> None:
+    chain = CHAINS[name]
+    found, peer = (
+        seen(as_preprocessing(chain), PHOTOS[photo]),
+        chain(Image.fromarray(PHOTOS[photo])),
+    )
+    # Grey is rounded before the resize there and here alike.
+    same(found, peer, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [
+        ([T.RandomResizedCrop(8), T.ToTensor()], "RandomResizedCrop draws at random"),
+        ([T.Resize(8), T.ToTensor()], "shorter side alone leaves images in sizes of their own"),
+        ([T.CenterCrop(8), T.ToTensor()], "a chain without Resize"),
+        ([T.Resize((8, 8)), T.PILToTensor()], "never brings bytes to 0 to 1"),
+        ([T.Resize((8, 8)), T.Lambda(abs), T.ToTensor()], "Lambda here is not"),
+        ([T.ToTensor(), T.Resize((8, 8), antialias=False)], "without antialias"),
+    ],
+    ids=["random", "one side", "cut alone", "bytes", "code", "aliased"],
+)  # fmt: skip
+def test_a_chain_that_cannot_be_followed_says_why(steps: list[Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        as_preprocessing(T.Compose(steps))
+
+
+def test_hugging_faces_processors() -> None:
+    """The three shapes of preprocessor_config.json: ViT's, CLIP's and ConvNeXt's."""
+    base = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "rescale_factor": 0.00392156862745098}
+    vit = as_preprocessing({**base, "size": {"height": 224, "width": 224}, "resample": 2})
+    assert (vit.fit, vit.size, vit.resize, vit.interpolation) == (
+        "squash",
+        (224, 224),
+        0,
+        "bilinear",
+    )
+    clip = as_preprocessing(
+        {
+            **base,
+            "size": {"shortest_edge": 256},
+            "crop_size": {"height": 224, "width": 224},
+            "resample": 3,
+        }
+    )
+    assert (clip.fit, clip.size, clip.resize, clip.interpolation) == (
+        "crop",
+        (224, 224),
+        256,
+        "bicubic",
+    )
+    convnext = as_preprocessing({**base, "size": {"shortest_edge": 224}, "crop_pct": 0.875})
+    assert (convnext.fit, convnext.size, convnext.resize) == ("crop", (224, 224), 256)
+    with pytest.raises(UsageError, match="shorter side alone"):
+        as_preprocessing({**base, "size": {"shortest_edge": 224}})
 
 
 def test_a_segmenters_preset_keeps_the_images_own_size() -> None:

@@ -13,6 +13,7 @@ import striate
 from striate.errors import RunError, UsageError
 from striate.runs.images import images_of, source_of
 from striate.runs.opening import open_trained
+from striate.runs.run import report_place
 from striate.tasks.classify.task import balanced
 
 
@@ -97,3 +98,11 @@ def test_data_that_is_gone_says_what_to_pass(tmp_path: Path) -> None:
     ):
         source_of(run)
     assert len(source_of(run, str(tmp_path / "moved"))) == 23
+
+
+def test_a_finding_that_the_report_does_not_know_follows_the_last_of_its_kind() -> None:
+    """A plug-in's probe stands with the probes, anything else before the closing checklist."""
+    names = ["checklist", "probe-fog", "headline", "summary", "probe-samples", "mine"]
+    assert sorted(names, key=report_place) == [
+        "headline", "probe-samples", "probe-fog", "summary", "mine", "checklist",
+    ]  # fmt: skip

@@ -15,8 +15,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 import striate
+from striate.data.foreign import as_preprocessing
 from striate.errors import AssumedWarning, DataError, RunError, UsageError, WeightsWarning
-from striate.runs.factories import find_factory
+from striate.runs.factories import find_factory, read_preprocessing
 from striate.runs.predicting import predict
 from striate.runs.run import load
 from striate.runs.wrapping import network_input, read_classes, save, wrap
@@ -262,3 +263,19 @@ def test_masks_without_names_take_the_classes_of_the_network(tmp_path: Path) -> 
     (tmp_path / "three" / "classes.txt").write_text("\n".join(names))
     source = striate.open_source(tmp_path / "three", task="segment")
     assert task.match(source, names, "three").classes == names
+
+
+def test_preprocessing_is_found_in_a_file_of_ones_own(tmp_path: Path) -> None:
+    """The chain itself, or the function that makes it; one that raises is named."""
+    file = tmp_path / "net.py"
+    file.write_text(
+        "from torchvision import transforms as T\n"
+        "chain = T.Compose([T.Resize(9), T.CenterCrop(8), T.ToTensor()])\n"
+        "def made():\n    return chain\n"
+        "def broken():\n    raise OSError('no disk')\n"
+    )
+    for name in ("chain", "made"):
+        found = as_preprocessing(read_preprocessing(f"{file}:{name}"))
+        assert (found.size, found.resize) == ((8, 8), 9)
+    with pytest.raises(UsageError, match="broken raised OSError when it was called without"):
+        read_preprocessing(f"{file}:broken")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from striate.data.depth import BYTES
+from striate.data.foreign_steps import of_processor, of_steps, steps_of
 from striate.data.preprocessing import FILTERS, Preprocessing
 from striate.errors import UsageError
 
@@ -14,7 +15,8 @@ SIDE, SHORTER = 224, 256  # of nearly every network for ImageNet: the shorter si
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 FORMS = (
     "a striate Preprocessing; timm's data config (timm.data.resolve_model_data_config(model)); torchvision's preset "
-    "(weights.transforms()); or (size, mean, std) such as (224, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))"
+    "(weights.transforms()); torchvision's Compose of Resize, CenterCrop, ToTensor and Normalize; Hugging Face's "
+    "preprocessor_config.json; or (size, mean, std) such as (224, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))"
 )
 
 
@@ -24,19 +26,23 @@ def as_preprocessing(
     """The preprocessing that `given` describes; its `why` says what was taken from it and what was assumed.
 
     given: a `Preprocessing`; timm's data config, a mapping with `input_size`, `mean`, `std`, `interpolation`, `crop_pct`
-    and `crop_mode`; torchvision's preset for classification or segmentation; (size, mean, std), a side in pixels or
-    (height, width), and a number or one a channel; None, where `assumed` holds. channels: of the network's images, where
-    that is known. own_size: it reads images at their own
-    size, as a segmenter does. Raises UsageError for anything else, and for what Striate cannot do to an image.
+    and `crop_mode`; torchvision's preset for classification or segmentation, or its `Compose` of transforms; Hugging Face's
+    image processor as a mapping; (size, mean, std), a side in pixels or (height, width), and a number or one a channel;
+    None, where `assumed` holds. channels: of the network's images, where that is known. own_size: it reads images at their
+    own size, as a segmenter does. Raises UsageError for anything else, and for what Striate cannot do to an image.
     """
     if given is None:
         made = assumed(channels or 3, own_size=own_size)
     elif isinstance(given, Preprocessing):
         made = given
+    elif isinstance(given, Mapping) and "image_mean" in given:
+        made = _made(**of_processor(given))
     elif isinstance(given, Mapping):
         made = _of_timm(given)
     elif hasattr(given, "mean") and hasattr(given, "std") and hasattr(given, "resize_size"):
         made = _of_torchvision(given)
+    elif (steps := steps_of(given)) is not None:
+        made = _made(**of_steps(steps, own_size=own_size))
     elif isinstance(given, Sequence) and not isinstance(given, str) and len(given) == 3:
         made = _of_three(*given, channels=channels or 3)
     else:

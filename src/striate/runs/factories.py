@@ -7,6 +7,7 @@ import copy
 import difflib
 import importlib
 import importlib.util
+import inspect
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -31,7 +32,8 @@ FORM = (
 def find_preset(where: str, name: str) -> Any:
     """The preprocessing that a name in a package leads to, such as `ResNet18_Weights.DEFAULT` of `torchvision.models`.
 
-    Of weights their transforms are taken. Raises UsageError where there is none.
+    Of weights their transforms are taken, and of a function what it returns. Raises UsageError where there is none, and for
+    a function that raises.
     """
     found: Any = _from_file(Path(where)) if where.endswith(".py") else _from_package(where)
     for part in name.split("."):
@@ -41,7 +43,16 @@ def find_preset(where: str, name: str) -> Any:
                 f"{where}:{name} has no {part}{f'; did you mean {near[0]}?' if near else ''}"
             )
         found = getattr(found, part)
-    return found.transforms() if hasattr(found, "transforms") else found
+    if callable(getattr(found, "transforms", None)):
+        found = found.transforms
+    if inspect.isfunction(found) or inspect.ismethod(found) or isinstance(found, partial):
+        try:
+            return found()
+        except Exception as error:
+            raise UsageError(
+                f"{where}:{name} raised {type(error).__name__} when it was called without arguments: {error}"
+            ) from error
+    return found
 
 
 def find_factory(text: str) -> Callable[[], nn.Module]:

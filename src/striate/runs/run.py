@@ -238,11 +238,7 @@ class Run(Verbs):
 
     def findings(self) -> Iterator[Finding]:
         """What analyses have found so far, in the order of the report."""
-        order = {name: i for i, name in enumerate(REPORT_ORDER)}
-        files = sorted(
-            (self.path / "findings").glob("*.json"),
-            key=lambda f: (order.get(f.stem, LAST.get(f.stem, 99)), f.stem),
-        )
+        files = sorted((self.path / "findings").glob("*.json"), key=lambda f: report_place(f.stem))
         for file in files:
             yield Finding.load(file)
 
@@ -257,19 +253,29 @@ class Run(Verbs):
         return finding
 
 
-LAST = {"checklist": 1000}  # behind what is not in the order, too
 REPORT_ORDER = (
-    "headline", "data", "data-check", "as-seen", "training-curves", "diagnose-updates", "confusion", "mistakes",
-    "predicted-true",
-    "intervals", "worst", "explanations", "filters", "selective-units", "dead-units",
-    "dissection", "dissection-silenced", "per-class", "per-tag",
-    "per-target", "calibration", "probe-clean",
-    "probe-comparison",
-    "probe-shift", "probe-rotation", "probe-scale", "probe-flip", "probe-corruption", "probe-domain",
-    "probe-spectrum", "probe-attack", "probe-calibration", "probe-shortcuts", "probe-samples", "diagnose-activations",
-    "diagnose-filters", "diagnose-labels", "diagnose-rates", "diagnose-initial-loss", "diagnose-one-batch",
-    "diagnose-gradients", "context", "summary", "recipe",
+    "headline", "data", "data-check", "as-seen", "reach", "training-curves", "diagnose-updates", "confusion",
+    "error-kinds", "mistakes", "predicted-true", "intervals", "worst", "sizes", "explanations", "filters",
+    "selective-units", "dead-units", "dissection", "dissection-silenced", "per-class", "per-tag", "per-target",
+    "calibration", "probe-clean", "probe-comparison", "probe-shift", "probe-rotation", "probe-scale", "probe-flip",
+    "probe-deformation", "probe-size", "probe-crowding", "probe-truncation", "probe-corruption", "probe-domain",
+    "probe-spectrum", "probe-attack", "probe-calibration", "probe-shortcuts", "probe-samples", "probe-left-out",
+    "diagnose-activations", "diagnose-filters", "diagnose-labels", "diagnose-rates", "diagnose-initial-loss",
+    "diagnose-one-batch", "diagnose-gradients", "context", "summary", "recipe", "checklist",
 )  # fmt: skip
+
+
+def report_place(name: str) -> tuple[float, str]:
+    """Where the finding `name` stands in the report, for sorting.
+
+    One that the order does not know, of a plug-in's probe such as `probe-fog`, follows the last of its kind, `probe-`; one
+    of no known kind stands before the checklist.
+    """
+    if name in REPORT_ORDER:
+        return REPORT_ORDER.index(name), name
+    kind = name.partition("-")[0] + "-"
+    alike = [i for i, known in enumerate(REPORT_ORDER) if known.startswith(kind)]
+    return (alike[-1] if alike else len(REPORT_ORDER) - 2) + 0.5, name
 
 
 def load(path: str | Path, *, model: Factory | None = None) -> Run:

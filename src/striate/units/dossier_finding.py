@@ -89,7 +89,7 @@ def find_dossier(
         title=f"Unit {d.unit} of {d.layer.name}",
         verdict=_verdict(d, classes, dead, concept),
         status="warning" if dead else "note",
-        advice=f"no projections: {d.unprojected}" if d.unprojected else "",
+        advice=f"No projections: {d.unprojected}" if d.unprojected else "",
         tables=(Table(columns=("what", "measured"), rows=tuple(rows)),),
         figures=(draw_dossier(dossier, classes),),
         data={**_data(d, classes), "finds": concept or None},

@@ -65,7 +65,7 @@ def filter_finding(network: Network, layer: UnitLayer, *, name: str) -> Finding:
         title=f"Filters of {layer.name}",
         verdict=f"Of the kernels of {layer.name}, {', '.join(parts)}.",
         status="warning" if poor > 0.5 or twins > units / 2 else "note",
-        advice="train longer or with more weight decay, or use fewer units" if poor > 0.5 else "",
+        advice="Train longer or with more weight decay, or use fewer units." if poor > 0.5 else "",
         figures=(draw_kernels(filters.kernels, layer.name),),
         data={
             "layer": layer.name,
@@ -131,7 +131,9 @@ def find_selective(
         name=name,
         title="What units prefer",
         verdict=verdict,
-        advice="few images a class: part of the selectivity is luck" if few else "",
+        advice=f"Look at more images: with fewer than {FEW} a class part of the selectivity is luck."
+        if few
+        else "",
         tables=(
             Table(
                 columns=("layer", "unit", "prefers", "selectivity", "sparseness", "sees (pixels)"),
@@ -176,7 +178,7 @@ def find_dead(index: UnitIndex, *, name: str = "dead-units") -> Finding:
         title="Dead units",
         verdict=verdict,
         status="warning" if count > 0.1 * total else "note" if count else "good",
-        advice="a lower learning rate or a warm-up keeps units alive"
+        advice="Train with a lower learning rate or a warm-up: they keep units alive."
         if count > 0.1 * total
         else "",
         tables=(
