@@ -16,10 +16,10 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from striate.runs.concepts import generated
 
 from striate.data import Preprocessing
 from striate.models import build
+from striate.tasks.concepts import generated
 from striate.units import Network, index_units
 from striate.units.concepts import ConceptSet
 from striate.units.dissection import dissect_units, mapped_layers

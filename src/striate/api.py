@@ -43,7 +43,7 @@ from striate.runs.wrapping import network_input, read_classes, save, wrap
 from striate.tasks.annotations import convert_boxes
 from striate.tasks.prediction import Prediction
 from striate.tasks.table import sources
-from striate.tasks.tiling import open_job
+from striate.tasks.tiling import image_file, open_job
 from striate.tasks.trained import Trained
 from striate.training.callbacks import Listener
 from striate.training.recipe import parse_seconds
@@ -265,7 +265,7 @@ def tile(
     gives. Raises UsageError, DataError, or ExactnessError where the result differs from the plain network's.
     """
     check_ranges(tile=tile, page=page)
-    file = given_path(image, "the image")
+    file = image_file(given_path(image, "the image"))
     place = None if out is None else given_folder(out, "-o")
     trained = opened(target)
     job = open_job(

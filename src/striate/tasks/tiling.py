@@ -100,13 +100,18 @@ class TileJob:
         )
 
 
+def image_file(path: Path) -> Path:
+    """The path of an image that exists. Raises UsageError, before a network is loaded for nothing."""
+    if not path.exists():
+        raise UsageError(f"there is no image {path}; give a TIFF, PNG, JPEG, .npy or Zarr file")
+    return path
+
+
 def open_job(
     trained: Trained, path: Path, *, out: Path | None = None, memory: str = "1GB", tile: int | None = None,
     page: int | None = None, force: bool = False, check: bool = True, progress: Callable[[int, int], None] | None = None,
 ) -> TileJob:  # fmt: skip
     """An image opened to be tiled. Raises UsageError where there is none, DataError for one that the network cannot read."""
-    if not path.exists():
-        raise UsageError(f"there is no image {path}; give a TIFF, PNG, JPEG, .npy or Zarr file")
     if page is not None and page < 1:
         raise UsageError(f"--page counts from 1, got {page}")
     allowed = parse_bytes(memory) if tile is None else available_memory()
