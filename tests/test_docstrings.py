@@ -10,38 +10,8 @@ from pathlib import Path
 import pytest
 
 STRIATE = Path(__file__).parents[1] / "src" / "striate"
-# Rooms (folders, or single files) that are complete.
-ROOMS = [
-    "attribution",
-    "borrow",
-    "data",
-    "diagnostics",
-    "geometry",
-    "geometry/rules",
-    "images",
-    "inference",
-    "inference/dense",
-    "inference/incremental",
-    "inference/tiled",
-    "kernels",
-    "lectures",
-    "lectures/draw",
-    "models",
-    "models/pattern",
-    "nn",
-    "ops",
-    "robustness",
-    "runs",
-    "statistics",
-    "tasks",
-    "tasks/classify",
-    "tasks/multilabel",
-    "tasks/regression",
-    "tasks/segment",
-    "tasks/segment/data",
-    "training",
-    "units",
-]
+FOLDERS = {str(path.parent.relative_to(STRIATE)) for path in STRIATE.rglob("*.py")} - {"."}
+ROOMS = sorted(FOLDERS | {path.stem for path in STRIATE.glob("*.py")} - {"__init__", "__main__"})
 
 ARRAY = re.compile(r"\b(Tensor|ndarray|NDArray)\b")
 NAMED = (

@@ -47,7 +47,9 @@ def answer_of(output: Any) -> Tensor:
 
 
 def in_single(prediction: Tensor) -> Tensor:
-    """A prediction in float32 where it came in half precision: losses need the digits. Double precision stays."""
+    """A prediction of any shape in float32 where it came in half precision: losses need the digits. Double precision
+    stays.
+    """
     return prediction if prediction.dtype == torch.float64 else prediction.float()
 
 

@@ -28,7 +28,7 @@ CHANNELS: dict[tuple[int, ...], str] = {
 
 
 def are_linear(tensors: Mapping[str, Tensor]) -> bool:
-    """Whether a file's tensors are linear weights alone, as the package `lpips` stores them."""
+    """Whether a file's tensors are linear weights (1, C, 1, 1) alone, as the package `lpips` stores them."""
     return bool(tensors) and all(NAME.fullmatch(name) for name in tensors)
 
 

@@ -84,7 +84,7 @@ class Inhibition(nn.Module):
 
 
 class SLayer(nn.Module):
-    """Planes of S cells: (N, inputs, H, W), none below 0, to (N, planes, H', W'); a plane shares its synapses.
+    """Planes of S cells: (N, C, H, W), none below 0, to (N, P, H', W'); a plane shares its synapses.
 
     side: of the area that a cell is connected to, in cells. r: how much inhibition weighs against excitation: a cell of
     a trained plane is silent where the cosine, weighted by c, of its input and of what it has learned is below
@@ -155,7 +155,7 @@ class Whole(nn.Module):
 
 
 class CLayer(nn.Module):
-    """Planes of C cells, one behind each S plane: (N, planes, H, W) to (N, planes, H', W'). Nothing in it learns.
+    """Planes of C cells, one behind each S plane: (N, P, H, W) to (N, P, H', W'). Nothing in it learns.
 
     A C cell does not mind which of the S cells in its area responds; the mean of all planes inhibits it.
     pool: what it adds up, `Blur` or `Whole`.

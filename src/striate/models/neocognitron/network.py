@@ -36,7 +36,7 @@ LEAST = 9  # pixels a side that leave S3 a cell
 
 
 class Neocognitron(nn.Module):
-    """U0, then S and C layers by turns, then a linear layer: (N, in_channels, H, W) to logits (N, num_classes).
+    """U0, then S and C layers by turns, then a linear layer: (N, C, H, W) to logits (N, K).
 
     planes, r, q, learning_r: of the three modules, see `SLayer`. No plane has learned anything before `self_organise`;
     training by gradient changes the read-out alone. Receptors give what is above 0, so that pixels may be centred.

@@ -23,7 +23,7 @@ PIXELS = 2**20  # of images that go through at once
 
 @dataclass(frozen=True, eq=False)
 class Assessed:
-    """Predictions and annotated objects of N images, what they match, see `AveragePrecision`, and the images' names."""
+    """Predictions and annotated objects of N images, what they match, see `AveragePrecision`, and the images' names (N,)."""
 
     predictions: tuple[Objects, ...]
     truths: tuple[Objects, ...]

@@ -120,7 +120,9 @@ def prediction_of(
 
 
 def overlay_of(image: np.ndarray, made: DetectionPrediction) -> bytes:
-    """The picture of an image (H, W, 1 or 3) uint8 with its objects, as WebP; a small one enlarged, a large one reduced."""
+    """The picture of an image (H, W, C) uint8, C 1 or 3, with its objects, as WebP; a small one enlarged, a large one
+    reduced.
+    """
     side = max(image.shape[:2])
     scale = min(4.0, 480 / side) if side < 480 else min(1.0, LARGEST_OVERLAY / side)
     shown = made.objects.sure(made.sure)

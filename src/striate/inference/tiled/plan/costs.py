@@ -46,7 +46,7 @@ def per_position(network: Network, v: int) -> float:
 
 @dataclass(frozen=True)
 class Ledger:
-    """What does not depend on the grid, for the nodes of a pass: an entry a node, or a read.
+    """What does not depend on the grid, for the nodes of a pass: arrays (N,) of nodes, or (R,) of reads.
 
     last: for each node the place of the node that reads its value last (its own where none does).
     owner, source: for each read the place of the node that reads, and of the node that made the value, -1 if it is stored.
@@ -100,7 +100,7 @@ def ledger(
 
 @dataclass(frozen=True)
 class AxisTable:
-    """One axis of a walk as arrays: sums over its steps, and its different kinds of step.
+    """One axis of a walk: sums over its steps (N,) or (R,), of nodes or reads, and (steps, N) or (steps, R) a kind of step.
 
     new_sum, need_sum: positions computed of each node and read, over all steps; calls: steps in which a node computes any.
     new, need: the same for each kind of step; before, after: positions of each node that are kept before and after such a

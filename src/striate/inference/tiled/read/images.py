@@ -37,7 +37,7 @@ class Image(Protocol):
 
 
 class TensorImage:
-    """A tensor (N, C, *spatial) or (C, *spatial)."""
+    """A tensor (N, C, *size) or (C, *size)."""
 
     held = 0
 
@@ -86,7 +86,7 @@ class ArrayImage:
 
 
 def tensor_of(part: np.ndarray) -> Tensor:
-    """A tensor of the same numbers and shape, any; kinds of number that torch lacks become the next larger one."""
+    """A tensor of the same shape and numbers; kinds of number that torch lacks become the next larger one."""
     wider = {"uint16": np.int32, "uint32": np.int64, "uint64": np.float64}.get(part.dtype.name)
     part = np.ascontiguousarray(part) if wider is None else part.astype(wider)
     if not part.dtype.isnative:

@@ -26,7 +26,8 @@ class State:
     """How far a run is.
 
     image, level: number of the image and of the walk that is under way; cells: how many of its cells are finished.
-    parts: what was gathered in this walk so far, by reduction; known, moments: what finished walks found out, by value.
+    parts: what was gathered in this walk so far, by reduction; known, moments: what finished walks found out, by value, of
+    any shape.
     """
 
     image: int = 0

@@ -18,7 +18,7 @@ COPIES = 2  # layouts of one kernel's weights that are kept
 
 
 def packs(weight: Tensor) -> bool:
-    """Whether torch's build can lay out a convolution's weights, (O, C / groups, *kernel), ahead."""
+    """Whether torch's build can lay out a convolution's weights (O, C, *kernel) ahead, C those of a group."""
     return bool(
         weight.dtype == torch.float32
         and weight.device.type == "cpu"
@@ -54,7 +54,7 @@ def _form(
 
 
 class Convolution:
-    """A two-dimensional convolution of a crop.
+    """A two-dimensional convolution of a crop (1, C, H, W).
 
     usual: rows and columns that most crops have, None to leave the weights as they are. With a kernel of one position
     the best layout of the weights depends on the size of the crop, and the wrong one costs up to fifty times the
@@ -146,7 +146,7 @@ class Convolution:
 
 
 class Transposed:
-    """A two-dimensional transposed convolution that computes no more outputs than it must."""
+    """A two-dimensional transposed convolution of a crop (1, C, H, W) that computes no more outputs than it must."""
 
     def __init__(self, record: Record, make: Make, place: int) -> None:
         plan = record.plan

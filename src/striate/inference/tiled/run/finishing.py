@@ -20,7 +20,7 @@ PROBE = (3, 5, 7)  # positions along each axis of the crop that shows what comes
 
 
 class Finishing:
-    """`finish` with its result checked: (1, K, *sides) -> (1, C, *sides). `value` is what the whole result is like."""
+    """`finish` with its result checked: (1, K, *size) -> (1, C, *size). `value` is what the whole result is like."""
 
     def __init__(self, finish: Finish, value: Value, device: torch.device) -> None:
         self.finish = finish

@@ -104,7 +104,7 @@ class Kernel:
             del records[:taken]
 
     def __call__(self, crops: Sequence[Tensor], needs: Sequence[Box], box: Box) -> Tensor:
-        """The box `box` of the node's output; `crops` hold exactly `needs` of its reads."""
+        """The box `box` of the node's output; `crops` hold exactly `needs` of its reads; of any shape."""
         held = [*crops]
         tensor = None
         for stage in self.stages:

@@ -38,7 +38,7 @@ class NotFiniteError(Exception):
 class Running:
     """Walks one image through a plan.
 
-    read: gives a box of the image, (1, C, *sides), in the module's kind of number and on its device.
+    read: gives a box of the image, (1, C, *size), in the module's kind of number and on its device.
     finish: what is made of the network's one map before it is kept.
     extra: sinks of the caller, for targets of the last walks (a file, a probe). count: hears of finished cells.
     """

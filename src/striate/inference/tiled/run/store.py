@@ -18,7 +18,7 @@ from striate.inference.tiled.run.slab import Slab
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A tensor that holds `box` of a value."""
+    """A tensor of any shape that holds `box` of a value."""
 
     box: Box
     tensor: Tensor
@@ -51,7 +51,7 @@ def axis_dims(value: Value) -> dict[int, int]:
 
 
 def narrow(tensor: Tensor, dims: dict[int, int], have: Box, want: Box) -> Tensor:
-    """The part `want` of a spread tensor that covers `have`; a view. dims: as `axis_dims` gives them."""
+    """The part `want` of a spread tensor of any shape that covers `have`; a view. dims: as `axis_dims` gives them."""
     for k, d in dims.items():
         a, b = have[k], want[k]
         if a != b and a is not None and b is not None:
@@ -74,7 +74,7 @@ def overlap(a: Box, b: Box) -> Box | None:
 
 
 def room(value: Value, box: Box, device: torch.device, last: bool) -> Tensor:
-    """An empty tensor for `box` of a value, in its own dimensions; `last`: with channels last in memory, as convolutions
+    """An empty tensor for `box` of a value of any shape; `last`: with channels last in memory, as convolutions
     like it.
     """
     extents = sides(box)
@@ -84,7 +84,7 @@ def room(value: Value, box: Box, device: torch.device, last: bool) -> Tensor:
 
 
 def assemble(pieces: Sequence[Piece], value: Value, want: Box, out: Tensor) -> Tensor:
-    """The box `want` of a value, put together from pieces that cover it without overlap; returns `out`.
+    """The box `want` of a value of any shape, put together from pieces that cover it without overlap; returns `out`.
 
     out: in the value's own dimensions, with the extents of `want`, as `room` makes it.
     """

@@ -108,8 +108,9 @@ class Probe:
 class Check:
     """The check of one run.
 
-    read: a region of the first image as the module reads it. room: bytes that the check may take. tile: tiles a smaller
-    image in the same way and gives its leaves. kept: the results stay in memory as the network gives them.
+    read: a region (1, C, *size) of the first image as the module reads it. room: bytes that the check may take. tile:
+    tiles a smaller image in the same way and gives its leaves. kept: the results stay in memory as the network gives
+    them.
     """
 
     def __init__(

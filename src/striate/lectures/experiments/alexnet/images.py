@@ -50,8 +50,9 @@ class Views:
 
 
 def standardised(views: Tensor) -> Tensor:
-    """Mean 0 for each colour of an image, and a standard deviation of 1 over all its pixels; less in a sky, so that
-    its noise stays small."""
+    """Views (N, 3, H, W) with mean 0 for each colour of an image, and a standard deviation of 1 over all its pixels;
+    less in a sky, so that its noise stays small.
+    """
     views = views - views.mean((2, 3), keepdim=True)
     return views / views.std((1, 2, 3), keepdim=True).clamp(min=0.02)
 

@@ -78,7 +78,8 @@ def colour_of(kernels: Tensor) -> Tensor:
 
 
 def orientation_of(kernels: Tensor) -> Tensor:
-    """How much of each kernel's energy lies along one axis of its spectrum, in [0, 1]: 1 for a grating, 0 for a round blob.
+    """(N,) in [0, 1]: how much of the energy of each kernel (N, 3, KH, KW) lies along one axis of its spectrum, 1 for a
+    grating, 0 for a round blob.
 
     The resultant of the angles of all frequencies but 0, doubled because an axis has no direction, weighted by energy.
     """
@@ -92,7 +93,9 @@ def orientation_of(kernels: Tensor) -> Tensor:
 
 
 def sheet(kernels: Tensor) -> Figure:
-    """All kernels, the two groups one above the other as in the paper's figure 3; grey is 0, contrast each one's own."""
+    """All kernels (N, 3, KH, KW), the two groups one above the other as in the paper's figure 3; grey is 0, contrast
+    each one's own.
+    """
     half = len(kernels) // 2
     with style():
         figure = new_figure(7.4, 3.5)

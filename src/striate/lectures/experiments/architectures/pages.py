@@ -44,7 +44,9 @@ def short(count: float) -> str:
 
 
 def place(axes: Any, names: Sequence[str], points: np.ndarray, radii: np.ndarray) -> None:
-    """Write each name beside its bubble, where it covers no other name and no bubble's middle."""
+    """Write each name beside its bubble at points (N, 2), of radii (N,), where it covers no other name and no bubble's
+    middle.
+    """
     figure = axes.figure
     figure.draw_without_rendering()
     taken: list[tuple[float, float, float, float]] = []
@@ -181,7 +183,7 @@ def bubbles(
 
 
 def ranks(values: Sequence[float]) -> np.ndarray:
-    """Place of each value, equal ones sharing the mean of theirs."""
+    """Place (N,) of each value, equal ones sharing the mean of theirs."""
     numbers = np.asarray(values)
     return np.array([(numbers < v).sum() + ((numbers == v).sum() - 1) / 2 for v in numbers])
 

@@ -111,7 +111,7 @@ def choose(
 
 
 def digits(setting: Setting, sizes: Sizes) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Training and test images (N, 1, side, side) of the digits, enlarged and normalised, with labels."""
+    """Training and test images (N, 1, H, W) of the digits, enlarged and normalised, with labels (N,)."""
     source = open_source("digits", seed=setting.seed, val=0.0, test=0.3)
     tensors = []
     for split in (source.train, source.test):

@@ -70,7 +70,7 @@ def draw_starts(losses: Sequence[float], errors: Sequence[int], kept: int) -> Ch
 
 
 def draw_kernels(kernels: np.ndarray, W: np.ndarray, votes: Sequence[float]) -> Chart:
-    """The two kernels and the matrix behind them."""
+    """The two kernels (2, KH, KW) and the matrix W (2, 2) behind them."""
     with style():
         figure = new_figure(8.4, 2.9)
         left, middle, right = figure.subplots(1, 3, gridspec_kw={"width_ratios": [1, 1, 0.8]})
@@ -208,7 +208,9 @@ def draw_waves(cells: Sequence[Cell], widths: Sequence[int], periods: Sequence[f
 
 
 def draw_spectra(kernels: Tensor, vertical: int, width: int, period: float, side: int) -> Chart:
-    """The kernels' spectra, and those of a wide vertical line before and after each wave, on the same axes."""
+    """The spectra of the kernels (2, KH, KW), and those of a wide vertical line before and after each wave, on the same
+    axes.
+    """
     from matplotlib.lines import Line2D
 
     line, label = wide_lines(width, 1, size=side, seed=7)

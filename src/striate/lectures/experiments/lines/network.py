@@ -77,7 +77,9 @@ class Starts(nn.Module):
 
 
 def side_by_side(logits: Tensor, batch: Batch) -> Loss:
-    """The sum over networks of each one's mean cross-entropy, and how many were right, as a mean over the networks."""
+    """Of logits (N, S, K) of S networks: the sum over networks of each one's mean cross-entropy, and how many were
+    right, as a mean over the networks.
+    """
     n, s, k = logits.shape
     target = batch.targets
     losses = F.cross_entropy(logits.reshape(n * s, k), target.repeat_interleave(s), reduction="sum")
@@ -94,7 +96,8 @@ def train_starts(
     epochs: int = EPOCHS,
     progress: Progress = silent,
 ) -> tuple[list[LineNetwork], list[float]]:
-    """Train networks from several first weights on the same batches; returns them and each one's final training loss.
+    """Train networks from several first weights on the same images (N, 1, H, W) with labels (N,); returns them and each
+    one's final training loss.
 
     A network of two kernels often ends where both detect one class, and then misses more; none is wrong to start from, so
     several are tried. Adam, peak 0.02, batches of 50.

@@ -112,7 +112,7 @@ def tuning_of(network: LineNetwork, side: int) -> list[UnitTuning] | None:
 
 
 def network_page(network: LineNetwork, images: Tensor, labels: Tensor) -> Finding:
-    """The learned kernels, their tuning, their maps of one line of each class, and W."""
+    """The learned kernels, their tuning, their maps of one of the images (N, 1, H, W) of each class, and W."""
     votes = network.votes.tolist()
     side = images.shape[-1]
     with torch.inference_mode():
@@ -201,7 +201,7 @@ def network_page(network: LineNetwork, images: Tensor, labels: Tensor) -> Findin
 
 
 def domain_page(strange: Mapping[str, tuple[Tensor, Tensor, Tensor]]) -> Finding:
-    """Lines that no training image showed."""
+    """Lines that no training image showed: of each kind images (N, 1, H, W), labels and answers (N,)."""
     rows, shown, shares = [], [], {}
     for kind, (images, labels, predicted) in strange.items():
         correct = int((predicted == labels).sum())

@@ -50,7 +50,9 @@ class Sizes:
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """What the training left: the network kept, each start's training loss and errors in the test images."""
+    """What the training left, with images (N, 1, H, W) and labels (N,): the network kept, each start's training loss
+    and errors in the test images.
+    """
 
     network: LineNetwork
     losses: list[float]

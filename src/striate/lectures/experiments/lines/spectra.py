@@ -33,7 +33,7 @@ def energies(kernels: Tensor, images: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads the answer off the spectra: no ReLU, no bias, no weights W.
+    """Reads the answer off the spectra of kernels (2, KH, KW): no ReLU, no bias, no weights W.
 
     vertical: the kernel that votes for vertical more than the other does. border: the ratio of what both let through, in
     natural logarithms, from which on an image counts as vertical, midway between the plain lines of both classes.

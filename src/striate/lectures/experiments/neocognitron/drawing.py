@@ -55,7 +55,7 @@ def patches(images: Tensor, maps: Tensor, layer: str) -> list[np.ndarray]:
 def sheets(
     panels: Mapping[str, tuple[Sequence[np.ndarray], int]], *, across: int, caption: str, alt: str, top: float = 0.0
 ) -> Figure:  # fmt: skip
-    """Titled mosaics, title -> (tiles, tiles a row), `across` of them side by side, on one scale from 0 to 1.
+    """Titled mosaics, title -> (tiles (H, W), tiles a row), `across` of them side by side, on one scale from 0 to 1.
 
     top: inches of the first row, by its shape if not given.
     """
@@ -87,7 +87,7 @@ def idle(model: Neocognitron, layer: str) -> Tensor:
 
 
 def learned_sheet(model: Neocognitron, images: Tensor, used: Mapping[str, int]) -> Figure:
-    """Every S plane: the synapses of S1, and the patches that drive S2 and S3."""
+    """Every S plane: the synapses of S1, and the patches of images (N, 1, H, W) that drive S2 and S3."""
     with torch.no_grad():
         maps = [model.maps(part) for part in images.split(256)]
     first = model.modules_of_cells[0][0].excitation.weight[:, 0].numpy()

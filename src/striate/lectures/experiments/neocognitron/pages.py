@@ -168,7 +168,7 @@ def seeds_page(
 def planes_page(
     model: Neocognitron, learned: Sequence[Organised], images: Tensor, test: Tensor, labels: Tensor
 ) -> Finding:
-    """Every plane: what it learned, and what it responds to one digit at two places."""
+    """Every plane: what it learned of images (N, 1, H, W), and what it responds to one digit of `test` at two places."""
     used = {o.layer: o.used for o in learned}
     sizes = {o.layer: len(o.reinforced) for o in learned}
     four = int((labels == 4).nonzero()[0]) if bool((labels == 4).any()) else 0  # the paper's figure

@@ -129,7 +129,7 @@ def neocognitron(setting: Setting, sizes: Sizes | None = None) -> list[Finding]:
 def organise(
     kind: str, images: Tensor, labels: Tensor, name: str, setting: Setting, sizes: Sizes
 ) -> tuple[Neocognitron, list[Organised]]:
-    """A neocognitron that has organised itself on images, with a read-out of all of them."""
+    """A neocognitron that has organised itself on images (N, 1, H, W), with a read-out of all of them."""
     own: dict[str, Any] = {"r": sizes.r, "learning_r": sizes.learning_r, "q": sizes.q}
     model = seeded(
         setting.seed,
@@ -146,7 +146,7 @@ def organise(
 
 
 def split(seed: int, sizes: Sizes) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Digits in the middle of their canvas, to learn from and to be read: images and labels of both."""
+    """Digits in the middle of their canvas, to learn from and to be read: images (N, 1, H, W) and labels (N,) of both."""
     source = open_source("digits", seed=seed, val=0.0, test=0.3)
     found: list[Tensor] = []
     for part in (source.train, source.test):
@@ -184,14 +184,14 @@ def over_seeds(
 
 
 def ends(right: Sequence[np.ndarray]) -> tuple[float, float]:
-    """The shares right at the first and the last shift."""
+    """The shares right at the first and the last shift, of arrays (N,)."""
     return float(right[0].mean()), float(right[-1].mean())
 
 
 def lenet(
     images: Tensor, labels: Tensor, digits: int, name: str, setting: Setting, sizes: Sizes
 ) -> nn.Module:
-    """LeNet-5, trained by backpropagation."""
+    """LeNet-5, trained by backpropagation on images (N, 1, H, W) with labels (N,)."""
     model = seeded(
         setting.seed, lambda: build("lenet5", in_channels=1, num_classes=10, size=sizes.side)
     )

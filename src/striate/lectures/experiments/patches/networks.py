@@ -120,6 +120,6 @@ def reorder(images: Tensor, patch: int, order: Tensor) -> Tensor:
 
 
 def orders(count: int, tokens: int, seed: int) -> Tensor:
-    """Random orders (count, tokens) of patches."""
+    """Random orders (N, T) of T patches, N = count."""
     generator = torch.Generator().manual_seed(seed)
     return torch.rand(count, tokens, generator=generator).argsort(1)

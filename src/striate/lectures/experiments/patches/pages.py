@@ -30,7 +30,7 @@ def signed(change: float) -> str:
 
 
 def share(right: np.ndarray) -> tuple[float, float, float]:
-    """The mean over trainings and images of (trainings, N), with a 95 % interval over the images."""
+    """The mean over the trainings and images of (T, N), with a 95 % interval over the images."""
     each = right.mean(0)
     return float(each.mean()), *wilson(each.sum(), len(each))
 
@@ -127,7 +127,9 @@ def size_page(results: Mapping[Design, Result], trained: int, tested: int, epoch
 def order_page(
     results: Mapping[Design, Result], test: Tensor, order: Tensor, own: Tensor
 ) -> Finding:
-    """What the order of the patches is worth: shuffled when tested, and in one other order all along."""
+    """What the order of the patches of images (N, 1, H, W) is worth: shuffled when tested, and in one other order all
+    along.
+    """
     least = min(d.patch for d in results)
     here = {d: r for d, r in results.items() if d.patch == least and not d.reordered}
     blind = [d.name for d, r in here.items() if np.array_equal(r.right, r.shuffled)]

@@ -69,10 +69,10 @@ def _usual(family: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """One design: its parameters and multiply-adds, and which test images are right (trainings, N): as they are, and with
-    each one's patches in an order of its own.
+    """One design: its parameters and multiply-adds, and which test images are right (T, N), T trainings: as they are,
+    and with each one's patches in an order of its own.
 
-    moved: by pixels from 0 on, (trainings, N) the change of the class probabilities, from 0 to 1, and how many are right.
+    moved: by pixels from 0 on, (T, N) the change of the class probabilities, from 0 to 1, and how many are right.
     """
 
     parameters: int
@@ -195,7 +195,7 @@ def measure(
     order: Tensor,
     sizes: Sizes,
 ) -> Result:
-    """What the trainings of one design do with test images (N, 1, side, side)."""
+    """What the trainings of one design do with test images (N, 1, H, W)."""
     other = reorder(test, design.patch, order)
     logits = [answers(m, test) for m in models]
 

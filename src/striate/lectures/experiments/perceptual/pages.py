@@ -21,7 +21,7 @@ MARKS = ("o", "s", "^", "D", "v")
 
 
 def by_crop(values: np.ndarray, crops: np.ndarray, seed: int) -> tuple[float, float, float]:
-    """Mean and 95 % interval, from crops drawn anew: the triplets of one crop are no independent witnesses."""
+    """Mean of (N,) and 95 % interval, from crops drawn anew: the triplets of one crop are no independent witnesses."""
     means = np.array([values[crops == c].mean() for c in np.unique(crops)])
     drawn = np.random.default_rng(seed).integers(0, len(means), (RESAMPLES, len(means)))
     low, high = np.quantile(means[drawn].mean(1), (0.025, 0.975))
@@ -31,7 +31,7 @@ def by_crop(values: np.ndarray, crops: np.ndarray, seed: int) -> tuple[float, fl
 def agreement_page(
     agreed: Mapping[str, np.ndarray], chosen: Sequence[Triplet], seed: int
 ) -> Finding:
-    """How often each measure finds the smaller of two distortions."""
+    """How often each measure finds the smaller of two distortions, by the triplets (N,) of each."""
     kinds = np.array([t.kind for t in chosen])
     crops = np.array([t.crop for t in chosen])
     rows = {}
@@ -104,7 +104,7 @@ def agreement_page(
 
 
 def stability_page(stable: Mapping[str, Stability], images: Tensor, seed: int) -> Finding:
-    """How far features move when an image is bent, against noise that changes its pixels as much."""
+    """How far features move when an image of (N, 3, H, W) is bent, against noise that changes its pixels as much."""
     deep = stable["deep features"]
     layers = [n for n in deep.deformed if n != "pixels"]
     ratios = {

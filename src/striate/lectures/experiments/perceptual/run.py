@@ -32,7 +32,7 @@ class Sizes:
 
 
 def crops(side: int) -> Tensor:
-    """Square pieces, side by side, of the two photographs that scikit-learn carries: (N, 3, side, side) in [0, 1]."""
+    """Square pieces, side by side, of the two photographs that scikit-learn carries: (N, 3, H, W) in [0, 1]."""
     from sklearn.datasets import load_sample_image
 
     found = []

@@ -36,32 +36,34 @@ def _direction(pixels: int, g: torch.Generator) -> tuple[int, int]:
 
 
 def by_jpeg(x: Tensor, g: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Two JPEG qualities, 3 to 20 apart."""
+    """An image (3, H, W) in two JPEG qualities, 3 to 20 apart."""
     low = round(_uniform(5, 60, g))
     return jpeg(x, low + round(_uniform(3, 20, g))), jpeg(x, low)
 
 
 def by_blur(x: Tensor, g: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Two widths of a Gaussian blur, by a factor of 1.1 to 1.6 apart."""
+    """An image (3, H, W) under two widths of a Gaussian blur, by a factor of 1.1 to 1.6 apart."""
     wide = _uniform(0.8, 4.0, g)
     return blur(x, wide / _uniform(1.1, 1.6, g)), blur(x, wide)
 
 
 def by_noise(x: Tensor, g: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Two levels of noise, drawn anew for each, by a factor of 1.1 to 1.6 apart."""
+    """An image (3, H, W) under two levels of noise, drawn anew for each, by a factor of 1.1 to 1.6 apart."""
     loud = _uniform(0.03, 0.25, g)
     return noise(x, loud / _uniform(1.1, 1.6, g), g), noise(x, loud, g)
 
 
 def by_shift(x: Tensor, g: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Shifts of 1 to 12 pixels, one 1.5 to 4 times as far, each along a direction of its own."""
+    """An image (3, H, W) shifted by 1 to 12 pixels, one 1.5 to 4 times as far, each along a direction of its own."""
     near = int(torch.randint(1, 7, (), generator=g))
     far = max(near + 1, round(near * _uniform(1.5, 4.0, g)))
     return shift(x, *_direction(near, g)), shift(x, *_direction(min(far, 24), g))
 
 
 def by_both(x: Tensor, g: torch.Generator) -> tuple[Tensor, Tensor]:
-    """A shift of 1 to 3 pixels alone, and one as far, along another direction perhaps, that is blurred as well."""
+    """An image (3, H, W) shifted by 1 to 3 pixels alone, and one as far, along another direction perhaps, that is
+    blurred as well.
+    """
     pixels = int(torch.randint(1, 4, (), generator=g))
     alone = shift(x, *_direction(pixels, g))
     return alone, blur(shift(x, *_direction(pixels, g)), _uniform(1.0, 3.0, g))

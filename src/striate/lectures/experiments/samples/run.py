@@ -101,7 +101,7 @@ def _within(
 
 
 def measure(contender: Contender, labels: torch.Tensor) -> float:
-    """Seconds a training step takes, the first of which prepares kernels and is not counted."""
+    """Seconds a training step takes on images with labels (N,), the first of which prepares kernels and is not counted."""
     took: list[float] = []
 
     def note(what: str, done: int, of: int) -> None:

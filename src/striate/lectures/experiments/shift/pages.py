@@ -148,7 +148,7 @@ def accuracy_page(results: Mapping[str, Result], count: int) -> Finding:
 def seven_page(
     results: Mapping[str, Result], images: Tensor, labels: Tensor, sizes: Sizes
 ) -> Finding:
-    """One seven as it moves: every network's score of it, and the answers of the first two kinds."""
+    """One seven of images (N, 1, H, W) as it moves: every network's score of it, and the answers of the first two kinds."""
     moves = list(range(-sizes.most, sizes.most + 1))
     is_correct = torch.stack([torch.from_numpy(r.right[0] == 1) for r in results.values()]).all(0)
     sevens = ((labels == 7) & is_correct).nonzero()[:, 0]

@@ -64,7 +64,7 @@ def canvas(images: np.ndarray, sizes: Sizes) -> Tensor:
 
 
 def wandering(images: Tensor, most: int, generator: torch.Generator) -> Tensor:
-    """Every image moved by up to `most` pixels both ways, each by its own draw."""
+    """Every image (N, 1, H, W) moved by up to `most` pixels both ways, each by its own draw."""
     moves = torch.randint(-most, most + 1, (len(images), 2), generator=generator)
     moved = torch.empty_like(images)
     for row, column in {(int(r), int(c)) for r, c in moves}:
@@ -109,7 +109,7 @@ def shift(setting: Setting, sizes: Sizes | None = None) -> list[Finding]:
 def measure(
     setting: Setting, name: str, model: nn.Module, images: Tensor, labels: Tensor, sizes: Sizes
 ) -> Result:
-    """Right answers after each shift in four directions, and the layers' equivariance."""
+    """Right answers on images (N, 1, H, W) after each shift in four directions, and the layers' equivariance."""
     votes = [answers(model, images).argmax(1)]
     is_correct = [(votes[0] == labels).numpy().astype(float)]
     for d in range(1, sizes.most + 1):

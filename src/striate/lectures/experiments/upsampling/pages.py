@@ -39,7 +39,7 @@ class Share(NamedTuple):
 
 
 def score_page(results: Mapping[str, Result], images: Tensor, truth: Tensor, seed: int) -> Finding:
-    """How much of the digits each decoder finds, and how well it meets their outlines."""
+    """How much of the digits of images (N, 3, H, W) each decoder finds, and how well it meets their outlines."""
     iou = {n: Share(*map(float, interval(r.scores, "iou:1", seed))) for n, r in results.items()}
     edge = {n: Share(*map(float, interval(r.scores, "boundary", seed))) for n, r in results.items()}
     best, worst = (f(iou, key=lambda n: iou[n].value) for f in (max, min))
@@ -122,7 +122,7 @@ def score_page(results: Mapping[str, Result], images: Tensor, truth: Tensor, see
 
 
 def checkerboard_page(results: Mapping[str, Result], plain: Mapping[str, Tensor]) -> Finding:
-    """What each network makes of images without detail: any pattern in its map is its own."""
+    """What each network makes of images (N, 3, H, W) without detail: any pattern in its map is its own."""
     strength = {
         n: {
             f"{kind}, {when}": float(values[kind].mean())
@@ -215,7 +215,7 @@ def checkerboard_page(results: Mapping[str, Result], plain: Mapping[str, Tensor]
 
 
 def close_up(results: Mapping[str, Result], plain: Mapping[str, Tensor]) -> Figure:
-    """A piece of each trained network's map of the same smooth image, contrast by its own spread on scenes."""
+    """A piece of each trained network's map (N, K, H, W) of the same smooth image, contrast by its own spread on scenes."""
     kinds = {"constant": "one colour", "smooth": "a ramp"}
     rows = []
     for kind in plain:

@@ -38,7 +38,7 @@ class Sizes:
 @dataclass(frozen=True, kw_only=True)
 class Result:
     """One decoder: scores, parameters, and the strength of its pattern on constant and on smooth images, before and after
-    training, over the spread of its map on scenes; one number an image.
+    training, over the spread of its map on scenes; (N,), one number an image.
     """
 
     model: Segmenter
@@ -57,7 +57,7 @@ def scenes(split: ArrayMaskSplit) -> tuple[Tensor, Tensor]:
 
 
 def plain_images(count: int, side: int, seed: int) -> dict[str, Tensor]:
-    """Images without any detail, (N, 3, side, side) in [-1, 1]: of one colour, and a ramp from one colour to another."""
+    """Images without any detail, (N, 3, H, W) in [-1, 1]: of one colour, and a ramp from one colour to another."""
     g = torch.Generator().manual_seed(seed)
     first, last = (torch.rand(count, 3, 1, 1, generator=g) * 2 - 1 for _ in range(2))
     angle = torch.rand(count, 1, 1, generator=g) * 2 * torch.pi

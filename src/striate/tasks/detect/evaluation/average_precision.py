@@ -161,7 +161,7 @@ def _mean_precision(right: np.ndarray, wrong: np.ndarray, objects: np.ndarray) -
 
 
 def mean(values: np.ndarray) -> float:
-    """The mean of those that are known, above -1; nan where none is."""
+    """The mean of the values (*size) that are known, above -1; nan where none is."""
     known = values[values > -1]
     return float(known.mean()) if known.size else float("nan")
 

@@ -96,7 +96,7 @@ def match(
     predictions: Sequence[Objects], truths: Sequence[Objects], *, overlap: Overlap = box_overlap, most: int = MOST,
     thresholds: np.ndarray = THRESHOLDS,
 ) -> list[Matches]:  # fmt: skip
-    """Match the predictions of N images with their annotated objects.
+    """Match the predictions of N images with their annotated objects, at thresholds (T,).
 
     A prediction, best first, takes the free object of its class that it overlaps most, if by the threshold at least; an
     object of another size, or a crowd, only where there is no other, and then it does not count. Of equal overlaps the

@@ -18,7 +18,7 @@ def f1_of(counts: np.ndarray) -> np.ndarray:
 
 
 def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """part / whole, arrays of one shape; nan where there is nothing to divide by."""
+    """part / whole, arrays of any shape, the same; nan where there is nothing to divide by."""
     return np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole > 0)
 
 

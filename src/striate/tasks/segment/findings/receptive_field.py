@@ -42,8 +42,8 @@ def how_far(trained: Trained, source: MaskSource, split: MaskSplit) -> Finding:
 
 
 def influence(trained: Trained, split: MaskSplit) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
-    """Mean influence of the pixels around a pixel on its winning logit, (2R + 1, 2R + 1), R the reach; with one image and
-    the place in it that is shown.
+    """Mean influence of the pixels around a pixel on its winning logit, (2 * R + 1, 2 * R + 1), R the reach; with one
+    image and the place in it that is shown.
 
     Influence: magnitude of the gradient, summed over channels, of pixels of objects as far as there are any.
     """
