@@ -23,6 +23,7 @@ from striate.tasks.concepts import generated
 from striate.units import Network, index_units
 from striate.units.concepts import ConceptSet
 from striate.units.dissection import dissect_units, mapped_layers
+from striate.units.top_images import batch_of
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -63,9 +64,10 @@ def main() -> None:
         regions=lambda i: kept[i], where="scenes",
     )  # fmt: skip
     state = 0
+    at_once = batch_of(network, [x.response for x in layers])  # as `striate units` takes them
 
     def indexed() -> None:
-        index_units(network, torch.from_numpy(images).split(64), layers=layers)
+        index_units(network, torch.from_numpy(images).split(at_once), layers=layers)
 
     def dissected() -> None:
         nonlocal state

@@ -95,7 +95,11 @@ class Counter:
         n, entries = maps.shape[:2]
         which, pixel = self.upsampling.above(maps, self.thresholds)
         image = which.div(entries, rounding_mode="floor")
-        both, on = _overlaps(which, image, pixel, batch, n, entries)
+        # In this order one product adds up the images of a unit.
+        place = (which - image * entries) * n + image
+        at = image * batch.number.shape[1] + pixel
+        counts = _histogram(place, at, batch, n, entries).view(entries, n, -1).transpose(0, 1)
+        both, on = counts @ batch.members, counts @ batch.known
         self.both += both.sum(0, dtype=torch.float64)
         self.on += on.sum(0, dtype=torch.float64)
         self.area += batch.areas.sum(0)
@@ -108,9 +112,9 @@ class Counter:
         self.keys = keys.topk(len(self.keys), dim=0).values
         for number, roll in enumerate(rolls):
             moved = Batch(*(t.roll(roll, 0) for t in vars(batch).values()))
-            both, on = _overlaps(which, image, pixel, moved, n, entries)
-            self.shuffled_both[number] += both[:, : self.units].sum(0, dtype=torch.float64)
-            self.shuffled_on[number] += on[:, : self.units].sum(0, dtype=torch.float64)
+            of_units = _histogram(place, at, moved, n, entries)[: self.units]
+            self.shuffled_both[number] += of_units @ moved.members.flatten(0, 1)
+            self.shuffled_on[number] += of_units @ moved.known.flatten(0, 1)
             self.shuffled_area[number] += batch.areas.sum(0)
             self.is_shuffled = True
 
@@ -154,16 +158,15 @@ class Counter:
         return sum(t.nbytes for t in vars(self).values() if isinstance(t, Tensor))
 
 
-def _overlaps(
-    which: Tensor, image: Tensor, pixel: Tensor, batch: Batch, n: int, entries: int
-) -> tuple[Tensor, Tensor]:
-    """Pixels that units share with concepts (n, E, K), and with what is annotated at all (n, E, G)."""
-    most, size = batch.members.shape[1], batch.number.shape[1]
-    # A histogram over regions, and then a small product: an image has fewer kinds of pixels than concepts times pixels.
-    region = batch.number.view(-1)[image * size + pixel]
-    counts = torch.bincount(which * most + region, minlength=n * entries * most)
-    counts = counts.view(n, entries, most).float()
-    return counts @ batch.members, counts @ batch.known
+def _histogram(place: Tensor, at: Tensor, batch: Batch, n: int, entries: int) -> Tensor:
+    """How many pixels of each region of each of n images a unit is on: (E, n * M) float32.
+
+    place (P,): unit times n plus image, of each pixel that is on; at (P,): image times H * W plus pixel. A histogram over
+    regions, and then a small product: an image has fewer kinds of pixels than concepts times pixels.
+    """
+    most = batch.members.shape[1]
+    code = batch.number.view(-1).index_select(0, at).add_(place, alpha=most)
+    return torch.bincount(code, minlength=n * entries * most).view(entries, n * most).float()
 
 
 def _ratio(both: Tensor, on: Tensor, area: Tensor) -> np.ndarray:

@@ -23,6 +23,9 @@ from striate.units.network import Network, evaluating
 TOP = 9  # Zeiler and Fergus (2014) show the nine strongest
 CHUNK = 2**23  # bytes of the largest response at once: what stays in a processor's cache
 BATCH = 255  # images at once, at most
+MAPPED = (
+    2**25
+)  # bytes from which glibc gives a buffer pages of its own, which the kernel clears at each request
 NARROW = 32  # with fewer units torch's amax is ten times slower than pooling
 
 
@@ -298,9 +301,10 @@ def index_units(
 
 
 def batch_of(network: Network, values: Collection[int]) -> int:
-    """Images at once, so that the largest response stays in a processor's cache."""
+    """Images at once, so that the largest response stays in a processor's cache, and buffers of any value are used again."""
     largest = max(network.value(i).bytes for i in values)
-    return max(4, min(BATCH, CHUNK // max(largest, 1)))
+    widest = max(network.value(r.output).bytes for r in network.geometry.records)
+    return max(4, min(BATCH, CHUNK // max(largest, 1), (MAPPED - 1) // max(widest, 1)))
 
 
 def _take(

@@ -47,6 +47,7 @@ class _Blocks:
         pixel = (self.first.unsqueeze(1) + steps).clamp(max=pixels - 1)
         self.share = (at[pixel] - self.low.unsqueeze(1)).masked_fill(~self.inside, 0).float()
         self.between = bool(self.share.any())
+        self.ragged = not bool(self.inside.all())
         self.same = torch.equal(self.low, torch.arange(count))
 
     def spread(self, maps: Tensor, dim: int) -> Tensor:
@@ -79,27 +80,31 @@ class Upsampling:
         which, row = flat.div(blocks.shape[2], rounding_mode="floor"), flat % blocks.shape[2]
         values = maps.reshape(-1)
         of_map, of_pixel = [], []
-        area = rows.share.shape[1] * columns.share.shape[1]
-        for some in torch.arange(len(which)).split(max(1, AT_ONCE // area)):
+        height, length = rows.share.shape[1], columns.share.shape[1]
+        for some in torch.arange(len(which)).split(max(1, AT_ONCE // (height * length))):
             m, r, c = which[some], row[some], column[some]
-            left = rows.low[r] * width, rows.high[r] * width
-            low, high = columns.low[c], columns.high[c]
             base = m * maps[0, 0].numel()
-            corners = [values[base + y + x] for y in left for x in (low, high)]
-            down, across = rows.share[r].unsqueeze(2), columns.share[c].unsqueeze(1)
-            a, b, d, e = (v.view(-1, 1, 1) for v in corners)
+            top, below = base + rows.low[r] * width, base + rows.high[r] * width
+            down = rows.share[r]
             # Down first, then across, as `spread` does: a position's own pixel keeps its value to the bit.
-            value = (a * (1 - down) + d * down) * (1 - across) + (
-                b * (1 - down) + e * down
-            ) * across
-            is_above = value > thresholds[m % units].view(-1, 1, 1)
-            is_above &= rows.inside[r].unsqueeze(2) & columns.inside[c].unsqueeze(1)
+            left, right = (
+                torch.lerp(values[top + x].unsqueeze(1), values[below + x].unsqueeze(1), down)
+                for x in (columns.low[c], columns.high[c])
+            )
+            limit = thresholds[m % units].unsqueeze(1)
+            # Most rows of pixels lie below at both ends, and so everywhere between.
+            reaching = (torch.maximum(left, right) > limit) & rows.inside[r]
+            line = reaching.view(-1).nonzero().view(-1)
+            block = line.div(height, rounding_mode="floor")
+            start, end = (v.view(-1)[line].unsqueeze(1) for v in (left, right))
+            is_above = torch.lerp(start, end, columns.share[c[block]]) > limit[block]
+            if columns.ragged:
+                is_above &= columns.inside[c[block]]
             at = is_above.view(-1).nonzero().view(-1)
-            block, inner = at.div(area, rounding_mode="floor"), at % area
-            y = inner.div(across.shape[2], rounding_mode="floor")
-            pixel = (rows.first[r[block]] + y) * self.size[1]
-            of_pixel.append(pixel + columns.first[c[block]] + inner % across.shape[2])
-            of_map.append(m[block])
+            of = at.div(length, rounding_mode="floor")
+            pixel = (rows.first[r[block]] + line % height) * self.size[1] + columns.first[c[block]]
+            of_pixel.append(pixel[of] + at % length)
+            of_map.append(m[block[of]])
         if not of_map:
             return torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64)
         return torch.cat(of_map), torch.cat(of_pixel)

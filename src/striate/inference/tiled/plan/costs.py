@@ -100,7 +100,7 @@ def ledger(
 
 @dataclass(frozen=True)
 class AxisTable:
-    """One axis of a walk: sums over its steps (N,) or (R,), of nodes or reads, and (steps, N) or (steps, R) a kind of step.
+    """One axis of a walk: sums over its steps (N,) or (R,), of nodes or reads, and (N, steps) or (R, steps) by kind of step.
 
     new_sum, need_sum: positions computed of each node and read, over all steps; calls: steps in which a node computes any.
     new, need: the same for each kind of step; before, after: positions of each node that are kept before and after such a
