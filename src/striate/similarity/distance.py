@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -23,14 +24,22 @@ class Distance:
     """How far pairs of images lie apart in a network's features.
 
     distance: (N,), the sum over `layers`, 0 for equal images. layers: the share (N,) of each layer, in order, finest first.
-    map: (N, H, W), where they differ: each layer's share per position, over the middle of what the position sees, summed
-    over the layers. weighted: whether channels count by fitted weights (LPIPS) or alike.
+    maps: (N, h, w) of each layer, its share per position. size: (H, W) of the images. weighted: whether channels count by
+    fitted weights (LPIPS) or alike.
     """
 
     distance: Tensor
     layers: dict[str, Tensor]
-    map: Tensor
+    maps: dict[Layer, Tensor]
+    size: tuple[int, int]
     weighted: bool
+
+    @cached_property
+    def map(self) -> Tensor:
+        """(N, H, W), where they differ: each layer's share per position, over the middle of what the position sees, summed
+        over the layers. Made when it is first asked for.
+        """
+        return torch.stack([spread(m, layer, self.size) for layer, m in self.maps.items()]).sum(0)
 
 
 class Comparer:
@@ -80,14 +89,11 @@ class Comparer:
                 parts.append(self._maps(x, y))
             maps = [torch.cat(layer) for layer in zip(*parts, strict=True)]
             shares = [m.mean((1, 2)) for m in maps]
-            where = [
-                spread(m, layer, (height, width))
-                for m, layer in zip(maps, self.layers, strict=True)
-            ]
             return Distance(
                 distance=torch.stack(shares).sum(0),
                 layers={x.name: s for x, s in zip(self.layers, shares, strict=True)},
-                map=torch.stack(where).sum(0),
+                maps=dict(zip(self.layers, maps, strict=True)),
+                size=(height, width),
                 weighted=self.weights is not None,
             )
 

@@ -69,7 +69,7 @@ def squared_difference(a: Tensor, b: Tensor, weights: Tensor | None = None) -> T
     for i, (x, y) in enumerate(
         zip(a, b, strict=True)
     ):  # one pair fits the cache; a batch takes four times as long
-        one, two = (v / (v.square().sum(0).sqrt_() + EPS) for v in (x, y))
-        square = one.sub_(two).square_()
+        lengths = [v.square().sum(0).sqrt_().add_(EPS) for v in (x, y)]
+        square = (x / lengths[0]).addcdiv_(y, lengths[1], value=-1).square_()
         found[i] = square.sum(0) if weights is None else torch.einsum("chw,c->hw", square, weights)
     return found
