@@ -18,6 +18,8 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Mapping
+from typing import Any
 
 THREADS, BATCH, SIDE, CLASSES = 2, 16, 96, 11
 
@@ -157,12 +159,12 @@ def striate(count: int):
     return epoch
 
 
-def serve(name: str, count: int) -> None:
+def serve(contestant: Callable[[int], Callable[[], None]], count: int, threads: int) -> None:
     """A contestant: trains one epoch for each line on standard input, answers with its images a second."""
     import torch
 
-    torch.set_num_threads(THREADS)
-    epoch = globals()[name](count)
+    torch.set_num_threads(threads)
+    epoch = contestant(count)
     epoch()
     print("ready", flush=True)
     for _ in sys.stdin:
@@ -171,20 +173,22 @@ def serve(name: str, count: int) -> None:
         print(count / (time.perf_counter() - start), flush=True)
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def compare(
+    file: str, about: str, contestants: Mapping[str, Any], *, peers: str, images: int, threads: int
+) -> None:
+    """Measure and print: `contestants` by name, each a function of the number of images that makes an epoch to call."""
+    parser = argparse.ArgumentParser(description=about.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--images", type=int, default=384)
-    parser.add_argument("--peers", default="pytorch,fastai")
+    parser.add_argument("--images", type=int, default=images)
+    parser.add_argument("--peers", default=peers)
     parser.add_argument("--serve")
     a = parser.parse_args()
     if a.serve:
-        return serve(a.serve, a.images)
-    environment = {**os.environ, "OMP_NUM_THREADS": str(THREADS), "PYTHONWARNINGS": "ignore"}
+        return serve(contestants[a.serve], a.images, threads)
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONWARNINGS": "ignore"}
     running = {}
     for name in ["striate", *a.peers.split(",")]:
-        command = [sys.executable, __file__, "--serve", name, "--images", str(a.images)]
+        command = [sys.executable, file, "--serve", name, "--images", str(a.images)]
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env=environment,
@@ -204,7 +208,7 @@ def main() -> None:
             process.stdin.flush()
             rates[name].append(float(process.stdout.readline()))
     for name, found in rates.items():
-        line = f"{name:8} {statistics.median(found):6.0f} images/s ({min(found):.0f} - {max(found):.0f})"
+        line = f"{name:9} {statistics.median(found):6.0f} images/s ({min(found):.0f} - {max(found):.0f})"
         if name != "striate":
             ratios = [ours / theirs for ours, theirs in zip(rates["striate"], found, strict=True)]
             line += f"   Striate is {statistics.median(ratios):.2f} times as fast ({min(ratios):.2f} - {max(ratios):.2f})"
@@ -214,4 +218,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    compare(__file__, __doc__, globals(), peers="pytorch,fastai", images=384, threads=THREADS)

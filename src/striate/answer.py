@@ -1,9 +1,9 @@
-"""Answer: which tensor of what a network returns is its prediction; decided here for every room."""
+"""Answer: which tensor of what a network returns is its prediction, and which number is asked about; for every room."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 import torch
@@ -44,6 +44,36 @@ def answer_of(output: Any) -> Tensor:
         f"the network returns {type(output).__name__}{held}, and which of it is the prediction is not known; return one "
         f"tensor, or call it {NAMES[0]!r} or {NAMES[1]!r}"
     )
+
+
+Part = tuple[slice, slice]  # rows and columns of an image
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Aim:
+    """A number of a network's output that is asked about: called with the output (N, ...) it gives the number, (N,).
+
+    number: that function. words: what it is. region: the part of the image that it speaks of, such as an object's box.
+    cone: the part outside which no pixel has any influence on it, exactly; None where the network sees everything. crop:
+    the part of the image that is enough to ask about it, in which region and cone then lie; None for all of it.
+    either: whether a change counts that makes the number larger as well as one that makes it smaller, as of where an edge
+    lies. kept: output -> (N,), how far the number is what it was, from 1 for the same down to 0; None where the number says
+    so itself. detected: output -> (N,) in [0, 1], how much of the detection is left (D-RISE's similarity). beside: other
+    numbers of the same prediction by name, such as the edges of its box.
+    """
+
+    number: Callable[[Any], Tensor]
+    words: str
+    region: Part | None = None
+    cone: Part | None = None
+    crop: Part | None = None
+    either: bool = False
+    kept: Callable[[Any], Tensor] | None = None
+    detected: Callable[[Any], Tensor] | None = None
+    beside: Mapping[str, Aim] = field(default_factory=dict)
+
+    def __call__(self, output: Any) -> Tensor:
+        return self.number(output)
 
 
 def in_single(prediction: Tensor) -> Tensor:

@@ -81,11 +81,12 @@ def explain(
 ) -> Explanation | Iterator[Explained]:
     """Which pixels decided, by several methods, each with how far it can be trusted.
 
-    network: a run, its folder, a Trained or a spec with published weights: then `image` is files, folders and patterns, or
-    images themselves as `predict` takes them, `target` a class by name or number, options are `at` (rows and columns of a
-    segmenter's output), `layer` (of Grad-CAM) and `seed`, and explanations come one after another. Or a module: then `image`
-    is one tensor (C, H, W) as the module reads it, and all else is as in `striate.attribution.explain`, whose Explanation
-    comes back. methods: of `striate.attribution.METHODS`, all if not given. trust: check each map. Raises UsageError for a
+    network: a run, its folder, a Trained or a spec with published weights: then `image` is files, folders and patterns,
+    or images themselves as `predict` takes them, `target` a class by name or number, options are `at` (rows and columns
+    of a segmenter's output or of a detector's image), `object` (a detector's, by its number from 1), `edge` (of its
+    box), `layer` (of Grad-CAM) and `seed`, and explanations come one after another. Or a module: then `image` is one
+    tensor (C, H, W) as the module reads it, and all else is as in `striate.attribution.explain`, whose Explanation comes
+    back. methods: of `striate.attribution.METHODS`, all if not given. trust: check each map. Raises UsageError for a
     class, a method or a path that does not exist.
     """
     check_ranges(seed=options.get("seed"))

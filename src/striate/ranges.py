@@ -98,6 +98,8 @@ RANGES: dict[str, Range] = {
     # of detection
     "edges": Range(0, 10**6),
     "aimed": SHARE,
+    "longest": whole(0, 65_536),
+    "enlarge": Range(0, 16, above=True),
     # of commands and public functions
     "top": whole(1, 10**6),
     "classes": whole(1, 10**6),

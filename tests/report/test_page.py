@@ -183,6 +183,16 @@ def test_summary_shows_the_key_figure_and_the_most_urgent_first() -> None:
     assert "guessing: 10.0\u202f%" in summary
 
 
+@pytest.mark.parametrize(
+    ("format", "shown"), [(".3f", "0.694"), ("", "69.4\u202f%"), ("{evil}", "69.4\u202f%")]
+)
+def test_a_key_figure_is_written_as_its_field_writes_it(format: str, shown: str) -> None:
+    key = {"label": "AP", "value": 0.69444, "low": 0.6, "high": 0.8, "format": format}
+    made = page(finding("headline", data={"key_figure": key}))
+    assert shown in made.text
+    assert ("69.4" in made.text) == (shown != "0.694")
+
+
 @pytest.mark.parametrize("value", ["98 %", None, float("nan"), 3, {"a": 1}])
 def test_a_key_figure_that_is_no_share_is_left_out(value: object) -> None:
     shown = page(finding(data={"key_figure": {"value": value, "label": "right"}}))

@@ -1,4 +1,4 @@
-"""Attribution: which pixels decided a prediction, by twelve methods, each with how far to trust it.
+"""Attribution: which pixels decided a prediction, by thirteen methods, each with how far to trust it.
 
     explanation = explain(module, image, target)          # every method that the network allows, with trust scores
     explanation.verdict, explanation.maps["grad-cam"].shown
@@ -6,13 +6,15 @@
     project(module, images, "layer3.1", channel=7)        # what a unit responded to (Zeiler and Fergus)
 
 The functions of the methods take batches (N, C, H, W) and give the raw numbers: `gradient`, `gradient_x_input`,
-`integrated_gradients`, `smoothgrad`, `guided_backpropagation`, `deconvnet`, `grad_cam`, `occlusion_map`; `class_map`
-scores each window of a larger image, `attention_of` and `rollout` give what tokens attend to. They act on the operations
-that autograd recorded, not on types of modules, and leave the module bit for bit as it was.
+`integrated_gradients`, `smoothgrad`, `guided_backpropagation`, `deconvnet`, `grad_cam`, `occlusion_map`; `drise` asks what
+becomes of a detection, `class_map` scores each window of a larger image, `attention_of` and `rollout` give what tokens
+attend to. They act on the operations that autograd recorded, not on types of modules, and leave the module bit for bit as it
+was.
 """
 
 from striate.attribution.attention import attention_of, rollout
 from striate.attribution.classmap import class_map
+from striate.attribution.drise import drise
 from striate.attribution.explanation import Explanation, explain
 from striate.attribution.faithfulness import Curves, curves
 from striate.attribution.gradcam import GradCam, grad_cam
@@ -60,6 +62,7 @@ __all__ = [
     "class_map",
     "curves",
     "deconvnet",
+    "drise",
     "explain",
     "find_method",
     "finding",

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from striate.answer import answer_of
+from striate.answer import Aim, answer_of
 from striate.attribution.faithfulness import (
     BASELINES,
     FEW,
@@ -46,7 +46,7 @@ LEVEL = 0.05  # of the test against chance, over all maps of a prediction and bo
 UPPER_SAME = 0.8  # a rank correlation from which a map counts as unchanged with half of the weights
 SURE = 0.001  # of that level, spent on a first look after 8 random orders
 UNSURE = 0.05  # a probability below which taking pixels away shows little
-CHECK_STEPS, CHECK_SAMPLES = 8, 6  # of the maps of shuffled networks
+CHECK_STEPS, CHECK_SAMPLES, CHECK_MASKS = 8, 6, 200  # of the maps of shuffled networks
 SECONDS = 120.0
 Progress = Callable[[str, int, int], None]
 Region = tuple[slice, slice]
@@ -62,7 +62,9 @@ class Explanation:
     correlation with the map of the network whose weights are shuffled, a stage each; None where time was up. refused:
     methods that this network does not allow, and why. region: rows and columns of the image that the target lies in,
     where it is a place. chance: faithfulness of each random order; moved: of the best map put elsewhere. Empty where
-    they were not asked for. hidden: the target's probability with a patch at each place, where occlusion explains a class.
+    they were not asked for. cone: the part of the image outside which no pixel has any influence on the target, where
+    that is known. beside: maps of other numbers of the same prediction, by name, such as the edges of a box. hidden: the
+    target's probability with a patch at each place, where occlusion explains a class.
     """
 
     image: Tensor
@@ -76,6 +78,8 @@ class Explanation:
     seconds: float = 0.0
     seed: int = 0
     region: Region | None = None
+    cone: Region | None = None
+    beside: Mapping[str, Map] = field(default_factory=dict)
     chance: tuple[float, ...] = ()
     moved: tuple[float, ...] = ()
     hidden: Hidden | None = None
@@ -250,7 +254,7 @@ def explain(
         with borrowed(module):
             refuse_memory(geometry, module, x)
     if methods is None:
-        chosen = [m for m in chosen if row(m).suits(geometry)]
+        chosen = [m for m in chosen if row(m).suits(geometry, target)]
     tell = progress or (lambda what, done, of: None)
     maps: dict[str, Map] = {}
     refused: dict[str, str] = {}
@@ -272,12 +276,19 @@ def explain(
             module, x, target, patch=settings.patch, stride=settings.stride, baseline=settings.baseline,
             temperature=temperature,
         )  # fmt: skip
-    region = region_of(target, output, (x.shape[2], x.shape[3]))
+    aim = target if isinstance(target, Aim) else None
+    region = region_of(target, output, (x.shape[2], x.shape[3])) if aim is None else aim.region
+    beside = {}
+    if aim is not None and "occlusion" in maps:
+        for i, (other, number) in enumerate(aim.beside.items()):
+            tell(other, i, len(aim.beside))
+            beside[other] = moved_by(module, x, number, settings, geometry)
     shuffled_maps: dict[str, dict[str, float | None]] = {}
     if trust:
         score = partial(
-            each_curve, module, x, target, baseline=as_baseline(settings.baseline, x), temperature=temperature,
-            seed=settings.seed, progress=lambda done, of: tell("taking pixels away", done, of),
+            each_curve, module, x, target if aim is None else aim.kept or target,
+            baseline=as_baseline(settings.baseline, x), temperature=temperature, seed=settings.seed,
+            progress=lambda done, of: tell("taking pixels away", done, of),
         )  # fmt: skip
         shuffled_maps = check_weights(
             module, x, target, maps, geometry, settings=settings, region=region, until=began + seconds, tell=tell
@@ -285,9 +296,9 @@ def explain(
     top, probability = _answers(output, names, temperature, target)
     explanation = unrated = Explanation(
         image=x[0].detach().cpu().float().clamp(0, 1),
-        target=name or (names[target] if isinstance(target, int) else "the target"),
+        target=name or words_of(target, names),
         probability=probability, top=top, maps=maps, shuffled_similarity=shuffled_maps, refused=refused,
-        seed=settings.seed, region=region, hidden=hidden,
+        seed=settings.seed, region=region, cone=None if aim is None else aim.cone, beside=beside, hidden=hidden,
     )  # fmt: skip
     if trust:
 
@@ -310,6 +321,21 @@ def explain(
         moved = score(displaced(maps[best].shown, MOVED, settings.seed), orders=0)
         explanation = replace(explanation, moved=tuple(c[0].faithfulness for c in moved.values()))
     return replace(explanation, seconds=time.monotonic() - began)
+
+
+def words_of(target: Target, names: Sequence[str]) -> str:
+    """What to call a target without a name."""
+    if isinstance(target, Aim):
+        return target.words
+    return names[target] if isinstance(target, int) else "the target"
+
+
+def moved_by(
+    module: nn.Module, x: Tensor, number: Aim, settings: Settings, geometry: Geometry | None
+) -> Map:
+    """Occlusion's map of a number beside the one that is explained; its remark says by how much it moves at most."""
+    made = attribute(module, x, number, "occlusion", settings=settings, geometry=geometry)
+    return replace(made, remark=f"moves {number.words} by up to {float(made.shown.max()):.1f}")
 
 
 def is_class_of(target: Target, output: Any) -> TypeGuard[int]:
@@ -372,7 +398,7 @@ def check_weights(
     far away follows from the place, whatever the weights.
     """
     near = (slice(None), slice(None)) if region is None else around(region, (image.shape[2], image.shape[3]))  # fmt: skip
-    light = replace(settings, steps=CHECK_STEPS, samples=CHECK_SAMPLES)
+    light = replace(settings, steps=CHECK_STEPS, samples=CHECK_SAMPLES, masks=CHECK_MASKS)
     similarities: dict[str, dict[str, float | None]] = {m: dict.fromkeys(STAGES) for m in maps}
     done = 0
     try:

@@ -10,8 +10,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from striate.answer import Aim
 from striate.attribution.attention import token_map
 from striate.attribution.classmap import window_map
+from striate.attribution.drise import drise
 from striate.attribution.gradcam import grad_cam
 from striate.attribution.gradients import (
     Baseline,
@@ -22,7 +24,7 @@ from striate.attribution.gradients import (
 )
 from striate.attribution.images import as_images
 from striate.attribution.layers import geometry_of
-from striate.attribution.occluding import occlusion_map, patch_of
+from striate.attribution.occluding import occlusion_map, patch_for
 from striate.attribution.rectifiers import ruled
 from striate.attribution.targets import Target
 from striate.errors import UsageError
@@ -38,7 +40,8 @@ class Settings:
     """What the methods need besides network, image and target.
 
     baseline: "nothing there": where integrated gradients start and what occlusion hides with. steps: of integrated
-    gradients. samples, noise, seed: of SmoothGrad. patch, stride: of occlusion, in pixels. layer: of Grad-CAM.
+    gradients. samples, noise, seed: of SmoothGrad. patch, stride: of occlusion, in pixels. layer: of Grad-CAM. masks: of
+    D-RISE.
     """
 
     baseline: Baseline = 0.0
@@ -49,6 +52,7 @@ class Settings:
     patch: int | tuple[int, int] | None = None
     stride: int | tuple[int, int] | None = None
     layer: str | None = None
+    masks: int = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +102,7 @@ class Method:
     """A row of the table. compute gives values (C, H, W) or (H, W) and a remark; `signed`: negative speaks against.
 
     needs: a part of an operation's name, such as "softmax"; unless it is asked for by name, the method is left out for
-    networks in whose trace no operation has it.
+    networks in whose trace no operation has it. detections: it asks what becomes of a detection, and nothing else.
     """
 
     title: str
@@ -106,9 +110,12 @@ class Method:
     compute: Callable[[Question], tuple[Tensor, str]]
     signed: bool
     needs: str = ""
+    detections: bool = False
 
-    def suits(self, geometry: Geometry | None) -> bool:
-        """Whether the network may have what the method needs; True where it could not be traced."""
+    def suits(self, geometry: Geometry | None, target: Target | None = None) -> bool:
+        """Whether network and target may have what the method needs; True where the network could not be traced."""
+        if self.detections and not (isinstance(target, Aim) and target.detected is not None):
+            return False
         return (
             geometry is None or not self.needs or any(self.needs in r.op for r in geometry.records)
         )
@@ -148,13 +155,27 @@ def _grad_cam(q: Question) -> tuple[Tensor, str]:
 
 def _occlusion(q: Question) -> tuple[Tensor, str]:
     s = q.settings
+    sides = s.patch or patch_for(q.target, (q.image.shape[2], q.image.shape[3]))
+    cone = q.target.cone if isinstance(q.target, Aim) else None
     result = occlusion_map(
-        q.module, q.image, q.target, patch=s.patch, stride=s.stride, baseline=s.baseline,
+        q.module, q.image, q.target, patch=sides, stride=s.stride, baseline=s.baseline, cone=cone,
         progress=q.progress,
     )  # fmt: skip
-    sides = s.patch or patch_of((q.image.shape[2], q.image.shape[3]))
     rows, columns = (sides, sides) if isinstance(sides, int) else sides
     return result, f"hidden by patches of {rows} × {columns} pixels"
+
+
+def _drise(q: Question) -> tuple[Tensor, str]:
+    s = q.settings
+    detected = q.target.detected if isinstance(q.target, Aim) else None
+    if detected is None:
+        raise UsageError(
+            "D-RISE asks what becomes of one detection in masked images, and this target is none; use occlusion"
+        )
+    result = drise(
+        q.module, q.image, detected, masks=s.masks, seed=s.seed, baseline=s.baseline, progress=q.progress
+    )  # fmt: skip
+    return result, f"{s.masks:,} random masks; what becomes of the detection"
 
 
 def _class_map(q: Question) -> tuple[Tensor, str]:
@@ -212,6 +233,9 @@ _OWN: dict[str, Method] = {
     ),
     "occlusion": Method(
         title="Occlusion", source="Zeiler and Fergus 2014", compute=_occlusion, signed=True
+    ),
+    "d-rise": Method(
+        title="D-RISE", source="Petsiuk et al. 2021", compute=_drise, signed=True, detections=True
     ),
     "class-map": Method(
         title="Class map", source="Sermanet et al. 2013", compute=_class_map, signed=True
@@ -277,18 +301,19 @@ def attribute(
     )  # fmt: skip
     values, remark = chosen.compute(question)
     values = values.cpu()
-    return Map(method=name, values=values, shown=shown(values, chosen.signed), remark=remark)
+    either = isinstance(target, Aim) and target.either
+    return Map(method=name, values=values, shown=shown(values, chosen.signed, either), remark=remark)  # fmt: skip
 
 
-def shown(values: Tensor, signed: bool) -> Tensor:
+def shown(values: Tensor, signed: bool, either: bool = False) -> Tensor:
     """(C, H, W) or (H, W) -> (H, W), never negative.
 
-    Signed values are summed over the channels and what speaks against the target is 0; of the others the largest of the
-    channels counts, whatever its sign (Simonyan et al. 2013, section 3.1).
+    Signed values are summed over the channels and what speaks against the target is 0, unless a change in either direction
+    counts; of the others the largest of the channels counts, whatever its sign (Simonyan et al. 2013, section 3.1).
     """
     if values.dim() == 3:
         values = values.sum(0) if signed else values.abs().amax(0)
-    return values.clamp(min=0) if signed else values.abs()
+    return values.clamp(min=0) if signed and not either else values.abs()
 
 
 def find_method(name: str | Method) -> str:
@@ -310,6 +335,7 @@ def find_method(name: str | Method) -> str:
 
 
 ALIASES = {
+    "drise": "d-rise",
     "saliency": "gradient",
     "guided": "guided-backpropagation",
     "guided-backprop": "guided-backpropagation",

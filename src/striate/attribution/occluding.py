@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from striate.answer import Aim, Part
 from striate.attribution.gradients import Baseline, as_baseline
 from striate.attribution.images import as_images, output_of
 from striate.attribution.targets import Target, scorer
@@ -18,6 +19,8 @@ from striate.inference.apart import Together
 from striate.inference.incremental import Incremental
 
 SHARE = 7  # a patch is a seventh of the side
+OF_REGION = 3  # a patch is a third of the region that a target speaks of
+MOST_PATCHES = 16  # side by side in what the network sees of it
 BATCH = 16  # images at a time where nothing can be saved
 
 
@@ -29,14 +32,17 @@ def occlusion_map(
     patch: int | tuple[int, int] | None = None,
     stride: int | tuple[int, int] | None = None,
     baseline: Baseline = 0.0,
+    cone: Part | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Tensor:
     """For each pixel the mean fall of the target's score over the patches that hide it: (H, W).
 
     image (C, H, W) or (1, C, H, W). patch, stride: pixels; a seventh of the side (2 at least), and half of that, if not
     given. The last patch of a row and a column stands flush with the border, so that every pixel is hidden where the
-    stride is no larger than the patch. baseline: what hides. Only what a patch can change is computed again
-    (`striate.inference.incremental`); networks that cannot be traced run in full for each patch, to the same numbers.
+    stride is no larger than the patch. baseline: what hides. cone: the part of the image outside which no pixel has any
+    influence, where that is known; patches outside it change nothing and are not computed. Only what a patch can change
+    is computed again (`striate.inference.incremental`); networks that cannot be traced run in full for each patch, to
+    the same numbers.
     """
     x = as_images(module, image)
     if len(x) != 1:
@@ -49,13 +55,24 @@ def occlusion_map(
         clean = output_of(module, x)
         score = scorer(target, clean, 1)
         whole = float(score(clean)[0])
-    scores = patch_scores(module, x, boxes, baseline, score, progress)
-    drops = (whole - scores.double()).numpy()  # NumPy has no bfloat16
+    reaches = _touches(boxes, cone)
+    scores = patch_scores(module, x, boxes[reaches], baseline, score, progress)
+    drops = np.zeros(len(boxes))
+    drops[reaches] = (whole - scores.double()).numpy()  # NumPy has no bfloat16
     total, count = np.zeros(size), np.zeros(size)
     for (rows, columns), drop in zip(boxes.tolist(), drops, strict=True):
         total[rows[0] : rows[1], columns[0] : columns[1]] += drop
         count[rows[0] : rows[1], columns[0] : columns[1]] += 1
     return torch.from_numpy(total / np.maximum(count, 1)).to(x.dtype)
+
+
+def _touches(boxes: np.ndarray, part: Part | None) -> np.ndarray:
+    """(N,) bool, which of the boxes (N, 2, 2) reach into a part of the image."""
+    if part is None:
+        return np.ones(len(boxes), dtype=bool)
+    low, high = np.array([(side.start, side.stop) for side in part]).T
+    touches: np.ndarray = ((boxes[..., 1] > low) & (boxes[..., 0] < high)).all(1)
+    return touches
 
 
 def patch_scores(
@@ -93,6 +110,16 @@ def patch_of(size: tuple[int, int]) -> tuple[int, int]:
     """The patch for an image: a seventh of its sides, but 2 pixels."""
     rows, columns = (max(min(2, n), round(n / SHARE)) for n in size)
     return rows, columns
+
+
+def patch_for(target: Target, size: tuple[int, int]) -> tuple[int, int]:
+    """The patch for a target in an image: a third of the part that it speaks of, or a seventh of the image's sides."""
+    if not isinstance(target, Aim) or target.region is None:
+        return patch_of(size)
+    sides = [side.stop - side.start for side in target.region]
+    seen = size if target.cone is None else tuple(s.stop - s.start for s in target.cone)
+    side = max(2, round(min(sides) / OF_REGION), -(-max(seen) // MOST_PATCHES))
+    return min(side, size[0]), min(side, size[1])
 
 
 def _plain(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -64,6 +65,7 @@ def draw_image(
     axes.set_anchor("NW")
     edge = Rectangle((-0.5, -0.5), pixels.shape[1], pixels.shape[0], fill=False, edgecolor=GRID)
     axes.add_patch(edge)  # without it a white image is not there
+    draw_cone(axes, e)
     if e.region is not None:
         rows, columns = e.region
         corner = columns.start - 0.5, rows.start - 0.5
@@ -84,6 +86,22 @@ def draw_map(
     drawn = values if bare or grey.shape != values.shape else over(grey, values)
     axes.imshow(drawn, cmap=SEQUENTIAL, vmin=0, vmax=1, interpolation=_interpolation(one.shown))
     axes.set_anchor("NW")
+    draw_cone(axes, e)
+
+
+def draw_cone(axes: Any, e: Explanation) -> None:
+    """A dashed line around the pixels that have any influence at all, where these are known."""
+    from matplotlib.patches import Rectangle
+
+    if e.cone is None:
+        return
+    rows, columns = e.cone
+    corner = columns.start - 0.5, rows.start - 0.5
+    sides = columns.stop - columns.start, rows.stop - rows.start
+    for colour, dashes in (("black", "solid"), ("white", (0, (3, 3)))):
+        axes.add_patch(
+            Rectangle(corner, *sides, fill=False, edgecolor=colour, linewidth=1.2, linestyle=dashes)
+        )
 
 
 def strength(e: Explanation, one: Map) -> np.ndarray:
@@ -125,14 +143,15 @@ def draw_top(page: Page, e: Explanation, left: float, top: float, width: float, 
         axes.margins(0)
 
 
-def draw_trust(page: Page, e: Explanation, one: Map, left: float, top: float) -> None:
-    """How faithful a map is, whether it depends on the weights, and how it was made."""
-    for i, (line, colour) in enumerate(lines_of(e, one)):
+def draw_lines(page: Page, lines: Sequence[tuple[str, str]], left: float, top: float) -> None:
+    """Lines of text in their colours under a map."""
+    for i, (line, colour) in enumerate(lines):
         page.text(left, top + LINE * i, line, SMALLTEXT, color=colour)
 
 
 def lines_of(e: Explanation, one: Map) -> list[tuple[str, str]]:
-    """What stands under a map, a line and its colour each."""
+    """What stands under a map, a line and its colour each: how faithful it is, whether it depends on the weights, and how it
+    was made."""
     lines: list[tuple[str, str]] = []
     if one.method in e.curves:
         c = e.curves[one.method]
@@ -148,8 +167,12 @@ def lines_of(e: Explanation, one: Map) -> list[tuple[str, str]]:
     remark = one.remark
     if (hidden := hidden_of(e, one)) is not None:
         remark = "probability with a patch of {} × {} pixels at each place".format(*hidden.patch)
-    lines += [(line, INK) for line in textwrap.wrap(remark, LETTERS)[:9]]
-    return lines
+    return lines + remark_of(one, remark)
+
+
+def remark_of(one: Map, remark: str = "") -> list[tuple[str, str]]:
+    """How a map was made, as lines."""
+    return [(line, INK) for line in textwrap.wrap(remark or one.remark, LETTERS)[:9]]
 
 
 def ends(e: Explanation, one: Map) -> tuple[str, str]:
@@ -183,16 +206,28 @@ def draw_scale(
     page.text(left + width, top + BAR + 1, most, size, ha="right")
 
 
-def draw_words(page: Page, e: Explanation, top: float) -> None:
-    """What the figures under the maps mean."""
+def words_below(e: Explanation) -> list[str]:
+    """What the figures and lines of the maps mean, a line each."""
+    lines: list[str] = []
     if e.curves:
         edges, chance = (e.curves[b].faithfulness for b in ("edges", "random"))
+        what = "score" if e.probability is None else "probability"
         words = (
-            f"faithful: mean probability while the marked pixels are put in, less that while they are taken out. "
+            f"faithful: mean {what} while the marked pixels are put in, less that while they are taken out. "
             f"An edge detector has {signed(edges)}, chance {signed(chance)}."
         )
-        for i, line in enumerate(textwrap.wrap(words, 62)[:3]):
-            page.text(MARGIN, top + LINE * i, line, SMALLTEXT)
+        lines += textwrap.wrap(words, 62)[:3]
+    if e.cone is not None:
+        words = "dashed: what the network sees of it; pixels outside have no influence at all."
+        lines += textwrap.wrap(words, 62)
+    return lines
+
+
+def draw_words(page: Page, e: Explanation) -> None:
+    """`words_below` at the end of the page."""
+    lines = words_below(e)
+    for i, line in enumerate(lines):
+        page.text(MARGIN, page.height - LINE * (len(lines) - i) - 10, line, SMALLTEXT)
 
 
 def _interpolation(image: Tensor) -> str:

@@ -23,13 +23,15 @@ from striate.attribution.panels import (
     WIDTH,
     Page,
     draw_image,
+    draw_lines,
     draw_map,
     draw_scale,
     draw_top,
-    draw_trust,
     draw_words,
     ends,
     lines_of,
+    remark_of,
+    words_below,
 )
 from striate.figures import BLUE, INK, VERMILLION, render, style
 from striate.findings import Figure
@@ -49,15 +51,22 @@ def picture(explanation: Explanation, *, title: str = "", bare: bool = False) ->
     e = explanation
     high = min(max(e.image.shape[1] / e.image.shape[2], 0.5), 1.6) * PANEL
     maps = list(e.maps.values())
-    pairs = [maps[i : i + 2] for i in range(0, len(maps), 2)]
+    panels: list[tuple[str, Map, list[tuple[str, str]]] | None] = [
+        (one.title, one, lines_of(e, one)) for one in maps
+    ]
+    # The numbers beside it begin a row of their own.
+    panels += [None] * (len(panels) % 2 and bool(e.beside))
+    panels += [(name, one, remark_of(one)) for name, one in e.beside.items()]
+    pairs = [panels[i : i + 2] for i in range(0, len(panels), 2)]
     blocks = [
-        40 + high + SCALE + LINE * max(len(lines_of(e, one)) for one in pair) + 24 for pair in pairs
+        40 + high + SCALE + LINE * max(len(p[2]) for p in pair if p is not None) + 24
+        for pair in pairs
     ]
     verdict = textwrap.wrap(e.verdict, 56)
     title_lines = textwrap.wrap(f"Why “{e.target}”?", 42)[:2]
     start = 14 + 38 * len(title_lines) + 4
     top = start + 10 + LINE * len(verdict)
-    height = int(top + high + 60 + sum(blocks) + 3 * LINE * bool(e.curves) + 14)
+    height = int(top + high + 60 + sum(blocks) + LINE * len(words_below(e)) + 14)
     with style():
         page = Page(WIDTH, height)
         for i, line in enumerate(title_lines):
@@ -67,15 +76,18 @@ def picture(explanation: Explanation, *, title: str = "", bare: bool = False) ->
         draw_image(page, e, MARGIN, top + 32, PANEL, high)
         page.text(MARGIN, top, "As the network saw it", SMALLTEXT, weight="bold")
         draw_top(page, e, 2 * MARGIN + PANEL, top, PANEL, high + 28)
-        for i, one in enumerate(maps):
+        for i, panel in enumerate(panels):
+            if panel is None:
+                continue
+            name, one, lines = panel
             left = MARGIN + (i % 2) * (PANEL + MARGIN)
             at = top + high + 62 + sum(blocks[: i // 2])
             draw_map(page, e, one, left, at + 34, PANEL, high, bare=bare)
             draw_scale(page, e, one, left, at + 34 + high + 6, PANEL, bare=bare)
-            best = one.method == e.best and e.convincing
-            page.text(left, at, one.title, TEXT, weight="bold", color=BLUE if best else INK)
-            draw_trust(page, e, one, left, at + high + 40 + SCALE)
-        draw_words(page, e, height - 3 * LINE - 10)
+            best = one.method == e.best and e.convincing and name == one.title
+            page.text(left, at, name, TEXT, weight="bold", color=BLUE if best else INK)
+            draw_lines(page, lines, left, at + high + 40 + SCALE)
+        draw_words(page, e)
         caption = f"{title or e.target}: {e.verdict}"
         return render(page.figure, caption=caption, alt=_alt(e), png=True, dpi=DPI)
 
@@ -85,7 +97,7 @@ def one_map(explanation: Explanation, method: str, *, bare: bool = False) -> Fig
     e = explanation
     high = min(max(e.image.shape[1] / e.image.shape[2], 0.5), 1.6) * PANEL
     one = e.maps[method]
-    height = int(high + 52 + SCALE + len(lines_of(e, one)) * LINE + 20 + 3 * LINE * bool(e.curves))
+    height = int(high + 52 + SCALE + len(lines_of(e, one)) * LINE + 20 + LINE * len(words_below(e)))
     with style():
         page = Page(WIDTH, height)
         page.text(MARGIN, 14, textwrap.shorten(e.target, 26), TEXT, weight="bold")
@@ -93,8 +105,8 @@ def one_map(explanation: Explanation, method: str, *, bare: bool = False) -> Fig
         page.text(2 * MARGIN + PANEL, 14, one.title, TEXT, weight="bold")
         draw_map(page, e, one, 2 * MARGIN + PANEL, 46, PANEL, high, bare=bare)
         draw_scale(page, e, one, 2 * MARGIN + PANEL, 52 + high, PANEL, bare=bare)
-        draw_trust(page, e, one, 2 * MARGIN + PANEL, 52 + high + SCALE)
-        draw_words(page, e, height - 3 * LINE - 10)
+        draw_lines(page, lines_of(e, one), 2 * MARGIN + PANEL, 52 + high + SCALE)
+        draw_words(page, e)
         return render(page.figure, caption=caption_of(e, one), alt=_alt(e), png=True, dpi=DPI)
 
 

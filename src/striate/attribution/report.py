@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from striate.attribution.explanation import Explanation
+from striate.attribution.explanation import Explanation, Region
 from striate.attribution.faithfulness import BASELINES
 from striate.attribution.hidden import Hidden
 from striate.attribution.methods import row
@@ -92,8 +92,16 @@ def data(e: Explanation) -> dict[str, Any]:
             for name, c in e.curves.items()
         },
         "refused": dict(e.refused),
+        **({} if e.region is None else {"region": _sides(e.region)}),
+        **({} if e.cone is None else {"cone": _sides(e.cone)}),
+        **({"beside": {name: one.remark for name, one in e.beside.items()}} if e.beside else {}),
         **({"occlusion_probability": _hidden(e.hidden)} if e.hidden is not None else {}),
     }
+
+
+def _sides(part: Region) -> dict[str, int]:
+    rows, columns = part
+    return {"top": rows.start, "left": columns.start, "bottom": rows.stop, "right": columns.stop}
 
 
 def _hidden(h: Hidden) -> dict[str, Any]:
@@ -135,10 +143,14 @@ def chart(e: Explanation) -> Figure:
 
 def arrays(explanation: Explanation) -> dict[str, np.ndarray]:
     """`image` (C, H, W) in [0, 1], each method's values under its name, and `occlusion-probability`, the class's with the
-    patch at each place (rows, columns), where that is known; float32."""
+    patch at each place (rows, columns), where that is known; occlusion of the numbers beside it; float32."""
     by_name = {"image": explanation.image.numpy()}
     for method, one in explanation.maps.items():
         by_name[method] = one.values.float().contiguous().numpy()
+    for name, one in explanation.beside.items():
+        by_name[f"occlusion-{name.lower().replace(' ', '-')}"] = (
+            one.values.float().contiguous().numpy()
+        )
     if explanation.hidden is not None:
         by_name["occlusion-probability"] = explanation.hidden.values.float().numpy()
     return by_name

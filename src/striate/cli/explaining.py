@@ -43,7 +43,20 @@ def explain(
     ] = None,
     at: Annotated[
         str | None,
-        typer.Option(metavar="ROW,COL", help="A pixel of a segmenter's output, or 10:40,20:60."),
+        typer.Option(
+            metavar="ROW,COL",
+            help="A pixel of a segmenter's output, or 10:40,20:60; a pixel of a detector's image.",
+        ),
+    ] = None,
+    object: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="A detector's object, from 1 as `striate predict` lists them."
+        ),
+    ] = None,
+    edge: Annotated[
+        str | None,
+        typer.Option(help="left, top, right or bottom of its box, instead of its score."),
     ] = None,
     layer: Annotated[
         str | None, typer.Option(help="Grad-CAM's layer (see `striate summary`).")
@@ -73,7 +86,7 @@ def explain(
     model: Model = None,
     format: Formats = Format.table,
 ) -> None:
-    """Which pixels decided: maps by twelve methods, each with how far to trust it."""
+    """Which pixels decided: maps by thirteen methods, each with how far to trust it."""
     from striate import api
     from striate.cli.console import print_csv, print_json, progress, say, say_left_out
 
@@ -85,7 +98,8 @@ def explain(
     failed = total = 0
     with progress("explaining") as bar:
         for one in api.explain(
-            network, found, of, at=where, methods=method or None, layer=layer, trust=trust, seed=seed, progress=bar
+            network, found, of, at=where, object=object, edge=edge, methods=method or None, layer=layer, trust=trust,
+            seed=seed, progress=bar,
         ):  # fmt: skip
             total += 1
             if one.explanation is None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # Numbers that are shown in per cent, and what they are called.
 SHARES = {"accuracy": "accuracy", "iou": "mean IoU", "map": "mAP", "tags_right": "tags right"}
+# Numbers that the field writes between 0 and 1.
+NUMBERS = {"ap": "AP", "ap50": "AP50", "ap75": "AP75"}
 EPOCH_LINES = 15  # at most about so many lines of epochs stay on the screen
 SHOWN = (
     "optimizer", "lr", "batch", "epochs", "budget", "shift", "flip", "scale", "rotate", "erase", "mixup",
@@ -102,11 +104,13 @@ class Terminal(Listener):
 
 
 def shown(numbers: Mapping[str, float]) -> str:
-    """`accuracy 93.1%`: shares in per cent, other numbers with three digits."""
+    """`accuracy 93.1%`, `AP 0.694`: shares in per cent, other numbers with three digits."""
     return "  ".join(
-        f"{SHARES[name]} {value:.1%}" if name in SHARES else f"{name.replace('_', ' ')} {value:.3g}"
+        f"{SHARES[name]} {value:.1%}" if name in SHARES
+        else f"{NUMBERS[name]} {value:.3f}" if name in NUMBERS
+        else f"{name.replace('_', ' ')} {value:.3g}"
         for name, value in numbers.items()
-    )
+    )  # fmt: skip
 
 
 def clock(seconds: float) -> str:

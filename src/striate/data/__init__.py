@@ -78,6 +78,6 @@ OPEN = (
     "arrangement", "augment", "checks", "columns", "contact_sheet", "deep_remarks", "depth", "description",
     "digits", "drawing", "fashion", "files", "finder", "foreign", "given", "histogram", "leftout",
     "lines", "naming", "numbers", "output_names", "own", "own_images", "own_splits", "own_targets", "pool",
-    "preprocessing", "problems", "reading", "records", "scale", "source", "splitting",
+    "preprocessing", "problems", "reading", "records", "resampling", "scale", "source", "splitting",
     "subsets", "table", "targets", "tree",
 )  # fmt: skip

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from PIL import Image
 
 from striate.data.depth import BYTES, NUMBERS, SHORTS, UNKNOWN, refuse_depth, to_bytes
+from striate.data.resampling import resampled
 from striate.errors import DataError, UsageError
 from striate.images import flatten_alpha, read_image
 
@@ -28,6 +29,8 @@ FILTERS = {
     "box": Image.Resampling.BOX,
 }
 MOST_SIDE = 8192
+MOST_FRAME = 65_536  # pixels of a longer side to which images may be reduced
+MOST_ENLARGED = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +50,8 @@ class Preprocessing:
     full_scale: what the training files state as white: 255 (8 bits), 65535 (16 bits), 0 (nothing: floating, signed and
         32-bit numbers), or -1 in runs that were made before it was recorded, which take all.
     nodata: values of deep images that stand for no data; they become black.
+    longest, enlarge: of tasks that see images at their own size: the pixels to which a longer side is reduced (0: none is),
+        and by how much images are enlarged, or reduced below 1; see `frame`.
     why: the reasons for the choices, one sentence each; not compared.
     """
 
@@ -63,6 +68,8 @@ class Preprocessing:
     black: float = 0
     full_scale: float = UNKNOWN
     nodata: tuple[float, ...] = ()
+    longest: int = 0
+    enlarge: float = 1.0
     why: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
@@ -93,6 +100,11 @@ class Preprocessing:
             object.__setattr__(self, name, values)
         if min(self.std) <= 0:
             raise UsageError(f"std must be above 0, got {self.std}")
+        if not 0 <= self.longest <= MOST_FRAME or not 0 < self.enlarge <= MOST_ENLARGED:
+            raise UsageError(
+                f"longest must be 0 to {MOST_FRAME} pixels and enlarge above 0, at most {MOST_ENLARGED}, got {self.longest} "
+                f"and {self.enlarge}"
+            )
         if not self.white > self.black:
             raise UsageError(f"white must be above black, got {self.white} and {self.black}")
         if self.full_scale not in (UNKNOWN, NUMBERS, BYTES, SHORTS):
@@ -138,11 +150,27 @@ class Preprocessing:
         return np.array(pixels.transpose(2, 0, 1), order="C")
 
     def colours(self, image: np.ndarray) -> np.ndarray:
-        """As `apply`, but at the image's own size: (channels, H, W) uint8."""
+        """As `apply`, but at the image's own size, or that of its `frame`: (channels, h, w) uint8."""
         pixels = self._flat(image)
+        size, frame = (pixels.shape[0], pixels.shape[1]), self.frame(*pixels.shape[:2])
+        if frame != size:
+            pixels = resampled(pixels, frame, of=size, to=frame)
         if pixels.shape[-1] != self.channels:
             pixels = np.repeat(pixels, self.channels, axis=-1)
         return np.array(pixels.transpose(2, 0, 1), order="C")
+
+    def frame(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) at which a task that resizes nothing else sees an image of this size: reduced to `longest` along
+        its longer side where it is larger, then enlarged `enlarge` times; 1 pixel at least."""
+        scale = self.enlarge
+        if self.longest and max(height, width) > self.longest:
+            scale *= self.longest / max(height, width)
+        return max(1, round(height * scale)), max(1, round(width * scale))
+
+    @property
+    def unframed(self) -> Preprocessing:
+        """The same at an image's own size, whatever its size."""
+        return replace(self, longest=0, enlarge=1.0)
 
     def eight_bits(self, image: np.ndarray) -> np.ndarray:
         """As `apply`, but at the image's own size and in its own colours: (H, W, C) uint8, C 1 or 3, on white."""
@@ -167,7 +195,7 @@ class Preprocessing:
         return self._of(path, self.apply, read_image(path, shrink=self.shrink), foreign)
 
     def read_colours(self, path: str | os.PathLike[str]) -> np.ndarray:
-        """As `read`, but at the image's own size: (channels, H, W) uint8. Raises DataError."""
+        """As `read`, but at the image's own size, or that of its `frame`: (channels, h, w) uint8. Raises DataError."""
         return self._of(path, self.colours, read_image(path), True)
 
     def _of(

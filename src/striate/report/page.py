@@ -14,7 +14,7 @@ from striate.findings import Finding
 from striate.report.sections import cards, hero, section
 from striate.report.weight import leave_out, lighten
 from striate.report.wording import WORDS, prose, tie
-from striate.wording import percent, printable
+from striate.wording import printable
 from striate.writing import write_atomically
 
 LIMIT = 5_000_000  # bytes of the whole file
@@ -84,11 +84,6 @@ def render_page(
     return page
 
 
-def percent_tied(fraction: float) -> str:
-    """A fraction as `98.6 %`, between which no line breaks."""
-    return tie(percent(fraction))
-
-
 def _template() -> Template:
     environment = Environment(
         autoescape=True,
@@ -98,7 +93,7 @@ def _template() -> Template:
         lstrip_blocks=True,
         finalize=lambda value: printable(value) if type(value) is str else value,
     )
-    environment.filters |= {"tie": tie, "prose": prose, "percent": percent_tied}
+    environment.filters |= {"tie": tie, "prose": prose}
     return environment.get_template("page.html.j2")
 
 

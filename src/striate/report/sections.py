@@ -17,7 +17,8 @@ from striate.errors import DataError
 from striate.findings import SUFFIX, Figure, Finding, Status, Table
 from striate.report.raster import size_of
 from striate.report.svg import inline
-from striate.report.wording import cell, numeric
+from striate.report.wording import cell, numeric, tie
+from striate.wording import percent
 
 OPEN_ROWS = 10  # a longer table is folded
 MOST_ROWS = 1000  # a longer one is cut, and says so
@@ -55,7 +56,7 @@ class Picture:
 
 def hero(findings: Sequence[Finding]) -> dict[str, Any] | None:
     """The first key figure: value and, where they are known, low, high and baseline, all from 0
-    to 1.
+    to 1, and how each is written: in per cent, or by its `format` as the field writes an average precision.
     """
     for finding in findings:
         figure = finding.data.get("key_figure")
@@ -66,8 +67,17 @@ def hero(findings: Sequence[Finding]) -> dict[str, Any] | None:
             if numbers["low"] is None or numbers["high"] is None:
                 numbers |= {"low": None, "high": None}
             texts = {name: str(figure.get(name, "")) for name in ("label", "baseline_label")}
-            return {"finding": finding, **numbers, **texts}
+            spec = str(figure.get("format", ""))
+            written = {
+                name: None if number is None else _written(number, spec)
+                for name, number in numbers.items()
+            }
+            return {"finding": finding, **numbers, **texts, "written": written}
     return None
+
+
+def _written(number: float, spec: str) -> str:
+    return format(number, spec) if re.fullmatch(r"\.\df", spec) else tie(percent(number))
 
 
 def _share(value: object) -> float | None:

@@ -15,8 +15,8 @@ class Amounts:
     share: bool
 
     def value(self, score: float) -> str:
-        """A score: `93.2 %` or `0.83`."""
-        return percent(score) if self.share else f"{score:.2f}"
+        """A score: `93.2 %` or `0.831`."""
+        return percent(score) if self.share else f"{score:.3f}"
 
     def size(self, change: float) -> str:
         """The size of a change: `31 points` or `0.12 of mean IoU`."""

@@ -15,6 +15,8 @@ ITEMS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("Out of domain", ("probe-domain",), "striate probe RUN domain --against FOLDER"),
     ("Corrupted images", ("probe-corruption",), "striate probe RUN corruption"),
     ("Invariance", ("probe-shift", "probe-rotation", "probe-scale", "probe-flip"), "striate probe RUN shift scale flip"),
+    ("Objects small, crowded and cut", ("probe-size", "probe-crowding", "probe-truncation"),
+     "striate probe RUN size crowding truncation"),
     ("Vulnerability: waves", ("probe-spectrum",), "striate probe RUN spectrum"),
     ("Vulnerability: attack", ("probe-attack",), "striate probe RUN attack"),
     ("Vulnerability: shortcuts", ("probe-shortcuts",), "striate probe RUN shortcuts"),

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from striate.answer import Aim
 from striate.attribution import (
     Explanation,
     Settings,
@@ -71,6 +72,8 @@ def explain_files(
     *,
     target: str | None = None,
     at: tuple[slice, slice] | None = None,
+    object: int | None = None,
+    edge: str | None = None,
     methods: Sequence[str] | None = None,
     layer: str | None = None,
     trust: bool = True,
@@ -81,11 +84,17 @@ def explain_files(
 
     images: files, folders and patterns, or images themselves, see `find_images`.
 
-    target: a class by name or number, each image's best if not given. at: rows and columns of a segmenter's output.
+    target: a class by name or number, each image's best if not given. at: rows and columns of a segmenter's output, or of
+    the image of a detector, whose object there is explained. object: the number of a detector's object, from 1; edge: left,
+    top, right or bottom, of its box, instead of its score.
     A file that cannot be read gives an Explained with its error. Raises UsageError for a class, a method, a layer or a
     path that does not exist, before the first explanation.
     """
     chosen = [find_method(m) for m in methods] if methods else None
+    if not trained.task.objects and (object is not None or edge is not None):
+        raise UsageError(
+            f"--object and --edge are for networks that find objects; {trained.name} gives {trained.task.about}"
+        )
     index = None if target is None else resolve_class(target, trained.classes)
     given = find_images(images, numbers=trained.preprocessing.numbers)
     module = trained.pixels
@@ -99,13 +108,40 @@ def explain_files(
         except DataError as error:
             yield Explained(path=name, error=str(error))
             continue
-        image = torch.from_numpy(pixels).float() / 255
-        place, words = placed(trained, image, index, at)
+        place: Target | None
+        words: str | None
+        if trained.task.objects:
+            size = size_of(trained, given.image(name), pixels)
+            image, place, words = aimed(trained, pixels, size, index=index, at=at, number=object, edge=edge)  # fmt: skip
+        else:
+            image = torch.from_numpy(pixels).float() / 255
+            place, words = placed(trained, image, index, at)
         explanation = explain(
             module, image, place, methods=chosen, classes=trained.classes, settings=settings,
             temperature=trained.temperature, trust=trust, name=words, progress=progress,
         )  # fmt: skip
         yield Explained(path=name, explanation=plain(explanation))
+
+
+def size_of(trained: Trained, image: Path | np.ndarray, pixels: np.ndarray) -> tuple[int, int]:
+    """(height, width) of an image in its own pixels. pixels: (C, h, w), as the network sees it."""
+    how = trained.preprocessing
+    if how == how.unframed:
+        return pixels.shape[-2], pixels.shape[-1]
+    whole = how.unframed
+    own = whole.colours(image) if isinstance(image, np.ndarray) else whole.read_colours(image)
+    return own.shape[-2], own.shape[-1]
+
+
+def aimed(
+    trained: Trained, pixels: np.ndarray, size: tuple[int, int] | None, **which: Any
+) -> tuple[torch.Tensor, Aim, str]:
+    """The part of an image (C, h, w) uint8 that is enough, in [0, 1], what is explained of it, and what to call that."""
+    aim = trained.task.aim(trained, torch.from_numpy(pixels), size, **which)
+    image = torch.from_numpy(pixels).float() / 255
+    if aim.crop is not None:
+        image = image[(slice(None), *aim.crop)]
+    return image, aim, aim.words
 
 
 def placed(
@@ -190,8 +226,14 @@ def explain_images(
         spent = time.monotonic() - began
         if made and spent + spent / len(made) > budget:
             break
-        image = torch.from_numpy(pixels).float() / 255
-        target, words = asked(trained, image, None)
+        target: Target | None
+        words: str | None
+        if trained.task.objects:
+            image, aim, words = aimed(trained, pixels, None)
+            target = replace(aim, beside={})
+        else:
+            image = torch.from_numpy(pixels).float() / 255
+            target, words = asked(trained, image, None)
         explanation = explain(
             module, image, target, methods=methods, classes=trained.classes, settings=settings,
             temperature=trained.temperature, seconds=budget, orders=3, name=words,

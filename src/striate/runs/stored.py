@@ -190,7 +190,8 @@ PREPROCESSING = {
     "resize": Key(int, optional=True), "mean": Key(list, optional=True, check=each(float)),
     "std": Key(list, optional=True, check=each(float, above(0))), "white": Key(float, optional=True),
     "black": Key(float, optional=True), "full_scale": Key(float, optional=True),
-    "nodata": Key(list, optional=True), "why": Key(list, optional=True, check=each(str)),
+    "nodata": Key(list, optional=True), "longest": Key(int, optional=True), "enlarge": Key(float, optional=True),
+    "why": Key(list, optional=True, check=each(str)),
 }  # fmt: skip
 WRAPPED = {"made_of": Key(str), "factory": Key(str, optional=True)}
 OWN = {

@@ -22,6 +22,8 @@ COLUMNS = {  # of metrics.csv: heading and format
     "val_accuracy": ("validation accuracy", ".1%"),
     "val_iou": ("validation mean IoU", ".1%"),
     "val_map": ("validation mAP", ".1%"),
+    "val_ap": ("validation AP", ".3f"),
+    "val_ap50": ("validation AP50", ".3f"),
     "val_r2": ("validation R²", ".3f"),
     "lr": ("learning rate", ".2e"),
     "images_per_second": ("images/s", ",.0f"),

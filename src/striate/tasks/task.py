@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from striate.answer import answer_of
+from striate.answer import Aim, Part, answer_of
 from striate.data import Preprocessing
 from striate.errors import DataError, UsageError
 from striate.findings import Finding
@@ -80,7 +80,7 @@ class Task(ABC):
     a probe, where the common advice does not fit. probed: how many images a probe takes at most, None for as many as are
     asked for, and how many a budget leaves it. outputs: what one output of the network stands for, and several. beside: how
     many the network has beside one a class, such as a detector's four distances. cell: pixels between places of its output,
-    where it has places.
+    where it has places. objects: whether a prediction is a list of objects, one of which is explained, see `aim`.
     """
 
     name: ClassVar[str]
@@ -99,6 +99,7 @@ class Task(ABC):
     probes: ClassVar[Mapping[str, Callable[[Any], Finding]]] = MappingProxyType({})
     remedies: ClassVar[Mapping[str, str]] = MappingProxyType({})
     probed: ClassVar[tuple[int | None, int]] = (None, 24)
+    objects: ClassVar[bool] = False
 
     def __repr__(self) -> str:
         return f"<task {self.name}>"
@@ -293,6 +294,18 @@ class Task(ABC):
         index: the class that was asked for; None leaves it to the task. None: the logit of a class.
         """
         return None
+
+    def aim(
+        self, trained: Trained, image: torch.Tensor, size: tuple[int, int] | None, *, index: int | None = None,
+        at: Part | None = None, number: int | None = None, edge: str | None = None,
+    ) -> Aim:  # fmt: skip
+        """What is explained of an image (C, h, w) uint8 as `read` gives it, which has (height, width) pixels itself,
+        None where that is not known.
+
+        index: a class. at: rows and columns of the image. number: of an object, from 1. edge: of its box. Only of tasks
+        whose predictions are objects.
+        """
+        raise NotImplementedError
 
     def tile(self, job: TileJob) -> Finding:
         """What the network gives for one image of any size, tile by tile. Raises UsageError where the task has no such

@@ -84,28 +84,6 @@ def test_tiles_give_the_objects_of_the_whole_image(sure, tmp_path, tile):
     assert nearest.max() < 1e-2  # pixels; of class, place and size
 
 
-def test_pixels_outside_the_cone_change_nothing(sure):
-    """The receptive field of a cell is exact: whatever stands outside it, the cell's score and edges stay as they are."""
-    network = sure.model.double()
-    geometry = striate.trace(network, (1, 3, 128, 128))
-    rows, columns = list(geometry)[-1].receptive_field
-    torch.manual_seed(0)
-    image = torch.randn(1, 3, 128, 128, dtype=torch.float64)
-    row, column = 3, 5
-    (top, bottom), (left, right) = (
-        (axis.start + at * axis.stride, axis.start + at * axis.stride + axis.size)
-        for axis, at in ((rows, row), (columns, column))
-    )
-    other = torch.randn_like(image)
-    inside = (slice(None), slice(None), slice(max(top, 0), bottom), slice(max(left, 0), right))
-    other[inside] = image[inside]
-    assert not torch.equal(other, image)
-    with torch.inference_mode():
-        a, b = network(image)[..., row, column], network(other)[..., row, column]
-    network.float()
-    assert torch.equal(a, b)
-
-
 def test_explanations_are_of_one_object(sure):
     image = np.random.default_rng(1).integers(0, 255, (64, 64, 3), dtype=np.uint8)
     (explained,) = sure.explain([image], methods=["gradient"], trust=False)

@@ -11,17 +11,19 @@ from striate.training.settings import names_of
 WHOLE = 160  # pixels; images up to here are taken whole
 CROP = 256
 STRIDE = 32  # crops are multiples of it
+ROOM = 0.75  # of what a cell sees, the most that nine of ten objects take of it once images are reduced
 
 
 @dataclass(frozen=True, kw_only=True)
 class BoxFacts:
-    """What the choices look at: training images, their median side and all their pixels, the larger side that nine of ten
-    objects stay below, whether images are photographs, whether left and right may be exchanged (None: not known), whether
-    they are drawn at random anyway.
+    """What the choices look at: training images, their median shorter and longer side and all their pixels, the larger
+    side that nine of ten objects stay below, whether images are photographs, whether left and right may be exchanged
+    (None: not known), whether they are drawn at random anyway.
     """
 
     images: int
     side: int
+    longer: int
     pixels: int
     largest: float
     photographs: bool
@@ -38,6 +40,28 @@ def choose_box_model(recipe: Recipe, *, photographs: bool) -> tuple[str, bool, s
         reason = "from the weights of the file" if given else "an encoder with ImageNet weights"
         return "centernet:efficientnet-lite0", not given, f"colour pictures: {reason}"
     return "centernet", False, "small or few images: our own network, from nothing"
+
+
+def choose_frame(
+    recipe: Recipe, facts: BoxFacts, field: int | None
+) -> tuple[dict[str, Any], list[str]]:
+    """At which size images are seen, {"longest", "enlarge"}, and the reasons: as they are, unless one of ten objects is
+    larger than what a cell sees, so that it could only be guessed from a part.
+
+    facts: of the images as they are. field: pixels that a cell of the network sees; None where that is not known.
+    """
+    own = recipe.settings
+    enlarge = 1.0 if own.enlarge is None else float(own.enlarge)
+    if own.longest is not None or own.enlarge is not None:
+        return {"longest": own.longest or 0, "enlarge": enlarge}, []
+    if field is None or facts.largest <= field:
+        return {"longest": 0, "enlarge": 1.0}, []
+    longest = max(int(ROOM * field / facts.largest * facts.longer) // STRIDE, 1) * STRIDE
+    reason = (
+        f"longest = {longest}: larger images are reduced to it, since a tenth of the objects is larger than "
+        f"{facts.largest:.0f} pixels and a cell of the network sees {field}; --set longest=0 keeps them as they are"
+    )
+    return {"longest": longest, "enlarge": 1.0}, [reason]
 
 
 def choose_for_boxes(recipe: Recipe, facts: BoxFacts) -> tuple[Recipe, list[str]]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from striate.tasks.detect.data.source import BoxSplit
 from striate.tasks.detect.forward import maps_of
+from striate.tasks.detect.frame import original
 from striate.tasks.detect.metric import AveragePrecision
 from striate.tasks.detect.objects import Objects
 from striate.tasks.detect.peaks import STRIDE, peaks
@@ -38,7 +39,7 @@ def assess_boxes(
     trained: Trained, split: BoxSplit, metric: AveragePrecision, device: torch.device,
     progress: Progress = silent, enough: Enough = never,
 ) -> Assessed:  # fmt: skip
-    """Find the objects of a split's images, in order until there are enough."""
+    """Find the objects of a split's images, in order until there are enough; in pixels of the images themselves."""
     dtype = choose_precision(trained.precision, device)
     model = trained.model.to(device)
     predictions: list[Objects] = []
@@ -49,13 +50,15 @@ def assess_boxes(
             return
         height, width = waiting[0].shape[-2:]
         for out in maps_of(model, trained.preprocessing, waiting, device=device, dtype=dtype):
-            predictions.append(peaks(out, len(trained.classes), STRIDE, size=(height, width)))
+            found = peaks(out, len(trained.classes), STRIDE, size=(height, width))
+            size = split.sizes[len(predictions)].tolist()
+            predictions.append(original(found, size, trained.preprocessing))
         waiting.clear()
         progress(len(predictions), len(split))
 
     try:
         for i in range(len(split)):
-            image = torch.from_numpy(trained.preprocessing.colours(split.image(i)))
+            image = torch.from_numpy(split.preprocess(i, trained.preprocessing))
             full = len(waiting) >= AT_ONCE or (len(waiting) + 1) * image[0].numel() > PIXELS
             if waiting and (full or waiting[0].shape != image.shape):
                 flush()

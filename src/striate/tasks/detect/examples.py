@@ -12,6 +12,7 @@ from striate.data.preprocessing import Preprocessing
 from striate.tasks.detect.batches import target_of
 from striate.tasks.detect.cutting import cut, moved
 from striate.tasks.detect.data.source import BoxSplit
+from striate.tasks.detect.frame import framed
 from striate.tasks.detect.metric import objects_of
 from striate.tasks.detect.objects import Objects
 from striate.tasks.examples import Examples
@@ -24,13 +25,14 @@ def cut_boxes(
     split: BoxSplit, preprocessing: Preprocessing, limit: int | None, seed: int
 ) -> Examples:
     """The middle of images, uint8 (N, C, H, W), all of the smallest one's size, and their N targets (n, 6)."""
+    split = framed(split, preprocessing)
     order = np.sort(np.random.default_rng(seed).permutation(len(split))[:limit])
     height, width = np.minimum(split.sizes[order].min(0), CUT).tolist()
     images, targets = [], []
     for i in order.tolist():
         rows, columns = split.sizes[i].tolist()
         top, left = (rows - height) // 2, (columns - width) // 2
-        image = preprocessing.colours(split.image(i))
+        image = split.preprocess(i, preprocessing)
         images.append(image[:, top : top + height, left : left + width])
         targets.append(target_of(cut(moved(split.objects[i], 1.0, -left, -top), height, width)))
     keys = tuple(str(split.keys[i]) for i in order)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
@@ -47,6 +48,20 @@ class Region:
         values = np.arange(len(self.runs)) % 2 == 1
         return np.repeat(values, self.runs).reshape(self.height, self.width)
 
+    def scaled(self, down: float, across: float) -> Region:
+        """The region in an image that is so many times as high and as wide: pixels whose middle was in it, one at least."""
+        (top, rows), (left, columns) = (
+            _sampled(start, length, by)
+            for start, length, by in (
+                (self.top, self.height, down),
+                (self.left, self.width, across),
+            )
+        )
+        made = self.mask[rows][:, columns]
+        if not made.any():  # too thin for any middle to lie in it
+            made[len(rows) // 2, len(columns) // 2] = True
+        return Region.of(made, top, left)
+
     @property
     def area(self) -> int:
         """Pixels."""
@@ -67,6 +82,19 @@ class Region:
                 top - self.top : bottom - self.top, left - self.left : right - self.left
             ]
         return page
+
+
+def _sampled(start: int, length: int, by: float) -> tuple[int, np.ndarray]:
+    """Of pixels [start, start + length) of an axis that becomes `by` times as long: the first new pixel over them, and which
+    of the old ones, from 0, lies under the middle of each new one."""
+    first = math.floor(start * by)
+    last = max(math.ceil((start + length) * by), first + 1)
+    under = np.floor((np.arange(first, last) + 0.5) / by).astype(np.int64) - start
+    inside = (under >= 0) & (under < length)
+    if not inside.any():
+        return first, np.array([length // 2])
+    at = np.flatnonzero(inside)
+    return first + int(at[0]), under[at]
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,6 +24,13 @@ def peaks(
     reading order. Boxes are cut at the image's border. most: objects, all if None; of equal scores the first
     cell comes first. least: score.
     """
+    return peaks_with_cells(maps, classes, stride, size=size, most=most, least=least)[0]
+
+
+def peaks_with_cells(
+    maps: Tensor, classes: int, stride: int, *, size: tuple[int, int], most: int | None = None, least: float = LEAST
+) -> tuple[Objects, Tensor]:  # fmt: skip
+    """As `peaks`, and where each object was read: (n, 3) class, row and column of its cell."""
     return _best(_peaks_of(maps, classes, least), stride, size, most)
 
 
@@ -45,7 +52,7 @@ def large_peaks(
     which, scores, edges = whole
     # As from one pass over the whole map: by class, then row by row.
     order = np.lexsort((which[:, 2].numpy(), which[:, 1].numpy(), which[:, 0].numpy()))
-    return _best((which[order], scores[order], edges[order]), stride, size, most)
+    return _best((which[order], scores[order], edges[order]), stride, size, most)[0]
 
 
 def _peaks_of(maps: Tensor, classes: int, least: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -61,7 +68,7 @@ def _peaks_of(maps: Tensor, classes: int, least: float) -> tuple[Tensor, Tensor,
 
 def _best(
     found: tuple[Tensor, Tensor, Tensor], stride: int, size: tuple[int, int], most: int | None
-) -> Objects:
+) -> tuple[Objects, Tensor]:
     which, scores, edges = found
     order = scores.argsort(descending=True, stable=True)[:most]
     which, scores, edges = which[order], scores[order], edges[order]
@@ -70,7 +77,8 @@ def _best(
     boxes = boxes_of(centres, edges.double()).cpu().numpy()
     boxes[:, 0::2] = boxes[:, 0::2].clip(0, size[1])
     boxes[:, 1::2] = boxes[:, 1::2].clip(0, size[0])
-    return Objects.of(boxes, which[:, 0].cpu().numpy(), scores=scores.double().cpu().numpy())
+    made = Objects.of(boxes, which[:, 0].cpu().numpy(), scores=scores.double().cpu().numpy())
+    return made, which
 
 
 def first_of_equals(which: Tensor, heat: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from striate.errors import DataError, RunError, UsageError
 from striate.tasks.detect.drawing import drawn
 from striate.tasks.detect.evaluation.threshold import threshold_of
 from striate.tasks.detect.forward import maps_of
+from striate.tasks.detect.frame import original
 from striate.tasks.detect.objects import Objects
 from striate.tasks.detect.peaks import STRIDE, peaks
 from striate.tasks.detect.prediction import DetectionPrediction
@@ -73,9 +74,13 @@ def _predictions(
     dtype = choose_precision(trained.precision, place)
     model = trained.model.to(place)
     listed: list[DetectionPrediction] = []
+    whole = trained.preprocessing.unframed
     for i, name in enumerate(inputs.files):
         try:
-            image = trained.read(inputs.image(name))
+            given = inputs.image(name)
+            image = (
+                whole.colours(given) if isinstance(given, np.ndarray) else whole.read_colours(given)
+            )
         except DataError as error:
             yield DetectionPrediction(path=name, error=str(error), classes=trained.classes)
             continue
@@ -93,12 +98,14 @@ def predicted(
     trained: Trained, model: torch.nn.Module, image: np.ndarray, name: str, *, device: torch.device,
     dtype: torch.dtype = torch.float32,
 ) -> DetectionPrediction:  # fmt: skip
-    """The objects of one image (C, H, W) uint8, as `Trained.read` gives it."""
-    pixels = torch.from_numpy(image)
-    out = maps_of(model, trained.preprocessing, [pixels], device=device, dtype=dtype)[0]
-    height, width = image.shape[-2:]
-    objects = peaks(out, len(trained.classes), STRIDE, size=(height, width))
-    return prediction_of(objects, name, (height, width), trained)
+    """The objects of one image (C, H, W) uint8, upright and at its own size."""
+    how = trained.preprocessing
+    pixels = torch.from_numpy(how.colours(image.transpose(1, 2, 0)))
+    out = maps_of(model, how, [pixels], device=device, dtype=dtype)[0]
+    seen = pixels.shape[-2], pixels.shape[-1]
+    objects = peaks(out, len(trained.classes), STRIDE, size=seen)
+    size = image.shape[-2], image.shape[-1]
+    return prediction_of(original(objects, size, how), name, size, trained)
 
 
 def prediction_of(

@@ -98,18 +98,18 @@ def sentence(images: list[Objects], stride: int, field: int | None) -> str:
         twice = reach_of(images, stride, field, scale=2.0)
         parts.append(
             f"at best {percent(now.recall)} of the objects can be found: {counted(now.sharing, 'object')} lie so close to "
-            f"another one of their class that both share a peak; images of twice the size would lift it to "
-            f"{percent(twice.recall)}"
+            "another one of their class that both share a peak; images of twice the size (`--set enlarge=2`) would lift it "
+            f"to {percent(twice.recall)}"
         )
     if now.tiny > 0.01 * now.objects:
         parts.append(
             f"{percent(now.tiny / now.objects)} of the objects are smaller than a cell of {stride} pixels; enlarge "
-            "the images"
+            "the images (`--set enlarge=2`)"
         )
     if now.larger > 0.01 * now.objects:
         parts.append(
             f"{percent(now.larger / now.objects)} of the objects are larger than the {field} pixels that the network sees; "
-            "reduce the images, or take a deeper network"
+            "reduce the images (`--set longest=`), or take a deeper network"
         )
     return "; ".join(parts)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from striate.errors import UsageError
 from striate.ranges import check_fields
 
 
@@ -18,6 +19,15 @@ class DetectSettings:
     aimed: float | None = None  # share of crops that are laid over an object
     zoom: float | None = None  # largest zoom of a crop, in or out
     jitter: float | None = None  # largest change of contrast and brightness, of the full scale
+    longest: int | None = (
+        None  # pixels to which larger images are reduced, along the longer side; 0: none is
+    )
+    enlarge: float | None = None  # by how much all images are enlarged, or reduced below 1
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.longest and (self.enlarge or 1.0) != 1.0:
+            raise UsageError(
+                f"longest = {self.longest} and enlarge = {self.enlarge:g} both say at which size images are seen; give one: "
+                "longest for photographs of any size, enlarge where a pixel always shows as much"
+            )

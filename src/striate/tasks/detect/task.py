@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from striate.answer import answer_of
+from striate.answer import Aim, Part, answer_of
 from striate.data.files import Found
 from striate.data.own import given_again, is_given
 from striate.data.preprocessing import Preprocessing
@@ -31,15 +31,20 @@ from striate.tasks.detect.data.sources import (
 from striate.tasks.detect.evaluate import Assessed, assess_boxes
 from striate.tasks.detect.evaluation.threshold import best_threshold, threshold_of
 from striate.tasks.detect.examples import cut_boxes, warped
+from striate.tasks.detect.explaining import aim_at
 from striate.tasks.detect.findings.errors import judged_of, kinds_of_errors, per_class_boxes
 from striate.tasks.detect.findings.gallery import gallery
 from striate.tasks.detect.findings.headline import headline_boxes
 from striate.tasks.detect.findings.sizes import recall_by_size
+from striate.tasks.detect.frame import framed
 from striate.tasks.detect.loss import CenterLoss
 from striate.tasks.detect.metric import AveragePrecision
 from striate.tasks.detect.objects import Objects
 from striate.tasks.detect.peaks import STRIDE, peaks
 from striate.tasks.detect.predict import predict_objects, prediction_of
+from striate.tasks.detect.probes.crowding import crowding
+from striate.tasks.detect.probes.size import size_probe
+from striate.tasks.detect.probes.truncation import truncation
 from striate.tasks.detect.reach import reach
 from striate.tasks.detect.settings import DetectSettings
 from striate.tasks.detect.tiling import tile_objects
@@ -83,10 +88,14 @@ class Detect(Task):
     axes = 4
     beside = 4
     cell = STRIDE
+    objects = True
     probed = (64, 12)
     remedies: ClassVar[Mapping[str, str]] = MappingProxyType(REMEDIES)
     sources: ClassVar[Mapping[str, str]] = MappingProxyType(
         {name: about for name, (_, about) in BOX_SOURCES.items() if name not in MASK_SOURCES}
+    )
+    probes: ClassVar[Mapping[str, Callable[[Any], Finding]]] = MappingProxyType(
+        {"size": size_probe, "crowding": crowding, "truncation": truncation}
     )
     unused: ClassVar[Mapping[str, str]] = MappingProxyType(
         {
@@ -203,6 +212,8 @@ class Detect(Task):
 
     def results(self, assessed: Assessed, classes: Sequence[str]) -> dict[str, float]:
         """See Task."""
+        if not any(one.counted[0].any() for one in assessed.evidence):
+            return {}  # of images without objects nothing is known
         scores = self.metric(classes).score(assessed.evidence)
         return {name: float(value) for name, value in scores.items()}
 
@@ -216,18 +227,21 @@ class Detect(Task):
         yield kinds_of_errors(assessed, len(classes), sure)
         yield per_class_boxes(assessed, classes, sure)
         field = field_of(trained.model, trained.shape)
-        yield recall_by_size(assessed, field, sure)
-        everything = [o for part in source.splits.values() for o in part.objects]
-        yield reach(everything, STRIDE, field)
+        seen = framed(split, trained.preprocessing).sizes[: len(assessed)]
+        shrunk = np.sqrt((seen / split.sizes[: len(assessed)]).prod(1))
+        yield recall_by_size(assessed, None if field is None else field / shrunk, sure)
+        parts = [framed(part, trained.preprocessing) for part in source.splits.values()]
+        yield reach([o for part in parts for o in part.objects], STRIDE, field)
+        whole = trained.preprocessing.unframed
         yield gallery(
             assessed,
-            lambda i: trained.preprocessing.colours(split.image(i)).transpose(1, 2, 0),
+            lambda i: whole.colours(split.image(i)).transpose(1, 2, 0),
             classes,
             sure,
         )
 
     def read(self, trained: Trained, image: Path | np.ndarray) -> np.ndarray:
-        """An image file, or an image (H, W, C), at its own size: (C, H, W) uint8. Raises DataError."""
+        """An image file, or an image (H, W, C), at its own size or that of its frame: (C, H, W) uint8. Raises DataError."""
         if isinstance(image, np.ndarray):
             return trained.preprocessing.colours(image)
         return trained.preprocessing.read_colours(image)
@@ -245,6 +259,8 @@ class Detect(Task):
 
     def guessing(self, evidence: np.ndarray, classes: Sequence[str]) -> str | None:
         """Where it finds next to nothing."""
+        if not any(one.counted[0].any() for one in evidence):
+            return f"{len(evidence):,} images without any object show nothing"
         value = float(self.metric(classes).score(evidence)["ap50"])
         if value >= LEARNED:
             return None
@@ -278,22 +294,12 @@ class Detect(Task):
                 chosen.append((i, ", ".join(classes[c] for c in held[:4])))
         return chosen
 
-    def explained_number(
-        self, trained: Trained, output: Any, index: int | None
-    ) -> tuple[Callable[[Any], Tensor], str] | None:
-        """The raw score of one cell: of the best object, or of the best of the class that was asked for."""
-        heat = answer_of(output)[0, : len(trained.classes)].float()
-        chosen = heat if index is None else heat[index : index + 1]
-        place = int(chosen.flatten().argmax())
-        k, rest = divmod(place, heat.shape[-2] * heat.shape[-1])
-        row, column = divmod(rest, heat.shape[-1])
-        label = k if index is None else index
-        score = float(heat[label, row, column].sigmoid())
-        words = (
-            f"{trained.classes[label]} with a score of {score:.2f} at ({(column + 0.5) * STRIDE:.0f}, "
-            f"{(row + 0.5) * STRIDE:.0f})"
-        )
-        return lambda given: answer_of(given)[:, label, row, column], words
+    def aim(
+        self, trained: Trained, image: Tensor, size: tuple[int, int] | None, *, index: int | None = None,
+        at: Part | None = None, number: int | None = None, edge: str | None = None,
+    ) -> Aim:  # fmt: skip
+        """See Task; the raw score of one object, or an edge of its box in pixels."""
+        return aim_at(trained, image, size, index=index, at=at, number=number, edge=edge)
 
     def tile(self, job: TileJob) -> Finding:
         """See Task; the objects are written into `job.out`."""

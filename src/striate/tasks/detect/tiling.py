@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -9,6 +10,8 @@ import numpy as np
 
 from striate.documents import to_json
 from striate.findings import Finding, Table
+from striate.tasks.detect.frame import original
+from striate.tasks.detect.framed_image import FramedImage
 from striate.tasks.detect.peaks import LEAST, STRIDE, large_peaks
 from striate.tasks.detect.predict import coco_document, prediction_of
 from striate.tasks.tiling import SHOWN, TileJob
@@ -24,12 +27,16 @@ def tile_objects(job: TileJob) -> Finding:
     job.refuse_taken()
     classes = job.trained.classes
     height, width = job.image.shape[1:]
+    how = job.trained.preprocessing
+    framed = framed_job(job)
+    seen = framed.image.shape[1], framed.image.shape[2]
     with TemporaryDirectory(prefix="striate-") as folder:
         path = Path(folder) / "map.npy"
-        _, certificate = job.run(out=path)
+        _, certificate = framed.run(out=path)
         made = np.load(path, mmap_mode="r")
         cells = made.reshape(-1, *made.shape[-3:])[0] if made.ndim == 4 else made
-        objects = large_peaks(cells, len(classes), STRIDE, size=(height, width))
+        objects = large_peaks(cells, len(classes), STRIDE, size=seen)
+        objects = original(objects, (height, width), how)
         del made, cells
     prediction = prediction_of(objects, str(job.path), (height, width), job.trained)
     shown = objects.sure(prediction.sure)
@@ -52,3 +59,12 @@ def tile_objects(job: TileJob) -> Finding:
         document["certificate"] = certificate.to_dict()
         write_atomically(job.out, to_json(document).encode())
     return finding
+
+
+def framed_job(job: TileJob) -> TileJob:
+    """The job with an image that is read as the network sees it; itself where nothing is resized."""
+    how = job.trained.preprocessing
+    if how == how.unframed:
+        return job
+    trained = replace(job.trained, preprocessing=how.unframed)
+    return replace(job, image=FramedImage(job.image, how), trained=trained)

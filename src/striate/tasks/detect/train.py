@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -14,8 +16,14 @@ from striate.tasks.colours import own_size_preprocessing
 from striate.tasks.decoded import Decoded
 from striate.tasks.detect.batches import BoxAugmentation, BoxBatches, target_of
 from striate.tasks.detect.data.source import BoxSource, BoxSplit
-from striate.tasks.detect.defaults import BoxFacts, choose_box_model, choose_for_boxes
+from striate.tasks.detect.defaults import (
+    BoxFacts,
+    choose_box_model,
+    choose_for_boxes,
+    choose_frame,
+)
 from striate.tasks.detect.forward import maps_of
+from striate.tasks.detect.frame import framed
 from striate.tasks.detect.loss import CenterLoss
 from striate.tasks.detect.metric import AveragePrecision
 from striate.tasks.detect.peaks import STRIDE, peaks
@@ -27,6 +35,7 @@ from striate.training.machine import available_memory, choose_precision
 from striate.training.own import OwnAugmentation, OwnLoss
 from striate.training.recipe import Recipe
 
+FIELD_SIDE = 256  # pixels of the image on which what a cell sees is traced
 MOST_VALIDATION = 128  # images that are looked at after each epoch
 
 
@@ -37,27 +46,40 @@ def plan_boxes(recipe: Recipe, source: BoxSource, device: torch.device) -> Plan:
             f"{recipe.model} finds no objects, and {recipe.data} has boxes; take centernet or centernet:BACKBONE, such as "
             f"centernet:{recipe.model}"
         )
-    train = source.train
     spec, pretrained, reason = choose_box_model(recipe, photographs=source.photographs)
     why = [f"model = {spec}: {reason}"] if recipe.model is None else []
+    channels = recipe.channels or (3 if (source.train.channels == 3).any() else 1)
+    named = recipe.replace(model=spec, pretrained=pretrained)
+    field = _planned_field(named, channels, len(source.classes))
+    frame, reasons = choose_frame(named, facts_of(source, source.train), field)
+    why += reasons
+    # All else is decided for the images as the network sees them.
+    whole = Preprocessing(channels=channels, height=1, width=1, **frame)
+    train = framed(source.train, whole)
+    chosen, more = choose_for_boxes(named, facts_of(source, train))
+    chosen = chosen.replace(settings=replace(chosen.settings, **frame))
+    preprocessing, reasons = own_size_preprocessing(chosen, source)
+    preprocessing = replace(preprocessing, **frame)
+    why += reasons
+    limits = sentence(list(train.objects), STRIDE, field)
+    if limits:
+        more.append(limits)
+    return Plan(recipe=chosen, source=source, preprocessing=preprocessing, why=[*why, *more])
+
+
+def facts_of(source: BoxSource, train: BoxSplit) -> BoxFacts:
+    """What the choices look at. train: the training images, at the size at which they are seen."""
     sides = np.concatenate([objects.sides.max(1) for objects in train.objects] or [np.zeros(0)])
-    facts = BoxFacts(
+    return BoxFacts(
         images=len(train),
         side=int(np.median(train.sizes.min(1))),
+        longer=int(np.median(train.sizes.max(1))),
         pixels=int(train.sizes.prod(1).sum()),
         largest=float(np.quantile(sides, 0.9)) if len(sides) else 0.0,
         photographs=source.photographs,
         flip=source.horizontal_flip,
         generated=source.generated,
     )
-    chosen, more = choose_for_boxes(recipe.replace(model=spec, pretrained=pretrained), facts)
-    preprocessing, reasons = own_size_preprocessing(chosen, source)
-    why += reasons
-    field = _planned_field(chosen, preprocessing.channels, len(source.classes))
-    limits = sentence(list(train.objects), STRIDE, field)
-    if limits:
-        more.append(limits)
-    return Plan(recipe=chosen, source=source, preprocessing=preprocessing, why=[*why, *more])
 
 
 def _planned_field(recipe: Recipe, channels: int, classes: int) -> int | None:
@@ -68,8 +90,8 @@ def _planned_field(recipe: Recipe, channels: int, classes: int) -> int | None:
         network = build(
             str(recipe.model), in_channels=channels, num_classes=classes, **recipe.model_options
         )
-    side = int(recipe.size or 0) or 256
-    return field_of(network, (1, channels, side, side))
+    # In evaluation: a batch norm that trains looks at the whole image.
+    return field_of(network.eval(), (1, channels, FIELD_SIDE, FIELD_SIDE))
 
 
 def field_of(network: nn.Module, shape: tuple[int, ...]) -> int | None:
@@ -85,7 +107,7 @@ def field_of(network: nn.Module, shape: tuple[int, ...]) -> int | None:
 def box_batches(plan: Plan, split: str, device: torch.device) -> BoxBatches:
     """Endless batches of crops of a split."""
     recipe, preprocessing, own = plan.recipe, plan.preprocessing, plan.recipe.settings
-    chosen: BoxSplit = plan.source.splits[split]
+    chosen = framed(plan.source.splits[split], preprocessing)
     if split == "train" and recipe.limit and recipe.limit < len(chosen):
         order = torch.randperm(len(chosen), generator=torch.Generator().manual_seed(recipe.seed))
         chosen = chosen.take(order[: recipe.limit].numpy())
@@ -111,7 +133,7 @@ def images_of(split: BoxSplit, preprocessing: Preprocessing) -> Decoded[Tensor]:
     needed = int(split.sizes.prod(1).sum()) * preprocessing.channels
 
     def decode(index: int) -> Tensor:
-        return torch.from_numpy(preprocessing.colours(split.image(index)))
+        return torch.from_numpy(split.preprocess(index, preprocessing))
 
     return Decoded(decode, len(split), in_memory=needed <= available_memory() // 4)
 
@@ -126,7 +148,7 @@ def validation_of(plan: Plan, device: torch.device) -> Evaluate | None:
     """A function from a network to its loss and average precision on some validation images; None without any."""
     recipe, source, preprocessing = plan.recipe, plan.source, plan.preprocessing
     drawn = np.random.default_rng(recipe.seed).permutation(len(source.val))[:MOST_VALIDATION]
-    validation = source.val.take(np.sort(drawn))
+    validation = framed(source.val.take(np.sort(drawn)), preprocessing)
     if not len(validation):
         return None
     images = images_of(validation, preprocessing)

@@ -28,6 +28,9 @@ def kinds_of_errors(assessed: Assessed, classes: int, sure: float) -> Finding:
     """How often each kind of error occurs at scores of `sure` and more, and what AP50 would be without it."""
     judged = judged_of(assessed)
     plain = ap50(judged, classes)
+    if np.isnan(plain):
+        verdict = "No held-out image has an object."
+        return Finding(name="error-kinds", title="What goes wrong", verdict=verdict)
     counts = {
         kind: sum(int((j.kinds[j.scores >= sure] == KINDS.index(kind)).sum()) for j in judged)
         for kind in KINDS[1:]
@@ -176,6 +179,7 @@ def _curve(precision: np.ndarray) -> Figure:
             xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision, mean over classes"
         )
         axes.grid()
-        axes.legend(loc="lower left")
+        if axes.lines:
+            axes.legend(loc="lower left")
         caption = "Precision over recall on the held-out images."
         return render(figure, caption=caption, alt="Curves of precision over recall.")

@@ -8,6 +8,7 @@ from striate.findings import Finding, Status, Table
 from striate.statistics.bootstrap import Interval, bootstrap
 from striate.tasks.detect.evaluate import Assessed
 from striate.tasks.detect.evaluation.average_precision import pool, summary, weighted
+from striate.tasks.detect.peaks import LEAST
 from striate.wording import counted
 
 FEW_IMAGES = 30
@@ -37,7 +38,9 @@ def intervals(assessed: Assessed, classes: int, *, seed: int = 0) -> dict[str, I
 
 
 def headline_boxes(assessed: Assessed, classes: int, *, seed: int = 0) -> Finding:
-    """AP, AP50, AP75, AP by size and average recall on held-out images."""
+    """AP, AP50, AP75, AP by size and average recall on held-out images; what it invents where these have no object."""
+    if not any((~truth.crowd).any() for truth in assessed.truths):
+        return _nothing_to_find(assessed, seed)
     spans = intervals(assessed, classes, seed=seed)
     numbers = summary(list(assessed.evidence), classes)
     main = spans["ap"]
@@ -89,8 +92,26 @@ def headline_boxes(assessed: Assessed, classes: int, *, seed: int = 0) -> Findin
                 "value": float(main.value),
                 "low": float(main.low),
                 "high": float(main.high),
+                "format": ".3f",
             },
         },
+        seed=seed,
+    )
+
+
+def _nothing_to_find(assessed: Assessed, seed: int) -> Finding:
+    """Of images without objects there is no average precision, whatever was found in them."""
+    n = len(assessed)
+    boxes = sum(len(p) for p in assessed.predictions)
+    held = sum(bool(len(p)) for p in assessed.predictions)
+    return Finding(
+        name="headline",
+        title="How good it is",
+        verdict=f"{counted(n, 'held-out image')} without any object: average precision is not known. In {held:,} of them it "
+        f"finds something that is not there, {counted(boxes, 'box', 'boxes')} of a score of {LEAST:g} and more.",
+        status="warning",
+        advice="Hold out images that have objects.",
+        data={"images": n, "objects": 0, "invented": boxes},
         seed=seed,
     )
 

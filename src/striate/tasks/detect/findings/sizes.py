@@ -14,20 +14,25 @@ from striate.tasks.detect.evaluate import Assessed
 from striate.tasks.detect.evaluation.kinds import judge
 from striate.wording import percent
 
-LARGER = "Objects larger than what the network sees are guessed from a part; reduce the images, or take a deeper network."
+LARGER = (
+    "Objects larger than what the network sees are guessed from a part; reduce the images "
+    "(`--set longest=`), or take a deeper network."
+)
 EDGES = (0, 4, 8, 16, 32, 64, 128, 256, 512, 1e9)  # pixels, of the square root of an object's area
 
 
-def recall_by_size(assessed: Assessed, field: int | None, sure: float) -> Finding:
+def recall_by_size(assessed: Assessed, fields: np.ndarray | None, sure: float) -> Finding:
     """Which share of the objects of each size is found, at scores of `sure` and more.
 
-    field: the receptive field in pixels, None where the network sees the whole image.
+    fields: (N,) the receptive field in pixels of each image, which may have been resized; None where the network sees it
+    whole.
     """
-    sides, hits = [], []
-    for predicted, truth in zip(assessed.predictions, assessed.truths, strict=True):
+    sides, hits, larger = [], [], 0
+    for i, (predicted, truth) in enumerate(zip(assessed.predictions, assessed.truths, strict=True)):
         judged = judge(predicted.sure(sure), truth)
         sides.append(np.sqrt(truth.sides.prod(1))[judged.counted])
         hits.append(judged.found[judged.counted])
+        larger += 0 if fields is None else int((sides[-1] > fields[i]).sum())
     side, hit = np.concatenate(sides), np.concatenate(hits)
     rows: list[tuple[Cell, ...]] = []
     data: list[dict[str, Any]] = []
@@ -43,19 +48,19 @@ def recall_by_size(assessed: Assessed, field: int | None, sure: float) -> Findin
     if not rows:
         return Finding(name="sizes", title="Recall by size", verdict="No held-out image has an object.")  # fmt: skip
     worst = min(data, key=lambda row: row["recall"])
-    beyond = 0 if field is None else int((side > field).sum())
+    field = None if fields is None or not len(fields) else round(float(np.median(fields)))
     if field is None:
         seen = "It sees the whole image at once."
-    elif beyond:
-        seen = f"Each cell sees {field} pixels; {beyond:,} objects are larger than that."
+    elif larger:
+        seen = f"Each cell sees {field} pixels; {larger:,} objects are larger than that."
     else:
         seen = f"Each cell sees {field} pixels, more than any object is large."
     return Finding(
         name="sizes",
         title="Recall by size",
         verdict=f"Fewest are found of {rows[data.index(worst)][0]}: {percent(worst['recall'])}. {seen}",
-        status="warning" if beyond > 0.05 * len(side) else "note",
-        advice=LARGER if beyond else "",
+        status="warning" if larger > 0.05 * len(side) else "note",
+        advice=LARGER if larger else "",
         tables=(
             Table(
                 columns=("size (square root of the area)", "objects", "recall", "95 % interval"),

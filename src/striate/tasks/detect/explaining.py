@@ -1,0 +1,227 @@
+"""Explaining a detection: its score and the edges of its box as numbers of the network's map, with the pixels they can
+see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from striate.answer import Aim, Part, answer_of
+from striate.errors import GeometryError, UsageError
+from striate.geometry import trace
+from striate.tasks.detect.boxes import overlap
+from striate.tasks.detect.forward import maps_of
+from striate.tasks.detect.frame import scales_of
+from striate.tasks.detect.objects import Objects
+from striate.tasks.detect.peaks import STRIDE, peaks, peaks_with_cells
+from striate.tasks.trained import Trained
+from striate.units.fields import clipped, span
+from striate.wording import counted
+
+EDGES = ("left", "top", "right", "bottom")
+SMALL = 2**18  # pixels; of a larger image only what the network sees of the object is asked about
+NEAR = 0.25  # of an object's side: a move of an edge by which `kept` falls to 1/e
+CPU = torch.device("cpu")
+
+
+def aim_at(
+    trained: Trained, image: Tensor, size: tuple[int, int] | None, *, index: int | None = None, at: Part | None = None,
+    number: int | None = None, edge: str | None = None,
+) -> Aim:  # fmt: skip
+    """What is explained of an image (C, h, w) uint8, as `Trained.read` gives it of one of (height, width) pixels; `size`
+    None: all pixels are those of the image as it is seen.
+
+    The best object, or the best of class `index`; the object `number` of the list that `predict` gives, from 1; or the
+    smallest one over the place `at`, rows and columns of the original image, and where none lies there the class that the
+    cell under it comes closest to. edge: of `EDGES`, in pixels, instead of the raw score. Raises UsageError for an object,
+    a place or an edge that does not exist.
+    """
+    if edge is not None and edge not in EDGES:
+        raise UsageError(f"--edge is {', '.join(EDGES[:-1])} or {EDGES[-1]}, got {edge!r}")
+    classes, how = trained.classes, trained.preprocessing
+    maps = maps_of(trained.model, how, [image], device=CPU)[0]
+    shape = image.shape[-2], image.shape[-1]
+    objects, cells = peaks_with_cells(maps, len(classes), STRIDE, size=shape)
+    scales = (1.0, 1.0) if size is None else scales_of(size, how)
+    place = _chosen(objects, index=index, at=at, number=number, size=size or shape, scales=scales)
+    if place is not None:
+        label, row, column = cells[place].tolist()
+        box = objects.boxes[place]
+    else:
+        label, row, column = _cell(maps[: len(classes)], index, at, scales)
+        middle = np.array([column + 0.5, row + 0.5]) * STRIDE
+        away = maps[len(classes) :, row, column].double().numpy()
+        box = np.concatenate([middle - away[:2], middle + away[2:]])
+    crop, cone = _seen(trained, image, (row, column), maps[:, row, column])
+    top, left = (0, 0) if crop is None else (crop[0].start, crop[1].start)
+    cell = row - top // STRIDE, column - left // STRIDE
+    part = shape if crop is None else (crop[0].stop - top, crop[1].stop - left)
+    region = _region(box - [left, top, left, top], part)
+    score = float(maps[label, row, column].sigmoid())
+    there = f"({(column + 0.5) * STRIDE / scales[1]:.0f}, {(row + 0.5) * STRIDE / scales[0]:.0f})"
+    words = f"{classes[label]} with a score of {score:.2f} at {there}"
+    if at is not None and place is None:
+        words = f"{classes[label]}, of which none is found at {there} (score {score:.2f})"
+    wanted = Objects.of([box - [left, top, left, top]], [label])
+    aim = Aim(
+        number=_channel(label, cell),
+        words=words,
+        region=region,
+        cone=cone,
+        crop=crop,
+        detected=lambda output: left_of(output, wanted, len(classes)),
+        beside={
+            f"{name.capitalize()} edge": _edge(name, maps, len(classes), cell, (row, column), scales, box, cone, region)
+            for name in EDGES
+        },
+    )  # fmt: skip
+    if edge is None:
+        return aim
+    chosen = aim.beside[f"{edge.capitalize()} edge"]
+    return replace(chosen, words=f"{chosen.words} of {words}", crop=crop)
+
+
+def _chosen(
+    objects: Objects, *, index: int | None, at: Part | None, number: int | None, size: tuple[int, int],
+    scales: tuple[float, float],
+) -> int | None:  # fmt: skip
+    """Which of the objects is meant; None where there is none."""
+    able = np.ones(len(objects), bool) if index is None else objects.labels == index
+    if number is not None:
+        if at is not None:
+            raise UsageError("--object and --at both choose an object; give one")
+        if not 1 <= number <= len(objects):
+            raise UsageError(
+                f"--object {number}: the network finds {counted(len(objects), 'object')} in this image, and they are "
+                "numbered from 1 as `striate predict` lists them"
+            )
+        return number - 1
+    if at is not None:
+        rows, columns = at
+        if rows.stop > size[0] or columns.stop > size[1]:
+            raise UsageError(
+                f"--at {rows.start},{columns.start} lies outside the image of {size[0]} rows and {size[1]} columns"
+            )
+        y, x = ((side.start + side.stop) / 2 for side in at)
+        point = np.array([x * scales[1], y * scales[0]])
+        low, high = objects.boxes[:, :2], objects.boxes[:, 2:]
+        able &= ((low <= point) & (point < high)).all(1)
+        inside = np.flatnonzero(able)
+        return int(inside[objects.sides[inside].prod(1).argmin()]) if len(inside) else None
+    best = np.flatnonzero(able)
+    return int(best[0]) if len(best) else None
+
+
+def _cell(
+    heat: Tensor, index: int | None, at: Part | None, scales: tuple[float, float]
+) -> tuple[int, int, int]:
+    """Class, row and column of the cell that comes closest to an object: of a class, or under a place, if that is given."""
+    row = column = None
+    if at is not None:
+        row, column = (
+            min(int((side.start + side.stop) / 2 * scale / STRIDE), n - 1)
+            for side, scale, n in zip(at, scales, heat.shape[1:], strict=True)
+        )
+        heat = heat[:, row : row + 1, column : column + 1]
+    place = int((heat if index is None else heat[index]).flatten().argmax())
+    label, rest = divmod(place, heat.shape[1] * heat.shape[2]) if index is None else (index, place)
+    r, c = divmod(rest, heat.shape[2])
+    return label, r if row is None else row, c if column is None else column
+
+
+def _channel(channel: int, cell: tuple[int, int]) -> Callable[[Any], Tensor]:
+    row, column = cell
+    return lambda output: answer_of(output)[:, channel, row, column]
+
+
+def _edge(
+    name: str, maps: Tensor, classes: int, cell: tuple[int, int], whole: tuple[int, int],
+    scales: tuple[float, float], box: np.ndarray, cone: Part | None, region: Part,
+) -> Aim:  # fmt: skip
+    """Where an edge lies, as the distance from the cell's middle in pixels of the image itself."""
+    which = EDGES.index(name)
+    across = which % 2 == 0
+    scale = scales[1] if across else scales[0]
+    read = _channel(classes + which, cell)
+    known = float(maps[classes + which, whole[0], whole[1]])
+    side = max(float(box[2] - box[0] if across else box[3] - box[1]), 1.0)
+    return Aim(
+        number=lambda output: read(output) / scale,
+        words=f"the {name} edge",
+        region=region,
+        cone=cone,
+        either=True,
+        kept=lambda output: (-(read(output) - known).abs() / (NEAR * side)).exp(),
+    )
+
+
+def left_of(output: Any, wanted: Objects, classes: int) -> Tensor:
+    """How much of an object is left in each image of an output (N, K + 4, h, w), (N,) in [0, 1]: the best product of overlap
+    and score over the detections of its class, D-RISE's similarity where a detection has one class.
+    """
+    maps = answer_of(output).float().cpu()
+    size = maps.shape[-2] * STRIDE, maps.shape[-1] * STRIDE
+    best = []
+    for one in maps:
+        found = peaks(one, classes, STRIDE, size=size)
+        found = found.take(found.labels == wanted.labels[0])
+        assert found.scores is not None
+        shared = overlap(found.boxes, wanted.boxes)[:, 0] * found.scores
+        best.append(float(shared.max()) if len(shared) else 0.0)
+    return torch.tensor(best)
+
+
+def _seen(
+    trained: Trained, image: Tensor, cell: tuple[int, int], known: Tensor
+) -> tuple[Part | None, Part | None]:
+    """(crop, cone): the part of a large image (C, h, w) that is enough to compute a cell, and in it what the cell sees.
+
+    A crop begins at a multiple of all strides, so that each layer's positions stay where they were; what its borders change
+    the cell does not see. known: (K + 4,) what the cell says of the whole image; a crop that gives anything else, as where
+    padding hangs on the image's size, is not used.
+    """
+    shape = image.shape[-2], image.shape[-1]
+    try:
+        layers = list(trace(trained.model, (1, trained.preprocessing.channels, *shape)))
+    except (GeometryError, UsageError):
+        return None, None
+    axes = layers[-1].receptive_field
+    if not axes or any(axis is None for axis in axes):
+        return None, None
+    sides = clipped([span(a, at, n) for a, at, n in zip(axes, cell, shape, strict=True)], shape)
+    cone = slice(*sides[0]), slice(*sides[1])
+    strides = [int(a.stride) for one in layers for a in one.receptive_field or () if a is not None]
+    step = max(strides)
+    aligned = all(step % s == 0 for s in strides)
+    if shape[0] * shape[1] <= SMALL or not aligned:
+        return None, cone
+    cut = [
+        (low // step * step, min(-(-high // step) * step, n))
+        for (low, high), n in zip(sides, shape, strict=True)
+    ]
+    (top, bottom), (left, right) = cut
+    part = image[:, top:bottom, left:right]
+    again = maps_of(trained.model, trained.preprocessing, [part], device=CPU)[0]
+    if not torch.allclose(
+        again[:, cell[0] - top // STRIDE, cell[1] - left // STRIDE], known, rtol=1e-3, atol=1e-3
+    ):
+        return None, cone
+    inner = (
+        slice(cone[0].start - top, cone[0].stop - top),
+        slice(cone[1].start - left, cone[1].stop - left),
+    )
+    return (slice(top, bottom), slice(left, right)), inner
+
+
+def _region(box: np.ndarray, shape: tuple[int, int]) -> Part:
+    """The pixels that a box covers, one at least."""
+    sides = []
+    for low, high, n in ((box[1], box[3], shape[0]), (box[0], box[2], shape[1])):
+        start = min(max(int(np.floor(low)), 0), n - 1)
+        sides.append(slice(start, max(min(int(np.ceil(high)), n), start + 1)))
+    return sides[0], sides[1]
