@@ -20,7 +20,8 @@ from striate.writing import write_atomically
 SOURCE = Path(__file__).parents[1] / "src" / "striate"
 ALWAYS = {
     "write_text", "write_bytes", "savefig", "save_file", "imwrite", "tofile", "savez", "savez_compressed", "open_memmap",
-    "NamedTemporaryFile", "mkstemp",
+    "NamedTemporaryFile", "mkstemp", "touch", "symlink_to", "hardlink_to", "urlretrieve", "copyfile", "copytree", "copy2",
+    "to_csv", "to_parquet",
 }  # fmt: skip
 # Into memory, into the writer's own file, into a folder that is thrown away, under a name that says "unfinished", or a
 # lock, which holds nothing.
@@ -59,12 +60,18 @@ def written_by(node: ast.Call) -> str:
         mode = any(
             isinstance(t, str) and re.fullmatch(r"[wxab+t]{1,3}|r\+b?|rb\+", t) for t in texts
         )
+        second = [*node.args[1:2], *(v for k, v in named.items() if k == "mode")]
+        mode |= name == "open" and any(
+            getattr(a, "id", "") == "mode" for a in second
+        )  # decided elsewhere
         flags = any(re.search("O_WRONLY|O_RDWR|O_CREAT", ast.dump(a)) for a in node.args)
         return name if mode or flags else ""
     if name == "memmap":
         return name if "shape" in named else ""
     # Of Pillow and torch; Finding.save and the like are methods of our own, which take no format.
-    of_torch = ast.unparse(node.func) == "torch.save"
+    of_torch = ast.unparse(node.func) in (
+        "torch.save", "np.save", "json.dump", "pickle.dump", "shutil.copy", "shutil.move",
+    )  # fmt: skip
     of_pillow = name == "save" and any(t in ("PNG", "WEBP", "JPEG") for t in texts)
     bare = name == "save" and "Image." in ast.unparse(node.func)
     in_memory = {getattr(a, "id", "") for a in node.args} & {"buffer", "small", "stream", "file"}
@@ -80,6 +87,7 @@ def test_the_search_for_writers_finds_what_it_should() -> None:
     for text in (
         "open(path, 'w')", "path.open('wb')", "path.write_text(x)", "image.save(path, 'PNG')", "torch.save(x, path)",
         "os.open(p, os.O_WRONLY)", "np.savez(path, a=x)", "tifffile.memmap(path, shape=s)", "Image.new(s).save(p)",
+        "np.save(path, x)", "json.dump(x, open(p))", "shutil.move(a, b)", "open(path, mode)", "path.touch()",
     ):  # fmt: skip
         assert written_by(ast.parse(text, mode="eval").body), text  # type: ignore[arg-type]
     for text in (
@@ -182,3 +190,49 @@ def test_what_a_killed_process_left_is_swept_and_what_another_writes_stays(tmp_p
         for process in running:
             process.kill()
             process.communicate()
+
+
+def filled(place: Path, name: str = "a", error: BaseException | None = None) -> None:
+    """Make a folder with one file, and fail where there is an error."""
+    with writing.writing_folder(place) as part:
+        write_atomically(part / name, b"x")
+        assert not (place / name).exists()
+        if error is not None:
+            raise error
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    place = tmp_path / "above" / "folder"
+    for error in (ValueError("x"), KeyboardInterrupt()):
+        with pytest.raises(type(error)):
+            filled(place, error=error)
+        assert not any(place.parent.iterdir())
+    place.mkdir()  # an empty one of that name is taken
+    filled(place)
+    assert [p.name for p in place.parent.iterdir()] == ["folder"]
+    usual = tmp_path / "usual"
+    usual.mkdir()
+    assert place.stat().st_mode == usual.stat().st_mode
+    with pytest.raises(WriteError, match="folder: Directory not empty"):
+        filled(place, "b")
+    assert [p.name for p in place.iterdir()] == ["a"]
+
+
+def test_a_file_that_is_refused_in_a_new_folder_is_the_folders(tmp_path: Path) -> None:
+    with pytest.raises(WriteError, match=r"cannot write .*/folder: File name too long") as caught:
+        filled(tmp_path / "folder", "x" * 256)
+    assert ".striate-" not in str(caught.value) and not any(tmp_path.iterdir())
+
+
+def test_a_folder_that_a_killed_process_left_is_swept_and_one_that_is_filled_stays(
+    tmp_path: Path,
+) -> None:
+    left = tmp_path / ".striate-1-left.part"
+    left.mkdir()
+    (left / "a").write_bytes(b"half")
+    with writing.writing_folder(tmp_path / "one") as part:
+        assert not left.exists()
+        writing._swept.clear()
+        filled(tmp_path / "two")
+        assert part.is_dir()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["one", "two"]

@@ -12,6 +12,7 @@ import errno
 import hashlib
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -80,6 +81,60 @@ def writing(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
             os.replace(part, target)
     except OSError as error:
         raise cannot_write(path, error) from error
+
+
+@contextmanager
+def writing_folder(place: Path) -> Iterator[Path]:
+    """A new folder to fill, for the duration of a `with`, that takes the name `place` at its end; after an error it is gone.
+
+    Where `place` is, it must be an empty folder. Raises WriteError where the file system refuses.
+    """
+    place = Path(os.path.realpath(place)) if place.is_symlink() else Path(place)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        sweep(place.parent)
+        with _folder_beside(place) as part:
+            try:
+                yield part
+            except WriteError as error:  # of a file in it, whose folder's name nobody knows
+                if error.errno is None or part.name not in error.sentence:
+                    raise
+                raise OSError(error.errno, os.strerror(error.errno)) from error
+            if place.is_dir():
+                place.rmdir()
+            os.rename(part, place)
+    except OSError as error:
+        raise cannot_write(place, error) from error
+
+
+@contextmanager
+def _folder_beside(place: Path) -> Iterator[Path]:
+    """A new folder of a name that nobody else has, locked, beside the place; deleted unless it was renamed."""
+    while True:
+        part = _part_beside(place)
+        part.mkdir()
+        if fcntl is None:
+            handle = -1
+            break
+        try:
+            handle = os.open(part, os.O_RDONLY)
+        except FileNotFoundError:  # taken for a leftover before it was locked
+            continue
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if part.is_dir():
+            break
+        os.close(handle)
+    try:
+        yield part
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+        if handle >= 0:
+            os.close(handle)
+
+
+def _part_beside(target: Path) -> Path:
+    return target.parent / f"{BEGIN}{os.getpid()}-{secrets.token_hex(6)}{END}"
 
 
 @contextmanager
@@ -164,17 +219,20 @@ def sweep(folder: Path) -> None:
 
 
 def _remove_left(entry: os.DirEntry[str]) -> None:
-    """Delete one leftover unless the process that makes it still holds its lock."""
+    """Delete one leftover, a file or a folder, unless the process that makes it still holds its lock."""
+    folder = entry.is_dir(follow_symlinks=False)
+    remove = shutil.rmtree if folder else os.unlink
     if fcntl is None:
         import time
 
         if time.time() - entry.stat().st_mtime > OLD:
-            os.unlink(entry.path)
+            remove(entry.path)
         return
-    handle = os.open(entry.path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+    kind = os.O_RDONLY | os.O_DIRECTORY if folder else os.O_RDWR
+    handle = os.open(entry.path, kind | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.unlink(entry.path)
+        remove(entry.path)
     finally:
         os.close(handle)
 
@@ -183,7 +241,7 @@ def _remove_left(entry: os.DirEntry[str]) -> None:
 def _beside(target: Path) -> Iterator[tuple[BinaryIO, Path]]:
     """A new file of a name that nobody else has, locked, in the target's folder; deleted unless it was renamed."""
     while True:
-        part = target.parent / f"{BEGIN}{os.getpid()}-{secrets.token_hex(6)}{END}"
+        part = _part_beside(target)
         handle = os.open(
             part, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666
         )

@@ -26,11 +26,20 @@ from torch import nn
 
 from striate.cli.app import app
 from striate.ranges import RANGES
+from striate.tasks.table import TASKS
 from striate.training import Recipe
 
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 RANGED = [f.name for f in fields(Recipe) if f.name in RANGES and f.name not in ("black", "white")]
 SETTINGS = [f.name for f in fields(Recipe) if f.name not in ("data", "settings")]
+# Settings of a task's own -> the task and data for it, where they are given as `--set`.
+OWN = {
+    f.name: (task.name, data)
+    for task in TASKS.values()
+    if task.settings is not None
+    and (data := {"detect": "boxes", "segment": "scenes"}.get(task.name))
+    for f in fields(task.settings)
+}
 
 NUMBERS = (
     "0", "-1", "1e300", "1e999", "nan", "-nan", "inf", "-inf", "0.5", "-0.0", "1e-320", "18446744073709551616", "4294967296",
@@ -179,6 +188,7 @@ def trials(seed: int) -> Iterator[Trial]:
                 key, value = rng.choice(SETTINGS), rng.choice((*NUMBERS, *TEXTS))
                 yield Trial((name, *_without(GOOD[name], [f"--{key}"]), "--set", f"{key}={value}"), key, value)  # fmt: skip
                 yield out_of_range(rng, name, rng.choice(RANGED))
+                yield of_task(rng, name)
 
 
 def quick(seed: int) -> Iterator[Trial]:
@@ -223,6 +233,20 @@ def out_of_range(
     given = ["--set", f"{key}={value}"] if flags is None else [f"{flags[0]}={value}"]
     kept = _without(GOOD[name], flags or [f"--{key}"])
     return Trial((name, *kept, *given), key, value, refused=True)
+
+
+def of_task(rng: random.Random, name: str) -> Trial:
+    """A working command of a task's data with a hostile value of one of its own settings, or one that is out of range."""
+    key = rng.choice(sorted(OWN))
+    task, data = OWN[key]
+    trial, value = None, rng.choice((*NUMBERS, *TEXTS))
+    if key in RANGES and rng.random() < 0.5:
+        trial = out_of_range(rng, name, key)
+        value = trial.value
+    # Found by what it is given alone: of a training each would take its time.
+    more = ("--set", "count=20") if data == "scenes" else ()
+    words = ("data", data, "--task", task, *more, "--set", f"{key}={value}")
+    return Trial(words, key, value, refused=trial is not None)
 
 
 def _pool(name: str, kind: Any, option: str) -> Sequence[str]:

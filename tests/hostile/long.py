@@ -1,6 +1,6 @@
 """The long forms: many hostile trials of one kind by number, in several processes; prints what breaks the rule, and counts.
 
-    python tests/hostile/long.py files|runs|arguments COUNT SEED [PROCESSES]
+    python tests/hostile/long.py files|runs|arguments|boxes COUNT SEED [PROCESSES]
 
 Trial n of a seed is the same trial in every process, so that one can be run again: COUNT 1, SEED the number that was
 printed. `arguments` draws its trials in turn, so that COUNT must reach the number.
@@ -21,6 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent / "fuzz"))  # as conftest.py does
 
 import arguments
+import boxes
 import test_files
 import test_runs
 
@@ -54,7 +55,14 @@ def of_arguments(base: Path, count: int, seed: int, part: int, parts: int) -> It
         yield n, None if found is None else f"{found}\n{outcome}"
 
 
-KINDS = {"files": of_files, "runs": of_runs, "arguments": of_arguments}
+def of_boxes(base: Path, count: int, seed: int, part: int, parts: int) -> Iterator[Found]:
+    """Trials of `boxes`."""
+    home = boxes.make_home(base)
+    for n in range(seed + part, seed + count, parts):
+        yield n, boxes.run(n, home)
+
+
+KINDS = {"files": of_files, "runs": of_runs, "arguments": of_arguments, "boxes": of_boxes}
 
 
 def work(kind: str, count: int, seed: int, part: int, parts: int) -> tuple[int, int]:

@@ -27,6 +27,7 @@ from striate.inference.dense import dense
 from striate.inference.incremental import occlusion
 from striate.inference.tiled import tiled
 from striate.ranges import RANGES, Range, check_ranges
+from striate.tasks.detect.settings import DetectSettings
 from striate.tasks.regression.settings import RegressionSettings
 from striate.tasks.segment.data.sources import open_masks
 from striate.tasks.segment.settings import SegmentSettings
@@ -74,7 +75,7 @@ def test_the_trials_reach_every_option() -> None:
     assert known <= reached
 
 
-@pytest.mark.parametrize("kind", [Recipe, SegmentSettings, RegressionSettings])
+@pytest.mark.parametrize("kind", [Recipe, SegmentSettings, DetectSettings, RegressionSettings])
 def test_every_number_of_a_recipe_has_a_range(kind: type) -> None:
     numbers = {f.name for f in fields(kind) if str(f.type).split(" |")[0] in ("int", "float")}
     assert numbers and numbers <= RANGES.keys() | CHOSEN

@@ -263,6 +263,52 @@ def test_nothing_is_quoted_of_what_a_link_out_of_the_folder_leads_to(
         assert fault(outcome) is None and "zq-" not in outcome.out + outcome.err, outcome
 
 
+NAMED = {  # files of which every line is a name, beside what they name
+    "classes.txt": "zq-secret\nzq-b\nzq-c\n", "labels.txt": "zq-secret\nzq-b\n", "classes.json": '["zq-secret", "zq-b"]',
+    "obj.names": "zq-secret\nzq-b\n", "data.yaml": "names: [zq-secret, zq-b]\ntrain: images\n",
+    "classes.csv": "zq-secret,0\nzq-b,1\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize("task", ["segment", "detect"])
+def test_no_line_of_what_a_link_out_of_the_folder_leads_to_is_a_class(
+    name: str, task: str, home: Path
+) -> None:
+    """The link is named; the same file in the folder is read where its format belongs to the task."""
+    shutil.rmtree(home / "d", ignore_errors=True)
+    for i in range(6):
+        for part, pixels in (
+            ("images", np.full((12, 12), 30 * i, np.uint8)),
+            ("masks", np.eye(12, dtype=np.uint8)),
+        ):
+            (home / "d" / part).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(home / "d" / part / f"{i}.png")
+        (home / "d" / "labels").mkdir(exist_ok=True)
+        (home / "d" / "labels" / f"{i}.txt").write_text("0 0.5 0.5 0.5 0.5\n1 0.2 0.2 0.2 0.2\n")
+    if task == "detect":
+        shutil.rmtree(home / "d" / "masks")
+    (home / "outside").mkdir(exist_ok=True)
+    secret = home / "outside" / f"secret-{name}"
+    secret.write_text(NAMED[name])
+    (home / "d" / name).symlink_to(secret)
+    words = ["data", "d", "--task", task]
+    linked = run_here(words, home, limit=LIMIT)
+    (home / "d" / name).unlink()
+    shutil.copy(secret, home / "d" / name)
+    copied = run_here(words, home, limit=LIMIT)
+    for outcome in (linked, copied):
+        assert outcome.status == 0 and fault(outcome) is None, outcome
+    assert "zq-" not in linked.out + linked.err, linked
+    if "zq-secret" in copied.out:
+        assert f"{name} is a link out of the folder" in linked.out + linked.err, linked
+    read = {
+        "segment": {"classes.txt", "labels.txt", "classes.json", "classes.csv"},
+        "detect": {"classes.txt", "obj.names", "data.yaml"},
+    }
+    assert ("zq-secret" in copied.out) == (name in read[task]), copied
+
+
 @pytest.mark.parametrize("name", ["run.toml", "metrics.csv", "findings/headline.json"])
 @pytest.mark.parametrize("kind", ["csv", "json", "toml"])
 def test_nothing_is_quoted_of_what_a_link_out_of_a_run_leads_to(

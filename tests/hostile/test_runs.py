@@ -47,8 +47,22 @@ WRITES = (
 )
 
 
-def commands(random: random.Random) -> list[str]:
-    """A command on the run."""
+def commands(random: random.Random, *, detector: bool = False) -> list[str]:
+    """A command on the run, or on one that finds objects."""
+    if detector:
+        return random.choice(
+            [
+                ["predict", "run", "image.png", "--format", "json"],
+                ["predict", "run", "image.png", "--format", "csv"],
+                ["report", "run"],
+                ["summary", "run", "--format", "json"],
+                ["tile", "run", "image.png", "--out", "out.json", "--format", "json"],
+                ["train", "objects", "--out", "run", "--resume"],
+                ["explain", "run", "image.png", "-m", "gradient", "--no-trust", "-o", "out.png"],
+                ["probe", "run", "flip", "--limit", "4"],
+                ["diagnose", "run", "filters", "--format", "json"],
+            ]
+        )
     return random.choice(
         [
             ["predict", "run", "image.png", "--format", "json"],
@@ -86,25 +100,36 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_template(tmp_path_factory.mktemp("template"))
 
 
+class Keeps(Listener):
+    """Keeps the run as it is after the first epoch, with its checkpoint."""
+
+    def __init__(self, run: Path, kept: Path) -> None:
+        self.run, self.kept, self.epochs = run, kept, 0
+
+    def epoch(self, record: Any) -> None:
+        self.epochs += 1
+        if self.epochs == 2:
+            shutil.copytree(self.run, self.kept)
+
+
+def stopped(home: Path, data: str, name: str, **settings: Any) -> None:
+    """A run in the folder `home` that was stopped in its evaluation, with findings, a checkpoint and a report."""
+    kept = home / "kept"
+    with inside(home):  # where the commands run, so that the run finds its data
+        run = train(
+            data, out=home / name, epochs=2, listener=Keeps(home / name, kept), precision="fp32", device="cpu", batch=4,
+            **settings,
+        )  # fmt: skip
+    shutil.copytree(kept / "checkpoint", run.path / "checkpoint")
+    shutil.rmtree(kept)
+    run.info["finished"] = False
+    run.save_info()
+
+
 def make_template(base: Path) -> Path:
-    """A folder with an image and a run that was stopped, with findings, a checkpoint and a report."""
+    """A folder with an image, a run of classes that was stopped, and one that finds objects, `boxes`."""
     home = base / "template"
     home.mkdir()
-    settings: dict[str, Any] = {
-        "model": "[conv2-relu-pool]-fc", "precision": "fp32", "device": "cpu", "size": 8, "batch": 4,
-    }  # fmt: skip
-    kept = home / "kept"
-
-    class Keeps(Listener):
-        """Keeps the run as it is after the first epoch."""
-
-        epochs = 0
-
-        def epoch(self, record: Any) -> None:
-            self.epochs += 1
-            if self.epochs == 2:
-                shutil.copytree(home / "run", kept)
-
     pixels = np.random.default_rng(0).integers(0, 255, (24, 8, 8), dtype=np.uint8)
     for i, image in enumerate(pixels):
         folder = home / "few" / "ab"[i % 2]
@@ -114,13 +139,16 @@ def make_template(base: Path) -> Path:
         (home / "concepts" / name).mkdir(parents=True)
         for i in range(2):
             Image.fromarray(pixels[i] // (256 // shade)).save(home / "concepts" / name / f"{i}.png")
-    with inside(home):  # where the commands run, so that the run finds its data
-        run = train("few", out=home / "run", epochs=2, listener=Keeps(), **settings)
-    shutil.copytree(kept / "checkpoint", run.path / "checkpoint")
-    run.info["finished"] = False  # stopped in its evaluation
-    run.save_info()
-    shutil.rmtree(kept)
+    (home / "objects").mkdir()
+    for i in range(8):
+        shown = np.zeros((32, 32), dtype=np.uint8)
+        shown[4:14, 4 + i : 14 + i] = 250
+        Image.fromarray(shown + pixels[0, 0, 0] % 5).save(home / "objects" / f"{i}.png")
+    rows = [f"{i}.png,{4 + i},4,10,10,a" for i in range(8)]
+    (home / "objects" / "boxes.csv").write_text("\n".join(["file,x,y,w,h,label", *rows]))
     Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8) * 4).save(home / "image.png")
+    stopped(home, "few", "run", model="[conv2-relu-pool]-fc", size=8)
+    stopped(home, "objects", "boxes", width=8)
     return home
 
 
@@ -128,9 +156,13 @@ def trial(template: Path, home: Path, seed: int) -> tuple[str | None, Alteration
     """One alteration and one command; what breaks the rule, or None."""
     drawn = random.Random(seed)
     shutil.copytree(template, home, symlinks=True)
+    detector = seed % 3 == 1
+    if detector:  # under the name that the commands know
+        shutil.rmtree(home / "run")
+        (home / "boxes").rename(home / "run")
     kinds, weights = zip(*ALTERATIONS, strict=True)
     made = drawn.choices(kinds, weights)[0](home / "run", drawn)
-    command = commands(drawn)
+    command = commands(drawn, detector=detector)
     outcome = run_here(command, home, limit=60)
     names = ["run.toml", "image.png", *Path(made.file).parts]
     found = fault(outcome, names=names, writes=WRITES)

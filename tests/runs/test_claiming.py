@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from striate.errors import RunError, UsageError
+from striate.errors import DataError, RunError, UsageError
 from striate.runs.claiming import claim_again, claim_new
 from striate.runs.run import Run, latest_unfinished
 from striate.runs.training import train
@@ -55,6 +58,69 @@ def test_a_run_that_was_stopped_before_its_first_step_begins_again(tmp_path: Pat
     assert resumed.path.name == "cut" and resumed.recipe == whole.recipe
     assert resumed.info["model_sha256"] == whole.info["model_sha256"]
     assert {p.name for p in resumed.path.iterdir()} == {p.name for p in whole.path.iterdir()}
+
+
+@pytest.fixture
+def few(tmp_path: Path) -> Path:
+    """A folder of images of two classes."""
+    for i in range(24):
+        folder = tmp_path / "few" / "ab"[i % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(i).integers(0, 120 + 100 * (i % 2), (8, 8), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+    return tmp_path / "few"
+
+
+FEW = {key: value for key, value in QUICK.items() if key != "limit"} | {"batch": 8}
+
+
+def test_a_training_that_was_stopped_while_its_images_were_read_begins_again(
+    few: Path, tmp_path: Path
+) -> None:
+    """With the recipe that was asked for, whatever the data decide; a run lies below the images that it was reading."""
+    cut = few / "runs" / "cut"
+    with pytest.raises(KeyboardInterrupt):
+        train(few, out=cut, listener=Stops("reading images"), seed=3, **FEW)
+    assert [p.name for p in cut.iterdir()] == ["begun.toml"]
+    with pytest.raises(RunError, match=r"has no run.toml yet: .* --resume` begins it again"):
+        Run.load(cut)
+    with pytest.raises(UsageError, match="began with seed=3, got seed=4"):
+        train(few, out=cut, resume=True, seed=4)
+    resumed = train(few, out=cut, resume=True)
+    whole = train(few, out=tmp_path / "whole", seed=3, **FEW)
+    assert resumed.path == cut and resumed.recipe == whole.recipe
+    assert resumed.info["model_sha256"] == whole.info["model_sha256"]
+    assert {p.name for p in cut.iterdir()} == {p.name for p in whole.path.iterdir()}
+
+
+def test_the_newest_that_was_begun_is_resumed_under_a_number(few: Path, tmp_path: Path) -> None:
+    train(few, out=tmp_path / "run", **FEW)
+    for stage in ("reading images", "measuring"):
+        with pytest.raises(KeyboardInterrupt):
+            train(few, out=tmp_path / "run", listener=Stops(stage), find_rate=True, **FEW)
+    assert (tmp_path / "run-2" / "begun.toml").is_file()
+    assert (tmp_path / "run-3" / "run.toml").is_file()
+    os.utime(tmp_path / "run-2" / "begun.toml")
+    resumed = train(few, out=tmp_path / "run", resume=True)
+    assert resumed.path.name == "run-2"
+    assert (resumed.path / "findings" / "diagnose-rates.json").is_file()
+
+
+@pytest.mark.parametrize("edit", ['seed = "x"', "seed = 9", "[", ""])
+def test_what_was_begun_is_checked(few: Path, tmp_path: Path, edit: str) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(few, out=tmp_path / "run", listener=Stops("reading images"), **FEW)
+    file = tmp_path / "run" / "begun.toml"
+    file.write_text(file.read_text().replace("seed = 0", edit) if edit.startswith("seed") else edit)
+    with pytest.raises(RunError, match=r"begun\.toml was altered and cannot be read"):
+        train(few, out=tmp_path / "run", resume=True)
+
+
+def test_data_that_are_refused_leave_no_run(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError):
+        train(tmp_path / "empty", out=tmp_path / "runs" / "deep" / "run", **FEW)
+    assert [p.name for p in tmp_path.iterdir()] == ["empty"]
 
 
 def test_a_range_test_that_was_stopped_is_made_again(tmp_path: Path) -> None:

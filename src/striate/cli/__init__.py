@@ -17,6 +17,14 @@ REFUSED_MEMORY = ("DefaultCPUAllocator", "CUDA out of memory")  # what torch cal
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit: 0 done, 1 the work failed, 2 the arguments were wrong."""
     begin()
+    try:
+        _run(arguments)
+    except KeyboardInterrupt:  # at any moment, of an import too
+        print("striate: interrupted", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def _run(arguments: Sequence[str] | None) -> None:
     from striate.cli.app import command
     from striate.errors import StriateError, WeightsWarning
     from striate.wording import one_line, printable
@@ -43,9 +51,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except StriateError as error:
         print(f"striate: {printable(str(error))}", file=sys.stderr)
         raise SystemExit(error.exit_status) from None
-    except KeyboardInterrupt:
-        print("striate: interrupted", file=sys.stderr)
-        raise SystemExit(130) from None
     except BrokenPipeError:  # the reader, such as `head`, has what it wanted
         sys.stderr.close()
         raise SystemExit(0) from None

@@ -44,6 +44,7 @@ class Finder:
         self.paths = {tuple(map(normal, parts)): parts for parts in images}
         folders = {path[:-1] for path in self.paths}
         self.folders = {folder[i:] for folder in folders for i in range(len(folder))}
+        self.deepest = max(map(len, folders), default=0)
         self._indices: dict[int, dict[str, list[Parts]]] = {}
         self.lenient: Counter[str] = Counter()  # how often a name was found only in another form
 
@@ -124,7 +125,9 @@ class Finder:
         same: Callable[[Parts], Parts] = (
             (lambda p: tuple(s.casefold() for s in p)) if fold else lambda p: p
         )
-        for start in range(len(folders)):
+        for start in range(
+            max(0, len(folders) - self.deepest), len(folders)
+        ):  # longer ones are nobody's
             tail = folders[start:]
             inside = [m for m in matches if same(m[:-1][-len(tail) :]) == same(tail)]
             if inside:

@@ -19,6 +19,7 @@ from striate.errors import DataError
 from striate.files import open_regular
 
 TABLES = ("metadata.csv", "metadata.jsonl", "metadata.tsv", "labels.csv", "labels.tsv")
+RUNS = ("run.toml", "begun.toml")  # in the folder of a run, and of one whose data are being read
 MOST_COUNTED = 20_000  # entries of one hidden folder that are looked at to count its images
 Parts = tuple[str, ...]
 
@@ -119,7 +120,7 @@ def grow(root: Path) -> Tree:
             continue
         names = {entry.name for entry in listed}
         if parts:
-            if "run.toml" in names and is_run(folder):
+            if not names.isdisjoint(RUNS) and is_run(folder):
                 tree.leave("run", parts)
                 continue
             tree.folders.append(parts)
@@ -144,10 +145,14 @@ def grow(root: Path) -> Tree:
 
 
 def is_run(folder: str | Path) -> bool:
-    """Whether a folder is one that a training wrote."""
+    """Whether a folder is one that a training wrote, or has begun to."""
+    return any(_is_of_a_run(Path(folder, name)) for name in RUNS)
+
+
+def _is_of_a_run(file: Path) -> bool:
     try:
-        with open_regular(Path(folder, "run.toml")) as file:
-            text = file.read(2**16)
+        with open_regular(file) as opened:
+            text = opened.read(2**16)
     except OSError:
         return False
     return b"[recipe]" in text and b"format" in text

@@ -12,11 +12,13 @@ import re
 from typing import Any
 
 from striate.errors import UsageError
+from striate.wording import short
 
 WRITTEN = re.compile(r"\s*([A-Za-z][\w/-]*)\s*\((.*)\)\s*", re.DOTALL)
 OPTION = re.compile(r"\s*(\w+)\s*=\s*(.+?)\s*", re.DOTALL)
 COMMA = re.compile(r",(?![^(]*\))")  # none inside the brackets of a value such as (24, 24, 24)
 WORDS = {"true": True, "false": False}
+LONGEST = 5_000  # characters of a spec
 
 # letter: width, depth, heads
 VIT = {"ti": (192, 12, 3), "s": (384, 12, 6), "b": (768, 12, 12), "l": (1024, 24, 16), "h": (1280, 32, 16)}  # fmt: skip
@@ -25,17 +27,22 @@ MIXER = {"s": (512, 8, 256, 2048), "b": (768, 12, 384, 3072), "l": (1024, 24, 51
 # depth: width, heads, width of the perceptrons over that of the tokens
 CCT = {2: (128, 2, 1), 4: (128, 2, 1), 6: (256, 4, 2), 7: (256, 4, 2), 14: (384, 6, 3)}
 SIZED = (
-    (re.compile(r"vit-([a-z]+)[/-]?(\d+)"), "vit"),
-    (re.compile(r"cct-(\d+)[/-](\d+)x(\d+)"), "cct"),
-    (re.compile(r"(?:patch-mlp|mixer)-([a-z]+)[/-]?(\d+)"), "patch-mlp"),
+    (re.compile(r"vit-([a-z]+)[/-]?(\d{1,6})"), "vit"),
+    (re.compile(r"cct-(\d{1,6})[/-](\d{1,6})x(\d{1,6})"), "cct"),
+    (re.compile(r"(?:patch-mlp|mixer)-([a-z]+)[/-]?(\d{1,6})"), "patch-mlp"),
 )
 
 
 def spelled(spec: str) -> tuple[str, dict[str, Any]]:
     """The name of the architecture and the options that a spec spells; a spec without any is the name, as it stands.
 
-    Raises UsageError for options that are no `name=value`, one given twice, and a size that no paper has.
+    Raises UsageError for options that are no `name=value`, one given twice, a size that no paper has, and a spec that is too
+    long to be one.
     """
+    if len(spec) > LONGEST:
+        raise UsageError(
+            f"a model is named by at most {LONGEST:,} characters, got {len(spec):,}: {short(spec, 40)}"
+        )
     written = WRITTEN.fullmatch(spec)
     name, text = (written[1], written[2]) if written else (spec, "")
     base, options = _sized(name)
@@ -118,5 +125,5 @@ def _value(text: str) -> Any:
         return WORDS[text.lower()]
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return text

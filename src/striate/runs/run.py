@@ -33,6 +33,9 @@ from striate.wording import in_quotes
 from striate.writing import write_atomically
 
 LARGEST = 1 << 40  # bytes of weights that are read
+BEGUN = (
+    "begun.toml"  # in place of run.toml, of a training whose data are not yet checked; see begun.py
+)
 
 
 class Run(Verbs):
@@ -71,6 +74,11 @@ class Run(Verbs):
         if not path.is_dir():
             raise RunError(
                 f"there is no run at {path}; give the folder that `striate train` made, such as runs/digits-1"
+            )
+        if not file.is_file() and (path / BEGUN).is_file():
+            raise RunError(
+                f"{path} has no run.toml yet: its training was stopped, or is still, before its data were checked; "
+                f"`striate train DATA --out {path} --resume` begins it again"
             )
         if not file.is_file():
             raise RunError(
@@ -313,9 +321,11 @@ def new_folder(folder: Path, *, numbered: bool) -> Path:
 def latest_unfinished(folder: Path) -> Path:
     """The folder of the newest run called `folder` or `folder-N` that was stopped. Raises RunError."""
     candidates = [folder, *folder.parent.glob(f"{glob.escape(folder.name)}-*")]
-    there = [p for p in candidates if (p / "run.toml").is_file()]
+    there = [p for p in candidates if any((p / n).is_file() for n in ("run.toml", BEGUN))]
     newest = sorted(there, key=lambda p: _touched(p), reverse=True)
     for path in newest:
+        if not (path / "run.toml").is_file():
+            return path
         try:
             run = Run.load(path)
         except RunError:
@@ -338,7 +348,7 @@ def latest_unfinished(folder: Path) -> Path:
 
 def _touched(path: Path) -> float:
     """When a run was last written to, in seconds."""
-    files = (path / "run.toml", path / "checkpoint" / "last.pt")
+    files = (path / "run.toml", path / BEGUN, path / "checkpoint" / "last.pt")
     return max(f.stat().st_mtime for f in files if f.is_file())
 
 

@@ -19,6 +19,7 @@ from striate.memory import keep_large_buffers
 from striate.models import OwnModel
 from striate.paths import given_folder
 from striate.runs.allowance import BACKWARD, Allowance
+from striate.runs.begun import begun_run, note_begun
 from striate.runs.claiming import LOCK, Claim, claim_again, claim_new
 from striate.runs.evaluate import evaluate_run, report_run
 from striate.runs.own import Own
@@ -33,9 +34,9 @@ from striate.runs.preparing import prepare, training_again
 from striate.runs.rating import rates_of
 from striate.runs.recipe_keys import flat, from_recipe
 from striate.runs.record import write_metrics
-from striate.runs.run import Run, latest_unfinished
+from striate.runs.run import BEGUN, Run, latest_unfinished
 from striate.runs.stored import signed
-from striate.runs.watching import UPDATES, updates_of
+from striate.runs.watching import UPDATES, noted_updates, updates_of
 from striate.tasks.plan import Job, Plan
 from striate.tasks.table import find_task, recipe_for, take_data, task_of
 from striate.tasks.task import Task
@@ -44,7 +45,7 @@ from striate.training.checkpoint import load_checkpoint, save_checkpoint
 from striate.training.loop import EpochRecord, Moment, Training, fit
 from striate.training.machine import choose_device
 from striate.training.restoring import check_state
-from striate.training.watch import Watch, read_updates, write_updates
+from striate.training.watch import Watch, write_updates
 from striate.wording import as_text
 
 
@@ -79,8 +80,8 @@ def train(
     resume: resume the newest run of that name that was stopped. watch: note each layer's gradients and updates every
     few steps, in `updates.csv` and a finding; the training stays the same. find_rate: take the learning rate that a range
     test suggests. started: time.monotonic() from which a budget counts, now by default. settings: any setting of `Recipe`
-    and of the task; what is left open is decided by the data. Raises a StriateError that says what to do; nothing is
-    written before the data was checked.
+    and of the task; what is left open is decided by the data. Raises a StriateError that says what to do; of data that are
+    refused nothing is left.
     """
     listener = listener or Listener()
     keep_large_buffers()
@@ -109,28 +110,55 @@ def train(
     device = choose_device(recipe.device)
     factory = None if network is None else network.model
     with ExitStack() as stack:
+        claim = (
+            claim_again(latest_unfinished(folder))
+            if resume
+            else claim_new(folder, numbered=out is None)
+        )
+        stack.enter_context(claim.held())
+        again = resume_words(data, claim.path)
+        kept = resume and (claim.path / "run.toml").is_file()
         if resume:
-            path = latest_unfinished(folder)
-            stack.enter_context(claim_again(path).held())
-            run = Run.load(path)
-            run.factory = factory
+            run = Run.load(claim.path) if kept else begun_run(claim.path)
             refuse_changes(run, given if task is None else {**given, "task": learned.name})
             own.refuse_others(run)
-            plan = own.into(plan_again(run, device, listener, source))
-        else:
-            plan = own.into(plan_from(learned, recipe, device, listener, source))
-            claim = claim_new(folder, numbered=out is None)
-            stack.enter_context(claim.held())
-            info = first_info(plan) | own.info() | ({"find_rate": True} if find_rate else {})
-            run = Run(claim.path, info, factory=factory)
-        run.source = source
-        with noted_weights(plan, listener):
-            plan, job = begin(run, plan, device, listener, fresh=None if resume else claim)
+            learned, recipe, find_rate = run.task, run.recipe, run.info.get("find_rate", False)
+        more = own.info() | ({"find_rate": True} if find_rate else {})
+        with interrupted_is_kept(listener, again):
+            if kept:
+                run.factory = factory
+                plan = own.into(plan_again(run, device, listener, source))
+            else:
+                with refused_leaves_nothing(claim, made=not resume):
+                    if not resume:
+                        note_begun(claim.path, recipe, more)
+                    plan = own.into(plan_from(learned, recipe, device, listener, source))
+                run = Run(claim.path, first_info(plan) | more, factory=factory)
+            run.source = source
+            with noted_weights(plan, listener):
+                plan, job = begin(run, plan, device, listener, fresh=None if kept else claim)
         listener.say(f"run: {run.path}")
         train_and_report(
-            run, plan, job, own.callbacks, watch=watch, started=started, listener=listener, data=data
+            run, plan, job, own.callbacks, watch=watch, started=started, listener=listener, again=again
         )  # fmt: skip
     return run
+
+
+def resume_words(data: Any, path: Path) -> str:
+    """How a stopped training of `data` in the folder `path` is resumed."""
+    if isinstance(data, str | Path):
+        return f"striate train {data} --out {path} --resume"
+    return f"striate.train(data, out={str(path)!r}, resume=True)"
+
+
+@contextmanager
+def interrupted_is_kept(listener: Listener, again: str) -> Iterator[None]:
+    """Ctrl-C before the first step says what begins the run again, since it is there already."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        listener.say(f"stopped before its first step; `{again}` begins it again")
+        raise
 
 
 def refuse_no_text(recipe: dict[str, Any]) -> None:
@@ -152,17 +180,15 @@ def begin(
     Stopped before its first checkpoint, a run begins again with its recipe. fresh: of a new run; where that cannot begin for
     a reason, it is gone again, with the folders that were made for it.
     """
-    try:
-        if fresh is not None:
+    if fresh is not None:
+        with refused_leaves_nothing(fresh):
             run.save_info()
+            (run.path / BEGUN).unlink(missing_ok=True)
             job = prepare(plan, device, listener)
-        else:
-            with from_recipe(run.path, run.info["recipe"], "model"):
-                job = prepare(plan, device, listener)
-    except Exception:
-        if fresh is not None:
-            discard(fresh)
-        raise
+    else:
+        (run.path / BEGUN).unlink(missing_ok=True)  # of a training that was killed between the two
+        with from_recipe(run.path, run.info["recipe"], "model"):
+            job = prepare(plan, device, listener)
     if fresh is None and (run.path / "checkpoint" / "last.pt").is_file():
         restore(run, job.training)
     elif run.info.get("find_rate"):
@@ -178,11 +204,22 @@ def begin(
     return plan, job
 
 
+@contextmanager
+def refused_leaves_nothing(claim: Claim, *, made: bool = True) -> Iterator[None]:
+    """Take away a run that could not begin for a reason, unless it stood there before; one that is interrupted stays."""
+    try:
+        yield
+    except Exception:
+        if made:
+            discard(claim)
+        raise
+
+
 def discard(claim: Claim) -> None:
     """Take away a run that could not begin, and what was made above it; a folder that holds more stays."""
-    (claim.path / "run.toml").unlink(missing_ok=True)
-    (claim.path / LOCK).unlink(missing_ok=True)
     with suppress(OSError):
+        for name in ("run.toml", BEGUN, LOCK):
+            (claim.path / name).unlink(missing_ok=True)
         for folder in (claim.path, *claim.made):
             folder.rmdir()
 
@@ -207,13 +244,12 @@ def identity(run: Run) -> str:
 
 
 def train_and_report(
-    run: Run, plan: Plan, job: Job, callbacks: Callbacks, *, watch: bool, started: float, listener: Listener, data: Any,
+    run: Run, plan: Plan, job: Job, callbacks: Callbacks, *, watch: bool, started: float, listener: Listener, again: str,
 ) -> None:  # fmt: skip
-    """Train, evaluate and report; what is left of the time of the command is kept."""
+    """Train, evaluate and report; what is left of the time of the command is kept. again: what resumes it, in words."""
     device = job.training.device
     if watch:
-        noted = run.path / UPDATES
-        job.training.watch = Watch(read_updates(noted, before=job.training.pace.step))
+        job.training.watch = Watch(noted_updates(run, before=job.training.pace.step))
     # What a stopped training spent before counts.
     allowance = Allowance(seconds=plan.recipe.budget, started=started - job.training.seconds)
     finished = train_run(run, plan, job, allowance, listener, callbacks)
@@ -228,9 +264,6 @@ def train_and_report(
     if finished:
         remove_checkpoint(run)
     else:
-        again = f"striate train {data} --out {run.path} --resume"
-        if not isinstance(data, str | Path):
-            again = f"striate.train(data, out={str(run.path)!r}, resume=True)"
         listener.say(f"stopped before its end; `{again}` resumes it")
 
 

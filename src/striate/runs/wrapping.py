@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -31,6 +32,7 @@ from striate.tasks.table import find_task
 from striate.tasks.task import Task
 from striate.tasks.trained import Trained
 from striate.training.recipe import Recipe
+from striate.writing import writing_folder
 
 SHOWN = 8  # images in the picture of what the network sees
 IMAGENET = "imagenet"
@@ -92,7 +94,7 @@ def class_names(classes: Any) -> tuple[str, ...]:
             f"classes is a list of names in the order of the outputs, or {IMAGENET!r}; got {classes!r:.60}"
         )
     names = tuple(str(name) for name in classes)
-    twice = next((n for i, n in enumerate(names) if n in names[:i]), None)
+    twice = next((name for name, times in Counter(names).items() if times > 1), None)
     if not names or twice is not None:
         what = f"has {twice!r} twice" if names else "is empty"
         raise UsageError(f"the list of classes {what}; give every output a name of its own")
@@ -155,7 +157,7 @@ def save(trained: Trained, path: str | Path, *, factory: str | None = None) -> R
     """Make a run folder of a network: what is known of it, and its weights; `striate.load(path, model=...)` opens it.
 
     factory: how the command line makes the network, noted for whoever opens it. Raises UsageError for a run's own network,
-    RunError where the folder exists or cannot be written.
+    RunError where the folder exists, WriteError where it cannot be written.
     """
     path = given_folder(path, "the run's folder")
     if trained.run is not None and trained.run.path != path:
@@ -164,15 +166,11 @@ def save(trained: Trained, path: str | Path, *, factory: str | None = None) -> R
         )
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise RunError(f"{path} exists; choose another folder")
-    run = as_run(trained, path, factory=factory)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
+    with writing_folder(path) as part:
+        run = as_run(trained, part, factory=factory)
         run.save_weights(run.model.state_dict())
         run.save_info()
-    except OSError as error:
-        raise RunError(
-            f"cannot write into {path}: {error.strerror}; choose another folder"
-        ) from error
+        run.path = path
     return run
 
 

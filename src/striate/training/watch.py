@@ -78,8 +78,11 @@ def read_updates(path: Path, *, before: float = math.inf) -> list[Update]:
     """The rows of `path` of steps below `before`; none where there is no such file. Raises ValueError for another file."""
     if not path.is_file():
         return []
-    with open(path, newline="", encoding="utf-8") as file:
-        lines = list(csv.reader(file))
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            lines = list(csv.reader(file))
+    except csv.Error as error:
+        raise ValueError(str(error)) from None
     if not lines or tuple(lines[0]) != Update._fields:
         raise ValueError(f"the first line is not {','.join(Update._fields)}")
     rows = [Update(int(s), name, float(g), float(w), float(u)) for s, name, g, w, u in lines[1:]]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,7 +17,7 @@ from striate.lectures.experiments.table import find_experiment, run_experiment
 from striate.report import write_report
 from striate.runs.record import versions
 from striate.runs.run import new_folder
-from striate.writing import write_atomically
+from striate.writing import write_atomically, writing_folder
 
 
 def make_experiment(
@@ -81,8 +79,7 @@ def write_experiment(
     """
     entry = find_experiment(name)
     try:
-        part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        try:
+        with writing_folder(folder) as part:
             for finding in findings:
                 finding.save(part / "findings")
                 for i, figure in enumerate(finding.figures, 1):
@@ -93,11 +90,6 @@ def write_experiment(
             page = write_report(
                 part / "report.html", findings, title=entry.title, subtitle=entry.about, facts=facts, generated=generated,
             )  # fmt: skip
-            part.chmod(0o755)
-            folder.rmdir()
-            part.replace(folder)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
     except (OSError, WriteError) as error:
         reason = error if isinstance(error, WriteError) else error.strerror
         raise RunError(

@@ -76,12 +76,42 @@ def test_encodings_and_line_ends(tmp_path: Path, encoding: str, end: str) -> Non
         ("a,b\nc\n", "cannot be understood"),
         ("a,0\nb,0\n", "gives 0 to 'a' and 'b'; give each value to one class"),
         ("a,1,2,3\nb,1,2,3\n", "gives #010203 to 'a' and 'b'"),
+        (
+            "a,0\n" + "b" * 140_000 + ",1\n",
+            "cannot be understood",
+        ),  # more than the csv module takes
+        ("a,0\nb," + "9" * 5000 + "\n", "cannot be understood"),
     ],
+    ids=lambda text: text[:20],
 )
 def test_tables_that_are_none(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "classes.csv").write_text(text)
     with pytest.raises(DataError, match=message):
         read_naming(tmp_path / "classes.csv")
+
+
+@pytest.mark.parametrize(
+    "text", ['{"a": 1e999, "b": 0}', '[{"name": "a", "id": 1e999}, {"name": "b", "id": 0}]']
+)
+def test_numbers_that_no_class_has(tmp_path: Path, text: str) -> None:
+    (tmp_path / "classes.json").write_text(text)
+    with pytest.raises(DataError, match="cannot be understood"):
+        read_naming(tmp_path / "classes.json")
+
+
+@pytest.mark.parametrize(
+    "data", [b"\xff\xfea\x00\n\x00b", b"\xfe\xff\x00a\x00\n\x00b\x00"], ids=repr
+)
+def test_half_a_character_at_the_end(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "classes.txt").write_bytes(data)
+    assert read_naming(tmp_path / "classes.txt").names[0] == "a"
+
+
+def test_long_lines_take_no_time_of_their_own(tmp_path: Path) -> None:
+    """Patterns that try each length of blanks and of digits took hours for one line."""
+    line = "a" + " " * 40_000 + "1" * 40_000 + " 2 " + "1" * 40_000 + "x"
+    (tmp_path / "classes.txt").write_text(f"{line}\nb\n")
+    assert read_naming(tmp_path / "classes.txt").names[1] == "b"
 
 
 def test_the_table_is_looked_for_with_the_masks_and_above(tmp_path: Path) -> None:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from striate.data.naming import in_order, normal
 from striate.data.source import Damage
 from striate.data.tree import Parts
+from striate.schema import kind_of
 from striate.tasks.detect.objects import Region
+from striate.wording import one_line, short
 
 NOWHERE = (float("nan"),) * 4  # the box of an object of which only the outline is stated
+FAR = 1e7  # pixels from the first corner; nothing of an image lies that far away
+LONGEST = 2**31  # pixels of a side
+SHOWN = 60  # characters of a text of a file that a message shows
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +133,44 @@ class Annotations:
         place = np.array([names.index(name) for name in self.classes], dtype=np.int64)
         images = tuple(replace(image, labels=place[image.labels]) for image in self.images)
         return replace(self, classes=names, images=images)
+
+
+def side_of(value: Any) -> int:
+    """A side of an image in pixels, of a number or a text; 0 where it is none, or longer than any image's."""
+    if isinstance(value, str):
+        value = number_of(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return 0
+    return (
+        int(value) if 1 <= value < LONGEST else 0
+    )  # of whole numbers of any length, infinity and NaN, too
+
+
+def number_of(text: str | None) -> float:
+    """The number that a text states, NaN where it states none."""
+    try:
+        return float(text) if text is not None else math.nan
+    except ValueError:
+        return math.nan
+
+
+def text_of(value: Any) -> str:
+    """A value as the text that it stands for, such as an id; of lists and tables, which may expand, their kind."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, list | tuple | dict | set | bytes):
+        return kind_of(value)
+    try:
+        return str(value)
+    except ValueError:  # more digits than Python writes
+        return "a number of thousands of digits"
+
+
+def shown(text: str) -> str:
+    """A text of a file as a message shows it: on one line, and not longer than that."""
+    return one_line(short(text, SHOWN))
 
 
 def fault(path: str, reason: str) -> Damage:

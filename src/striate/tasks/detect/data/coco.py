@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from striate.data.naming import SPLIT_NAMES, natural, normal
 from striate.data.source import Damage
 from striate.data.tree import Parts, Tree
 from striate.errors import DataError
+from striate.schema import is_kind, shortened
 from striate.tasks.detect.data.annotations import (
     Annotations,
     Draft,
@@ -20,6 +20,9 @@ from striate.tasks.detect.data.annotations import (
     Polygons,
     fault,
     joined,
+    shown,
+    side_of,
+    text_of,
 )
 from striate.tasks.detect.data.run_lengths import counts_of_text, region_of
 from striate.tasks.detect.data.streaming import entries, first_keys
@@ -126,8 +129,8 @@ class _Reading:
             if not isinstance(entry, dict):
                 self.faults.append(fault(file, f"an entry of {key} is {type(entry).__name__}, not an object"))  # fmt: skip
             elif key == "categories":
-                name = normal(str(entry.get("name") or f"category {entry.get('id')}").strip())
-                names[_id(entry.get("id"))] = name
+                number = text_of(entry.get("id"))
+                names[number] = normal(text_of(entry.get("name") or "")) or f"category {number}"
             elif key == "images":
                 self._image(entry, parts, split, images, waiting)
             else:
@@ -136,13 +139,16 @@ class _Reading:
             raise DataError(f"{what} holds no images, annotations or categories, as COCO JSON does")
         for number, draft in waiting.items():
             self.faults.append(
-                fault(file, f"{counted(len(draft.labels), 'annotation')} of image {number}, which it does not list")
+                fault(file, f"{counted(len(draft.labels), 'annotation')} of image {shown(number)}, which it does not list")
             )  # fmt: skip
         self._name(categories, names, strange, images)
         if strange:
-            worst = ", ".join(f"{i} ({n:,})" for i, n in list(strange.items())[:3])
+            worst = ", ".join(f"{shown(i)} ({n:,})" for i, n in list(strange.items())[:3])
             self.faults += [
-                fault(file, f"category {i} is not among its categories ({counted(n, 'object')})")
+                fault(
+                    file,
+                    f"category {shown(i)} is not among its categories ({counted(n, 'object')})",
+                )
                 for i, n in strange.items()
             ]
             self.warnings.append(
@@ -153,24 +159,18 @@ class _Reading:
     def _image(
         self, entry: dict[str, Any], parts: Parts, split: str | None, images: dict[str, Draft], waiting: dict[str, Draft]
     ) -> None:  # fmt: skip
-        number, name = (
-            _id(entry.get("id")),
-            entry.get("file_name") or entry.get("path") or entry.get("coco_url"),
-        )
+        number = text_of(entry.get("id"))
+        name = entry.get("file_name") or entry.get("path") or entry.get("coco_url")
         if not isinstance(name, str) or not name.strip():
-            self.faults.append(fault(joined(parts), f"image {one_line(number)} has no file_name"))
+            self.faults.append(fault(joined(parts), f"image {shown(number)} has no file_name"))
             return
         if number in images:
-            self.faults.append(
-                fault(
-                    one_line(name),
-                    f"its id {one_line(number)} is that of {one_line(images[number].file)}",
-                )
-            )
+            other = one_line(images[number].file)
+            self.faults.append(fault(one_line(name), f"its id {shown(number)} is that of {other}"))
             return
         draft = waiting.pop(number, None) or Draft(name)
         draft.file, draft.folder, draft.split = name, parts[:-1], split
-        height, width = (_side(entry.get(name)) for name in ("height", "width"))
+        height, width = (side_of(entry.get(name)) for name in ("height", "width"))
         if height and width:
             draft.size = (height, width)
         images[number] = draft
@@ -179,25 +179,22 @@ class _Reading:
         self, entry: dict[str, Any], file: str, images: dict[str, Draft], waiting: dict[str, Draft],
         categories: dict[str, int],
     ) -> None:  # fmt: skip
-        number = _id(entry.get("image_id"))
+        number = text_of(entry.get("image_id"))
         draft = images.get(number)
         if draft is None:
-            draft = waiting.setdefault(number, Draft(f"image {number}"))
-        category = categories.setdefault(_id(entry.get("category_id")), len(categories))
+            draft = waiting.setdefault(number, Draft(f"image {shown(number)}"))
+        category = categories.setdefault(text_of(entry.get("category_id")), len(categories))
+        what = f"annotation {shown(text_of(entry.get('id')))}"
         box = _box(entry.get("bbox"))
         outline: Outline | None = None
         try:
             outline = outline_of(entry.get("segmentation"))
         except DataError as error:
-            self.faults.append(
-                fault(
-                    one_line(draft.file),
-                    f"annotation {_id(entry.get('id'))}: {error}; its box is used",
-                )
-            )
+            self.faults.append(fault(one_line(draft.file), f"{what}: {error}; its box is used"))
         if box is None and outline is None:
-            what = "no box" if not entry.get("bbox") else f"the box {str(entry.get('bbox'))[:60]}"
-            self.faults.append(fault(one_line(draft.file), f"annotation {_id(entry.get('id'))} has {what}"))  # fmt: skip
+            given = entry.get("bbox")
+            words = f"the box {shortened(given)}" if given else "no box"
+            self.faults.append(fault(one_line(draft.file), f"{what} has {words}"))
             return
         crowd = entry.get("iscrowd", 0)
         draft.add(category, box, outline, crowd=bool(crowd) and crowd != "0")
@@ -256,22 +253,6 @@ def _keep(draft: Draft, kept: np.ndarray) -> None:
     draft.outlines = [o for o, k in zip(whole.outlines, kept.tolist(), strict=True) if k]
 
 
-def _id(value: Any) -> str:
-    """An id as a key: 7, 7.0 and "7" are one."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return str(value).strip()
-
-
-def _side(value: Any) -> int:
-    """A side in pixels, 0 where none is stated."""
-    return int(value) if _number(value) and 1 <= value < 2**31 else 0
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def _box(value: Any) -> tuple[float, float, float, float] | None:
     """Left, top, width, height as left, top, right, bottom; NaN where a number is none. None where there is no box."""
     if not isinstance(value, list) or len(value) != 4:
@@ -289,12 +270,9 @@ def outline_of(value: Any) -> Outline | None:
     Rings of fewer than three points enclose nothing and are left out. Raises DataError for what cannot be read.
     """
     if isinstance(value, dict):
-        size, counts = value.get("size"), value.get("counts")
-        if not (
-            isinstance(size, list)
-            and len(size) == 2
-            and all(isinstance(n, int) and n > 0 for n in size)
-        ):
+        given, counts = value.get("size"), value.get("counts")
+        size = [side_of(n) for n in given] if isinstance(given, list) else []
+        if len(size) != 2 or not all(size):
             raise DataError("its run lengths state no size")
         if isinstance(counts, str):
             counts = counts_of_text(counts)
@@ -303,7 +281,7 @@ def outline_of(value: Any) -> Outline | None:
         return region_of(counts, size[0], size[1])
     if not isinstance(value, list) or not value:
         return None
-    if all(_number(n) for n in value):  # one ring, not in a list of rings
+    if all(is_kind(n, (float,)) for n in value):  # one ring, not in a list of rings
         value = [value]
     rings: list[np.ndarray] = []
     for ring in value:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -26,7 +24,7 @@ from striate.tasks.detect.data.sources import BOX_SOURCES, open_boxes, read_anno
 from striate.tasks.detect.data.writers import WRITERS, Writer
 from striate.tasks.detect.objects import Objects
 from striate.wording import as_text, counted, one_line
-from striate.writing import BEGIN, cannot_write, writing
+from striate.writing import writing, writing_folder
 
 PIECE = 2**20  # bytes
 
@@ -150,25 +148,13 @@ def _write(
     classes: Sequence[str],
     given: Sequence[Given] | None,
 ) -> None:
-    """Write into a folder beside the place, which takes its name at the end."""
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=BEGIN, dir=place.parent))
-    except OSError as error:
-        raise cannot_write(place, error) from error
-    try:
+    with writing_folder(place) as part:
         for name, pieces in writer.files(items, classes, given is not None):
             with writing(part / name, durable=False) as file:
                 for piece in pieces:
                     file.write(piece.encode("utf-8", "surrogateescape"))
         for item, one in zip(items, given or (), strict=given is not None):
             _image(part / writer.images(item.split) / item.name, one.image)
-        os.chmod(part, 0o777 & ~_umask())
-        os.rename(part, place)
-    except OSError as error:
-        raise cannot_write(place, error) from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def _image(path: Path, image: Path | np.ndarray) -> None:
@@ -185,12 +171,6 @@ def _image(path: Path, image: Path | np.ndarray) -> None:
             raise WriteError(
                 f"cannot copy {image}: {error.strerror or error}", error.errno
             ) from error
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _finding(

@@ -12,7 +12,9 @@ from striate.data.naming import SPLIT_NAMES
 from striate.data.source import Damage
 from striate.data.tree import Parts, Tree
 from striate.errors import DataError
+from striate.images.pixels import MAX_PIXELS
 from striate.tasks.detect.data.annotations import (
+    FAR,
     Annotations,
     ClassNames,
     Draft,
@@ -20,6 +22,9 @@ from striate.tasks.detect.data.annotations import (
     Polygons,
     fault,
     joined,
+    number_of,
+    shown,
+    side_of,
 )
 from striate.tasks.detect.data.markup import Element, elements, first_tag
 from striate.tasks.detect.objects import Region
@@ -31,7 +36,6 @@ READ = ("box", "polygon", "mask", "ellipse")
 NO_AREA = ("polyline", "points", "cuboid", "skeleton")
 CROWD = ("crowd", "iscrowd", "is_crowd", "difficult")  # attributes
 ROUND = 64  # corners of an ellipse's ring
-MOST = 10**10  # pixels of a mask
 
 
 def find_cvat(root: Path, tree: Tree) -> list[Parts]:
@@ -53,7 +57,8 @@ def read_cvat(root: Path, files: Sequence[Parts]) -> Annotations:
                     f"{path} is CVAT's XML of a video, whose frames are no image files; export CVAT for images 1.1"
                 )
             if "name" not in element.attributes:
-                faults.append(fault(joined(parts), f"image {element.attributes.get('id', '?')} has no name"))  # fmt: skip
+                number = shown(element.attributes.get("id", "?"))
+                faults.append(fault(joined(parts), f"image {number} has no name"))
                 continue
             drafts.append(_draft(element, parts, classes, faults))
     if not drafts:
@@ -66,11 +71,11 @@ def read_cvat(root: Path, files: Sequence[Parts]) -> Annotations:
 
 def _draft(image: Element, parts: Parts, classes: ClassNames, faults: list[Damage]) -> Draft:
     stated = image.attributes
-    size = tuple(int(n) for n in (_number(stated.get(s)) for s in ("height", "width")) if n >= 1)
+    size = tuple(side_of(stated.get(side)) for side in ("height", "width"))
     split = SPLIT_NAMES.get(stated.get("subset", "").casefold())
-    draft = Draft(stated["name"], parts[:-1], size=size if len(size) == 2 else None, split=split)
+    draft = Draft(stated["name"], parts[:-1], size=size if all(size) else None, split=split)  # type: ignore[arg-type]
     for number, shape in enumerate(image.children, 1):
-        what = f"shape {number} ({shape.attributes.get('label', 'no label')})"
+        what = f"shape {number} ({shown(shape.attributes.get('label', 'no label'))})"
         if shape.tag in NO_AREA:
             faults.append(
                 fault(
@@ -97,15 +102,17 @@ def _draft(image: Element, parts: Parts, classes: ClassNames, faults: list[Damag
 def _shape(shape: Element) -> tuple[tuple[float, ...] | None, Outline | None]:
     """Box and outline of a shape. Raises DataError with the end of a sentence."""
     stated = shape.attributes
-    turn = _number(stated.get("rotation", "0"))
+    turn = number_of(stated.get("rotation", "0"))
+    if not math.isfinite(turn):
+        raise DataError("is turned by what is no number; it is left out")
     if shape.tag == "box":
-        left, top, right, bottom = (_number(stated.get(n)) for n in ("xtl", "ytl", "xbr", "ybr"))
+        left, top, right, bottom = (number_of(stated.get(n)) for n in ("xtl", "ytl", "xbr", "ybr"))
         if turn == 0:
             return (left, top, right, bottom), None
         corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
         return None, _turned(corners, ((left + right) / 2, (top + bottom) / 2), turn)
     if shape.tag == "ellipse":
-        x, y, across, down = (_number(stated.get(n)) for n in ("cx", "cy", "rx", "ry"))
+        x, y, across, down = (number_of(stated.get(n)) for n in ("cx", "cy", "rx", "ry"))
         angles = np.arange(ROUND) * (2 * math.pi / ROUND)
         ring = np.stack([x + across * np.cos(angles), y + down * np.sin(angles)], 1)
         return None if turn else (x - across, y - down, x + across, y + down), _turned(
@@ -122,7 +129,7 @@ def _shape(shape: Element) -> tuple[tuple[float, ...] | None, Outline | None]:
             raise DataError("has points that enclose nothing or are no numbers; it is left out")
         return None, Polygons((ring,))
     region = _mask(stated)
-    finer = tuple(_number(stated.get(n)) for n in ("xtl", "ytl", "xbr", "ybr"))
+    finer = tuple(number_of(stated.get(n)) for n in ("xtl", "ytl", "xbr", "ybr"))
     return (finer if all(map(math.isfinite, finer)) else region.box), region
 
 
@@ -134,16 +141,25 @@ def _crowd(shape: Element) -> bool:
 
 def _mask(stated: dict[str, str]) -> Region:
     """Run lengths over the mask's own box, row by row; the last zeros may be missing."""
-    sides = [_number(stated.get(n)) for n in ("left", "top", "width", "height")]
-    if not all(map(math.isfinite, sides)) or min(sides[2:]) < 1 or sides[2] * sides[3] > MOST:
+    place = [number_of(stated.get(n)) for n in ("left", "top")]
+    width, height = (side_of(stated.get(n)) for n in ("width", "height"))
+    if not all(abs(n) <= FAR for n in place) or not width or not height:
         raise DataError("is a mask without a place or size; it is left out")
-    left, top, width, height = map(int, sides)
+    if width * height > MAX_PIXELS:
+        raise DataError(
+            f"is a mask of {width * height:,} pixels, and at most {MAX_PIXELS:,} are read; it is left out"
+        )
+    left, top = map(int, place)
     try:
         runs = np.array([int(n) for n in stated.get("rle", "").split(",") if n.strip()], np.int64)
     except (ValueError, OverflowError):
         raise DataError("is a mask whose run lengths are no numbers; it is left out") from None
+    if len(runs) and not 0 <= runs.min() <= runs.max() <= MAX_PIXELS:  # else their sum may overflow
+        raise DataError(
+            "is a mask whose run lengths are below 0 or without measure; it is left out"
+        )
     rest = width * height - int(runs.sum())
-    if (len(runs) and runs.min() < 0) or rest < 0:
+    if rest < 0:
         raise DataError(
             f"is a mask whose run lengths are for {int(runs.sum()):,} pixels, and its box has {width * height:,}"
         )
@@ -161,10 +177,3 @@ def _turned(ring: np.ndarray, centre: tuple[float, float], degrees: float) -> Po
     x = around[:, 0] * math.cos(angle) - around[:, 1] * math.sin(angle)
     y = around[:, 0] * math.sin(angle) + around[:, 1] * math.cos(angle)
     return Polygons((np.stack([x, y], 1) + centre,))
-
-
-def _number(text: str | None) -> float:
-    try:
-        return float(text) if text is not None else math.nan
-    except ValueError:
-        return math.nan

@@ -20,6 +20,7 @@ from striate.tasks.segment.data.reading import TRANSPARENT, RawMask, read_mask
 FORMAT = "instance masks"
 VOID = 255  # the border of objects in VOC's and DAVIS's palettes
 MOST = 65_535  # objects of an image
+SCATTERED = 200  # times the image's pixels, in the boxes of its objects together: they lie apart, and are no noise
 OBJECT = "object"
 
 
@@ -66,13 +67,14 @@ def read_instance_masks(root: Path, files: Sequence[Parts]) -> Annotations:
         draft = Draft(image, split=split)
         size = raws[0].turned(raws[0].orientation).shape
         draft.size = (int(size[0]), int(size[1]))
-        regions = [
-            r for raw in raws for r in _objects(raw, alone=len(raws) > 1, parts=binary, void=void)
-        ]
-        if len(regions) > MOST:
-            faults.append(
-                fault(image, f"its mask holds {len(regions):,} objects; at most {MOST:,} are read")
-            )
+        try:
+            regions = [
+                r
+                for raw in raws
+                for r in _objects(raw, alone=len(raws) > 1, parts=binary, void=void)
+            ]
+        except DataError as error:
+            faults.append(fault(image, f"its mask {error}"))
             regions = []
         for region in regions:
             draft.add(0, region.box, region)
@@ -117,6 +119,7 @@ def _held(raw: RawMask) -> set[int]:
 
 
 def _objects(raw: RawMask, *, alone: bool, parts: bool, void: bool) -> list[Region]:
+    """Raises DataError, with the end of a sentence, for a photograph or noise: each object costs the pixels of its box."""
     values = raw.turned(raw.orientation)
     solid = (values > 0) & (values != TRANSPARENT)
     if void:
@@ -129,7 +132,14 @@ def _objects(raw: RawMask, *, alone: bool, parts: bool, void: bool) -> list[Regi
         _, inverse = np.unique(np.where(solid, values, 0), return_inverse=True)
         numbers = inverse.reshape(values.shape) + (0 if not solid.all() else 1)
         count = int(numbers.max())
+    if count > MOST:
+        raise DataError(f"holds {count:,} objects; at most {MOST:,} are read")
     places = ndimage.find_objects(numbers, max_label=count)
+    boxes = sum((p[0].stop - p[0].start) * (p[1].stop - p[1].start) for p in places if p)
+    if boxes > max(SCATTERED * numbers.size, 2**24):
+        raise DataError(
+            f"holds {count:,} values that are scattered over all of it, as those of a photograph are"
+        )
     return [
         Region.of(numbers[place] == i, top=place[0].start, left=place[1].start)
         for i, place in enumerate(places, 1)

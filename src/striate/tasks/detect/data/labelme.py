@@ -20,7 +20,10 @@ from striate.documents import from_json
 from striate.errors import DataError
 from striate.files import read_regular
 from striate.images import decode
+from striate.images.pixels import MAX_PIXELS
+from striate.schema import is_kind
 from striate.tasks.detect.data.annotations import (
+    FAR,
     Annotations,
     ClassNames,
     Draft,
@@ -28,6 +31,9 @@ from striate.tasks.detect.data.annotations import (
     Polygons,
     fault,
     joined,
+    shown,
+    side_of,
+    text_of,
 )
 from striate.tasks.detect.data.polygons import rasterise
 from striate.tasks.detect.data.streaming import first_keys
@@ -106,15 +112,12 @@ def _content(path: Path) -> dict[str, Any] | str:
 def _draft(
     content: dict[str, Any], parts: Parts, classes: ClassNames, faults: list[Damage]
 ) -> Draft:
-    stated = str(content.get("imagePath") or "").replace("\\", "/")
+    stated = text_of(content.get("imagePath") or "").replace("\\", "/")
     stem = PurePosixPath(parts[-1]).stem
     # Renamed pairs keep the old name inside.
     file = stated if PurePosixPath(stated).stem == stem else stem
-    sides = [content.get(name) for name in ("imageHeight", "imageWidth")]
-    size = tuple(
-        int(s) for s in sides if isinstance(s, int | float) and not isinstance(s, bool) and s >= 1
-    )
-    draft = Draft(file, parts[:-1], size=size if len(size) == 2 else None)
+    size = tuple(side_of(content.get(name)) for name in ("imageHeight", "imageWidth"))
+    draft = Draft(file, parts[:-1], size=size if all(size) else None)  # type: ignore[arg-type]
     groups: dict[tuple[str, str], list[Shape]] = {}
     for number, given in enumerate(content["shapes"], 1):
         try:
@@ -122,15 +125,19 @@ def _draft(
         except DataError as error:
             faults.append(fault(one_line(file), f"shape {number} {error}"))
             continue
-        group = str(shape.group) if shape.group is not None else f"alone {number}"
+        group = text_of(shape.group) if shape.group is not None else f"alone {number}"
         groups.setdefault((shape.label, group), []).append(shape)
     for (label, _), several in groups.items():
+        try:
+            box, outline = _one(several)
+        except DataError as error:
+            what = f"a group of {len(several)} shapes ({shown(label)})"
+            faults.append(fault(one_line(file), f"{what} {error}; it is left out"))
+            continue
         if label.casefold() in IGNORED:
             # Of no class: a crowd of the first.
-            box, outline = _one(several)
             draft.add(0, box, outline, crowd=True)
             continue
-        box, outline = _one(several)
         draft.add(classes.number(label), box, outline, crowd=all(s.crowd for s in several))
     return draft
 
@@ -139,7 +146,7 @@ def _shape(given: Any) -> Shape:
     """Raises DataError with the end of a sentence."""
     if not isinstance(given, dict):
         raise DataError("is no object")
-    label = str(given.get("label") or "").strip()
+    label = text_of(given.get("label") or "")
     if not label:
         raise DataError("has no label")
     try:
@@ -147,14 +154,16 @@ def _shape(given: Any) -> Shape:
         if points.ndim != 2 or points.shape[1] != 2:
             raise ValueError
     except (TypeError, ValueError, OverflowError):
-        raise DataError(f"({label}) has points that are no pairs of numbers") from None
-    kind = str(given.get("shape_type") or "polygon")
+        raise DataError(f"({shown(label)}) has points that are no pairs of numbers") from None
+    kind = text_of(given.get("shape_type") or "polygon")
     if kind not in ("rectangle", "polygon", "circle", "mask"):
-        raise DataError(f"({label}) is a {kind}, which has no area and is left out")
+        raise DataError(f"({shown(label)}) is a {shown(kind)}, which has no area and is left out")
     if len(points) < (3 if kind == "polygon" else 2) or not np.isfinite(points).all():
         raise DataError(
-            f"({label}) is a {kind} of {len(points)} points or of what is no number; it is left out"
+            f"({shown(label)}) is a {kind} of {len(points)} points or of what is no number; it is left out"
         )
+    if kind in ("circle", "mask") and np.abs(points).max() > FAR:
+        raise DataError(f"({shown(label)}) is a {kind} millions of pixels away; it is left out")
     (left, top), (right, bottom) = points.min(0).tolist(), points.max(0).tolist()
     box: tuple[float, ...] = (left, top, right, bottom)
     outline: Outline | None = None
@@ -176,11 +185,7 @@ def _shape(given: Any) -> Shape:
 
 def _finer(value: Any) -> tuple[float, ...] | None:
     """A box beside a mask, as Striate writes it where it is finer than whole pixels."""
-    known = (
-        isinstance(value, list)
-        and len(value) == 4
-        and all(isinstance(v, int | float) for v in value)
-    )
+    known = isinstance(value, list) and len(value) == 4 and all(is_kind(v, (float,)) for v in value)
     return tuple(map(float, value)) if known else None
 
 
@@ -201,16 +206,19 @@ def _mask(text: Any, box: tuple[float, ...], label: str) -> Region:
         pixels = decode(io.BytesIO(data).getvalue()).pixels
     except (TypeError, ValueError, binascii.Error) as error:
         raise DataError(
-            f"({label}) has a mask that cannot be read ({error}); it is left out"
+            f"({shown(label)}) has a mask that cannot be read ({error}); it is left out"
         ) from None
     mask = pixels[..., 0] > 0
     if not mask.any():
-        raise DataError(f"({label}) is a mask without a pixel; it is left out")
+        raise DataError(f"({shown(label)}) is a mask without a pixel; it is left out")
     return Region.of(mask, top=round(box[1]), left=round(box[0]))
 
 
 def _one(several: Sequence[Shape]) -> tuple[tuple[float, ...], Outline | None]:
-    """The shapes of a group as one object; a rectangle alone is a box without an outline."""
+    """The shapes of a group as one object; a rectangle alone is a box without an outline.
+
+    Raises DataError, with the end of a sentence, for masks so far apart that no image holds them.
+    """
     if len(several) == 1:
         return several[0].box, several[0].outline
     corners = np.array([shape.box for shape in several])
@@ -218,7 +226,13 @@ def _one(several: Sequence[Shape]) -> tuple[tuple[float, ...], Outline | None]:
     outlines = [shape.outline or _ring(shape.box) for shape in several]
     if all(isinstance(o, Polygons) for o in outlines):
         return box, Polygons(tuple(r for o in outlines if isinstance(o, Polygons) for r in o.rings))
+    if not np.isfinite(corners).all() or np.abs(corners).max() > FAR:
+        raise DataError("lies millions of pixels away")
     height, width = math.ceil(max(box[3], 1)), math.ceil(max(box[2], 1))
+    if (height - min(box[1], 0)) * (width - min(box[0], 0)) > MAX_PIXELS:
+        raise DataError(
+            f"reaches over more than the {MAX_PIXELS:,} pixels of the largest image that is read"
+        )
     drawn = [o if isinstance(o, Region) else rasterise(o, height, width) for o in outlines]
     return box, _united(drawn)
 

@@ -10,12 +10,11 @@ from __future__ import annotations
 import numpy as np
 
 from striate.errors import DataError
-from striate.tasks.detect.data.annotations import Polygons
+from striate.tasks.detect.data.annotations import FAR, Polygons
 from striate.tasks.detect.objects import Region
 
 FINE = 5  # steps a pixel
 LONGEST = 20_000_000  # steps of one ring: four million pixels of outline
-FAR = 1e7  # pixels; nothing is drawn that far away
 
 
 def rasterise(polygons: Polygons, height: int, width: int) -> Region | None:

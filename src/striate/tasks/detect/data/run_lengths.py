@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from striate.errors import DataError
+from striate.images.pixels import MAX_PIXELS
 from striate.tasks.detect.objects import Region
 
-MOST = 2**40  # pixels of an image
+MOST = 2**40  # of one run; longer ones are no numbers of pixels
 
 
 def counts_of_text(text: str | bytes) -> list[int]:
@@ -54,8 +55,13 @@ def text_of_counts(counts: Sequence[int]) -> str:
 def region_of(counts: Sequence[int], height: int, width: int) -> Region | None:
     """The region of run lengths over an image (height, width), columns first; None without a pixel.
 
-    Only the columns from its first to its last are held. Raises DataError where they do not fill the image.
+    Only the columns from its first to its last are held. Raises DataError where they do not fill the image, or it is larger
+    than images that are read: a line of text could ask for any memory otherwise.
     """
+    if height * width > MAX_PIXELS:
+        raise DataError(
+            f"its run lengths are for an image of {width:,} x {height:,} pixels, and at most {MAX_PIXELS:,} are read"
+        )
     lengths = _whole(counts)
     if len(lengths) and (lengths.min() < 0 or lengths.max() > MOST):
         raise DataError("its run lengths are below 0 or without measure")

@@ -6,7 +6,6 @@ coordinates from 0 instead, and one coordinate below 1 shows that a data set is 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
@@ -17,7 +16,15 @@ from striate.data.table import decoded
 from striate.data.tree import Parts, Tree
 from striate.errors import DataError
 from striate.files import read_regular
-from striate.tasks.detect.data.annotations import Annotations, ClassNames, Draft, fault, joined
+from striate.tasks.detect.data.annotations import (
+    Annotations,
+    ClassNames,
+    Draft,
+    fault,
+    joined,
+    number_of,
+    side_of,
+)
 from striate.tasks.detect.data.markup import Element, elements, first_tag
 from striate.wording import one_line
 
@@ -101,7 +108,7 @@ def _draft(one: Element, parts: Parts, classes: ClassNames, faults: list[Damage]
     # Tools leave the name of another file in copied annotations; the XML's own name is that of its image.
     named = PurePosixPath(stated).stem == stem
     file = stated if named else stem
-    size = tuple(_positive(one.value("size", side)) for side in ("height", "width"))
+    size = tuple(side_of(one.value("size", side)) for side in ("height", "width"))
     draft = Draft(file, parts[:-1], size=size if all(size) else None)  # type: ignore[arg-type]
     for i, thing in enumerate(one.all("object"), 1):
         box = thing.find("bndbox") or thing.find("robndbox")
@@ -110,7 +117,7 @@ def _draft(one: Element, parts: Parts, classes: ClassNames, faults: list[Damage]
             what = "a rotated box, which is not read" if box is not None else "no box"
             faults.append(fault(where, f"object {i} has {what}"))
             continue
-        corners = [_number(box.value(name)) for name in CORNERS]
+        corners = [number_of(box.value(name)) for name in CORNERS]
         name = thing.value("name")
         if not name:
             faults.append(fault(where, f"object {i} has no name"))
@@ -150,19 +157,6 @@ def _names(path: Path) -> list[str]:
     return [line.split()[0] for line in text.splitlines() if line.strip()]
 
 
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
-
-
-def _positive(text: str) -> int:
-    value = _number(text)
-    return int(value) if math.isfinite(value) and value >= 1 else 0
-
-
 def _flag(text: str) -> bool:
     """`1`, `true`; VOC's "truncated" holds shares in some sets, and so may this."""
-    value = _number(text)
-    return text.casefold() in ("true", "yes") or (math.isfinite(value) and value > 0)
+    return text.casefold() in ("true", "yes") or 0 < number_of(text) < float("inf")

@@ -5,6 +5,7 @@ Segmentation lines hold the class and the places of a polygon. Classes are named
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -21,16 +22,27 @@ from striate.data.source import Damage
 from striate.data.table import decoded
 from striate.data.tree import Parts, Tree
 from striate.errors import DataError
-from striate.files import read_regular
-from striate.tasks.detect.data.annotations import Annotations, Draft, Polygons, fault, joined
+from striate.files import leads_out, read_regular
+from striate.tasks.detect.data.annotations import (
+    Annotations,
+    Draft,
+    Polygons,
+    fault,
+    joined,
+    shown,
+    text_of,
+)
+from striate.tasks.detect.data.plain_yaml import read_yaml
 from striate.wording import counted, one_line
 
 FORMAT = "YOLO txt"
 LOOKED_AT = 60  # label files whose first line is read
 NAMES = ("classes.txt", "obj.names", "_darknet.labels", "predefined_classes.txt", "classes.names", "coco.names")  # fmt: skip
 MOST = 100_000_000  # bytes of a label file
-MOST_YAML = 10_000_000
+MOST_NAMES = 10_000_000
 CLASSES = 100_000
+# Of these any text is one of names: whoever made the folder could show a file of the reader's by a link to it.
+LINKED_NAMES = "is a link out of the folder, and its names are not read; put the file itself there"
 
 
 @dataclass(kw_only=True)
@@ -74,13 +86,16 @@ def read_yolo(
     configs = (
         [yaml] if yaml else [p for p in tree.rest if _is_yaml(p) and _config(root.joinpath(*p))]
     )
+    linked = [] if yaml else [p for p in configs if leads_out(root.joinpath(*p), root)]
+    configs = [p for p in configs if p not in linked]
     configs.sort(key=lambda p: (p[-1].casefold() not in ("data.yaml", "data.yml"), len(p)))
     config = _config(root.joinpath(*configs[0])) if configs else {}
     notes: list[str] = []
     warnings: list[str] = []
     if len(configs) > 1:
         warnings.append(f"of {len(configs)} yaml files {joined(configs[0])} is used")
-    names, where = _names(root, tree, config, configs[0] if configs else None)
+    names, where, more = _names(root, tree, config, configs[0] if configs else None)
+    warnings += [f"{joined(parts)} {LINKED_NAMES}" for parts in (*linked, *more)]
     splits = _splits(root, tree, config, configs[0]) if configs else {}
     images = {(*_without_role(p[:-1]), PurePosixPath(p[-1]).stem): p for p in tree.images}
     pairs = [(p, images.get((*_without_role(p[:-1]), PurePosixPath(p[-1]).stem))) for p in files]
@@ -126,8 +141,8 @@ def read_yolo(
             for p, s in splits.items()
             if joined(p) not in labelled
         ]
-    classes, more = _classes(names, held, where)
-    notes += more
+    classes, remarks = _classes(names, held, where)
+    notes += remarks
     if configs and not splits and any(config.get(k) for k in SPLIT_NAMES):
         warnings.append(
             f"{joined(configs[0])} names images that are not there; all images below the folder are used"
@@ -172,7 +187,7 @@ def _read(path: Path) -> _Lines | str:
             continue
         if not (values[0].is_integer() and 0 <= values[0] < CLASSES):
             lines.faults.append(
-                f"line {number} begins with {cells[0]}, which is no number of a class"
+                f"line {number} begins with {shown(cells[0])}, which is no number of a class"
             )
             continue
         if len(values) in (5, 6):  # a sixth number is a confidence, as predictions have it
@@ -238,37 +253,35 @@ def _is_yaml(parts: Parts) -> bool:
 
 
 def _config(path: Path) -> dict[str, Any]:
-    """A data.yaml's content; empty for any other. Nothing in it can run: only plain values are made."""
-    import yaml
-
-    try:
-        text, _ = decoded(read_regular(path, limit=MOST_YAML))
-        content = yaml.safe_load(text)
-    except (OSError, yaml.YAMLError, RecursionError, ValueError):
-        return {}
+    """A data.yaml's content; empty for any other."""
+    content = read_yaml(path)
     known = isinstance(content, dict) and ("names" in content or "nc" in content)
     return content if known and any(k in content for k in (*SPLIT_NAMES, "path", "names")) else {}
 
 
 def _names(
     root: Path, tree: Tree, config: dict[str, Any], yaml: Parts | None
-) -> tuple[dict[int, str], str]:
-    """Class names by number, and the file that gives them."""
+) -> tuple[dict[int, str], str, list[Parts]]:
+    """Class names by number, the file that gives them, and files that could, which are links out of the folder."""
     given = config.get("names")
     if isinstance(given, str) and given.lower().endswith((".txt", ".names")) and yaml is not None:
         given = _lines(root.joinpath(*yaml[:-1], given)) if _below(root, yaml, given) else None
     if isinstance(given, list | tuple):
         given = dict(enumerate(given))
     if isinstance(given, dict) and yaml is not None:
-        named = {
-            int(k): normal(str(v).strip()) for k, v in given.items() if str(k).strip().isdecimal()
-        }
-        return named, joined(yaml)
+        numbers = {text_of(key): name for key, name in given.items()}
+        named = {int(k): normal(text_of(v)) for k, v in numbers.items() if _is_class(k)}
+        return named, joined(yaml), []
     files = [p for p in tree.rest if p[-1].casefold() in NAMES]
+    linked = [p for p in files if leads_out(root.joinpath(*p), root)]
     for parts in sorted(files, key=len):
-        if names := _lines(root.joinpath(*parts)):
-            return dict(enumerate(names)), joined(parts)
-    return {}, ""
+        if parts not in linked and (names := _lines(root.joinpath(*parts))):
+            return dict(enumerate(names)), joined(parts), linked
+    return {}, "", linked
+
+
+def _is_class(text: str) -> bool:
+    return text.isdecimal() and len(text) < 10 and int(text) < CLASSES
 
 
 def _below(root: Path, yaml: Parts, value: str) -> bool:
@@ -278,7 +291,7 @@ def _below(root: Path, yaml: Parts, value: str) -> bool:
 
 def _lines(path: Path) -> list[str]:
     try:
-        text, _ = decoded(read_regular(path, limit=MOST_YAML))
+        text, _ = decoded(read_regular(path, limit=MOST_NAMES))
     except OSError:
         return []
     lines = [normal(line.strip()) for line in text.splitlines()]
@@ -309,14 +322,15 @@ def _classes(names: dict[int, str], held: set[int], where: str) -> tuple[dict[in
             f"no object is of {counted(len(left), 'class', 'classes')} that {where} names "
             f"({', '.join(map(one_line, left[:3]))})"
         )
-    twice = {name for name in kept.values() if list(kept.values()).count(name) > 1}
+    times = Counter(kept.values())
+    twice = {name for name in kept.values() if times[name] > 1}
     return {n: f"{name} ({n})" if name in twice else name for n, name in kept.items()}, notes
 
 
 def _splits(root: Path, tree: Tree, config: dict[str, Any], yaml: Parts) -> dict[Parts, str]:
     """The images of each split that a data.yaml names, as folders, files of lists, or lists of these."""
     found: dict[Parts, str] = {}
-    base = str(config.get("path") or "")
+    base = text_of(config.get("path") or "")
     finder = Finder(root, yaml, tree.images)
     for key in ("train", "val", "valid", "validation", "test"):
         value = config.get(key)
@@ -334,6 +348,7 @@ def _named(
 ) -> list[Parts]:
     """Images below a folder that the yaml names, or in a list of files; paths of another machine are found by their ends."""
     folders = {p[:i] for p in tree.images for i in range(len(p))}
+    deepest = max(map(len, folders), default=0)
     if value.lower().endswith(".txt"):
         lists = [p for p in tree.rest if p[-1] == PurePosixPath(value.replace("\\", "/")).name]
         images: list[Parts] = []
@@ -343,7 +358,7 @@ def _named(
         return images
     for start in (f"{base}/{value}", value):
         parts = _normal((*yaml[:-1], *start.replace("\\", "/").split("/")))
-        for cut in range(len(parts)):
+        for cut in range(max(0, len(parts) - deepest), len(parts)):
             tail = parts[cut:]
             match = min((f for f in folders if f[-len(tail) :] == tail), key=len, default=None)
             if match is not None:

@@ -31,7 +31,7 @@ from striate.images import decode
 from striate.tasks.segment.data.cityscapes import cityscapes
 from striate.tasks.segment.data.coding import Coding, unknown_values
 from striate.tasks.segment.data.deciding import decide
-from striate.tasks.segment.data.naming import find_naming
+from striate.tasks.segment.data.naming import find_naming, linked_names
 from striate.tasks.segment.data.pairing import Pairs, pair
 from striate.tasks.segment.data.reading import header_of, is_tiff, pages_of, read_mask
 from striate.tasks.segment.data.source import (
@@ -173,7 +173,7 @@ def open_mask_folder(
             *left_out_channels(keys, [p.record for p in good]),
             *profiles(keys, [p.record for p in good]),
         ),
-        warnings=(*decision.warnings, *turned.warnings),
+        warnings=(*decision.warnings, *turned.warnings, *linked_names(root, pairs.files, own)),
         photographs=colourful(parts[TRAIN]),
         train=parts[TRAIN],
         val=parts[VAL],

@@ -47,7 +47,10 @@ def apply_lists(root: Path, files: list[Parts], pairs: Pairs) -> None:
             continue
         if any(part.casefold() in OTHERS for part in file[:-1]):
             continue
-        text = decode_text(read_regular(root / "/".join(file), limit=MOST_BYTES))
+        try:
+            text = decode_text(read_regular(root / "/".join(file), limit=MOST_BYTES))
+        except OSError:  # it may be anybody's; without it all images with masks are used
+            continue
         names = [_name(line.split()[0], stems) for line in text.splitlines() if line.split()]
         inside = {i for name in names for i in stems.get(name, ())}
         if names and sum(name in stems for name in names) >= LEAST * len(names):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,21 +47,38 @@ class Naming:
 def find_naming(root: Path, files: Sequence[Parts], masks: Sequence[str]) -> Naming | None:
     """The table of names of a set of masks: in `root`, or in a folder above, with or beside the masks.
 
-    files: what lies below `root`. Raises DataError for a table that cannot be understood.
+    files: what lies below `root`. Links out of it are not read, see `linked_names`. Raises DataError for a table that cannot
+    be understood.
     """
-    folders: set[Parts] = {()}
-    for path in masks:
-        parts = tuple(path.split("/"))
-        folders |= {parts[:i] for i in range(len(parts))}
-    near = [f for f in files if f[-1].casefold() in TABLES and f[:-1] in folders]
-    near.sort(key=lambda f: (TABLES.index(f[-1].casefold()), len(f), f))
-    for parts in near:
+    for parts in _near(files, masks):
+        if leads_out(root.joinpath(*parts), root):
+            continue
         try:
             return read_naming(root / "/".join(parts))
         except DataError:
             if parts[-1].casefold() not in PERHAPS:
                 raise
     return None
+
+
+def linked_names(root: Path, files: Sequence[Parts], masks: Sequence[str]) -> list[str]:
+    """A warning for each table of names that is a link out of `root`. Every line of any text is a name, so that whoever made
+    the folder could show a file of the reader's by a link to it."""
+    linked = [f for f in _near(files, masks) if leads_out(root.joinpath(*f), root)]
+    return [
+        f"{'/'.join(parts)} is a link out of the folder, and its names are not read; put the file itself there"
+        for parts in linked
+    ]
+
+
+def _near(files: Sequence[Parts], masks: Sequence[str]) -> list[Parts]:
+    """Files of names in a folder above, with or beside the masks, in the order of preference."""
+    folders: set[Parts] = {()}
+    for path in masks:
+        parts = tuple(path.split("/"))
+        folders |= {parts[:i] for i in range(len(parts))}
+    near = [f for f in files if f[-1].casefold() in TABLES and f[:-1] in folders]
+    return sorted(near, key=lambda f: (TABLES.index(f[-1].casefold()), len(f), f))
 
 
 def read_naming(file: Path) -> Naming:
@@ -78,7 +96,7 @@ def read_naming(file: Path) -> Naming:
             names, values, colours = _lines(text, plain=file.suffix.lower() == ".txt")
         for numbers in (values, colours):
             if numbers is not None and len(set(numbers)) < len(numbers):
-                twice = next(n for n in numbers if numbers.count(n) > 1)
+                twice = Counter(numbers).most_common(1)[0][0]
                 shown = f"#{twice:06x}" if numbers is colours else twice
                 both = " and ".join(
                     repr(n) for n, v in zip(names, numbers, strict=True) if v == twice
@@ -92,7 +110,7 @@ def read_naming(file: Path) -> Naming:
                 f"{file} is a link out of its folder to what is no table of names; give the file itself"
             ) from None
         raise
-    except (ValueError, IndexError, KeyError, TypeError, AttributeError):
+    except (ValueError, ArithmeticError, LookupError, TypeError, AttributeError, csv.Error):
         raise DataError(
             f"{file} cannot be understood; write a line a class: name,value or name,red,green,blue, each value once"
         ) from None
@@ -108,10 +126,10 @@ def read_naming(file: Path) -> Naming:
 def decode_text(data: bytes) -> str:
     """Text of a file that a spreadsheet or an editor wrote: UTF-8 or UTF-16 with or without a mark, else Windows-1252."""
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return data.decode("utf-16")
+        return data.decode("utf-16", "replace")
     zeros = data[1::2].count(0), data[::2].count(0)
     if max(zeros) > len(data) // 5:
-        return data.decode("utf-16-le" if zeros[0] > zeros[1] else "utf-16-be")
+        return data.decode("utf-16-le" if zeros[0] > zeros[1] else "utf-16-be", "replace")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -207,20 +225,27 @@ def _table(lines: list[str], plain: bool) -> list[list[str]]:
     spaced = [re.match(r"^(\d+)\s+(\d+)\s+(\d+)\s+(.+)$", line.strip()) for line in lines]
     if all(spaced):
         return [list(m.groups()) for m in spaced if m]
-    tail = [re.match(r"^(.+?)\s+(\d+)\s+(\d+)\s+(\d+)$", line.strip()) for line in lines]
-    if all(tail):
-        return [list(m.groups()) for m in tail if m]
+    tail = [line.rsplit(None, 3) for line in lines]
+    if all(len(row) == 4 and all(map(str.isdecimal, row[1:])) for row in tail):
+        return [[row[0].strip(), *row[1:]] for row in tail]
     led = [re.match(r"^(\d+)[\s:=.)]+(.+)$", line.strip()) for line in lines]
     if all(led):
         return [[m.group(1), m.group(2).strip()] for m in led if m]
-    closed = [re.match(r"^(.+?)[\s:=]+(\d+)$", line.strip()) for line in lines]
-    if all(closed) and len({m.group(2) for m in closed if m}) == len(lines):
-        return [[m.group(1).strip(), m.group(2)] for m in closed if m]
+    closed = [found for line in lines if (found := _closed(line.strip()))]
+    if len(closed) == len({number for _, number in closed}) == len(lines):
+        return [[name, number] for name, number in closed]
     if any(mark in line for line in lines for mark in ";\t|") and not plain:
         raise ValueError
     if not plain and any("," in line for line in lines):
         raise ValueError  # lines of several widths
     return [[line.strip().strip('"')] for line in lines]
+
+
+def _closed(line: str) -> tuple[str, str] | None:
+    """The name and the number of a line that ends in one, `name = 3`. No pattern: one of them tries each length of both."""
+    rest = line.rstrip("0123456789")
+    name = rest.rstrip(" \t\v\f:=")
+    return (name, line[len(rest) :]) if name and len(name) < len(rest) < len(line) else None
 
 
 def _whole(cell: str) -> bool:
