@@ -185,7 +185,7 @@ def _network(
         return entry.build(
             in_channels=in_channels, num_classes=num_classes, size=size or entry.size, **options
         )
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ArithmeticError) as error:
         if not spelled_options or isinstance(error, UsageError):
             raise
         raise UsageError(f"{spec} makes no network: {error}; give other values") from error

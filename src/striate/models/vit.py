@@ -26,10 +26,15 @@ from striate.nn import (
     sinusoids,
 )
 from striate.nn.attention import EPS
+from striate.wording import short
 
 Positions = Literal["learned", "sinusoidal", "none"]
 Pool = Literal["class", "mean"]
 TINY = 16  # pixels; up to here networks are narrower and shallower
+WIDEST, DEEPEST = (
+    65_536,
+    1_000,
+)  # of any width, and of blocks: each is made before the whole can be reckoned
 STD = 0.02  # of learned positions and of the head, as in both papers' code
 
 
@@ -260,11 +265,14 @@ def _check(
 ) -> None:
     """Raises UsageError for options that make no network."""
     for name, number in numbers.items():
-        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-            raise UsageError(f"{name} must be a whole number of at least 1, got {number!r}")
+        most = DEEPEST if name == "depth" else WIDEST
+        if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= most:
+            raise UsageError(
+                f"{name} must be a whole number from 1 to {most:,}, got {short(repr(number), 40)}"
+            )
     width, heads = numbers["width"], numbers.get("heads", 1)
     if width % heads:
-        fit = ", ".join(str(n) for n in range(1, width + 1) if width % n == 0 and n <= 32)
+        fit = ", ".join(str(n) for n in range(1, min(width, 32) + 1) if width % n == 0)
         raise UsageError(f"heads must divide the width of {width}, got {heads}; use one of {fit}")
     for name, got, known in (
         ("positions", positions, get_args(Positions)),
