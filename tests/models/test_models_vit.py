@@ -174,7 +174,7 @@ def test_every_parameter_learns(name: str) -> None:
     ("options", "words"),
     [
         ({"heads": 5}, r"heads must divide the width of 24, got 5; use one of 1, 2, 3"),
-        ({"patch_size": 0}, r"patch_size must be .* at least 1, got 0"),
+        ({"patch_size": 0}, r"patch_size must be .* from 1 to 65,536, got 0"),
         ({"depth": 1.5}, r"depth must be a whole number"),
         ({"positions": "rotary"}, r"positions must be one of learned, sinusoidal, none, got 'rotary'"),
         ({"pool": "max"}, r"pool must be one of class, mean"),

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from striate.cli.clock import begin
 
+INTERRUPTED = 130  # exit status: 128 and the number of the signal
 NO_MEMORY = "not enough memory; use smaller images (--size) or batches (--set batch=N)"
 REFUSED_MEMORY = ("DefaultCPUAllocator", "CUDA out of memory")  # what torch calls it
 
@@ -21,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _run(arguments)
     except KeyboardInterrupt:  # at any moment, of an import too
         print("striate: interrupted", file=sys.stderr)
-        raise SystemExit(130) from None
+        raise SystemExit(INTERRUPTED) from None
 
 
 def _run(arguments: Sequence[str] | None) -> None:
@@ -47,6 +48,8 @@ def _run(arguments: Sequence[str] | None) -> None:
             prog_name="striate",
             standalone_mode=False,
         )
+        if status == INTERRUPTED:  # typer's word for KeyboardInterrupt
+            raise KeyboardInterrupt
         raise SystemExit(status if isinstance(status, int) else 0)
     except StriateError as error:
         print(f"striate: {printable(str(error))}", file=sys.stderr)
