@@ -23,6 +23,7 @@ from typing import Any
 
 import striate
 from striate.cli import main
+from striate.errors import StriateError
 
 LONGEST = 120.0  # seconds, after which a command hangs
 CHANGES = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.truncate")
@@ -103,6 +104,12 @@ def start(
         status = 0
     except SystemExit as stop:
         status = stop.code if isinstance(stop.code, int) else 1
+    except StriateError as error:  # of a function, as `main` reports it
+        print(f"striate: {error}", file=sys.stderr)
+        status = error.exit_status
+    except KeyboardInterrupt:
+        print("striate: interrupted", file=sys.stderr)
+        status = 130
     except BaseException:
         traceback.print_exc()
     finally:
