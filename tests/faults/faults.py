@@ -43,7 +43,7 @@ TRAIN = [
     "--set", "checkpoint_seconds=0.001", *PLAIN,
 ]  # fmt: skip
 NETWORK = (
-    "from torch import nn\ndef make():\n    return nn.Sequential(nn.Flatten(), nn.Linear(64, 2))\n"
+    "from torch import nn\ndef make():\n    return nn.Sequential(nn.Flatten(), nn.Linear(192, 2))\n"
 )
 
 
@@ -69,7 +69,7 @@ COMMANDS: dict[str, Work] = {
     "map": ["explain", "done", "image.png", "-m", "saliency", "--no-trust", "--out", "new/map.png"],
     "probe": ["probe", "done", "flip", "--limit", "4"],
     "units": ["units", "done", "--layer", "conv1", "--limit", "4", "--out", "units.html"],
-    "dissect": ["dissect", "done", "--layer", "conv1", "--concepts", "concepts", "--limit", "4"],
+    "dissect": ["dissect", "done", "--concepts", "concepts", "--limit", "4"],
     "compare": ["compare", "image.png", "other.png", "--network", "done", "--out", "compared.png"],
     "page": ["data", "few", "--page", "page.html"],
     "convert": ["convert", "boxes", "converted"],
@@ -81,10 +81,10 @@ COMMANDS: dict[str, Work] = {
 }  # fmt: skip
 ANSWERS = ("map.tif", "map.npy", "answer.json")  # of which each holds what it holds without a fault
 FORCED = ("tile", "summary", "masks", "tif", "npy", "map", "units", "compare")
-# Folders that are made once: whole where they are there, and then in the way of the same command.
+# What is made once: whole where it is there, with a file of that name in a folder, and then in the way of the same command.
 ONCE = {
     "convert": ("converted", "annotations.json"), "wrap": ("wrapped", "run.toml"),
-    "experiment": ("experiment", "report.html"),
+    "experiment": ("experiment", "report.html"), "page": ("page.html", ""),
 }  # fmt: skip
 FAULTS = (
     "kill", "kill at", "kill at", "interrupt", "interrupt at", "refuse", "refuse", "full", "room", "twice"
@@ -258,7 +258,7 @@ class Trial:
         else:
             finished = False
             if self.name in ONCE:
-                shutil.rmtree(home / ONCE[self.name][0], ignore_errors=True)
+                remove(home / ONCE[self.name][0])
             if isinstance(again, list) and self.name in FORCED:
                 again = [*again, "--force"]
         if not finished:
@@ -292,6 +292,14 @@ def trial(
         return name, fault, Trial(home, name, fault, drawn, known, first).judged()
 
 
+def remove(path: Path) -> None:
+    """Delete a file or a folder, where it is there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def make_files(home: Path) -> None:
     """Images, masks, boxes, concepts, and a network with its weights."""
     noise = np.random.default_rng(0).integers(0, 255, (41, 96, 96), dtype=np.uint8)
@@ -316,7 +324,7 @@ def make_files(home: Path) -> None:
     (home / "net.py").write_text(NETWORK)
     (home / "classes.txt").write_text("a\nb\n")
     torch.manual_seed(0)
-    torch.save(nn.Sequential(nn.Flatten(), nn.Linear(64, 2)).state_dict(), home / "net.pt")
+    torch.save(nn.Sequential(nn.Flatten(), nn.Linear(192, 2)).state_dict(), home / "net.pt")
 
 
 def prepared(home: Path) -> Known:
@@ -366,7 +374,7 @@ def prepared(home: Path) -> Known:
     shutil.rmtree(aside / "run")
     for name in ("train", *OTHERS):  # again, now that all is imported
         if name in ONCE:
-            shutil.rmtree(aside / ONCE[name][0])
+            remove(aside / ONCE[name][0])
         work = COMMANDS[name]
         began = time.monotonic()
         start(

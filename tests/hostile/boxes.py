@@ -23,7 +23,7 @@ APART = (
     "voc",
     "labelme",
 )  # a file an image: one that is hostile costs no other its objects
-COUNT = 6  # images
+COUNT = 10  # images, the fewest that are generated
 LIMIT = 20.0  # seconds of work
 MOST = 800_000_000  # bytes that a command may take more than before
 DEEP = "[" * 3000 + "]" * 3000
@@ -68,7 +68,7 @@ def alter(to: str, folder: Path, drawn: random.Random) -> Trial:
     name = str(path.relative_to(folder))
     how = drawn.random()
     if how < 0.12:
-        return Trial(name, bytes_altered(path, drawn), to in APART)
+        return Trial(name, bytes_altered(path, drawn), to in APART and path.suffix != ".yaml")
     if how < 0.16:
         text = drawn.choice(
             (DEEP, '{"a":' * 3000, '"' + "x" * 300_000, "\x00" * 50, "[1", "1e", "\n" * 9)
@@ -80,7 +80,8 @@ def alter(to: str, folder: Path, drawn: random.Random) -> Trial:
     kinds: dict[str, Callable[[Path, random.Random], str]] = {
         ".xml": xml_altered, ".yaml": yaml_altered, ".txt": line_altered, ".csv": table_altered,
     }  # fmt: skip
-    return Trial(name, kinds[path.suffix](path, drawn), to in APART)
+    # A data.yaml may say that no image is for training.
+    return Trial(name, kinds[path.suffix](path, drawn), to in APART and path.suffix != ".yaml")
 
 
 def bytes_altered(path: Path, drawn: random.Random) -> str:
@@ -208,8 +209,8 @@ def run(number: int, home: Path, to: str | None = None) -> str | None:
 
 def broken(trial: Trial, words: list[str], outcome: Outcome, home: Path) -> str | None:
     """What of a trial breaks the rule."""
-    images = [f"{i}.png" for i in range(COUNT)]
-    found = fault(outcome, writes=("new",), names=[Path(trial.file).name, "in d", *images])
+    names = [Path(trial.file).name, "d/", "/d ", "d has", "d holds", "in d", "of d"]
+    found = fault(outcome, writes=("new",), names=names)
     if found is None and (home / "OWNED").exists():
         found = "code of a file ran"
     if found is None and "RuntimeWarning" in outcome.err:

@@ -44,6 +44,7 @@ WRITES = (
     "out.png",
     "run-units",
     "run-dissection",
+    "objects",
 )
 
 
@@ -57,7 +58,7 @@ def commands(random: random.Random, *, detector: bool = False) -> list[str]:
                 ["report", "run"],
                 ["summary", "run", "--format", "json"],
                 ["tile", "run", "image.png", "--out", "out.json", "--format", "json"],
-                ["train", "objects", "--out", "run", "--resume"],
+                ["train", "things", "--out", "run", "--resume"],
                 ["explain", "run", "image.png", "-m", "gradient", "--no-trust", "-o", "out.png"],
                 ["probe", "run", "flip", "--limit", "4"],
                 ["diagnose", "run", "filters", "--format", "json"],
@@ -139,16 +140,16 @@ def make_template(base: Path) -> Path:
         (home / "concepts" / name).mkdir(parents=True)
         for i in range(2):
             Image.fromarray(pixels[i] // (256 // shade)).save(home / "concepts" / name / f"{i}.png")
-    (home / "objects").mkdir()
+    (home / "things").mkdir()
     for i in range(8):
         shown = np.zeros((32, 32), dtype=np.uint8)
         shown[4:14, 4 + i : 14 + i] = 250
-        Image.fromarray(shown + pixels[0, 0, 0] % 5).save(home / "objects" / f"{i}.png")
-    rows = [f"{i}.png,{4 + i},4,10,10,a" for i in range(8)]
-    (home / "objects" / "boxes.csv").write_text("\n".join(["file,x,y,w,h,label", *rows]))
+        Image.fromarray(shown + pixels[0, 0, 0] % 5).save(home / "things" / f"{i}.png")
+    rows = ["0.png,5,5,9,9,a", *(f"{i}.png,{4 + i},4,10,10,a" for i in range(8))]
+    (home / "things" / "boxes.csv").write_text("\n".join(["file,x,y,w,h,label", *rows]))
     Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8) * 4).save(home / "image.png")
     stopped(home, "few", "run", model="[conv2-relu-pool]-fc", size=8)
-    stopped(home, "objects", "boxes", width=8)
+    stopped(home, "things", "boxes", width=8)
     return home
 
 

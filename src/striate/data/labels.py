@@ -171,7 +171,8 @@ def _one_hot(columns: Columns, body: Sequence[Sequence[str]]) -> list[str] | Use
 
 def size_of(height: str, width: str) -> tuple[int, int] | None:
     """Height and width that a table states."""
-    return (int(height), int(width)) if height.isdecimal() and width.isdecimal() else None
+    known = all(side.isdecimal() and len(side) < 10 for side in (height, width))
+    return (int(height), int(width)) if known else None
 
 
 def split_of(path: Path, number: int, columns: Columns, row: Sequence[str]) -> str | None:

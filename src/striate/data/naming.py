@@ -49,9 +49,12 @@ def alike(name: str) -> str:
 
 
 def natural(name: str) -> tuple[object, ...]:
-    """Sort key under which "class 9" comes before "class 10"."""
-    parts = re.split(r"(\d+)", name.casefold())
-    return tuple(int(p) if i % 2 else p for i, p in enumerate(parts)), name
+    """Sort key under which "class 9" comes before "class 10", with numbers of any length."""
+    parts = re.split(r"([0-9]+)", name.casefold())
+    numbers = [part.lstrip("0") for part in parts]  # of two the longer one is larger
+    return tuple(
+        (len(n), n) if i % 2 else p for i, (p, n) in enumerate(zip(parts, numbers, strict=True))
+    ), name
 
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:

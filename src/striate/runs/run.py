@@ -361,7 +361,7 @@ def resolve_class(name: str, classes: tuple[str, ...]) -> int:
     same = [i for i, known in enumerate(classes) if normal(known) == normal(name)]
     if len(same) == 1:
         return same[0]
-    if name.isdecimal() and int(name) < len(classes):
+    if name.isdecimal() and len(name) < 10 and int(name) < len(classes):
         return int(name)
     near = difflib.get_close_matches(name, classes, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"classes are {', '.join(classes[:20])}"

@@ -171,7 +171,9 @@ def _mask(stated: dict[str, str]) -> Region:
 
 
 def _turned(ring: np.ndarray, centre: tuple[float, float], degrees: float) -> Polygons:
-    """A ring turned clockwise about its centre, as CVAT draws it."""
+    """A ring turned clockwise about its centre, as CVAT draws it. Raises DataError for places that are no numbers."""
+    if not np.isfinite(ring).all():
+        raise DataError("has places that are no numbers; it is left out")
     angle = math.radians(degrees)
     around = ring - centre
     x = around[:, 0] * math.cos(angle) - around[:, 1] * math.sin(angle)

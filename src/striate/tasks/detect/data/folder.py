@@ -74,7 +74,8 @@ def mended_images(
     found, damaged, notes, warnings = _find(root, tree, annotations)
     looks: list[Look] = []
     if not found:
-        first = f"; the first, {damaged[0].path}: {damaged[0].reason}" if damaged else ""
+        wrong = (*damaged, *annotations.faults)
+        first = f"; the first, {wrong[0].path}: {wrong[0].reason}" if wrong else ""
         raise DataError(f"no image that {annotations.format} in {root} names can be used{first}")
     items = list(found.items())
     for done, ((key, image), seen) in enumerate(

@@ -45,6 +45,9 @@ class Mended:
     boxed: int = 0
 
 
+@np.errstate(
+    over="ignore", invalid="ignore"
+)  # what no number is comes out as none, and is left out by `mend`
 def placed(image: ImageAnnotations, form: Form, *, turn: bool) -> tuple[ImageAnnotations, str]:
     """The annotations in pixels of the upright image, and how they got there: "", "turned", "scaled" or "other".
 
