@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
-from striate.errors import UsageError
+from striate.errors import AssumedWarning, UsageError
 
 
 def given_path(path: Any, what: str) -> Path:
@@ -41,3 +42,13 @@ def given_folder(path: Any, what: str) -> Path:
             f"{what} names the folder that is made, and {str(path)!r} is one that stands; give a name, such as runs/first"
         )
     return found
+
+
+def warn_of_folder(name: str) -> None:
+    """Say which is taken where a named source and a folder of the working directory have one name."""
+    if Path(name).is_dir():
+        warnings.warn(
+            f"{name} is taken for the named source, and the folder {name} here is not read; write ./{name} for the folder",
+            AssumedWarning,
+            stacklevel=3,
+        )

@@ -16,9 +16,10 @@ from typer.testing import CliRunner
 import striate
 from striate.cli.app import app
 from striate.data import Preprocessing
-from striate.errors import DataError, StriateError, UsageError
+from striate.errors import AssumedWarning, DataError, StriateError, UsageError
 from striate.runs import Run, train
 from striate.tasks.concepts import generated, open_concepts
+from striate.tasks.table import task_of
 from striate.tasks.trained import Trained
 from striate.units.concept_silencing import predict_without
 from striate.units.network import Network
@@ -214,3 +215,26 @@ def test_a_folder_gets_a_page_of_the_dissections_name(run: Run, tmp_path: Path) 
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     assert (out / "dissection.html").is_file() and not (out / "units.html").exists()
+
+
+def test_a_concept_that_never_occurs_is_left_out_and_named(tmp_path: Path) -> None:
+    write_concepts(tmp_path)
+    for mask in (tmp_path / "dark" / "masks").iterdir():
+        Image.fromarray(np.zeros_like(np.asarray(Image.open(mask)))).save(mask)
+    concepts = open_concepts(tmp_path, SEEN, limit=100)
+    assert concepts.names == ("bright",)
+    assert any("left out: the concept dark cannot be used" in r for r in concepts.remarks)
+
+
+def test_a_folder_with_the_name_of_a_source_is_not_taken_silently(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`concepts` are the generated ones, `./concepts` the folder; so with `digits`."""
+    write_concepts(tmp_path / "concepts")
+    (tmp_path / "digits").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.warns(AssumedWarning, match="write ./concepts for the folder"):
+        assert len(open_concepts("concepts", SEEN, limit=10).names) > 2
+    assert open_concepts("./concepts", SEEN, limit=10).names == ("bright", "dark")
+    with pytest.warns(AssumedWarning, match="write ./digits for the folder"):
+        assert task_of("digits").name == "classify"

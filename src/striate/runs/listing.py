@@ -15,7 +15,7 @@ from striate.models import MODELS, build
 from striate.paths import given_path
 from striate.report import write_report
 from striate.runs.record import now, versions
-from striate.tasks.table import recipe_for, task_for
+from striate.tasks.table import recipe_for, task_of
 
 Count = Callable[[int, int], None]
 
@@ -86,7 +86,7 @@ def describe_data(
         if page.suffix.lower() != ".html" or page.exists():
             what = "exists; choose another name" if page.exists() else "is no .html file; name one"
             raise UsageError(f"--page writes a page of its own, and {page} {what}")
-    learned = task_for(data, task)
+    learned = task_of(data, task)
     recipe = recipe_for(learned, {"data": str(data), **settings})
     source = learned.open(recipe, progress)
     checked = learned.check(source)  # refuses what cannot be trained on

@@ -13,6 +13,7 @@ from striate.data import Preprocessing
 from striate.data.drawing import drawn
 from striate.data.naming import ignored
 from striate.errors import DataError, UsageError
+from striate.paths import warn_of_folder
 from striate.tasks.segment.data import (
     IGNORE,
     MASK_SOURCES,
@@ -45,10 +46,12 @@ def open_concepts(
     where: `concepts`, generated; a folder of concepts, each a folder of images and masks; or whatever segmentation is
     trained on, where each class is a concept. Raises UsageError for what does not exist, DataError for images without masks.
     """
-    if str(where) in (GENERATED, *MASK_SOURCES) and limit > MOST:
-        raise UsageError(
-            f"limit={limit:,} is more than the {MOST:,} images that {where} generates at most; give fewer, or a folder"
-        )
+    if str(where) in (GENERATED, *MASK_SOURCES):
+        warn_of_folder(str(where))
+        if limit > MOST:
+            raise UsageError(
+                f"limit={limit:,} is more than the {MOST:,} images that {where} generates at most; give fewer, or a folder"
+            )
     if str(where) == GENERATED:
         return generated(preprocessing, count=limit, seed=seed)
     if str(where) in MASK_SOURCES:
@@ -63,10 +66,16 @@ def open_concepts(
         )
     folders = concept_folders(root)
     if folders:
-        sources = {}
+        sources, failed = {}, []
         for folder in folders:
-            sources[folder.name] = opened(folder, seed)
-        return from_sources(sources, preprocessing, limit=limit)
+            try:
+                sources[folder.name] = opened(folder, seed)
+            except DataError as error:
+                failed.append(error)
+        if failed and not sources:
+            raise failed[0]
+        found = from_sources(sources, preprocessing, limit=limit)
+        return replace(found, remarks=(*(f"left out: {error}" for error in failed), *found.remarks))
     return from_sources({"": open_masks(root, seed=seed)}, preprocessing, limit=limit)
 
 

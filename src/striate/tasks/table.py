@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from striate.data import list_sources, remember
+from striate.data import SOURCES, list_sources, remember
 from striate.data.own import PREFIX as GIVEN
 from striate.data.own import is_given
 from striate.errors import UsageError
 from striate.findings import Finding
-from striate.paths import given_path
+from striate.paths import given_path, warn_of_folder
 from striate.plugins import Table
 from striate.tasks.classify.task import Classify
 from striate.tasks.detect.task import Detect
@@ -85,6 +85,8 @@ def task_for(data: str | Path, task: str | Task | None = None) -> Task:
 def task_of(data: Any, task: str | Task | None = None) -> Task:
     """The task that data given in Python are for: the one that is named, or by the kind of source, classes if not."""
     if isinstance(data, str | Path):
+        if str(data) in SOURCES or any(str(data) in known.sources for known in TASKS.values()):
+            warn_of_folder(str(data))
         return task_for(data, task)
     if task is not None:
         return find_task(task)

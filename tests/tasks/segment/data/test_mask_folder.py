@@ -106,7 +106,7 @@ def test_0_and_255_are_background_and_object_and_the_switch_is_offered(write: Wr
     assert source.classes == ("background", "object")
     assert set(np.unique(source.train.mask(0)).tolist()) == {0, 1}
     assert "only 0 and 255: taken as background and object (--set ignore=255" in source.notes[0]
-    with pytest.raises(DataError, match="hold one value, 0, so there is nothing to learn"):
+    with pytest.raises(DataError, match="hold one value, 0, so they tell nothing apart"):
         open_masks(root, ignore="255")
 
 
@@ -233,7 +233,7 @@ def test_a_copy_of_a_test_image_does_not_train(write: Write) -> None:
             "JPEG or WebP smears the values at every edge, so the classes are not known; save masks as PNG",
         ),
         ("shades", "different values up to .*, which look like shades or numbers of objects"),
-        ("one", "hold one value, 0, so there is nothing to learn"),
+        ("one", "hold one value, 0, so they tell nothing apart"),
         ("fractions", "it holds fractions; save whole class numbers"),
     ],
 )

@@ -78,7 +78,7 @@ def counted(classes: Sequence[str]) -> bool:
 def one_value(values: Sequence[int], colour: bool) -> str:
     held = listed(values, colour)
     return (
-        f"the masks hold one value, {held}, so there is nothing to learn; check that they are masks"
+        f"the masks hold one value, {held}, so they tell nothing apart; check that they are masks"
     )
 
 
