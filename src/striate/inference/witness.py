@@ -48,7 +48,8 @@ class Sample:
     @property
     def difference(self) -> float:
         """The largest one; infinite where only one of the two is not a number."""
-        a, b = self.got.double().flatten().cpu(), self.plain.double().flatten().cpu()
+        # A target that is a function may have weights of its own, and so a gradient.
+        a, b = (t.detach().double().flatten().cpu() for t in (self.got, self.plain))
         if a.shape != b.shape:
             return float("inf")
         same = (a == b) | (a.isnan() & b.isnan())

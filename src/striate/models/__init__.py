@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from striate.models.building import build, is_pattern
-from striate.models.detectors import is_detector
+from striate.models.detections import SPAN, Grid, Levels, Regions
+from striate.models.detectors import DETECTORS, is_detector
 from striate.models.finetuning import head, layer_groups
 from striate.models.neocognitron import Neocognitron, fit_readout, self_organise
 from striate.models.own import OwnModel, is_own, make_network
@@ -15,12 +16,17 @@ from striate.models.weights import Loaded, load_torchvision, load_weights
 from striate.models.zoo import MODELS, Entry, names
 
 __all__ = [
+    "DETECTORS",
     "MODELS",
+    "SPAN",
     "Entry",
+    "Grid",
+    "Levels",
     "Loaded",
     "Neocognitron",
     "OwnModel",
     "Preprocessing",
+    "Regions",
     "architecture",
     "build",
     "fit_readout",

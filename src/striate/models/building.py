@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from striate.errors import UsageError, WeightsWarning
-from striate.models import centernet, fcn, hub, lite0, pattern, unet
+from striate.models import fcn, hub, lite0, pattern, unet
 from striate.models.backbones import Backbone, timm_backbone, zoo_backbone
-from striate.models.detectors import DETECTORS, is_detector
+from striate.models.detectors import ON_BACKBONE, is_detector, on_backbone
 from striate.models.finetuning import start_head
 from striate.models.fitting import check_fits
 from striate.models.own import find_own, is_own
@@ -202,21 +202,21 @@ def build_with_backbone(
 ) -> nn.Module:
     """`fcn8s:resnet18`, `unet:timm/NAME` and the like. Raises UsageError."""
     kind, _, name = spec.partition(":")
-    kind = kind.strip().lower()
-    if kind not in ("unet", *MAPS, *DETECTORS):
-        taking = ", ".join(("unet", *MAPS, *DETECTORS))
+    kind = kind.strip().lower().replace("_", "-")
+    if kind not in ("unet", *MAPS, *ON_BACKBONE):
+        taking = ", ".join(("unet", *MAPS, *ON_BACKBONE))
         raise UsageError(f"{kind} takes no backbone; these do: {taking}")
     if not name:
         raise UsageError(f"{spec!r} names no backbone; write {kind}:resnet18")
     backbone = find_backbone(name, in_channels=in_channels, size=size, pretrained=pretrained)
-    allowed = {"up"} if kind == "unet" else set()
+    allowed = {"up"} if kind == "unet" else ON_BACKBONE[kind][1] if kind in ON_BACKBONE else set()
     unknown = sorted(set(options) - allowed)
     if unknown:
         raise UsageError(
-            f"{spec} has no option {unknown[0]!r}; it has {', '.join(allowed) or 'none'}"
+            f"{spec} has no option {unknown[0]!r}; it has {', '.join(sorted(allowed)) or 'none'}"
         )
-    if kind in DETECTORS:
-        return centernet.BackboneCenterNet(backbone, num_classes)
+    if kind in ON_BACKBONE:
+        return on_backbone(kind, backbone, num_classes, **options)
     if kind == "unet":
         network = unet.EncoderUNet(backbone, num_classes, **options)
         if pretrained:

@@ -1,18 +1,48 @@
-"""Networks that find objects, by name: `centernet`, `centernet:BACKBONE`."""
+"""Networks that find objects, by name: `yolo`, and with a backbone of another, as in `fcos:resnet18`, all others."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from torch import nn
 
-from striate.models.centernet import CenterNet
+from striate.models.backbones import Backbone
+from striate.models.centernet import BackboneCenterNet, CenterNet
+from striate.models.fcos import FCOS, FINEST, Trunk
+from striate.models.rcnn import HIDDEN, RCNN, WIDE
+from striate.models.spelling import architecture
+from striate.models.yolo import YOLO
 
-DETECTORS = ("centernet",)
 SIZE = (128, 128)
+
+
+def rcnn_on(
+    backbone: Backbone, num_classes: int, *, masks: bool, channels: int = WIDE, hidden: int = HIDDEN
+) -> nn.Module:
+    """Faster R-CNN, or Mask R-CNN, on the maps of a backbone."""
+    return RCNN(3, num_classes, masks=masks, backbone=backbone, channels=channels, hidden=hidden)
+
+
+# What stands before the colon in kind:BACKBONE: (backbone, classes, options) -> the network, and its own options.
+ON_BACKBONE: dict[str, tuple[Callable[..., nn.Module], frozenset[str]]] = {
+    "centernet": (BackboneCenterNet, frozenset()),
+    "fcos": (FCOS, frozenset({"channels", "finest", "levels", "depth"})),
+    "faster-rcnn": (partial(rcnn_on, masks=False), frozenset({"channels", "hidden"})),
+    "mask-rcnn": (partial(rcnn_on, masks=True), frozenset({"channels", "hidden"})),
+}
+DETECTORS = (*ON_BACKBONE, "yolo")
 
 
 def is_detector(spec: str) -> bool:
     """Whether `spec` names a network that gives the objects of an image."""
-    return spec.strip().lower().replace("_", "-").partition(":")[0] in DETECTORS
+    name = str(architecture(spec)).strip().lower().replace("_", "-")
+    return name.partition(":")[0] in DETECTORS
+
+
+def on_backbone(kind: str, backbone: Backbone, num_classes: int, **options: object) -> nn.Module:
+    """A detector of that kind on the maps of a backbone."""
+    return ON_BACKBONE[kind][0](backbone, num_classes, **options)
 
 
 def centernet_entry(
@@ -20,3 +50,28 @@ def centernet_entry(
 ) -> nn.Module:
     """CenterNet without a backbone of another; `size` does not change it."""
     return CenterNet(in_channels, num_classes, width=width)
+
+
+def fcos_entry(
+    *, in_channels: int, num_classes: int, size: tuple[int, int], width: int = 32, finest: int = FINEST, levels: int = 3,
+    depth: int = 2,
+) -> nn.Module:  # fmt: skip
+    """FCOS on a small network of its own; `size` does not change it."""
+    trunk = Trunk(in_channels, width)
+    return FCOS(trunk, num_classes, channels=2 * width, finest=finest, levels=levels, depth=depth)
+
+
+def yolo_entry(
+    *, in_channels: int, num_classes: int, size: tuple[int, int], width: int = 32, cell: int = 16, boxes: int = 2,
+    head: str = "2016",
+) -> nn.Module:  # fmt: skip
+    """YOLO; `size` does not change it."""
+    return YOLO(in_channels, num_classes, width=width, cell=cell, boxes=boxes, head=str(head))
+
+
+def rcnn_entry(
+    *, in_channels: int, num_classes: int, size: tuple[int, int], masks: bool, channels: int = WIDE, hidden: int = HIDDEN,
+    eps: float = 1e-5,
+) -> nn.Module:  # fmt: skip
+    """Faster or Mask R-CNN on ResNet-50; `size` does not change it."""
+    return RCNN(in_channels, num_classes, masks=masks, channels=channels, hidden=hidden, eps=eps)

@@ -60,6 +60,9 @@ def adopt(module: nn.Module, preprocessing: Preprocessing, task: Task, outputs: 
     own = module.cpu().float().eval().requires_grad_(False)
     shape = (1, preprocessing.channels, *preprocessing.size)
     output = _output(own, shape)
+    if task.reads(output) and not isinstance(output, Tensor):
+        task.refuse_output(output, torch.zeros(shape), outputs)
+        return own
     prediction = answer_of(output)
     what = WORDS[task.axes].format(k=outputs)
     if prediction.ndim != task.axes:

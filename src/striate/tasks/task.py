@@ -180,6 +180,10 @@ class Task(ABC):
         """Raise UsageError where a person's own network gives something else for images (N, C, H, W) than `loss` takes."""
         answer_of(output)
 
+    def reads(self, output: Any) -> bool:
+        """Whether `decode` and `loss` take a network's output as it is; of any other, its prediction, see `answer_of`."""
+        return isinstance(output, torch.Tensor)
+
     def passes(self, plan: Plan) -> int:
         """Images that go through the network in evaluation: what a budget keeps time for."""
         source, recipe = plan.source, plan.recipe

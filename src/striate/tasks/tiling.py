@@ -15,7 +15,7 @@ from striate.data.depth import refuse_depth
 from striate.documents import to_json
 from striate.errors import DataError, ExactnessError, UsageError
 from striate.findings import Finding, Table
-from striate.inference.tiled import Certificate, Tiled, open_file
+from striate.inference.tiled import Certificate, Take, Tiled, open_file
 from striate.inference.tiled.plan.limits import parse_bytes
 from striate.inference.tiled.read.images import Image
 from striate.memory import available_memory
@@ -52,16 +52,19 @@ class TileJob:
     progress: Callable[[int, int], None]
 
     def run(
-        self, *, finish: Callable[[torch.Tensor], torch.Tensor] | None = None, out: Path | None = None
+        self, *, finish: Callable[[torch.Tensor], torch.Tensor] | None = None, out: Path | None = None,
+        take: Take | None = None,
     ) -> tuple[Any, Certificate]:  # fmt: skip
         """What the network gives, or what `finish` makes of it, written to `out` if that is given; and the certificate.
 
+        take: gets the pieces of all maps as they are made, see `Tiled`; nothing is kept then.
         Raises ExactnessError where the result differs from the plain network's; what a maintainer needs to know is written
         beside the output.
         """
         job = Tiled(
             self.trained.model, self.image, memory=self.memory, tile=self.tile,
             preprocess=pixels_of(self.trained.preprocessing, getattr(self.image, "colours", 0)), finish=finish, out=out,
+            take=take,
         )  # fmt: skip
         beside = Path(f"{self.path.stem}-difference.json")
         if out is not None:

@@ -11,8 +11,9 @@ from torch import nn
 
 from striate.errors import DataError
 from striate.robustness import Context, probes_of, run_probe
+from striate.tasks.detect.forms.centers import Centers
 from striate.tasks.detect.objects import Objects
-from striate.tasks.detect.probes.crowding import copied, in_touching_cells
+from striate.tasks.detect.probes.crowding import copied
 from striate.tasks.detect.probes.finding_objects import truths_of
 from striate.tasks.detect.probes.truncation import cut_images
 from striate.tasks.table import find_task
@@ -139,8 +140,10 @@ def test_a_copy_lies_where_its_box_is_said_to_be(distance):
 
 
 def test_touching_cells():
-    assert in_touching_cells(np.array([[0, 0, 6, 6], [4, 4, 10, 10.0]]))
-    assert not in_touching_cells(np.array([[0, 0, 6, 6], [8, 0, 14, 6.0]]))
+    sight = Centers().sight(None, [None])
+    assert sight.excludes(Objects.of([[0, 0, 6, 6], [4, 4, 10, 10]], [0, 0]))
+    assert not sight.excludes(Objects.of([[0, 0, 6, 6], [4, 4, 10, 10]], [0, 1]))
+    assert not sight.excludes(Objects.of([[0, 0, 6, 6], [8, 0, 14, 6]], [0, 0]))
 
 
 def test_images_without_room_are_refused():

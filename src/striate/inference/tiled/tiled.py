@@ -51,6 +51,7 @@ from striate.memory import keep_large_buffers
 from striate.writing import held
 
 Progress = Callable[[int, int, float], None]
+Take = Callable[[int, Box, Tensor], None]
 READING = {
     True: 1.5,
     False: 3.0,
@@ -73,6 +74,9 @@ class Tiled:
     finish: turns the network's map, crop by crop (1, K, rows, columns), into what is kept or written, position by position:
         a tensor or array (C, rows, columns) or (rows, columns) of any kind of number, a class map of bytes for instance.
     out: a file (.tif, .npy or .zarr) that takes the result as it is made, instead of memory.
+    take: takes the result as it is made, instead of memory: called with (place, box, piece) for each piece (1, K, rows,
+        columns) of each map that the network returns. place: of the map among the tensors and other things that it
+        returns, in their order; box: its rows and columns. Every position comes once.
     fuse: write batch norms into the convolutions before them and lay weights out for the processor; False keeps every
         operation as it is.
     finite: refuse values that are not finite, with the name of the layer that makes them.
@@ -101,6 +105,7 @@ class Tiled:
         preprocess: Preprocess | None = None,
         finish: Finish | None = None,
         out: str | Path | None = None,
+        take: Take | None = None,
         fuse: bool = True,
         finite: bool = True,
         axes: int = 2,
@@ -112,7 +117,9 @@ class Tiled:
         self.out = None if out is None else Path(out)
         if self.out is not None:
             check_output(self.out)
-        self.module, self.fuse, self.finite = module, fuse, finite
+        if take is not None and (self.out is not None or finish is not None):
+            raise UsageError("take= gets the network's own maps; leave out= and finish= away")
+        self.module, self.fuse, self.finite, self.take = module, fuse, finite, take
         self.image: Image = open_image(image, axes)
         from_file = isinstance(image, (str, Path))
         self.preprocess = to_unit if preprocess is None and from_file else preprocess
@@ -137,7 +144,8 @@ class Tiled:
         self.finish = None if finish is None else Finishing(finish, kept[0], self.device)
         if self.finish is not None:
             kept = [self.finish.value]
-        held = 0 if self.out is not None else sum(v.bytes for v in kept)
+        self._elsewhere = self.out is not None or take is not None  # the result is not kept here
+        held = 0 if self._elsewhere else sum(v.bytes for v in kept)
         reading = 1.0 if self.preprocess is None else READING[self.preprocess is to_unit]
         request = replace(request, reading=reading)
         result, fixed = held * self.image.count, _laid_out(self.network, fuse) + self.image.held
@@ -231,6 +239,8 @@ class Tiled:
                 progress(done, total, time.perf_counter() - began)
 
         self._refuse_taken(force)
+        if self.take is not None and resume is not None:
+            raise UsageError("what take= got is gone when a run is resumed; leave resume= away")
         final = self._final
         full = tuple([(0, n) for n in self.network.geometry.image])
         with torch.no_grad(), ExitStack() as stack:
@@ -250,6 +260,10 @@ class Tiled:
                     take = _written(output, self.out)
                     take = take if self.finish is None else self.finish.sink(take)
                     extra[final.work.outputs[0]] = [take]
+                if self.take is not None:
+                    for place, v in enumerate(self.geometry.outputs):
+                        if v is not None:
+                            extra.setdefault(v, []).append(partial(self.take, place))
                 if checking is not None and number == 0:
                     for v in checking.probe.targets:
                         extra.setdefault(v, []).append(partial(checking.probe.sink, v))
@@ -261,7 +275,7 @@ class Tiled:
                     running = Running(
                         self.network, self.module, self.plan, partial(self._read, number),
                         device=self.device, fuse=self.fuse, finite=self.finite, finish=self.finish, extra=extra,
-                        to_file=output is not None, count=count, journal=journal, state=state, number=number,
+                        to_file=self._elsewhere, count=count, journal=journal, state=state, number=number,
                     )  # fmt: skip
                     results.append(running.run())
             seconds = time.perf_counter() - began
@@ -373,7 +387,7 @@ class Tiled:
         read = partial(self._read, 0)
         return Check(
             self.network, self.module, self.plan, final, read, self._room(), self.device, self._tiled_smaller,
-            kept=self.finish is None and self.out is None,
+            kept=self.finish is None and not self._elsewhere,
         )  # fmt: skip
 
     def _tiled_smaller(self, x: Tensor, small: Smaller) -> Leaves:

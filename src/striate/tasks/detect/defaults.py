@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from striate.models import architecture
 from striate.training.recipe import Recipe
 from striate.training.settings import names_of
 
@@ -12,6 +13,16 @@ WHOLE = 160  # pixels; images up to here are taken whole
 CROP = 256
 STRIDE = 32  # crops are multiples of it
 ROOM = 0.75  # of what a cell sees, the most that nine of ten objects take of it once images are reduced
+WIDTHS = {  # of the networks that learn from nothing, and why
+    "centernet": (24, "channels at half the size; 32 learns more, at 1.7 times the cost"),
+    "fcos": (32, "channels at half the size"),
+    "yolo": (16, "channels of the first layer"),
+}
+EDGES = {
+    "fcos": 1.0,
+    "yolo": 5.0,
+    "faster-rcnn": 1.0,
+}  # weight of the boxes, where it is not 2: as in the papers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +89,8 @@ def choose_for_boxes(recipe: Recipe, facts: BoxFacts) -> tuple[Recipe, list[str]
         return value
 
     tuned = bool(recipe.pretrained or recipe.weights)
-    small = recipe.model == "centernet"
+    kind = str(architecture(recipe.model)).partition(":")[0]
+    small = kind in WIDTHS and ":" not in str(recipe.model)
     # A crop holds the largest of nine of ten objects with room around it.
     wanted = max(CROP, 1.5 * facts.largest)
     size = pick(
@@ -103,16 +115,14 @@ def choose_for_boxes(recipe: Recipe, facts: BoxFacts) -> tuple[Recipe, list[str]
         "average": pick("average", 0.99, "the mean of the last hundred steps' weights is kept"),
         "layer_decay": pick("layer_decay", 0.7 if tuned else 1.0, "the encoder moves less" if tuned else "no fine-tuning"),
         "head_epochs": pick("head_epochs", 0.0, "all layers from the start"),
-        "edges": pick("edges", 2.0, "weight of the boxes beside the heat map"),
+        "edges": pick("edges", EDGES.get(kind, 2.0), "weight of the boxes beside the scores"),
         "aimed": pick("aimed", 0.7, "share of crops that are laid over an object, rare classes as often as others"),
         "flip": pick("flip", flip, "left and right mean the same" if flip else "a mirrored image may mean something else"),
         "zoom": pick("zoom", 1.1 if drawn else 1.25, "in or out"),
         "jitter": pick("jitter", 0.0 if drawn else 0.15, "of contrast and brightness"),
     }  # fmt: skip
     if small and recipe.width is None:
-        changes["width"] = pick(
-            "width", 24, "channels at half the size; 32 learns more, at 1.7 times the cost"
-        )
+        changes["width"] = pick("width", *WIDTHS[kind])
     if recipe.budget is None:
         crops = max(facts.pixels / size**2, facts.images)
         seen = 8_000 if tuned else 20_000

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from striate.tasks.detect.data.source import BoxSplit
-from striate.tasks.detect.forward import maps_of
+from striate.tasks.detect.forms.table import form_of
+from striate.tasks.detect.forward import outputs_of
 from striate.tasks.detect.frame import original
 from striate.tasks.detect.metric import AveragePrecision
 from striate.tasks.detect.objects import Objects
-from striate.tasks.detect.peaks import STRIDE, peaks
 from striate.tasks.task import Enough, Progress, never, silent
 from striate.tasks.trained import Trained
 from striate.training.machine import choose_precision
@@ -49,8 +49,8 @@ def assess_boxes(
         if not waiting:
             return
         height, width = waiting[0].shape[-2:]
-        for out in maps_of(model, trained.preprocessing, waiting, device=device, dtype=dtype):
-            found = peaks(out, len(trained.classes), STRIDE, size=(height, width))
+        for out in outputs_of(model, trained.preprocessing, waiting, device=device, dtype=dtype):
+            (found,) = form_of(out).decode(out, len(trained.classes), (height, width))
             size = split.sizes[len(predictions)].tolist()
             predictions.append(original(found, size, trained.preprocessing))
         waiting.clear()

@@ -11,14 +11,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from striate.answer import Aim, Part, answer_of
+from striate.answer import Aim, Part
 from striate.errors import GeometryError, UsageError
 from striate.geometry import trace
 from striate.tasks.detect.boxes import overlap
-from striate.tasks.detect.forward import maps_of
+from striate.tasks.detect.forms.form import Spot
+from striate.tasks.detect.forms.table import form_of
+from striate.tasks.detect.forward import outputs_of
 from striate.tasks.detect.frame import scales_of
 from striate.tasks.detect.objects import Objects
-from striate.tasks.detect.peaks import STRIDE, peaks, peaks_with_cells
+from striate.tasks.detect.sight import axes_of
 from striate.tasks.trained import Trained
 from striate.units.fields import clipped, span
 from striate.wording import counted
@@ -44,39 +46,41 @@ def aim_at(
     if edge is not None and edge not in EDGES:
         raise UsageError(f"--edge is {', '.join(EDGES[:-1])} or {EDGES[-1]}, got {edge!r}")
     classes, how = trained.classes, trained.preprocessing
-    maps = maps_of(trained.model, how, [image], device=CPU)[0]
+    output = outputs_of(trained.model, how, [image], device=CPU)[0]
+    form, k = form_of(output), len(classes)
     shape = image.shape[-2], image.shape[-1]
-    objects, cells = peaks_with_cells(maps, len(classes), STRIDE, size=shape)
+    objects, spots = form.spots(output, k, shape)
     scales = (1.0, 1.0) if size is None else scales_of(size, how)
     place = _chosen(objects, index=index, at=at, number=number, size=size or shape, scales=scales)
+    point = None if at is None else _point(at, scales)
+    spot = spots[place] if place is not None else form.nearest(output, k, index, point)
+    with torch.no_grad():
+        known = form.read(output, k, spot)[0].double().cpu()
+    middle, away = spot.middle, known[2:].numpy()
+    box = np.concatenate([middle - away[:2], middle + away[2:]])
     if place is not None:
-        label, row, column = cells[place].tolist()
         box = objects.boxes[place]
-    else:
-        label, row, column = _cell(maps[: len(classes)], index, at, scales)
-        middle = np.array([column + 0.5, row + 0.5]) * STRIDE
-        away = maps[len(classes) :, row, column].double().numpy()
-        box = np.concatenate([middle - away[:2], middle + away[2:]])
-    crop, cone = _seen(trained, image, (row, column), maps[:, row, column])
+    crop, cone = _seen(trained, image, spot, known)
     top, left = (0, 0) if crop is None else (crop[0].start, crop[1].start)
-    cell = row - top // STRIDE, column - left // STRIDE
+    here = spot if crop is None else spot.moved(top, left)
     part = shape if crop is None else (crop[0].stop - top, crop[1].stop - left)
     region = _region(box - [left, top, left, top], part)
-    score = float(maps[label, row, column].sigmoid())
-    there = f"({(column + 0.5) * STRIDE / scales[1]:.0f}, {(row + 0.5) * STRIDE / scales[0]:.0f})"
-    words = f"{classes[label]} with a score of {score:.2f} at {there}"
+    there = f"({middle[0] / scales[1]:.0f}, {middle[1] / scales[0]:.0f})"
+    words = f"{classes[spot.label]} with a score of {float(known[1]):.2f} at {there}"
     if at is not None and place is None:
-        words = f"{classes[label]}, of which none is found at {there} (score {score:.2f})"
-    wanted = Objects.of([box - [left, top, left, top]], [label])
+        words = f"{classes[spot.label]}, of which none is found at {there} (score {float(known[1]):.2f})"
+    wanted = Objects.of((box - [left, top, left, top])[None], [spot.label])
     aim = Aim(
-        number=_channel(label, cell),
+        number=lambda output: form.read(output, k, here)[:, 0],
         words=words,
         region=region,
         cone=cone,
         crop=crop,
-        detected=lambda output: left_of(output, wanted, len(classes)),
+        detected=lambda output: left_of(output, wanted, k),
         beside={
-            f"{name.capitalize()} edge": _edge(name, maps, len(classes), cell, (row, column), scales, box, cone, region)
+            f"{name.capitalize()} edge": _edge(
+                name, lambda output: form.read(output, k, here), known, scales, box, cone, region
+            )
             for name in EDGES
         },
     )  # fmt: skip
@@ -107,8 +111,7 @@ def _chosen(
             raise UsageError(
                 f"--at {rows.start},{columns.start} lies outside the image of {size[0]} rows and {size[1]} columns"
             )
-        y, x = ((side.start + side.stop) / 2 for side in at)
-        point = np.array([x * scales[1], y * scales[0]])
+        point = np.array(_point(at, scales))
         low, high = objects.boxes[:, :2], objects.boxes[:, 2:]
         able &= ((low <= point) & (point < high)).all(1)
         inside = np.flatnonzero(able)
@@ -117,82 +120,65 @@ def _chosen(
     return int(best[0]) if len(best) else None
 
 
-def _cell(
-    heat: Tensor, index: int | None, at: Part | None, scales: tuple[float, float]
-) -> tuple[int, int, int]:
-    """Class, row and column of the cell that comes closest to an object: of a class, or under a place, if that is given."""
-    row = column = None
-    if at is not None:
-        row, column = (
-            min(int((side.start + side.stop) / 2 * scale / STRIDE), n - 1)
-            for side, scale, n in zip(at, scales, heat.shape[1:], strict=True)
-        )
-        heat = heat[:, row : row + 1, column : column + 1]
-    place = int((heat if index is None else heat[index]).flatten().argmax())
-    label, rest = divmod(place, heat.shape[1] * heat.shape[2]) if index is None else (index, place)
-    r, c = divmod(rest, heat.shape[2])
-    return label, r if row is None else row, c if column is None else column
-
-
-def _channel(channel: int, cell: tuple[int, int]) -> Callable[[Any], Tensor]:
-    row, column = cell
-    return lambda output: answer_of(output)[:, channel, row, column]
+def _point(at: Part, scales: tuple[float, float]) -> tuple[float, float]:
+    """(x, y) of the middle of a place, in pixels as the network sees them."""
+    y, x = ((side.start + side.stop) / 2 for side in at)
+    return x * scales[1], y * scales[0]
 
 
 def _edge(
-    name: str, maps: Tensor, classes: int, cell: tuple[int, int], whole: tuple[int, int],
-    scales: tuple[float, float], box: np.ndarray, cone: Part | None, region: Part,
+    name: str, read: Callable[[Any], Tensor], known: Tensor, scales: tuple[float, float], box: np.ndarray,
+    cone: Part | None, region: Part,
 ) -> Aim:  # fmt: skip
     """Where an edge lies, as the distance from the cell's middle in pixels of the image itself."""
     which = EDGES.index(name)
     across = which % 2 == 0
     scale = scales[1] if across else scales[0]
-    read = _channel(classes + which, cell)
-    known = float(maps[classes + which, whole[0], whole[1]])
+    was = float(known[2 + which])
     side = max(float(box[2] - box[0] if across else box[3] - box[1]), 1.0)
     return Aim(
-        number=lambda output: read(output) / scale,
+        number=lambda output: read(output)[:, 2 + which] / scale,
         words=f"the {name} edge",
         region=region,
         cone=cone,
         either=True,
-        kept=lambda output: (-(read(output) - known).abs() / (NEAR * side)).exp(),
+        kept=lambda output: (-(read(output)[:, 2 + which] - was).abs() / (NEAR * side)).exp(),
     )
 
 
 def left_of(output: Any, wanted: Objects, classes: int) -> Tensor:
-    """How much of an object is left in each image of an output (N, K + 4, h, w), (N,) in [0, 1]: the best product of overlap
+    """How much of an object is left in each image of an output for N images, (N,) in [0, 1]: the best product of overlap
     and score over the detections of its class, D-RISE's similarity where a detection has one class.
     """
-    maps = answer_of(output).float().cpu()
-    size = maps.shape[-2] * STRIDE, maps.shape[-1] * STRIDE
     best = []
-    for one in maps:
-        found = peaks(one, classes, STRIDE, size=size)
-        found = found.take(found.labels == wanted.labels[0])
-        assert found.scores is not None
-        shared = overlap(found.boxes, wanted.boxes)[:, 0] * found.scores
+    for found in form_of(output).decode(output, classes):
+        same = found.take(found.labels == wanted.labels[0])
+        assert same.scores is not None
+        shared = overlap(same.boxes, wanted.boxes)[:, 0] * same.scores
         best.append(float(shared.max()) if len(shared) else 0.0)
     return torch.tensor(best)
 
 
 def _seen(
-    trained: Trained, image: Tensor, cell: tuple[int, int], known: Tensor
+    trained: Trained, image: Tensor, spot: Spot, known: Tensor
 ) -> tuple[Part | None, Part | None]:
     """(crop, cone): the part of a large image (C, h, w) that is enough to compute a cell, and in it what the cell sees.
 
     A crop begins at a multiple of all strides, so that each layer's positions stay where they were; what its borders change
-    the cell does not see. known: (K + 4,) what the cell says of the whole image; a crop that gives anything else, as where
-    padding hangs on the image's size, is not used.
+    the cell does not see. known: (6,) what the cell says of the whole image, see `Form.read`; a crop that gives anything
+    else, as where padding hangs on the image's size, is not used.
     """
     shape = image.shape[-2], image.shape[-1]
+    if spot.map is None:
+        return None, None
     try:
-        layers = list(trace(trained.model, (1, trained.preprocessing.channels, *shape)))
+        layers = trace(trained.model, (1, trained.preprocessing.channels, *shape))
     except (GeometryError, UsageError):
         return None, None
-    axes = layers[-1].receptive_field
-    if not axes or any(axis is None for axis in axes):
+    axes = axes_of(layers)[spot.map]
+    if not axes:
         return None, None
+    cell = spot.row, spot.column
     sides = clipped([span(a, at, n) for a, at, n in zip(axes, cell, shape, strict=True)], shape)
     cone = slice(*sides[0]), slice(*sides[1])
     strides = [int(a.stride) for one in layers for a in one.receptive_field or () if a is not None]
@@ -206,10 +192,12 @@ def _seen(
     ]
     (top, bottom), (left, right) = cut
     part = image[:, top:bottom, left:right]
-    again = maps_of(trained.model, trained.preprocessing, [part], device=CPU)[0]
-    if not torch.allclose(
-        again[:, cell[0] - top // STRIDE, cell[1] - left // STRIDE], known, rtol=1e-3, atol=1e-3
-    ):
+    again = outputs_of(trained.model, trained.preprocessing, [part], device=CPU)[0]
+    with torch.no_grad():
+        numbers = (
+            form_of(again).read(again, len(trained.classes), spot.moved(top, left))[0].double()
+        )
+    if not torch.allclose(numbers, known, rtol=1e-3, atol=1e-3):
         return None, cone
     inner = (
         slice(cone[0].start - top, cone[0].stop - top),

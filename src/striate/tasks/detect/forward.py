@@ -1,31 +1,33 @@
-"""The map of one image of any size, or of several of one size."""
+"""What a detector gives for one image of any size, or for several of one size."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from striate.answer import answer_of
-from striate.borrow import forward
+from striate.borrow import borrowed, forward
 from striate.data import Preprocessing
+from striate.geometry import map_tensors
 from striate.inference.tiled import tiled
+from striate.tasks.detect.forms.table import answer_in
 
 WHOLE = 2**21  # pixels; larger images go through tile by tile, with the same numbers
 TILES = "1GB"
 
 
 @torch.inference_mode()
-def maps_of(
+def outputs_of(
     network: nn.Module,
     preprocessing: Preprocessing,
     images: Sequence[Tensor],
     *,
     device: torch.device,
     dtype: torch.dtype = torch.float32,
-) -> list[Tensor]:
-    """Maps (K + 4, h, w) float32 on the CPU of images (C, H, W) uint8 of one size, each at its own.
+) -> list[Any]:
+    """What a network gives for each of some images (C, H, W) uint8 of one size, as for one (1, ...), float32 on the CPU.
 
     dtype: what layers compute in; images of more than two million pixels are computed in float32.
     """
@@ -33,14 +35,24 @@ def maps_of(
     network.eval()
     try:
         if images[0].shape[-2] * images[0].shape[-1] > WHOLE and device.type == "cpu":
-            large = [
-                tiled(network, image[None], memory=TILES, preprocess=preprocessing.normalise)
+            return [
+                answer_in(
+                    tiled(network, image[None], memory=TILES, preprocess=preprocessing.normalise)
+                )
                 for image in images
             ]
-            return [m[0] if m.ndim == 4 else m for m in large]
         x = preprocessing.normalise(torch.stack(list(images)).to(device))
         x = x.contiguous(memory_format=torch.channels_last)
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-            return list(answer_of(forward(network, x)).float().cpu())
+            output = map_tensors(answer_in(forward(network, x)), lambda t: t.float().cpu())
+        return [map_tensors(output, lambda t, i=i: t[i : i + 1]) for i in range(len(images))]  # type: ignore[misc]
     finally:
         network.train(was_training)
+
+
+def output_of(network: nn.Module, shape: tuple[int, ...]) -> Any:
+    """What a network gives for images (N, C, H, W) of zeros: which form it has, and of which sizes."""
+    first = next(network.parameters(), None)
+    device = torch.device("cpu") if first is None else first.device
+    with borrowed(network) as lent, torch.no_grad():
+        return answer_in(forward(lent, torch.zeros(shape, device=device)))

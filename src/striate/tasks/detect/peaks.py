@@ -12,7 +12,7 @@ from striate.tasks.detect.objects import Objects
 
 STRIDE = 4  # pixels between two cells of a map
 AT_ONCE = 2**24  # numbers of a map that are looked at together
-LEAST = 0.05  # score below which nothing is listed
+LEAST = 0.05  # score below which nothing is listed, of any kind of detector
 
 
 def peaks(

@@ -18,10 +18,10 @@ from striate.documents import to_json
 from striate.errors import DataError, RunError, UsageError
 from striate.tasks.detect.drawing import drawn
 from striate.tasks.detect.evaluation.threshold import threshold_of
-from striate.tasks.detect.forward import maps_of
+from striate.tasks.detect.forms.table import form_of
+from striate.tasks.detect.forward import outputs_of
 from striate.tasks.detect.frame import original
 from striate.tasks.detect.objects import Objects
-from striate.tasks.detect.peaks import STRIDE, peaks
 from striate.tasks.detect.prediction import DetectionPrediction
 from striate.tasks.trained import Trained
 from striate.training.machine import choose_device, choose_precision
@@ -40,11 +40,11 @@ def predict_objects(
     `force`, or an image itself with it, before anything is written.
     """
     folder = None if out is None else out.expanduser()
-    files = None if folder is None else outputs_of(inputs, folder, force=force)
+    files = None if folder is None else files_of(inputs, folder, force=force)
     return _predictions(trained, inputs, folder, files, device)
 
 
-def outputs_of(inputs: Found, folder: Path, *, force: bool) -> list[Path]:
+def files_of(inputs: Found, folder: Path, *, force: bool) -> list[Path]:
     """The overlay of each image in the folder, which is made. Raises UsageError for one that may not be written."""
     files = [folder / f"{stem}-overlay.webp" for stem in output_names(inputs.files)]
     given = stays(inputs.files)
@@ -101,9 +101,9 @@ def predicted(
     """The objects of one image (C, H, W) uint8, upright and at its own size."""
     how = trained.preprocessing
     pixels = torch.from_numpy(how.colours(image.transpose(1, 2, 0)))
-    out = maps_of(model, how, [pixels], device=device, dtype=dtype)[0]
+    out = outputs_of(model, how, [pixels], device=device, dtype=dtype)[0]
     seen = pixels.shape[-2], pixels.shape[-1]
-    objects = peaks(out, len(trained.classes), STRIDE, size=seen)
+    (objects,) = form_of(out).decode(out, len(trained.classes), seen)
     size = image.shape[-2], image.shape[-1]
     return prediction_of(original(objects, size, how), name, size, trained)
 

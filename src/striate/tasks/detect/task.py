@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from striate.answer import Aim, Part, answer_of
+from striate.answer import Aim, Part
 from striate.data.files import Found
 from striate.data.own import given_again, is_given
 from striate.data.preprocessing import Preprocessing
@@ -36,22 +36,21 @@ from striate.tasks.detect.findings.errors import judged_of, kinds_of_errors, per
 from striate.tasks.detect.findings.gallery import gallery
 from striate.tasks.detect.findings.headline import headline_boxes
 from striate.tasks.detect.findings.sizes import recall_by_size
+from striate.tasks.detect.forms.table import CENTERS, DetectionLoss, form_of, objects_in
 from striate.tasks.detect.frame import framed
-from striate.tasks.detect.loss import CenterLoss
 from striate.tasks.detect.metric import AveragePrecision
-from striate.tasks.detect.objects import Objects
-from striate.tasks.detect.peaks import STRIDE, peaks
+from striate.tasks.detect.peaks import STRIDE
 from striate.tasks.detect.predict import predict_objects, prediction_of
 from striate.tasks.detect.probes.crowding import crowding
 from striate.tasks.detect.probes.size import size_probe
 from striate.tasks.detect.probes.truncation import truncation
 from striate.tasks.detect.reach import reach
 from striate.tasks.detect.settings import DetectSettings
+from striate.tasks.detect.sight import sight_of
 from striate.tasks.detect.tiling import tile_objects
 from striate.tasks.detect.train import (
     MOST_VALIDATION,
     box_batches,
-    field_of,
     loss_of,
     plan_boxes,
     validation_of,
@@ -68,7 +67,6 @@ from striate.tasks.task import (
     Task,
     mute,
     never,
-    refuse_shape,
     silent,
 )
 from striate.tasks.tiling import TileJob
@@ -78,7 +76,7 @@ from striate.training.recipe import Recipe
 
 
 class Detect(Task):
-    """Boxes by peaks of a heat map and four distances, and COCO's average precision."""
+    """Boxes with classes and scores, see `Form` for how, and COCO's average precision."""
 
     name = "detect"
     about = "a box for every object"
@@ -149,7 +147,7 @@ class Detect(Task):
     def build(
         self, recipe: Recipe, preprocessing: Preprocessing, outputs: int, *, fresh: bool = False, check: bool = False
     ) -> nn.Module:  # fmt: skip
-        """See Task; (N, C, H, W) -> (N, outputs + 4, ceil(H / 4), ceil(W / 4))."""
+        """See Task; (N, C, H, W) -> what one of the forms reads."""
         return build(
             str(recipe.model),
             in_channels=preprocessing.channels,
@@ -167,7 +165,7 @@ class Detect(Task):
         """See Task."""
         return box_batches(plan, split, device)
 
-    def loss(self, plan: Plan) -> CenterLoss:
+    def loss(self, plan: Plan) -> DetectionLoss:
         """See Task."""
         return loss_of(plan)
 
@@ -182,13 +180,12 @@ class Detect(Task):
         return min(len(plan.source.val), MOST_VALIDATION)
 
     def refuse_output(self, output: Any, images: Tensor, outputs: int) -> None:
-        """See Task; (N, outputs + 4, ceil(H / 4), ceil(W / 4))."""
-        cells = [-(-side // STRIDE) for side in images.shape[-2:]]
-        refuse_shape(
-            answer_of(output),
-            (len(images), outputs + 4, *cells),
-            f"{outputs} scores and 4 distances a cell of {STRIDE} x {STRIDE} pixels",
-        )
+        """See Task and `Form.refuse`."""
+        form_of(output).refuse(output, images, outputs)
+
+    def reads(self, output: Any) -> bool:
+        """See Task: one map, or what one of the other forms has."""
+        return form_of(output) is not CENTERS or super().reads(output)
 
     def metric(self, classes: Sequence[str]) -> AveragePrecision:
         """See Task."""
@@ -226,12 +223,13 @@ class Detect(Task):
         sure = threshold_of(trained.calibration)
         yield kinds_of_errors(assessed, len(classes), sure)
         yield per_class_boxes(assessed, classes, sure)
-        field = field_of(trained.model, trained.shape)
+        sight = sight_of(trained.model, trained.shape)
+        field = sight.field
         seen = framed(split, trained.preprocessing).sizes[: len(assessed)]
         shrunk = np.sqrt((seen / split.sizes[: len(assessed)]).prod(1))
         yield recall_by_size(assessed, None if field is None else field / shrunk, sure)
         parts = [framed(part, trained.preprocessing) for part in source.splits.values()]
-        yield reach([o for part in parts for o in part.objects], STRIDE, field)
+        yield reach([o for part in parts for o in part.objects], sight)
         whole = trained.preprocessing.unframed
         yield gallery(
             assessed,
@@ -268,12 +266,8 @@ class Detect(Task):
 
     def decode(self, output: Any, trained: Trained, *, top: int = 5) -> list[Prediction]:
         """The objects of each image; nothing is written."""
-        maps = answer_of(output).float().cpu()
-        size = maps.shape[-2] * STRIDE, maps.shape[-1] * STRIDE
-        return [
-            prediction_of(objects, str(i), size, trained)
-            for i, objects in enumerate(objects_in(maps, len(trained.classes)))
-        ]
+        found, size = objects_in(output, len(trained.classes)), form_of(output).extent(output)
+        return [prediction_of(objects, str(i), size, trained) for i, objects in enumerate(found)]
 
     def predict(
         self, trained: Trained, inputs: Found, *, top: int = 5, device: str = "auto", out: Path | None = None,
@@ -307,10 +301,3 @@ class Detect(Task):
 
 
 LEARNED = 0.02  # AP50 from which on something was learned
-
-
-def objects_in(output: Any, classes: int) -> list[Objects]:
-    """The objects of each image from what the network gives, (N, K + 4, h, w)."""
-    maps = answer_of(output).float().cpu()
-    size = maps.shape[-2] * STRIDE, maps.shape[-1] * STRIDE
-    return [peaks(one, classes, STRIDE, size=size) for one in maps]

@@ -1,18 +1,18 @@
-"""Tiling of a detector: the map by tiles, the objects of all of it at once."""
+"""Tiling of a detector: what it gives by tiles, the objects of all of it at once."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from striate.documents import to_json
 from striate.findings import Finding, Table
+from striate.tasks.detect.forms.table import form_of
+from striate.tasks.detect.forward import output_of
 from striate.tasks.detect.frame import original
 from striate.tasks.detect.framed_image import FramedImage
-from striate.tasks.detect.peaks import LEAST, STRIDE, large_peaks
+from striate.tasks.detect.peaks import LEAST
 from striate.tasks.detect.predict import coco_document, prediction_of
 from striate.tasks.tiling import SHOWN, TileJob
 from striate.writing import write_atomically
@@ -21,23 +21,16 @@ from striate.writing import write_atomically
 def tile_objects(job: TileJob) -> Finding:
     """The objects of an image of any size, written into `job.out` as JSON in COCO's form.
 
-    Tiles give the map of the whole image, kept on the disk; only then are peaks taken, so that no seam cuts or doubles an
-    object, whatever the tiles are.
+    Tiles give what the network gives for the whole image; only then are the best objects chosen, so that no seam cuts or
+    doubles an object, whatever the tiles are.
     """
     job.refuse_taken()
     classes = job.trained.classes
     height, width = job.image.shape[1:]
-    how = job.trained.preprocessing
-    framed = framed_job(job)
-    seen = framed.image.shape[1], framed.image.shape[2]
-    with TemporaryDirectory(prefix="striate-") as folder:
-        path = Path(folder) / "map.npy"
-        _, certificate = framed.run(out=path)
-        made = np.load(path, mmap_mode="r")
-        cells = made.reshape(-1, *made.shape[-3:])[0] if made.ndim == 4 else made
-        objects = large_peaks(cells, len(classes), STRIDE, size=seen)
-        objects = original(objects, (height, width), how)
-        del made, cells
+    framed, how = framed_job(job), job.trained.preprocessing
+    output = output_of(job.trained.model, job.trained.shape)
+    objects, certificate = form_of(output).tile(framed, output, len(classes))
+    objects = original(objects, (height, width), how)
     prediction = prediction_of(objects, str(job.path), (height, width), job.trained)
     shown = objects.sure(prediction.sure)
     counts = np.bincount(shown.labels, minlength=len(classes))

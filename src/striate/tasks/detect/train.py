@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from striate.data import Preprocessing
-from striate.errors import GeometryError, UsageError
-from striate.geometry import trace
-from striate.models import build, is_detector, is_own
+from striate.errors import UsageError
+from striate.models import DETECTORS, build, is_detector, is_own
 from striate.tasks.colours import own_size_preprocessing
 from striate.tasks.decoded import Decoded
 from striate.tasks.detect.batches import BoxAugmentation, BoxBatches, target_of
@@ -22,12 +21,12 @@ from striate.tasks.detect.defaults import (
     choose_for_boxes,
     choose_frame,
 )
-from striate.tasks.detect.forward import maps_of
+from striate.tasks.detect.forms.table import DetectionLoss, form_of
+from striate.tasks.detect.forward import outputs_of
 from striate.tasks.detect.frame import framed
-from striate.tasks.detect.loss import CenterLoss
 from striate.tasks.detect.metric import AveragePrecision
-from striate.tasks.detect.peaks import STRIDE, peaks
-from striate.tasks.detect.reach import sentence
+from striate.tasks.detect.reach import Sight, sentence
+from striate.tasks.detect.sight import sight_of
 from striate.tasks.plan import Plan
 from striate.tasks.task import Evaluate
 from striate.training.batch import Batch
@@ -43,14 +42,15 @@ def plan_boxes(recipe: Recipe, source: BoxSource, device: torch.device) -> Plan:
     """Decide everything that the recipe leaves open. Raises UsageError for a model that finds no objects."""
     if recipe.model is not None and not (is_own(recipe.model) or is_detector(recipe.model)):
         raise UsageError(
-            f"{recipe.model} finds no objects, and {recipe.data} has boxes; take centernet or centernet:BACKBONE, such as "
-            f"centernet:{recipe.model}"
+            f"{recipe.model} finds no objects, and {recipe.data} has boxes; take {', '.join(DETECTORS)}, or one of "
+            f"these on a backbone, such as centernet:{recipe.model}"
         )
     spec, pretrained, reason = choose_box_model(recipe, photographs=source.photographs)
     why = [f"model = {spec}: {reason}"] if recipe.model is None else []
     channels = recipe.channels or (3 if (source.train.channels == 3).any() else 1)
     named = recipe.replace(model=spec, pretrained=pretrained)
-    field = _planned_field(named, channels, len(source.classes))
+    sight = _planned_sight(named, channels, len(source.classes))
+    field = None if sight is None else sight.field
     frame, reasons = choose_frame(named, facts_of(source, source.train), field)
     why += reasons
     # All else is decided for the images as the network sees them.
@@ -61,7 +61,7 @@ def plan_boxes(recipe: Recipe, source: BoxSource, device: torch.device) -> Plan:
     preprocessing, reasons = own_size_preprocessing(chosen, source)
     preprocessing = replace(preprocessing, **frame)
     why += reasons
-    limits = sentence(list(train.objects), STRIDE, field)
+    limits = "" if sight is None else sentence(list(train.objects), sight)
     if limits:
         more.append(limits)
     return Plan(recipe=chosen, source=source, preprocessing=preprocessing, why=[*why, *more])
@@ -82,8 +82,8 @@ def facts_of(source: BoxSource, train: BoxSplit) -> BoxFacts:
     )
 
 
-def _planned_field(recipe: Recipe, channels: int, classes: int) -> int | None:
-    """What a cell of the recipe's network sees, without any of its weights; None where that is not known before."""
+def _planned_sight(recipe: Recipe, channels: int, classes: int) -> Sight | None:
+    """What limits the recipe's network, without any of its weights; None where that is not known before."""
     if is_own(recipe.model):
         return None
     with torch.device("meta"):
@@ -91,17 +91,7 @@ def _planned_field(recipe: Recipe, channels: int, classes: int) -> int | None:
             str(recipe.model), in_channels=channels, num_classes=classes, **recipe.model_options
         )
     # In evaluation: a batch norm that trains looks at the whole image.
-    return field_of(network.eval(), (1, channels, FIELD_SIDE, FIELD_SIDE))
-
-
-def field_of(network: nn.Module, shape: tuple[int, ...]) -> int | None:
-    """How many pixels a cell sees along the longer axis; None where it sees all, or the network cannot be traced."""
-    try:
-        axes = list(trace(network, shape))[-1].receptive_field
-    except (GeometryError, UsageError):
-        return None
-    sizes = [axis.size for axis in axes if axis is not None] if axes else []
-    return max(sizes) if sizes else None
+    return sight_of(network.eval(), (1, channels, FIELD_SIDE, FIELD_SIDE))
 
 
 def box_batches(plan: Plan, split: str, device: torch.device) -> BoxBatches:
@@ -138,10 +128,10 @@ def images_of(split: BoxSplit, preprocessing: Preprocessing) -> Decoded[Tensor]:
     return Decoded(decode, len(split), in_memory=needed <= available_memory() // 4)
 
 
-def loss_of(plan: Plan) -> CenterLoss:
+def loss_of(plan: Plan) -> DetectionLoss:
     """The loss of a plan."""
     edges = plan.recipe.settings.edges
-    return CenterLoss(len(plan.source.classes), STRIDE, 2.0 if edges is None else edges)
+    return DetectionLoss(len(plan.source.classes), 2.0 if edges is None else edges)
 
 
 def validation_of(plan: Plan, device: torch.device) -> Evaluate | None:
@@ -163,11 +153,12 @@ def validation_of(plan: Plan, device: torch.device) -> Evaluate | None:
         predictions = []
         for i, objects in enumerate(validation.objects):
             image = images[i]
-            out = maps_of(network, preprocessing, [image], device=device, dtype=dtype)[0]
-            loss = measured(out[None], Batch(out[None], [target_of(objects)]))
+            out = outputs_of(network, preprocessing, [image], device=device, dtype=dtype)[0]
+            with torch.no_grad():  # a second pass runs only here
+                loss = measured(out, Batch(image[None], [target_of(objects)]))
             total, weight = total + float(loss.sum), weight + float(loss.weight)
             height, width = image.shape[-2:]
-            predictions.append(peaks(out, classes, STRIDE, size=(height, width)))
+            predictions += form_of(out).decode(out, classes, (height, width))
         scores = metric.score(metric.matched(predictions, validation.objects))
         return {"loss": total / max(weight, 1e-9), **{k: float(v) for k, v in scores.items()}}
 

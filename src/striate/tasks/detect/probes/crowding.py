@@ -14,7 +14,6 @@ from striate.figures import BLUE, GREEN, ORANGE, new_figure, render, style
 from striate.findings import Figure, Finding, Table
 from striate.tasks.detect.boxes import intersection
 from striate.tasks.detect.objects import Objects
-from striate.tasks.detect.peaks import STRIDE
 from striate.tasks.detect.probes.finding_objects import (
     Share,
     judged_of,
@@ -24,6 +23,8 @@ from striate.tasks.detect.probes.finding_objects import (
     sure_of,
     truths_of,
 )
+from striate.tasks.detect.reach import Sight
+from striate.tasks.detect.sight import sight_of
 from striate.wording import percent
 
 DISTANCES = (2.0, 1.5, 1.25, 1.0, 0.75, 0.5, 0.35, 0.25)  # between centres, in sides of the object
@@ -44,14 +45,15 @@ def crowding(context: Any) -> Finding:
 
     One object an image, drawn by the seed, is copied beside itself, over what is there, with an edge of 2 pixels that fades;
     at two sides' distance it stands alone, which shows what the copying itself costs. The one that lies behind is asked for
-    until three quarters of it are covered. Of two peaks of a class in touching cells one is kept, whatever was learned;
-    which of the two is counted. context: the probe context. Raises DataError where no object has room for a copy.
+    until three quarters of it are covered. Where the network's geometry lets only one of two be found, such as of two peaks
+    of a class in touching cells, it is counted which.
+    context: the probe context. Raises DataError where no object has room for a copy.
     """
     started = time.perf_counter()
     truths = truths_of(context)
     sure = sure_of(predictions_of(context, context.images), truths)
     rows: list[Any] = []
-    n = len(context)
+    n, sight = len(context), sight_of(context.model, tuple(context.images[:1].shape), traced=False)
     for distance in DISTANCES:
         images, aims, pairs = copied(context, truths, distance)
         judged = judged_of(predictions_of(context, images), aims, sure)
@@ -63,7 +65,7 @@ def crowding(context: Any) -> Finding:
             a, b = bool(one.found[pair.back]), bool(one.found[pair.front])
             asked[i] = 1
             two[i], front[i], back[i], none[i] = a and b, b and not a, a and not b, not (a or b)
-            if in_touching_cells(aim.boxes[[pair.back, pair.front]]) and a != b:
+            if a != b and sight.excludes(aim.take([pair.back, pair.front])):
                 touching += 1
                 kept_front += b
         rows.append(
@@ -73,13 +75,7 @@ def crowding(context: Any) -> Finding:
         raise DataError(
             "no object has room beside it for a copy two of its sides away; give larger images, or others with --data"
         )
-    return _finding(context, rows, sure, time.perf_counter() - started)
-
-
-def in_touching_cells(boxes: np.ndarray) -> bool:
-    """Whether the centres of two boxes (2, 4) lie in the same cell or in two that touch, so that only one can be a peak."""
-    cells = np.floor((boxes[:, :2] + boxes[:, 2:]) / 2 / STRIDE)
-    return bool((np.abs(cells[0] - cells[1]) <= 1).all())
+    return _finding(context, rows, sure, sight, time.perf_counter() - started)
 
 
 def copied(
@@ -164,7 +160,7 @@ def with_copy(truth: Objects, at: int, front: np.ndarray) -> tuple[Objects, Pair
     return Objects.of(boxes, labels, crowd=crowd), pair
 
 
-def _finding(context: Any, rows: list[Any], sure: float, seconds: float) -> Finding:
+def _finding(context: Any, rows: list[Any], sure: float, sight: Sight, seconds: float) -> Finding:
     alone: Share = rows[0][1]
     first = next((r for r in rows[1:] if r[1].objects and r[1].high < alone.value - NOTABLE), None)
     touching, front = sum(r[5] for r in rows), sum(r[6] for r in rows)
@@ -183,7 +179,7 @@ def _finding(context: Any, rows: list[Any], sure: float, seconds: float) -> Find
         which = "front" if 2 * front >= touching else "back"
         share = max(front, touching - front) / touching
         verdict += (
-            f" Of two in touching cells of {STRIDE} pixels only one can be found: the one in "
+            f" Where by the network's geometry ({sight.heading}) only one of two can be found, it is the one in "
             f"{'front' if which == 'front' else 'the back'} in {percent(share, 0)} of {touching:,}."
         )
     known = [r for r in rows if r[1].objects]
@@ -212,7 +208,7 @@ def _finding(context: Any, rows: list[Any], sure: float, seconds: float) -> Find
         data={
             "distances": [r[0] for r in known], "both": [r[1].value for r in known], "low": [r[1].low for r in known],
             "high": [r[1].high for r in known], "pairs": [r[1].objects for r in known], "touching": touching,
-            "front_kept": front, "score": sure, "stride": STRIDE, "images": len(context),
+            "front_kept": front, "score": sure, "stride": sight.stride, "images": len(context),
         },
         seed=context.seed,
         seconds=seconds,

@@ -15,7 +15,6 @@ from striate.figures import BLUE, GRID, ORANGE, new_figure, render, style
 from striate.findings import Figure, Finding, Table
 from striate.tasks.detect.evaluation.kinds import Judged, judge
 from striate.tasks.detect.objects import Objects
-from striate.tasks.detect.peaks import STRIDE
 from striate.tasks.detect.probes.finding_objects import (
     Share,
     judged_of,
@@ -24,6 +23,8 @@ from striate.tasks.detect.probes.finding_objects import (
     sure_of,
     truths_of,
 )
+from striate.tasks.detect.reach import Sight
+from striate.tasks.detect.sight import sight_of
 from striate.wording import percent
 
 SCALES = (0.125, 0.18, 0.25, 0.35, 0.5, 0.71, 1.0, 1.41, 2.0)
@@ -51,6 +52,7 @@ def size_probe(context: Any) -> Finding:
     truths = truths_of(context)
     clean = predictions_of(context, context.images)
     sure = sure_of(clean, truths)
+    sight = sight_of(context.model, tuple(context.images[:1].shape), traced=False)
     usual = np.sqrt(np.concatenate([t.sides.prod(1)[~t.crowd] for t in truths]))
     low, high = np.quantile(usual, USUAL_SHARE).tolist() if len(usual) else (0.0, 0.0)
     sides: list[list[np.ndarray]] = [[] for _ in truths]
@@ -71,11 +73,12 @@ def size_probe(context: Any) -> Finding:
             sides[i].append(size[one.counted])
             hits[i].append(one.found[one.counted])
             reasons += [
-                (float(size[at]), why_missed(int(at), aim, one, every))
+                (float(size[at]), why_missed(int(at), aim, one, every, sight))
                 for at in np.flatnonzero(one.counted & ~one.found)
             ]
     groups = _groups(context, sides, hits)
-    return _finding(context, groups, levels, reasons, (low, high), sure, time.perf_counter() - started)  # fmt: skip
+    seconds = time.perf_counter() - started
+    return _finding(context, groups, levels, reasons, (low, high), sure, sight, seconds)
 
 
 def resized(images: Tensor, scale: float) -> tuple[Tensor, tuple[float, float]]:
@@ -93,7 +96,7 @@ def _scaled(objects: Objects, down: float, across: float) -> Objects:
     return Objects.of(boxes, objects.labels, crowd=objects.crowd)
 
 
-def why_missed(at: int, truth: Objects, judged: Judged, predictions: Objects) -> str:
+def why_missed(at: int, truth: Objects, judged: Judged, predictions: Objects, sight: Sight) -> str:
     """Why object `at` of an image was not found, of REASONS. judged: by the predictions that are sure; predictions: all."""
     if judge(predictions, truth).found[at]:
         return "unsure"
@@ -102,10 +105,13 @@ def why_missed(at: int, truth: Objects, judged: Judged, predictions: Objects) ->
         return "class"
     if (near & (judged.kinds == 1)).any():
         return "box"
-    cells = np.floor((truth.boxes[:, :2] + truth.boxes[:, 2:]) / 2 / STRIDE)
-    touching = (np.abs(cells - cells[at]) <= 1).all(1) & (truth.labels == truth.labels[at])
-    touching[at] = False
-    return "sharing" if (touching & judged.found).any() else "silent"
+    middles = (truth.boxes[:, :2] + truth.boxes[:, 2:]) / 2
+    reach = np.maximum(truth.sides.max(1), truth.sides[at].max()) + 2 * sight.stride
+    near = np.abs(middles - middles[at]).max(1) < reach
+    others = np.flatnonzero(judged.found & near & (np.arange(len(truth)) != at))
+    if any(sight.excludes(truth.take([at, int(other)])) for other in others):
+        return "sharing"
+    return "silent"
 
 
 def _groups(
@@ -132,6 +138,7 @@ def _finding(
     reasons: list[tuple[float, str]],
     usual: tuple[float, float],
     sure: float,
+    sight: Sight,
     seconds: float,
 ) -> Finding:
     best = max((g[2].value for g in groups), default=0.0)
@@ -183,7 +190,7 @@ def _finding(
                 rows=tuple(rows),
                 formats=("", ",", ".1%", ".1%", ".1%", ""),
                 caption=f"Square root of the box's area; recall at a score of {sure:g}, with its 95 % interval over "
-                f"resampled images. A cell has {STRIDE} pixels. Each object counts once at each scale.",
+                f"resampled images. A cell has {sight.stride} pixels. Each object counts once at each scale.",
             ),
             Table(
                 columns=("images at", "AP", "from", "to"),
@@ -192,10 +199,10 @@ def _finding(
                 caption=f"{len(context):,} images, resized as a whole.",
             ),
         ),
-        figures=(_chart(groups, usual),) if groups else (),
+        figures=(_chart(groups, usual, sight.stride),) if groups else (),
         data={
             "sizes": data, "usual": list(usual), "score": sure, "scales": [v[0] for v in levels],
-            "ap": [v[1] for v in levels], "stride": STRIDE, "images": len(context),
+            "ap": [v[1] for v in levels], "stride": sight.stride, "images": len(context),
         },
         seed=context.seed,
         seconds=seconds,
@@ -206,7 +213,7 @@ BECAUSE = {
     "unsure": "their score is too low",
     "box": "their box is off by half",
     "class": "they are taken for another class",
-    "sharing": f"their centres lie in cells of {STRIDE} pixels beside a neighbour's of their class",
+    "sharing": "by the network's geometry only one of them and a neighbour can be found",
     "silent": "nothing is found near them",
 }
 
@@ -222,13 +229,15 @@ def _advice(data: list[dict[str, Any]], usual: tuple[float, float], best: float)
     )
 
 
-def _chart(groups: list[tuple[float, float, Share]], usual: tuple[float, float]) -> Figure:
+def _chart(
+    groups: list[tuple[float, float, Share]], usual: tuple[float, float], stride: int
+) -> Figure:
     with style():
         figure = new_figure(6.4, 3.4)
         axes = figure.subplots()
         x = [float(np.sqrt(low * high)) for low, high, _ in groups]
         axes.axvspan(*usual, color=GRID, alpha=0.25, linewidth=0, label="in the images as they are")
-        axes.axvline(STRIDE, color=ORANGE, linestyle="--", label=f"a cell ({STRIDE} pixels)")
+        axes.axvline(stride, color=ORANGE, linestyle="--", label=f"a cell ({stride} pixels)")
         axes.plot(x, [s.value for *_, s in groups], "o-", color=BLUE, markersize=4, label="recall")
         low, high = ([getattr(s, end) for *_, s in groups] for end in ("low", "high"))
         axes.fill_between(x, low, high, color=BLUE, alpha=0.15, linewidth=0)

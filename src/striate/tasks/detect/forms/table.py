@@ -1,0 +1,44 @@
+"""Which form an output has: that of its type, and CenterNet's where it is a tensor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from striate.answer import answer_of
+from striate.tasks.detect.forms.centers import Centers
+from striate.tasks.detect.forms.form import Form
+from striate.tasks.detect.forms.grid import GridForm
+from striate.tasks.detect.forms.levels import LevelForm
+from striate.tasks.detect.forms.regions import RegionForm
+from striate.tasks.detect.objects import Objects
+from striate.training.batch import Batch, Loss
+
+CENTERS = Centers()
+FORMS: tuple[Form, ...] = (LevelForm(), GridForm(), RegionForm())
+
+
+def form_of(output: Any) -> Form:
+    """The form of what a network gives; one map is of CenterNet's."""
+    return next((form for form in FORMS if isinstance(output, form.kind)), CENTERS)
+
+
+def answer_in(output: Any) -> Any:
+    """An output that a form reads as a whole, or the prediction among what else a network returns, see `answer_of`."""
+    return output if form_of(output) is not CENTERS else answer_of(output)
+
+
+@dataclass(frozen=True)
+class DetectionLoss:
+    """The loss of whatever kind of detector the output is of; see `Form.loss`. edges: weight of the boxes."""
+
+    classes: int
+    edges: float = 2.0
+
+    def __call__(self, output: Any, batch: Batch) -> Loss:
+        return form_of(output).loss(output, batch, self.classes, self.edges)
+
+
+def objects_in(output: Any, classes: int) -> list[Objects]:
+    """The objects of each image from what a network gives for N images."""
+    return form_of(output).decode(output, classes)

@@ -1,0 +1,202 @@
+"""Faster and Mask R-CNN: torchvision's weights give torchvision's objects, and tiles give those of the whole image."""
+
+import json
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.models.detection import fasterrcnn_resnet50_fpn, maskrcnn_resnet50_fpn
+
+import striate
+from striate.errors import UsageError
+from striate.models import Regions, build
+from striate.tasks.detect import region_loss, regions
+from striate.tasks.detect.forms.regions import RegionForm
+from striate.training.batch import Batch
+
+INPUT = (64, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+SIDE = 128
+
+
+def made_bold(theirs):
+    """Random weights that find something: batch norms of a real network's kind, and scores far apart."""
+    torch.manual_seed(1)
+    for module in theirs.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.8, 1.2)
+    with torch.no_grad():
+        theirs.rpn.head.bbox_pred.weight *= 0.1
+        theirs.roi_heads.box_predictor.cls_score.weight *= 0.3
+        theirs.roi_heads.box_predictor.bbox_pred.weight *= 0.1
+    return theirs.eval()
+
+
+@pytest.fixture(scope="module")
+def pair():
+    """torchvision's network on images as they are, and ours with its weights."""
+    torch.manual_seed(0)
+    theirs = made_bold(
+        maskrcnn_resnet50_fpn(
+            weights=None, weights_backbone=None, num_classes=4, min_size=SIDE, max_size=SIDE, image_mean=(0, 0, 0),
+            image_std=(1, 1, 1), rpn_pre_nms_top_n_test=60, rpn_post_nms_top_n_test=60,
+        )
+    )  # fmt: skip
+    ours = build("mask-rcnn", num_classes=3)
+    ours.load_state_dict(theirs.state_dict())
+    return theirs, ours.eval()
+
+
+@pytest.fixture
+def few(monkeypatch):
+    monkeypatch.setattr(regions, "TOP", 60)
+
+
+def test_weights_of_torchvision_give_its_boxes(pair, few):
+    theirs, ours = pair
+    image = torch.rand(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        (expected,) = theirs([image[0]])
+        output = ours(image)
+        (made,) = RegionForm().decode(output, 3, (SIDE, SIDE))
+    assert isinstance(output, Regions)
+    assert len(made) == len(expected["boxes"]) > 10
+    assert made.labels.tolist() == (expected["labels"] - 1).tolist()
+    assert np.abs(made.scores - expected["scores"].numpy()).max() < 1e-5
+    assert np.abs(made.boxes - expected["boxes"].numpy()).max() < 1e-2
+    masks = expected["masks"][:, 0].numpy() > 0.5
+    ours_full = np.stack([region.full(SIDE, SIDE) for region in made.regions])
+    assert masks.any((1, 2)).sum() > 5
+    apart = (ours_full != masks)[masks.any((1, 2))]
+    assert apart.mean() < 1e-4  # a box's edge is cut to whole pixels, which rounding may tip
+
+
+def test_weights_of_a_file_load_with_their_head(pair, tmp_path):
+    theirs, _ = pair
+    torch.save(theirs.state_dict(), tmp_path / "maskrcnn.pth")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        trained = striate.wrap(
+            build("mask-rcnn", num_classes=3), weights=tmp_path / "maskrcnn.pth", classes=list("abc"), preprocessing=INPUT,
+            task="detect",
+        )  # fmt: skip
+    assert torch.equal(
+        trained.model.rpn["head"].cls_logits.weight, theirs.rpn.head.cls_logits.weight
+    )
+    with pytest.raises(UsageError, match="4 logits a region, and 2 classes need 3"):
+        striate.wrap(trained.model, classes=list("ab"), preprocessing=INPUT, task="detect")
+
+
+@pytest.fixture(scope="module")
+def sure():
+    torch.manual_seed(0)
+    network = build("faster-rcnn:resnet18", num_classes=3, channels=16, hidden=32)
+    with torch.no_grad():
+        network.rpn["head"].cls_logits.weight *= 30
+        network.roi_heads.box_predictor.cls_score.weight *= 60
+    return striate.wrap(network, classes=list("abc"), preprocessing=INPUT, task="detect")
+
+
+@pytest.mark.parametrize("tile", [64, 93, 256])
+def test_two_passes_by_tiles_give_the_objects_of_the_whole_image(sure, few, tmp_path, tile):
+    pixels = np.random.default_rng(3).integers(0, 255, (203, 310, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "large.png")
+    assert (
+        sure.tile(tmp_path / "large.png", out=tmp_path / "large.json", tile=tile).status == "good"
+    )
+    with torch.inference_mode():
+        output = sure.model(sure.normalise(torch.from_numpy(sure.preprocessing.colours(pixels))[None]))  # fmt: skip
+    (expected,) = RegionForm().decode(output, 3, (203, 310))
+    objects = json.loads((tmp_path / "large.json").read_text())["annotations"]
+    assert len(objects) == len(expected) > 10
+    made = np.array([[o["category_id"] - 1, *o["bbox"]] for o in objects])
+    rows = np.concatenate([expected.labels[:, None], expected.boxes[:, :2], expected.sides], 1)
+    assert (
+        np.abs(rows[:, None] - made[None]).max(2).min(1).max() < 1e-2
+    )  # pixels; of class, place and size
+
+
+def test_regions_are_read_in_blocks_as_from_the_whole_map(monkeypatch):
+    rng = np.random.default_rng(0)
+    maps = [rng.normal(0, 1, (3, 400 // s, 600 // s)).astype(np.float32) for s in (4, 8, 16, 32)]
+    corner = rng.uniform(0, 300, (40, 2))
+    boxes = np.concatenate([corner, corner + np.exp(rng.uniform(2, 6, (40, 2)))], 1).clip(0, [600, 400] * 2)  # fmt: skip
+    strides, cpu = (4, 8, 16, 32, 64), torch.device("cpu")
+    monkeypatch.setattr(regions, "BLOCK", 10**6)
+    whole = regions.features_of(maps, strides, boxes, 7, cpu)
+    monkeypatch.setattr(regions, "BLOCK", 64)
+    assert (regions.features_of(maps, strides, boxes, 7, cpu) - whole).abs().max() < 1e-4
+
+
+def test_the_likeliest_are_found_in_parts(monkeypatch):
+    logits = np.random.default_rng(0).normal(0, 1, (3, 50)).round(1).astype(np.float32)
+    expected = [a.tolist() for a in regions.likeliest(logits, 20)]
+    monkeypatch.setattr(regions, "ROOM", 12)
+    assert [a.tolist() for a in regions.likeliest(logits, 20)] == expected
+    assert logits.reshape(-1)[expected[0]].tolist() == expected[1]
+
+
+def test_predictions_and_explanations(sure, tmp_path):
+    image = np.random.default_rng(1).integers(0, 255, (70, 90, 3), dtype=np.uint8)
+    Image.fromarray(image).save(tmp_path / "scene.png")
+    (made,) = sure.predict([tmp_path / "scene.png"], out=tmp_path / "out")
+    assert len(made.objects) and (made.objects.boxes <= [90, 70, 90, 70]).all()
+    (explained,) = sure.explain([image], methods=["gradient"], trust=False)
+    assert "with a score of" in explained.explanation.target
+
+
+def test_the_loss_is_torchvisions(monkeypatch):
+    """With all anchors and regions drawn, of which there is then nothing random."""
+    torch.manual_seed(0)
+    every = {"rpn_batch_size_per_image": 10**6, "box_batch_size_per_image": 10**6}
+    theirs = fasterrcnn_resnet50_fpn(
+        weights=None, weights_backbone=None, num_classes=3, min_size=SIDE, max_size=SIDE, image_mean=(0, 0, 0),
+        image_std=(1, 1, 1), rpn_pre_nms_top_n_train=60, rpn_post_nms_top_n_train=60, rpn_positive_fraction=0.5,
+        box_positive_fraction=0.5, **every,
+    )  # fmt: skip
+    made_bold(theirs)
+    ours = build("faster-rcnn", num_classes=2).eval()
+    ours.load_state_dict(theirs.state_dict())
+    monkeypatch.setattr(regions, "TOP", 60)
+    monkeypatch.setattr(region_loss, "ANCHORS", (10**6, 0.5))
+    monkeypatch.setattr(region_loss, "REGIONS", (10**6, 0.5))
+    image = torch.rand(1, 3, SIDE, SIDE)
+    boxes = torch.tensor([[10.0, 12, 60, 70], [50, 40, 120, 110], [5, 80, 30, 100]])
+    labels = torch.tensor([1, 2, 1])
+    theirs.train()
+    for module in theirs.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.eval()
+    with torch.no_grad():
+        expected = theirs([image[0]], [{"boxes": boxes, "labels": labels}])
+        rows = torch.cat([boxes, (labels - 1)[:, None], torch.zeros(3, 1)], 1)
+        mine = RegionForm().loss(ours(image), Batch(image, [rows]), 2, 1.0)
+    names = {
+        "anchors": "loss_objectness",
+        "anchor_boxes": "loss_rpn_box_reg",
+        "classes": "loss_classifier",
+        "boxes": "loss_box_reg",
+    }
+    for name, other in names.items():
+        assert float(mine.parts[name]) == pytest.approx(float(expected[other]), rel=2e-4), name
+
+
+def test_faster_rcnn_trains_and_masks_are_asked_for(tmp_path):
+    def small(in_channels, num_classes):
+        return build("faster-rcnn:resnet18", num_classes=num_classes, channels=16, hidden=32)
+
+    run = striate.train(
+        "scenes", task="detect", model=small, out=tmp_path / "run", count=12, epochs=1, size=64, batch=4, device="cpu"
+    )  # fmt: skip
+    assert {"val_ap", "val_ap50"} <= run.metrics[-1].keys()
+    with pytest.raises(UsageError, match="train faster-rcnn"):
+        striate.train(
+            "scenes",
+            task="detect",
+            model="mask-rcnn:resnet18",
+            out=tmp_path / "b",
+            count=12,
+            epochs=1,
+        )
