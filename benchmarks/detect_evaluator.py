@@ -117,7 +117,7 @@ def pycocotools(document, results, masks: bool) -> tuple[float, float, np.ndarra
         truth = COCO()
         truth.dataset = document
         truth.createIndex()
-        found = truth.loadRes(results)
+        found = truth.loadRes([dict(one) for one in results])  # which adds to them
         indexed = time.perf_counter()
         evaluation = COCOeval(truth, found, "segm" if masks else "bbox")
         evaluation.evaluate()
