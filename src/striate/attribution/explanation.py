@@ -335,7 +335,9 @@ def moved_by(
 ) -> Map:
     """Occlusion's map of a number beside the one that is explained; its remark says by how much it moves at most."""
     made = attribute(module, x, number, "occlusion", settings=settings, geometry=geometry)
-    return replace(made, remark=f"moves {number.words} by up to {float(made.shown.max()):.1f}")
+    return replace(
+        made, remark=f"moves {number.words} by up to {float(made.shown.max()):.1f} pixels"
+    )
 
 
 def is_class_of(target: Target, output: Any) -> TypeGuard[int]:

@@ -125,7 +125,7 @@ def choose_for_boxes(recipe: Recipe, facts: BoxFacts) -> tuple[Recipe, list[str]
         changes["width"] = pick("width", *WIDTHS[kind])
     if recipe.budget is None:
         crops = max(facts.pixels / size**2, facts.images)
-        seen = 8_000 if tuned else 20_000
+        seen = 8_000 if tuned else 16_000
         epochs = float(round(min(max(seen * 96**2 / size**2 / crops, 6), 400)))
         changes["epochs"] = pick("epochs", epochs, f"about {epochs * crops:,.0f} crops seen")
     settings = replace(own, **{k: v for k, v in changes.items() if k in mine})

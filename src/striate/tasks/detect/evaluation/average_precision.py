@@ -116,24 +116,30 @@ def weighted(pooled: Sequence[Pooled], weights: np.ndarray) -> np.ndarray:
     thresholds = pooled[0].found.shape[1] if pooled else len(THRESHOLDS)
     scores = np.full((len(weights), thresholds, len(pooled)), np.nan)
     for label, one in enumerate(pooled):
-        # What counts neither for nor against leaves the curve as it is.
-        counts = ~one.ignored[0].all(0)
-        found, ignored = one.found[0][:, counts], one.ignored[0][:, counts]
-        images, positives = one.images[counts], one.positives[0]
-        rows = max(1, AT_ONCE // max(1, found.size))
+        # Most thresholds leave the same predictions out.
+        kinds, which = np.unique(one.ignored[0], axis=0, return_inverse=True)
+        rows = max(1, AT_ONCE // max(1, one.found.shape[-1]))
         for start in range(0, len(weights), rows):
             often = weights[start : start + rows].astype(np.float64)
-            objects = often @ positives
-            each = often[:, images][:, None]
-            right = np.cumsum(each * (found & ~ignored), -1)
-            wrong = np.cumsum(each * (~found & ~ignored), -1)
-            means = _mean_precision(right, wrong, np.maximum(objects, 1)[:, None, None])
-            scores[start : start + rows, :, label] = np.where(objects[:, None] > 0, means, np.nan)
+            objects = often @ one.positives[0]
+            known = objects > 0
+            for kind, ignored in enumerate(kinds):
+                counts = np.flatnonzero(~ignored)
+                each = often[:, one.images[counts]]
+                seen = np.cumsum(each, 1)
+                for t in np.flatnonzero(which.ravel() == kind):
+                    # Precision rises at hits alone, and is read at the first one that reaches a recall.
+                    hits = np.flatnonzero(one.found[0, t, counts])
+                    right = np.cumsum(each[:, hits], 1)
+                    means = _mean_precision(
+                        right, seen[:, hits] - right, np.maximum(objects, 1)[:, None]
+                    )
+                    scores[start : start + rows, t, label] = np.where(known, means, np.nan)
     return scores
 
 
 def _mean_precision(right: np.ndarray, wrong: np.ndarray, objects: np.ndarray) -> np.ndarray:
-    """(R, T) mean over RECALLS of what `curve` gives, of many curves (R, T, D) at once."""
+    """(R,) mean over RECALLS of what `curve` gives, of many curves (R, D) at once."""
     *shape, depth = right.shape
     if not depth:
         return np.zeros(shape)

@@ -30,6 +30,9 @@ SHARED = (
 )
 
 
+FEW = 500  # objects of an image that are compared two by two
+
+
 class Centers:
     """See Form; (N, K + 4, ceil(H / 4), ceil(W / 4)), see `striate.models.centernet.Head`."""
 
@@ -106,5 +109,12 @@ def sharing_a_peak(images: Sequence[Objects]) -> int:
     count = 0
     for objects in images:
         cells = np.floor((objects.boxes[:, :2] + objects.boxes[:, 2:]) / 2 / STRIDE).astype(int)
-        count += sum(given_up(cells[objects.labels == k]) for k in np.unique(objects.labels))
+        # Of most classes of most images no two touch, which is seen at a glance.
+        if len(cells) < FEW:
+            near = (np.abs(cells[:, None] - cells[None]) <= 1).all(2)
+            touching = (near & (objects.labels[:, None] == objects.labels[None])).sum(1) > 1
+            cells, labels = cells[touching], objects.labels[touching]
+        else:
+            labels = objects.labels
+        count += sum(given_up(cells[labels == k]) for k in np.unique(labels))
     return count
