@@ -4,7 +4,7 @@
     python benchmarks/tile_boxes.py runs/scenes-1 [--side 8192] [--slice 512] [--memory 500MB] [--python PYTHON]
 
 The scene is laid out of unseen scenes of 96 pixels side by side, so that every object is known. Each contestant runs in a
-process of its own, whose time and largest memory are printed, on two threads. SAHI (`pip install sahi` for PYTHON) cuts the
+process of its own, whose time and largest memory are printed. SAHI (`pip install sahi` for PYTHON) cuts the
 image into slices that overlap by a fifth and merges what they find by GREEDYNMM at an IOS of 0.5, its defaults, without its
 pass over the whole image, which would not fit. Both give what they find from the run's score on. Against the boxes
 of the whole map: missed, of which SAHI has none that overlaps by half; doubled, a further box on an object; cut, a box
@@ -25,7 +25,8 @@ from pathlib import Path
 
 import numpy as np
 
-THREADS, CELL, SCENES = 2, 96, 1500
+THREADS = int(os.environ.get("OMP_NUM_THREADS", "2"))
+CELL, SCENES = 96, 1500
 
 
 def laid(side: int) -> tuple[np.ndarray, list[list[float]]]:

@@ -4,7 +4,7 @@ Striate's centernet, in turn.
     python benchmarks/train_boxes.py [--rounds 5] [--images 128] [--peers fcos,retinanet]
 
 All train a ResNet-18 with batch norm and random weights under their own neck and head on the same scenes of 160 x 160
-pixels with 10 classes, in batches of 16 on two threads, from images in memory, mirrored at random. The plain loop: a
+pixels with 10 classes, in batches of 16, from images in memory, mirrored at random. The plain loop: a
 DataLoader, torchvision's transforms (v2) of images and boxes, the loss that the detector gives, AdamW, fp32, channels
 last; its own resize is set to 160 pixels, so that it does nothing. Striate: its own loop and loss, AdamW, and the
 precision that it chooses, with the share of crops over objects that it plans. Each runs in a process of its own and
@@ -13,9 +13,12 @@ trains one epoch a turn; the first epoch is not counted.
 
 from __future__ import annotations
 
+import os
+
 from train_masks import compare
 
-THREADS, BATCH, SIDE, CLASSES = 2, 16, 160, 10
+THREADS = int(os.environ.get("OMP_NUM_THREADS", "2"))
+BATCH, SIDE, CLASSES = 16, 160, 10
 
 
 def scenes(count: int):

@@ -32,6 +32,13 @@ LEAST_SIDE = 16  # pixels of an image; smaller ones show nothing
 EDGES = 2.0 ** np.arange(0, 10.25, 0.5)  # pixels, between the groups of sizes
 FEW = 10  # objects, below which a group says nothing
 USUAL_SHARE = (0.05, 0.95)  # quantiles between which a size is one of the images as they are
+BEYOND = (
+    2.0  # times the sizes of the images as they are, up to which what is found tells of these alone
+)
+NARROW = (
+    "It finds the sizes that the images have, and no others were shown: if they will come, train with a wider zoom "
+    "(`--set zoom=2`)."
+)
 REASONS = {
     "unsure": "found, with too low a score",
     "box": "seen, but the box is off by half",
@@ -178,12 +185,14 @@ def _finding(
             verdict += "."
     within = [d for d in data if d["to"] > usual[0] and d["from"] < usual[1]]
     lost = min((d["high"] for d in within), default=1.0) < 0.8 * best
+    # What is found ends about where the sizes of the images do: others were never shown.
+    narrow = bool(good) and good[0][0] > usual[0] / BEYOND and good[-1][1] < usual[1] * BEYOND
     return Finding(
         name="probe-size",
         title="Size of objects",
         verdict=verdict,
-        status="note" if not groups else "warning" if lost else "good",
-        advice=_advice(data, usual, best) if lost else "",
+        status="warning" if lost else "note" if narrow or not groups else "good",
+        advice=_advice(data, usual, best) if lost else NARROW if narrow else "",
         tables=(
             Table(
                 columns=("pixels", "objects", "recall", "from", "to", "those missed, most often"),
