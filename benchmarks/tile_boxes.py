@@ -56,15 +56,16 @@ def striate(run: str, image: str, args: argparse.Namespace) -> dict:
     import striate
     from striate.tasks.detect.evaluation.threshold import threshold_of
 
+    trained = striate.load(run).trained
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "objects.json"
         start = time.perf_counter()
-        finding = striate.load(run).tile(image, out=out, memory=args.memory)
+        finding = trained.tile(image, out=out, memory=args.memory)
         seconds = time.perf_counter() - start
         found = json.loads(out.read_text())["annotations"]
     rows = [[*corners(o["bbox"]), o["category_id"] - 1, o["score"]] for o in found]
     certificate = finding.data["document"]["certificate"]
-    sure = threshold_of(striate.load(run).trained.calibration)
+    sure = threshold_of(trained.calibration)
     return {"seconds": seconds, "objects": rows, "certificate": certificate, "sure": sure}
 
 
@@ -98,9 +99,12 @@ def sahi(run: str, image: str, args: argparse.Namespace) -> dict:
                 trained, trained.model, pixels, "slice", device=torch.device("cpu")
             ).objects.sure(sure)
 
-        def _create_object_prediction_list_from_original_predictions(self, shift=None, full=None):
-            shift = shift[0] if shift and isinstance(shift[0], (list, tuple)) else shift
-            full = full[0] if full and isinstance(full[0], (list, tuple)) else full
+        def _create_object_prediction_list_from_original_predictions(self, **given):
+            # A list an image, or the one list itself.
+            shift, full = (
+                v[0] if v and isinstance(v[0], (list, tuple)) else v
+                for v in (given.get("shift_amount_list"), given.get("full_shape_list"))
+            )
             o = self._original_predictions
             self._object_prediction_list_per_image = [[
                 ObjectPrediction(
@@ -164,7 +168,7 @@ def against(whole: np.ndarray, other: np.ndarray) -> dict[str, int]:
     return {
         "missed": len(whole) - len(taken),
         "doubled": sum(len(v) - 1 for v in taken.values()),
-        "cut": sum(max(v) < 0.9 for v in taken.values()),
+        "cut": int(sum(max(v) < 0.9 for v in taken.values())),
         "on none": len(other) - sum(map(len, taken.values())),
     }
 
