@@ -119,6 +119,7 @@ def units(
     Raises UsageError for a layer or a unit that does not exist.
     """
     check_ranges(unit=unit, limit=limit, seed=seed)
+    image = None if image is None else given_path(image, "image")
     trained = open_trained(target)
     with folder_of(data, labels, trained) as where:
         found = units_of(

@@ -60,7 +60,10 @@ def read_regular(path: str | os.PathLike[str], *, limit: int | None = None) -> b
                 f"it holds {size / 1e9:,.1f} GB, more than the {limit / 1e9:,.1f} GB that are read"
             )
             raise TooLargeError(errno.EFBIG, reason, os.fspath(path))
-        return file.read()
+        try:
+            return file.read()
+        except OSError as error:  # of a disk that fails, without the name
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from error
 
 
 def leads_out(path: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> bool:

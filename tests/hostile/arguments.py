@@ -305,11 +305,15 @@ def names_of(trial: Trial) -> list[str]:
     }  # fmt: skip
     flags = [o for p in COMMANDS[trial.arguments[0]].params for o in p.opts if len(o) == 2]
     if trial.value == "--" or trial.value[:2] in flags:
-        # `-nan` in the place of an argument is the option -n, `--` ends the options: the argument is missing
+        # `-nan` in the place of an argument is the option -n, `--` ends the options: the argument is missing, or those that
+        # follow are images
         said[trial.option] = "Missing argument"
+        given += ["no image at"] * (trial.value == "--")
     elif trial.value.startswith("-"):  # or an option that the command does not have
         said[trial.option] = f"No such option: {trial.value[:2]}"
-    if trial.option in ("paths", "images") and any(
+    if not trial.value:  # joined with a short option it leaves that alone
+        given += [f"Option '{flag}' requires an argument" for flag in flags]
+    if trial.option in ("paths", "images", "image", "first", "second") and any(
         c in trial.value for c in "*?["
     ):  # a pattern takes what is no image too, which is named
         given.append("broken.png")

@@ -342,6 +342,22 @@ def test_only_the_table_refuses_what_is_just_out_of_range(
         (["compare", "first.png", "--", "--network"], "second", "--"),
         (["compare", "first.png", "-zz"], "second", "-zz"),
         (["predict", "runs/first", "*"], "images", "*"),
+        (["compare", "first.png", "*", "--network", "runs/first"], "second", "*"),
+        (["compare", "first.png", "first.png", "-n"], "network", ""),
+        (["explain", "--", "first.png", "-m", "gradient"], "target", "--"),
+        (
+            [
+                "compare",
+                "first.png",
+                "first.png",
+                "--network",
+                "runs/first",
+                "--weights=/proc/self/mem",
+            ],
+            "weights",
+            "/proc/self/mem",
+        ),
+        (["units", "runs/first", "--layer", "conv1", "--image", " "], "image", " "),
     ],
     ids=lambda one: one if isinstance(one, str) else "",
 )

@@ -236,3 +236,30 @@ def test_a_report_without_findings_names_their_folder(template: Path, tmp_path: 
     shutil.rmtree(home / "run" / "findings")
     outcome = run_here(["report", "run"], home, limit=60)
     assert outcome.status and fault(outcome, names=["findings"]) is None, outcome
+
+
+@pytest.mark.parametrize("name", ["run", "boxes"])
+@pytest.mark.parametrize(
+    "entry", ["recipe.lr", "recipe.batch", "recipe.optimizer", "versions.timm"]
+)
+def test_what_a_stopped_training_needs_is_there(
+    template: Path, tmp_path: Path, name: str, entry: str
+) -> None:
+    """An entry that is gone, or is a table, in a file that was signed anew."""
+    home = tmp_path / "home"
+    shutil.copytree(template, home)
+    file = home / name / "run.toml"
+    info = parsed(file.read_bytes())
+    table, key = entry.split(".")
+    if table == "recipe":
+        del info["recipe"][key]
+    else:
+        info[table][key] = {"x": 1}
+    info["digests"] = signed({k: v for k, v in info.items() if k != "digests"})
+    file.write_text(tomli_w.dumps(info), encoding="utf-8")
+    data = {"run": "few", "boxes": "things"}[name]
+    outcome = run_here(["train", data, "--out", name, "--resume"], home, limit=60)
+    assert outcome.status == 1 and fault(outcome, names=["run.toml"], writes=WRITES) is None, (
+        outcome
+    )
+    assert entry in outcome.err, outcome

@@ -94,8 +94,11 @@ def _check_kind(path: Path) -> None:
         )
     if not path.is_file():
         raise UsageError(f"there is no weights file {path}")
-    with open(path, "rb") as file:
-        start = file.read(64)
+    try:
+        with open(path, "rb") as file:
+            start = file.read(64)
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
     for magic, what in FOREIGN:
         if start.lstrip().startswith(magic):
             raise UsageError(

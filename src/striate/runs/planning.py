@@ -63,9 +63,19 @@ def plan_again(run: Run, device: torch.device, listener: Listener, source: Any =
         )
     plan = Plan(recipe=run.recipe, source=source, preprocessing=run.preprocessing, why=[])
     with from_recipe(run.path, run.info["recipe"], "model"):  # refused as a new training would be
-        run.task.plan(run.recipe, source, device)
+        refuse_open(run, run.task.plan(run.recipe, source, device).recipe)
         require_room(run.task, plan, device)
     return plan
+
+
+def refuse_open(run: Run, decided: Recipe) -> None:
+    """Raise RunError for a setting that a stopped run's recipe leaves open: it decided all of them when it began."""
+    for name in names_of(Recipe):
+        if name != "settings" and getattr(run.recipe, name) is None is not getattr(decided, name):
+            raise RunError(
+                f"{run.path / 'run.toml'} was altered: recipe.{name} is missing, which a training decides when it begins; "
+                "restore the file or train again"
+            )
 
 
 def refuse_changes(run: Run, given: Mapping[str, Any]) -> None:

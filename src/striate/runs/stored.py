@@ -94,7 +94,11 @@ def check(info: Mapping[str, Any]) -> None:
         for name, value in info.get(where, {}).items():
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError(f"{where}.{name} must be a number, got {value}")
-    expect(info["versions"], {"striate": Key(str)}, "versions", more=True)
+    expect(
+        info["versions"],
+        {"striate": Key(str)} | dict.fromkeys(info["versions"], Key(str)),
+        "versions",
+    )
     check_calibration(info.get("calibration", {}), count)
 
 
