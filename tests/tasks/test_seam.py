@@ -24,7 +24,7 @@ from striate.tasks.trained import Trained
 from striate.training.batch import Batch, Loss, LossFunction
 
 SOURCE = Path(striate.__file__).parent
-KINDS = {"classify", "segment", "detect", "multilabel", "regression"}
+KINDS = {"classify", "segment", "detect", "instances", "multilabel", "regression"}
 OF_ONE_TASK = {"labels_pixels", "MaskSource", "MaskSplit"}
 MAY_NAME_ONE = {
     "runs/migrating.py": "names that the tasks had in format 1",

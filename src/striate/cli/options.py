@@ -53,7 +53,7 @@ Tasks = Annotated[
     str | None,
     typer.Option(
         "--task",
-        help="What to learn: classify, multilabel (tags), regression (numbers) or segment; the data decide.",
+        help="What to learn: classify, multilabel (tags), regression, segment, detect or instances; else the data decide.",
     ),
 ]
 Folder = Annotated[str, typer.Argument(help="A run's folder.")]

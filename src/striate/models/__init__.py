@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from striate.models.building import build, is_pattern
 from striate.models.detections import SPAN, Grid, Levels, Regions
-from striate.models.detectors import DETECTORS, is_detector
+from striate.models.detectors import DETECTORS, finds_masks, is_detector
 from striate.models.finetuning import head, layer_groups
 from striate.models.neocognitron import Neocognitron, fit_readout, self_organise
 from striate.models.own import OwnModel, is_own, make_network
@@ -29,6 +29,7 @@ __all__ = [
     "Regions",
     "architecture",
     "build",
+    "finds_masks",
     "fit_readout",
     "full_size",
     "head",
@@ -48,4 +49,4 @@ __all__ = [
 ]
 
 # Files of this room that other rooms import from, beside the names above.
-OPEN = ("neocognitron", "preprocessing", "stored")
+OPEN = ("centernet_masks", "neocognitron", "preprocessing", "stored")

@@ -98,13 +98,17 @@ class CenterNet(nn.Module):
         start_layer(self.head.conv[0])
 
     def forward(self, x: Tensor) -> Tensor:
-        maps = [self.fine(self.stem(x))]
+        return self.head(self.joined(self.stem[0](x)))
+
+    def joined(self, half: Tensor) -> Tensor:
+        """The map of all sizes together, (N, 2 width, ceil(H / 4), ceil(W / 4)), from that at half the size."""
+        maps = [self.fine(self.stem[1](half))]
         for down in self.down:
             maps.append(down(maps[-1]))
         y = maps.pop()
         for up, join in zip(self.up, self.join, strict=True):
             y = join(maps[-1] + doubled(up(y), maps.pop()))
-        return self.head(y)
+        return y
 
 
 class BackboneCenterNet(nn.Module):
@@ -129,14 +133,15 @@ class BackboneCenterNet(nn.Module):
             start_layer(layer)
 
     def forward(self, x: Tensor) -> Tensor:
-        maps = [
-            lateral(m)
-            for lateral, m in zip(self.lateral, self.backbone(x)[self.first :], strict=True)
-        ]
+        return self.head(self.joined(self.backbone(x)))
+
+    def joined(self, levels: list[Tensor]) -> Tensor:
+        """The map of all sizes together, (N, FPN, ceil(H / 4), ceil(W / 4)), from those of the backbone."""
+        maps = [lateral(m) for lateral, m in zip(self.lateral, levels[self.first :], strict=True)]
         y = maps.pop()
         for join in self.join:
             y = join(maps[-1] + doubled(y, maps.pop()))
-        return self.head(y)
+        return y
 
 
 def doubled(x: Tensor, like: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch import nn
 
 from striate.models.backbones import Backbone
 from striate.models.centernet import BackboneCenterNet, CenterNet
+from striate.models.centernet_masks import BackboneMaskCenterNet, MaskCenterNet
 from striate.models.fcos import FCOS, FINEST, Trunk
 from striate.models.rcnn import HIDDEN, RCNN, WIDE
 from striate.models.spelling import architecture
@@ -27,17 +28,27 @@ def rcnn_on(
 # What stands before the colon in kind:BACKBONE: (backbone, classes, options) -> the network, and its own options.
 ON_BACKBONE: dict[str, tuple[Callable[..., nn.Module], frozenset[str]]] = {
     "centernet": (BackboneCenterNet, frozenset()),
+    "centernet-masks": (BackboneMaskCenterNet, frozenset()),
     "fcos": (FCOS, frozenset({"channels", "finest", "levels", "depth"})),
     "faster-rcnn": (partial(rcnn_on, masks=False), frozenset({"channels", "hidden"})),
     "mask-rcnn": (partial(rcnn_on, masks=True), frozenset({"channels", "hidden"})),
 }
-DETECTORS = (*ON_BACKBONE, "yolo")
+WITH_MASKS = ("centernet-masks",)
+DETECTORS = (*(kind for kind in ON_BACKBONE if kind not in WITH_MASKS), "yolo")
 
 
 def is_detector(spec: str) -> bool:
-    """Whether `spec` names a network that gives the objects of an image."""
-    name = str(architecture(spec)).strip().lower().replace("_", "-")
-    return name.partition(":")[0] in DETECTORS
+    """Whether `spec` names a network that gives the objects of an image, by boxes or with masks."""
+    return _kind(spec) in (*DETECTORS, *WITH_MASKS)
+
+
+def finds_masks(spec: str) -> bool:
+    """Whether `spec` names a network that gives a mask for each object."""
+    return _kind(spec) in WITH_MASKS
+
+
+def _kind(spec: str) -> str:
+    return str(architecture(spec)).strip().lower().replace("_", "-").partition(":")[0]
 
 
 def on_backbone(kind: str, backbone: Backbone, num_classes: int, **options: object) -> nn.Module:
@@ -50,6 +61,18 @@ def centernet_entry(
 ) -> nn.Module:
     """CenterNet without a backbone of another; `size` does not change it."""
     return CenterNet(in_channels, num_classes, width=width)
+
+
+def masks_entry(
+    *,
+    in_channels: int,
+    num_classes: int,
+    size: tuple[int, int],
+    width: int = 32,
+    wide: int | None = None,
+) -> nn.Module:
+    """CenterNet with masks, without a backbone of another; `size` does not change it."""
+    return MaskCenterNet(in_channels, num_classes, width=width, wide=wide)
 
 
 def fcos_entry(

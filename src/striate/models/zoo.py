@@ -230,6 +230,13 @@ _OWN: dict[str, Entry] = {
         size=detectors.SIZE,
         objects=True,
     ),
+    "centernet-masks": Entry(
+        build=detectors.masks_entry,
+        description="instance segmentation: centernet whose pixels vote for the centre of their object; takes an encoder",
+        paper="Cheng et al., Panoptic-DeepLab, 2020",
+        size=detectors.SIZE,
+        objects=True,
+    ),
     "fcos": Entry(
         build=detectors.fcos_entry,
         description="detection: a level for each size of objects, four distances a cell; fcos:BACKBONE takes an encoder",

@@ -101,6 +101,8 @@ def train(
     given = own.settings(given, learned)
     recipe = recipe_for(learned, given)
     refuse_no_text(recipe.to_dict())
+    if task is None:
+        listener.say(f"task {learned.name}, by the data: {learned.about} (--task takes another)")
     if find_rate and (resume or recipe.lr is not None):
         what = "a resumed run keeps its rate" if resume else f"lr={recipe.lr:g} is given"
         raise UsageError(f"find_rate looks for a learning rate, and {what}; leave one of them out")

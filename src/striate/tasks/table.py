@@ -17,6 +17,7 @@ from striate.paths import given_path, warn_of_folder
 from striate.plugins import Table
 from striate.tasks.classify.task import Classify
 from striate.tasks.detect.task import Detect
+from striate.tasks.instances.task import Instances
 from striate.tasks.multilabel.task import Multilabel
 from striate.tasks.regression.task import Regression
 from striate.tasks.segment.task import Segment
@@ -36,7 +37,10 @@ def _plugged(name: str, made: Any) -> Task:
 
 TASKS: Table[Task] = Table(
     "striate.tasks",
-    {task.name: task for task in (Detect(), Segment(), Multilabel(), Regression(), Classify())},
+    {
+        task.name: task
+        for task in (Detect(), Segment(), Instances(), Multilabel(), Regression(), Classify())
+    },
     _plugged,
     first=True,
 )

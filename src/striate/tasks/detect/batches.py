@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,10 +14,10 @@ from torch import Tensor
 
 from striate.data.preprocessing import Preprocessing
 from striate.tasks.decoded import Decoded, crops_of, order_of_crops, steps_of
-from striate.tasks.detect.cutting import cut, mirrored, moved
+from striate.tasks.detect.cutting import Crop, cropped
 from striate.tasks.detect.data.source import BoxSplit
 from striate.tasks.detect.objects import Objects
-from striate.training.batch import Batch
+from striate.training.batch import Batch, mapped
 from striate.training.own import OwnAugmentation
 
 
@@ -74,26 +75,29 @@ class BoxBatches:
             for index in order[first:]:
                 rng = np.random.default_rng((self.seed, 1, step))
                 generator = torch.Generator().manual_seed((self.seed + 1) * 7_919 + step)
-                pairs = [self.cut(int(i), rng) for i in index]
+                pairs = [self.crop_of(int(i), rng) for i in index]
                 x = torch.stack([image for image, _ in pairs]).to(self.device, non_blocking=True)
                 x = self.colours(x, generator)
-                targets = [target_of(objects).to(self.device) for _, objects in pairs]
+                targets = mapped([target for _, target in pairs], lambda t: t.to(self.device))
                 yield Batch(self.preprocessing.normalise(x), targets)
                 step += 1
             epoch, first = epoch + 1, 0
 
-    def cut(self, index: int, rng: np.random.Generator) -> tuple[Tensor, Objects]:
-        """One crop of image `index`, zoomed and mirrored at random: (C, h, w) uint8 and its objects."""
+    def crop_of(self, index: int, rng: np.random.Generator) -> tuple[Tensor, Any]:
+        """One crop of image `index`, zoomed and mirrored at random: (C, h, w) uint8 and its target."""
         image, objects = self.images[index], self.split.objects[index]
         change, (h, w) = self.augmentation, self.crop
         zoom = change.zoom ** rng.uniform(-1, 1) if change.zoom > 1 else 1.0
         window = h / zoom, w / zoom  # pixels of the image that the crop shows
         top, left = self.corner(objects, image.shape[-2:], window, rng)
-        part = cut(moved(objects, zoom, -left * zoom, -top * zoom), h, w)
+        mirror = change.flip and rng.random() < 0.5
         seen = self.seen(image, top, left, window)
-        if change.flip and rng.random() < 0.5:
-            return seen.flip(-1), mirrored(part, w)
-        return seen, part
+        crop = Crop(top=top, left=left, zoom=zoom, height=h, width=w, mirror=mirror)
+        return seen.flip(-1) if mirror else seen, self.target(objects, crop)
+
+    def target(self, objects: Objects, crop: Crop) -> Any:
+        """What a crop of an image with these objects teaches."""
+        return target_of(cropped(objects, crop))
 
     def corner(
         self, objects: Objects, size: torch.Size, window: tuple[float, float], rng: np.random.Generator

@@ -2,11 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from striate.tasks.detect.objects import Objects
 
 LEAST_SEEN = 0.25  # share of an object's box below which nobody could say what it is
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crop:
+    """What a crop shows of its image.
+
+    top, left: where it begins, in pixels of the image. zoom: how often it enlarges. height, width: in pixels of its own.
+    mirror: whether left and right are exchanged then.
+    """
+
+    top: float
+    left: float
+    zoom: float
+    height: int
+    width: int
+    mirror: bool = False
+
+
+def cropped(objects: Objects, crop: Crop) -> Objects:
+    """The boxes of the objects that a crop of their image shows; see `cut`."""
+    at = moved(objects, crop.zoom, -crop.left * crop.zoom, -crop.top * crop.zoom)
+    part = cut(at, crop.height, crop.width)
+    return mirrored(part, crop.width) if crop.mirror else part
 
 
 def moved(objects: Objects, scale: float, right: float, down: float) -> Objects:

@@ -15,6 +15,7 @@ STRIDE = 32  # crops are multiples of it
 ROOM = 0.75  # of what a cell sees, the most that nine of ten objects take of it once images are reduced
 WIDTHS = {  # of the networks that learn from nothing, and why
     "centernet": (24, "channels at half the size; 32 learns more, at 1.7 times the cost"),
+    "centernet-masks": (24, "channels at half the size"),
     "fcos": (32, "channels at half the size"),
     "yolo": (16, "channels of the first layer"),
 }
@@ -42,15 +43,17 @@ class BoxFacts:
     generated: bool
 
 
-def choose_box_model(recipe: Recipe, *, photographs: bool) -> tuple[str, bool, str]:
-    """(spec, whether to start from pretrained weights, the reason)."""
+def choose_box_model(
+    recipe: Recipe, *, photographs: bool, kind: str = "centernet"
+) -> tuple[str, bool, str]:
+    """(spec, whether to start from pretrained weights, the reason). kind: of network, whatever its backbone."""
     if recipe.model is not None:
         return recipe.model, bool(recipe.pretrained), "as asked"
     if recipe.pretrained or (recipe.pretrained is None and photographs):
         given = recipe.weights and not recipe.pretrained
         reason = "from the weights of the file" if given else "an encoder with ImageNet weights"
-        return "centernet:efficientnet-lite0", not given, f"colour pictures: {reason}"
-    return "centernet", False, "small or few images: our own network, from nothing"
+        return f"{kind}:efficientnet-lite0", not given, f"colour pictures: {reason}"
+    return kind, False, "small or few images: our own network, from nothing"
 
 
 def choose_frame(

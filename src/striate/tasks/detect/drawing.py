@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -9,6 +11,9 @@ from striate.figures import font_for
 from striate.tasks.detect.objects import Objects
 from striate.tasks.segment.data.palette import palette
 from striate.wording import printable, short
+
+Draw = Callable[..., np.ndarray]
+"""(image (H, W, 1 or 3) uint8, its objects, classes, scale=) -> a picture (H', W', 3) uint8; see `drawn`."""
 
 MOST_NAMED = 40  # objects of an image whose names still find room
 DARK, LIGHT = (20, 20, 20), (255, 255, 255)
@@ -46,14 +51,29 @@ def drawn(
         around = (frame[0] - line, frame[1] - line, frame[2] + line, frame[3] + line)
         pen.rectangle(around, outline=DARK, width=line)
         pen.rectangle(frame, outline=colour, width=line)
+    made = np.asarray(page)
     if names and len(objects) <= MOST_NAMED:
-        for i in order:
-            if not objects.crowd[i]:
-                score = "" if objects.scores is None else f" {objects.scores[i]:.2f}"
-                text = short(printable(classes[objects.labels[i]]), 14) + score
-                colour = tuple(colours[objects.labels[i] % 255].tolist())
-                _named(pen, text, objects.boxes[i] * scale, colour, size)
-    return np.asarray(page)
+        own = [tuple(colours[label % 255].tolist()) for label in objects.labels]
+        return write_names(made, objects, classes, own, order, scale)
+    return made
+
+
+def write_names(
+    page: np.ndarray, objects: Objects, classes: tuple[str, ...], colours: Sequence[tuple[int, ...]], order: Sequence[int],
+    scale: float,
+) -> np.ndarray:  # fmt: skip
+    """Class and score of each object above its box, on a page (H, W, 3) uint8 that is enlarged `scale` times.
+
+    colours: of the objects. order: in which they are written, the last in sight. Crowds have none.
+    """
+    picture = Image.fromarray(page)
+    pen = ImageDraw.Draw(picture)
+    for i in order:
+        if not objects.crowd[i]:
+            score = "" if objects.scores is None else f" {objects.scores[i]:.2f}"
+            text = short(printable(classes[objects.labels[i]]), 14) + score
+            _named(pen, text, objects.boxes[i] * scale, colours[i], picture.size)
+    return np.asarray(picture)
 
 
 def _named(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +12,7 @@ from torch import Tensor
 
 from striate.data.preprocessing import Preprocessing
 from striate.tasks.detect.batches import target_of
-from striate.tasks.detect.cutting import cut, moved
+from striate.tasks.detect.cutting import Crop, cropped, cut
 from striate.tasks.detect.data.source import BoxSplit
 from striate.tasks.detect.frame import framed
 from striate.tasks.detect.metric import objects_of
@@ -22,9 +24,13 @@ CUT = 256  # pixels of an image's side that are looked at
 
 
 def cut_boxes(
-    split: BoxSplit, preprocessing: Preprocessing, limit: int | None, seed: int
-) -> Examples:
-    """The middle of images, uint8 (N, C, H, W), all of the smallest one's size, and their N targets (n, 6)."""
+    split: BoxSplit, preprocessing: Preprocessing, limit: int | None, seed: int,
+    target: Callable[[Objects, Crop], Any] = lambda objects, crop: target_of(cropped(objects, crop)),
+) -> Examples:  # fmt: skip
+    """The middle of images, uint8 (N, C, H, W), all of the smallest one's size, and their N targets.
+
+    target: of an image's objects in a crop of it, (n, 6) if not given.
+    """
     split = framed(split, preprocessing)
     order = np.sort(np.random.default_rng(seed).permutation(len(split))[:limit])
     height, width = np.minimum(split.sizes[order].min(0), CUT).tolist()
@@ -34,7 +40,8 @@ def cut_boxes(
         top, left = (rows - height) // 2, (columns - width) // 2
         image = split.preprocess(i, preprocessing)
         images.append(image[:, top : top + height, left : left + width])
-        targets.append(target_of(cut(moved(split.objects[i], 1.0, -left, -top), height, width)))
+        crop = Crop(top=top, left=left, zoom=1.0, height=height, width=width)
+        targets.append(target(split.objects[i], crop))
     keys = tuple(str(split.keys[i]) for i in order)
     return Examples(torch.from_numpy(np.stack(images)), targets, keys)
 

@@ -15,7 +15,7 @@ from striate.answer import Aim, Part
 from striate.errors import GeometryError, UsageError
 from striate.geometry import trace
 from striate.tasks.detect.boxes import overlap
-from striate.tasks.detect.forms.form import Spot
+from striate.tasks.detect.forms.form import Forms, Spot
 from striate.tasks.detect.forms.table import form_of
 from striate.tasks.detect.forward import outputs_of
 from striate.tasks.detect.frame import scales_of
@@ -33,7 +33,7 @@ CPU = torch.device("cpu")
 
 def aim_at(
     trained: Trained, image: Tensor, size: tuple[int, int] | None, *, index: int | None = None, at: Part | None = None,
-    number: int | None = None, edge: str | None = None,
+    number: int | None = None, edge: str | None = None, forms: Forms = form_of,
 ) -> Aim:  # fmt: skip
     """What is explained of an image (C, h, w) uint8, as `Trained.read` gives it of one of (height, width) pixels; `size`
     None: all pixels are those of the image as it is seen.
@@ -47,7 +47,7 @@ def aim_at(
         raise UsageError(f"--edge is {', '.join(EDGES[:-1])} or {EDGES[-1]}, got {edge!r}")
     classes, how = trained.classes, trained.preprocessing
     output = outputs_of(trained.model, how, [image], device=CPU)[0]
-    form, k = form_of(output), len(classes)
+    form, k = forms(output), len(classes)
     shape = image.shape[-2], image.shape[-1]
     objects, spots = form.spots(output, k, shape)
     scales = (1.0, 1.0) if size is None else scales_of(size, how)
@@ -60,7 +60,7 @@ def aim_at(
     box = np.concatenate([middle - away[:2], middle + away[2:]])
     if place is not None:
         box = objects.boxes[place]
-    crop, cone = _seen(trained, image, spot, known)
+    crop, cone = _seen(trained, image, spot, known, forms)
     top, left = (0, 0) if crop is None else (crop[0].start, crop[1].start)
     here = spot if crop is None else spot.moved(top, left)
     part = shape if crop is None else (crop[0].stop - top, crop[1].stop - left)
@@ -76,7 +76,7 @@ def aim_at(
         region=region,
         cone=cone,
         crop=crop,
-        detected=lambda output: left_of(output, wanted, k),
+        detected=lambda output: left_of(output, wanted, k, forms),
         beside={
             f"{name.capitalize()} edge": _edge(
                 name, lambda output: form.read(output, k, here), known, scales, box, cone, region
@@ -146,12 +146,12 @@ def _edge(
     )
 
 
-def left_of(output: Any, wanted: Objects, classes: int) -> Tensor:
+def left_of(output: Any, wanted: Objects, classes: int, forms: Forms = form_of) -> Tensor:
     """How much of an object is left in each image of an output for N images, (N,) in [0, 1]: the best product of overlap
     and score over the detections of its class, D-RISE's similarity where a detection has one class.
     """
     best = []
-    for found in form_of(output).decode(output, classes):
+    for found in forms(output).decode(output, classes):
         same = found.take(found.labels == wanted.labels[0])
         assert same.scores is not None
         shared = overlap(same.boxes, wanted.boxes)[:, 0] * same.scores
@@ -160,7 +160,7 @@ def left_of(output: Any, wanted: Objects, classes: int) -> Tensor:
 
 
 def _seen(
-    trained: Trained, image: Tensor, spot: Spot, known: Tensor
+    trained: Trained, image: Tensor, spot: Spot, known: Tensor, forms: Forms
 ) -> tuple[Part | None, Part | None]:
     """(crop, cone): the part of a large image (C, h, w) that is enough to compute a cell, and in it what the cell sees.
 
@@ -194,9 +194,7 @@ def _seen(
     part = image[:, top:bottom, left:right]
     again = outputs_of(trained.model, trained.preprocessing, [part], device=CPU)[0]
     with torch.no_grad():
-        numbers = (
-            form_of(again).read(again, len(trained.classes), spot.moved(top, left))[0].double()
-        )
+        numbers = forms(again).read(again, len(trained.classes), spot.moved(top, left))[0].double()
     if not torch.allclose(numbers, known, rtol=1e-3, atol=1e-3):
         return None, cone
     inner = (

@@ -32,7 +32,11 @@ class AveragePrecision:
 
     def evidence(self, output: Any, target: Sequence[Tensor]) -> np.ndarray:
         """From what the network gives for N images and their N targets (n, 6), see `assign`."""
-        return self.matched(self.decode(output, self.classes), [objects_of(t) for t in target])
+        return self.matched(self.decode(output, self.classes), self.truths(target))
+
+    def truths(self, targets: Sequence[Tensor]) -> list[Objects]:
+        """The annotated objects of N targets (n, 6)."""
+        return [objects_of(target) for target in targets]
 
     def matched(self, predictions: Sequence[Objects], truths: Sequence[Objects]) -> np.ndarray:
         """From the objects of N images, predicted and annotated."""
@@ -50,12 +54,13 @@ class AveragePrecision:
         matches: list[Matches] = list(evidence)
         known = weighted(pool(matches, self.classes), rows)  # (R, T, K)
         return {
-            name: _mean_of_known(known[:, at]).reshape(shape)
+            name: mean_of_known(known[:, at]).reshape(shape)
             for name, at in (("ap", slice(None)), ("ap50", slice(0, 1)), ("ap75", slice(5, 6)))
         }
 
 
-def _mean_of_known(values: np.ndarray) -> np.ndarray:
+def mean_of_known(values: np.ndarray) -> np.ndarray:
+    """(R,) the mean of values (R, T, K) that are not nan; 0 where none is."""
     known = ~np.isnan(values)
     total = np.where(known, values, 0.0).sum((1, 2))
     mean: np.ndarray = total / np.maximum(known.sum((1, 2)), 1)

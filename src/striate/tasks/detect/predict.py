@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,10 @@ from striate.data.files import Found, holds, stays
 from striate.data.output_names import output_names
 from striate.documents import to_json
 from striate.errors import DataError, RunError, UsageError
-from striate.tasks.detect.drawing import drawn
+from striate.tasks.detect.data.run_lengths import counts_of, text_of_counts
+from striate.tasks.detect.drawing import Draw, drawn
 from striate.tasks.detect.evaluation.threshold import threshold_of
+from striate.tasks.detect.forms.form import Forms
 from striate.tasks.detect.forms.table import form_of
 from striate.tasks.detect.forward import outputs_of
 from striate.tasks.detect.frame import original
@@ -31,24 +33,34 @@ LARGEST_OVERLAY = 4096  # pixels a side; WebP takes no more than four times that
 DOCUMENT = "objects.json"
 
 
+Picture = Callable[[np.ndarray, Any], bytes]
+"""(image (H, W, 1 or 3) uint8, its prediction) -> a file's content."""
+
+
 def predict_objects(
-    trained: Trained, inputs: Found, *, out: Path | None = None, force: bool = False, device: str = "auto"
+    trained: Trained, inputs: Found, *, out: Path | None = None, force: bool = False, device: str = "auto",
+    forms: Forms = form_of, kind: type[DetectionPrediction] = DetectionPrediction,
+    pictures: Mapping[str, tuple[str, Picture]] | None = None,
 ) -> Iterator[DetectionPrediction]:  # fmt: skip
     """The objects of image files, in order; with `out`, overlays and `objects.json` (COCO) are written into that folder.
 
-    A file that cannot be read gives a prediction with its error. Raises UsageError where a file would be overwritten without
-    `force`, or an image itself with it, before anything is written.
+    forms: which one an output has. kind: of prediction. pictures: field of the prediction -> (end of a file's name, what
+    makes it) of the files that are written of each image; the overlay if not given. A file that cannot be read gives a
+    prediction with its error. Raises UsageError where a file would be overwritten without `force`, or an image itself with
+    it, before anything is written.
     """
     folder = None if out is None else out.expanduser()
-    files = None if folder is None else files_of(inputs, folder, force=force)
-    return _predictions(trained, inputs, folder, files, device)
+    pictures = pictures or {"overlay": ("-overlay.webp", overlay_of)}
+    ends = [end for end, _ in pictures.values()]
+    files = None if folder is None else files_of(inputs, folder, ends, force=force)
+    return _predictions(trained, inputs, folder, files, device, forms, kind, pictures)
 
 
-def files_of(inputs: Found, folder: Path, *, force: bool) -> list[Path]:
-    """The overlay of each image in the folder, which is made. Raises UsageError for one that may not be written."""
-    files = [folder / f"{stem}-overlay.webp" for stem in output_names(inputs.files)]
+def files_of(inputs: Found, folder: Path, ends: Sequence[str], *, force: bool) -> list[list[Path]]:
+    """The files of each image in the folder, which is made. Raises UsageError for one that may not be written."""
+    files = [[folder / f"{stem}{end}" for end in ends] for stem in output_names(inputs.files)]
     given = stays(inputs.files)
-    all_files = [*files, folder / DOCUMENT]
+    all_files = [*(file for several in files for file in several), folder / DOCUMENT]
     own = next((file for file in all_files if holds(given, file)), None)
     if own is not None:
         raise UsageError(f"{own} would replace an image itself; choose another folder with --out")
@@ -68,8 +80,9 @@ def files_of(inputs: Found, folder: Path, *, force: bool) -> list[Path]:
 
 
 def _predictions(
-    trained: Trained, inputs: Found, folder: Path | None, files: list[Path] | None, device: str
-) -> Iterator[DetectionPrediction]:
+    trained: Trained, inputs: Found, folder: Path | None, files: list[list[Path]] | None, device: str, forms: Forms,
+    kind: type[DetectionPrediction], pictures: Mapping[str, tuple[str, Picture]],
+) -> Iterator[DetectionPrediction]:  # fmt: skip
     place = choose_device(device)
     dtype = choose_precision(trained.precision, place)
     model = trained.model.to(place)
@@ -82,12 +95,16 @@ def _predictions(
                 whole.colours(given) if isinstance(given, np.ndarray) else whole.read_colours(given)
             )
         except DataError as error:
-            yield DetectionPrediction(path=name, error=str(error), classes=trained.classes)
+            yield kind(path=name, error=str(error), classes=trained.classes)
             continue
-        made = predicted(trained, model, image, name, device=place, dtype=dtype)
+        made = predicted(
+            trained, model, image, name, device=place, dtype=dtype, forms=forms, kind=kind
+        )
         if files is not None:
-            write_atomically(files[i], overlay_of(image.transpose(1, 2, 0), made))
-            made = replace(made, overlay=str(files[i]))
+            for file, (field, (_, picture)) in zip(files[i], pictures.items(), strict=True):
+                write_atomically(file, picture(image.transpose(1, 2, 0), made))
+                written: dict[str, Any] = {field: str(file)}
+                made = replace(made, **written)
             listed.append(made)
         yield made
     if folder is not None:
@@ -96,27 +113,28 @@ def _predictions(
 
 def predicted(
     trained: Trained, model: torch.nn.Module, image: np.ndarray, name: str, *, device: torch.device,
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype = torch.float32, forms: Forms = form_of, kind: type[DetectionPrediction] = DetectionPrediction,
 ) -> DetectionPrediction:  # fmt: skip
-    """The objects of one image (C, H, W) uint8, upright and at its own size."""
+    """The objects of one image (C, H, W) uint8, upright and at its own size. forms: which one an output has."""
     how = trained.preprocessing
     pixels = torch.from_numpy(how.colours(image.transpose(1, 2, 0)))
     out = outputs_of(model, how, [pixels], device=device, dtype=dtype)[0]
     seen = pixels.shape[-2], pixels.shape[-1]
-    (objects,) = form_of(out).decode(out, len(trained.classes), seen)
+    (objects,) = forms(out).decode(out, len(trained.classes), seen)
     size = image.shape[-2], image.shape[-1]
-    return prediction_of(original(objects, size, how), name, size, trained)
+    return prediction_of(original(objects, size, how), name, size, trained, kind)
 
 
 def prediction_of(
-    objects: Objects, name: str, size: tuple[int, int], trained: Trained
-) -> DetectionPrediction:
+    objects: Objects, name: str, size: tuple[int, int], trained: Trained,
+    kind: type[DetectionPrediction] = DetectionPrediction,
+) -> DetectionPrediction:  # fmt: skip
     """Objects as a prediction; its scalars are the best score of each class that was found."""
     classes, scalars = trained.classes, dict[str, float]()
     assert objects.scores is not None
     for label, score in zip(objects.labels.tolist(), objects.scores.tolist(), strict=True):
         scalars.setdefault(classes[label], score)
-    return DetectionPrediction(
+    return kind(
         path=name,
         size=size,
         objects=objects,
@@ -126,41 +144,50 @@ def prediction_of(
     )
 
 
-def overlay_of(image: np.ndarray, made: DetectionPrediction) -> bytes:
+def overlay_of(image: np.ndarray, made: DetectionPrediction, draw: Draw = drawn) -> bytes:
     """The picture of an image (H, W, C) uint8, C 1 or 3, with its objects, as WebP; a small one enlarged, a large one
     reduced.
     """
     side = max(image.shape[:2])
     scale = min(4.0, 480 / side) if side < 480 else min(1.0, LARGEST_OVERLAY / side)
-    shown = made.objects.sure(made.sure)
     buffer = io.BytesIO()
-    Image.fromarray(drawn(image, shown, made.classes, scale=scale)).save(buffer, "WEBP", quality=88)
+    Image.fromarray(draw(image, made.shown, made.classes, scale=scale)).save(
+        buffer, "WEBP", quality=88
+    )
     return buffer.getvalue()
 
 
 def coco_document(
     predictions: list[DetectionPrediction], classes: tuple[str, ...]
 ) -> dict[str, Any]:
-    """Images, objects and classes in COCO's form; boxes are left, top, width, height in pixels; numbers count from 1."""
+    """Images, objects and classes in COCO's form; boxes are left, top, width, height in pixels; numbers count from 1.
+
+    Regions, where objects have them, are compressed run lengths of the whole image.
+    """
     annotations: list[dict[str, Any]] = []
     for number, one in enumerate(predictions, start=1):
-        scores = one.objects.scores
+        scores, regions = one.objects.scores, one.objects.regions
         assert scores is not None
-        for box, label, score in zip(
-            one.objects.boxes.tolist(), one.objects.labels.tolist(), scores.tolist(), strict=True
-        ):
-            left, top, right, bottom = box
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": number,
-                    "category_id": label + 1,
-                    "bbox": [left, top, right - left, bottom - top],
-                    "area": (right - left) * (bottom - top),
-                    "iscrowd": 0,
-                    "score": score,
-                }
+        for i, (box, label, score, area) in enumerate(
+            zip(
+                one.objects.boxes.tolist(), one.objects.labels.tolist(), scores.tolist(), one.objects.areas.tolist(),
+                strict=True,
             )
+        ):  # fmt: skip
+            left, top, right, bottom = box
+            entry: dict[str, Any] = {
+                "id": len(annotations) + 1,
+                "image_id": number,
+                "category_id": label + 1,
+                "bbox": [left, top, right - left, bottom - top],
+                "area": area,
+                "iscrowd": 0,
+                "score": score,
+            }
+            if regions is not None:
+                counts = text_of_counts(counts_of(regions[i], *one.size))
+                entry["segmentation"] = {"size": list(one.size), "counts": counts}
+            annotations.append(entry)
     return {
         "images": [
             {"id": n, "file_name": p.path, "height": p.size[0], "width": p.size[1]}

@@ -26,9 +26,14 @@ class DetectionPrediction(Prediction):
     overlay: str = ""
     sure: float = 0.0
 
+    @property
+    def shown(self) -> Objects:
+        """Those that are taken for objects, best first."""
+        return self.objects.sure(self.sure)
+
     def listed(self) -> list[dict[str, Any]]:
         """Class, score and box (left, top, right, bottom) of each object that is sure enough, as JSON types."""
-        objects = self.objects.sure(self.sure)
+        objects = self.shown
         assert objects.scores is not None
         return [
             {

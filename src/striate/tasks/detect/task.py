@@ -29,24 +29,19 @@ from striate.tasks.detect.data.sources import (
     open_boxes,
 )
 from striate.tasks.detect.evaluate import Assessed, assess_boxes
-from striate.tasks.detect.evaluation.threshold import best_threshold, threshold_of
+from striate.tasks.detect.evaluation.threshold import best_threshold
 from striate.tasks.detect.examples import cut_boxes, warped
 from striate.tasks.detect.explaining import aim_at
-from striate.tasks.detect.findings.errors import judged_of, kinds_of_errors, per_class_boxes
-from striate.tasks.detect.findings.gallery import gallery
+from striate.tasks.detect.findings.details import details
 from striate.tasks.detect.findings.headline import headline_boxes
-from striate.tasks.detect.findings.sizes import recall_by_size
 from striate.tasks.detect.forms.table import CENTERS, DetectionLoss, form_of, objects_in
-from striate.tasks.detect.frame import framed
 from striate.tasks.detect.metric import AveragePrecision
 from striate.tasks.detect.peaks import STRIDE
 from striate.tasks.detect.predict import predict_objects, prediction_of
 from striate.tasks.detect.probes.crowding import crowding
 from striate.tasks.detect.probes.size import size_probe
 from striate.tasks.detect.probes.truncation import truncation
-from striate.tasks.detect.reach import reach
 from striate.tasks.detect.settings import DetectSettings
-from striate.tasks.detect.sight import sight_of
 from striate.tasks.detect.tiling import tile_objects
 from striate.tasks.detect.train import (
     MOST_VALIDATION,
@@ -173,7 +168,7 @@ class Detect(Task):
         self, plan: Plan, *, device: torch.device, progress: Progress = silent
     ) -> Evaluate | None:
         """See Task."""
-        return validation_of(plan, device)
+        return validation_of(plan, device, self.loss(plan), self.metric(plan.source.classes))
 
     def validated(self, plan: Plan) -> int:
         """See Task."""
@@ -197,7 +192,7 @@ class Detect(Task):
         """The score from which on an object is taken for one; see `best_threshold`."""
         if not len(source.val):
             return {}
-        chosen = best_threshold(judged_of(self.assess(trained, source.val, device=device)))
+        chosen = best_threshold(self.assess(trained, source.val, device=device).judged())
         return {} if chosen is None else {"calibration": {"score": chosen}}
 
     def assess(
@@ -220,23 +215,7 @@ class Detect(Task):
         """See Task."""
         classes = trained.classes
         yield headline_boxes(assessed, len(classes), seed=trained.seed)
-        sure = threshold_of(trained.calibration)
-        yield kinds_of_errors(assessed, len(classes), sure)
-        yield per_class_boxes(assessed, classes, sure)
-        sight = sight_of(trained.model, trained.shape)
-        field = sight.field
-        seen = framed(split, trained.preprocessing).sizes[: len(assessed)]
-        shrunk = np.sqrt((seen / split.sizes[: len(assessed)]).prod(1))
-        yield recall_by_size(assessed, None if field is None else field / shrunk, sure)
-        parts = [framed(part, trained.preprocessing) for part in source.splits.values()]
-        yield reach([o for part in parts for o in part.objects], sight)
-        whole = trained.preprocessing.unframed
-        yield gallery(
-            assessed,
-            lambda i: whole.colours(split.image(i)).transpose(1, 2, 0),
-            classes,
-            sure,
-        )
+        yield from details(trained, source, split, assessed)
 
     def read(self, trained: Trained, image: Path | np.ndarray) -> np.ndarray:
         """An image file, or an image (H, W, C), at its own size or that of its frame: (C, H, W) uint8. Raises DataError."""

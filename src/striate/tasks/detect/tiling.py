@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
 from striate.documents import to_json
 from striate.findings import Finding, Table
+from striate.tasks.detect.forms.form import Forms
 from striate.tasks.detect.forms.table import form_of
 from striate.tasks.detect.forward import output_of
 from striate.tasks.detect.frame import original
 from striate.tasks.detect.framed_image import FramedImage
 from striate.tasks.detect.peaks import LEAST
 from striate.tasks.detect.predict import coco_document, prediction_of
+from striate.tasks.detect.prediction import DetectionPrediction
 from striate.tasks.tiling import SHOWN, TileJob
 from striate.writing import write_atomically
 
 
-def tile_objects(job: TileJob) -> Finding:
+def tile_objects(
+    job: TileJob, forms: Forms = form_of, kind: type[DetectionPrediction] = DetectionPrediction,
+    writers: Mapping[str, Callable[[Path, Any], None]] = MappingProxyType({}),
+) -> Finding:  # fmt: skip
     """The objects of an image of any size, written into `job.out` as JSON in COCO's form.
+
+    forms: which one an output has. kind: of prediction. writers: of endings that `job.out` may have instead, what writes the
+    prediction into that file.
 
     Tiles give what the network gives for the whole image; only then are the best objects chosen, so that no seam cuts or
     doubles an object, whatever the tiles are.
@@ -29,10 +41,10 @@ def tile_objects(job: TileJob) -> Finding:
     height, width = job.image.shape[1:]
     framed, how = framed_job(job), job.trained.preprocessing
     output = output_of(job.trained.model, job.trained.shape)
-    objects, certificate = form_of(output).tile(framed, output, len(classes))
+    objects, certificate = forms(output).tile(framed, output, len(classes))
     objects = original(objects, (height, width), how)
-    prediction = prediction_of(objects, str(job.path), (height, width), job.trained)
-    shown = objects.sure(prediction.sure)
+    prediction = prediction_of(objects, str(job.path), (height, width), job.trained, kind)
+    shown = prediction.shown
     counts = np.bincount(shown.labels, minlength=len(classes))
     order = np.argsort(-counts, kind="stable")
     rows = [{"class": classes[c], "objects": int(counts[c])} for c in order if counts[c]]
@@ -48,7 +60,10 @@ def tile_objects(job: TileJob) -> Finding:
         f"{len(shown):,} objects in {width:,} x {height:,} pixels.{where}",
         certificate, table, prediction.rows(), objects=document["annotations"], categories=document["categories"],
     )  # fmt: skip
-    if job.out is not None:
+    writer = None if job.out is None else writers.get(job.out.suffix.lower())
+    if job.out is not None and writer is not None:
+        writer(job.out, prediction)
+    elif job.out is not None:
         document["certificate"] = certificate.to_dict()
         write_atomically(job.out, to_json(document).encode())
     return finding

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +12,7 @@ from torch import Tensor, nn
 
 from striate.data import Preprocessing
 from striate.errors import UsageError
-from striate.models import DETECTORS, build, is_detector, is_own
+from striate.models import DETECTORS, build, finds_masks, is_detector, is_own
 from striate.tasks.colours import own_size_preprocessing
 from striate.tasks.decoded import Decoded
 from striate.tasks.detect.batches import BoxAugmentation, BoxBatches, target_of
@@ -21,15 +23,17 @@ from striate.tasks.detect.defaults import (
     choose_for_boxes,
     choose_frame,
 )
+from striate.tasks.detect.evaluate import Matched
+from striate.tasks.detect.forms.form import Forms
 from striate.tasks.detect.forms.table import DetectionLoss, form_of
 from striate.tasks.detect.forward import outputs_of
 from striate.tasks.detect.frame import framed
-from striate.tasks.detect.metric import AveragePrecision
+from striate.tasks.detect.objects import Objects
 from striate.tasks.detect.reach import Sight, sentence
 from striate.tasks.detect.sight import sight_of
 from striate.tasks.plan import Plan
 from striate.tasks.task import Evaluate
-from striate.training.batch import Batch
+from striate.training.batch import Batch, LossFunction
 from striate.training.machine import available_memory, choose_precision
 from striate.training.own import OwnAugmentation, OwnLoss
 from striate.training.recipe import Recipe
@@ -38,14 +42,30 @@ FIELD_SIDE = 256  # pixels of the image on which what a cell sees is traced
 MOST_VALIDATION = 128  # images that are looked at after each epoch
 
 
-def plan_boxes(recipe: Recipe, source: BoxSource, device: torch.device) -> Plan:
-    """Decide everything that the recipe leaves open. Raises UsageError for a model that finds no objects."""
+def plan_boxes(
+    recipe: Recipe, source: BoxSource, device: torch.device, *, masks: bool = False
+) -> Plan:
+    """Decide everything that the recipe leaves open. masks: of objects are wanted beside boxes.
+
+    Raises UsageError for a model that finds no objects, or no masks where these are wanted.
+    """
+    if masks and recipe.model is not None and not (is_own(recipe.model) or finds_masks(recipe.model)):  # fmt: skip
+        raise UsageError(
+            f"{recipe.model} gives no masks of objects; take centernet-masks, or that on a backbone, such as "
+            "centernet-masks:resnet18"
+        )
+    if not masks and recipe.model is not None and finds_masks(recipe.model):
+        raise UsageError(
+            f"{recipe.model} learns masks of objects; take --task instances, or for boxes {', '.join(DETECTORS)}"
+        )
     if recipe.model is not None and not (is_own(recipe.model) or is_detector(recipe.model)):
         raise UsageError(
             f"{recipe.model} finds no objects, and {recipe.data} has boxes; take {', '.join(DETECTORS)}, or one of "
             f"these on a backbone, such as centernet:{recipe.model}"
         )
-    spec, pretrained, reason = choose_box_model(recipe, photographs=source.photographs)
+    spec, pretrained, reason = choose_box_model(
+        recipe, photographs=source.photographs, kind="centernet-masks" if masks else "centernet"
+    )
     why = [f"model = {spec}: {reason}"] if recipe.model is None else []
     channels = recipe.channels or (3 if (source.train.channels == 3).any() else 1)
     named = recipe.replace(model=spec, pretrained=pretrained)
@@ -64,6 +84,8 @@ def plan_boxes(recipe: Recipe, source: BoxSource, device: torch.device) -> Plan:
     limits = "" if sight is None else sentence(list(train.objects), sight)
     if limits:
         more.append(limits)
+    if not masks and not source.generated and all(o.regions or not len(o) for o in train.objects):
+        more.append("every object has a mask: --task instances learns these beside boxes")
     return Plan(recipe=chosen, source=source, preprocessing=preprocessing, why=[*why, *more])
 
 
@@ -94,14 +116,16 @@ def _planned_sight(recipe: Recipe, channels: int, classes: int) -> Sight | None:
     return sight_of(network.eval(), (1, channels, FIELD_SIDE, FIELD_SIDE))
 
 
-def box_batches(plan: Plan, split: str, device: torch.device) -> BoxBatches:
-    """Endless batches of crops of a split."""
+def box_batches(
+    plan: Plan, split: str, device: torch.device, kind: type[BoxBatches] = BoxBatches
+) -> BoxBatches:
+    """Endless batches of crops of a split. kind: of batches, by what they teach."""
     recipe, preprocessing, own = plan.recipe, plan.preprocessing, plan.recipe.settings
     chosen = framed(plan.source.splits[split], preprocessing)
     if split == "train" and recipe.limit and recipe.limit < len(chosen):
         order = torch.randperm(len(chosen), generator=torch.Generator().manual_seed(recipe.seed))
         chosen = chosen.take(order[: recipe.limit].numpy())
-    return BoxBatches(
+    return kind(
         images=images_of(chosen, preprocessing),
         split=chosen,
         preprocessing=preprocessing,
@@ -134,8 +158,14 @@ def loss_of(plan: Plan) -> DetectionLoss:
     return DetectionLoss(len(plan.source.classes), 2.0 if edges is None else edges)
 
 
-def validation_of(plan: Plan, device: torch.device) -> Evaluate | None:
-    """A function from a network to its loss and average precision on some validation images; None without any."""
+def validation_of(
+    plan: Plan, device: torch.device, loss: LossFunction, metric: Matched, *, forms: Forms = form_of,
+    target: Callable[[Objects, int, int], Any] = lambda objects, height, width: target_of(objects),
+) -> Evaluate | None:  # fmt: skip
+    """A function from a network to its loss and metric on some validation images; None without any.
+
+    loss: the task's. forms: which one an output has. target: of the objects of a whole image (height, width), for `loss`.
+    """
     recipe, source, preprocessing = plan.recipe, plan.source, plan.preprocessing
     drawn = np.random.default_rng(recipe.seed).permutation(len(source.val))[:MOST_VALIDATION]
     validation = framed(source.val.take(np.sort(drawn)), preprocessing)
@@ -143,22 +173,21 @@ def validation_of(plan: Plan, device: torch.device) -> Evaluate | None:
         return None
     images = images_of(validation, preprocessing)
     dtype, classes = choose_precision(recipe.precision, device), len(source.classes)
-    own = plan.loss_or(loss_of(plan))
+    own = plan.loss_or(loss)
     # A loss that takes the whole batch may look at the images, which the network did not see in crops here.
-    measured = own if isinstance(own, OwnLoss) and not own.whole else loss_of(plan)
-    metric = AveragePrecision(classes, decode=lambda output, k: [])
+    measured = own if isinstance(own, OwnLoss) and not own.whole else loss
 
     def evaluate(network: nn.Module) -> dict[str, float]:
         total = weight = 0.0
         predictions = []
         for i, objects in enumerate(validation.objects):
             image = images[i]
+            height, width = image.shape[-2:]
             out = outputs_of(network, preprocessing, [image], device=device, dtype=dtype)[0]
             with torch.no_grad():  # a second pass runs only here
-                loss = measured(out, Batch(image[None], [target_of(objects)]))
-            total, weight = total + float(loss.sum), weight + float(loss.weight)
-            height, width = image.shape[-2:]
-            predictions += form_of(out).decode(out, classes, (height, width))
+                part = measured(out, Batch(image[None], [target(objects, height, width)]))
+            total, weight = total + float(part.sum), weight + float(part.weight)
+            predictions += forms(out).decode(out, classes, (height, width))
         scores = metric.score(metric.matched(predictions, validation.objects))
         return {"loss": total / max(weight, 1e-9), **{k: float(v) for k, v in scores.items()}}
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from striate.tasks.detect.boxes import overlap
 from striate.tasks.detect.evaluation.average_precision import curve
+from striate.tasks.detect.evaluation.matching import Overlap, box_overlap
 from striate.tasks.detect.objects import Objects
 
 KINDS = ("right", "localisation", "class", "both", "duplicate", "background")
@@ -40,8 +40,8 @@ class Judged:
     missed: np.ndarray
 
 
-def judge(predicted: Objects, truth: Objects) -> Judged:
-    """What is wrong with each prediction of one image.
+def judge(predicted: Objects, truth: Objects, measure: Overlap = box_overlap) -> Judged:
+    """What is wrong with each prediction of one image. measure: how far two objects overlap, by boxes or by regions.
 
     Right: it overlaps a free object of its class by half at least. Duplicate: that object is taken by a better one.
     Class: it overlaps an object of another class by half. Localisation: it overlaps one of its class by a tenth. Both: one
@@ -53,7 +53,7 @@ def judge(predicted: Objects, truth: Objects) -> Judged:
     predicted = predicted.take(order)
     assert predicted.scores is not None
     d, g = len(predicted), len(truth)
-    overlaps = overlap(predicted.boxes, truth.boxes)
+    overlaps = measure(predicted, truth)
     regular = ~truth.crowd
     same = predicted.labels[:, None] == truth.labels[None]
     kinds = np.full(d, KINDS.index("background"))
@@ -73,7 +73,7 @@ def judge(predicted: Objects, truth: Objects) -> Judged:
             found[objects[i]] = True
         elif best["own"][1] >= ENOUGH:
             kind, objects[i] = "duplicate", best["own"][0]
-        elif _on_crowd(predicted.boxes[i], truth):
+        elif (overlaps[i, truth.crowd] >= ENOUGH).any():  # over its own area alone
             kind, ignored[i] = "background", True
         elif best["other"][1] >= ENOUGH:
             kind, objects[i] = "class", best["other"][0]
@@ -90,15 +90,6 @@ def judge(predicted: Objects, truth: Objects) -> Judged:
         predicted.labels, predicted.scores, kinds, objects, ignored, truth.labels, regular, found,
         regular & ~found & ~near,
     )  # fmt: skip
-
-
-def _on_crowd(box: np.ndarray, truth: Objects) -> bool:
-    crowd = truth.boxes[truth.crowd]
-    if not len(crowd):
-        return False
-    low, high = np.maximum(box[:2], crowd[:, :2]), np.minimum(box[2:], crowd[:, 2:])
-    area = max(float((box[2:] - box[:2]).prod()), 1e-9)
-    return bool(((high - low).clip(0).prod(1) / area >= ENOUGH).any())
 
 
 def ap50(judged: Sequence[Judged], classes: int, *, mend: str = "") -> float:

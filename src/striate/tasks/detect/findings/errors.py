@@ -10,23 +10,24 @@ from striate.figures import BLUE, ORANGE, new_figure, render, style
 from striate.findings import Cell, Figure, Finding, Table
 from striate.tasks.detect.evaluate import Assessed
 from striate.tasks.detect.evaluation.average_precision import RECALLS, curves, pool
-from striate.tasks.detect.evaluation.kinds import KINDS, Judged, ap50, judge
+from striate.tasks.detect.evaluation.kinds import KINDS, ap50
 from striate.wording import percent, quoted
 
 CONFUSIONS = 8
 ABOUT = {
-    "localisation": "the box is off: it overlaps its object by less than half",
-    "class": "the box is right, the class is not",
-    "both": "box and class are off",
-    "duplicate": "a second box on an object",
-    "background": "a box where nothing is",
-    "missed": "an object that no box comes near",
+    "localisation": "the {what} is off: it overlaps its object by less than half",
+    "class": "the {what} is right, the class is not",
+    "both": "{what} and class are off",
+    "duplicate": "a second {what} on an object",
+    "background": "a {what} where nothing is",
+    "missed": "an object that no {what} comes near",
 }
 
 
 def kinds_of_errors(assessed: Assessed, classes: int, sure: float) -> Finding:
     """How often each kind of error occurs at scores of `sure` and more, and what AP50 would be without it."""
-    judged = judged_of(assessed)
+    judged = assessed.judged()
+    about = {kind: words.format(what=assessed.what) for kind, words in ABOUT.items()}
     plain = ap50(judged, classes)
     if np.isnan(plain):
         verdict = "No held-out image has an object."
@@ -38,13 +39,13 @@ def kinds_of_errors(assessed: Assessed, classes: int, sure: float) -> Finding:
     counts["missed"] = sum(int(j.missed.sum()) for j in judged)
     gains = {kind: ap50(judged, classes, mend=kind) - plain for kind in ABOUT}
     order = sorted(ABOUT, key=lambda kind: -gains[kind])
-    rows = tuple((kind, ABOUT[kind], counts[kind], float(gains[kind])) for kind in order)
+    rows = tuple((kind, about[kind], counts[kind], float(gains[kind])) for kind in order)
     worst = order[0]
     if gains[worst] <= 0.001:
         verdict = "No kind of error costs anything."
     else:
         verdict = (
-            f"Most is lost by {worst} errors ({ABOUT[worst]}): without them AP50 would be {plain + gains[worst]:.3f} "
+            f"Most is lost by {worst} errors ({about[worst]}): without them AP50 would be {plain + gains[worst]:.3f} "
             f"instead of {plain:.3f}."
         )
     return Finding(
@@ -69,11 +70,6 @@ def kinds_of_errors(assessed: Assessed, classes: int, sure: float) -> Finding:
     )
 
 
-def judged_of(assessed: Assessed) -> list[Judged]:
-    """Every image's predictions, judged."""
-    return [judge(p, t) for p, t in zip(assessed.predictions, assessed.truths, strict=True)]
-
-
 def _bars(order: Sequence[str], gains: dict[str, float]) -> Figure:
     with style():
         figure = new_figure(6.0, 2.4)
@@ -92,7 +88,7 @@ def per_class_boxes(assessed: Assessed, classes: tuple[str, ...], sure: float) -
     """AP of each class, worst first, precision and recall at a score, and what is taken for what."""
     k = len(classes)
     made = curves(pool(list(assessed.evidence), k))
-    judged = judged_of(assessed)
+    judged = assessed.judged()
     taken = np.zeros((k + 1, k + 1), dtype=np.int64)  # the last row and column are "nothing"
     for j in judged:
         at_least = (j.scores >= sure) & ~j.ignored
@@ -130,8 +126,8 @@ def per_class_boxes(assessed: Assessed, classes: tuple[str, ...], sure: float) -
         low, high = known[0], known[-1]
         verdict = (
             f"Weakest is {quoted(classes[low])} with an AP of {ap[low]:.3f}, strongest {quoted(classes[high])} with "
-            f"{ap[high]:.3f}; at a score of {sure:g}, {percent(right.sum() / max(called.sum(), 1))} of the boxes are right "
-            f"and {percent(right.sum() / max(truth.sum(), 1))} of the objects are found."
+            f"{ap[high]:.3f}; at a score of {sure:g}, {percent(right.sum() / max(called.sum(), 1))} of the "
+            f"{assessed.many} are right and {percent(right.sum() / max(truth.sum(), 1))} of the objects are found."
         )
     else:
         verdict = "No held-out image has an object."
@@ -141,8 +137,8 @@ def per_class_boxes(assessed: Assessed, classes: tuple[str, ...], sure: float) -
             rows=tuple(rows),
             formats=("", ",", ".3f", ".1%", ".1%"),
             caption=(
-                "Worst first. Precision: of the boxes of the class, those that are right; recall: of its objects, those "
-                "that are found."
+                f"Worst first. Precision: of the {assessed.many} of the class, those that are right; recall: of its "
+                "objects, those that are found."
             ),
         )
     ]

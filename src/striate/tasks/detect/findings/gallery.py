@@ -10,9 +10,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from striate.figures import INK
 from striate.findings import Figure, Finding, Table
-from striate.tasks.detect.drawing import drawn
+from striate.tasks.detect.drawing import Draw, drawn
 from striate.tasks.detect.evaluate import Assessed
-from striate.tasks.detect.evaluation.kinds import judge
 
 SHOWN = 6
 SIDE = 360  # pixels of a panel
@@ -23,14 +22,14 @@ def gallery(
     images: Callable[[int], np.ndarray],
     classes: tuple[str, ...],
     sure: float,
+    draw: Draw = drawn,
 ) -> Finding:
-    """The worst images, the middle one and the best, with the true and the predicted boxes.
+    """The worst images, the middle one and the best, with the true and the predicted objects.
 
-    images: index -> (H, W, C) uint8. sure: score from which on a box counts and is drawn.
+    images: index -> (H, W, C) uint8. sure: score from which on an object counts and is drawn. draw: objects over an image.
     """
     rows = []
-    for i, (predicted, truth) in enumerate(zip(assessed.predictions, assessed.truths, strict=True)):
-        judged = judge(predicted.sure(sure), truth)
+    for i, judged in enumerate(assessed.judged(sure)):
         right = int((judged.kinds == 0).sum())
         missed = int((judged.counted & ~judged.found).sum())
         invented = int(((judged.kinds != 0) & ~judged.ignored).sum())
@@ -44,10 +43,10 @@ def gallery(
         key, _, right, missed, invented = rows[i]
         figures.append(
             Figure(
-                content=_panels(images(i), assessed, i, classes, sure),
+                content=_panels(images(i), assessed, i, classes, sure, draw),
                 media="image/webp",
                 caption=f"{key}: {right} right, {missed} missed, {invented} wrong or invented ({what})",
-                alt=f"{key}: true boxes on the left, predicted boxes on the right",
+                alt=f"{key}: truth on the left, prediction on the right",
             )
         )
     perfect = sum(r[3] == 0 and r[4] == 0 for r in rows)
@@ -56,15 +55,15 @@ def gallery(
         name="mistakes",
         title="Its worst images",
         verdict=(
-            f"On {perfect:,} of {len(rows):,} images every object is found and nothing is invented (boxes of a score of "
-            f"{sure:g} and more); the worst, {worst[0]}, has {worst[3]} missed and {worst[4]} wrong or invented."
+            f"On {perfect:,} of {len(rows):,} images every object is found and nothing is invented ({assessed.many} of a "
+            f"score of {sure:g} and more); the worst, {worst[0]}, has {worst[3]} missed and {worst[4]} wrong or invented."
         ),
         tables=(
             Table(
                 columns=("image", "F1", "right", "missed", "wrong or invented"),
                 rows=tuple(rows[i] for i in order[:24]),
                 formats=("", ".2f", ",", ",", ","),
-                caption="Worst first; F1: twice the right ones over all boxes, true and predicted.",
+                caption="Worst first; F1: twice the right ones over all, true and predicted.",
             ),
         ),
         figures=tuple(figures),
@@ -73,22 +72,22 @@ def gallery(
 
 
 def _panels(
-    image: np.ndarray, assessed: Assessed, i: int, classes: tuple[str, ...], sure: float
+    image: np.ndarray, assessed: Assessed, i: int, classes: tuple[str, ...], sure: float, draw: Draw
 ) -> bytes:
     scale = SIDE / max(image.shape[:2])
     predicted = assessed.predictions[i]
     parts = [
-        drawn(image, assessed.truths[i], classes, scale=scale),
-        drawn(image, predicted.sure(sure), classes, scale=scale),
+        draw(image, assessed.truths[i], classes, scale=scale),
+        draw(image, predicted.sure(sure), classes, scale=scale),
     ]
     height, width = parts[0].shape[:2]
     gap, head = 8, 20
     page = Image.new("RGB", (2 * width + gap, height + head), "white")
-    draw = ImageDraw.Draw(page)
+    pen = ImageDraw.Draw(page)
     for column, (part, heading) in enumerate(zip(parts, ("truth", "network"), strict=True)):
         left = column * (width + gap)
         page.paste(Image.fromarray(part), (left, head))
-        draw.text((left, 2), heading, fill=INK, font=ImageFont.load_default(13))
+        pen.text((left, 2), heading, fill=INK, font=ImageFont.load_default(13))
     buffer = io.BytesIO()
     page.save(buffer, "WEBP", quality=82)
     return buffer.getvalue()

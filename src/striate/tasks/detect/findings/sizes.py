@@ -11,7 +11,6 @@ from striate.figures import BLUE, GRID, ORANGE, new_figure, render, style
 from striate.findings import Cell, Figure, Finding, Table
 from striate.statistics.intervals import wilson
 from striate.tasks.detect.evaluate import Assessed
-from striate.tasks.detect.evaluation.kinds import judge
 from striate.wording import percent
 
 LARGER = (
@@ -28,8 +27,7 @@ def recall_by_size(assessed: Assessed, fields: np.ndarray | None, sure: float) -
     whole.
     """
     sides, hits, larger = [], [], 0
-    for i, (predicted, truth) in enumerate(zip(assessed.predictions, assessed.truths, strict=True)):
-        judged = judge(predicted.sure(sure), truth)
+    for i, (judged, truth) in enumerate(zip(assessed.judged(sure), assessed.truths, strict=True)):
         sides.append(np.sqrt(truth.sides.prod(1))[judged.counted])
         hits.append(judged.found[judged.counted])
         larger += 0 if fields is None else int((sides[-1] > fields[i]).sum())
@@ -66,7 +64,7 @@ def recall_by_size(assessed: Assessed, fields: np.ndarray | None, sure: float) -
                 columns=("size (square root of the area)", "objects", "recall", "95 % interval"),
                 rows=tuple(rows),
                 formats=("", ",", ".1%", ""),
-                caption=f"Found: a box of the right class with a score of {sure:g} and more overlaps it by half.",
+                caption=f"Found: a {assessed.what} of the class with a score of {sure:g} and more overlaps it by half.",
             ),
         ),
         figures=(_chart(data, field),),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
@@ -94,14 +95,20 @@ class Centers:
     ) -> tuple[Objects, Certificate]:  # fmt: skip
         """See Form; tiles give the map of the whole image, kept on the disk, and only then are peaks taken."""
         height, width = job.image.shape[1:]
-        with TemporaryDirectory(prefix="striate-") as folder:
-            path = Path(folder) / "map.npy"
-            _, certificate = job.run(out=path)
-            made = np.load(path, mmap_mode="r")
-            cells = made.reshape(-1, *made.shape[-3:])[0] if made.ndim == 4 else made
+        with map_on_disk(job) as (cells, certificate):
             objects = large_peaks(cells, classes, STRIDE, size=(height, width), least=least)
-            del made, cells
         return objects, certificate
+
+
+@contextmanager
+def map_on_disk(job: TileJob) -> Iterator[tuple[np.ndarray, Certificate]]:
+    """The one map (C, h, w) that the network gives for the whole image, tile by tile, kept on the disk for as long."""
+    with TemporaryDirectory(prefix="striate-") as folder:
+        path = Path(folder) / "map.npy"
+        _, certificate = job.run(out=path)
+        made = np.load(path, mmap_mode="r")
+        yield made.reshape(-1, *made.shape[-3:])[0] if made.ndim == 4 else made, certificate
+        del made
 
 
 def sharing_a_peak(images: Sequence[Objects]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
 
@@ -47,6 +47,10 @@ class Spot:
         return replace(
             self, row=self.row - top // self.stride, column=self.column - left // self.stride
         )
+
+
+Forms = Callable[[Any], "Form"]
+"""Which form an output has."""
 
 
 class Form(Protocol):

@@ -12,7 +12,6 @@ from torch import Tensor
 from striate.borrow import forward
 from striate.tasks.detect.evaluation.kinds import Judged, judge
 from striate.tasks.detect.evaluation.threshold import USUAL, best_threshold
-from striate.tasks.detect.metric import objects_of
 from striate.tasks.detect.objects import Objects
 
 PIXELS = 2**18  # of images that go through the network at once
@@ -29,7 +28,8 @@ class Share(NamedTuple):
 
 def truths_of(context: Any) -> list[Objects]:
     """The annotated objects of the context's images."""
-    return [objects_of(target) for target in context.targets]
+    truths: list[Objects] = context.metric.truths(context.targets)
+    return truths
 
 
 def predictions_of(context: Any, images: Tensor) -> list[Objects]:

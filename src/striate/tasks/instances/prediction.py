@@ -1,0 +1,64 @@
+"""The prediction of instance segmentation: the objects of one image with their masks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from striate.tasks.detect.objects import Objects
+from striate.tasks.detect.prediction import DetectionPrediction
+from striate.tasks.instances.panoptic import apart
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstancePrediction(DetectionPrediction):
+    """As DetectionPrediction; `objects` have regions. labels: the label image that was written, of object numbers."""
+
+    objects: Objects = field(
+        default_factory=lambda: Objects.of([], [], scores=[], regions=[]), compare=False
+    )
+    labels: str = ""
+
+    @cached_property
+    def shown(self) -> Objects:  # type: ignore[override]
+        """Those that are taken for objects, best first, with every pixel given to the best that has it; see `apart`. Their
+        numbers, from 1, are those of the label image."""
+        return apart(self.objects.sure(self.sure))
+
+    def listed(self) -> list[dict[str, Any]]:
+        """As of a detection, and the area of each object in pixels."""
+        areas = self.shown.areas.tolist()
+        return [one | {"area": int(a)} for one, a in zip(super().listed(), areas, strict=True)]
+
+    def rows(self, top: int = 1) -> list[dict[str, Any]]:
+        """See Prediction."""
+        areas: list[Any] = [one["area"] for one in self.listed()] or [""]
+        rows = super().rows(top)
+        return [
+            {k: v for k, v in row.items() if k not in ("overlay", "error")}
+            | {
+                "area": area,
+                "labels": self.labels,
+                "overlay": row["overlay"],
+                "error": row["error"],
+            }
+            for row, area in zip(rows, areas, strict=True)
+        ]
+
+    def document(self) -> dict[str, Any]:
+        """See Prediction."""
+        return super().document() | {"labels": self.labels}
+
+    def cells(self, top: int = 1) -> list[tuple[str, ...]]:
+        """See Prediction."""
+        rows = super().cells(top)
+        areas = [f"{one['area']:,}" for one in self.listed()]
+        return [
+            (*row, areas[i] if i < min(len(areas), len(rows)) else "") for i, row in enumerate(rows)
+        ]
+
+    @classmethod
+    def headings(cls, top: int = 1) -> tuple[str, ...]:
+        """See Prediction."""
+        return (*super().headings(top), " pixels")
