@@ -13,7 +13,7 @@ from striate.data.source import Source
 from striate.data.tags import flags_of, tags_of
 from striate.data.targets import noted, open_targets, target_kind
 from striate.errors import DataError, UsageError
-from striate.tasks.table import open_source
+from striate.tasks.table import open_source, task_for
 
 Fill = Callable[..., Path]
 
@@ -255,3 +255,33 @@ def test_tables_that_nothing_can_be_learned_from(
     path = written(fill("pictures", images=24), heading, row)
     with pytest.raises(error, match=why):
         open_targets(path, kind, only=only)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("heading", "cell", "name"),
+    [("file,weight", "{} kg", "weight [kg]"), ("file,weight [g]", "{} g", "weight [g]"), ("file,dose", "{}mg", "dose [mg]")],
+)  # fmt: skip
+def test_numbers_with_their_unit_in_each_cell(
+    fill: Fill, heading: str, cell: str, name: str
+) -> None:
+    path = written(fill("pictures", images=24), heading, lambda i: cell.format(i + 0.5))
+    assert target_kind(path) == "numbers"
+    source = open_targets(path, "numbers")
+    assert source.classes == (name,)
+    assert sorted(v for (v,) in targets_of(source).values()) == [i + 0.5 for i in range(24)]
+
+
+def test_names_that_end_like_units_stay_names(fill: Fill) -> None:
+    """4a and 5a are classes, and so are sizes in different units."""
+    for cells in (("4a", "5a"), ("5 mg", "5 g")):
+        path = written(fill("pictures", images=24), "file,label", lambda i, c=cells: c[i % 2])
+        assert target_kind(path) is None
+        assert open_source(str(path)).classes == tuple(sorted(cells))
+
+
+def test_four_tags_of_0_and_1_are_no_boxes(fill: Fill) -> None:
+    """A file and four numbers, but under headings of their own, or of yes and no alone."""
+    tags = [f"{i & 1},{i >> 1 & 1},{i >> 2 & 1},{i >> 3 & 1}" for i in range(24)]
+    path = written(fill("pictures", images=24), "image,scab,rust,complex,spot", lambda i: tags[i])
+    assert task_for(path.parent).name == "multilabel"
+    assert open_source(str(path.parent)).classes == ("scab", "rust", "complex", "spot")

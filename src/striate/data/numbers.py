@@ -24,6 +24,7 @@ UNITS = frozenset({
     "deg", "c", "f", "k", "celsius", "kelvin", "percent", "pct", "eur", "usd", "gbp", "chf", "hz", "khz", "mhz", "pa",
     "kpa", "bar", "v", "a", "w", "kw", "m2", "km2", "ha", "m3", "ppm", "ph", "mmhg", "bpm", "kcal", "kj",
 })  # fmt: skip
+_WITH_UNIT = re.compile(r"([-+]?[\d.,]*\d)(\s*)([^\W\d_]+[23]?)")
 _BRACKET = re.compile(r"(.*?)\s*[\[(]([^\[\]()]+)[\])]\s*")
 
 
@@ -39,6 +40,23 @@ def unit_of(heading: str) -> tuple[str, str]:
     if name and last.casefold() in UNITS:
         return name, last
     return heading.strip(), ""
+
+
+def without_unit(texts: Sequence[str]) -> tuple[list[str], str]:
+    """The cells of a column without the unit that all its numbers end with, and the unit; as they are where there is none.
+
+    A unit of one letter stands behind a space: 4a and 5a are names.
+
+    >>> without_unit(["2.5 kg", "", "12 kg"]), without_unit(["4a", "5a"])
+    ((['2.5', '', '12'], 'kg'), (['4a', '5a'], ''))
+    """
+    found = [_WITH_UNIT.fullmatch(text.strip()) for text in texts if text not in NOTHING]
+    units = {m[3] if m is not None else "" for m in found}
+    unit = units.pop() if len(units) == 1 else ""
+    spaced = all(m is not None and (m[2] or len(unit) > 1) for m in found)
+    if unit.casefold() not in UNITS or not spaced:
+        return list(texts), ""
+    return [t if t in NOTHING else t.strip().removesuffix(unit).strip() for t in texts], unit
 
 
 def is_number(text: str) -> bool:

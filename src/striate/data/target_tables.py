@@ -22,7 +22,7 @@ from striate.data.finder import Finder
 from striate.data.kinds import MEASURES, STEPS
 from striate.data.labels import Labels, Row, Useless, read_labels, size_of, split_of
 from striate.data.leftout import named
-from striate.data.numbers import INFINITE, NOTHING, is_number, numbers_of, unit_of
+from striate.data.numbers import INFINITE, NOTHING, is_number, numbers_of, unit_of, without_unit
 from striate.data.source import Damage
 from striate.data.table import Table, read_table
 from striate.data.tags import EMPTY, flags_of, is_flag, tags_of
@@ -49,12 +49,18 @@ class Opened:
     rest: tuple[int, ...]
 
     def texts(self, column: int) -> list[str]:
-        """A column's cells."""
-        return [cell(row, column) for row in self.body]
+        """A column's cells, without the unit of numbers."""
+        return without_unit([cell(row, column) for row in self.body])[0]
 
     def names(self, columns: Sequence[int]) -> list[str]:
         """Headings as written."""
         return [self.columns.names[i] for i in columns]
+
+    def measured(self, column: int) -> str:
+        """The heading of a column of numbers, with the unit that its cells have where it names none."""
+        name = self.columns.names[column] if self.columns.headed else f"column {column + 1}"
+        unit = without_unit([cell(row, column) for row in self.body])[1]
+        return f"{name} [{unit}]" if unit and not unit_of(name)[1] else name
 
 
 def kind_of_table(path: Path, finder: Finder) -> Kind | None:
@@ -121,7 +127,7 @@ def _open(path: Path, finder: Finder) -> Opened | None:
     label = () if columns.label is None else (columns.label,)
     also = () if columns.also is None else (columns.also,)
     for i in sorted({*label, *also, *columns.rest}):
-        texts = [cell(row, i) for row in body]
+        texts, _ = without_unit([cell(row, i) for row in body])
         by_kind[_column(columns.names[i], texts, labelled=i in label)].append(i)
     return Opened(
         path=path, table=table, columns=columns, body=body, **{k: tuple(v) for k, v in by_kind.items()}
@@ -251,7 +257,7 @@ def _numbers(opened: Opened, only: str | None) -> Labels | Useless:
         numbers, more = numbers_of(opened.texts(i), where)
         values.append(numbers)
         remarks += [f"{path.name}: {text.replace(f'{path}, ', '')}" for text in more]
-    names = [columns.names[i] if columns.headed else f"column {i + 1}" for i in chosen]
+    names = [opened.measured(i) for i in chosen]
     rows: list[dict[str, float] | str] = []
     for line in np.stack(values, axis=1).tolist():
         gone = [n for n, v in zip(names, line, strict=True) if math.isnan(v)]

@@ -161,9 +161,12 @@ def _headless(rows: Sequence[Sequence[str]]) -> Places | None:
     some = [row for row in rows[:200] if len(row) >= 5 and all(_is_number(c) for c in row[1:5])]
     if not some or len(some) < len([r for r in rows[:200] if any(r[1:5])]) / 2:
         return None
-    if not all(row[0].lower().endswith(tuple(SUFFIXES)) for row in some):
+    # A first row that names no image is a heading, of columns that place no boxes.
+    if not all(row[0].lower().endswith(tuple(SUFFIXES)) for row in [rows[0], *some]):
         return None
     numbers = np.array([[float(c) for c in row[1:5]] for row in some])
+    if np.isin(numbers, (0, 1)).all():
+        return None  # yes and no of four tags
     ordered = bool((numbers[:, 2:] > numbers[:, :2]).all())
     label = 5 if len(some[0]) > 5 else None
     return Places(
