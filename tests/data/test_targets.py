@@ -284,4 +284,4 @@ def test_four_tags_of_0_and_1_are_no_boxes(fill: Fill) -> None:
     tags = [f"{i & 1},{i >> 1 & 1},{i >> 2 & 1},{i >> 3 & 1}" for i in range(24)]
     path = written(fill("pictures", images=24), "image,scab,rust,complex,spot", lambda i: tags[i])
     assert task_for(path.parent).name == "multilabel"
-    assert open_source(str(path.parent)).classes == ("scab", "rust", "complex", "spot")
+    assert open_source(str(path.parent)).classes == ("complex", "rust", "scab", "spot")
