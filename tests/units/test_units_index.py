@@ -13,6 +13,7 @@ from striate.models import build
 from striate.units import Network, index_units
 from striate.units.fields import crop, field_box
 from striate.units.layers import find_unit
+from striate.units.overview import sees
 from striate.units.top_images import order_keys, read_keys
 
 SPECS = {
@@ -195,3 +196,26 @@ def test_module_is_unchanged_and_its_mode_comes_back() -> None:
     index_units(Network(module, (1, 1, 8, 8)), [torch.rand(4, 1, 8, 8)])
     assert all(part.training for part in module.modules())
     assert all(torch.equal(v, before[k]) for k, v in module.state_dict().items())
+
+
+def test_units_behind_attention_say_that_they_see_the_whole_image() -> None:
+    """Their crops are those of their own patch; a far pixel changes them all the same."""
+    module = build(
+        "cct(depth=1, width=16, heads=2)", in_channels=1, num_classes=3, size=(32, 32)
+    ).eval()
+    network = Network(module, (1, 1, 32, 32))
+    by_name = {layer.name: layer for layer in network.layers}
+    own = by_name["tokenizer.0"]
+    behind = next(x for n, x in by_name.items() if n.endswith("self_attention.out_proj"))
+    assert not own.reaching and behind.reaching
+    assert "whole image" in sees(behind) and "whole" not in sees(own)
+    image = torch.rand(1, 1, 32, 32)
+    far = image.clone()
+    far[..., -1, -1] += 1
+    maps = [
+        network.maps(behind.response, network.forward(x, [behind.response])[behind.response], 1)[
+            0, :, 0, 0
+        ]
+        for x in (image, far)
+    ]
+    assert not torch.equal(*maps)

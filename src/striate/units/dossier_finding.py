@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from striate.findings import Cell, Finding, Table
 from striate.units.dossier import Dossier
 from striate.units.dossier_figure import draw_dossier
-from striate.units.overview import class_name, sides
+from striate.units.overview import class_name, sees, sides
 
 HARDLY = 0.05  # of the unit's strongest known drive: gratings that reach less do not show what it prefers
 
@@ -25,7 +25,7 @@ def find_dossier(
 ) -> Finding:
     """The dossier as a Finding with one figure. concept: what a dissection found that the unit finds, or empty."""
     d, t = dossier, dossier.tuning
-    rows: list[tuple[Cell, Cell]] = [("sees", f"{sides(d.layer)} pixels")]
+    rows: list[tuple[Cell, Cell]] = [("sees", sees(d.layer))]
     if concept:
         rows.append(("finds", f"{concept}, by dissection"))
     if d.index is not None:
@@ -131,7 +131,7 @@ def _data(d: Dossier, classes: Sequence[str]) -> dict[str, object]:
     return {
         "layer": d.layer.name,
         "unit": d.unit,
-        "field": sides(d.layer),
+        "field": sides(d.layer).removesuffix(" *"),
         "orientation": _json(t.orientation),
         "bandwidth": _json(t.bandwidth),
         "frequency": _json(t.frequency),

@@ -39,6 +39,7 @@ class UnitLayer:
     activation: its operation, or "". weighted: index of the record with the kernels, or None.
     field: the receptive field along each axis of the image, None where everything is seen.
     members: names of all operations from the kernels to the response.
+    reaching: whether attention, or statistics over all positions, bring it the rest of the image as well.
     """
 
     name: str
@@ -50,6 +51,7 @@ class UnitLayer:
     weighted: int | None
     field: tuple[Axis | None, ...]
     members: tuple[str, ...]
+    reaching: bool = False
 
     @property
     def rectified(self) -> bool:
@@ -154,6 +156,7 @@ def _layer(geometry: Geometry, chain: Sequence[Record], weighted: Record | None)
                 for n, axis in zip(value.extents, layer.local_field, strict=True)
             ),
             members=tuple(r.name for r in chain),
+            reaching=layer.local_field != layer.receptive_field,
         )
     ]
 

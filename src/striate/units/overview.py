@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -19,11 +19,27 @@ LAYERS = 3
 FEW = 30  # images of a class below which selectivity is partly luck
 
 
+REACHING = "*: and the whole image, through attention or statistics over all positions."
+
+
 def sides(layer: UnitLayer) -> str:
-    """The receptive field in pixels, as text."""
-    return (
-        "×".join("all" if a is None else str(a.size) for a in layer.field) if layer.grid else "all"
-    )
+    """The receptive field in pixels, as text, with a star where the rest of the image is seen as well (`REACHING`)."""
+    if not layer.grid:
+        return "all"
+    own = "×".join("all" if a is None else str(a.size) for a in layer.field)
+    return f"{own} *" if layer.reaching else own
+
+
+def sees(layer: UnitLayer) -> str:
+    """The same in words."""
+    own = f"{sides(layer).removesuffix(' *')} pixels"
+    rest = "and through attention or statistics over all positions the whole image"
+    return f"{own}, {rest}" if layer.reaching and layer.grid else own
+
+
+def starred(cells: Iterable[str]) -> str:
+    """What the star stands for, to follow a caption; empty where no cell has one."""
+    return f" {REACHING}" if any(cell.endswith("*") for cell in cells) else ""
 
 
 def filters_of(network: Network, layer: UnitLayer) -> Filters | None:
@@ -142,6 +158,7 @@ def find_selective(
                 caption=(
                     f"Over {index.count:,} images. Selectivity: (best class − the others) / their sum, of mean peak "
                     "responses (Morcos et al. 2018). Sparseness: 0 responds to all images alike, 1 to a single one."
+                    + starred(str(r[5]) for r in rows)
                 ),
             ),
         ),
@@ -248,7 +265,8 @@ def find_overview(
                 rows=tuple(rows),
                 formats=("", ",", "", "", ",", ",", ""),
                 caption="`--layer NAME` shows a layer's units, `--layer NAME --unit U` one unit's dossier. Near-duplicate "
-                "kernels: units whose weights correlate by 0.95 or more with another's (`diagnose` compares responses).",
+                "kernels: units whose weights correlate by 0.95 or more with another's (`diagnose` compares responses)."
+                + starred(str(r[3]) for r in rows),
             ),
         ),
         data={

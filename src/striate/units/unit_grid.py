@@ -12,7 +12,7 @@ from striate.findings import Cell, Figure, Finding, Table
 from striate.units.contact_sheets import draw_kernels, draw_maps, draw_units
 from striate.units.layers import UnitLayer
 from striate.units.network import Network, evaluating
-from striate.units.overview import by_selectivity, class_name, filters_of, sides
+from striate.units.overview import by_selectivity, class_name, filters_of, sees
 from striate.units.top_images import LayerIndex
 from striate.units.tuning import LayerTuning
 
@@ -125,7 +125,7 @@ def find_layer_units(
     return Finding(
         name=name,
         title=f"Units of {layer.name}",
-        verdict=f"{layer.units} units that see {sides(layer)} pixels: {', '.join(facts) or 'no kernels, no images'}.",
+        verdict=f"{layer.units} units that see {sees(layer)}: {', '.join(facts) or 'no kernels, no images'}.",
         tables=(
             Table(
                 columns=(
