@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from striate.wording import as_text
+
+ROWS = 1000  # of a long list that are written at once
 
 
 def to_json(value: Any, *, indent: int | None = 1, ascii: bool = True) -> str:
@@ -17,6 +19,22 @@ def to_json(value: Any, *, indent: int | None = 1, ascii: bool = True) -> str:
     characters as escapes, which no encoding of a terminal spoils.
     """
     return json.dumps(_plain(value), indent=indent, allow_nan=False, ensure_ascii=ascii)
+
+
+def json_in_parts(document: Mapping[str, Any], long: str) -> Iterator[str]:
+    """`to_json` of a document whose entry `long` is a list of very many rows, piece by piece, so that no copy of all of them
+    is made; that entry comes last, a piece of it on each line."""
+    rest = to_json({name: value for name, value in document.items() if name != long})
+    yield (
+        rest.removesuffix("}").rstrip()
+        + (",\n " if len(document) > 1 else "\n ")
+        + f"{json.dumps(long)}: ["
+    )
+    rows = document[long]
+    for start in range(0, len(rows), ROWS):
+        part = to_json(rows[start : start + ROWS], indent=None)[1:-1]
+        yield ("," if start else "") + "\n  " + part
+    yield "\n ]\n}"
 
 
 def from_json(text: str | bytes) -> Any:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from striate.data.files import Found, holds, stays
 from striate.data.output_names import output_names
-from striate.documents import to_json
+from striate.documents import json_in_parts
 from striate.errors import DataError, RunError, UsageError
 from striate.tasks.detect.data.run_lengths import counts_of, text_of_counts
 from striate.tasks.detect.drawing import Draw, drawn
@@ -27,7 +27,7 @@ from striate.tasks.detect.objects import Objects
 from striate.tasks.detect.prediction import DetectionPrediction
 from striate.tasks.trained import Trained
 from striate.training.machine import choose_device, choose_precision
-from striate.writing import write_atomically
+from striate.writing import write_atomically, writing
 
 LARGEST_OVERLAY = 4096  # pixels a side; WebP takes no more than four times that
 DOCUMENT = "objects.json"
@@ -108,7 +108,7 @@ def _predictions(
             listed.append(made)
         yield made
     if folder is not None:
-        write_atomically(folder / DOCUMENT, to_json(coco_document(listed, trained.classes)).encode())  # fmt: skip
+        write_document(folder / DOCUMENT, coco_document(listed, trained.classes))
 
 
 def predicted(
@@ -155,6 +155,13 @@ def overlay_of(image: np.ndarray, made: DetectionPrediction, draw: Draw = drawn)
         buffer, "WEBP", quality=88
     )
     return buffer.getvalue()
+
+
+def write_document(path: Path, document: Mapping[str, Any]) -> None:
+    """Write what `coco_document` gives; a slide has half a million objects."""
+    with writing(path) as file:
+        for part in json_in_parts(document, "annotations"):
+            file.write(part.encode())
 
 
 def coco_document(

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from striate.documents import to_json
 from striate.findings import Finding, Table
 from striate.tasks.detect.forms.form import Forms
 from striate.tasks.detect.forms.table import form_of
@@ -18,10 +17,9 @@ from striate.tasks.detect.forward import output_of
 from striate.tasks.detect.frame import original
 from striate.tasks.detect.framed_image import FramedImage
 from striate.tasks.detect.peaks import LEAST
-from striate.tasks.detect.predict import coco_document, prediction_of
+from striate.tasks.detect.predict import coco_document, prediction_of, write_document
 from striate.tasks.detect.prediction import DetectionPrediction
 from striate.tasks.tiling import SHOWN, TileJob
-from striate.writing import write_atomically
 
 
 def tile_objects(
@@ -65,7 +63,7 @@ def tile_objects(
         writer(job.out, prediction)
     elif job.out is not None:
         document["certificate"] = certificate.to_dict()
-        write_atomically(job.out, to_json(document).encode())
+        write_document(job.out, document)
     return finding
 
 
