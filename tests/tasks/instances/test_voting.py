@@ -57,19 +57,24 @@ def test_touching_objects_are_told_apart_by_their_votes():
     assert made.areas.tolist() == [96, 96]
 
 
-def test_an_unsure_guess_takes_no_pixel_from_a_sure_object_and_a_second_class_shares_its_pixels():
-    logits, votes = pixel_map(16, 16)
+def test_only_a_sure_object_takes_pixels_and_a_second_class_shares_them():
+    logits, votes = pixel_map(16, 20)
     logits[4:12, 4:12] = 5.0
-    middle = torch.arange(8) * 2 + 1.0
-    votes[0], votes[1] = 8.0 - middle, (8.0 - middle)[:, None]
-    sure = [4.0, 4, 12, 12]
-    beside = [6.0, 4, 16, 12]  # overlaps it by less than a half, its centre 3 pixels off
-    maps = packed(logits, votes)
-    alone = voted(maps, Objects.of([sure], [0], scores=[0.9]), (16, 16))[0]
-    for other, labels, score in ((beside, [0, 0], 0.1), (sure, [0, 1], 0.8)):
-        made = voted(maps, Objects.of([sure, other], labels, scores=[0.9, score]), (16, 16))[0]
-        assert np.array_equal(made.regions[0].full(16, 16), alone.regions[0].full(16, 16))
-    assert made.areas.tolist() == [64, 64]
+    # All vote for (11, 8): 3 pixels from the first object's centre, 2 from that of the one beside it.
+    votes[0], votes[1] = (
+        11.0 - (torch.arange(10) * 2 + 1.0),
+        (8.0 - (torch.arange(8) * 2 + 1.0))[:, None],
+    )
+    maps, first, beside = packed(logits, votes), [4.0, 4, 12, 12], [8.0, 4, 18, 12]
+
+    def areas(other, labels, score):
+        found = Objects.of([first, other], labels, scores=[0.9, score])
+        made, which = voted(maps, found, (16, 20))
+        return dict(zip(which.tolist(), made.areas.tolist(), strict=True))
+
+    assert areas(beside, [0, 0], 0.1)[0] == 64  # an unsure guess takes none
+    assert areas(beside, [0, 0], 0.8) == {1: 64}
+    assert areas(first, [0, 1], 0.8) == {0: 64, 1: 64}
 
 
 def test_what_gets_no_pixel_is_no_object():

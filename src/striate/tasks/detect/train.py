@@ -51,7 +51,7 @@ def plan_boxes(
     """
     if masks and recipe.model is not None and not (is_own(recipe.model) or finds_masks(recipe.model)):  # fmt: skip
         raise UsageError(
-            f"{recipe.model} gives no masks of objects; take centernet-masks, or that on a backbone, such as "
+            f"{recipe.model} learns no masks of objects here; take centernet-masks, or that on a backbone, such as "
             "centernet-masks:resnet18"
         )
     if not masks and recipe.model is not None and finds_masks(recipe.model):

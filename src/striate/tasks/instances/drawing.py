@@ -8,9 +8,9 @@ from scipy.ndimage import binary_erosion
 
 from striate.tasks.detect.drawing import MOST_NAMED, write_names
 from striate.tasks.detect.objects import Objects
-from striate.tasks.segment.data.palette import COLOURS
+from striate.tasks.segment.data.palette import COLOURS, LUMA
 
-TINT = 0.5  # of a mask's colour over its image
+TINT = 0.65  # of a mask's colour over its image, which is grey beneath, so that it looks the same on any ground
 DARK = np.array([20, 20, 20], dtype=np.uint8)
 FINEST = 4.0  # times that a small image is enlarged; more shows nothing new
 
@@ -52,7 +52,8 @@ def drawn_masks(
         part = page[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         colour = colour_of(i)
         if not objects.crowd[i]:
-            part[inside] = ((1 - TINT) * part[inside] + TINT * colour).round().astype(np.uint8)
+            grey = part[inside] @ LUMA
+            part[inside] = ((1 - TINT) * grey[:, None] + TINT * colour).round().astype(np.uint8)
         part[line] = colour if colour @ (0.299, 0.587, 0.114) > 90 else DARK
     if names and len(objects) <= MOST_NAMED:
         colours = [tuple(colour_of(i).tolist()) for i in range(len(objects))]

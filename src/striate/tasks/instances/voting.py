@@ -13,18 +13,18 @@ from striate.tasks.detect.objects import Objects, Region
 from striate.tasks.detect.peaks import LEAST, STRIDE, large_peaks, peaks
 from striate.tasks.instances.pixels import Window
 
-RIVAL = 0.25  # score from which on an object takes pixels from others
-SAME = (
-    0.5  # overlap of two boxes from which on they are guesses of one object, which share its pixels
-)
-AROUND, MARGIN = (
-    0.125,
-    2.0,
-)  # of a box's side, and pixels: how far beyond its box an object has pixels
-NEAR, NEAREST = (
-    0.35,
-    4.0,
-)  # of a box's longer side, and pixels: how far from the centre a vote for it may fall
+RIVAL = 0.35
+"""Score from which on an object takes pixels from others."""
+
+SAME = 0.4
+"""Overlap of two boxes from which on they are guesses of one object and share its pixels."""
+
+AROUND, MARGIN = 0.125, 2.0
+"""How far beyond its box an object has pixels: of the box's side, and pixels."""
+
+NEAR, NEAREST = 0.35, 4.0
+"""How far from a centre a vote for it may fall: of the box's longer side, and pixels at least."""
+
 TOGETHER = 512  # objects whose neighbours are looked for at once
 
 
