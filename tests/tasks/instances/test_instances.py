@@ -208,7 +208,24 @@ def test_images_of_which_an_object_has_a_box_alone_are_left_out_and_counted(tmp_
     assert any("1 image" in w for w in source.warnings)
 
 
-@pytest.mark.parametrize("model", ["resnet18", "centernet"])
+def test_a_folder_of_images_and_masks_of_numbers_is_read_where_it_is_asked_for(tmp_path):
+    rng = np.random.default_rng(0)
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    for i in range(12):
+        image = rng.integers(0, 255, (40, 50, 3), dtype=np.uint8)
+        Image.fromarray(image).save(tmp_path / "images" / f"{i}.png")
+        numbers = np.zeros((40, 50), np.uint16)
+        numbers[3:12, 4:20], numbers[20:35, 8:30] = 300, 7
+        Image.fromarray(numbers).save(tmp_path / "masks" / f"{i}.png")
+    assert task_for(tmp_path).name == "segment"
+    source = open_source(tmp_path, task="instances")
+    assert sum(map(len, source.splits.values())) == 12
+    assert sorted(source.train.objects[0].areas.tolist()) == [9 * 16, 15 * 22]
+    assert not any("left out" in note for note in source.notes)
+
+
+@pytest.mark.parametrize("model", ["resnet18", "centernet", "mask-rcnn"])
 def test_a_model_without_masks_is_refused_with_what_to_take(tmp_path, model):
     with pytest.raises(UsageError, match="centernet-masks"):
         striate.train("scenes", task="instances", model=model, out=tmp_path / "run", count=20)

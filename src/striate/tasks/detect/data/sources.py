@@ -147,12 +147,14 @@ def read_annotations(path: Path) -> tuple[Path, Tree, Annotations, list[str]]:
         what = "images without annotations of objects" if tree.images else "no images"
         raise DataError(f"{path} holds {what}; these are read: {names}")
     format, files = found[0]
-    if not format.asked:
-        # Masks beside the images, as VOC has them, are no images of the set.
-        images = [
-            p for p in tree.images if not any(role_of(name).kind == "mask" for name in p[:-1])
-        ]
-        tree = replace(tree, images=images or tree.images)
+    # Masks beside the images, as VOC has them, are no images of the set, nor are the annotations themselves.
+    masks = set(files)
+    images = [
+        p
+        for p in tree.images
+        if p not in masks and not any(role_of(name).kind == "mask" for name in p[:-1])
+    ]
+    tree = replace(tree, images=images or tree.images)
     others = [other.name for other, its in found[1:] if other.claims(path, its)]
     return path, tree, _unquoted(path, files, lambda: format.read(path, files, tree)), others
 
