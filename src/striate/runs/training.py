@@ -101,8 +101,6 @@ def train(
     given = own.settings(given, learned)
     recipe = recipe_for(learned, given)
     refuse_no_text(recipe.to_dict())
-    if task is None:
-        listener.say(f"task {learned.name}, by the data: {learned.about} (--task takes another)")
     if find_rate and (resume or recipe.lr is not None):
         what = "a resumed run keeps its rate" if resume else f"lr={recipe.lr:g} is given"
         raise UsageError(f"find_rate looks for a learning rate, and {what}; leave one of them out")
@@ -136,6 +134,9 @@ def train(
                         note_begun(claim.path, recipe, more)
                     plan = own.into(plan_from(learned, recipe, device, listener, source))
                 run = Run(claim.path, first_info(plan) | more, factory=factory)
+                if task is None:
+                    words = f"task {learned.name}, by the data: {learned.about}"
+                    listener.say(f"{words} (--task takes another)")
             run.source = source
             with noted_weights(plan, listener):
                 plan, job = begin(run, plan, device, listener, fresh=None if kept else claim)
