@@ -10,7 +10,7 @@ from torch import nn
 from striate.models.backbones import Backbone
 from striate.models.centernet import BackboneCenterNet, CenterNet
 from striate.models.centernet_masks import BackboneMaskCenterNet, MaskCenterNet
-from striate.models.fcos import FCOS, FINEST, Trunk
+from striate.models.fcos import FCOS, Trunk
 from striate.models.rcnn import HIDDEN, RCNN, WIDE
 from striate.models.spelling import architecture
 from striate.models.yolo import YOLO
@@ -76,16 +76,17 @@ def masks_entry(
 
 
 def fcos_entry(
-    *, in_channels: int, num_classes: int, size: tuple[int, int], width: int = 32, finest: int = FINEST, levels: int = 3,
+    *, in_channels: int, num_classes: int, size: tuple[int, int], width: int = 32, finest: int = 4, levels: int = 3,
     depth: int = 2,
 ) -> nn.Module:  # fmt: skip
-    """FCOS on a small network of its own; `size` does not change it."""
+    """FCOS on a small network of its own, from finer cells on than the paper's, as small images have small objects; `size`
+    does not change it."""
     trunk = Trunk(in_channels, width)
     return FCOS(trunk, num_classes, channels=2 * width, finest=finest, levels=levels, depth=depth)
 
 
 def yolo_entry(
-    *, in_channels: int, num_classes: int, size: tuple[int, int], width: int = 32, cell: int = 16, boxes: int = 2,
+    *, in_channels: int, num_classes: int, size: tuple[int, int], width: int = 32, cell: int = 8, boxes: int = 2,
     head: str = "2016",
 ) -> nn.Module:  # fmt: skip
     """YOLO; `size` does not change it."""

@@ -23,7 +23,12 @@ EDGES = {
     "fcos": 1.0,
     "yolo": 5.0,
     "faster-rcnn": 1.0,
-}  # weight of the boxes, where it is not 2: as in the papers
+}  # weight of the boxes where it is not 2, as in the papers
+
+
+def weight_of_edges(kind: str, spec: str) -> float:
+    """How much the boxes count beside the scores for a kind of network; YOLO's later head is learned as FCOS's."""
+    return EDGES["fcos"] if "anchor-free" in spec else EDGES.get(kind, 2.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +123,7 @@ def choose_for_boxes(recipe: Recipe, facts: BoxFacts) -> tuple[Recipe, list[str]
         "average": pick("average", 0.99, "the mean of the last hundred steps' weights is kept"),
         "layer_decay": pick("layer_decay", 0.7 if tuned else 1.0, "the encoder moves less" if tuned else "no fine-tuning"),
         "head_epochs": pick("head_epochs", 0.0, "all layers from the start"),
-        "edges": pick("edges", EDGES.get(kind, 2.0), "weight of the boxes beside the scores"),
+        "edges": pick("edges", weight_of_edges(kind, str(recipe.model)), "weight of the boxes beside the scores"),
         "aimed": pick("aimed", 0.7, "share of crops that are laid over an object, rare classes as often as others"),
         "flip": pick("flip", flip, "left and right mean the same" if flip else "a mirrored image may mean something else"),
         "zoom": pick("zoom", 1.1 if drawn else 1.25, "in or out"),
