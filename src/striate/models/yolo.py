@@ -33,9 +33,10 @@ class YOLO(nn.Module):
     Convolutions and max pooling by turns down to one cell, then two convolutions and the numbers of each cell. As from its
     second version on there is no fully connected layer, so that the grid grows with the image and a tile gives the same as
     the image around it; and there is batch norm.
-    cell: pixels of a cell's side; the paper's is 64, for objects that fill its images. boxes: of each cell, of which the one that overlaps an object most
-    learns it. head: "2016", the paper's, whose numbers are learned by squared errors; "anchor-free", the later form, in
-    which each cell near an object's centre gives class, confidence and the distances to its edges.
+    cell: pixels of a cell's side; the paper's is 64, for objects that fill its images. boxes: of each cell, of which the
+    one that overlaps an object most learns it. head: "2016", the paper's, whose numbers are learned by squared errors;
+    "anchor-free", the later form, in which each cell near an object's centre gives class, confidence and the distances to
+    its edges.
     Source: Redmon, Divvala, Girshick, Farhadi, "You only look once" (2016), sections 2 and 2.1; the widths are those of
     fast YOLO's kind.
     """

@@ -200,3 +200,23 @@ def test_faster_rcnn_trains_and_masks_are_asked_for(tmp_path):
             count=12,
             epochs=1,
         )
+
+
+def test_mask_rcnn_gives_the_pixels_of_each_object_by_tiles_as_at_once(few, tmp_path):
+    torch.manual_seed(0)
+    network = build("mask-rcnn:resnet18", num_classes=3, channels=16, hidden=32)
+    with torch.no_grad():
+        network.rpn["head"].cls_logits.weight *= 30
+        network.roi_heads.box_predictor.cls_score.weight *= 60
+        network.roi_heads.mask_predictor.mask_fcn_logits.weight *= 20
+    trained = striate.wrap(network, classes=list("abc"), preprocessing=INPUT, task="instances")
+    pixels = np.random.default_rng(3).integers(0, 255, (103, 150, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "scene.png")
+    (made,) = trained.predict([tmp_path / "scene.png"], out=tmp_path / "out")
+    assert len(made.objects) and any(region.area > 20 for region in made.objects.regions)
+    assert trained.tile(tmp_path / "scene.png", out=tmp_path / "scene.json", tile=64).status == "good"  # fmt: skip
+    objects = json.loads((tmp_path / "scene.json").read_text())["annotations"]
+    assert sorted(o["area"] for o in objects) == sorted(r.area for r in made.objects.regions)
+    boxes = build("faster-rcnn:resnet18", num_classes=3, channels=16, hidden=32)
+    with pytest.raises(UsageError, match="boxes alone"):
+        striate.wrap(boxes, classes=list("abc"), preprocessing=INPUT, task="instances")

@@ -8,10 +8,13 @@ import numpy as np
 from torch import Tensor
 
 from striate.answer import answer_of
+from striate.errors import UsageError
 from striate.inference.tiled import Certificate
+from striate.models import Regions
 from striate.models.centernet_masks import BESIDE
 from striate.tasks.detect.forms.centers import Centers, map_on_disk
-from striate.tasks.detect.forms.form import Spot
+from striate.tasks.detect.forms.form import Form, Spot
+from striate.tasks.detect.forms.regions import RegionForm
 from striate.tasks.detect.objects import Objects
 from striate.tasks.detect.peaks import LEAST, STRIDE, peaks_with_cells
 from striate.tasks.instances.loss import VotingLoss
@@ -70,8 +73,18 @@ class Voting(Centers):
 
 
 VOTING = Voting()
+REGIONS = RegionForm()
 
 
-def voting(output: Any) -> Voting:
-    """The form of every output of this task."""
-    return VOTING
+def voting(output: Any) -> Form:
+    """The form of an output: voting for one map, that of regions for Mask R-CNN. Raises UsageError where it has no masks."""
+    if not isinstance(output, Regions):
+        return VOTING
+    if output.mask is None:
+        raise UsageError("faster-rcnn gives boxes alone; take mask-rcnn, or --task detect")
+    return REGIONS
+
+
+def instances_in(output: Any, classes: int) -> list[Objects]:
+    """The objects of each image, with their regions, from what a network gives for N images."""
+    return voting(output).decode(output, classes)

@@ -37,7 +37,7 @@ from striate.tasks.instances.data import with_masks
 from striate.tasks.instances.drawing import drawn_masks
 from striate.tasks.instances.examples import warped_target
 from striate.tasks.instances.findings.headline import headline_instances
-from striate.tasks.instances.form import VOTING, voting
+from striate.tasks.instances.form import instances_in, voting
 from striate.tasks.instances.labels import labels_of, write_labels
 from striate.tasks.instances.loss import VotingLoss
 from striate.tasks.instances.metric import InstanceQuality
@@ -117,11 +117,11 @@ class Instances(Detect):
 
     def refuse_output(self, output: Any, images: Tensor, outputs: int) -> None:
         """See Task."""
-        VOTING.refuse(output, images, outputs)
+        voting(output).refuse(output, images, outputs)
 
     def metric(self, classes: Sequence[str]) -> InstanceQuality:  # type: ignore[override]
         """See Task."""
-        return InstanceQuality(len(classes), VOTING.decode)
+        return InstanceQuality(len(classes), instances_in)
 
     def assess(
         self, trained: Trained, split: BoxSplit, *, device: torch.device, progress: Progress = silent,
@@ -177,7 +177,7 @@ class Instances(Detect):
 
     def decode(self, output: Any, trained: Trained, *, top: int = 5) -> list[Prediction]:
         """The objects of each image; nothing is written."""
-        found, size = VOTING.decode(output, len(trained.classes)), VOTING.extent(output)
+        found, size = instances_in(output, len(trained.classes)), voting(output).extent(output)
         return [
             prediction_of(objects, str(i), size, trained, InstancePrediction)
             for i, objects in enumerate(found)
