@@ -11,7 +11,7 @@ from torch import Tensor
 class Levels(NamedTuple):
     """Maps of several resolutions, the finest first (FCOS).
 
-    maps: one a level, (N, K + 5, ceil(H / stride), ceil(W / stride)): the logits of an object of each class that the cell
+    maps: one a level, (N, C, h, w) with C = K + 5, h = ceil(H / stride) and w = ceil(W / stride): the logits of an object of each class that the cell
     answers for, the distances from the cell's middle to the object's left, top, right and bottom edge in pixels, and the
     logit of centre-ness. strides: pixels between two cells of each level.
     """
@@ -23,7 +23,7 @@ class Levels(NamedTuple):
 class Grid(NamedTuple):
     """One map whose cells each hold some boxes and one set of class probabilities (YOLO).
 
-    map: (N, 5 * boxes + K, ceil(H / stride), ceil(W / stride)): for each box of a cell its centre (x, y) within the cell,
+    map: (N, C, h, w) with C = 5 * boxes + K, h = ceil(H / stride) and w = ceil(W / stride): for each box of a cell its centre (x, y) within the cell,
     from 0 to 1, the square roots of its width and height in units of `SPAN` cells, and its confidence; then the
     probability of each class if the cell has an object. They are numbers as they are, without a sigmoid. stride: pixels
     between two cells. boxes: of each cell.
@@ -40,7 +40,7 @@ SPAN = 8  # cells that a box of width 1 spans, as the paper's 7 by 7 cells span 
 class Regions(NamedTuple):
     """The first pass of a detector that looks again at the regions it proposes (Faster and Mask R-CNN).
 
-    features: maps of C channels at the first strides, (N, C, ceil(H / stride), ceil(W / stride)). proposals: for each
+    features: maps at the first strides, (N, C, h, w), h = ceil(H / stride) and w = ceil(W / stride). proposals: for each
     stride (N, 5 * A, h, w): the logits of an object in each of A anchors of a cell, then for each of them the four numbers
     that its box is moved by. strides: pixels between two cells. box, mask: the second pass: features of regions (n, C, 7, 7)
     to class logits (n, 1 + K), the first for none, and boxes (n, 1 + K, 4); and (n, C, 14, 14) to mask logits

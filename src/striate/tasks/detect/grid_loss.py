@@ -55,7 +55,7 @@ def grid_losses(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Sums over the cells of N images, of squared errors: of the boxes, the confidences and the classes.
 
-    flat: (N, 5 * boxes + K, T), the cells row by row, see `Grid`.
+    flat: (N, C, T) with C = 5 * boxes + K, the cells row by row, see `Grid`.
     Source: Redmon et al. (2016), equation 3, without the weight of the boxes.
     """
     image = torch.cat([t.cells.new_full((len(t.cells),), i) for i, t in enumerate(targets)])

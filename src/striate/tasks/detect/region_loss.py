@@ -62,7 +62,10 @@ def matched(
 
 
 def drawn(which: np.ndarray, count: int, share: float) -> np.ndarray:
-    """Indices of at most `count` boxes that teach, drawn at random, at most `share` of them with an object."""
+    """Indices (c,) of at most `count` boxes that teach, drawn at random, at most `share` of them with an object.
+
+    which: (n,) what each box holds, see `matched`.
+    """
     some, none = np.flatnonzero(which >= 0), np.flatnonzero(which == NONE)
     some = some[torch.randperm(len(some)).numpy()[: int(count * share)]]
     none = none[torch.randperm(len(none)).numpy()[: count - len(some)]]

@@ -133,7 +133,7 @@ class GridForm:
 
 
 def scores_of(piece: Tensor, boxes: int) -> Tensor:
-    """The scores (boxes, K, h, w) of a map (5 * boxes + K, h, w): confidence times probability; paper, equation 1."""
+    """The scores (B, K, h, w) of a map (C, h, w) of `boxes` B a cell: confidence times probability; paper, equation 1."""
     confident = piece[: 5 * boxes].unflatten(0, (boxes, 5))[:, 4]
     return (confident.clamp(0, 1)[:, None] * piece[5 * boxes :].clamp(0, 1)[None]).contiguous()
 
@@ -141,7 +141,7 @@ def scores_of(piece: Tensor, boxes: int) -> Tensor:
 def gather(
     found: Candidates, piece: Tensor, output: Grid, least: float, top: int = 0, left: int = 0
 ) -> None:
-    """Add the boxes of a piece (5 * boxes + K, rows, columns) of a map whose first cell is (top, left)."""
+    """Add the boxes of a piece (C, h, w) of a map whose first cell is (top, left)."""
     scores = scores_of(piece, output.boxes)
     which, k, r, c = torch.nonzero(scores >= least, as_tuple=True)
     numbers = piece[: 5 * output.boxes].unflatten(0, (output.boxes, 5))[which, :, r, c].double()
