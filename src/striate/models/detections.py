@@ -11,9 +11,9 @@ from torch import Tensor
 class Levels(NamedTuple):
     """Maps of several resolutions, the finest first (FCOS).
 
-    maps: one a level, (N, C, h, w) with C = K + 5, h = ceil(H / stride) and w = ceil(W / stride): the logits of an object of each class that the cell
-    answers for, the distances from the cell's middle to the object's left, top, right and bottom edge in pixels, and the
-    logit of centre-ness. strides: pixels between two cells of each level.
+    maps: one a level, (N, C, h, w) with C = K + 5, h = ceil(H / stride) and w = ceil(W / stride): the logits of an object of
+    each class that the cell answers for, the distances from the cell's middle to the object's left, top, right and bottom
+    edge in pixels, and the logit of centre-ness. strides: pixels between two cells of each level.
     """
 
     maps: tuple[Tensor, ...]
@@ -23,10 +23,10 @@ class Levels(NamedTuple):
 class Grid(NamedTuple):
     """One map whose cells each hold some boxes and one set of class probabilities (YOLO).
 
-    map: (N, C, h, w) with C = 5 * boxes + K, h = ceil(H / stride) and w = ceil(W / stride): for each box of a cell its centre (x, y) within the cell,
-    from 0 to 1, the square roots of its width and height in units of `SPAN` cells, and its confidence; then the
-    probability of each class if the cell has an object. They are numbers as they are, without a sigmoid. stride: pixels
-    between two cells. boxes: of each cell.
+    map: (N, C, h, w) with C = 5 * boxes + K, h = ceil(H / stride) and w = ceil(W / stride): for each box of a cell its
+    centre (x, y) within the cell, from 0 to 1, the square roots of its width and height in units of `SPAN` cells, and its
+    confidence; then the probability of each class if the cell has an object. They are numbers as they are, without a
+    sigmoid. stride: pixels between two cells. boxes: of each cell.
     """
 
     map: Tensor
