@@ -224,3 +224,30 @@ def test_models_are_named_and_counted_whole_at_any_width(
         (line,) = (row for row in text.splitlines() if row.startswith(name))
         assert parameters in line
     assert "33 bottleneck blocks" in text
+
+
+def test_an_interrupt_that_a_library_puts_an_error_in_the_place_of_is_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As numpy.unique does, while it asks what types of arrays have in common."""
+
+    def swallowed(*args: object, **more: object) -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1)
+        except KeyboardInterrupt:
+            raise TypeError("Cannot compare structured arrays") from None
+
+    monkeypatch.setattr("striate.api.models", swallowed)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(SystemExit) as stop:
+        main(["models"])
+    assert stop.value.code == 130 and capsys.readouterr().err == "striate: interrupted\n"
+    assert signal.getsignal(signal.SIGINT) is before
+
+    def fails(*args: object, **more: object) -> None:
+        raise TypeError("a fault of our own")
+
+    monkeypatch.setattr("striate.api.models", fails)
+    with pytest.raises(TypeError, match="a fault of our own"):
+        main(["models"])

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import io
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from striate.cli.clock import begin
 
@@ -18,11 +22,36 @@ REFUSED_MEMORY = ("DefaultCPUAllocator", "CUDA out of memory")  # what torch cal
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit: 0 done, 1 the work failed, 2 the arguments were wrong."""
     begin()
+    interrupts: list[int] = []
     try:
-        _run(arguments)
-    except KeyboardInterrupt:  # at any moment, of an import too
+        with _noting(interrupts):
+            _run(arguments)
+    except (KeyboardInterrupt, Exception) as error:  # at any moment, of an import too
+        # NumPy puts an error of its own in the place of an interrupt, such as "structured arrays cannot be compared".
+        if not (interrupts or isinstance(error, KeyboardInterrupt)):
+            raise
         print("striate: interrupted", file=sys.stderr)
         raise SystemExit(INTERRUPTED) from None
+
+
+@contextlib.contextmanager
+def _noting(interrupts: list[int]) -> Iterator[None]:
+    """Note the signals that raise KeyboardInterrupt, for the duration of a `with`; outside of the main thread none does."""
+
+    def interrupt(number: int, frame: Any) -> None:
+        interrupts.append(number)
+        raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    main_thread = threading.current_thread() is threading.main_thread()
+    if before is not signal.default_int_handler or not main_thread:
+        yield
+        return
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _run(arguments: Sequence[str] | None) -> None:

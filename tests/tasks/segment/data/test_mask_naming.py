@@ -91,7 +91,12 @@ def test_tables_that_are_none(tmp_path: Path, text: str, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ['{"a": 1e999, "b": 0}', '[{"name": "a", "id": 1e999}, {"name": "b", "id": 0}]']
+    "text",
+    [
+        '[{"name": "a"}, {"nam": "b"}]',
+        '{"a": 1e999, "b": 0}',
+        '[{"name": "a", "id": 1e999}, {"name": "b", "id": 0}]',
+    ],
 )
 def test_numbers_that_no_class_has(tmp_path: Path, text: str) -> None:
     (tmp_path / "classes.json").write_text(text)

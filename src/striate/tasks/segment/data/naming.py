@@ -155,7 +155,8 @@ def _json(content: Any) -> Columns:
     if all(isinstance(entry, str) for entry in content):
         return [str(e).strip() for e in content], None, None
     names = [
-        str(next(e[k] for k in ("name", "title", "label", "readable") if k in e)) for e in content
+        str(next((e[k] for k in ("name", "title", "label", "readable") if k in e), ""))
+        for e in content
     ]
     tools = all("title" in e for e in content)  # Supervisely: its ids are none of the masks' values
     ids = None if tools or not all("id" in e for e in content) else [int(e["id"]) for e in content]
