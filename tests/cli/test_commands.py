@@ -17,6 +17,7 @@ from PIL import Image
 from rich.console import Console
 
 from striate.cli import console, main
+from striate.cli.live import shown
 
 ENVIRONMENT = {**os.environ, "COLUMNS": "100", "PYTHONWARNINGS": "error::UserWarning:striate"}
 
@@ -251,3 +252,17 @@ def test_an_interrupt_that_a_library_puts_an_error_in_the_place_of_is_one(
     monkeypatch.setattr("striate.api.models", fails)
     with pytest.raises(TypeError, match="a fault of our own"):
         main(["models"])
+
+
+def test_a_line_of_many_measures_shows_those_that_the_field_names() -> None:
+    many = {
+        "mask_ap": 0.5,
+        "mask_ap50": 0.8,
+        "mask_ap75": 0.4,
+        "box_ap": 0.6,
+        "pq": 0.7,
+        "sq": 0.9,
+        "rq": 0.8,
+    }
+    assert shown(many) == "mask AP 0.500  box AP 0.600  PQ 0.700"
+    assert shown({"accuracy": 0.931}) == "accuracy 93.1%"

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 # Numbers that are shown in per cent, and what they are called.
 SHARES = {"accuracy": "accuracy", "iou": "mean IoU", "map": "mAP", "tags_right": "tags right"}
 # Numbers that the field writes between 0 and 1.
-NUMBERS = {"ap": "AP", "ap50": "AP50", "ap75": "AP75"}
+NUMBERS = {
+    "ap": "AP", "ap50": "AP50", "ap75": "AP75", "mask_ap": "mask AP", "box_ap": "box AP", "pq": "PQ",
+}  # fmt: skip
+MOST = 5  # measures in a line; of more, those with a name above are shown, and metrics.csv has the rest
 EPOCH_LINES = 15  # at most about so many lines of epochs stay on the screen
 SHOWN = (
     "optimizer", "lr", "batch", "epochs", "budget", "shift", "flip", "scale", "rotate", "erase", "mixup",
@@ -105,6 +108,8 @@ class Terminal(Listener):
 
 def shown(numbers: Mapping[str, float]) -> str:
     """`accuracy 93.1%`, `AP 0.694`: shares in per cent, other numbers with three digits."""
+    if len(numbers) > MOST:
+        numbers = {name: v for name, v in numbers.items() if name in SHARES or name in NUMBERS}
     return "  ".join(
         f"{SHARES[name]} {value:.1%}" if name in SHARES
         else f"{NUMBERS[name]} {value:.3f}" if name in NUMBERS

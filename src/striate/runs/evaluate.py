@@ -159,7 +159,10 @@ def report_run(run: Run, out: Path | None = None) -> None:
         "seed": str(recipe.seed),
     }
     facts = {"tested on": f"{results.get('images', 0):,} images", **trained_here}
-    title, kept = f"{recipe.model} on {recipe.data}", f"{data['train']:,} training images"
+    # A folder is called by its name where it was given as "." or "..".
+    where = str(recipe.data)
+    named = Path(where).resolve().name if where.strip("./") == "" else where
+    title, kept = f"{recipe.model} on {named}", f"{data['train']:,} training images"
     if run.wrapped:
         title, kept = f"{recipe.model}, trained elsewhere", run.info["wrapped"]["made_of"]
         tested = {"tested on": facts["tested on"]} if results.get("images") else {}

@@ -34,6 +34,7 @@ from striate.errors import DataError, UsageError
 from striate.findings import Cell, Figure, Finding, Table
 from striate.runs.opening import Trained, open_trained
 from striate.runs.run import Run, resolve_class
+from striate.wording import counted
 
 REPORTED = ("integrated-gradients", "occlusion")
 CLASSES = 10  # in a report
@@ -295,14 +296,15 @@ def gathered(
     p = above_zero(ahead, tried=len(methods))
     ahead_enough = means[best] > max(edges, chance, 0) + CLEAR
     good = ahead_enough and p < LEVEL
-    of = f"{len(made)} images" if len(made) == count else f"{len(made)} of {count} {many}"
+    of = counted(len(made), "image") if len(made) == count else f"{len(made)} of {count} {many}"
+    be = "is" if len(made) == 1 else "are"
     against = f"{edges:+.2f} for an edge detector that knows nothing of the network, {chance:+.2f} for chance (p "
     against += "< 0.001)" if p < 0.001 else f"= {p:.2g})"
     verdict = (
         f"{title} is the most faithful map: {means[best]:+.2f} on average over {of}, against {against}."
         if good
-        else f"{title} is ahead, but {of} are too few to show that it is better than chance: {means[best]:+.2f} on average, "
-        f"against {against}."
+        else f"{title} is ahead, but {of} {be} too few to show that it is better than chance: {means[best]:+.2f} on "
+        f"average, against {against}."
         if ahead_enough and len(made) < FEW
         else f"No map explains these predictions: {title}, the best, has {means[best]:+.2f} on average over {of}, against "
         f"{against}."

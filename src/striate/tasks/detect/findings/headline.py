@@ -123,7 +123,10 @@ def _judge(main: Interval, n: int) -> tuple[Status, str]:
             "It finds next to nothing. Train longer, and look at the boxes of the data (`striate data`).",
         )
     if n < FEW_IMAGES:
-        return "note", f"{counted(n, 'image')} say little: the interval is wide for that reason."
+        return (
+            "note",
+            f"{counted(n, 'image')} say little: hold out {FEW_IMAGES} or more to narrow the interval.",
+        )
     if main.value >= GOOD:
         return "good", ""
     return "note", "See what kinds of errors cost most, and which classes are low."

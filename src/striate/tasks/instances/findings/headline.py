@@ -77,6 +77,7 @@ def headline_instances(assessed: Assessed, classes: int, sure: float, *, seed: i
                 "value": float(main.value),
                 "low": float(main.low),
                 "high": float(main.high),
+                "format": ".3f",
             },
         },
         seed=seed,
@@ -90,7 +91,10 @@ def _judge(main: Interval, n: int) -> tuple[Status, str]:
             "It finds next to nothing. Train longer, and look at the masks of the data (`striate data`).",
         )
     if n < FEW_IMAGES:
-        return "note", f"{counted(n, 'image')} say little: the interval is wide for that reason."
+        return (
+            "note",
+            f"{counted(n, 'image')} say little: hold out {FEW_IMAGES} or more to narrow the interval.",
+        )
     if main.value >= GOOD:
         return "good", ""
     return "note", "See what kinds of errors cost most, and which classes are low."

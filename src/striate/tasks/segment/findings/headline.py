@@ -133,7 +133,7 @@ def _judge(main: Interval, baseline: float, n: int) -> tuple[Status, str]:
     if n < FEW_IMAGES:
         return (
             "note",
-            f"{n:,} image{'s' * (n > 1)} say little: the interval is as wide as it is for that reason.",
+            f"{n:,} image{'s' * (n > 1)} say little: hold out {FEW_IMAGES} or more to narrow the interval.",
         )
     return (
         ("good", "")
