@@ -100,7 +100,7 @@ RANGES: dict[str, Range] = {
     "aimed": SHARE,
     "longest": whole(0, 65_536),
     "enlarge": Range(0, 16, above=True),
-    "masks": Range(0, 10**6),
+    "pixels": Range(0, 10**6),
     "votes": Range(0, 10**6),
     # of commands and public functions
     "top": whole(1, 10**6),

@@ -80,7 +80,7 @@ CALLS: dict[str, Callable[[nn.Module], Any]] = {
     **{
         name: lambda m, name=name: attribute(m, X, 1, name)
         for name, m in METHODS.items()
-        if not m.needs
+        if not m.needs and name != "d-rise"  # asks for a detection
     },
     "explain": lambda m: explain(m, X, methods=["gradient", "occlusion"]),
     "project": lambda m: project(m, X, "relu", 1),

@@ -317,6 +317,10 @@ def names_of(trial: Trial) -> list[str]:
         c in trial.value for c in "*?["
     ):  # a pattern takes what is no image too, which is named
         given.append("broken.png")
+    if trial.option == "names" and "probe" in trial.arguments:
+        given.append(
+            "Nothing was probed"
+        )  # a word may name a run to compare with, of a trial before
     words = [trial.option, trial.option.replace("_", "-"), said.get(trial.option, trial.option)]
     value = trial.value.encode(errors="surrogateescape").decode(errors="backslashreplace")
     shown = [
@@ -326,6 +330,7 @@ def names_of(trial: Trial) -> list[str]:
         value[:40],
         value.rstrip("/"),
         value.split(":")[0],
+        repr(value.split(":")[0])[1:-1],
         value.split("/")[-1],
     ]
     return [w for w in (*words, *shown, *given) if w.strip()]

@@ -238,3 +238,8 @@ def test_a_folder_with_the_name_of_a_source_is_not_taken_silently(
     assert open_concepts("./concepts", SEEN, limit=10).names == ("bright", "dark")
     with pytest.warns(AssumedWarning, match="write ./digits for the folder"):
         assert task_of("digits").name == "classify"
+
+
+def test_an_empty_name_of_concepts_is_no_folder() -> None:
+    with pytest.raises(UsageError, match="concepts is empty"):
+        open_concepts("", SEEN, limit=10)

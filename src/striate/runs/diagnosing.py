@@ -41,6 +41,7 @@ from striate.tasks.network import first_network
 from striate.tasks.plan import Plan
 from striate.training.batch import Batch
 from striate.training.callbacks import Listener
+from striate.wording import in_quotes
 
 FEW, BATCH = 4, 32  # images of the gradient check and of the one batch
 CHUNK = 256
@@ -134,7 +135,7 @@ def resolve(names: Sequence[str]) -> list[str]:
         if name not in NAMES:
             near = difflib.get_close_matches(name, NAMES, 1)
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(NAMES)}"
-            raise UsageError(f"there is no diagnostic {name}; {hint}")
+            raise UsageError(f"there is no diagnostic {in_quotes(name)}; {hint}")
     return [n for n in NAMES if not names or n in names]
 
 

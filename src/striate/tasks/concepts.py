@@ -13,7 +13,7 @@ from striate.data import Preprocessing
 from striate.data.drawing import drawn
 from striate.data.naming import ignored
 from striate.errors import DataError, UsageError
-from striate.paths import warn_of_folder
+from striate.paths import given_path, warn_of_folder
 from striate.tasks.segment.data import (
     IGNORE,
     MASK_SOURCES,
@@ -58,7 +58,7 @@ def open_concepts(
         return from_sources(
             {"": open_masks(str(where), seed=seed, count=max(LEAST_SCENES, limit))}, preprocessing, limit=limit
         )  # fmt: skip
-    root = Path(where).expanduser()
+    root = given_path(where, "concepts")
     if not root.is_dir():
         raise UsageError(
             f"there is no folder or source {str(where)!r}; give a folder of concepts ({FORM}), or one of "

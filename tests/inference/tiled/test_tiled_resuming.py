@@ -119,7 +119,8 @@ def test_what_was_gathered_is_kept(tmp_path: Path, strategy: str, at: int) -> No
 
 
 PROGRAM = """
-import sys, time, torch
+import signal, sys, time, torch
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 sys.path.insert(0, {folder!r})
 from {module} import image, network
 from striate.inference.tiled import Tiled

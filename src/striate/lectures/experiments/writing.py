@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -91,7 +92,7 @@ def write_experiment(
                 part / "report.html", findings, title=entry.title, subtitle=entry.about, facts=facts, generated=generated,
             )  # fmt: skip
     except (OSError, WriteError) as error:
-        reason = error if isinstance(error, WriteError) else error.strerror
+        reason = os.strerror(error.errno) if error.errno else error
         raise RunError(
             f"cannot write the experiment to {folder}: {reason}; choose another folder with -o"
         ) from error

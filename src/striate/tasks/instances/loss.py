@@ -14,7 +14,7 @@ from striate.models.centernet_masks import VOTERS
 from striate.tasks.detect.loss import CenterLoss
 from striate.tasks.detect.peaks import STRIDE
 from striate.tasks.instances.pixels import spread
-from striate.tasks.instances.settings import MASKS, VOTES
+from striate.tasks.instances.settings import PIXELS, VOTES
 from striate.training.batch import Batch, Loss
 
 
@@ -23,14 +23,14 @@ class VotingLoss:
     """The loss of maps (N, K + BESIDE, h, w) for a batch whose targets are N of `InstanceTarget`.
 
     Divided by the number of objects of the whole batch, one at least an image, however the batch is split. edges: weight of
-    the boxes; masks: of the cross entropy of "belongs to an object", the mean over an image's pixels, as often as it has
+    the boxes; pixels: of the cross entropy of "belongs to an object", the mean over an image's pixels, as often as it has
     objects; votes: of the distance of votes from the true centres, in cells, the mean over each object's pixels.
     Pixels of crowds teach nothing.
     """
 
     classes: int
     edges: float = 2.0
-    masks: float = MASKS
+    pixels: float = PIXELS
     votes: float = VOTES
 
     def __call__(self, output: Any, batch: Batch) -> Loss:
@@ -58,7 +58,7 @@ class VotingLoss:
         aimed = self.aim(votes, owner, inside, table)
         each = boxes.parts["heat"].new_tensor(len(rows)) / boxes.weight
         parts = {**boxes.parts, "masks": masks.detach() * each, "votes": aimed.detach() * each}
-        return Loss(boxes.sum + self.masks * masks + self.votes * aimed, boxes.weight, parts)
+        return Loss(boxes.sum + self.pixels * masks + self.votes * aimed, boxes.weight, parts)
 
     def aim(self, votes: Tensor, owner: Tensor, inside: Tensor, table: Tensor) -> Tensor:
         """How far votes (N, 2, h, w) fall from the centres of the pixels' objects, in cells, summed over objects."""

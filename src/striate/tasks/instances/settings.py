@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from striate.tasks.detect.settings import DetectSettings
 
-MASKS, VOTES = 20.0, 1.0  # weights that are taken where none are given
+PIXELS, VOTES = 20.0, 1.0  # weights that are taken where none are given
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,5 +16,5 @@ class InstanceSettings(DetectSettings):
     Raises UsageError, naming the setting, when a value is out of range.
     """
 
-    masks: float | None = None  # weight of the pixels' loss beside the heat map's
+    pixels: float | None = None  # weight of the pixels' loss beside the heat map's
     votes: float | None = None  # weight of the votes' loss

@@ -42,7 +42,7 @@ from striate.tasks.instances.labels import labels_of, write_labels
 from striate.tasks.instances.loss import VotingLoss
 from striate.tasks.instances.metric import InstanceQuality
 from striate.tasks.instances.prediction import InstancePrediction
-from striate.tasks.instances.settings import MASKS, VOTES, InstanceSettings
+from striate.tasks.instances.settings import PIXELS, VOTES, InstanceSettings
 from striate.tasks.plan import Plan
 from striate.tasks.prediction import Prediction
 from striate.tasks.task import Enough, Evaluate, Progress, Say, mute, never, silent
@@ -90,7 +90,7 @@ class Instances(Detect):
         own = plan.recipe.settings
         settings = replace(
             own,
-            masks=MASKS if own.masks is None else own.masks,
+            pixels=PIXELS if own.pixels is None else own.pixels,
             votes=VOTES if own.votes is None else own.votes,
         )
         return replace(plan, recipe=plan.recipe.replace(settings=settings))
@@ -106,7 +106,7 @@ class Instances(Detect):
     def loss(self, plan: Plan) -> VotingLoss:  # type: ignore[override]
         """See Task."""
         own = plan.recipe.settings
-        return VotingLoss(len(plan.source.classes), edges=own.edges, masks=own.masks, votes=own.votes)  # fmt: skip
+        return VotingLoss(len(plan.source.classes), edges=own.edges, pixels=own.pixels, votes=own.votes)  # fmt: skip
 
     def validation(
         self, plan: Plan, *, device: torch.device, progress: Progress = silent
