@@ -124,6 +124,11 @@ def test_summary_of_the_lectures_network_has_its_numbers(home: Path) -> None:
         (("predict", "nowhere", "x.png"), 1, "there is no run at nowhere"),
         (("predict", "runs/digits-1", "nothing*"), 2, "no image at nothing*"),
         (("report", "nowhere"), 1, "there is no run at nowhere"),
+        (
+            ("summary", "resnet18", "--model", "net.py:make"),
+            2,
+            "--model says what makes the network of a run",
+        ),
         (("models", "xyz"), 2, "no model's name contains 'xyz'"),
         (("summary", "resnt18"), 2, "did you mean resnet18"),
         (("summary", "resnet18", "--input", "224"), 2, "--input is channels x height x width"),

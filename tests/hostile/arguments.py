@@ -321,6 +321,8 @@ def names_of(trial: Trial) -> list[str]:
         given.append(
             "Nothing was probed"
         )  # a word may name a run to compare with, of a trial before
+    if trial.value.startswith("~"):
+        given.append("home/out")  # where it leads to
     words = [trial.option, trial.option.replace("_", "-"), said.get(trial.option, trial.option)]
     value = trial.value.encode(errors="surrogateescape").decode(errors="backslashreplace")
     shown = [

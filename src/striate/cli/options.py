@@ -6,6 +6,7 @@ so that an empty one is not taken for the present folder.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated
@@ -99,6 +100,11 @@ def opened(target: str, model: str | None) -> Run | str:
         return target
     from striate import api
 
+    if not os.path.lexists(os.path.join(os.path.expanduser(target), "run.toml")):
+        raise UsageError(
+            f"--model says what makes the network of a run, and there is no run at {target}; give a run's folder, or leave "
+            "--model out"
+        )
     return api.load(target, model=api.find_factory(model))
 
 
