@@ -245,11 +245,17 @@ def test_an_interrupt_that_a_library_puts_an_error_in_the_place_of_is_one(
             raise TypeError("Cannot compare structured arrays") from None
 
     monkeypatch.setattr("striate.api.models", swallowed)
-    before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(SystemExit) as stop:
-        main(["models"])
+    ours = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell's background job ignores it
+    try:
+        before = signal.getsignal(signal.SIGINT)
+        with pytest.raises(SystemExit) as stop:
+            main(["models"])
+        assert signal.getsignal(signal.SIGINT) is before
+    finally:
+        signal.signal(signal.SIGINT, ours)
     assert stop.value.code == 130 and capsys.readouterr().err.strip() == "striate: interrupted"
-    assert signal.getsignal(signal.SIGINT) is before
 
     def fails(*args: object, **more: object) -> None:
         raise TypeError("a fault of our own")

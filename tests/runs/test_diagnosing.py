@@ -96,7 +96,7 @@ def test_broken_weights_are_named_by_each_diagnostic(run: Run, tmp_path: Path) -
 
 
 def test_wrong_arguments_are_refused(run: Run) -> None:
-    with pytest.raises(UsageError, match="no diagnostic filter; did you mean filters"):
+    with pytest.raises(UsageError, match=r"no diagnostic .filter.; did you mean filters"):
         diagnose_run(run, ["filter"])
     with pytest.raises(UsageError, match="needs the diagnostic labels"):
         diagnose_run(run, ["filters"], cross_validate=3)

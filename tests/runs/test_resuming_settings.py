@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from striate.errors import UsageError
+from striate.errors import RunError, UsageError
 from striate.runs import Listener, train
+from striate.runs.stored import parsed, signed, to_toml
 from striate.training.loop import Moment
 
 
@@ -50,4 +51,15 @@ def test_settings_of_a_resumed_run(tmp_path: Path, masks: bool) -> None:
             UsageError, match=f"a resumed run keeps its settings: .*{name}={value}; leave it out"
         ):
             train(tmp_path / "data", out=tmp_path / "run", resume=True, **settings | {name: value})
+    info = tmp_path / "run" / "run.toml"
+    before = info.read_text()
+    if not masks:
+        raw = {**parsed(before.encode()), "classes": ["a", "x"]}
+        raw["digests"] = signed({k: v for k, v in raw.items() if k != "digests"})
+        info.write_bytes(to_toml(raw))
+        with pytest.raises(
+            RunError, match=r"run\.toml: classes are .a., .x., and the images have .a., .b."
+        ):
+            train(tmp_path / "data", out=tmp_path / "run", resume=True, **settings)
+        info.write_text(before)
     assert train(tmp_path / "data", out=tmp_path / "run", resume=True, **settings).finished

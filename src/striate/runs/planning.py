@@ -20,6 +20,7 @@ from striate.tasks.task import Task
 from striate.training.callbacks import Listener
 from striate.training.recipe import Recipe
 from striate.training.settings import names_of
+from striate.wording import quoted
 
 
 def source_name(data: str) -> str:
@@ -60,6 +61,11 @@ def plan_again(run: Run, device: torch.device, listener: Listener, source: Any =
         raise RunError(
             f"the images of {run.recipe.data} are not those of the fingerprint in {run.path / 'run.toml'}: they changed "
             "since it began; train a new run"
+        )
+    if tuple(source.classes) != tuple(run.classes):
+        raise RunError(
+            f"{run.path / 'run.toml'}: classes are {', '.join(map(quoted, run.classes[:5]))}, and the images have "
+            f"{', '.join(map(quoted, source.classes[:5]))}; it was altered, so train a new run"
         )
     plan = Plan(recipe=run.recipe, source=source, preprocessing=run.preprocessing, why=[])
     with from_recipe(run.path, run.info["recipe"], "model"):  # refused as a new training would be
