@@ -59,7 +59,7 @@ def headline_boxes(assessed: Assessed, classes: int, *, seed: int = 0) -> Findin
         )
         for name, text in labels.items()
     )
-    status, advice = _judge(main, n)
+    status, advice = judge_precision(main, n, "boxes", GOOD)
     return Finding(
         name="headline",
         title="How good it is",
@@ -116,17 +116,18 @@ def _nothing_to_find(assessed: Assessed, seed: int) -> Finding:
     )
 
 
-def _judge(main: Interval, n: int) -> tuple[Status, str]:
+def judge_precision(main: Interval, n: int, what: str, good: float) -> tuple[Status, str]:
+    """Status and advice by the average precision of n images. what: boxes or masks; good: from where on nothing is said."""
     if main.value < 0.05:
         return (
             "problem",
-            "It finds next to nothing. Train longer, and look at the boxes of the data (`striate data`).",
+            f"It finds next to nothing. Train longer, and look at the {what} of the data (`striate data`).",
         )
     if n < FEW_IMAGES:
         return (
             "note",
             f"{counted(n, 'image')} say little: hold out {FEW_IMAGES} or more to narrow the interval.",
         )
-    if main.value >= GOOD:
+    if main.value >= good:
         return "good", ""
     return "note", "See what kinds of errors cost most, and which classes are low."

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from striate.findings import Finding, Status, Table
+from striate.findings import Finding, Table
 from striate.statistics.bootstrap import Interval, bootstrap
 from striate.tasks.detect.evaluate import Assessed
+from striate.tasks.detect.findings.headline import judge_precision
 from striate.tasks.instances.metric import scorer
 from striate.wording import counted
 
-FEW_IMAGES = 30
 GOOD = 0.4  # mask AP from which on nothing needs to be said
 LABELS = {
     "mask_ap": "mask AP (mean over overlaps of 0.50 to 0.95)",
@@ -43,7 +43,7 @@ def headline_instances(assessed: Assessed, classes: int, sure: float, *, seed: i
     spans = intervals(assessed, classes, seed=seed)
     main, n = spans["mask_ap"], len(assessed)
     objects = int(sum((~o.crowd).sum() for o in assessed.truths))
-    status, advice = _judge(main, n)
+    status, advice = judge_precision(main, n, "masks", GOOD)
     return Finding(
         name="headline",
         title="How good it is",
@@ -82,19 +82,3 @@ def headline_instances(assessed: Assessed, classes: int, sure: float, *, seed: i
         },
         seed=seed,
     )  # fmt: skip
-
-
-def _judge(main: Interval, n: int) -> tuple[Status, str]:
-    if main.value < 0.05:
-        return (
-            "problem",
-            "It finds next to nothing. Train longer, and look at the masks of the data (`striate data`).",
-        )
-    if n < FEW_IMAGES:
-        return (
-            "note",
-            f"{counted(n, 'image')} say little: hold out {FEW_IMAGES} or more to narrow the interval.",
-        )
-    if main.value >= GOOD:
-        return "good", ""
-    return "note", "See what kinds of errors cost most, and which classes are low."
