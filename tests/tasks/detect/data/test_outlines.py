@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from striate.errors import DataError
+from striate.tasks.detect.data import polygons
 from striate.tasks.detect.data.annotations import Polygons
 from striate.tasks.detect.data.polygons import rasterise
 from striate.tasks.detect.data.run_lengths import (
@@ -105,8 +106,10 @@ def run_lengths(mask):
 # Peer: the API that came with COCO.
 
 
+@pytest.mark.parametrize("at_once", [7, polygons.AT_ONCE])
 @pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")
-def test_polygons_equal_those_of_coco_to_the_pixel():
+def test_polygons_equal_those_of_coco_to_the_pixel(at_once, monkeypatch):
+    monkeypatch.setattr(polygons, "AT_ONCE", at_once)
     mask = pytest.importorskip("pycocotools.mask")
     rng = np.random.default_rng(0)
     for trial in range(600):

@@ -15,6 +15,7 @@ from striate.tasks.detect.objects import Region
 
 FINE = 5  # steps a pixel
 LONGEST = 20_000_000  # steps of one ring: four million pixels of outline
+AT_ONCE = 1 << 18  # steps that are held, about 100 bytes each
 
 
 def rasterise(polygons: Polygons, height: int, width: int) -> Region | None:
@@ -55,22 +56,32 @@ def _marks(ring: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.nd
     begin = np.where(back[:, None], last, first)
     end = np.where(back[:, None], first, last)
     slope = (end - begin)[edges, 1 - along] / np.maximum(steps, 1)
-    n = steps + 1
-    edge = np.repeat(edges, n)
-    step = np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n)
-    step = np.where(back[edge], steps[edge] - step, step)
-    straight = begin[edge, along[edge]] + step
-    rounded = np.trunc(begin[edge, 1 - along[edge]] + slope[edge] * step + 0.5).astype(np.int64)
-    flat = along[edge] == 0
-    x, y = np.where(flat, straight, rounded), np.where(flat, rounded, straight)
-    passed = np.flatnonzero(x[1:] != x[:-1])
-    smaller = np.minimum(x[passed], x[passed + 1])
-    # The middle of column c lies between the fine steps 5 c + 2 and 5 c + 3.
-    middle = (smaller - 2) % FINE == 0
-    columns = (smaller[middle] - 2) // FINE
-    rows = -((2 - np.minimum(y[passed], y[passed + 1])[middle]) // FINE)
+    ends = np.cumsum(steps + 1)
+    found = []
+    for start in range(0, int(ends[-1]), AT_ONCE):
+        # With the first step of the next part: the outline may pass a middle between the two.
+        at = np.arange(start, min(start + AT_ONCE + 1, int(ends[-1])))
+        edge = np.searchsorted(ends, at, side="right")
+        step = at - (ends[edge] - steps[edge] - 1)
+        step = np.where(back[edge], steps[edge] - step, step)
+        straight = begin[edge, along[edge]] + step
+        rounded = np.trunc(begin[edge, 1 - along[edge]] + slope[edge] * step + 0.5).astype(np.int64)
+        flat = along[edge] == 0
+        x, y = np.where(flat, straight, rounded), np.where(flat, rounded, straight)
+        found.append(_passed(x, y))
+    columns, rows = (np.concatenate(part) for part in zip(*found, strict=True))
     seen = (columns >= 0) & (columns < width)
     if not seen.any():
         return None
     # Rows are rounded up and cut at the image's borders.
     return columns[seen], np.clip(rows[seen], 0, height)
+
+
+def _passed(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Columns and rows (m,) int64 at which an outline of fine steps x, y (n,) int64 passes the middle of a column."""
+    passed = np.flatnonzero(x[1:] != x[:-1])
+    smaller = np.minimum(x[passed], x[passed + 1])
+    # The middle of column c lies between the fine steps 5 c + 2 and 5 c + 3.
+    middle = (smaller - 2) % FINE == 0
+    columns = (smaller[middle] - 2) // FINE
+    return columns, -((2 - np.minimum(y[passed], y[passed + 1])[middle]) // FINE)
