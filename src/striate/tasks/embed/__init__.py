@@ -1,0 +1,1 @@
+"""Embeddings: images of one identity lie close together, whoever it is."""

@@ -1,0 +1,1 @@
+"""How well embeddings tell identities apart: verification, identification, retrieval, thresholds with error rates."""
