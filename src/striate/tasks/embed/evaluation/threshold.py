@@ -69,13 +69,21 @@ def refuse_rate(rate: float, pairs: int, noun: str = "impostor pair") -> int:
         )
     if rate * pairs < RULE_OF_THREE * (1 - TINY):
         coarser = (
-            f"ask for {RULE_OF_THREE / pairs:.2g} or more, or " if pairs > RULE_OF_THREE else ""
+            f"ask for {_rounded_up(RULE_OF_THREE / pairs):g} or more, or "
+            if pairs > RULE_OF_THREE
+            else ""
         )
         raise UsageError(
             f"a false-accept rate of {rate:g} cannot be measured with {counted(pairs, noun)}: that takes "
             f"{pairs_needed(rate):,} or more (3 / rate); {coarser}give images of more identities"
         )
     return pairs
+
+
+def _rounded_up(rate: float) -> float:
+    """A rate with two digits, never below itself."""
+    unit = 10.0 ** (math.floor(math.log10(rate)) - 1)
+    return math.ceil(rate / unit * (1 - TINY)) * unit
 
 
 def checked_scores(scores: np.ndarray, what: str) -> np.ndarray:

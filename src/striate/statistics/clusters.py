@@ -1,0 +1,110 @@
+"""Intervals where observations come in clusters, such as pairs of images of the same few identities.
+
+Pairs that share an identity are dependent: an interval that counts pairs promises far more than they know. Here the cluster
+is what is drawn, and what is left out.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import ndtr
+from scipy.stats import t as student
+
+from striate.statistics.intervals import Z, wilson
+
+
+class Share(NamedTuple):
+    """A share, `hits` of `of` observations from `clusters` clusters, with its 95 % interval over clusters.
+
+    effective: how many independent observations would tell as much. wilson: the interval that takes all for independent.
+    """
+
+    value: float
+    low: float
+    high: float
+    hits: int
+    of: int
+    clusters: int
+    effective: float
+    wilson: tuple[float, float]
+
+
+def share_of_clusters(
+    counts: np.ndarray, of: np.ndarray, *, count: float | None = None, total: float | None = None
+) -> Share:
+    """The share `count` / `total` of observations, from what each of G clusters takes part in.
+
+    counts, of: (G,) the observations that a cluster takes part in which count, and all of them. count, total: the same
+    altogether, their sums where each observation is of one cluster. A pair of two clusters is in both of their numbers.
+    The variance is the jackknife's that leaves out one cluster at a time, which for pairs of clusters too is the right one
+    (Arvesen 1969, of U-statistics); the interval is Wilson's (1927) with the number of independent observations that have
+    that variance, and Student's t of G - 1 degrees of freedom (Korn and Graubard 1998). Where all or none count, that number
+    is G, for nothing is known of their dependence. nan where nothing was observed.
+    """
+    counts, of = np.asarray(counts, float), np.asarray(of, float)
+    taking = of > 0
+    counts, of = counts[taking], of[taking]
+    g = len(of)
+    count = float(counts.sum() if count is None else count)
+    total = float(of.sum() if total is None else total)
+    if not g or total <= 0:
+        return Share(np.nan, np.nan, np.nan, 0, 0, g, 0.0, (np.nan, np.nan))
+    p = count / total
+    plain = wilson(count, total)  # type: ignore[arg-type]
+    if g < 2:
+        return Share(p, 0.0, 1.0, round(count), round(total), g, 1.0, plain)
+    variance = jackknife_variance(without_each(counts, of, count, total))
+    spread = p * (1 - p)
+    effective = (
+        float(g) if spread <= 0 else min(total, spread / variance) if variance > 0 else total
+    )
+    low, high = score_interval(p, effective, g)
+    return Share(p, low, high, round(count), round(total), g, effective, plain)
+
+
+def without_each(counts: np.ndarray, of: np.ndarray, count: float, total: float) -> np.ndarray:
+    """(G,) the share `count` / `total` without each cluster, of counts and of (G,); nan where nothing is left."""
+    rest = total - of
+    return np.divide(count - counts, rest, out=np.full(len(of), np.nan), where=rest > 0)
+
+
+def jackknife_variance(without: np.ndarray) -> float:
+    """Variance of a statistic from its values (G,) without each of G clusters; those that are nan are left out."""
+    known = without[~np.isnan(without)]
+    g = len(known)
+    return float((g - 1) / g * ((known - known.mean()) ** 2).sum()) if g > 1 else 0.0
+
+
+def score_interval(rate: float, effective: float, clusters: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a rate from `effective` independent observations, with Student's t of clusters - 1."""
+    z = float(student.ppf(0.975, clusters - 1))
+    centre = (rate + z**2 / (2 * effective)) / (1 + z**2 / effective)
+    spread = rate * (1 - rate) / effective + (z / (2 * effective)) ** 2
+    reach = z / (1 + z**2 / effective) * np.sqrt(spread)
+    return max(0.0, float(centre - reach)), min(1.0, float(centre + reach))
+
+
+def cluster_draws(clusters: np.ndarray, resamples: int, *, seed: int = 0) -> np.ndarray:
+    """(R, N) float64: how often each of N observations counts where whole clusters are drawn with replacement.
+
+    clusters: (N,), equal for observations of one cluster.
+    """
+    _, inverse = np.unique(clusters, return_inverse=True)
+    g = int(inverse.max()) + 1
+    drawn = np.random.default_rng(seed).multinomial(g, np.full(g, 1 / g), size=resamples)
+    weights: np.ndarray = drawn[:, inverse].astype(np.float64)
+    return weights
+
+
+def tail_of(clusters: int) -> float:
+    """The lower quantile of a bootstrap over clusters that is 2.5 % for many, and further out for few.
+
+    A bootstrap of G clusters is narrow by sqrt((G - 1) / G), and by the normal in place of Student's t (Hesterberg 2015,
+    "What Teachers Should Know About the Bootstrap", section 4.3: the expanded percentile interval).
+    """
+    if clusters < 2:
+        return 0.0
+    z = float(student.ppf(0.975, clusters - 1)) * np.sqrt(clusters / (clusters - 1))
+    return float(ndtr(-max(z, Z)))
