@@ -1,7 +1,7 @@
 """Intervals over identities hold what is true of all identities as often as they say; those over pairs do not.
 
-Populations are drawn anew and compared with the rates among 3,000 other identities. `python test_coverage.py 300` is the long
-form, of 10, 20, 40 and 100 identities.
+Populations are drawn anew and compared with the rates among 3,000 other identities. `python test_coverage.py 300` is the
+long form, of 10, 20, 40 and 100 identities.
 """
 
 from __future__ import annotations
