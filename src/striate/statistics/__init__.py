@@ -2,6 +2,6 @@
 
 # Files of this room that other rooms import from, beside the names above.
 OPEN = (
-    "bootstrap", "calibration", "intervals", "learning_curve", "learning_drawing",
+    "bootstrap", "calibration", "clusters", "intervals", "learning_curve", "learning_drawing",
     "learning_words", "resampling", "scores", "temperature",
 )  # fmt: skip
