@@ -102,6 +102,14 @@ RANGES: dict[str, Range] = {
     "enlarge": Range(0, 16, above=True),
     "pixels": Range(0, 10**6),
     "votes": Range(0, 10**6),
+    # of embeddings
+    "dimensions": whole(1, 65_536),
+    "margin": Range(0, 3.0),
+    "logit_scale": positive(10**4),
+    "temperature": positive(10**4),
+    "margin_warmup": Range(0, 10**6),
+    "each": whole(2, 10**4),
+    "identities": whole(1, 10**9),
     # of commands and public functions
     "top": whole(1, 10**6),
     "classes": whole(1, 10**6),

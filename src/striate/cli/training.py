@@ -16,7 +16,6 @@ TAKEN = {
     "resume": "give --resume",
     "watch": "give --watch",
     "find_rate": "give --find-rate",
-    "loss": "a loss of your own is given in Python",
     "augment": "an augmentation of your own is given in Python",
     "callbacks": "they are given in Python",
     "listener": "leave it out",

@@ -10,7 +10,7 @@ from typing import Any
 
 from striate.data.digits import open_digits
 from striate.data.fashion import open_fashion
-from striate.data.folder import open_folder
+from striate.data.folder import Encode, open_folder
 from striate.data.lines import open_lines
 from striate.data.own import given_again, is_given
 from striate.data.reading import SUFFIXES
@@ -74,6 +74,7 @@ def open_source(
     size: int | None = None,
     progress: Progress | None = None,
     outside: bool = False,
+    encode: Encode | None = None,
 ) -> Source:
     """Open a named source, a folder of images or a table of labels, split into train, validation and test.
 
@@ -82,6 +83,7 @@ def open_source(
     count, size: how many images, of how many pixels a side; only for generated sources.
     progress: called with (files done, files in all) while a folder is read.
     outside: whether a table may name files that do not lie in its folder.
+    encode: what a task makes of the classes that a folder or a table gives; see `open_folder`.
     Raises UsageError for an unknown name or wrong number, DataError if the images cannot be used.
     """
     check_ranges(seed=seed, val=val, test=test, count=count, size=size)
@@ -100,11 +102,14 @@ def open_source(
         raise UsageError(_unknown(data))
     if path.suffix.lower() in TABLES and path.is_file():
         return open_folder(
-            path.parent, seed=seed, val=val, test=test, progress=progress, table=path.name, outside=outside
+            path.parent, seed=seed, val=val, test=test, progress=progress, table=path.name, outside=outside,
+            encode=encode,
         )  # fmt: skip
     if path.is_file():
         raise DataError(_file(path))
-    return open_folder(path, seed=seed, val=val, test=test, progress=progress, outside=outside)
+    return open_folder(
+        path, seed=seed, val=val, test=test, progress=progress, outside=outside, encode=encode
+    )
 
 
 def _unknown(data: str | Path) -> str:

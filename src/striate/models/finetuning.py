@@ -68,8 +68,11 @@ def layer_groups(module: nn.Module) -> list[list[nn.Parameter]]:
 
     A norm belongs to the convolution before it, a block (residual, Inception, dense) is one group,
     and auxiliary classifiers train with the head. Networks of timm are grouped as their own
-    `group_matcher` says.
+    `group_matcher` says, and a network with a method `layer_groups` as that says.
     """
+    around = getattr(module, "layer_groups", None)  # of a network around another
+    if callable(around):
+        return cast(list[list[nn.Parameter]], around())
     matcher = getattr(module, "group_matcher", None)
     groups = _groups_by_timm(module, matcher) if callable(matcher) else _groups_by_order(module)
     last = list(_head_parameters(module))

@@ -97,7 +97,10 @@ def describe_data(
             found,
             title=source.name,
             subtitle=found[0].verdict,
-            facts={"images": f"{len(source):,}", learned.outputs[1]: f"{len(source.classes):,}"},
+            facts={
+                "images": f"{len(source):,}",
+                (learned.named or learned.outputs)[1]: f"{len(source.classes):,}",
+            },
             generated=f"{now()} by Striate {versions()['striate']}",
         )
     return found

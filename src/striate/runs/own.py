@@ -17,6 +17,7 @@ from striate.training.recipe import Recipe
 from striate.training.settings import names_of
 from striate.wording import name_of
 
+OWN = "own"  # what a task's setting "loss" is where a person gives one
 # What an augmentation of a person's own stands in for, and how each of these is turned off.
 AUGMENTATION = {
     "shift": 0, "flip": False, "scale": 1.0, "rotate": 0.0, "erase": 0.0, "mixup": 0.0, "zoom": 1.0, "jitter": 0.0,
@@ -39,9 +40,11 @@ class Own:
 
     def settings(self, given: Mapping[str, Any], task: Task) -> dict[str, Any]:
         """The settings with those turned off that an own augmentation replaces. Raises UsageError where one is given."""
+        own = names_of(task.settings) if task.settings is not None else []
+        if self.loss is not None and "loss" in own:
+            given = {**given, "loss": OWN}
         if self.augment is None:
             return dict(given)
-        own = names_of(task.settings) if task.settings is not None else []
         settings = {*names_of(Recipe), *own} - {*task.unused}
         off = {name: value for name, value in AUGMENTATION.items() if name in settings}
         for name in off:

@@ -16,6 +16,7 @@ from striate.runs.recipe_keys import from_recipe
 from striate.runs.record import now, versions
 from striate.runs.run import Run
 from striate.tasks.plan import Plan
+from striate.tasks.table import find_task
 from striate.tasks.task import Task
 from striate.training.callbacks import Listener
 from striate.training.recipe import Recipe
@@ -62,10 +63,11 @@ def plan_again(run: Run, device: torch.device, listener: Listener, source: Any =
             f"the images of {run.recipe.data} are not those of the fingerprint in {run.path / 'run.toml'}: they changed "
             "since it began; train a new run"
         )
-    if tuple(source.classes) != tuple(run.classes):
+    names = run.task.output_names(run.recipe, source)
+    if names != tuple(run.classes):
         raise RunError(
             f"{run.path / 'run.toml'}: classes are {', '.join(map(quoted, run.classes[:5]))}, and the images have "
-            f"{', '.join(map(quoted, source.classes[:5]))}; it was altered, so train a new run"
+            f"{', '.join(map(quoted, names[:5]))}; it was altered, so train a new run"
         )
     plan = Plan(recipe=run.recipe, source=source, preprocessing=run.preprocessing, why=[])
     with from_recipe(run.path, run.info["recipe"], "model"):  # refused as a new training would be
@@ -114,7 +116,7 @@ def first_info(plan: Plan) -> dict[str, Any]:
         "task": plan.recipe.task,
         "created": now(),
         "finished": False,
-        "classes": list(source.classes),
+        "classes": list(find_task(str(plan.recipe.task)).output_names(plan.recipe, source)),
         "recipe": plan.recipe.to_dict(),
         "preprocessing": plan.preprocessing.to_dict(),
         "data": {

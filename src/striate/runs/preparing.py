@@ -31,7 +31,8 @@ def require_room(task: Task, plan: Plan, device: torch.device) -> None:
 
     Raises UsageError also for a model that does not exist or does not fit the images.
     """
-    recipe, preprocessing, outputs = plan.recipe, plan.preprocessing, len(plan.source.classes)
+    recipe, preprocessing = plan.recipe, plan.preprocessing
+    outputs = len(task.output_names(recipe, plan.source))
     with torch.device("meta"):
         skeleton = task.build(recipe, preprocessing, outputs, fresh=True)
     shape = (1, preprocessing.channels, preprocessing.height, preprocessing.width)
@@ -53,7 +54,9 @@ def require_room(task: Task, plan: Plan, device: torch.device) -> None:
 def make_model(plan: Plan, device: torch.device) -> nn.Module:
     """The network with its first weights: drawn from the recipe's seed, or pretrained."""
     task = find_task(str(plan.recipe.task))
-    model = first_network(task, plan.recipe, plan.preprocessing, len(plan.source.classes))
+    model = first_network(
+        task, plan.recipe, plan.preprocessing, len(task.output_names(plan.recipe, plan.source))
+    )
     return model.to(device).to(memory_format=torch.channels_last)
 
 
@@ -117,7 +120,7 @@ def refuse_network(task: Task, plan: Plan, batches: Batches, device: torch.devic
                 f"{type(error).__name__}: {error}; choose others with channels=1 or channels=3 and size=PIXELS, or change "
                 "its first layer"
             ) from error
-    task.refuse_output(output, images, len(plan.source.classes))
+    task.refuse_output(output, images, len(task.output_names(plan.recipe, plan.source)))
 
 
 def training_again(plan: Plan, job: Job) -> Training:

@@ -69,6 +69,8 @@ def matched(source: Any, classes: Sequence[str]) -> Any:
     """A source whose labels number a network's classes, where it has labels and lacks some or orders them otherwise."""
     if tuple(source.classes) == tuple(classes) or not isinstance(source, Source):
         return source
+    if not set(source.classes) <= set(classes):  # identities, which are no outputs
+        return source
     place = np.array([tuple(classes).index(name) for name in source.classes])
     splits: dict[str, Any] = {
         name: replace(split, labels=place[split.labels]) for name, split in source.splits.items()

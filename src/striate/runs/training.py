@@ -54,7 +54,7 @@ def train(
     *,
     model: str | nn.Module | Callable[..., nn.Module] | None = None,
     task: str | Task | None = None,
-    loss: Callable[[Any, Any], Any] | None = None,
+    loss: Callable[[Any, Any], Any] | str | None = None,
     augment: Callable[..., torch.Tensor] | None = None,
     callbacks: Sequence[Any] = (),
     out: str | Path | None = None,
@@ -73,7 +73,8 @@ def train(
     model: a spec such as "resnet18"; a module, whose present weights are the beginning and which stays as it is, because a
     copy is trained; or a function factory(in_channels=, num_classes=), or factory(), that makes one: see `OwnModel`. With
     pretrained=True its weights are fine-tuned.
-    loss: made small in place of the task's: (output, targets) -> the mean loss or one an image; see `OwnLoss`.
+    loss: made small in place of the task's: (output, targets) -> the mean loss or one an image; see `OwnLoss`. A name
+    chooses among those of a task that has several.
     augment: in place of the recipe's augmentation: (images (N, C, H, W) uint8, generator) -> such images, or a transform
     of one image; see `OwnAugmentation`. callbacks: see and change the training; see `Callback`.
     out: the run's folder; by default `runs/NAME-1`, `runs/NAME-2`, ...
@@ -88,6 +89,8 @@ def train(
     started = time.monotonic() if started is None else started
     network = None if model is None or isinstance(model, str) else OwnModel(model)
     spec = network.spec if network is not None else model
+    if isinstance(loss, str):
+        settings, loss = {**settings, "loss": loss}, None
     given = {k: v for k, v in {"model": spec, **settings}.items() if v is not None}
     learned, source = task_of(data, task), None
     if isinstance(data, str | Path):

@@ -17,6 +17,7 @@ from striate.paths import given_path, warn_of_folder
 from striate.plugins import Table
 from striate.tasks.classify.task import Classify
 from striate.tasks.detect.task import Detect
+from striate.tasks.embed.task import EmbedTask
 from striate.tasks.instances.task import Instances
 from striate.tasks.multilabel.task import Multilabel
 from striate.tasks.regression.task import Regression
@@ -39,7 +40,15 @@ TASKS: Table[Task] = Table(
     "striate.tasks",
     {
         task.name: task
-        for task in (Detect(), Segment(), Instances(), Multilabel(), Regression(), Classify())
+        for task in (
+            Detect(),
+            Segment(),
+            Instances(),
+            Multilabel(),
+            Regression(),
+            EmbedTask(),
+            Classify(),
+        )
     },
     _plugged,
     first=True,

@@ -80,7 +80,8 @@ class Task(ABC):
     a probe, where the common advice does not fit. probed: how many images a probe takes at most, None for as many as are
     asked for, and how many a budget leaves it. outputs: what one output of the network stands for, and several. beside: how
     many the network has beside one a class, such as a detector's four distances. cell: pixels between places of its output,
-    where it has places. objects: whether a prediction is a list of objects, one of which is explained, see `aim`.
+    where it has places. named: what one of the data's classes is called, and several, where they are not the outputs, see
+    `output_names`. objects: whether a prediction is a list of objects, one of which is explained, see `aim`.
     """
 
     name: ClassVar[str]
@@ -93,6 +94,7 @@ class Task(ABC):
     exclusive: ClassVar[bool] = False
     axes: ClassVar[int] = 2
     outputs: ClassVar[tuple[str, str]] = ("class", "classes")
+    named: ClassVar[tuple[str, str] | None] = None
     beside: ClassVar[int] = 0
     cell: ClassVar[int] = 1
     offers: ClassVar[Mapping[str, str]] = MappingProxyType({})
@@ -144,6 +146,10 @@ class Task(ABC):
     @abstractmethod
     def describe(self, source: Any, preprocessing: Preprocessing | None = None) -> Finding:
         """What the data are: counts, sizes, formats."""
+
+    def output_names(self, recipe: Recipe, source: Any) -> tuple[str, ...]:
+        """Names of the network's outputs, in order: the data's classes, where the task has no others."""
+        return tuple(source.classes)
 
     # Training
 

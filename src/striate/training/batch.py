@@ -15,11 +15,13 @@ class Batch:
     """Images with their targets.
 
     images: (N, C, H, W) float, as the network takes them. targets: a tensor whose first axis is N, or a list of N (boxes
-    of one image each), or a tuple or dict of such.
+    of one image each), or a tuple or dict of such. step: of the training, from 0, by which a loss may change as it goes on;
+    None outside a training.
     """
 
     images: Tensor
     targets: Any
+    step: int | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -29,6 +31,7 @@ class Batch:
         return Batch(
             self.images.to(device, non_blocking=True),
             mapped(self.targets, lambda t: t.to(device, non_blocking=True)),
+            self.step,
         )
 
     def split(self, size: int) -> list[Batch]:
@@ -38,7 +41,7 @@ class Batch:
 
     def take(self, at: slice | Sequence[int]) -> Batch:
         """Some of the images with their targets."""
-        return Batch(self.images[at], _cut(self.targets, at))
+        return Batch(self.images[at], _cut(self.targets, at), self.step)
 
 
 def mapped(targets: Any, change: Callable[[Tensor], Tensor]) -> Any:
@@ -103,6 +106,10 @@ def _at_least(weight: Tensor | float) -> Tensor | float:
 
 
 class LossFunction(Protocol):
-    """(what the network gives for a batch, the batch) -> Loss."""
+    """(what the network gives for a batch, the batch) -> Loss.
+
+    One that compares images of a batch with each other, as a triplet loss does, adds up over no micro-batches: it says so
+    with an attribute `related` that is true, and gets the outputs of a whole batch at once; see `gradient`.
+    """
 
     def __call__(self, output: Any, batch: Batch, /) -> Loss: ...

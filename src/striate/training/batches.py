@@ -131,7 +131,7 @@ class TrainingBatches:
             labels = self.images.labels[index].to(self.device)
             if isinstance(self.augmentation, Augmentation) and self.augmentation.mixup:
                 x, labels = self.augmentation.mix(x, labels, self.classes, generator)
-            yield Batch(x, labels)
+            yield Batch(x, labels, step)
             step += 1
 
 

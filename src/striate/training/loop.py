@@ -7,7 +7,7 @@ import math
 import operator
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
@@ -264,18 +264,20 @@ def gradient(t: Training, batch: Batch) -> Loss:
 
     The loss is the sum over all micro-batches divided by all their weight. That is known after the last one only, so each
     is divided by the weight that the first one promises, and the gradient is corrected where that was not the whole.
+    A loss of related images has no such sum: it gets the outputs of all micro-batches, whose graphs are kept until then.
     """
     size = micro_batch(
         len(batch), batch.images.shape[-2], batch.images.shape[-1], batch.images.device
     )
+    if getattr(t.loss, "related", False):
+        outputs = [output_of(t, part) for part in batch.split(size)]
+        loss = t.loss(joined(outputs), batch)
+        loss.mean.backward()
+        return loss.detach()
     made: list[Loss] = []
     promised: float | None = None
     for part in batch.split(size):
-        x = part.images.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(t.device.type, t.dtype, enabled=t.dtype != torch.float32):
-            # The batch is this step's alone: a network may write into it.
-            output = forward(t.model, x, writes=False)
-        loss = t.loss(output, part)
+        loss = t.loss(output_of(t, part), part)
         if size >= len(batch):
             loss.mean.backward()
             return loss.detach()
@@ -290,6 +292,29 @@ def gradient(t: Training, batch: Batch) -> Loss:
                 if parameter.grad is not None:
                     parameter.grad.mul_(promised / float(whole.weight))
     return whole
+
+
+def output_of(t: Training, part: Batch) -> Any:
+    """What the network gives for a micro-batch, with its graph."""
+    x = part.images.contiguous(memory_format=torch.channels_last)
+    with torch.autocast(t.device.type, t.dtype, enabled=t.dtype != torch.float32):
+        # The batch is this step's alone: a network may write into it.
+        return forward(t.model, x, writes=False)
+
+
+def joined(outputs: Sequence[Any]) -> Any:
+    """Outputs of micro-batches, tensors (n, ...) or tuples, lists and dicts of such, as the output of the whole batch."""
+    first = outputs[0]
+    if len(outputs) == 1:
+        return first
+    if isinstance(first, torch.Tensor):
+        return torch.cat(list(outputs))
+    if isinstance(first, Mapping):
+        return {name: joined([output[name] for output in outputs]) for name in first}
+    if isinstance(first, tuple | list):
+        parts = [joined(part) for part in zip(*outputs, strict=True)]
+        return type(first)(*parts) if hasattr(first, "_fields") else type(first)(parts)
+    return first
 
 
 @torch.inference_mode()

@@ -22,6 +22,7 @@ class OwnLoss:
     function: (output, targets) -> the mean over the images, (), or a value an image, (N,). Where its second parameter is
     called `batch` it gets the whole `Batch` and may give a `Loss`. Only values an image, or a `Loss`, add up exactly where
     the images do not count alike, such as with ignored pixels or class weights. task: whose other numbers are shown.
+    related: whether it gets a whole batch at once, as the task's loss does, see `LossFunction`.
 
     A network that gives one tensor has it cast to float32; several, in a tuple or a dict, reach the function as they are.
     """
@@ -29,6 +30,7 @@ class OwnLoss:
     function: Callable[[Any, Any], Any]
     task: LossFunction
     whole: bool
+    related: bool = False
 
     @classmethod
     def of(cls, function: Any, task: LossFunction) -> OwnLoss:
@@ -44,7 +46,8 @@ class OwnLoss:
                 f"the loss {name_of(function)} takes {len(named)} arguments; it is called with the network's output and "
                 "the targets"
             )
-        return cls(function, task, named is not None and named[1] == "batch")
+        whole = named is not None and named[1] == "batch"
+        return cls(function, task, whole, related=getattr(task, "related", False))
 
     def __call__(self, output: Any, batch: Batch) -> Loss:
         if isinstance(output, Tensor):

@@ -1,1 +1,1 @@
-"""Embeddings: images of one identity lie close together, whoever it is."""
+"""An embedding an image: near for images of one identity, far for others."""
