@@ -104,7 +104,7 @@ RANGES: dict[str, Range] = {
     "votes": Range(0, 10**6),
     # of embeddings
     "dimensions": whole(1, 65_536),
-    "margin": Range(0, 3.0),
+    "margin": Range(0, 2.0),  # beyond, ArcFace would no longer fall with the angle
     "logit_scale": positive(10**4),
     "temperature": positive(10**4),
     "margin_warmup": Range(0, 10**6),

@@ -19,6 +19,7 @@ from striate.data.records import digest
 from striate.data.source import SPLITS, ArraySplit
 from striate.data.splitting import TEST, TRAIN, VAL, fractions
 from striate.errors import DataError, SplitError
+from striate.tasks.embed import glyphs
 from striate.training.recipe import Recipe
 from striate.wording import counted, listed
 
@@ -166,6 +167,9 @@ def open_by_identity(recipe: Recipe, progress: Any = None) -> Source:
     settings: dict[str, Any] = {
         "seed": recipe.seed, "count": recipe.count, "progress": progress, "outside": bool(recipe.outside)
     }  # fmt: skip
+    if recipe.data == glyphs.NAME:
+        made = glyphs.open_glyphs(seed=recipe.seed, count=recipe.count, progress=progress)
+        return split_again(made, recipe)
     if recipe.data in SOURCES:  # split by image, as every task but this one takes it
         return split_again(open_source(recipe.data, **settings), recipe)
     source = open_source(

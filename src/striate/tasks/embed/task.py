@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -17,6 +18,7 @@ from striate.data.files import Found
 from striate.data.own import given_again, is_given
 from striate.errors import UsageError
 from striate.findings import Finding
+from striate.tasks.embed import glyphs
 from striate.tasks.embed.batches import BalancedBatches
 from striate.tasks.embed.checking import check_identities
 from striate.tasks.embed.data import (
@@ -61,11 +63,16 @@ class EmbedTask(ImageTask):
     settings = EmbedSettings
     outputs = ("dimension", "dimensions")
     named = ("identity", "identities")
+    sources: ClassVar[Mapping[str, str]] = MappingProxyType({glyphs.NAME: glyphs.ABOUT})
     unused: ClassVar[Mapping[str, str]] = MappingProxyType(
         {"label_smoothing": "", "mixup": ": a mixture of two images is of no identity"}
     )
 
     # Data
+
+    def accepts(self, data: str | Path) -> bool:
+        """The generated identities; folders and tables look like those of classes, so that the task is to be named."""
+        return data == glyphs.NAME
 
     def open(self, recipe: Recipe, progress: Progress | None = None) -> Source:
         """See Task; split by identity."""
