@@ -21,11 +21,13 @@ def wrap(
     weights: Annotated[
         str, typer.Option(help="The checkpoint, as any trainer saved it; nothing in it is run.")
     ],
-    classes: Annotated[
-        str,
-        typer.Option(help="A file with one name a line, or JSON; imagenet for the usual 1,000."),
-    ],
     out: Annotated[str, typer.Option("--out", "-o", help="The run's folder, a new one.")],
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            help="A file with one name a line, or JSON; imagenet for the usual 1,000. An embedding needs none."
+        ),
+    ] = None,
     preprocessing: Annotated[
         str | None,
         typer.Option(
@@ -35,7 +37,7 @@ def wrap(
         ),
     ] = None,
     task: Annotated[
-        str, typer.Option(help="What it was trained for: classify, segment.")
+        str, typer.Option(help="What it was trained for: classify, segment, embed.")
     ] = "classify",
     look: Annotated[
         list[str] | None,
@@ -55,7 +57,7 @@ def wrap(
     if look:
         api.find_files(look)  # a wrong path is an error before anything is made
     made = api.find_factory(factory)
-    names = api.read_classes(classes)
+    names = None if classes is None else api.read_classes(classes)
     given = None if preprocessing is None else api.read_preprocessing(preprocessing)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

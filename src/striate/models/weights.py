@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from striate.errors import UsageError
 from striate.models.finetuning import class_layers, start_head
+from striate.models.licences import licence_of
 from striate.models.matching import match, translated
 from striate.models.positions import fit_positions
 from striate.models.stored import advice_of, read_stored
@@ -46,6 +47,8 @@ def load_weights(module: nn.Module, path: str | Path, *, skip_head: bool = False
     match_made = match(read_stored(path), expected)
     given = translated(dict(match_made.tensors), set(expected))
     notes = list(match_made.notes)
+    if (licence := licence_of(path.name, given)) is not None:
+        notes.append(licence)
     skipped: list[str] = []
     if skip_head:
         classes = ""

@@ -26,7 +26,7 @@ from striate.runs.factories import Factory
 from striate.runs.migrating import FORMAT
 from striate.runs.record import now, versions
 from striate.runs.run import Run
-from striate.tasks.adopting import OneAnswer, adopt, channels_of
+from striate.tasks.adopting import OneAnswer, adopt, channels_of, outputs_of
 from striate.tasks.network_input import as_seen
 from striate.tasks.table import find_task
 from striate.tasks.task import Task
@@ -41,7 +41,7 @@ IMAGENET = "imagenet"
 def wrap(
     module: Factory,
     *,
-    classes: Sequence[str],
+    classes: Sequence[str] | None = None,
     preprocessing: Any = None,
     task: str | Task = "classify",
     weights: str | Path | None = None,
@@ -53,16 +53,16 @@ def wrap(
 
     module: the network, which is copied, or a function that makes it: (N, C, H, W) to (N, K), or (N, K, H, W) for the task
     "segment"; a tuple, a dict or a dataclass that holds that as its first part, "logits" or "out". classes: K names in the
-    order of its outputs, or "imagenet" for the usual 1,000. preprocessing: how images were brought to it in its
-    training: a `Preprocessing`, timm's data config, torchvision's `weights.transforms()`, or (size, mean, std); if it is
-    left out, that of most ImageNet networks is assumed, and an AssumedWarning says so. weights: a checkpoint, as any trainer
-    saved it, loaded without running code. temperature: what logits are divided by before the softmax. precision: "fp32", or
-    "auto" for bfloat16 where the machine is faster with it.
+    order of its outputs, or "imagenet" for the usual 1,000; the numbers of an embedding need none. preprocessing: how images
+    were brought to it in its training: a `Preprocessing`, timm's data config, torchvision's `weights.transforms()`, or
+    (size, mean, std); if it is left out, that of most ImageNet networks is assumed, and an AssumedWarning says so. weights:
+    a checkpoint, as any trainer saved it, loaded without running code. temperature: what logits are divided by before the
+    softmax. precision: "fp32", or "auto" for bfloat16 where the machine is faster with it.
     Raises UsageError where these do not fit together.
     """
     learned = find_task(task)
-    names = class_names(classes)
-    network = make_network(module, num_classes=len(names))
+    names = None if classes is None else class_names(classes)
+    network = make_network(module, num_classes=None if names is None else len(names))
     if weights is not None:
         for note in load_weights(network, weights).notes:
             warnings.warn(note, WeightsWarning, stacklevel=2)
@@ -74,6 +74,8 @@ def wrap(
             f"preprocessing {made.why[0]}. Look at what the network sees with `trained.network_input(images)` (on the "
             "command line `striate wrap --look IMAGE`), or give preprocessing=...", AssumedWarning, stacklevel=2,
         )  # fmt: skip
+    if names is None:
+        names = learned.names_for(outputs_of(network, made))
     return Trained(
         name=name or type(network).__name__,
         model=adopt(network, made, learned, len(names)).to(memory_format=torch.channels_last),

@@ -87,6 +87,14 @@ def adopt(module: nn.Module, preprocessing: Preprocessing, task: Task, outputs: 
     return own if isinstance(output, Tensor) else OneAnswer(own).eval()
 
 
+def outputs_of(module: nn.Module, preprocessing: Preprocessing) -> int:
+    """How many outputs a network gives for an image of the preprocessing's size. Raises UsageError where it gives none."""
+    refuse_numberless(module)
+    own = module.cpu().float().eval()
+    prediction = answer_of(_output(own, (1, preprocessing.channels, *preprocessing.size)))
+    return prediction.shape[1] if prediction.ndim > 1 else 1
+
+
 def _output(module: nn.Module, shape: tuple[int, ...]) -> Any:
     try:
         with borrowed(module), torch.no_grad():

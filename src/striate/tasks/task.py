@@ -151,6 +151,13 @@ class Task(ABC):
         """Names of the network's outputs, in order: the data's classes, where the task has no others."""
         return tuple(source.classes)
 
+    def names_for(self, outputs: int) -> tuple[str, ...]:
+        """Names of the outputs of a network that was trained elsewhere, where nobody names them. Raises UsageError where
+        the task needs their names."""
+        raise UsageError(
+            f"the network has {outputs:,} outputs, and the task {self.name} needs their names, in order; give classes"
+        )
+
     # Training
 
     @abstractmethod

@@ -39,7 +39,7 @@ from striate.tasks.embed.losses import (
 from striate.tasks.embed.metric import RecallAtOne, unit_rows
 from striate.tasks.embed.network import CentredNetwork
 from striate.tasks.embed.prediction import EmbeddingPrediction
-from striate.tasks.embed.settings import COSINE, EmbedSettings
+from striate.tasks.embed.settings import COSINE, OWN, EmbedSettings
 from striate.tasks.image_task import ImageTask
 from striate.tasks.plan import Plan
 from striate.tasks.prediction import Prediction
@@ -95,7 +95,15 @@ class EmbedTask(ImageTask):
 
     def output_names(self, recipe: Recipe, source: Any) -> tuple[str, ...]:
         """See Task; e0, e1, ..."""
-        return tuple(f"e{i}" for i in range(recipe.settings.dimensions))
+        return self.names_for(recipe.settings.dimensions)
+
+    def names_for(self, outputs: int) -> tuple[str, ...]:
+        """See Task; e0, e1, ..."""
+        return tuple(f"e{i}" for i in range(outputs))
+
+    def wrapped(self, classes: Sequence[str]) -> EmbedSettings:
+        """See Task; what it was trained with is not known."""
+        return EmbedSettings(loss=OWN, dimensions=len(classes))
 
     def check(self, source: Source) -> Finding:
         """See Task."""
