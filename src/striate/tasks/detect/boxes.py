@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from striate.tasks.detect.ties import SCORE, steps
+
 PAIRED = 256  # boxes that are compared with others at once
 
 
@@ -42,21 +44,26 @@ def overlapping(boxes: np.ndarray, above: float) -> list[tuple[int, int]]:
     return pairs
 
 
-def suppress(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, above: float) -> np.ndarray:
+def suppress(
+    boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, above: float, most: int | None = None
+) -> np.ndarray:
     """Indices of the boxes (n, 4) that stay, best first: none overlaps a better one of its class by an IoU above `above`.
 
     Once per class, over the whole image, in float64. torchvision's `batched_nms` moves the classes apart by adding the
     largest coordinate to the boxes, in their own kind of number: of 20,000 pixels and ten classes float32 holds no more
-    than a hundredth of a pixel, and other boxes stay. Of equal scores the first box stays.
+    than a hundredth of a pixel, and other boxes stay. Of equal scores, see `steps`, the first box stays. most: that stay at
+    most, all if None.
     """
     from torchvision.ops import nms  # takes a second to load
 
-    corners, values = (torch.from_numpy(np.asarray(a, dtype=np.float64)) for a in (boxes, scores))
+    corners = torch.from_numpy(np.asarray(boxes, dtype=np.float64))
+    values = torch.from_numpy(steps(np.asarray(scores, dtype=np.float64), SCORE))
     kept = [np.zeros(0, np.int64)]
     for label in np.unique(labels):
         here = np.flatnonzero(labels == label)
         kept.append(here[nms(corners[here], values[here], above).numpy()])
     stay = np.sort(np.concatenate(kept))
+    stay = stay[np.argsort(-values.numpy()[stay], kind="stable")[:most]]
     best: np.ndarray = stay[np.argsort(-scores[stay], kind="stable")]
     return best
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from striate.tasks.detect.loss import boxes_of
 from striate.tasks.detect.objects import Objects
+from striate.tasks.detect.ties import LOGIT, steps
 
 STRIDE = 4  # pixels between two cells of a map
 AT_ONCE = 2**24  # numbers of a map that are looked at together
@@ -20,8 +21,8 @@ def peaks(
 ) -> Objects:  # fmt: skip
     """The objects of one image (height, width) from its map (K + 4, h, w), best first.
 
-    A cell is an object of its class where none of the eight around it has a higher score; of equal neighbours the first in
-    reading order. Boxes are cut at the image's border. most: objects, all if None; of equal scores the first
+    A cell is an object of its class where none of the eight around it has a higher score; of equal neighbours, see `steps`,
+    the first in reading order. Boxes are cut at the image's border. most: objects, all if None; of equal scores the first
     cell comes first. least: score.
     """
     return peaks_with_cells(maps, classes, stride, size=size, most=most, least=least)[0]
@@ -58,10 +59,11 @@ def large_peaks(
 def _peaks_of(maps: Tensor, classes: int, least: float) -> tuple[Tensor, Tensor, Tensor]:
     """(class, row, column) (n, 3) of each peak, its score (n,) and its distances (n, 4)."""
     heat = maps[:classes].float()
-    best = F.max_pool2d(heat[None], 3, 1, 1)[0]
+    whole = steps(heat, LOGIT)
+    best = F.max_pool2d(whole[None], 3, 1, 1)[0]
     scores = heat.sigmoid()
-    which = torch.nonzero((heat == best) & (scores >= least))
-    which = which[first_of_equals(which, heat)]
+    which = torch.nonzero((whole == best) & (scores >= least))
+    which = which[first_of_equals(which, whole)]
     k, r, c = which.unbind(1)
     return which, scores[k, r, c], maps[classes:, r, c].T
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from striate.tasks.detect.boxes import suppress
 from striate.tasks.detect.objects import Region
+from striate.tasks.detect.ties import LOGIT, steps
 
 RATIOS = (0.5, 1.0, 2.0)  # height over width of a cell's anchors
 SIDE = 8  # cells; an anchor's side
@@ -87,7 +88,7 @@ def propose(maps: Sequence[Source], strides: Sequence[int], size: tuple[int, int
     made, logits, which = (np.concatenate(parts) for parts in (boxes, scores, levels))
     large = ((made[:, 2:] - made[:, :2]) >= 1e-3).all(1)
     made, logits, which = made[large], logits[large], which[large]
-    regions: np.ndarray = made[suppress(made, logits, which, SAME)[:most]]
+    regions: np.ndarray = made[suppress(made, logits, which, SAME, most)]
     return regions
 
 
@@ -98,10 +99,10 @@ def likeliest(logits: Source, most: int) -> tuple[np.ndarray, np.ndarray]:
     step = max(1, ROOM // count)
     for first in range(0, cells, step):
         part = np.asarray(logits[:, first : first + step], dtype=np.float32).T.reshape(-1)
-        best = np.argsort(-part, kind="stable")[:most]
+        best = np.argsort(-steps(part, LOGIT), kind="stable")[:most]
         kept = np.concatenate([kept, first * count + best])
         values = np.concatenate([values, part[best]])
-        order = np.argsort(-values, kind="stable")[:most]
+        order = np.argsort(-steps(values, LOGIT), kind="stable")[:most]
         kept, values = kept[order], values[order]
     return kept % count * cells + kept // count, values
 
@@ -181,7 +182,7 @@ def found_in(
         parts.append((cut_at(moved[which, label], size), label, scores[which, label], some[which]))
     boxes, labels, scores, held = (np.concatenate(column) for column in zip(*parts, strict=True))
     large = ((boxes[:, 2:] - boxes[:, :2]) >= 1e-2).all(1)
-    best = suppress(boxes[large], scores[large], labels[large], OVERLAP)[: most_for(FOUND, size)]
+    best = suppress(boxes[large], scores[large], labels[large], OVERLAP, most_for(FOUND, size))
     kept = np.flatnonzero(large)[best]
     return Found(boxes[kept], labels[kept], scores[kept], held[kept])
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from striate.tasks.detect.evaluation.matching import region_overlap, shared
 from striate.tasks.detect.objects import Objects, Region
+from striate.tasks.detect.ties import SCORE, steps
 
 FOUND = 0.5  # overlap above which a segment is the object; no two can be, where none overlap one another
 LEFT = 0.5  # share of a mask that better ones must leave of it
@@ -19,14 +20,17 @@ def apart(objects: Objects) -> Objects:
 def apart_at(objects: Objects) -> tuple[Objects, list[int]]:
     """The objects with every pixel given to the best that has it; one of which less than half is left is left out.
 
-    Boxes are those of what is left. Also which of the objects these are. What is left of one depends on better ones alone.
+    Boxes are those of what is left. Also which of the objects these are. What is left of one depends on better ones alone;
+    of equal scores, see `steps`, the one that lies further up, or left, is the better.
     Source: Kirillov et al., "Panoptic segmentation" (2019), section 4.2.
     """
     assert objects.scores is not None and objects.regions is not None
     kept: list[int] = []
     regions: list[Region] = []
     boxes = np.zeros((len(objects), 4))
-    for i in np.argsort(-objects.scores, kind="stable").tolist():
+    places = np.array([(r.left, r.top) for r in objects.regions]).reshape(-1, 2)
+    order = np.lexsort((*places.T, objects.labels, -steps(objects.scores, SCORE)))
+    for i in order.tolist():
         region = objects.regions[i]
         mask, area = region.mask, region.area
         left, top, right, bottom = region.box
@@ -41,7 +45,9 @@ def apart_at(objects: Objects) -> tuple[Objects, list[int]]:
         kept.append(i)
     chosen = objects.take(np.array(kept, dtype=np.int64))
     made = Objects.of(boxes[: len(kept)], chosen.labels, scores=chosen.scores, regions=regions)
-    return made, kept
+    assert chosen.scores is not None
+    best = np.argsort(-chosen.scores, kind="stable")
+    return made.take(best), [kept[i] for i in best.tolist()]
 
 
 def _clear(mask: np.ndarray, region: Region, other: Region) -> None:

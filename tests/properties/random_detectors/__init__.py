@@ -1,0 +1,1 @@
+"""Random detectors on random images: tiles of any size and the whole image give the same objects."""
