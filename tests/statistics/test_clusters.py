@@ -50,6 +50,9 @@ def test_jackknife_of_pairs_is_by_leaving_out_each_cluster() -> None:
 
 def test_of_one_cluster_nothing_is_known_and_of_two_little() -> None:
     assert share_of_clusters(np.array([3.0]), np.array([10.0]))[1:3] == (0.0, 1.0)
+    # All pairs of two clusters are of both: without either nothing is left to compare.
+    pairs = share_of_clusters(np.array([3.0, 3.0]), np.array([10.0, 10.0]), count=3, total=10)
+    assert pairs[:3] == (0.3, 0.0, 1.0)
     two = share_of_clusters(np.array([3.0, 5.0]), np.array([10.0, 10.0]))
     assert two.low < 0.1
     assert two.high > 0.8

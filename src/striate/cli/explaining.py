@@ -58,6 +58,13 @@ def explain(
         str | None,
         typer.Option(help="left, top, right or bottom of its box, instead of its score."),
     ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="IMAGE",
+            help="Of embeddings: which pixels make it similar to this image, and this one to it.",
+        ),
+    ] = None,
     layer: Annotated[
         str | None, typer.Option(help="Grad-CAM's layer (see `striate summary`).")
     ] = None,
@@ -92,14 +99,14 @@ def explain(
 
     where = parse_place(at) if at is not None else None
     found = api.find_files(images)
-    files = api.ExplanationFiles(out, found, force=force, bare=bare)
+    files = api.ExplanationFiles(out, found, force=force, bare=bare, also=against)
     network = opened(target, model)
     documents: list[dict[str, Any]] = []
     failed = total = 0
     with progress("explaining") as bar:
         for one in api.explain(
             network, found, of, at=where, object=object, edge=edge, methods=method or None, layer=layer, trust=trust,
-            seed=seed, progress=bar,
+            seed=seed, against=against, progress=bar,
         ):  # fmt: skip
             total += 1
             if one.explanation is None:

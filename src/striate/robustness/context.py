@@ -18,7 +18,9 @@ from striate.errors import DataError, UsageError
 from striate.findings import Finding
 from striate.robustness.activation_shift import Recorder
 from striate.robustness.amounts import Amounts
+from striate.statistics.clusters import cluster_draws, clustered_quantiles, tail_of
 from striate.statistics.intervals import paired, wilson
+from striate.tasks.metric import Paired, clusters_of
 from striate.tasks.table import find_task
 from striate.tasks.warp import Warp
 from striate.training.batch import Batch
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 BATCH = 256
 PIXELS = 2**18  # of a batch of images whose outputs may be as large as they are
 RESAMPLES = 500
+TAIL = 0.025
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +164,14 @@ class Context:
                 with suppress(UsageError):  # what is no tensor only its task understands
                     self._require_finite(answer_of(output), note)
                 parts.append(self.metric.evidence(output, part.targets))
-        return np.concatenate(parts)
+        made = np.concatenate(parts)
+        if (
+            isinstance(self.metric, Paired)
+            and images is not self.images
+            and len(images) == len(self)
+        ):
+            return self.metric.beside(made, self.clean_evidence)
+        return made
 
     def choices(self, images: Tensor, targets: Any) -> tuple[Tensor, Tensor]:
         """Logits (M, K) and classes (M,) of choices that images (float or uint8) hold; of tasks that offer them."""
@@ -231,9 +241,16 @@ class Context:
         return self.score(self.clean_evidence)
 
     @cached_property
+    def clusters(self) -> np.ndarray | None:
+        """(N,) the cluster of each image, such as its identity; None where images are independent."""
+        return clusters_of(self.metric, self.clean_evidence)
+
+    @cached_property
     def draws(self) -> np.ndarray:
-        """How often each image counts in each resample, (RESAMPLES, N)."""
+        """How often each image counts in each resample, (RESAMPLES, N); whole clusters where images come in such."""
         n = len(self)
+        if self.clusters is not None:
+            return cluster_draws(self.clusters, RESAMPLES, seed=self.seed)
         return np.random.default_rng(self.seed).multinomial(n, np.full(n, 1 / n), size=RESAMPLES)
 
     def score(self, evidence: np.ndarray) -> float:
@@ -248,7 +265,11 @@ class Context:
         """95 % interval of the mean headline of some conditions: Wilson's of hits, else from resampled images."""
         if self.metric.hit:
             return wilson(np.mean(evidence, 0).sum(), len(self))
-        return quantiles(np.mean([self.resampled(e) for e in evidence], 0))
+        drawn = np.mean([self.resampled(e) for e in evidence], 0)
+        if self.clusters is None:
+            return quantiles(drawn)
+        value = float(np.mean([self.score(e) for e in evidence]))
+        return clustered_quantiles(drawn, value, len(np.unique(self.clusters)))
 
     def difference(
         self, before: Sequence[np.ndarray], after: Sequence[np.ndarray]
@@ -261,7 +282,8 @@ class Context:
             return paired(np.mean(before, 0), np.mean(after, 0))
         value = np.mean([self.score(e) for e in after]) - np.mean([self.score(e) for e in before])
         drawn = [np.mean([self.resampled(e) for e in side], 0) for side in (before, after)]
-        return float(value), *quantiles(drawn[1] - drawn[0])
+        tail = TAIL if self.clusters is None else tail_of(len(np.unique(self.clusters)))
+        return float(value), *quantiles(drawn[1] - drawn[0], tail)
 
     def take(self, count: int) -> Context:
         """The first `count` images in an order drawn by the seed; itself where there are no more. Records nothing."""
@@ -275,9 +297,9 @@ class Context:
         return smaller
 
 
-def quantiles(values: np.ndarray) -> tuple[float, float]:
-    """The 2.5 % and the 97.5 % quantile."""
-    low, high = np.nanquantile(values, (0.025, 0.975))
+def quantiles(values: np.ndarray, tail: float = TAIL) -> tuple[float, float]:
+    """The quantiles of values (R,) below and above which a share of `tail` lies, 2.5 % and 97.5 %."""
+    low, high = np.nanquantile(values, (tail, 1 - tail))
     return float(low), float(high)
 
 

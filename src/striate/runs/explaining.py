@@ -79,6 +79,7 @@ def explain_files(
     layer: str | None = None,
     trust: bool = True,
     seed: int = 0,
+    against: Any = None,
     progress: Progress | None = None,
 ) -> Iterator[Explained]:
     """Explanations of images, in order, as they are ready.
@@ -87,7 +88,8 @@ def explain_files(
 
     target: a class by name or number, each image's best if not given. at: rows and columns of a segmenter's output, or of
     the image of a detector, whose object there is explained. object: the number of a detector's object, from 1; edge: left,
-    top, right or bottom, of its box, instead of its score.
+    top, right or bottom, of its box, instead of its score. against: another image, of a network whose task compares images:
+    what makes each image similar to it, and then what makes it similar to each.
     A file that cannot be read gives an Explained with its error. Raises UsageError for a class, a method, a layer or a
     path that does not exist, before the first explanation.
     """
@@ -96,8 +98,13 @@ def explain_files(
         raise UsageError(
             f"--object and --edge are for networks that find objects; {trained.name} gives {trained.task.about}"
         )
+    if against is not None and any(one is not None for one in (target, at, object, edge)):
+        raise UsageError(
+            "--against explains how similar two images are; leave out --target, --at, --object and --edge"
+        )
     index = None if target is None else resolve_class(target, trained.classes)
     given = find_images(images, numbers=trained.preprocessing.numbers)
+    other = None if against is None else Other.of(trained, against)
     module = trained.pixels
     if layer is not None:
         layer = find_layer(geometry_of(module, torch.zeros(trained.shape)), f"model.{layer}").name
@@ -111,6 +118,18 @@ def explain_files(
             continue
         place: Target | None
         words: str | None
+        if other is not None:
+            mine = Other.seen(trained, name, torch.from_numpy(pixels))
+            for a, b in ((mine, other), (other, mine)):
+                number, words = trained.task.likeness(
+                    trained, a.output, b.output, Path(b.name).name
+                )
+                explanation = explain(
+                    module, a.image, number, methods=chosen, classes=trained.classes, settings=settings, trust=trust,
+                    name=words, progress=progress,
+                )  # fmt: skip
+                yield Explained(path=a.name, explanation=plain(explanation))
+            continue
         if trained.task.objects:
             size = size_of(trained, given.image(name), pixels)
             image, place, words = aimed(trained, pixels, size, index=index, at=at, number=object, edge=edge)  # fmt: skip
@@ -122,6 +141,31 @@ def explain_files(
             temperature=trained.temperature, trust=trust, name=words, progress=progress,
         )  # fmt: skip
         yield Explained(path=name, explanation=plain(explanation))
+
+
+@dataclass(frozen=True, eq=False)
+class Other:
+    """An image (C, H, W) in [0, 1] as the network sees it, with its name and the network's output for it."""
+
+    name: str
+    image: torch.Tensor
+    output: Any
+
+    @classmethod
+    def seen(cls, trained: Trained, name: str, pixels: torch.Tensor) -> Other:
+        """Of pixels (C, H, W) uint8."""
+        image = pixels.float() / 255
+        with torch.inference_mode():
+            return cls(name, image, forward(trained.pixels, image[None]))
+
+    @classmethod
+    def of(cls, trained: Trained, image: Any) -> Other:
+        """The one image of a file, or an array. Raises UsageError for several, DataError where it cannot be read."""
+        found = find_images(image, numbers=trained.preprocessing.numbers)
+        if len(found.files) != 1:
+            raise UsageError(f"--against is one image, got {len(found.files)} of them; name a file")
+        name = found.files[0]
+        return cls.seen(trained, name, torch.from_numpy(trained.read(found.image(name))))
 
 
 def size_of(trained: Trained, image: Path | np.ndarray, pixels: np.ndarray) -> tuple[int, int]:

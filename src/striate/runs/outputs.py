@@ -41,15 +41,15 @@ class ExplanationFiles:
     """Where explanations of images go: one file each, or a folder with a picture a method.
 
     out: a picture (.png), a page (.html), arrays (.npz, .safetensors) or a folder; `NAME-explained.png` here if None.
-    found: the images, which are never written over. bare: maps without the photograph beneath; a page has both. Raises
-    UsageError for another kind of file, or one that exists where not `force`.
+    found: the images, which are never written over; also: one more such. bare: maps without the photograph beneath; a page
+    has both. Raises UsageError for another kind of file, or one that exists where not `force`.
     """
 
     def __init__(
-        self, out: str | Path | None, found: Found, *, force: bool = False, bare: bool = False
-    ) -> None:
+        self, out: str | Path | None, found: Found, *, force: bool = False, bare: bool = False, also: str | None = None
+    ) -> None:  # fmt: skip
         self.out = None if out is None else output_path(out, EXPLAINED, force=force, folder=True)
-        self.inputs = stays(found.files)
+        self.inputs = stays((*found.files, *([] if also is None else [also])))
         self.force, self.bare = force, bare
         self.taken: set[Path] = set()
 

@@ -6,12 +6,14 @@ is what is drawn, and what is left out.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from scipy.special import ndtr
 from scipy.stats import t as student
 
+from striate.statistics.bootstrap import RESAMPLES, Interval
 from striate.statistics.intervals import Z, wilson
 
 
@@ -53,9 +55,10 @@ def share_of_clusters(
         return Share(np.nan, np.nan, np.nan, 0, 0, g, 0.0, (np.nan, np.nan))
     p = count / total
     plain = wilson(count, total)  # type: ignore[arg-type]
-    if g < 2:
+    without = without_each(counts, of, count, total)
+    if (~np.isnan(without)).sum() < 2:  # one cluster, or pairs of two, all of which are of both
         return Share(p, 0.0, 1.0, round(count), round(total), g, 1.0, plain)
-    variance = jackknife_variance(without_each(counts, of, count, total))
+    variance = jackknife_variance(without)
     spread = p * (1 - p)
     effective = (
         float(g) if spread <= 0 else min(total, spread / variance) if variance > 0 else total
@@ -96,6 +99,27 @@ def cluster_draws(clusters: np.ndarray, resamples: int, *, seed: int = 0) -> np.
     drawn = np.random.default_rng(seed).multinomial(g, np.full(g, 1 / g), size=resamples)
     weights: np.ndarray = drawn[:, inverse].astype(np.float64)
     return weights
+
+
+def clustered_bootstrap(
+    statistic: Callable[[np.ndarray], np.ndarray], clusters: np.ndarray, *, seed: int = 0
+) -> Interval:
+    """A statistic of weights (R, N) -> (R,), a share of N observations, with its 95 % interval over their clusters (N,)."""
+    value = np.asarray(statistic(np.ones((1, len(clusters))))[0], dtype=np.float64)
+    draws = statistic(cluster_draws(clusters, RESAMPLES, seed=seed))
+    low, high = clustered_quantiles(draws, float(value), len(np.unique(clusters)))
+    return Interval(value, np.asarray(min(low, float(value))), np.asarray(max(high, float(value))))
+
+
+def clustered_quantiles(draws: np.ndarray, value: float, clusters: int) -> tuple[float, float]:
+    """The 95 % interval of a share of `value` from bootstrap draws (R,) over clusters; wider where few, or all or none."""
+    tail = tail_of(clusters)
+    if np.isnan(draws).all():
+        return (np.nan, np.nan)
+    low, high = np.nanquantile(draws, (tail, 1 - tail))
+    # Resamples of what always is are always; as many clusters as there are may still miss it (Clopper and Pearson 1934).
+    bound = 0.025 ** (1 / clusters)
+    return (min(low, bound) if value == 1 else float(low), max(high, 1 - bound) if value == 0 else float(high))  # fmt: skip
 
 
 def tail_of(clusters: int) -> float:

@@ -6,7 +6,7 @@ knowing what the task is.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -33,3 +33,26 @@ class Metric(Protocol):
     ) -> dict[str, np.ndarray]:
         """Scores of evidence (N, ...), the headline first. weights: (..., N), how often each image counts; (...) scores."""
         ...
+
+
+@runtime_checkable
+class Clustered(Protocol):
+    """A metric of images that are dependent, such as those of one identity: clusters are resampled, not images."""
+
+    def clusters(self, evidence: np.ndarray) -> np.ndarray:
+        """(N,) of evidence (N, ...), equal for images of one cluster."""
+        ...
+
+
+@runtime_checkable
+class Paired(Protocol):
+    """A metric that compares images with each other: changed ones are compared with those that are not."""
+
+    def beside(self, changed: np.ndarray, clean: np.ndarray) -> np.ndarray:
+        """Evidence (N, ...) of changed images among N that are as they were, from the evidence of both (N, ...)."""
+        ...
+
+
+def clusters_of(metric: Metric, evidence: np.ndarray) -> np.ndarray | None:
+    """(N,) the cluster of each image of evidence (N, ...); None where each image is independent."""
+    return metric.clusters(evidence) if isinstance(metric, Clustered) else None

@@ -8,8 +8,9 @@ import numpy as np
 
 from striate.errors import DataError
 from striate.findings import Finding, Table
-from striate.statistics.bootstrap import bootstrap
-from striate.tasks.metric import Metric
+from striate.statistics.clusters import clustered_bootstrap
+from striate.statistics.resampling import weighted_bootstrap
+from striate.tasks.metric import Metric, clusters_of
 from striate.wording import as_sentence
 
 
@@ -49,11 +50,14 @@ def headline_plain(
     scores = {name: float(value) for name, value in metric.score(evidence).items()}
     first = next(iter(scores))
 
-    def resampled(indices: np.ndarray) -> np.ndarray:
-        counts = np.stack([np.bincount(row, minlength=len(evidence)) for row in indices])
-        return np.asarray(metric.score(evidence, counts.astype(np.float64))[first])
+    def weighted(counts: np.ndarray) -> np.ndarray:
+        return np.asarray(metric.score(evidence, counts)[first])
 
-    interval = bootstrap(resampled, len(evidence), seed=seed)
+    clusters = clusters_of(metric, evidence)
+    if clusters is None:
+        interval = weighted_bootstrap(weighted, len(evidence), seed=seed)
+    else:
+        interval = clustered_bootstrap(weighted, clusters, seed=seed)
     return Finding(
         name="headline",
         title="How good it is",

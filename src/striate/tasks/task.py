@@ -312,6 +312,18 @@ class Task(ABC):
         """
         return None
 
+    def likeness(
+        self, trained: Trained, output: Any, other: Any, name: str
+    ) -> tuple[Callable[[Any], torch.Tensor], str]:
+        """How like another image an image is to the network: a function of its output, (N, ...) -> (N,), and its words.
+
+        output, other: the network's for both images (1, ...). name: of the other. Raises UsageError where images are not
+        compared.
+        """
+        raise UsageError(
+            f"{trained.name} gives {self.about}, which is not compared with another image's; leave out --against"
+        )
+
     def aim(
         self, trained: Trained, image: torch.Tensor, size: tuple[int, int] | None, *, index: int | None = None,
         at: Part | None = None, number: int | None = None, edge: str | None = None,

@@ -21,6 +21,7 @@ from striate.findings import Finding
 from striate.tasks.embed import glyphs
 from striate.tasks.embed.batches import BalancedBatches
 from striate.tasks.embed.checking import check_identities
+from striate.tasks.embed.choosing import chosen, threshold_of
 from striate.tasks.embed.data import (
     identities_given,
     open_by_identity,
@@ -29,6 +30,8 @@ from striate.tasks.embed.data import (
     training_first,
 )
 from striate.tasks.embed.describing import describe_identities
+from striate.tasks.embed.findings.held import Held
+from striate.tasks.embed.likeness import similarity_to
 from striate.tasks.embed.losses import (
     BatchHardTriplet,
     CosineSoftmax,
@@ -36,14 +39,15 @@ from striate.tasks.embed.losses import (
     OfPairs,
     SupervisedContrastive,
 )
+from striate.tasks.embed.measuring import measures, no_better, told
 from striate.tasks.embed.metric import RecallAtOne, unit_rows
 from striate.tasks.embed.network import CentredNetwork
 from striate.tasks.embed.prediction import EmbeddingPrediction
 from striate.tasks.embed.settings import COSINE, OWN, EmbedSettings
-from striate.tasks.image_task import ImageTask
+from striate.tasks.image_task import ImageTask, Outputs
 from striate.tasks.plan import Plan
 from striate.tasks.prediction import Prediction
-from striate.tasks.task import Progress, silent
+from striate.tasks.task import Progress, Say, mute, silent
 from striate.tasks.trained import Trained
 from striate.training.batch import LossFunction
 from striate.training.batches import TrainingBatches
@@ -176,6 +180,42 @@ class EmbedTask(ImageTask):
         """See Task."""
         return RecallAtOne()
 
+    def calibrate(self, trained: Trained, source: Source, device: torch.device) -> dict[str, Any]:
+        """The threshold for 1 % of false accepts among the validation identities, which nothing was learned from."""
+        if not len(source.val):
+            return {}
+        assessed = self.assess(trained, source.val, device=device)
+        known, embeddings = directed(assessed.outputs)
+        return {"calibration": chosen(embeddings, assessed.targets.numpy()[known])}
+
+    def results(self, assessed: Outputs, classes: Sequence[str]) -> dict[str, float]:
+        """Recall at 1, then the other measures of retrieval and verification that these images allow."""
+        known, embeddings = directed(assessed.outputs)
+        return {
+            **super().results(assessed, classes),
+            **measures(embeddings, assessed.targets.numpy()[known]),
+        }
+
+    def report(
+        self, trained: Trained, source: Source, split: Any, assessed: Outputs, *, say: Say = mute
+    ) -> Iterator[Finding]:
+        """See Task; what is measured of identities that were never seen, with intervals over identities."""
+        known, embeddings = directed(assessed.outputs)
+        if len(known) < len(assessed):
+            say(
+                f"{len(assessed) - len(known):,} images have an embedding of length 0 and are left out"
+            )
+        held = Held(
+            embeddings, assessed.targets.numpy()[known], source.classes, [str(split.keys[i]) for i in known],
+            lambda i: split.preprocess(int(known[i]), trained.preprocessing), threshold_of(trained.calibration),
+            trained.seed,
+        )  # fmt: skip
+        yield from told(held)
+
+    def guessing(self, evidence: np.ndarray, classes: Sequence[str]) -> str | None:
+        """Where the interval over identities of recall at 1 reaches down to what embeddings that say nothing have."""
+        return no_better(evidence)
+
     # Use
 
     def decode(self, output: Any, trained: Trained, *, top: int = 5) -> list[Prediction]:
@@ -198,10 +238,34 @@ class EmbedTask(ImageTask):
         """See ImageTask."""
         return EmbeddingPrediction(path=path, error=error)
 
+    def explained_number(
+        self, trained: Trained, output: Any, index: int | None
+    ) -> tuple[Callable[[Any], Tensor], str]:
+        """A dimension that is asked for, else the similarity to the image's own embedding, which falls as it is changed."""
+        own = answer_of(output).detach()
+        if index is not None:
+            return lambda given: answer_of(given)[:, index], trained.classes[index]
+        return similarity_to(own), "its own embedding"
+
+    def likeness(
+        self, trained: Trained, output: Any, other: Any, name: str
+    ) -> tuple[Callable[[Any], Tensor], str]:
+        """See Task; the cosine of their embeddings."""
+        number = similarity_to(answer_of(other).detach())
+        return number, f"similarity to {name} ({float(number(output)):.3f})"
+
     def examples(self, split: Any, classes: Sequence[str], limit: int) -> list[tuple[int, str]]:
         """See Task: an image of each of some identities, none of which has an output."""
         groups = np.unique(split.labels)[:limit]
         return [(int(np.flatnonzero(split.labels == g)[0]), classes[0]) for g in groups]
+
+
+def directed(outputs: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Which of N embeddings (N, d) have a direction, (M,), and these (M, d) float32 with length 1."""
+    embeddings = outputs.double().numpy()
+    length = np.linalg.norm(embeddings, axis=1)
+    known = np.flatnonzero(length > 0)
+    return known, (embeddings[known] / length[known, None]).astype(np.float32)
 
 
 def embedded(path: str, row: np.ndarray, length: float) -> EmbeddingPrediction:

@@ -48,7 +48,7 @@ def embedding_map(held: Held) -> Finding:
 
 
 def drawn(held: Held) -> np.ndarray:
-    """Indices of the images of whole identities, drawn by the seed, until there are enough."""
+    """(M,) indices of the images of whole identities, drawn by the seed, until there are enough."""
     rng = np.random.default_rng(held.seed)
     parts: list[np.ndarray] = []
     for label in rng.permutation(np.unique(held.labels)):
@@ -83,7 +83,7 @@ def neighbouring(x: np.ndarray, seed: int) -> np.ndarray:
 
 
 def scatter(held: Held, chosen: np.ndarray, points: np.ndarray, title: str, caption: str) -> Figure:
-    """Images as points; the identities with most images by colour and mark, the others grey."""
+    """Images, indices chosen (M,), at points (M, 2); identities with most images by colour and mark, the others grey."""
     labels = held.labels[chosen]
     present, counts = np.unique(labels, return_counts=True)
     named = present[np.argsort(-counts, kind="stable")[:NAMED]]

@@ -36,7 +36,7 @@ def headline(held: Held) -> Finding:
         *protocol_rows(held),
     ]  # fmt: skip
     few = identities < FEW_IDENTITIES
-    useless = recall.low <= chance
+    useless = is_guessing(recall, chance)
     status: Status = "problem" if useless else "note" if few else "good"
     return Finding(
         name="headline",
@@ -68,6 +68,12 @@ def headline(held: Held) -> Finding:
         },
         seed=held.seed,
     )  # fmt: skip
+
+
+def is_guessing(recall: Share, chance: float) -> bool:
+    """Whether recall at 1 is not shown to be better than chance. Of 2 to 4 identities an interval reaches anywhere: there
+    the value alone decides."""
+    return not (recall.value > chance and (recall.low > chance or recall.clusters < 5))
 
 
 def advice(useless: bool, few: bool, identities: int) -> str:

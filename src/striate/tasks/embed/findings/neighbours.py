@@ -89,7 +89,7 @@ def rising(spans: list[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def queries(held: Held) -> np.ndarray:
-    """Indices of the images shown: of different identities as far as they go, drawn by the seed."""
+    """(Q,) indices of the images shown: of different identities as far as they go, drawn by the seed."""
     found = held.retrieval
     rng = np.random.default_rng(held.seed)
 
