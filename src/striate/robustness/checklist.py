@@ -17,6 +17,8 @@ ITEMS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("Invariance", ("probe-shift", "probe-rotation", "probe-scale", "probe-flip"), "striate probe RUN shift scale flip"),
     ("Objects small, crowded and cut", ("probe-size", "probe-crowding", "probe-truncation"),
      "striate probe RUN size crowding truncation"),
+    ("Similarity under changes", ("probe-similarity",), "striate probe RUN similarity"),
+    ("Vulnerability: strangers", ("probe-stranger",), "striate probe RUN stranger"),
     ("Vulnerability: waves", ("probe-spectrum",), "striate probe RUN spectrum"),
     ("Vulnerability: attack", ("probe-attack",), "striate probe RUN attack"),
     ("Vulnerability: shortcuts", ("probe-shortcuts",), "striate probe RUN shortcuts"),

@@ -262,14 +262,15 @@ class Run(Verbs):
 
 
 REPORT_ORDER = (
-    "headline", "data", "data-check", "as-seen", "reach", "training-curves", "diagnose-updates", "confusion",
-    "error-kinds", "mistakes", "predicted-true", "intervals", "worst", "sizes", "explanations", "filters",
-    "selective-units", "dead-units", "dissection", "dissection-silenced", "per-class", "per-tag", "per-target",
-    "calibration", "probe-clean", "probe-comparison", "probe-shift", "probe-rotation", "probe-scale", "probe-flip",
-    "probe-deformation", "probe-size", "probe-crowding", "probe-truncation", "probe-corruption", "probe-domain",
-    "probe-spectrum", "probe-attack", "probe-calibration", "probe-shortcuts", "probe-samples", "probe-left-out",
-    "diagnose-activations", "diagnose-filters", "diagnose-labels", "diagnose-rates", "diagnose-initial-loss",
-    "diagnose-one-batch", "diagnose-gradients", "context", "summary", "recipe", "checklist",
+    "headline", "verification", "neighbours", "data", "data-check", "as-seen", "reach", "training-curves",
+    "diagnose-updates", "confusion", "worst-pairs", "embedding-map", "per-identity", "error-kinds", "mistakes",
+    "predicted-true", "intervals", "worst", "sizes", "explanations", "filters", "selective-units", "dead-units",
+    "dissection", "dissection-silenced", "per-class", "per-tag", "per-target", "calibration", "probe-clean",
+    "probe-comparison", "probe-similarity", "probe-stranger", "probe-shift", "probe-rotation", "probe-scale",
+    "probe-flip", "probe-deformation", "probe-size", "probe-crowding", "probe-truncation", "probe-corruption",
+    "probe-domain", "probe-spectrum", "probe-attack", "probe-calibration", "probe-shortcuts", "probe-samples",
+    "probe-left-out", "diagnose-activations", "diagnose-filters", "diagnose-labels", "diagnose-rates",
+    "diagnose-initial-loss", "diagnose-one-batch", "diagnose-gradients", "context", "summary", "recipe", "checklist",
 )  # fmt: skip
 
 

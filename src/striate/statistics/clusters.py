@@ -73,6 +73,24 @@ def without_each(counts: np.ndarray, of: np.ndarray, count: float, total: float)
     return np.divide(count - counts, rest, out=np.full(len(of), np.nan), where=rest > 0)
 
 
+def difference_of_clusters(
+    before: np.ndarray, after: np.ndarray, of: np.ndarray
+) -> tuple[float, float, float]:
+    """How a share changes on the same observations, with its 95 % interval over their clusters: value, low, high.
+
+    before, after: (G,) those that count in each cluster. of: (G,) all of them. By the jackknife and Student's t; of fewer
+    than two clusters nothing is known.
+    """
+    total = float(of.sum())
+    value = float((after - before).sum() / total) if total else np.nan
+    without = without_each(after - before, of, float((after - before).sum()), total)
+    g = int((~np.isnan(without)).sum())
+    if g < 2:
+        return value, -1.0, 1.0
+    reach = float(student.ppf(0.975, g - 1)) * float(np.sqrt(jackknife_variance(without)))
+    return value, max(-1.0, value - reach), min(1.0, value + reach)
+
+
 def jackknife_variance(without: np.ndarray) -> float:
     """Variance of a statistic from its values (G,) without each of G clusters; those that are nan are left out."""
     known = without[~np.isnan(without)]

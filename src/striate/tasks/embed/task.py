@@ -43,6 +43,8 @@ from striate.tasks.embed.measuring import measures, no_better, told
 from striate.tasks.embed.metric import RecallAtOne, unit_rows
 from striate.tasks.embed.network import CentredNetwork
 from striate.tasks.embed.prediction import EmbeddingPrediction
+from striate.tasks.embed.probes.similarity import similarity
+from striate.tasks.embed.probes.stranger import stranger
 from striate.tasks.embed.settings import COSINE, OWN, EmbedSettings
 from striate.tasks.image_task import ImageTask, Outputs
 from striate.tasks.plan import Plan
@@ -71,6 +73,8 @@ class EmbedTask(ImageTask):
     unused: ClassVar[Mapping[str, str]] = MappingProxyType(
         {"label_smoothing": "", "mixup": ": a mixture of two images is of no identity"}
     )
+
+    probes = MappingProxyType({"similarity": similarity, "stranger": stranger})
 
     # Data
 
