@@ -48,7 +48,7 @@ def _warp(warp: Warp) -> Callable[[Tensor], Tensor]:
 
 
 def lit(factor: float) -> Callable[[Tensor], Tensor]:
-    """Brighter or darker by a factor; what would be brighter than white is white."""
+    """Images (N, C, H, W) brighter or darker by a factor; what would be brighter than white is white."""
     return lambda images: (images * factor).clamp(0, 1)
 
 
@@ -59,7 +59,7 @@ def lit_from_left(images: Tensor) -> Tensor:
 
 
 def blurred(sigma: float) -> Callable[[Tensor], Tensor]:
-    """A Gaussian blur of standard deviation `sigma` pixels; the border is repeated."""
+    """A Gaussian blur of images (N, C, H, W), of standard deviation `sigma` pixels; the border is repeated."""
     reach = max(1, round(3 * sigma))
     at = torch.arange(-reach, reach + 1).float()
     weights = torch.exp(-(at**2) / (2 * sigma**2))
@@ -75,7 +75,7 @@ def blurred(sigma: float) -> Callable[[Tensor], Tensor]:
 
 
 def noisy(amount: float, seed: int) -> Callable[[Tensor], Tensor]:
-    """Gaussian noise of standard deviation `amount` on every pixel and channel."""
+    """Gaussian noise of standard deviation `amount` on every pixel of images (N, C, H, W)."""
 
     def apply(images: Tensor) -> Tensor:
         generator = torch.Generator().manual_seed(seed)
@@ -85,7 +85,7 @@ def noisy(amount: float, seed: int) -> Callable[[Tensor], Tensor]:
 
 
 def covered(part: float, seed: int) -> Callable[[Tensor], Tensor]:
-    """A grey square over that part of each image's area, at a place of its own."""
+    """A grey square over that part of each of images (N, C, H, W), at a place of its own."""
 
     def apply(images: Tensor) -> Tensor:
         n, _, h, w = images.shape
@@ -93,9 +93,15 @@ def covered(part: float, seed: int) -> Callable[[Tensor], Tensor]:
         generator = torch.Generator().manual_seed(seed + 1)
         tops = torch.randint(0, h - side + 1, (n,), generator=generator)
         lefts = torch.randint(0, w - side + 1, (n,), generator=generator)
-        rows, columns = torch.arange(h)[None, :, None], torch.arange(w)[None, None]
-        inside = (rows >= tops[:, None, None]) & (rows < tops[:, None, None] + side)
-        inside &= (columns >= lefts[:, None, None]) & (columns < lefts[:, None, None] + side)
-        return torch.where(inside[:, None], torch.full_like(images, 0.5), images)
+        inside = squares(tops, lefts, side, (h, w))
+        return torch.where(inside, torch.full_like(images, 0.5), images)
 
     return apply
+
+
+def squares(tops: Tensor, lefts: Tensor, side: int, size: tuple[int, int]) -> Tensor:
+    """(N, 1, H, W) bool, the pixels of a square of `side` in each of N images of `size`. tops, lefts: (N,) its corner."""
+    rows, columns = torch.arange(size[0])[None, :, None], torch.arange(size[1])[None, None]
+    top, left = tops[:, None, None], lefts[:, None, None]
+    inside = (rows >= top) & (rows < top + side) & (columns >= left) & (columns < left + side)
+    return inside[:, None]

@@ -21,6 +21,7 @@ from striate.findings import Figure, Finding, Status, Table
 from striate.statistics.clusters import Share, share_of_clusters
 from striate.tasks.embed.findings.sheet import Tile, sheet
 from striate.tasks.embed.likeness import similarity_to
+from striate.tasks.embed.probes.changes import squares
 from striate.tasks.embed.probes.similarities import Gallery, embeddings_of
 from striate.wording import counted, percent
 
@@ -198,11 +199,7 @@ def masks(model: torch.nn.Module, images: Tensor, wanted: Tensor, part: float) -
         weight = torch.nn.functional.avg_pool2d(slope.abs().sum(1, keepdim=True), side, 1)
         best = weight.flatten(1).argmax(1)
         top, left = best // weight.shape[-1], best % weight.shape[-1]
-        rows = torch.arange(x.shape[-2])[None, :, None]
-        columns = torch.arange(x.shape[-1])[None, None]
-        inside = (rows >= top[:, None, None]) & (rows < top[:, None, None] + side)
-        inside &= (columns >= left[:, None, None]) & (columns < left[:, None, None] + side)
-        made.append(inside[:, None])
+        made.append(squares(top, left, side, (x.shape[-2], x.shape[-1])))
     return torch.cat(made)
 
 
