@@ -10,18 +10,18 @@ import numpy as np
 from striate.statistics.intervals import wilson
 from striate.tasks.embed.evaluation.curve import curve_of
 from striate.tasks.embed.evaluation.embedded import Embedded
-from striate.tasks.embed.evaluation.threshold import Threshold
+from striate.tasks.embed.evaluation.threshold import Threshold, pairs_needed
 from striate.tasks.embed.evaluation.verification import rates_at
-from striate.tasks.embed.findings.held import resolved
+from striate.tasks.embed.findings.held import RATES, resolved
 
 
 def chosen(embeddings: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """The threshold for 1 % of false accepts, or the lowest rate of a few that the pairs resolve, and how it was chosen.
 
-    embeddings: (N, d) of length 1. labels: (N,) identities. Empty where there is no pair to choose from.
+    embeddings: (N, d) of length 1. labels: (N,) identities. Empty where there are too few pairs to choose from.
     """
     embedded = Embedded.of(embeddings, labels)
-    if not embedded.impostor_pairs or not embedded.genuine_pairs:
+    if embedded.impostor_pairs < pairs_needed(RATES[-1]) or not embedded.genuine_pairs:
         return {}
     rate = resolved(embedded.impostor_pairs)
     point = curve_of(embedded).at_far(rate)

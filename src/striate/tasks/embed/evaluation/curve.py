@@ -123,6 +123,7 @@ def curve_from(genuine: np.ndarray, impostor: np.ndarray) -> Curve:
 
 def refuse_no_pairs(embedded: Embedded) -> None:
     """Raise DataError where no two images are of one identity, or none of different ones."""
+    refuse_nothing(embedded)
     if not embedded.impostor_pairs:
         raise DataError(
             "all images are of one identity, so that nobody could be taken for somebody else; add images of others"
@@ -130,6 +131,15 @@ def refuse_no_pairs(embedded: Embedded) -> None:
     if not embedded.genuine_pairs:
         raise DataError(
             "no identity has two images, so that none could be recognised; add a second image of some"
+        )
+
+
+def refuse_nothing(embedded: Embedded) -> None:
+    """Raise DataError where there is no image."""
+    if not len(embedded):
+        raise DataError(
+            "no image has an embedding with a direction: the network gives zeros, or what is no number; train it again with "
+            "a lower learning rate"
         )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from striate.errors import DataError
 from striate.statistics.clusters import Share, share_of_clusters
+from striate.tasks.embed.evaluation.curve import refuse_nothing
 from striate.tasks.embed.evaluation.embedded import Embedded
 
 KS = (1, 5, 10)
@@ -56,6 +57,7 @@ def retrieve(embedded: Embedded) -> Retrieval:
     An image of another identity that is as similar comes first: a tie finds nobody, so that embeddings which are all the
     same find none. Raises DataError where no identity has two images.
     """
+    refuse_nothing(embedded)
     counts = embedded.counts[embedded.identity]
     if not (counts > 1).any():
         raise DataError(

@@ -10,10 +10,11 @@ from striate.statistics.clusters import Share
 from striate.tasks.embed.evaluation.folds import FOLDS, draw_pairs, similarities_of, verify
 from striate.tasks.embed.evaluation.open_set import identify
 from striate.tasks.embed.evaluation.verification import eer_interval, rates_at, tar_interval
-from striate.tasks.embed.findings.held import Held
+from striate.tasks.embed.findings.held import Held, written
 from striate.wording import counted, percent
 
 FEW_IDENTITIES = 20  # below which intervals over identities are wide
+HARDLY = 0.25  # equal error rate above which it hardly tells identities apart
 ALARMS = 0.05  # rate of strangers' images that are taken for somebody
 
 Row = tuple[str, float, float, float, str]
@@ -37,7 +38,8 @@ def headline(held: Held) -> Finding:
     ]  # fmt: skip
     few = identities < FEW_IDENTITIES
     useless = is_guessing(recall, chance)
-    status: Status = "problem" if useless else "note" if few else "good"
+    hardly = held.curve.eer().far > HARDLY
+    status: Status = "problem" if useless else "warning" if hardly else "note" if few else "good"
     return Finding(
         name="headline",
         title="How good it is",
@@ -47,7 +49,7 @@ def headline(held: Held) -> Finding:
             f"{percent(recall.low)} to {percent(recall.high)}; {percent(chance)} by chance)."
         ),
         status=status,
-        advice=advice(useless, few, identities),
+        advice=advice(useless, hardly, few, identities),
         tables=(
             Table(
                 columns=("measure", "value", "from", "to", "what it is"),
@@ -76,12 +78,17 @@ def is_guessing(recall: Share, chance: float) -> bool:
     return not (recall.value > chance and (recall.low > chance or recall.clusters < 5))
 
 
-def advice(useless: bool, few: bool, identities: int) -> str:
+def advice(useless: bool, hardly: bool, few: bool, identities: int) -> str:
     """What to do about the result, or empty."""
     if useless:
         return (
             "It is not shown to be better than chance: train longer, on more identities, or look at whether the images "
             "show who or what it is at all."
+        )
+    if hardly:
+        return (
+            "Most thresholds get a quarter of all pairs wrong or more: train longer, or on more identities, before acting on "
+            "a similarity."
         )
     if few:
         return (
@@ -113,11 +120,11 @@ def verification_rows(held: Held) -> list[Row]:
     for rate in (0.01, 0.001, 0.0001):
         if rate >= curve.finest:
             at, (low, high) = tar_interval(embedded, curve, rate)
-            what = f"from a similarity of {at.threshold:.3f} on"
+            what = f"from a similarity of {written(at.threshold)} on"
             rows.append((f"true accepts at {100 * rate:g} % false ones", at.tar, low, high, what))
     threshold, origin = held.in_use
     rates = rates_at(embedded, threshold)
-    rows.append(row("false accepts at the threshold", rates.far, f"{threshold:.3f}, {origin}"))
+    rows.append(row("false accepts at the threshold", rates.far, f"{written(threshold)}, {origin}"))
     rows.append(row("true accepts at the threshold", rates.tar, "the same"))
     return rows
 

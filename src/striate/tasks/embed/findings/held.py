@@ -12,7 +12,7 @@ import numpy as np
 from striate.tasks.embed.evaluation.curve import Curve, curve_of
 from striate.tasks.embed.evaluation.embedded import Embedded
 from striate.tasks.embed.evaluation.retrieval import Retrieval, retrieve
-from striate.tasks.embed.evaluation.threshold import RULE_OF_THREE, Threshold
+from striate.tasks.embed.evaluation.threshold import RULE_OF_THREE, Threshold, pairs_needed
 
 RATES = (
     0.01,
@@ -66,6 +66,11 @@ class Held:
         """The threshold, and where it comes from, as the end of a sentence."""
         if self.threshold is not None:
             return self.threshold.value, "chosen on the validation identities"
+        if self.curve.pairs[0] < pairs_needed(RATES[-1]):
+            return (
+                self.curve.eer().threshold,
+                "where both kinds of error are as frequent, for want of pairs",
+            )
         rate = resolved(self.curve.pairs[0])
         return (
             self.curve.at_far(rate).threshold,
@@ -75,4 +80,13 @@ class Held:
 
 def resolved(pairs: int) -> float:
     """The false accept rate that a threshold is chosen at if none is asked for: 1 %, or what so many pairs resolve."""
-    return next((rate for rate in RATES if rate * pairs >= RULE_OF_THREE), 0.5)
+    return next((rate for rate in RATES if rate * pairs >= RULE_OF_THREE), RATES[-1])
+
+
+def written(similarity: float) -> str:
+    """A similarity with three decimals, with more where it would read as 1 and is not."""
+    for decimals in (3, 5, 7):
+        text = f"{similarity:.{decimals}f}"
+        if abs(float(text)) != 1 or abs(similarity) == 1:
+            return text
+    return text

@@ -6,7 +6,7 @@ import numpy as np
 
 from striate.findings import Cell, Finding, Table
 from striate.tasks.embed.evaluation.verification import accepted_at
-from striate.tasks.embed.findings.held import Held
+from striate.tasks.embed.findings.held import Held, written
 from striate.wording import counted, percent, quoted
 
 SHOWN = 200  # rows; of more identities, the weakest
@@ -67,7 +67,7 @@ def identities(held: Held) -> Finding:
                 rows=tuple(rows[:SHOWN]),
                 formats=("", ",", ".1%", ".1%", ".2%", "", ".3f"),
                 caption=("Weakest first" if len(rows) <= SHOWN else f"The {SHOWN} weakest of {len(rows):,}")
-                + f"; accepts at a similarity of {threshold:.3f}, false ones over its pairs with all others. The nearest "
+                + f"; accepts at a similarity of {written(threshold)}, false ones over its pairs with all others. The nearest "
                 "other identity by the mean embedding.",
             ),
         ),

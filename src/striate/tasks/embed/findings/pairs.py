@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from striate.findings import Figure, Finding, Table
-from striate.tasks.embed.findings.held import Held
+from striate.tasks.embed.findings.held import Held, written
 from striate.tasks.embed.findings.sheet import Tile, sheet
 from striate.wording import quoted
 
 SHOWN = 12
+TWIN = 0.999
 EACH = 2  # pairs shown of the same two identities, or of one: the next ones show something else
 
 Found = tuple[int, int, float]
@@ -24,15 +25,15 @@ def worst_pairs(held: Held) -> Finding:
         for i, j, s in pairs:
             rows.append((kind, held.name(i), held.name(j), s, str(held.keys[i]), str(held.keys[j])))
     (i, j, high), (k, _, low) = alike[0], apart[0]
-    # Above 0.999 two images show the same thing, whatever their labels say.
-    twins = sum(s > 0.999 for _, _, s in alike)
+    # So similar where others are not, two images show the same thing, whatever their labels say.
+    twins = sum(s > TWIN for _, _, s in alike) if threshold < TWIN else 0
     return Finding(
         name="worst-pairs",
         title="The pairs that it gets most wrong",
         verdict=(
             f"Most similar of different identities are images of {quoted(held.name(i))} and {quoted(held.name(j))} "
-            f"({high:.3f}), least similar of one are two of {quoted(held.name(k))} ({low:.3f}); the threshold is "
-            f"{threshold:.3f}."
+            f"({written(high)}), least similar of one are two of {quoted(held.name(k))} ({written(low)}); the threshold is "
+            f"{written(threshold)}."
         ),
         status="note",
         advice=(f"{twins} pairs of different identities are as good as equal: look whether they are the same image under "

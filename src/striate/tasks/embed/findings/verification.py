@@ -9,7 +9,7 @@ from striate.findings import Cell, Figure, Finding, Status, Table
 from striate.statistics.clusters import Share
 from striate.tasks.embed.evaluation.curve import Curve
 from striate.tasks.embed.evaluation.verification import Rates, rates_at
-from striate.tasks.embed.findings.held import Held
+from striate.tasks.embed.findings.held import Held, written
 from striate.wording import percent
 
 BINS = 80
@@ -28,7 +28,7 @@ def verification(held: Held) -> Finding:
         name="verification",
         title="Whether two images are of one identity",
         verdict=(
-            f"From a similarity of {threshold:.3f} on{asked}, it accepts {percent(rates.tar.value)} of pairs of one "
+            f"From a similarity of {written(threshold)} on{asked}, it accepts {percent(rates.tar.value)} of pairs of one "
             f"identity (95 % interval over identities {percent(rates.tar.low)} to {percent(rates.tar.high)}) and "
             f"{percent(rates.far.value, 2)} of pairs of different ones ({percent(rates.far.low, 2)} to "
             f"{percent(rates.far.high, 2)})."
@@ -41,7 +41,7 @@ def verification(held: Held) -> Finding:
                 columns=("pairs", "number", "accepted", "rate", "95 % over identities", "95 % by pairs", "independent"),
                 rows=(line("of different identities", rates.far), line("of one identity", rates.tar)),
                 formats=("", ",", ",", ".2%", "", "", ",.0f"),
-                caption=f"At {threshold:.3f}, {origin}. Intervals of 95 %: over identities, which is the one that holds, "
+                caption=f"At {written(threshold)}, {origin}. Intervals of 95 %: over identities, which is the one that holds, "
                 "and by pairs (Wilson 1927), as if they were independent, which pairs of the same few identities are not; "
                 "the last column says how many independent ones would tell as much.",
             ),
@@ -92,7 +92,7 @@ def histogram(held: Held, threshold: float) -> Figure:
         axes.axvline(threshold, color=INK, linewidth=1, linestyle=(0, (4, 3)))
         right = threshold > (low + high) / 2
         axes.annotate(
-            f"threshold {threshold:.3f} ", (threshold, 1.12 * top), ha="right" if right else "left", va="top", fontsize=9,
+            f"threshold {written(threshold)} ", (threshold, 1.12 * top), ha="right" if right else "left", va="top", fontsize=9,
         )  # fmt: skip
         axes.set(
             xlabel="similarity (cosine)",

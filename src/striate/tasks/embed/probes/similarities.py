@@ -53,7 +53,9 @@ class Gallery:
         known = np.linalg.norm(embeddings, axis=1) > 0
         embedded = Embedded.of(embeddings[known], labels[known])
         curve = curve_of(embedded)
-        rate = resolved(curve.pairs[0])
+        rate = resolved(
+            curve.pairs[0]
+        )  # which so few pairs may not resolve: then that is what is told
         return cls(embeddings, labels, curve.at_far(rate).threshold, rate)
 
     def __post_init__(self) -> None:
