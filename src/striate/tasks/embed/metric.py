@@ -58,9 +58,11 @@ class RecallAtOne:
 
 
 def unit_rows(embeddings: np.ndarray) -> np.ndarray:
-    """Embeddings (N, d) with length 1; those of length 0 stay zeros."""
+    """Embeddings (N, d) with length 1; those without a direction, of length 0 or not finite, as zeros."""
     length = np.linalg.norm(embeddings, axis=1, keepdims=True)
-    return np.divide(embeddings, length, out=np.zeros_like(embeddings), where=length > 0)
+    return np.divide(
+        embeddings, length, out=np.zeros_like(embeddings), where=(length > 0) & np.isfinite(length)
+    )
 
 
 def nearest_is_own(

@@ -268,7 +268,7 @@ def directed(outputs: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Which of N embeddings (N, d) have a direction, (M,), and these (M, d) float32 with length 1."""
     embeddings = outputs.double().numpy()
     length = np.linalg.norm(embeddings, axis=1)
-    known = np.flatnonzero(length > 0)
+    known = np.flatnonzero((length > 0) & np.isfinite(length))
     return known, (embeddings[known] / length[known, None]).astype(np.float32)
 
 

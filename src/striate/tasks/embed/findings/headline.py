@@ -87,8 +87,8 @@ def advice(useless: bool, hardly: bool, few: bool, identities: int) -> str:
         )
     if hardly:
         return (
-            "Most thresholds get a quarter of all pairs wrong or more: train longer, or on more identities, before acting on "
-            "a similarity."
+            "Most thresholds get a quarter of all pairs wrong or more: train longer, or on more identities, before acting "
+            "on a similarity."
         )
     if few:
         return (

@@ -67,8 +67,8 @@ def identities(held: Held) -> Finding:
                 rows=tuple(rows[:SHOWN]),
                 formats=("", ",", ".1%", ".1%", ".2%", "", ".3f"),
                 caption=("Weakest first" if len(rows) <= SHOWN else f"The {SHOWN} weakest of {len(rows):,}")
-                + f"; accepts at a similarity of {written(threshold)}, false ones over its pairs with all others. The nearest "
-                "other identity by the mean embedding.",
+                + f"; accepts at a similarity of {written(threshold)}, false ones over its pairs with all others. The "
+                "nearest other identity by the mean embedding.",
             ),
         ),
         data={"identities": len(rows), "never_found": lost, "single_image": alone},

@@ -41,9 +41,9 @@ def verification(held: Held) -> Finding:
                 columns=("pairs", "number", "accepted", "rate", "95 % over identities", "95 % by pairs", "independent"),
                 rows=(line("of different identities", rates.far), line("of one identity", rates.tar)),
                 formats=("", ",", ",", ".2%", "", "", ",.0f"),
-                caption=f"At {written(threshold)}, {origin}. Intervals of 95 %: over identities, which is the one that holds, "
-                "and by pairs (Wilson 1927), as if they were independent, which pairs of the same few identities are not; "
-                "the last column says how many independent ones would tell as much.",
+                caption=f"At {written(threshold)}, {origin}. Intervals of 95 %: over identities, which is the one that "
+                "holds, and by pairs (Wilson 1927), as if they were independent, which pairs of the same few identities "
+                "are not; the last column says how many independent ones would tell as much.",
             ),
         ),
         figures=(histogram(held, threshold), roc(curve, rates)),
@@ -92,7 +92,8 @@ def histogram(held: Held, threshold: float) -> Figure:
         axes.axvline(threshold, color=INK, linewidth=1, linestyle=(0, (4, 3)))
         right = threshold > (low + high) / 2
         axes.annotate(
-            f"threshold {written(threshold)} ", (threshold, 1.12 * top), ha="right" if right else "left", va="top", fontsize=9,
+            f"threshold {written(threshold)} ", (threshold, 1.12 * top), ha="right" if right else "left", va="top",
+            fontsize=9,
         )  # fmt: skip
         axes.set(
             xlabel="similarity (cosine)",
