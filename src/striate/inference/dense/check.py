@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -47,7 +48,7 @@ def refuse_unequal(
     """Raise ExactnessError where scores (classes, rows, columns) of an image (C, H, W) are not those of its patches."""
     rows, columns = scores.shape[1:]
     count = rows * columns
-    highest = int(scores.double().amax(0).flatten().nan_to_num(nan=float("inf")).argmax())
+    highest = int(scores.amax(0).flatten().nan_to_num(nan=float("inf")).argmax())
     drawn = int(np.random.default_rng(count).integers(count))
     chosen = [highest, count - 1, 0, drawn][: min(witness.SAMPLES, 1 + count // RARELY)]
     places = [divmod(i, columns) for i in dict.fromkeys(chosen)]
@@ -71,8 +72,10 @@ def refuse_unequal(
             differences.append(Sample("", got, own))
         return differences
 
-    finite = scores.double().nan_to_num(0.0, 0.0, 0.0)
-    span = float(finite.max() - finite.min())
+    low, high = (float(bound) for bound in scores.aminmax())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        low, high = (float(bound) for bound in scores.nan_to_num(0.0, 0.0, 0.0).aminmax())
+    span = high - low
     if _confirmed(module, [part(p, p) for p in places], [scores[:, r, c] for r, c in places], span, unit):  # fmt: skip
         return
     samples = [

@@ -47,7 +47,8 @@ class Dense:
     window: the patch in pixels, an integer or (rows, columns). stride: pixels from one patch to the next, likewise.
     padding: "patch" gives each position what the module gives for that patch alone. "image" lets every layer read what
         lies around the patch, so that padding enters only at the image's border (fully convolutional).
-    channels: C, for the trace. dtype: compute in another kind of number, `torch.bfloat16` for instance.
+    channels: C, for the trace. dtype: compute in another kind of number, `torch.bfloat16` for instance. channels_last: how
+        maps lie in memory; where not said, channels last, which is convolved faster, if each layer takes it.
     check: hold a few patches of each result against the module, which runs on them alone.
 
     way: "map" where values are shared between patches, "patches" where running them one by one takes fewer multiply-adds
@@ -71,7 +72,7 @@ class Dense:
         padding: str = "patch",
         channels: int = 3,
         dtype: torch.dtype | None = None,
-        channels_last: bool = False,
+        channels_last: bool | None = None,
         check: bool = True,
     ) -> None:
         if not isinstance(module, nn.Module):
@@ -302,10 +303,9 @@ class Dense:
             unit(self.geometry, self.device, self.dtype), double,
         )  # fmt: skip
 
-    def _ready(self, part: Tensor) -> Tensor:
-        part = part.to(self.device, self.dtype)
-        last = torch.channels_last if self.channels_last else torch.contiguous_format
-        return part.contiguous(memory_format=last)
+    def _ready(self, part: Tensor, last: bool) -> Tensor:
+        form = torch.channels_last if last else torch.contiguous_format
+        return part.to(self.device, self.dtype).contiguous(memory_format=form)
 
     def _new(self, count: Pair) -> Tensor:
         leaf = self.geometry.outputs[0]
@@ -334,7 +334,7 @@ class Dense:
         for row in range(count[0]):
             for left in range(0, count[1], chunk):
                 part = windows[:, row, left : left + chunk].movedim(1, 0)
-                scores = self._scored(run, self._ready(part))
+                scores = self._scored(run, self._ready(part, bool(self.channels_last)))
                 if finite and not bool(torch.isfinite(scores).all()):
                     raise GeometryError(
                         "the scores are not finite; look for NaN or infinity in the image and the weights, or pass "
@@ -371,7 +371,9 @@ class Dense:
             first = min(extra, top)
             start = (top - first) * step
             stop = min(height, (bottom - 1) * step + self.window[0] + self.sharing.margin[0])
-            band = self._ready(image[:, :, start:stop])
+            # A view of other dimensions may not be had of channels that come last.
+            last = self.sharing.plain if self.channels_last is None else self.channels_last
+            band = self._ready(image[:, :, start:stop], last)
             running = Running(
                 self.sharing, self._constants, band, first, (bottom - top, count[1]), finite
             )
@@ -413,7 +415,7 @@ class Dense:
         values, sharing = self.geometry.values, self.sharing
         last: dict[int, int] = {}
         for at, s in enumerate(sharing.shared):
-            for i in s.record.inputs:
+            for i in s.inputs:
                 last[i] = at
         for r in sharing.single:
             last.update(dict.fromkeys(r.inputs, len(sharing.shared)))
@@ -450,7 +452,7 @@ def dense(
     padding: str = "patch",
     memory: int | float | str | None = None,
     dtype: torch.dtype | None = None,
-    channels_last: bool = False,
+    channels_last: bool | None = None,
     finite: bool = True,
     check: bool = True,
 ) -> Tensor:

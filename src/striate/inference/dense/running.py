@@ -9,10 +9,15 @@ from torch import Tensor
 
 from striate.errors import GeometryError
 from striate.geometry import Box, Crop, Record, apply
+from striate.geometry.rules.convolution import Convolve
 from striate.inference.dense import maps
 from striate.inference.dense.maps import Pair
 from striate.inference.dense.sharing import Sharing
 
+# Of finite values they make finite ones, so that whoever made the others has been named.
+KEEP_FINITE = frozenset(
+    {"relu", "sigmoid", "tanh", "max_pool2d_with_indices", "view"}
+)  # fmt: skip
 Span = tuple[int, int]
 Piece = tuple[Box, Tensor]
 
@@ -50,16 +55,19 @@ class Running:
     def _maps(self) -> None:
         """What is shared, once for the band."""
         sharing = self.sharing
-        left = Counter(i for s in sharing.shared for i in set(s.record.inputs))
+        left = Counter(i for s in sharing.shared for i in set(s.inputs))
         kept = {i for r in sharing.single for i in r.inputs} | set(self.geometry.outputs)
         for s in sharing.shared:
             if s.map is not None and sharing.ringed(s.record.output):
-                kept |= {*s.record.inputs, s.record.output}
+                kept |= {*s.inputs, s.record.output}
         for s in sharing.shared:
-            inputs = s.record.inputs
+            inputs = s.inputs
             tensors = [self.constants[i] if i in self.constants else self.made[i] for i in inputs]
             sizes = [self.sizes.get(i) for i in inputs]
-            result = s.make(tensors, sizes)
+            if self._last_reader(s.record, left, kept):
+                result = tensors[0].relu_()
+            else:
+                result = s.make(tensors, sizes)
             if s.ends:
                 result = self._by_patch(result, s.record)
             elif s.slides:
@@ -74,6 +82,13 @@ class Running:
                 if not left[i] and i not in kept:
                     self.made.pop(i, None)
 
+    def _last_reader(self, record: Record, left: Counter[int], kept: set[int | None]) -> bool:
+        """Whether a ReLU may change what it reads: memory of its own that nobody reads after it."""
+        i = record.inputs[0]
+        made_by = self.geometry.values[i].producer
+        fresh = made_by is not None and isinstance(self.geometry.records[made_by].plan, Convolve)
+        return record.op == "relu" and fresh and left[i] == 1 and i not in kept
+
     def _by_patch(self, result: Tensor, record: Record) -> Tensor:
         """(1, C, rows, columns) -> (rows, columns, ...) of the patches that are asked for."""
         rows, columns = self.count
@@ -81,7 +96,7 @@ class Running:
         return part.reshape(rows, columns, *self.geometry.values[record.output].shape[1:])
 
     def _check(self, record: Record, tensor: Tensor) -> None:
-        if not self.finite or not tensor.is_floating_point():
+        if not self.finite or record.op in KEEP_FINITE or not tensor.is_floating_point():
             return
         # A sum is far cheaper than a look at every value; if it is not finite, one of them may be, or it ran over.
         if not bool(torch.isfinite(tensor.sum())) and not bool(torch.isfinite(tensor).all()):

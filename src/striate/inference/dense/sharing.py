@@ -28,6 +28,7 @@ from striate.geometry.rules.site import Whole
 from striate.inference.dense import maps
 from striate.inference.dense.maps import Pair, Sweep
 
+RESHAPED = ("view", "_unsafe_view", "squeeze", "flatten", "reshape", "unsqueeze")
 Make = Callable[[list[Tensor], list[Pair | None]], Tensor]  # inputs, rows and columns of each map
 
 
@@ -49,6 +50,12 @@ class Shared:
     map: Map | None
     macs: float  # multiply-adds a position of the output's map, or a patch
     slides: bool = False  # a window runs over the map, so that its size changes
+    takes: tuple[int, ...] = ()  # values, where it is made of others than the record's own
+
+    @property
+    def inputs(self) -> tuple[int, ...]:
+        """The values that it is made of."""
+        return self.takes or self.record.inputs
 
     @property
     def ends(self) -> bool:
@@ -96,11 +103,54 @@ class Sharing:
                 self.positions.add(record.output)
             else:
                 self.maps[record.output] = place.map
+        self.shared = [self._with_linear(s) for s in self.shared]
+
+    def _with_linear(self, place: Shared) -> Shared:
+        """A mean or sum over positions with the linear layer behind it, where that leaves fewer numbers to add up."""
+        if not isinstance(place.make, _Statistic) or place.make.how == "amax":
+            return place
+        value, passed = place.record.output, []
+        while True:
+            if value in self.geometry.outputs:
+                return place
+            readers = [r for r in self.geometry.records if r.live and value in r.inputs]
+            if len(readers) != 1 or readers[0] not in self.single:
+                return place
+            passed.append(readers[0])
+            if readers[0].op not in RESHAPED:
+                break
+            value = readers[0].output
+        layer, values = passed[-1], self.geometry.values
+        if layer.op not in ("addmm", "mm") or layer.kwargs or layer.inputs[-2] != value:
+            return place
+        *bias, _, weight = layer.inputs
+        if any(values[i].varies for i in (*bias, weight)):
+            return place
+        channels, outputs = values[weight].shape
+        if outputs >= channels or values[value].shape != (1, channels):
+            return place
+        if values[place.record.output].shape[1] != channels or any(len(values[i].shape) != 1 for i in bias):  # fmt: skip
+            return place
+        for record in passed:
+            self.single.remove(record)
+        self.positions = (self.positions - {place.record.output}) | {layer.output}
+        make = partial(
+            _sizeless, partial(maps.linear_of_statistic, place.make.how, place.make.sweeps)
+        )
+        takes = (*bias, place.record.inputs[0], weight)
+        source = self.maps[place.record.inputs[0]]
+        spread = self.stride[0] * self.stride[1] / (source.lattice[0] * source.lattice[1])
+        return Shared(layer, make, None, float(layer.macs or 0) * spread, takes=takes)
 
     def ringed(self, value: int) -> bool:
         """Whether patches have entries of their own along the border of this value."""
         place = self.maps.get(value)
         return place is not None and place.inner != self.geometry.values[value].full
+
+    @property
+    def plain(self) -> bool:
+        """Whether all maps are laid out as (N, C, rows, columns)."""
+        return all(_plain(self.geometry.values[i]) for i in self.maps)
 
     def _rule(self, record: Record) -> Shared | None:
         values = self.geometry.values
@@ -246,8 +296,7 @@ class Sharing:
         elif isinstance(plan, AdaptivePool) and _plain(value):
             how = "amax" if plan.largest else "mean"
         if how:
-            make = partial(_sizeless, partial(maps.statistic, how, (sweeps[0], sweeps[1])))
-            return Shared(record, make, None, 0.0)
+            return Shared(record, _Statistic(how, (sweeps[0], sweeps[1])), None, 0.0)
         flat = len(value.layout) == 2 and value.layout[0] == (BATCH,)
         if isinstance(plan, Product) and flat and len(value.layout[1]) == 3:
             channels = value.layout[1][0]
@@ -260,6 +309,17 @@ class Sharing:
             make = partial(maps.flat_linear, channels, value.extents, (sweeps[0], sweeps[1]))
             return Shared(record, make, None, float(record.macs or 0))
         return None
+
+
+@dataclass(frozen=True)
+class _Statistic:
+    """The mean, sum or maximum over all positions of each patch, see `maps.statistic`; a `Make`."""
+
+    how: str
+    sweeps: tuple[Sweep, Sweep]
+
+    def __call__(self, tensors: list[Tensor], sizes: list[Pair | None]) -> Tensor:
+        return maps.statistic(self.how, self.sweeps, tensors)
 
 
 def _sizeless(
