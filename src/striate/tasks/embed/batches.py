@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
+from functools import cached_property
 
+import numpy as np
 import torch
 
 from striate.training.batches import TrainingBatches
+
+LOOKED_AHEAD = 4  # batches' worth of groups in which identities are looked for that a batch lacks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +28,12 @@ class BalancedBatches(TrainingBatches):
     @property
     def identities(self) -> int:
         """P, at least 2, or all there are."""
-        return min(max(2, self.batch // self.each), len(self.images.labels.unique()))
+        return min(max(2, self.batch // self.each), self.present)
+
+    @cached_property
+    def present(self) -> int:
+        """Identities that there are."""
+        return len(self.images.labels.unique())
 
     @property
     def steps_per_epoch(self) -> int:
@@ -32,40 +42,47 @@ class BalancedBatches(TrainingBatches):
 
     def order(self, epoch: int) -> list[torch.Tensor]:
         """The index tensors of one epoch, (P * K,) each."""
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
-        labels = self.images.labels
-        by_identity = torch.argsort(labels, stable=True)
-        counts = torch.bincount(labels)
-        groups: dict[int, list[torch.Tensor]] = {}
-        for identity, images in enumerate(by_identity.split(counts.tolist())):
-            if len(images):
-                groups[identity] = self._groups(images, generator)
-        batches: list[torch.Tensor] = []
+        rng = np.random.default_rng((self.seed, epoch))
+        labels = self.images.labels.numpy()
+        by_identity = np.argsort(labels, kind="stable")
+        _, counts = np.unique(labels, return_counts=True)
+        images = np.split(by_identity, np.cumsum(counts)[:-1])
+        # An identity's groups stand at even distances in the epoch, so that they rarely meet in a batch.
+        groups: list[tuple[float, int, np.ndarray]] = []
+        for identity, mine in enumerate(images):
+            parts = in_groups(mine, self.each, rng)
+            groups += [((k + rng.random()) / len(parts), identity, g) for k, g in enumerate(parts)]
+        waiting = deque(group[1:] for group in sorted(groups, key=lambda group: group[:2]))
+        batches = []
         for _ in range(self.steps_per_epoch):
-            drawn = self._drawn(groups, generator)
-            for identity in drawn:
-                if not groups[identity]:
-                    mine = by_identity[labels[by_identity] == identity]
-                    groups[identity] = self._groups(mine, generator)
-            batches.append(torch.cat([groups[identity].pop() for identity in drawn]))
+            batch: dict[int, np.ndarray] = {}
+            later: list[tuple[int, np.ndarray]] = []
+            while (
+                waiting
+                and len(batch) < self.identities
+                and len(later) < LOOKED_AHEAD * self.identities
+            ):
+                identity, group = waiting.popleft()
+                if identity in batch:
+                    later.append((identity, group))
+                else:
+                    batch[identity] = group
+            waiting.extendleft(reversed(later))
+            while len(batch) < self.identities:  # one identity has most of what is left
+                identity = int(rng.integers(len(images)))
+                if identity not in batch:
+                    batch[identity] = in_groups(images[identity], self.each, rng)[0]
+            batches.append(torch.from_numpy(np.concatenate(list(batch.values()))))
         return batches
 
-    def _groups(self, images: torch.Tensor, generator: torch.Generator) -> list[torch.Tensor]:
-        """An identity's images in groups of K, in a random order; the last is filled up from the others."""
-        order = images[torch.randperm(len(images), generator=generator)]
-        short = -len(order) % self.each
-        if short:
-            spare = order[: max(0, len(order) - len(order) % self.each)]
-            pool = spare if len(spare) else order
-            again = pool[torch.randperm(len(pool), generator=generator)]
-            order = torch.cat([order, again.repeat(-(-short // len(again)))[:short]])
-        return list(order.split(self.each))
 
-    def _drawn(
-        self, groups: dict[int, list[torch.Tensor]], generator: torch.Generator
-    ) -> list[int]:
-        """P different identities, those with the most images still to come first; ties at random."""
-        names = list(groups)
-        left = torch.tensor([float(len(groups[name])) for name in names])
-        order = torch.argsort(left + torch.rand(len(names), generator=generator), descending=True)
-        return [names[i] for i in order[: self.identities].tolist()]
+def in_groups(images: np.ndarray, each: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """An identity's images (n,) int64 in groups of `each`, in a random order; the last is filled up from the others."""
+    order = rng.permutation(images)
+    last = order[len(order) - len(order) % each :]
+    short = -len(order) % each
+    if short:
+        others = rng.permutation(order[: len(order) - len(last)])[:short]
+        filled = np.concatenate([order, others, np.resize(order, short - len(others))])
+        return np.split(filled, len(filled) // each)
+    return np.split(order, len(order) // each)

@@ -78,8 +78,13 @@ class CosineSoftmax:
             return self.margin
         return self.margin * step / self.warmup
 
-    def __call__(self, output: tuple[Tensor, Tensor], batch: Batch) -> Loss:
-        """output: embeddings (N, d) and cosines (N, K); targets: identities (N,) int64."""
+    def __call__(self, output: Tensor | tuple[Tensor, Tensor], batch: Batch) -> Loss:
+        """output: embeddings (N, d) and cosines (N, K); targets: identities (N,) int64.
+
+        Of embeddings alone, which is what a network in evaluation form gives, the loss is that of `LeaveOneOut`.
+        """
+        if isinstance(output, Tensor):
+            return LeaveOneOut(scale=self.scale)(output, batch)
         cosines, labels = output[1].float(), batch.targets
         logits = self.scale * MARGINS[self.kind](cosines, labels, self.margin_at(batch.step))
         total = F.cross_entropy(logits, labels, reduction="sum")
@@ -159,20 +164,6 @@ def nearest_is_own(squared: Tensor, labels: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OfPairs:
-    """What a loss of a person's own stands in for: it gets whole batches, and beside it the same share is shown."""
-
-    related: bool = field(default=True, init=False)
-
-    def __call__(self, output: Any, batch: Batch) -> Loss:
-        """output: embeddings (N, d); targets: identities (N,) int64."""
-        embeddings = unit(answer_of(output))
-        squared = 2 - 2 * embeddings @ embeddings.T
-        zero = answer_of(output).sum() * 0
-        return Loss(zero, len(batch), {"accuracy": nearest_is_own(squared, batch.targets)})
-
-
-@dataclass(frozen=True, kw_only=True)
 class LeaveOneOut:
     """Cross-entropy of s times the cosines to the mean of each identity's other images: of identities that have no centre.
 
@@ -182,6 +173,7 @@ class LeaveOneOut:
     """
 
     scale: float = 16.0
+    related: bool = field(default=True, init=False)
 
     def __call__(self, output: Any, batch: Batch) -> Loss:
         """output: embeddings (N, d); targets: identities (N,) int64, any numbers."""
@@ -197,4 +189,5 @@ class LeaveOneOut:
         logits = self.scale * cosines.scatter(1, labels[:, None], own[:, None])
         losses = F.cross_entropy(logits, labels, reduction="none")
         with_others = counts[labels] > 1
-        return Loss(losses[with_others].sum(), with_others.sum())
+        correct = (logits.detach().argmax(1) == labels)[with_others].sum()
+        return Loss(losses[with_others].sum(), with_others.sum(), {"accuracy": correct})

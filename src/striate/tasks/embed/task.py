@@ -18,6 +18,7 @@ from striate.data.files import Found
 from striate.data.own import given_again, is_given
 from striate.errors import UsageError
 from striate.findings import Finding
+from striate.tasks.defaults import SMALL
 from striate.tasks.embed import glyphs
 from striate.tasks.embed.batches import BalancedBatches
 from striate.tasks.embed.checking import check_identities
@@ -36,7 +37,6 @@ from striate.tasks.embed.losses import (
     BatchHardTriplet,
     CosineSoftmax,
     LeaveOneOut,
-    OfPairs,
     SupervisedContrastive,
 )
 from striate.tasks.embed.measuring import measures, no_better, told
@@ -59,6 +59,9 @@ SCALE = 16.0
 MARGIN: Mapping[str, float] = {"arcface": 0.3, "cosface": 0.2, "triplet": 0.0}
 WARMUP = 0.3  # share of the training in which the margin rises
 EACH = 4
+# Images seen, of 24 pixels and more and of fewer. Held-out digits: recall at 1 is 0.955 after 4 passes, 0.948 after 10 (the
+# mean of 3 seeds); of validation identities it fell from 1 after 5 passes to 0.98 after 70.
+SEEN, SEEN_TINY, LEAST_PASSES, MOST_PASSES = 40_000, 20_000, 6, 40
 
 
 class EmbedTask(ImageTask):
@@ -126,8 +129,23 @@ class EmbedTask(ImageTask):
     def plan(self, recipe: Recipe, source: Source, device: torch.device) -> Plan:
         """See Task; notes how many identities are trained on, each of which has a centre."""
         plan = super().plan(recipe.replace(label_smoothing=0.0, mixup=0.0), source, device)
-        own, why = decided(plan.recipe, trained_on(source))
-        return replace(plan, recipe=plan.recipe.replace(settings=own), why=[*plan.why, *why])
+        before, chosen = list(plan.why), plan.recipe
+        if (
+            recipe.epochs is None
+            and chosen.epochs is not None
+            and max(plan.preprocessing.size) <= SMALL
+        ):
+            n = min(len(source.train), recipe.limit or len(source.train))
+            seen = SEEN if min(plan.preprocessing.size) >= 24 else SEEN_TINY
+            chosen = chosen.replace(
+                epochs=float(min(max(round(seen / n), LEAST_PASSES), MOST_PASSES))
+            )
+            before = [line for line in before if not line.startswith("epochs =")]
+            before.append(
+                f"epochs = {chosen.epochs:g}: those trained on are soon known, and more passes help little with others"
+            )
+        own, why = decided(chosen, trained_on(source))
+        return replace(plan, recipe=chosen.replace(settings=own), why=[*before, *why])
 
     def build(
         self, recipe: Recipe, preprocessing: Preprocessing, outputs: int, *, fresh: bool = False, check: bool = False
@@ -157,7 +175,7 @@ class EmbedTask(ImageTask):
         if own.loss == "supcon":
             return SupervisedContrastive(temperature=own.temperature)
         if own.loss not in COSINE:
-            return OfPairs()
+            return LeaveOneOut(scale=SCALE)  # beside which a loss of a person's own is shown
         steps = max(1, len(plan.source.train) // int(plan.recipe.batch or 1))
         return CosineSoftmax(
             kind=own.loss, scale=own.logit_scale, margin=own.margin or 0.0, warmup=round((own.margin_warmup or 0.0) * steps)
