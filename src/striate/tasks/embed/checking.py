@@ -94,7 +94,7 @@ def _identities(source: Source) -> Iterator[Remark]:
         yield Remark(
             kind="few held out",
             status="warning" if held_out < LEAST else "note",
-            sentence=f"{counted(held_out, *IDENTITY)} of {name} ({images.min():,} to {images.max():,} images each): a "
+            sentence=f"{counted(held_out, *IDENTITY)} of {name} ({span(images)} images each): a "
             f"result on so few says little of others; one of them is {percent(1 / held_out)} of what is measured.",
             advice="Read the intervals over identities, not the numbers alone.",
             count=held_out,
@@ -108,6 +108,12 @@ def _identities(source: Source) -> Iterator[Remark]:
             advice="Read the intervals, not the numbers alone.",
             count=len(source.test),
         )
+
+
+def span(counts: np.ndarray) -> str:
+    """`16`, or `3 to 40`, of counts (K,)."""
+    least, most = int(counts.min()), int(counts.max())
+    return f"{least:,}" if least == most else f"{least:,} to {most:,}"
 
 
 def _two_names(source: Source) -> Iterator[Remark]:
