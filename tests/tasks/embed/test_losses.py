@@ -257,3 +257,25 @@ def test_outputs_are_joined_whatever_holds_them() -> None:
         3,
         3,
     )
+
+
+LOSSES = [CosineSoftmax(), BatchHardTriplet(margin=0.3), SupervisedContrastive(), LeaveOneOut()]
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: type(loss).__name__)
+def test_backpropagation_agrees_with_finite_differences_in_double_precision(
+    loss: object, embeddings: Tensor
+) -> None:
+    def value(x: Tensor) -> Tensor:
+        return loss(x, Batch(x, LABELS)).sum  # type: ignore[operator]
+
+    assert torch.autograd.gradcheck(value, embeddings.double().requires_grad_(True))
+
+
+def test_the_angular_margin_in_training_agrees_with_finite_differences(embeddings: Tensor) -> None:
+    network = CentredNetwork(nn.Identity(), 4, 6).train().double()
+
+    def value(x: Tensor) -> Tensor:
+        return CosineSoftmax(scale=8.0, margin=0.4)(network(x), Batch(x, LABELS)).sum
+
+    assert torch.autograd.gradcheck(value, embeddings.double().requires_grad_(True))

@@ -1,7 +1,7 @@
 """Losses of metric learning, in their papers' notation.
 
 x_i is an embedding, W_j the centre of identity j, theta_j the angle between them, s the scale and m the margin. All are
-means over the images that count, and all compute in float32.
+means over the images that count, and none computes in half precision.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from striate.answer import answer_of
+from striate.answer import answer_of, in_single
 from striate.training.batch import Batch, Loss
 
 TINY = 1e-12
 
 
 def unit(embeddings: Tensor) -> Tensor:
-    """Embeddings (N, d) of any length in float32 and of length 1; of length 0, zeros."""
-    return F.normalize(embeddings.float(), eps=TINY)
+    """Embeddings (N, d) of any length with length 1, in float32 where they came in half precision; of length 0, zeros."""
+    return F.normalize(in_single(embeddings), eps=TINY)
 
 
 def additive_angular_margin(cosines: Tensor, labels: Tensor, m: float) -> Tensor:
@@ -85,7 +85,7 @@ class CosineSoftmax:
         """
         if isinstance(output, Tensor):
             return LeaveOneOut(scale=self.scale)(output, batch)
-        cosines, labels = output[1].float(), batch.targets
+        cosines, labels = in_single(output[1]), batch.targets
         logits = self.scale * MARGINS[self.kind](cosines, labels, self.margin_at(batch.step))
         total = F.cross_entropy(logits, labels, reduction="sum")
         correct = (cosines.detach().argmax(1) == labels).sum()
@@ -181,7 +181,7 @@ class LeaveOneOut:
         _, labels = batch.targets.to(embeddings.device).unique(return_inverse=True)
         k = int(labels.max()) + 1
         counts = torch.bincount(labels, minlength=k)
-        sums = torch.zeros(k, embeddings.shape[1], device=embeddings.device)
+        sums = embeddings.new_zeros(k, embeddings.shape[1])
         sums.index_add_(0, labels, embeddings)
         cosines = embeddings @ unit(sums).T
         others = unit(sums[labels] - embeddings)

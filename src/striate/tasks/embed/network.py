@@ -6,11 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from striate.answer import in_single
 from striate.models import head, layer_groups
+
+TINY = 1e-12
 
 
 class Centres(nn.Module):
-    """A direction W_j for each of K identities: embeddings (N, D) to cosines (N, K), in float32.
+    """A direction W_j for each of K identities: embeddings (N, D) to cosines (N, K), in float32 at least.
 
     They are drawn of about unit length: the gradient of a cosine is inversely proportional to that length.
     """
@@ -23,8 +26,8 @@ class Centres(nn.Module):
     def forward(self, embeddings: Tensor) -> Tensor:
         """The cosine of the angle between each embedding and each centre; 0 for an embedding of length 0."""
         with torch.autocast(embeddings.device.type, enabled=False):
-            unit = F.normalize(embeddings.float(), eps=1e-12)
-            return F.linear(unit, F.normalize(self.weight.float(), eps=1e-12))
+            unit = F.normalize(in_single(embeddings), eps=TINY)
+            return F.linear(unit, F.normalize(in_single(self.weight), eps=TINY))
 
 
 class CentredNetwork(nn.Module):
