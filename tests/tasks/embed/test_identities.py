@@ -88,6 +88,20 @@ def test_the_check_names_what_spoils_a_result(tmp_path: Path) -> None:
     assert "to train on" in said["few identities"] and "of test" in said["few held out"]
 
 
+def test_held_out_identities_of_one_image_each_can_measure_nothing(tmp_path: Path) -> None:
+    # torchreid 207 and 562: "all query identities do not appear in gallery".
+    folder_of(tmp_path / "reid" / "train", [4] * 5)
+    folder_of(tmp_path / "reid" / "test", [1] * 3)
+    for k in range(3):
+        (tmp_path / "reid" / "test" / f"p{k}").rename(tmp_path / "reid" / "test" / f"q{k}")
+    for path in (tmp_path / "reid" / "test").rglob("*.png"):  # else copies of training images
+        image_of(5000 + int(path.parent.name[1:])).save(path)
+    finding = EmbedTask().check(open_source(tmp_path / "reid", task="embed"))
+    assert finding.status == "problem" and finding.verdict.startswith(
+        "No identity of test has two images"
+    )
+
+
 def test_copies_of_one_image_in_many_folders_are_found(tmp_path: Path) -> None:
     # bubbliiiing/arcface-pytorch 6: copies in folders of their own, to have more identities; the loss did not fall.
     root = folder_of(tmp_path / "fish", [2] * 6)

@@ -89,12 +89,21 @@ def _identities(source: Source) -> Iterator[Remark]:
             sentence="No identity is held out, so that nothing will be known of those never seen.",
             advice="Add identities, or give test a share greater than 0.",
         )
+    elif not (counts[:, column] > 1).any():
+        yield Remark(
+            kind="no pair held out",
+            status="problem",
+            sentence=f"No identity of {name} has two images, so that there is nothing to be found among them: no result can "
+            "be measured.",
+            advice="Give two images or more of each identity that is held out.",
+            count=held_out,
+        )  # fmt: skip
     elif held_out < FEW_HELD:
         images = counts[counts[:, column] > 0, column]
         yield Remark(
             kind="few held out",
             status="warning" if held_out < LEAST else "note",
-            sentence=f"{counted(held_out, *IDENTITY)} of {name} ({span(images)} images each): a "
+            sentence=f"{counted(held_out, *IDENTITY)} of {name} ({span(images)} each): a "
             f"result on so few says little of others; one of them is {percent(1 / held_out)} of what is measured.",
             advice="Read the intervals over identities, not the numbers alone.",
             count=held_out,
@@ -111,9 +120,9 @@ def _identities(source: Source) -> Iterator[Remark]:
 
 
 def span(counts: np.ndarray) -> str:
-    """`16`, or `3 to 40`, of counts (K,)."""
+    """`16 images`, or `3 to 40 images`, of counts (K,)."""
     least, most = int(counts.min()), int(counts.max())
-    return f"{least:,}" if least == most else f"{least:,} to {most:,}"
+    return counted(most, "image") if least == most else f"{least:,} to {most:,} images"
 
 
 def _two_names(source: Source) -> Iterator[Remark]:
