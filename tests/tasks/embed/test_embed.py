@@ -14,8 +14,10 @@ from PIL import Image
 
 import striate
 from striate.cli import main
-from striate.errors import DataError
+from striate.errors import DataError, UsageError
+from striate.models import head, layer_groups
 from striate.runs.run import Run
+from striate.tasks.embed.network import CentredNetwork
 from striate.tasks.table import open_source, task_for
 
 SHORT = {"task": "embed", "epochs": 2, "device": "cpu", "precision": "fp32"}
@@ -101,3 +103,108 @@ def test_folders_and_tables_of_identities(tmp_path: Path) -> None:
 
 def test_the_task_is_named_and_not_guessed(tmp_path: Path) -> None:
     assert task_for(folder_of(tmp_path / "people")).name == "classify"
+
+
+def given(identities: int = 6, each: int = 8) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(2)
+    return rng.integers(0, 255, (identities * each, 8, 8)).astype(np.uint8), np.repeat(
+        np.arange(identities), each
+    )
+
+
+@pytest.fixture
+def unexplained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("striate.runs.evaluate.explain_in_time", lambda *given: None)
+
+
+def test_a_loss_of_ones_own_gets_embeddings_and_identities_of_whole_batches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unexplained: None
+) -> None:
+    monkeypatch.setattr("striate.training.loop.micro_batch", lambda *given: 3)
+    shapes = []
+
+    def spread(embeddings: torch.Tensor, identities: torch.Tensor) -> torch.Tensor:
+        shapes.append((tuple(embeddings.shape), len(identities.unique())))
+        return (embeddings**2).sum()
+
+    run = striate.train(
+        given(),
+        loss=spread,
+        out=tmp_path / "run",
+        batch=8,
+        dimensions=5,
+        each=4,
+        **{**SHORT, "epochs": 1},
+    )
+    assert set(shapes) == {((8, 5), 2)}  # balanced: 2 identities with 4 images each
+    assert run.recipe.settings.loss == "own" and not hasattr(run.model, "centres")
+
+
+@pytest.mark.parametrize("loss", ["triplet", "supcon"])
+def test_losses_of_pairs_train_on_balanced_batches_without_centres(
+    loss: str, tmp_path: Path, unexplained: None
+) -> None:
+    run = striate.train(given(), loss=loss, out=tmp_path / "run", **{**SHORT, "epochs": 1})
+    settings = run.recipe.settings
+    assert settings.loss == loss and settings.sampling == "balanced" and settings.each == 4
+    assert not any("centres" in name for name in run.model.state_dict())
+
+
+def test_training_again_gives_the_same_weights(run: Run, tmp_path: Path, unexplained: None) -> None:
+    again = striate.train("digits", out=tmp_path / "again", **SHORT)
+    assert again.info["model_sha256"] == run.info["model_sha256"]
+
+
+def test_only_identities_that_are_trained_on_have_a_centre(run: Run) -> None:
+    train, _, _ = sides(open_source("digits", task="embed"))
+    assert (
+        run.recipe.settings.identities
+        == len(train)
+        == len(run.model.state_dict()["centres.weight"])
+    )
+
+
+def test_fine_tuning_warms_the_new_layers_alone() -> None:
+    network = CentredNetwork(striate.build("resnet18", num_classes=8, size=32), 5, 8)
+    new = {id(p) for p in head(network).parameters()}
+    assert new == {id(p) for p in [*network.network.fc.parameters(), network.centres.weight]}
+    groups = layer_groups(network)
+    assert {id(p) for p in groups[-1]} == new and len(groups) > 5
+    assert sum(map(len, groups)) == len(list(network.parameters()))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"loss": "softmax", "margin": 0.2},
+            "margin=0.2 is a setting of loss=arcface or cosface or triplet",
+        ),
+        ({"loss": "contrastive"}, "loss must be one of arcface, cosface, softmax, triplet, supcon"),
+        ({"margin": 3.0}, "margin must be between 0 and 2"),
+        ({"each": 4}, "each=4 is of sampling=balanced"),
+        (
+            {"loss": "triplet", "batch": 8, "each": 5},
+            "fewer than 2 identities with 5 images each; make batch 10",
+        ),
+        ({"label_smoothing": 0.1}, "label_smoothing"),
+        ({"mixup": 0.2}, "a mixture of two images is of no identity"),
+        ({"dimensions": 0}, "dimensions must be"),
+    ],
+)
+def test_settings_that_have_no_effect_are_refused(
+    settings: dict[str, object], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        striate.train("digits", out=tmp_path / "run", **SHORT, **settings)
+    assert not (tmp_path / "run").exists()
+
+
+def test_diagnosing_and_tiling_an_embedding(run: Run, tmp_path: Path) -> None:
+    gradients, filters = run.diagnose(names=["gradients", "filters"])
+    assert gradients.status == "good" and filters.name == "diagnose-filters"
+    with pytest.raises(UsageError, match="an embedding an image"):
+        run.diagnose(names=["labels"])
+    image_of(3, 8).save(tmp_path / "a.png")
+    finding = run.tile(tmp_path / "a.png", tmp_path / "out.json")
+    assert len(json.loads((tmp_path / "out.json").read_text())["classes"]) >= 1 and finding.verdict
