@@ -176,7 +176,8 @@ class EmbedTask(ImageTask):
             return SupervisedContrastive(temperature=own.temperature)
         if own.loss not in COSINE:
             return LeaveOneOut(scale=SCALE)  # beside which a loss of a person's own is shown
-        steps = max(1, len(plan.source.train) // int(plan.recipe.batch or 1))
+        n = min(len(plan.source.train), plan.recipe.limit or len(plan.source.train))
+        steps = max(1, n // int(plan.recipe.batch or 1))
         return CosineSoftmax(
             kind=own.loss, scale=own.logit_scale, margin=own.margin or 0.0, warmup=round((own.margin_warmup or 0.0) * steps)
         )  # fmt: skip
