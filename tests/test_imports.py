@@ -54,8 +54,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": BASE | {"answer", "borrow", "data", "findings", "memory", "wording"},
     "tasks": ANALYSIS
     | {"data", "images", "memory", "models", "pictures", "plugins", "training", "units"},
+    "gallery": ANALYSIS | {"data", "images", "pictures", "tasks", "training"},
     "runs": ANALYSIS
     | {
+        "gallery",
         "attribution",
         "units",
         "similarity",

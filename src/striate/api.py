@@ -18,6 +18,7 @@ from striate.attribution import METHODS, Explanation
 from striate.data.files import Found, find_files
 from striate.errors import StriateError, UsageError
 from striate.findings import Finding, Table
+from striate.gallery import Identity
 from striate.lectures.experiments import list_experiments, make_experiment
 from striate.paths import given_folder, given_path
 from striate.ranges import check_ranges
@@ -26,6 +27,7 @@ from striate.runs.diagnosing import diagnose_run
 from striate.runs.dissecting import dissect_run
 from striate.runs.dossiers import LIMIT, units_of
 from striate.runs.explaining import Explained, explain_files
+from striate.runs import galleries
 from striate.runs.factories import find_factory, find_preset, read_preprocessing
 from striate.runs.given import folder_of, given_run
 from striate.runs.listing import describe_data, list_models
@@ -49,9 +51,10 @@ from striate.training.callbacks import Listener
 from striate.training.recipe import parse_seconds
 
 __all__ = [
-    "METHODS", "PROBES", "UNITS", "Explained", "ExplanationFiles", "Found", "Listener", "Prediction", "Run",
+    "METHODS", "PROBES", "UNITS", "Explained", "ExplanationFiles", "Found", "Identity", "Listener", "Prediction", "Run",
     "compare", "compare_images", "convert", "data", "diagnose", "dissect", "experiment", "experiments", "explain",
-    "find_factory", "find_files", "find_preset", "lecture", "load", "models", "network_input", "output_path",
+    "find_factory", "find_files", "find_preset", "gallery_compare", "gallery_duplicates", "gallery_enrol", "gallery_forget",
+    "gallery_identify", "gallery_search", "lecture", "load", "models", "network_input", "output_path",
     "perceptual_distance", "predict", "probe", "read_classes", "read_preprocessing", "report", "save", "summary",
     "tile", "train", "units", "wrap", "write_units",
 ]  # fmt: skip
@@ -302,18 +305,131 @@ def data(
     *,
     task: str | None = None,
     page: str | Path | None = None,
+    near: bool = False,
     progress: Count | None = None,
     **settings: Any,
 ) -> list[Finding]:
     """The table of sources; or of one, or a folder: its classes, counts and sizes, and a check for damage.
 
-    task: decided by the data if not given. page: an `.html` file, where all of it is written with its figures. settings: of
+    task: decided by the data if not given. page: an `.html` file, where all of it is written with its figures. near: also
+    near-duplicates between the splits, a third finding, by the packaged network's embedding; see docs/embed.md. settings: of
     a recipe, as far as they say how data are read: seed, val, test, count. Raises UsageError for a source that is not there,
     DataError for images that cannot be trained on.
     """
     if data is None:
         return [sources()]
-    return describe_data(data, task=task, page=page, progress=progress, **settings)
+    return describe_data(data, task=task, page=page, near=near, progress=progress, **settings)
+
+
+def gallery_enrol(
+    gallery: str | Path,
+    network: Target,
+    data: str | Path | None = None,
+    *,
+    name: str | None = None,
+    far: float | None = None,
+    impostors: str | Path | None = None,
+    group: str | None = None,
+    points: str | Path | None = None,
+    impostor_points: str | Path | None = None,
+    consent: bool = False,
+    seed: int = 0,
+    device: str = "auto",
+    progress: Count = galleries.nothing,
+) -> Finding:
+    """Enrol images under their names into a gallery, which is made, and choose its thresholds by images of different names.
+
+    network: a run, its folder, a Trained, or a spec with published weights. data: a folder with a folder of images a name, a
+    table of files and names, or with `name` an image or a folder of one name; None chooses the thresholds anew. far: the rate
+    at which a stranger may be taken for somebody; the gallery's own, 0.01 at first, if None. impostors: images of nobody who
+    is enrolled, the enrolled of other names if None. group: a column of the table, by which errors are shown too. points: a
+    table of five points of each face, which asks for `consent`; impostor_points: the same of the strangers. The gallery stays
+    as it was where this raises: UsageError for a rate that the pairs do not resolve, DataError, GalleryError, WriteError.
+    """
+    return galleries.gallery_enrol(
+        gallery, network, data, name=name, far=far, impostors=impostors, group=group, points=points,
+        impostor_points=impostor_points, consent=consent, seed=seed, device=device, progress=progress,
+    )  # fmt: skip
+
+
+def gallery_identify(
+    gallery: str | Path,
+    images: Any,
+    *,
+    network: Target | None = None,
+    points: str | Path | None = None,
+    device: str = "auto",
+) -> Iterator[Identity]:
+    """Who each image shows: the name of the most similar enrolled image where the similarity reaches the threshold, else
+    unknown (None) with the reason.
+
+    images: files, folders and patterns, or arrays (H, W, C), as `predict` takes them. network: the one that the gallery was
+    made with, where it is not found again by itself. points: for a gallery of faces. Raises UsageError where there is no
+    gallery, GalleryError for one that was altered or is another network's, before the first answer.
+    """
+    return galleries.gallery_identify(gallery, images, network=network, points=points, device=device)  # fmt: skip
+
+
+def gallery_compare(
+    gallery: str | Path,
+    a: Any,
+    b: Any,
+    *,
+    network: Target | None = None,
+    points: str | Path | None = None,
+    device: str = "auto",
+) -> Finding:
+    """Whether two images are one by the gallery's network and threshold, and how many impostor pairs are as alike.
+
+    a, b: files, or arrays (H, W, C); neither is enrolled. `data["similarity"]` lies in [-1, 1], `data["same"]` is None where
+    no threshold could be chosen. Other arguments and errors as in `gallery_identify`.
+    """
+    return galleries.gallery_compare(gallery, a, b, network=network, points=points, device=device)
+
+
+def gallery_search(
+    gallery: str | Path,
+    image: Any,
+    *,
+    top: int = 10,
+    network: Target | None = None,
+    points: str | Path | None = None,
+    device: str = "auto",
+) -> Finding:
+    """The enrolled images that are most like one, by exact search. image: a file, or an array (H, W, C). top: how many.
+
+    Other arguments and errors as in `gallery_identify`.
+    """
+    return galleries.gallery_search(gallery, image, top=top, network=network, points=points, device=device)  # fmt: skip
+
+
+def gallery_duplicates(
+    gallery: str | Path,
+    images: Any,
+    *,
+    page: str | Path | None = None,
+    force: bool = False,
+    network: Target | None = None,
+    points: str | Path | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    progress: Count = galleries.nothing,
+) -> Finding:
+    """Images that are near-duplicates of each other or of an enrolled one, with pictures.
+
+    images: files, or arrays (H, W, C). page: an `.html` file for the pictures; force: write over it. Other arguments and
+    errors as in `gallery_identify`.
+    """
+    return galleries.gallery_duplicates(
+        gallery, images, page=page, force=force, network=network, points=points, seed=seed, device=device, progress=progress,
+    )  # fmt: skip
+
+
+def gallery_forget(gallery: str | Path, names: str | Sequence[str]) -> Finding:
+    """Delete names with all their images from a gallery, choose its thresholds anew, and look into each of its files that
+    nothing is left. Raises UsageError for a name that is not enrolled, GalleryError where something is left.
+    """
+    return galleries.gallery_forget(gallery, names)
 
 
 def convert(

@@ -52,6 +52,10 @@ class RunError(StriateError):
     """A run folder is missing something, or something in it was altered."""
 
 
+class GalleryError(StriateError):
+    """A gallery is missing something, was altered, or is another network's."""
+
+
 class WriteError(StriateError):
     """A file cannot be written: a disk that is full, a folder that is read-only. `errno` is the system's number for it."""
 

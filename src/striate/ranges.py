@@ -116,6 +116,7 @@ RANGES: dict[str, Range] = {
     "depth": whole(1, 10**6),
     "unit": whole(0, 10**9),
     "quantile": Range(0, 0.5, above=True),
+    "far": Range(0, 0.5, above=True),
     "tile": SIDE,
     "window": SIDE,
     "stride": SIDE,

@@ -205,10 +205,13 @@ def cannot_write(path: Path, error: OSError) -> WriteError:
     )  # fmt: skip
 
 
-def sweep(folder: Path) -> None:
-    """Delete what a killed process left unfinished in `folder`, once a process; files that are being written stay."""
+def sweep(folder: Path, *, again: bool = False) -> None:
+    """Delete what a killed process left unfinished in `folder`, once a process; files that are being written stay.
+
+    again: also where this process has looked before.
+    """
     name = os.path.abspath(folder)
-    if name in _swept:
+    if name in _swept and not again:
         return
     _swept.add(name)
     with contextlib.suppress(OSError), os.scandir(name) as entries:

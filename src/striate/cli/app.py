@@ -17,6 +17,7 @@ from striate.cli import (
     dissecting,
     experimenting,
     explaining,
+    galleries,
     predicting,
     probing,
     reporting,
@@ -30,7 +31,7 @@ from striate.cli import (
 from striate.cli.options import app
 
 __all__ = [
-    "app", "command", "comparing", "converting", "describing", "diagnosing", "dissecting", "experimenting", "explaining",
+    "app", "command", "comparing", "converting", "describing", "diagnosing", "dissecting", "experimenting", "explaining", "galleries",
     "predicting", "probing", "reporting", "summarising", "teaching", "tiling", "training", "units", "wrapping",
 ]  # fmt: skip
 

@@ -14,6 +14,7 @@ TAKEN = {
     "data": "name the data as DATA",
     "task": "give it as --task",
     "page": "give it as --page",
+    "near": "give it as --near",
     "progress": "leave it out",
 }
 
@@ -37,6 +38,13 @@ def data(
         str | None,
         typer.Option(help="Write all of it with its figures, masks over their images, as .html."),
     ] = None,
+    near: Annotated[
+        bool,
+        typer.Option(
+            "--near",
+            help="Also look for near-duplicates between the splits, by the embedding of efficientnet-lite0.",
+        ),
+    ] = False,
     format: Formats = Format.table,
 ) -> None:
     """List the sources, or describe one: classes, counts, sizes, damage."""
@@ -46,7 +54,7 @@ def data(
     more = {"seed": seed, **parse_settings(settings or [], TAKEN)}
     with progress("reading images") as bar:
         found = api.data(
-            data, task=task, page=page, progress=lambda done, of: bar("", done, of), **more
+            data, task=task, page=page, near=near, progress=lambda done, of: bar("", done, of), **more
         )
     if data is None:
         print_finding(found[0], format)
@@ -54,9 +62,11 @@ def data(
     if page is not None:
         err.print(f"wrote {page}", soft_wrap=True, markup=False)
     if format is Format.json:
-        print_json({"data": found[0].to_dict(), "check": found[1].to_dict()})
+        names = ("data", "check", "near")
+        print_json({name: f.to_dict() for name, f in zip(names, found, strict=False)})
         return
-    for finding in found if format is Format.table else found[:1]:
+    shown = found if format is Format.table else found[-1:] if near else found[:1]
+    for finding in shown:
         print_finding(finding, format)
 
 

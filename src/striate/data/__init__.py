@@ -75,8 +75,8 @@ def __dir__() -> list[str]:
 
 # Files of this room that other rooms import from, beside the names above.
 OPEN = (
-    "arrangement", "augment", "checks", "columns", "contact_sheet", "deep_remarks", "depth", "description",
-    "digits", "drawing", "fashion", "files", "finder", "folder", "foreign", "given", "histogram", "leftout",
+    "arrangement", "augment", "by_folder", "checks", "columns", "contact_sheet", "deep_remarks", "depth", "description",
+    "digits", "drawing", "fashion", "files", "finder", "folder", "foreign", "given", "histogram", "layout", "leftout",
     "lines", "naming", "numbers", "output_names", "own", "own_images", "own_labels", "own_splits", "own_targets", "pool",
     "preprocessing", "problems", "reading", "records", "resampling", "scale", "source", "splitting",
     "subsets", "table", "targets", "tree",

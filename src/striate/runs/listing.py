@@ -14,6 +14,7 @@ from striate.geometry import trace
 from striate.models import MODELS, build
 from striate.paths import given_path
 from striate.report import write_report
+from striate.runs.galleries import near_in, nothing
 from striate.runs.record import now, versions
 from striate.tasks.table import recipe_for, task_of
 
@@ -77,6 +78,7 @@ def describe_data(
     *,
     task: str | None = None,
     page: str | Path | None = None,
+    near: bool = False,
     progress: Count | None = None,
     **settings: Any,
 ) -> list[Finding]:
@@ -91,6 +93,8 @@ def describe_data(
     source = learned.open(recipe, progress)
     checked = learned.check(source)  # refuses what cannot be trained on
     found = [learned.describe(source), checked]
+    if near:
+        found.append(near_in(source, seed=recipe.seed, progress=progress or nothing))
     if page is not None:
         write_report(
             page,

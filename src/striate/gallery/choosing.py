@@ -1,0 +1,214 @@
+"""Choosing: the similarity from which on two images are taken for one, from images of different names, at a rate of errors.
+
+Two questions, two thresholds. *Compare* asks whether two given images are one: what reaches it wrongly is an impostor pair,
+two images of different names. *Identify* asks who of all that are enrolled it is: each further name is one more chance to be
+taken for somebody, so what counts is the highest similarity of a stranger to anybody. Strangers are those that a person gives,
+or each enrolled image, compared with all names but its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from striate.data.drawing import drawn
+from striate.errors import UsageError
+from striate.gallery.gallery import Gallery
+from striate.gallery.search import nearest
+from striate.tasks.embed.evaluation.threshold import Threshold, pairs_needed, threshold_at
+from striate.wording import counted
+
+RATE = 0.01  # of false accepts, where none is asked for
+IMAGES = 2000  # that are compared with each other at most: two million pairs
+STEP = 0.001  # of the similarities whose counts are kept
+TOP = 5  # most similar pairs of different names that are shown
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Cohort:
+    """Images of nobody who is enrolled: vectors (m, d), their paths, groups and contents, and where they come from."""
+
+    vectors: np.ndarray
+    paths: Sequence[str]
+    groups: Sequence[str]
+    contents: frozenset[bytes]
+    where: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Impostors:
+    """What images of different names have in similarity.
+
+    pairs: (M,) of pairs. strangers: (S,) of each stranger to the most similar name. images, names: those that were compared.
+    closest: the most similar pairs, as similarity and what they are. pair_groups, stranger_groups: (M,) and (S,) numbers
+    among `groups`; -1 for a pair of two groups.
+    """
+
+    pairs: np.ndarray
+    strangers: np.ndarray
+    images: int
+    names: int
+    source: str
+    closest: tuple[tuple[float, str, str, str, str], ...]
+    groups: tuple[str, ...]
+    group_images: np.ndarray
+    pair_groups: np.ndarray
+    stranger_groups: np.ndarray
+
+
+def impostors_of(gallery: Gallery, cohort: Cohort | None, seed: int) -> Impostors:
+    """Similarities of enrolled images of different names, or of a cohort's to those that are enrolled."""
+    if cohort is not None:
+        return _of_cohort(gallery, cohort, seed)
+    rows = drawn(len(gallery), IMAGES, seed=seed)
+    vectors, numbers = gallery.vectors(rows), gallery.name_numbers[rows]
+    groups, group = _groups(gallery.groups_of(rows))
+    first, second = np.triu_indices(len(rows), 1)
+    other = numbers[first] != numbers[second]
+    first, second = first[other], second[other]
+    pairs = (vectors @ vectors.T)[first, second] if len(first) else np.empty(0, np.float32)
+    top = np.argsort(-pairs, kind="stable")[:TOP]
+    strangers = np.empty(0, np.float32)
+    if len(gallery.names) > 1:
+        known = gallery.name_numbers
+
+        def others(start: int, scores: np.ndarray) -> None:
+            scores[known[start : start + len(scores), None] == numbers] = -np.inf
+
+        strangers = nearest(gallery, vectors, 1, mask=others)[0][:, 0]
+    return Impostors(
+        pairs=pairs, strangers=strangers, images=len(rows), names=len(np.unique(numbers)), source="",
+        closest=tuple(
+            (
+                float(pairs[i]), *(
+                    text for row in (rows[first[i]], rows[second[i]])
+                    for text in (gallery.name_of(int(row)), gallery.path_of(int(row)))
+                ),
+            )
+            for i in top
+        ),
+        groups=groups, group_images=np.bincount(group[group >= 0], minlength=len(groups)),
+        pair_groups=np.where(group[first] == group[second], group[first], -1), stranger_groups=group[: len(strangers)],
+    )  # fmt: skip
+
+
+def _of_cohort(gallery: Gallery, cohort: Cohort, seed: int) -> Impostors:
+    at = drawn(len(cohort.vectors), IMAGES, seed=seed)
+    vectors = cohort.vectors[at]
+    rows = drawn(len(gallery), IMAGES, seed=seed)
+    scores = vectors @ gallery.vectors(rows).T
+    strangers, found = nearest(gallery, vectors, 1)
+    groups, group = _groups([cohort.groups[i] for i in at])
+    own_groups = np.array([groups.index(g) if g in groups else -2 for g in gallery.groups_of(rows)])
+    order = np.argsort(-strangers[:, 0], kind="stable")[:TOP]
+    return Impostors(
+        pairs=scores.reshape(-1), strangers=strangers[:, 0], images=len(at), names=len(gallery.names), source=cohort.where,
+        closest=tuple(
+            (
+                float(strangers[i, 0]), "", cohort.paths[at[i]], gallery.name_of(int(found[i, 0])),
+                gallery.path_of(int(found[i, 0])),
+            )
+            for i in order
+        ),
+        groups=groups, group_images=np.bincount(group[group >= 0], minlength=len(groups)),
+        pair_groups=np.where(group[:, None] == own_groups[None, :], group[:, None], -1).reshape(-1), stranger_groups=group,
+    )  # fmt: skip
+
+
+def choose(
+    found: Impostors, rate: float | None, *, default: float | None = None, seed: int = 0
+) -> dict[str, Any]:
+    """The document's entry of both thresholds, each None where the similarities do not resolve the rate; `why` says it then.
+
+    rate: of false accepts, as a person asks for it; `default`, or RATE, where it is None. Raises UsageError for a rate that
+    was asked for and that the pairs do not resolve, with the number it would take.
+    """
+    asked = rate if rate is not None else default if default is not None else RATE
+    compare, refusal = _chosen(found.pairs, asked)
+    identify, _ = _chosen(found.strangers, asked)
+    if rate is not None and compare is None:
+        raise UsageError(refusal)
+    why = []
+    if identify is None:
+        n = len(found.strangers)
+        have = counted(n, "stranger") if n else "none, since one name is enrolled"
+        why.append(
+            f"to say who somebody is, a rate of {asked:g} takes {pairs_needed(asked):,} strangers, and there "
+            f"{'are' if n > 1 else 'is'} {have}; enrol more images of more names, give strangers with --impostors DIR"
+            f"{_coarser(n)}"
+        )
+    if compare is None:
+        n = len(found.pairs)
+        why.append(
+            f"to compare two images it takes {pairs_needed(asked):,} pairs of images of different names, and there "
+            f"{'is' if n == 1 else 'are'} {n:,}"
+        )
+    return {
+        "rate": asked, "source": found.source or None, "images": found.images, "names": found.names, "seed": seed,
+        "identify": None if identify is None else identify._asdict(),
+        "compare": None if compare is None else compare._asdict(), "why": "; ".join(why), "impostors": _counts(found.pairs),
+        "groups": _by_group(found, identify, compare),
+    }  # fmt: skip
+
+
+def _coarser(n: int) -> str:
+    return f", or ask for --far {3 / n:.2g} or more" if n > 3 else ""
+
+
+def _chosen(scores: np.ndarray, rate: float) -> tuple[Threshold | None, str]:
+    """The threshold, or why there is none."""
+    if not 0 < rate < 1:
+        raise UsageError(
+            f"--far is a rate of false accepts, a fraction between 0 and 1, got {rate}; write 0.001 for one in a thousand"
+        )
+    try:
+        return threshold_at(scores, rate), ""
+    except UsageError as error:
+        return None, error.sentence
+
+
+def _groups(texts: Sequence[str]) -> tuple[tuple[str, ...], np.ndarray]:
+    """The groups that are named, and each image's number among them, -1 for none; nothing where no image has one."""
+    known = tuple(sorted({text for text in texts if text}))
+    place = {text: i for i, text in enumerate(known)}
+    numbers = np.array([place.get(text, -1) for text in texts], dtype=np.int64)
+    return known, numbers if known else np.zeros(len(texts), np.int64) - 1
+
+
+def _by_group(
+    found: Impostors, identify: Threshold | None, compare: Threshold | None
+) -> list[dict[str, Any]]:
+    rows = []
+    for i, group in enumerate(found.groups):
+        strangers = found.strangers[found.stranger_groups == i]
+        pairs = found.pairs[found.pair_groups == i]
+        rows.append({
+            "group": group, "images": int(found.group_images[i]), "strangers": len(strangers),
+            "taken": None if identify is None else int((strangers >= identify.value).sum()), "pairs": len(pairs),
+            "accepted": None if compare is None else int((pairs >= compare.value).sum()),
+        })  # fmt: skip
+    return rows
+
+
+def _counts(pairs: np.ndarray) -> dict[str, Any] | None:
+    """How many pairs lie in each step of similarity, where any does."""
+    if not len(pairs):
+        return None
+    bins, counts = np.unique(np.floor(pairs.astype(np.float64) / STEP).astype(np.int64), return_counts=True)  # fmt: skip
+    return {"step": STEP, "pairs": len(pairs), "bins": bins.tolist(), "counts": counts.tolist()}
+
+
+def reached_by(impostors: Mapping[str, Any] | None, similarity: float) -> tuple[int, int] | None:
+    """How many impostor pairs reach a similarity, at most, and of how many; None where there are none.
+
+    Pairs of the same step of similarity count as reaching it, so that the number is never too small.
+    """
+    if impostors is None:
+        return None
+    step = float(impostors["step"])
+    least = int(np.floor(similarity / step))
+    reach = sum(c for b, c in zip(impostors["bins"], impostors["counts"], strict=True) if b >= least)
+    return reach, int(impostors["pairs"])

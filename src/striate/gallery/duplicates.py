@@ -1,0 +1,110 @@
+"""Duplicates: images that are as alike as an image and its altered copy, among files and among what is enrolled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from striate.data.drawing import drawn
+from striate.data.files import Found
+from striate.data.reading import read_image
+from striate.errors import DataError
+from striate.findings import Finding, Table
+from striate.gallery.copies import ALTERATIONS, IMAGES, PAIRS, level_of
+from striate.gallery.gallery import Gallery
+from striate.gallery.pairs import similar_pairs
+from striate.gallery.pictures import Pair, pair_sheet
+from striate.gallery.search import nearest
+from striate.tasks.embedding import Embedder, Read
+from striate.wording import counted
+
+KEPT, LISTED = 10_000, 50
+Progress = Callable[[int, int], None]
+
+
+def duplicates_finding(
+    gallery: Gallery, embedder: Embedder, found: Found, read: Read, *, seed: int = 0,
+    progress: Progress = lambda done, of: None,
+) -> Finding:  # fmt: skip
+    """Pairs of files that are near-duplicates, and files that are near-duplicates of an enrolled image.
+
+    found, read: the files and what reads them as the network sees them. What counts as one is measured on altered copies of
+    some of the files, see `level_of`. Raises DataError where no file can be used.
+    """
+    names, vectors, left = list[str](), list[np.ndarray](), list[tuple[str, str]]()
+    for done, one in enumerate(embedder.stream(found.files, read), 1):
+        progress(done, len(found.files))
+        if one.vector is None:
+            left.append((one.path, str(one.error)))
+        else:
+            names.append(one.path)
+            vectors.append(one.vector)
+    if not vectors:
+        raise DataError(f"none of {counted(len(found.files), 'image')} can be compared: {left[0][1]}")
+    whole = np.stack(vectors)
+    preprocessing = embedder.trained.preprocessing
+
+    def pixels(name: str) -> np.ndarray:
+        given = found.image(name) if name in found.files else Path(name)
+        return preprocessing.eight_bits(given if isinstance(given, np.ndarray) else read_image(given))
+
+    def embed(images: Sequence[np.ndarray]) -> np.ndarray:
+        return embedder(torch.from_numpy(np.stack([preprocessing.apply(x) for x in images])))[0]
+
+    some = [pixels(names[i]) for i in drawn(len(names), IMAGES, seed=seed)]
+    rng = np.random.default_rng(seed)
+    others = np.empty(0, np.float32)
+    if len(names) > 1:
+        sample = whole[drawn(len(names), 2000, seed=seed)]
+        first = rng.integers(0, len(sample), PAIRS // 4)
+        second = (first + rng.integers(1, len(sample), PAIRS // 4)) % len(sample)
+        others = np.einsum("nd,nd->n", sample[first], sample[second])
+    level = level_of(some, embed, others)
+    scores, a, b, total = similar_pairs(whole, level.value, most=KEPT)
+    pairs = [
+        Pair(similarity=float(s), keys=(names[i], names[j]), notes=("", ""))
+        for s, i, j in zip(scores, a, b, strict=True)
+    ]
+    best, rows = nearest(gallery, whole, 1)
+    enrolled = [
+        Pair(similarity=float(s), keys=(name, gallery.path_of(int(row))), notes=("", gallery.name_of(int(row))))
+        for name, s, row in zip(names, best[:, 0], rows[:, 0], strict=True)
+        if s >= level.value
+    ]  # fmt: skip
+    enrolled.sort(key=lambda p: -p.similarity)
+    shown = sorted([*pairs, *enrolled], key=lambda p: -p.similarity)
+    verdict = (
+        f"Of {counted(len(names), 'image')} {counted(total, 'pair is', 'pairs are')} near-duplicates, and "
+        f"{counted(len(enrolled), 'image is', 'images are')} one of an enrolled image, from a similarity of {level.value:.3f} on."
+    )
+    tables = [
+        Table(
+            columns=("similarity", "image", "other image", "enrolled as"),
+            rows=tuple((p.similarity, *p.keys, p.notes[1] or None) for p in shown[:LISTED]), formats=(".3f", "", "", ""),
+            caption=f"The most similar first{f' (the first {LISTED} of {len(shown):,})' if len(shown) > LISTED else ''}",
+        ),
+        Table(
+            columns=("altered copy", "found"), rows=tuple((name, level.kept[name]) for name in ALTERATIONS),
+            formats=("", ".0%"), caption=f"The threshold is {level.value:.3f}: {level.reason}. Of copies that are altered so, it finds",
+        ),
+    ]  # fmt: skip
+    if left:
+        tables.append(Table(columns=("left out", "why"), rows=tuple(left[:LISTED]), caption=f"{counted(len(left), 'image')} could not be compared"))  # fmt: skip
+    return Finding(
+        name="gallery-duplicates", title="Near-duplicates", verdict=verdict, status="note" if shown else "good",
+        tables=tuple(tables),
+        figures=(pair_sheet(shown, pixels, caption="The most similar images: look whether they are one."),) if shown else (),
+        data={
+            "gallery": str(gallery.path), "images": len(names), "threshold": level.value, "reason": level.reason,
+            "found_of_altered_copies": level.kept, "pairs_in_all": total,
+            "pairs": [{"similarity": p.similarity, "images": list(p.keys)} for p in pairs],
+            "enrolled": [
+                {"similarity": p.similarity, "image": p.keys[0], "enrolled": p.keys[1], "name": p.notes[1]} for p in enrolled
+            ],
+            "left_out": [{"path": p, "error": e} for p, e in left],
+        },
+        seed=seed,
+    )  # fmt: skip

@@ -1,0 +1,131 @@
+"""Search: the most similar of many unit vectors, exactly, by matrix products over pieces of mapped files.
+
+One query reads every vector once, so that the speed of memory bounds it: each thread takes pieces that fit its cache, and of
+the similarities only those that beat the best so far are kept. Nothing approximate stands between: whoever is found is the
+most similar, up to the rounding of float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from striate.data.pool import workers
+from striate.gallery.gallery import Gallery
+
+PIECE = 2**21  # bytes of vectors that a thread takes at a time, for one query
+SCORES = 2**24  # bytes of similarities of a piece with all queries, at most
+Pieces = Iterable[tuple[int, np.ndarray]]
+Mask = Callable[[int, np.ndarray], None]
+
+
+def rows_of_piece(size: int, queries: int) -> int:
+    """Rows that are multiplied at a time."""
+    return max(16, min(PIECE // (4 * size), SCORES // (4 * max(queries, 1))))
+
+
+def nearest(
+    gallery: Gallery, queries: np.ndarray, count: int, *, mask: Mask | None = None, threads: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """The most similar rows of a gallery to each query, the most similar first, of equal ones the earlier row.
+
+    queries: (Q, d) float32 of length 1. mask: changes the similarities (n, Q) of a piece in place, given its first row, such
+    as to -inf for what is not to be found. Returns similarities (Q, K) and rows (Q, K) int64, K the smaller of `count` and
+    the number of rows.
+    """
+    rows = rows_of_piece(gallery.size, len(queries))
+    return nearest_of(gallery.blocks(rows), queries, min(count, len(gallery)), mask=mask, threads=threads)
+
+
+def nearest_of(
+    pieces: Pieces, queries: np.ndarray, count: int, *, mask: Mask | None = None, threads: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """`nearest` among vectors that come in pieces (n, d), each with its first row. queries: (Q, d); results (Q, K) each."""
+    threads = threads or workers()
+    queries = np.ascontiguousarray(queries, np.float32)
+    single = len(queries) == 1
+    shared = iter(pieces) if threads == 1 else _Shared(pieces)
+
+    def work() -> tuple[np.ndarray, np.ndarray]:
+        best = _Best(len(queries), count)
+        buffer = np.empty(0, np.float32)
+        for start, piece in shared:
+            if single:
+                if len(buffer) < len(piece):
+                    buffer = np.empty(len(piece), np.float32)
+                scores = buffer[: len(piece)]
+                np.dot(piece, queries[0], out=scores)
+                scores = scores[:, None]
+            else:
+                scores = piece @ queries.T
+            if mask is not None:
+                mask(start, scores)
+            best.add(scores, start)
+        return best.scores, best.rows
+
+    if threads == 1:
+        found = [work()]
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            found = [f.result() for f in [pool.submit(work) for _ in range(threads)]]
+    return _merged([s for s, _ in found], [r for _, r in found], count)
+
+
+class _Shared:
+    """An iterator that several threads take from."""
+
+    def __init__(self, pieces: Pieces) -> None:
+        import threading
+
+        self._pieces, self._lock = iter(pieces), threading.Lock()
+
+    def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
+        return self
+
+    def __next__(self) -> tuple[int, np.ndarray]:
+        with self._lock:
+            return next(self._pieces)
+
+
+class _Best:
+    """The best of what was seen so far: scores (Q, <= K) and rows (Q, <= K)."""
+
+    def __init__(self, queries: int, count: int) -> None:
+        self.count = count
+        self.scores = np.empty((queries, 0), np.float32)
+        self.rows = np.empty((queries, 0), np.int64)
+
+    def add(self, scores: np.ndarray, start: int) -> None:
+        """Scores (n, Q) of the rows from `start` on."""
+        if self.scores.shape[1] == self.count:
+            # Ties count too: a thread may be behind another, and the earlier row is to win when all are merged.
+            at, queries = np.nonzero(scores >= self.scores[:, -1])
+            for q in np.unique(queries):
+                mine = at[queries == q]
+                self._merge(int(q), scores[mine, q], mine + start)
+            return
+        kept = min(self.count, len(scores))
+        part = _top(scores, kept)
+        new = np.take_along_axis(scores, part, 0).T
+        self.scores, self.rows = _merged([self.scores, new], [self.rows, part.T + start], self.count)  # fmt: skip
+
+    def _merge(self, q: int, scores: np.ndarray, rows: np.ndarray) -> None:
+        all_scores = np.concatenate([self.scores[q], scores])
+        all_rows = np.concatenate([self.rows[q], rows])
+        order = np.lexsort((all_rows, -all_scores))[: self.count]
+        self.scores[q], self.rows[q] = all_scores[order], all_rows[order]
+
+
+def _top(scores: np.ndarray, count: int) -> np.ndarray:
+    """The places (count, Q) of the largest of scores (n, Q), of equal ones the earlier."""
+    return np.argsort(-scores, axis=0, kind="stable")[:count]
+
+
+def _merged(
+    scores: list[np.ndarray], rows: list[np.ndarray], count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    every, place = np.concatenate(scores, axis=1), np.concatenate(rows, axis=1)
+    order = np.lexsort((place, -every), axis=1)[:, :count]
+    return np.take_along_axis(every, order, 1), np.take_along_axis(place, order, 1)
