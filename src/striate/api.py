@@ -23,11 +23,11 @@ from striate.lectures.experiments import list_experiments, make_experiment
 from striate.paths import given_folder, given_path
 from striate.ranges import check_ranges
 from striate.robustness import PROBES
+from striate.runs import galleries
 from striate.runs.diagnosing import diagnose_run
 from striate.runs.dissecting import dissect_run
 from striate.runs.dossiers import LIMIT, units_of
 from striate.runs.explaining import Explained, explain_files
-from striate.runs import galleries
 from striate.runs.factories import find_factory, find_preset, read_preprocessing
 from striate.runs.given import folder_of, given_run
 from striate.runs.listing import describe_data, list_models
@@ -340,11 +340,12 @@ def gallery_enrol(
     """Enrol images under their names into a gallery, which is made, and choose its thresholds by images of different names.
 
     network: a run, its folder, a Trained, or a spec with published weights. data: a folder with a folder of images a name, a
-    table of files and names, or with `name` an image or a folder of one name; None chooses the thresholds anew. far: the rate
-    at which a stranger may be taken for somebody; the gallery's own, 0.01 at first, if None. impostors: images of nobody who
-    is enrolled, the enrolled of other names if None. group: a column of the table, by which errors are shown too. points: a
-    table of five points of each face, which asks for `consent`; impostor_points: the same of the strangers. The gallery stays
-    as it was where this raises: UsageError for a rate that the pairs do not resolve, DataError, GalleryError, WriteError.
+    table of files and names, or with `name` an image or a folder of one name; None chooses the thresholds anew. far: the
+    rate at which a stranger may be taken for somebody; the gallery's own, 0.01 at first, if None. impostors: images of
+    nobody who is enrolled, the enrolled of other names if None. group: a column of the table, by which errors are shown too.
+    points: a table of five points of each face, which asks for `consent`; impostor_points: the same of the strangers. The
+    gallery stays as it was where this raises: UsageError for a rate that the pairs do not resolve, DataError, GalleryError,
+    WriteError.
     """
     return galleries.gallery_enrol(
         gallery, network, data, name=name, far=far, impostors=impostors, group=group, points=points,

@@ -31,8 +31,8 @@ from striate.cli import (
 from striate.cli.options import app
 
 __all__ = [
-    "app", "command", "comparing", "converting", "describing", "diagnosing", "dissecting", "experimenting", "explaining", "galleries",
-    "predicting", "probing", "reporting", "summarising", "teaching", "tiling", "training", "units", "wrapping",
+    "app", "command", "comparing", "converting", "describing", "diagnosing", "dissecting", "experimenting", "explaining",
+    "galleries", "predicting", "probing", "reporting", "summarising", "teaching", "tiling", "training", "units", "wrapping",
 ]  # fmt: skip
 
 

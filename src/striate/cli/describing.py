@@ -54,7 +54,12 @@ def data(
     more = {"seed": seed, **parse_settings(settings or [], TAKEN)}
     with progress("reading images") as bar:
         found = api.data(
-            data, task=task, page=page, near=near, progress=lambda done, of: bar("", done, of), **more
+            data,
+            task=task,
+            page=page,
+            near=near,
+            progress=lambda done, of: bar("", done, of),
+            **more,
         )
     if data is None:
         print_finding(found[0], format)

@@ -141,7 +141,9 @@ def identify(
     say_left_out(found)
     if failed:
         more = f" and {len(failed) - 1:,} more" if len(failed) > 1 else ""
-        say(f"{len(failed):,} of {total:,} files could not be used: {failed[0]}{more}; the rows say why")
+        say(
+            f"{len(failed):,} of {total:,} files could not be used: {failed[0]}{more}; the rows say why"
+        )
         raise SystemExit(1)
 
 
@@ -243,6 +245,8 @@ def whose(network: str | None, model: str | None) -> Any:
         if model is not None:
             from striate.errors import UsageError
 
-            raise UsageError("--model says what makes the network of a run; name the run too, with --network RUN")  # fmt: skip
+            raise UsageError(
+                "--model says what makes the network of a run; name the run too, with --network RUN"
+            )
         return None
     return opened(network, model)

@@ -2,8 +2,8 @@
 
 The map is the similarity (rotation, one scale, shift) that brings the points nearest to the template in the sense of least
 squares, by the closed form of Umeyama (1991, "Least-squares estimation of transformation parameters between two point
-patterns", equations 40 to 42). The template is that of ArcFace (Deng et al. 2019) for 112 x 112 pixels: the pupils, the tip of
-the nose and the corners of the mouth, each pair the left one in the picture first.
+patterns", equations 40 to 42). The template is that of ArcFace (Deng et al. 2019) for 112 x 112 pixels: the pupils, the tip
+of the nose and the corners of the mouth, each pair the left one in the picture first.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ def similarity(points: np.ndarray, onto: np.ndarray) -> np.ndarray:
     """
     source, target = np.asarray(points, np.float64), np.asarray(onto, np.float64)
     if source.ndim != 2 or source.shape != target.shape or source.shape[1] != 2 or len(source) < 2:
-        raise UsageError(f"points are pairs (n, 2) of x and y, as many of both, got {source.shape} and {target.shape}")  # fmt: skip
+        raise UsageError(
+            f"points are pairs (n, 2) of x and y, as many of both, got {source.shape} and {target.shape}"
+        )
     if not (np.isfinite(source).all() and np.isfinite(target).all()):
         raise UsageError("the points hold numbers that are not finite; give pixels")
     centre, middle = source.mean(0), target.mean(0)
@@ -67,13 +69,15 @@ def align(image: np.ndarray, points: np.ndarray, *, side: int = SIDE) -> np.ndar
 
     The points are, in this order and left and right as they are in the picture: left eye, right eye, tip of the nose, left
     and right corner of the mouth; the centre of the first pixel is (0, 0). What lies outside the image is black. Read
-    bilinearly; an image that is more than twice too large is reduced first, so that nothing is skipped. Raises UsageError for
-    points that are none of a face.
+    bilinearly; an image that is more than twice too large is reduced first, so that nothing is skipped. Raises UsageError
+    for points that are none of a face.
     """
     pixels = np.asarray(image)
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels
     if pixels.ndim != 3 or pixels.dtype != np.uint8:
-        raise UsageError(f"an image is uint8 (H, W, C) or (H, W), got {pixels.dtype} {np.shape(image)}")
+        raise UsageError(
+            f"an image is uint8 (H, W, C) or (H, W), got {pixels.dtype} {np.shape(image)}"
+        )
     given = np.asarray(points, np.float64)
     if given.shape != (5, 2):
         raise UsageError(f"a face has five points (5, 2), {', '.join(POINTS)}, got {given.shape}")
@@ -98,7 +102,9 @@ def align(image: np.ndarray, points: np.ndarray, *, side: int = SIDE) -> np.ndar
     # Pillow reads at the centres of pixels, half a pixel from their corner.
     half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
     back = half @ back @ np.linalg.inv(half)
-    out = picture.transform((side, side), Image.Transform.AFFINE, tuple(back[:2].reshape(-1)), Image.Resampling.BILINEAR)  # fmt: skip
+    out = picture.transform(
+        (side, side), Image.Transform.AFFINE, tuple(back[:2].reshape(-1)), Image.Resampling.BILINEAR
+    )
     return np.asarray(out).reshape(side, side, -1)
 
 
@@ -110,7 +116,8 @@ def refuse_misfit(points: np.ndarray, matrix: np.ndarray, template: np.ndarray) 
     eyes = float(np.linalg.norm(template[1] - template[0]))
     if residual > MOST_RESIDUAL * eyes:
         raise UsageError(
-            f"the five points are not those of a face: {residual / eyes:.0%} of the distance of the eyes remains between them "
+            f"the five points are not those of a face: {residual / eyes:.0%} of the distance of the eyes remains "
+            "between them "
             f"and a face's; give {', '.join(POINTS)}, in this order, left and right as they are in the picture"
         )
 
@@ -127,11 +134,19 @@ def points_of(table: Path, root: Path, keys: Sequence[str]) -> dict[str, np.ndar
     known = next((names for names in NAMES if set(names) <= set(heading)), None)
     if known is None:
         raise DataError(
-            f"{table} has no five points: its first line reads {', '.join(rows.rows[0])}; name the columns file, x1, y1 to x5, "
+            f"{table} has no five points: its first line reads {', '.join(rows.rows[0])}; name the columns file, "
+            "x1, y1 to x5, "
             f"y5 ({', '.join(POINTS)})"
         )
     columns = [heading.index(name) for name in known]
-    file = next((heading.index(n) for n in ("file", "filename", "path", "image", "imageid", "name") if n in heading), 0)  # fmt: skip
+    file = next(
+        (
+            heading.index(n)
+            for n in ("file", "filename", "path", "image", "imageid", "name")
+            if n in heading
+        ),
+        0,
+    )
     base = table.resolve().parent
     where = base.relative_to(root.resolve()).parts if base.is_relative_to(root.resolve()) else ()
     finder = Finder(root, (*where, table.name), [tuple(key.split("/")) for key in keys])
@@ -144,11 +159,15 @@ def points_of(table: Path, root: Path, keys: Sequence[str]) -> dict[str, np.ndar
         try:
             numbers = np.array([float(cell(row, at)) for at in columns])
         except ValueError:
-            raise DataError(f"{table}, line {line}: the points must be ten numbers, got {', '.join(cell(row, at) for at in columns)}") from None  # fmt: skip
+            raise DataError(
+                f"{table}, line {line}: the points must be ten numbers, got {', '.join(cell(row, at) for at in columns)}"
+            ) from None
         if not np.isfinite(numbers).all():
             raise DataError(f"{table}, line {line}: the points must be finite numbers")
         key = "/".join(parts)
         if key in found:
-            raise DataError(f"{table}, line {line}: {key} has points already; one image gives one face, so cut others out")  # fmt: skip
+            raise DataError(
+                f"{table}, line {line}: {key} has points already; one image gives one face, so cut others out"
+            )
         found[key] = numbers.reshape(5, 2)
     return found

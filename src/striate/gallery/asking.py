@@ -38,7 +38,7 @@ def compared(gallery: Gallery, first: Embedding, second: Embedding) -> Finding:
     t = gallery.threshold
     chosen, reach = t["compare"], reached_by(t["impostors"], similarity)
     same = None if chosen is None else similarity >= chosen["value"]
-    interval = None
+    impostors = None
     if same is None:
         verdict = f"The similarity is {similarity:.3f}; whether they are one is unknown: no threshold could be chosen."
     else:
@@ -48,7 +48,8 @@ def compared(gallery: Gallery, first: Embedding, second: Embedding) -> Finding:
             f"false-accept rate of {t['rate']:g}."
         )
     if reach is not None:
-        low, high = interval = wilson(*reach)
+        low, high = wilson(*reach)
+        impostors = {"reach": reach[0], "pairs": reach[1], "low": low, "high": high}
         most = f"at most {reach[0]:,}" if reach[0] else "none"
         verdict += (
             f" Of {reach[1]:,} pairs of images of different names {most} reach it ({percent(reach[0] / reach[1], 3)}, 95 % "
@@ -71,7 +72,7 @@ def compared(gallery: Gallery, first: Embedding, second: Embedding) -> Finding:
         data={
             "a": first.path, "b": second.path, "similarity": similarity, "same": same,
             "threshold": None if chosen is None else chosen["value"], "rate": t["rate"],
-            "impostors": None if reach is None else {"reach": reach[0], "pairs": reach[1], "low": interval[0], "high": interval[1]},
+            "impostors": impostors,
         },
     )  # fmt: skip
 
@@ -91,14 +92,19 @@ def searched(gallery: Gallery, query: Embedding, top: int) -> Finding:
     ]
     above = value is not None and found[0][3] >= value
     if value is None:
-        says = "no threshold could be chosen, so that a place in this list says nothing of who it is"
+        says = (
+            "no threshold could be chosen, so that a place in this list says nothing of who it is"
+        )
     elif above:
         says = f"the first reaches the threshold of {value:.3f}"
     else:
         says = f"none reaches the threshold of {value:.3f}: it is somebody unknown, however this list begins"
     return Finding(
         name="gallery-search", title="What is most like it",
-        verdict=f"The most similar of {counted(len(gallery), 'enrolled image')} to {query.path} has a similarity of {found[0][3]:.3f}; {says}.",
+        verdict=(
+            f"The most similar of {counted(len(gallery), 'enrolled image')} to {query.path} has a similarity of "
+            f"{found[0][3]:.3f}; {says}."
+        ),
         tables=(
             Table(
                 columns=("rank", "name", "image", "similarity", "above threshold"),
@@ -114,7 +120,8 @@ def searched(gallery: Gallery, query: Embedding, top: int) -> Finding:
 
 
 def forget(path: Path, names: Sequence[str]) -> Finding:
-    """Delete names with their images from a gallery, choose its threshold anew, and look into every file that nothing is left.
+    """Delete names with their images from a gallery, choose its threshold anew, and look into every file that nothing is
+    left.
 
     Raises UsageError for a name that is not enrolled, and where nobody would be left, GalleryError where something is.
     """
@@ -185,7 +192,10 @@ def _left_threshold(now: object, before: object) -> Table:
 
     return Table(
         columns=("threshold", "before", "now"),
-        rows=tuple((word, value(before, key), value(now, key)) for key, word in (("identify", "who is it?"), ("compare", "are two images one?"))),
+        rows=(
+            ("who is it?", value(before, "identify"), value(now, "identify")),
+            ("are two images one?", value(before, "compare"), value(now, "compare")),
+        ),
         formats=("", ".4f", ".4f"), caption="Chosen anew where it was chosen by those who are enrolled",
     )  # fmt: skip
 
@@ -196,7 +206,9 @@ def _nobody_elses(gallery: Gallery, vectors: Sequence[np.ndarray]) -> list[bytes
         return []
     _, rows = nearest(gallery, np.stack(vectors), 1)
     twins = gallery.vectors(rows[:, 0])
-    return [v.tobytes() for v, twin in zip(vectors, twins, strict=True) if not np.array_equal(v, twin)]
+    return [
+        v.tobytes() for v, twin in zip(vectors, twins, strict=True) if not np.array_equal(v, twin)
+    ]
 
 
 def proof(path: Path, gone: set[str], patterns: Sequence[bytes]) -> tuple[int, int, int]:
@@ -210,17 +222,25 @@ def proof(path: Path, gone: set[str], patterns: Sequence[bytes]) -> tuple[int, i
     files = size = elsewhere = 0
     for entry in sorted(os.listdir(path)):
         file = path / entry
-        if not is_regular(file) or not file.stat().st_size:  # such as the lock of this very change, which holds nothing
+        if (
+            not is_regular(file) or not file.stat().st_size
+        ):  # such as the lock of this very change, which holds nothing
             continue
         with open_regular(file) as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:  # fmt: skip
             files, size = files + 1, size + len(data)
-            if (PART.fullmatch(entry) and entry not in known) or any(data.find(p) >= 0 for p in patterns):
+            if (PART.fullmatch(entry) and entry not in known) or any(
+                data.find(p) >= 0 for p in patterns
+            ):
                 raise GalleryError(
                     f"{file} still holds what was to be forgotten, and could not be deleted; delete it, then forget again"
                 )
     if left := sorted(gone & set(gallery.names)):
-        raise GalleryError(f"{in_quotes(left[0])} is still enrolled in {path}; delete the gallery and enrol anew")
+        raise GalleryError(
+            f"{in_quotes(left[0])} is still enrolled in {path}; delete the gallery and enrol anew"
+        )
     for part in gallery.parts:
         if any(part.paths_hold(name) for name in gone):
-            elsewhere += sum(any(name in part.path_of(row) for name in gone) for row in range(len(part)))
+            elsewhere += sum(
+                any(name in part.path_of(row) for name in gone) for row in range(len(part))
+            )
     return files, size, elsewhere

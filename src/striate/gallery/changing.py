@@ -1,4 +1,5 @@
-"""Changing: one process at a time writes into a gallery, and whatever ends it leaves the gallery as it was or as it is to be.
+"""Changing: one process at a time writes into a gallery, and whatever ends it leaves the gallery as it was or as it is to
+be.
 
 Parts are files of their own under names that their contents give. What counts is `gallery.json`, which takes the place of
 the old one in one step when all its parts are there. A part that it does not name is a leftover, which the next change
@@ -90,7 +91,8 @@ def changing(path: Path, *, new: bool = False) -> Iterator[Change]:
     elif not (path / FILE).exists() and not _is_free(path):
         if new:
             raise UsageError(
-                f"{path} holds something else than a gallery ({', '.join(sorted(os.listdir(path))[:3])}); give another name, "
+                f"{path} holds something else than a gallery ({', '.join(sorted(os.listdir(path))[:3])}); give "
+                "another name, "
                 "and a folder of its own is made"
             )
         Gallery.open(path)
@@ -113,7 +115,10 @@ def changing(path: Path, *, new: bool = False) -> Iterator[Change]:
 
 def _is_free(path: Path) -> bool:
     """Whether a folder holds nothing but leftovers of an enrolment that was stopped."""
-    return all(PART.fullmatch(n) or (n.startswith(".striate-") and n.endswith(".part")) for n in os.listdir(path))  # fmt: skip
+    return all(
+        PART.fullmatch(n) or (n.startswith(".striate-") and n.endswith(".part"))
+        for n in os.listdir(path)
+    )
 
 
 def _clear(path: Path) -> None:

@@ -2,8 +2,8 @@
 
 Two questions, two thresholds. *Compare* asks whether two given images are one: what reaches it wrongly is an impostor pair,
 two images of different names. *Identify* asks who of all that are enrolled it is: each further name is one more chance to be
-taken for somebody, so what counts is the highest similarity of a stranger to anybody. Strangers are those that a person gives,
-or each enrolled image, compared with all names but its own.
+taken for somebody, so what counts is the highest similarity of a stranger to anybody. Strangers are those that a person
+gives, or each enrolled image, compared with all names but its own.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from striate.wording import counted
 RATE = 0.01  # of false accepts, where none is asked for
 IMAGES = 2000  # that are compared with each other at most: two million pairs
 STEP = 0.001  # of the similarities whose counts are kept
+LOOKED_AT = 1000  # of the most similar pairs
 TOP = 5  # most similar pairs of different names that are shown
 
 
@@ -70,7 +71,11 @@ def impostors_of(gallery: Gallery, cohort: Cohort | None, seed: int) -> Impostor
     other = numbers[first] != numbers[second]
     first, second = first[other], second[other]
     pairs = (vectors @ vectors.T)[first, second] if len(first) else np.empty(0, np.float32)
-    top = np.argsort(-pairs, kind="stable")[:TOP]
+    top = _of_different_names(pairs, numbers[first], numbers[second])
+
+    def who(row: int) -> tuple[str, str]:
+        return gallery.name_of(int(row)), gallery.path_of(int(row))
+
     strangers = np.empty(0, np.float32)
     if len(gallery.names) > 1:
         known = gallery.name_numbers
@@ -81,18 +86,21 @@ def impostors_of(gallery: Gallery, cohort: Cohort | None, seed: int) -> Impostor
         strangers = nearest(gallery, vectors, 1, mask=others)[0][:, 0]
     return Impostors(
         pairs=pairs, strangers=strangers, images=len(rows), names=len(np.unique(numbers)), source="",
-        closest=tuple(
-            (
-                float(pairs[i]), *(
-                    text for row in (rows[first[i]], rows[second[i]])
-                    for text in (gallery.name_of(int(row)), gallery.path_of(int(row)))
-                ),
-            )
-            for i in top
-        ),
+        closest=tuple((float(pairs[i]), *who(rows[first[i]]), *who(rows[second[i]])) for i in top),
         groups=groups, group_images=np.bincount(group[group >= 0], minlength=len(groups)),
         pair_groups=np.where(group[first] == group[second], group[first], -1), stranger_groups=group[: len(strangers)],
     )  # fmt: skip
+
+
+def _of_different_names(pairs: np.ndarray, first: np.ndarray, second: np.ndarray) -> list[int]:
+    """The most similar pair (M,) of each two names, of the TOP that are most alike. first, second: (M,) numbers of names."""
+    found: dict[tuple[int, int], int] = {}
+    some = np.argpartition(-pairs, min(LOOKED_AT, len(pairs) - 1))[:LOOKED_AT] if len(pairs) else []
+    for i in sorted(some, key=lambda i: -pairs[i]):
+        found.setdefault((min(first[i], second[i]), max(first[i], second[i])), int(i))
+        if len(found) == TOP:
+            break
+    return list(found.values())
 
 
 def _of_cohort(gallery: Gallery, cohort: Cohort, seed: int) -> Impostors:
@@ -210,5 +218,7 @@ def reached_by(impostors: Mapping[str, Any] | None, similarity: float) -> tuple[
         return None
     step = float(impostors["step"])
     least = int(np.floor(similarity / step))
-    reach = sum(c for b, c in zip(impostors["bins"], impostors["counts"], strict=True) if b >= least)
+    reach = sum(
+        c for b, c in zip(impostors["bins"], impostors["counts"], strict=True) if b >= least
+    )
     return reach, int(impostors["pairs"])

@@ -1,4 +1,5 @@
-"""Copies: how alike an image and an altered copy of it are to a network, which says what a near-duplicate is in these data."""
+"""Copies: how alike an image and an altered copy of it are to a network, which says what a near-duplicate is in these
+data."""
 
 from __future__ import annotations
 
@@ -29,7 +30,14 @@ def _scaled(image: Image.Image) -> Image.Image:
 
 def _cropped(image: Image.Image) -> Image.Image:
     left, top = round(image.width * 0.06), round(image.height * 0.04)
-    return image.crop((left, top, image.width - round(image.width * 0.04), image.height - round(image.height * 0.06)))  # fmt: skip
+    return image.crop(
+        (
+            left,
+            top,
+            image.width - round(image.width * 0.04),
+            image.height - round(image.height * 0.06),
+        )
+    )
 
 
 ALTERATIONS: dict[str, Callable[[Image.Image], Image.Image]] = {
@@ -61,16 +69,24 @@ class Level:
         kinds = ", ".join(ALTERATIONS)
         if self.value <= self.copies:
             return (
-                f"{KEPT:.0%} of altered copies of {self.images} of these images ({kinds}) are {self.copies:.3f} alike or more"
+                f"{KEPT:.0%} of altered copies of {self.images} of these images ({kinds}) are {self.copies:.3f} alike "
+                "or more"
             )
         return (
             f"different images of these data are so alike to the network that copies are told from them only above "
             f"{self.value:.3f} (altered copies are {self.copies:.3f} alike or more in {KEPT:.0%} of the cases)"
         )
 
+    @property
+    def caption(self) -> str:
+        """Of a table of the share of the altered copies that are found."""
+        return f"The threshold is {self.value:.3f}: {self.reason}. Of copies that are altered so, it finds"
+
 
 def level_of(
-    images: Sequence[np.ndarray], embed: Callable[[Sequence[np.ndarray]], np.ndarray], others: np.ndarray
+    images: Sequence[np.ndarray],
+    embed: Callable[[Sequence[np.ndarray]], np.ndarray],
+    others: np.ndarray,
 ) -> Level:
     """What near-duplicates are, by altered copies of some images and by the similarity of different ones.
 

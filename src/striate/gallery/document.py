@@ -32,8 +32,8 @@ def read_document(folder: Path) -> dict[str, Any]:
     try:
         document = from_json(read_file(file, limit=LARGEST))
         check_document(document)
-    except FileNotFoundError:
-        raise
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FileNotFoundError(error.errno, error.strerror, str(file)) from error
     except OSError as error:
         raise GalleryError(
             f"cannot read {file}: {error.strerror or error}; restore it, or enrol again into another folder"

@@ -43,13 +43,17 @@ def duplicates_finding(
             names.append(one.path)
             vectors.append(one.vector)
     if not vectors:
-        raise DataError(f"none of {counted(len(found.files), 'image')} can be compared: {left[0][1]}")
+        raise DataError(
+            f"none of {counted(len(found.files), 'image')} can be compared: {left[0][1]}"
+        )
     whole = np.stack(vectors)
     preprocessing = embedder.trained.preprocessing
 
     def pixels(name: str) -> np.ndarray:
         given = found.image(name) if name in found.files else Path(name)
-        return preprocessing.eight_bits(given if isinstance(given, np.ndarray) else read_image(given))
+        return preprocessing.eight_bits(
+            given if isinstance(given, np.ndarray) else read_image(given)
+        )
 
     def embed(images: Sequence[np.ndarray]) -> np.ndarray:
         return embedder(torch.from_numpy(np.stack([preprocessing.apply(x) for x in images])))[0]
@@ -78,7 +82,8 @@ def duplicates_finding(
     shown = sorted([*pairs, *enrolled], key=lambda p: -p.similarity)
     verdict = (
         f"Of {counted(len(names), 'image')} {counted(total, 'pair is', 'pairs are')} near-duplicates, and "
-        f"{counted(len(enrolled), 'image is', 'images are')} one of an enrolled image, from a similarity of {level.value:.3f} on."
+        f"{counted(len(enrolled), 'image is', 'images are')} one of an enrolled image, from a similarity of "
+        f"{level.value:.3f} on."
     )
     tables = [
         Table(
@@ -88,11 +93,17 @@ def duplicates_finding(
         ),
         Table(
             columns=("altered copy", "found"), rows=tuple((name, level.kept[name]) for name in ALTERATIONS),
-            formats=("", ".0%"), caption=f"The threshold is {level.value:.3f}: {level.reason}. Of copies that are altered so, it finds",
+            formats=("", ".0%"), caption=level.caption,
         ),
     ]  # fmt: skip
     if left:
-        tables.append(Table(columns=("left out", "why"), rows=tuple(left[:LISTED]), caption=f"{counted(len(left), 'image')} could not be compared"))  # fmt: skip
+        tables.append(
+            Table(
+                columns=("left out", "why"),
+                rows=tuple(left[:LISTED]),
+                caption=f"{counted(len(left), 'image')} could not be compared",
+            )
+        )
     return Finding(
         name="gallery-duplicates", title="Near-duplicates", verdict=verdict, status="note" if shown else "good",
         tables=tuple(tables),

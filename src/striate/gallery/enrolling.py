@@ -39,7 +39,8 @@ def enrol(
     where: by what the network is opened again. rate: of false accepts; that of the gallery, or 0.01, if None. strangers:
     images of nobody who is enrolled, to choose the threshold by; the enrolled of other names if None. faces: by `points` of
     the people. A gallery stays as it was wherever this raises: UsageError for a rate that the images do not resolve,
-    GalleryError for another network's gallery, DataError where no image can be used or one image is of two names, WriteError.
+    GalleryError for another network's gallery, DataError where no image can be used or one image is of two names,
+    WriteError.
     """
     with changing(path, new=people is not None) as change:
         before = change.before
@@ -57,8 +58,14 @@ def enrol(
             change.flush()
         if not change.parts:
             reason = taken.left[0][1] if taken.left else "there is none"
-            raise DataError(f"none of {counted(len(people or ()), 'image')} can be enrolled: {reason}")
-        cohort = None if strangers is None else _cohort(embedder, strangers, faces, path, change, progress)
+            raise DataError(
+                f"none of {counted(len(people or ()), 'image')} can be enrolled: {reason}"
+            )
+        cohort = (
+            None
+            if strangers is None
+            else _cohort(embedder, strangers, faces, path, change, progress)
+        )
         document = _document(change, embedder, where, faces)
         gallery = change.opened(document)
         if cohort is not None:
@@ -147,7 +154,9 @@ def _cohort(
             paths.append(as_text(one.path))
             groups.append(group)
     if not vectors:
-        raise DataError(f"none of the images of strangers in {strangers.root} can be used: {reason}")
+        raise DataError(
+            f"none of the images of strangers in {strangers.root} can be used: {reason}"
+        )
     return Cohort(
         vectors=np.stack(vectors), paths=paths, groups=groups, where=as_text(str(strangers.root)), contents=frozenset(seen)
     )  # fmt: skip
@@ -191,7 +200,8 @@ def enrolled_finding(gallery: Gallery, people: People | None, taken: Taken, foun
     if t["identify"] is not None:
         low = t["identify"]
         said += (
-            f" From a similarity of {low['value']:.3f} on somebody is named; {low['accepted']:,} of {low['pairs']:,} strangers "
+            f" From a similarity of {low['value']:.3f} on somebody is named; {low['accepted']:,} of "
+            f"{low['pairs']:,} strangers "
             f"reach it."
         )
     else:
@@ -217,7 +227,9 @@ def enrolled_finding(gallery: Gallery, people: People | None, taken: Taken, foun
         )  # fmt: skip
     notes = [*(people.left_out if people else ()), alike_names(gallery.names)]
     if taken.again:
-        notes.append(f"{counted(len(taken.again), 'image')} enrolled already and left as they are ({taken.again[0]})")  # fmt: skip
+        notes.append(
+            f"{counted(len(taken.again), 'image')} enrolled already and left as they are ({taken.again[0]})"
+        )
     notes = [note for note in notes if note]
     if notes:
         tables.append(Table(columns=("remark",), rows=tuple((note,) for note in notes)))
@@ -247,7 +259,8 @@ def _status(t: Any, found: Impostors) -> tuple[Status, str]:
     if found.closest and found.closest[0][0] >= SUSPECT:
         s, a, b, c, d = found.closest[0]
         return "warning", (
-            f"{b} ({a or 'a stranger'}) and {d} ({c}) are {s:.3f} alike, as images of one are: if they are, the threshold is "
+            f"{b} ({a or 'a stranger'}) and {d} ({c}) are {s:.3f} alike, as images of one are: if they are, the "
+            "threshold is "
             "far too high."
         )
     return "good", ""
@@ -262,15 +275,21 @@ def _thresholds(t: Any) -> Table:
         if c is None:
             rows.append((what, None, noun, None, None, None))
             continue
-        rows.append(
-            (what, c["value"], f"{c['pairs']:,} {noun}", c["accepted"], c["accepted"] / c["pairs"], f"{percent(c['low'], 2)} to {percent(c['high'], 2)}")
-        )  # fmt: skip
-    source = f"images in {t['source']}" if t["source"] else f"{counted(t['images'], 'enrolled image')} of {counted(t['names'], 'name')}"  # fmt: skip
+        rows.append((
+            what, c["value"], f"{c['pairs']:,} {noun}", c["accepted"], c["accepted"] / c["pairs"],
+            f"{percent(c['low'], 2)} to {percent(c['high'], 2)}",
+        ))  # fmt: skip
+    source = (
+        f"images in {t['source']}"
+        if t["source"]
+        else f"{counted(t['images'], 'enrolled image')} of {counted(t['names'], 'name')}"
+    )
     return Table(
         columns=("question", "threshold", "chosen from", "reach it", "rate", "95 % interval"), rows=tuple(rows),
         formats=("", ".4f", "", ",", ".2%", ""),
         caption=(
-            f"Asked for: {t['rate']:g}, of {source}. The interval is Wilson's, which takes pairs for independent; pairs that "
+            f"Asked for: {t['rate']:g}, of {source}. The interval is Wilson's, which takes pairs for independent; "
+            "pairs that "
             "share an image or a name are not, so that the truth is a little wider"
         ),
     )  # fmt: skip

@@ -26,8 +26,8 @@ ALIKE = 0.99  # similarity of the embeddings of one pattern, by equal networks o
 class Gallery:
     """Enrolled images, by what a network gives of each. Nothing that it holds is run; see `Gallery.open`.
 
-    path: its folder. document: of `gallery.json`. parts: mapped files, in the order of enrolment. A row is an image's number,
-    counted through the parts.
+    path: its folder. document: of `gallery.json`. parts: mapped files, in the order of enrolment. A row is an image's
+    number, counted through the parts.
     """
 
     def __init__(self, path: Path, document: Mapping[str, Any], parts: tuple[Part, ...]) -> None:
@@ -169,7 +169,11 @@ def open_parts(path: Path, document: Mapping[str, Any], *, check: bool) -> tuple
         except FileNotFoundError:
             raise
         except (OSError, ValueError) as error:
-            reason = "it is a link out of the gallery" if leads_out(file) else getattr(error, "strerror", None) or error
+            reason = (
+                "it is a link out of the gallery"
+                if leads_out(file)
+                else getattr(error, "strerror", None) or error
+            )
             raise GalleryError(
                 f"{file} was altered and cannot be read: {reason}; restore it, or enrol again into another folder"
             ) from error
@@ -205,7 +209,8 @@ def refuse_other(path: Path, document: Mapping[str, Any], embedder: Embedder) ->
             what = "the same weights but other embeddings (its code has changed)"
     if what:
         raise GalleryError(
-            f"the gallery {path} is another network's: it was made with {known['name']}, and {name} has {what}, so that their "
+            f"the gallery {path} is another network's: it was made with {known['name']}, and {name} has {what}, so "
+            "that their "
             "similarities mean nothing; give the network that it was made with, or enrol the images again into a new gallery"
         )
 

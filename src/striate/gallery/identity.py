@@ -1,4 +1,5 @@
-"""Identity: who an image shows, where a gallery knows; unknown where it does not, or cannot say at what rate it would err."""
+"""Identity: who an image shows, where a gallery knows; unknown where it does not, or cannot say at what rate it would
+err."""
 
 from __future__ import annotations
 
@@ -22,8 +23,8 @@ NO_THRESHOLD = "no threshold could be chosen"
 
 @dataclass(frozen=True, kw_only=True)
 class Identity(Prediction):
-    """One image's answer. name: None for unknown, and then `reason` says why. similarity: to the most similar enrolled image.
-    threshold: from which on somebody is named, None where none could be chosen. rate: of strangers who reach it."""
+    """One image's answer. name: None for unknown, and then `reason` says why. similarity: to the most similar enrolled
+    image. threshold: from which on somebody is named, None where none could be chosen. rate: of strangers who reach it."""
 
     name: str | None = None
     similarity: float | None = None
@@ -36,7 +37,16 @@ class Identity(Prediction):
         shown = "" if self.error else self.name or UNKNOWN
         numbers = {"similarity": self.similarity, "threshold": self.threshold}
         cells = {name: "" if value is None else round(value, 6) for name, value in numbers.items()}
-        return [{"path": self.path, "name": shown, "known": self.name is not None, **cells, "reason": self.reason, "error": self.error or ""}]  # fmt: skip
+        return [
+            {
+                "path": self.path,
+                "name": shown,
+                "known": self.name is not None,
+                **cells,
+                "reason": self.reason,
+                "error": self.error or "",
+            }
+        ]
 
     def document(self) -> dict[str, Any]:
         """See Prediction."""

@@ -13,7 +13,7 @@ import torch
 from striate.data.drawing import drawn
 from striate.data.scale import scale_of
 from striate.errors import DataError
-from striate.findings import Finding, Status, Table
+from striate.findings import Figure, Finding, Status, Table
 from striate.gallery.copies import ALTERATIONS, IMAGES, PAIRS, Level, level_of
 from striate.gallery.pairs import similar_pairs
 from striate.gallery.pictures import Pair, pair_sheet
@@ -30,8 +30,8 @@ def near_duplicates(
 ) -> Finding:
     """Pairs of images of different splits of a source that are as alike as an image and its altered copy.
 
-    source: of any task: images of its `splits` by `image(i)` and `keys`. embedder: best one of mirrored embeddings, for which
-    a mirrored copy is the image itself. Memory grows with the number of images, the time with its square at a few
+    source: of any task: images of its `splits` by `image(i)` and `keys`. embedder: best one of mirrored embeddings, for
+    which a mirrored copy is the image itself. Memory grows with the number of images, the time with its square at a few
     nanoseconds a pair, beside the network's. Raises DataError where no image has an embedding.
     """
     splits = {name: split for name, split in source.splits.items() if len(split)}
@@ -51,11 +51,15 @@ def near_duplicates(
         progress(at + 1, len(places))
         if one.vector is None:
             name, i = places[at]
-            left.append((str(splits[name].keys[i]), str(one.error).replace(f"{at} cannot", "it cannot", 1)))
+            left.append(
+                (str(splits[name].keys[i]), str(one.error).replace(f"{at} cannot", "it cannot", 1))
+            )
         else:
             vectors[at], good[at] = one.vector, True
     if not good.any():
-        raise DataError(f"none of the {len(places):,} images of {source.name} can be compared: {left[0][1]}")
+        raise DataError(
+            f"none of the {len(places):,} images of {source.name} can be compared: {left[0][1]}"
+        )
     kept = np.flatnonzero(good)
     vectors = vectors[kept]
     where = [places[i] for i in kept]
@@ -68,12 +72,16 @@ def near_duplicates(
 
     some = [image(where[i]) for i in drawn(len(where), IMAGES, seed=seed)]
     level = level_of(some, embed, _random_pairs(vectors, seed))
-    touched = np.zeros((len(splits), len(where)), bool)  # images with a near-duplicate in each split
+    touched = np.zeros(
+        (len(splits), len(where)), bool
+    )  # images with a near-duplicate in each split
     between: Counter[tuple[int, int]] = Counter()
 
     def seen(i: np.ndarray, j: np.ndarray) -> None:
         touched[groups[j], i] = touched[groups[i], j] = True
-        for pair, n in zip(*np.unique(np.stack((groups[i], groups[j]), 1), axis=0, return_counts=True), strict=True):  # fmt: skip
+        for pair, n in zip(
+            *np.unique(np.stack((groups[i], groups[j]), 1), axis=0, return_counts=True), strict=True
+        ):
             between[int(pair[0]), int(pair[1])] += int(n)
 
     scores, first, second, _ = similar_pairs(vectors, level.value, groups=groups, most=KEPT, seen=seen)  # fmt: skip
@@ -86,7 +94,9 @@ def near_duplicates(
         Pair(similarity=float(s), keys=(key(a), key(b)), notes=(where[a][0], where[b][0]))
         for s, a, b in zip(scores, first, second, strict=True)
     ]
-    numbers = {(name, str(k)): i for name, split in splits.items() for i, k in enumerate(split.keys)}
+    numbers = {
+        (name, str(k)): i for name, split in splits.items() for i, k in enumerate(split.keys)
+    }
 
     def picture(at: str) -> np.ndarray:
         split, _, name = at.partition("\0")
@@ -108,7 +118,10 @@ def _random_pairs(vectors: np.ndarray, seed: int) -> np.ndarray:
     some = vectors[drawn(len(vectors), 2000, seed=seed)]
     first = rng.integers(0, len(some), PAIRS)
     second = (first + rng.integers(1, len(some), PAIRS)) % len(some)
-    scores = [np.einsum("nd,nd->n", some[a], some[b]) for a, b in zip(np.array_split(first, 64), np.array_split(second, 64), strict=True)]  # fmt: skip
+    scores = [
+        np.einsum("nd,nd->n", some[a], some[b])
+        for a, b in zip(np.array_split(first, 64), np.array_split(second, 64), strict=True)
+    ]
     return np.concatenate(scores)
 
 
@@ -133,28 +146,39 @@ def _finding(
         )
     elif shares:
         one = sum(leaks.values()) == 1
-        verdict = f"{shares} {'has' if one else 'have'} a near-duplicate in train, which the network learns by heart: {counted(total, 'pair')} in all."
+        verdict = (
+            f"{shares} {'has' if one else 'have'} a near-duplicate in train, which a network learns by heart: "
+            f"{counted(total, 'pair')} in all."
+        )
     else:
         verdict = f"{counted(total, 'pair')} of near-duplicates lie in val and test, none in train."
+    shown = f" (the first {LISTED} of {total:,})" if total > LISTED else ""
     tables = [
         Table(
             columns=("similarity", "image", "split", "other image", "other split"),
             rows=tuple((p.similarity, p.keys[0], p.notes[0], p.keys[1], p.notes[1]) for p in pairs[:LISTED]),
             formats=(".3f", "", "", "", ""),
-            caption=f"Near-duplicates of different splits, the most similar first{f' (the first {LISTED} of {total:,})' if total > LISTED else ''}",
+            caption=f"Near-duplicates of different splits, the most similar first{shown}",
         ),
         Table(
             columns=("altered copy", "found"), rows=tuple((name, level.kept[name]) for name in ALTERATIONS),
             formats=("", ".0%"),
-            caption=f"The threshold is {level.value:.3f}: {level.reason}. Of copies that are altered so, it finds",
+            caption=level.caption,
         ),
     ]  # fmt: skip
     if left:
-        tables.append(Table(columns=("left out", "why"), rows=tuple(left[:LISTED]), caption=f"{counted(len(left), 'image')} could not be compared"))  # fmt: skip
+        tables.append(
+            Table(
+                columns=("left out", "why"),
+                rows=tuple(left[:LISTED]),
+                caption=f"{counted(len(left), 'image')} could not be compared",
+            )
+        )
     marked = [
-        replace(p, keys=(f"{p.notes[0]}\0{p.keys[0]}", f"{p.notes[1]}\0{p.keys[1]}")) for p in pairs[:12]
+        replace(p, keys=(f"{p.notes[0]}\0{p.keys[0]}", f"{p.notes[1]}\0{p.keys[1]}"))
+        for p in pairs[:12]
     ]
-    figures = ()
+    figures: tuple[Figure, ...] = ()
     if pairs:
         figures = (
             pair_sheet(
@@ -165,7 +189,8 @@ def _finding(
     return Finding(
         name="near-duplicates", title="Near-duplicates between splits", verdict=verdict, status=status,
         advice=(
-            "Keep the images of one thing in one split, by folders train/, val/ and test/ or a column split in the table, or "
+            "Keep the images of one thing in one split, by folders train/, val/ and test/ or a column split in the "
+            "table, or "
             "delete the copies: a score on images that were learned says nothing of new ones."
             if total
             else ""

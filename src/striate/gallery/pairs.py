@@ -48,7 +48,8 @@ def similar_pairs(
     for found in pairs_above(vectors, threshold, groups=groups):
         total += len(found[0])
         seen(found[1], found[2])
-        scores, i, j = (np.concatenate(both) for both in zip(best, found, strict=True))
+        scores = np.concatenate((best[0], found[0]))
+        i, j = np.concatenate((best[1], found[1])), np.concatenate((best[2], found[2]))
         order = np.lexsort((j, i, -scores))[:most]
         best = scores[order], i[order], j[order]
     return *best, total

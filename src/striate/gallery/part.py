@@ -7,6 +7,7 @@ group among the texts of the part. Texts lie one behind the other, each with whe
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 from collections.abc import Sequence
@@ -58,7 +59,7 @@ def encoded(rows: Rows) -> bytes:
 
     names, name = _numbered(rows.names)
     groups, group = _numbered(rows.groups)
-    tensors = {
+    tensors: dict[str, np.ndarray] = {
         "vectors": np.ascontiguousarray(rows.vectors, dtype=np.float32),
         "content": np.frombuffer(b"".join(rows.contents), np.uint8).reshape(-1, CONTENT),
         "name": name, "group": group, **_packed("names", names), **_packed("groups", groups),
@@ -145,7 +146,9 @@ class Part:
             wrong = ~(np.abs(length - 1) <= LENGTH)
             if wrong.any():
                 row = start + int(wrong.argmax())
-                raise ValueError(f"the vector of image {row} has the squared length {length[row - start]:.3g}, not 1")  # fmt: skip
+                raise ValueError(
+                    f"the vector of image {row} has the squared length {length[row - start]:.3g}, not 1"
+                )
 
     def _arrays(self) -> dict[str, np.ndarray]:
         """The arrays of the file, mapped; they fill it without a gap."""
@@ -153,7 +156,11 @@ class Part:
             raise ValueError("it is cut short")
         length = int.from_bytes(self.bytes[:8].tobytes(), "little")
         if length > min(LARGEST_HEADER, len(self.bytes) - 8):
-            raise ValueError("its header is longer than the file" if length < LARGEST_HEADER else "its header is too long")  # fmt: skip
+            raise ValueError(
+                "its header is longer than the file"
+                if length < LARGEST_HEADER
+                else "its header is too long"
+            )
         try:
             header = json.loads(self.bytes[8 : 8 + length].tobytes())
         except (ValueError, RecursionError):
@@ -199,10 +206,15 @@ def _packed(key: str, texts: Sequence[str]) -> dict[str, np.ndarray]:
 def _unpacked(blob: np.ndarray, ends: np.ndarray) -> list[str]:
     """The texts. Raises ValueError where they do not fill the blob, or are no UTF-8."""
     places = [0, *ends.tolist()]
-    if ends.ndim != 1 or blob.ndim != 1 or any(a > b for a, b in zip(places, places[1:], strict=False)) or places[-1] != len(blob):  # fmt: skip
+    if (
+        ends.ndim != 1
+        or blob.ndim != 1
+        or any(a > b for a, b in itertools.pairwise(places))
+        or places[-1] != len(blob)
+    ):
         raise ValueError("its texts do not end where they should")
     data = blob.tobytes()
     try:
-        return [data[a:b].decode() for a, b in zip(places, places[1:], strict=False)]
+        return [data[a:b].decode() for a, b in itertools.pairwise(places)]
     except UnicodeDecodeError:
         raise ValueError("its texts are no UTF-8") from None

@@ -27,7 +27,8 @@ RESERVED = "unknown"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class People:
-    """Images with their names. root: where the keys are relative to. keys, names, groups: of each image; a group may be empty.
+    """Images with their names. root: where the keys are relative to. keys, names, groups: of each image; a group may be
+    empty.
 
     points: the five points of a face by key. left_out: what was not taken, a sentence each.
     """
@@ -52,8 +53,8 @@ def find_people(
 ) -> People:
     """The images of a folder with a folder a name, of a table of files and names, or of one name.
 
-    data: a folder, a table, or with `name` also an image. name: of all of them. group: a column of the table. points: a table
-    of the five points of each face, see `striate.gallery.align`. Raises UsageError, DataError.
+    data: a folder, a table, or with `name` also an image. name: of all of them. group: a column of the table. points: a
+    table of the five points of each face, see `striate.gallery.align`. Raises UsageError, DataError.
     """
     if not data.exists():
         raise UsageError(
@@ -66,7 +67,9 @@ def find_people(
     elif data.suffix.lower() in SUFFIXES:
         people = _of_table(data, None)
     else:
-        raise UsageError(f"whose image {data} is is not said; add --name NAME, or give a folder with a folder a name")  # fmt: skip
+        raise UsageError(
+            f"whose image {data} is is not said; add --name NAME, or give a folder with a folder a name"
+        )
     if group is not None:
         people = _with_groups(people, data, group)
     if points is not None:
@@ -82,7 +85,9 @@ def refuse_name(name: str) -> None:
     if not name.strip():
         raise UsageError("a name is empty; give one with letters")
     if len(name) > LONGEST:
-        raise UsageError(f"a name of {len(name):,} characters is too long ({in_quotes(name[:40])}...); at most {LONGEST}")  # fmt: skip
+        raise UsageError(
+            f"a name of {len(name):,} characters is too long ({in_quotes(name[:40])}...); at most {LONGEST}"
+        )
     if alike(name) == RESERVED:
         raise UsageError(
             f"the name {in_quotes(name)} is what strangers are called; give those images another name, or leave them out"
@@ -108,7 +113,13 @@ def _of_one(data: Path, name: str) -> People:
         root, left = data, tuple(found.sentences)
     else:
         root, keys, left = data.parent, (data.name,), ()
-    return People(root=root, keys=keys, names=(normal(as_text(name)),) * len(keys), groups=("",) * len(keys), left_out=left)  # fmt: skip
+    return People(
+        root=root,
+        keys=keys,
+        names=(normal(as_text(name)),) * len(keys),
+        groups=("",) * len(keys),
+        left_out=left,
+    )
 
 
 def _of_folder(data: Path) -> People:
@@ -128,11 +139,19 @@ def _of_folder(data: Path) -> People:
         )
     left_out = [left.sentence for left in tree.left_out("closed", "unsupported") if left.weighty]
     if layout.outside:
-        left_out.append(f"{len(layout.outside):,} images lie in no folder of a name and are left out ({layout.outside[0]})")  # fmt: skip
+        left_out.append(
+            f"{len(layout.outside):,} images lie in no folder of a name and are left out ({layout.outside[0]})"
+        )
     if layout.empty:
         left_out.append(f"the folders {listed(layout.empty)} hold no image")
     keys = tuple(layout.keys)
-    return People(root=data, keys=keys, names=tuple(layout.classes), groups=("",) * len(keys), left_out=(*left_out, *layout.notes))  # fmt: skip
+    return People(
+        root=data,
+        keys=keys,
+        names=tuple(layout.classes),
+        groups=("",) * len(keys),
+        left_out=(*left_out, *layout.notes),
+    )
 
 
 def _of_table(path: Path, root: Path | None) -> People:
@@ -157,13 +176,22 @@ def _of_table(path: Path, root: Path | None) -> People:
             key, name = "/".join(parts), normal(as_text(name))
             if names.setdefault(key, name) != name:
                 raise DataError(
-                    f"{path}, line {line}: {text} is given the names {in_quotes(names[key])} and {in_quotes(name)}; one image "
+                    f"{path}, line {line}: {text} is given the names {in_quotes(names[key])} and {in_quotes(name)}; "
+                    "one image "
                     "is of one name, so keep one of the lines"
                 )
     if not names:
-        raise DataError(f"none of the files that {path} lists can be read: {(left or ['it has no line'])[0]}")
+        raise DataError(
+            f"none of the files that {path} lists can be read: {(left or ['it has no line'])[0]}"
+        )
     keys = tuple(names)
-    return People(root=root, keys=keys, names=tuple(names.values()), groups=("",) * len(keys), left_out=tuple(left))  # fmt: skip
+    return People(
+        root=root,
+        keys=keys,
+        names=tuple(names.values()),
+        groups=("",) * len(keys),
+        left_out=tuple(left),
+    )
 
 
 def _opened(path: Path, root: Path) -> tuple[Table, int, Finder]:
@@ -174,7 +202,9 @@ def _opened(path: Path, root: Path) -> tuple[Table, int, Finder]:
     place = path.resolve().parent
     base = place.relative_to(root.resolve()).parts if place.is_relative_to(root.resolve()) else ()
     finder = Finder(root, (*base, path.name), grow(root).images)
-    columns = find_columns(table.rows, finder.holds, lambda value: not isinstance(finder.find(value), str))
+    columns = find_columns(
+        table.rows, finder.holds, lambda value: not isinstance(finder.find(value), str)
+    )
     if columns.file is None or not columns.headed:
         missing = "names files" if columns.headed else "is a heading"
         raise DataError(
@@ -187,7 +217,9 @@ def column_of(path: Path, root: Path, name: str) -> dict[str, str]:
     """A column of a table by image: key below `root` to text. Raises DataError for a column that is not there."""
     table, file, finder = _opened(path, root)
     if name not in table.rows[0]:
-        raise DataError(f"{path} has no column {in_quotes(name)}; it has {', '.join(table.rows[0])}")
+        raise DataError(
+            f"{path} has no column {in_quotes(name)}; it has {', '.join(table.rows[0])}"
+        )
     at, found = table.rows[0].index(name), {}
     for row in table.rows[1:]:
         parts = finder.find(cell(row, file))

@@ -31,7 +31,11 @@ class Pair:
 
 
 def pair_sheet(
-    pairs: Sequence[Pair], image: Callable[[str], np.ndarray], *, caption: str, label: Callable[[str], str] = str
+    pairs: Sequence[Pair],
+    image: Callable[[str], np.ndarray],
+    *,
+    caption: str,
+    label: Callable[[str], str] = str,
 ) -> Figure:
     """The first pairs as WebP, with the similarity, the names and the notes under each image.
 
@@ -51,10 +55,17 @@ def pair_sheet(
             x, y = left + side * (SIDE + GAP), top + LINE + 2
             try:
                 pixels = image(key)
-                picture = fit(Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels), SIDE, SIDE)
-                page.paste(picture.convert("RGB"), (x + (SIDE - picture.width) // 2, y + (SIDE - picture.height) // 2))
+                picture = fit(
+                    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels), SIDE, SIDE
+                )
+                page.paste(
+                    picture.convert("RGB"),
+                    (x + (SIDE - picture.width) // 2, y + (SIDE - picture.height) // 2),
+                )
             except (DataError, OSError):
-                pen.text((x + 8, y + SIDE // 2), "cannot be read now", fill=GRID, font=_font("", 12))
+                pen.text(
+                    (x + 8, y + SIDE // 2), "cannot be read now", fill=GRID, font=_font("", 12)
+                )
             pen.rectangle((x - 1, y - 1, x + SIDE, y + SIDE), outline=GRID)
             for line, text in enumerate((_ending(one_line(label(key))), one_line(note))):
                 pen.text((x, y + SIDE + 3 + line * LINE), text, fill=INK, font=_font(text, 12))

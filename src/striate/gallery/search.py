@@ -36,7 +36,9 @@ def nearest(
     the number of rows.
     """
     rows = rows_of_piece(gallery.size, len(queries))
-    return nearest_of(gallery.blocks(rows), queries, min(count, len(gallery)), mask=mask, threads=threads)
+    return nearest_of(
+        gallery.blocks(rows), queries, min(count, len(gallery)), mask=mask, threads=threads
+    )
 
 
 def nearest_of(

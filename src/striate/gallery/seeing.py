@@ -35,7 +35,9 @@ def reader(
         pixels = given if isinstance(given, np.ndarray) else read_image(given)
         try:
             # The face alone goes on; nothing of it is stored.
-            return trained.preprocessing.apply(align(trained.preprocessing.eight_bits(pixels), points[name]))
+            return trained.preprocessing.apply(
+                align(trained.preprocessing.eight_bits(pixels), points[name])
+            )
         except UsageError as error:
             raise DataError(f"cannot use {name}: {error}") from error
 

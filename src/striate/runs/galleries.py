@@ -45,8 +45,9 @@ def nothing(done: int, of: int) -> None:
 
 
 def gallery_enrol(
-    gallery: str | Path, network: Target, data: str | Path | None = None, *, name: str | None = None, far: float | None = None,
-    impostors: str | Path | None = None, group: str | None = None, points: str | Path | None = None,
+    gallery: str | Path, network: Target, data: str | Path | None = None, *, name: str | None = None,
+    far: float | None = None, impostors: str | Path | None = None, group: str | None = None,
+    points: str | Path | None = None,
     impostor_points: str | Path | None = None, consent: bool = False, seed: int = 0, device: str = "auto",
     progress: Count = nothing,
 ) -> Finding:  # fmt: skip
@@ -56,7 +57,8 @@ def gallery_enrol(
     faces = points is not None
     if faces and not consent:
         raise UsageError(
-            "faces are enrolled with the consent of those who are seen (GDPR, Article 9), which nobody but you can have asked "
+            "faces are enrolled with the consent of those who are seen (GDPR, Article 9), which nobody but you can "
+            "have asked "
             "for: say so with --i-have-consent, in Python consent=True"
         )
     if impostor_points is not None and impostors is None:
@@ -73,7 +75,8 @@ def gallery_enrol(
 
 
 def gallery_identify(
-    gallery: str | Path, images: Any, *, network: Target | None = None, points: str | Path | None = None, device: str = "auto"
+    gallery: str | Path, images: Any, *, network: Target | None = None, points: str | Path | None = None,
+    device: str = "auto",
 ) -> Iterator[Identity]:  # fmt: skip
     """See `striate.api.gallery_identify`."""
     opened, embedder = _opened(gallery, network, device)
@@ -128,15 +131,29 @@ def gallery_forget(gallery: str | Path, names: str | Sequence[str]) -> Finding:
     return forget(given_folder(gallery, "the gallery"), several)
 
 
-def near_in(source: Any, network: Target = NETWORK, *, seed: int = 0, device: str = "auto", progress: Count = nothing) -> Finding:  # fmt: skip
+def near_in(
+    source: Any,
+    network: Target = NETWORK,
+    *,
+    seed: int = 0,
+    device: str = "auto",
+    progress: Count = nothing,
+) -> Finding:
     """Near-duplicates between the splits of a source; see `near_duplicates`."""
     return near_duplicates(
-        source, Embedder(open_trained(network), device=device, mirrored=True), seed=seed, progress=progress
+        source,
+        Embedder(open_trained(network), device=device, mirrored=True),
+        seed=seed,
+        progress=progress,
     )
 
 
 def _people(
-    data: str | Path, *, name: str | None = None, group: str | None = None, points: str | Path | None = None
+    data: str | Path,
+    *,
+    name: str | None = None,
+    group: str | None = None,
+    points: str | Path | None = None,
 ) -> People:
     table = None if points is None else given_path(points, "--points")
     return find_people(given_path(data, "the images"), name=name, group=group, points=table)
@@ -207,12 +224,18 @@ def _points(gallery: Gallery, found: Found, points: str | Path | None) -> Any:
     table = given_path(points, "--points")
     root = table.resolve().parent
     resolved = {name: Path(name).resolve() for name in found.files if name not in found.arrays}
-    keys = {name: p.relative_to(root).as_posix() for name, p in resolved.items() if p.is_relative_to(root)}
+    keys = {
+        name: p.relative_to(root).as_posix()
+        for name, p in resolved.items()
+        if p.is_relative_to(root)
+    }
     known = points_of(table, root, list(keys.values()))
     return {name: known[key] for name, key in keys.items() if key in known}
 
 
-def _stream(gallery: Gallery, embedder: Embedder, found: Found, points: str | Path | None) -> Iterator[Embedding]:  # fmt: skip
+def _stream(
+    gallery: Gallery, embedder: Embedder, found: Found, points: str | Path | None
+) -> Iterator[Embedding]:
     read = found_reader(embedder.trained, found, _points(gallery, found, points))
     return embedder.stream(found.files, read)
 
@@ -221,5 +244,9 @@ def _one(gallery: Gallery, embedder: Embedder, image: Any, points: str | Path | 
     """The embedding of one image. Raises UsageError for several."""
     found = find_images(image, numbers=embedder.trained.preprocessing.numbers)
     if len(found.files) != 1:
-        raise UsageError(f"one image at a time, got {len(found.files):,} ({found.files[0]}, ...)" if found.files else "there is no image")  # fmt: skip
+        raise UsageError(
+            f"one image at a time, got {len(found.files):,} ({found.files[0]}, ...)"
+            if found.files
+            else "there is no image"
+        )
     return next(iter(_stream(gallery, embedder, found, points)))

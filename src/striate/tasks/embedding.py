@@ -74,7 +74,9 @@ class Embedder:
         self.mirrored = mirrored
         self.device = choose_device(device)
         self.dtype = choose_precision(precision, self.device)
-        self.layer, self._head, self._network = "", None, None
+        self.layer = ""
+        self._head: nn.Module | None = None
+        self._network: Network | None = None
         if OFFER not in trained.task.offers:
             self._find_head()
 
@@ -130,7 +132,11 @@ class Embedder:
         Also, by number, why an image has none: a single colour, an embedding of zeros, numbers that are not finite. Its row
         is zeros.
         """
-        if images.ndim != 4 or tuple(images.shape[1:]) != self.trained.shape[1:] or images.dtype != torch.uint8:
+        if (
+            images.ndim != 4
+            or tuple(images.shape[1:]) != self.trained.shape[1:]
+            or images.dtype != torch.uint8
+        ):
             raise DataError(
                 f"the network takes uint8 images (N, {', '.join(map(str, self.trained.shape[1:]))}), got {images.dtype} "
                 f"{tuple(images.shape)}; preprocess them as in training"
