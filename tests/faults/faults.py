@@ -34,6 +34,8 @@ from children import Ended, counting, import_all, import_everything, meddling, s
 from PIL import Image
 from torch import nn
 
+from striate.api import gallery_enrol, gallery_forget
+from striate.gallery import Gallery
 from striate.lectures.experiments.writing import experiment_folder, write_experiment
 from striate.runs.run import BEGUN, Run
 
@@ -52,6 +54,14 @@ def experiment() -> None:
     findings = list(Run.load("done").findings())
     with experiment_folder("samples", Path("experiment")) as folder:
         write_experiment(folder, "samples", findings, facts={}, generated="by a test")
+
+
+def forgetting() -> None:
+    """Forget a name of a gallery, or enrol it again where it was forgotten already."""
+    if "a" in Gallery.open(Path("kept")).names:
+        gallery_forget("kept", "a")
+    else:
+        gallery_enrol("kept", "done", "few")
 
 
 Work = list[str] | Callable[[], None]
@@ -78,6 +88,8 @@ COMMANDS: dict[str, Work] = {
         "--preprocessing", "8/0.5/0.5",
     ],
     "experiment": experiment,
+    "enrol": ["gallery", "enrol", "enrolled", "done", "few"],
+    "forget": forgetting,
 }  # fmt: skip
 ANSWERS = ("map.tif", "map.npy", "answer.json")  # of which each holds what it holds without a fault
 FORCED = ("tile", "summary", "masks", "tif", "npy", "map", "units", "compare")
@@ -151,6 +163,8 @@ def whole(home: Path, answers: Mapping[str, str]) -> str | None:
                     picture.load()
             elif path.suffix in (".html", ".svg"):
                 assert path.read_text().rstrip().endswith((">",)), "cut short"
+            elif path.name == "gallery.json":
+                assert len(Gallery.open(path.parent)) in (20, 40), "images are missing"
             elif path.name == "run.toml":
                 run = Run.load(path.parent)
                 if run.wrapped:
@@ -366,6 +380,7 @@ def prepared(home: Path) -> Known:
     ]
     counted("segmenter", segmenter, home)
     shutil.rmtree(home / "masked")
+    counted("enrol", ["gallery", "enrol", "kept", "done", "few"], home)
     aside = home.with_name("aside")
     shutil.copytree(home, aside)
     shutil.copytree(aside / "stopped", aside / "run")

@@ -29,7 +29,17 @@ from striate.ranges import RANGES
 from striate.tasks.table import TASKS
 from striate.training import Recipe
 
-COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+
+def leaves(group: Any, above: str = "") -> Iterator[tuple[str, Any]]:
+    """Each command by the words that call it, such as "gallery enrol"."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from leaves(command, f"{above}{name} ")
+        else:
+            yield f"{above}{name}", command
+
+
+COMMANDS: dict[str, Any] = dict(leaves(typer.main.get_command(app)))
 RANGED = [f.name for f in fields(Recipe) if f.name in RANGES and f.name not in ("black", "white")]
 SETTINGS = [f.name for f in fields(Recipe) if f.name not in ("data", "settings")]
 # Settings of a task's own -> the task and data for it, where they are given as `--set`.
@@ -92,14 +102,28 @@ GOOD: dict[str, list[str]] = {
     "dissect": ["runs/first", "--layer", "conv1", "--limit", "10", "--concepts", "concepts"],
     "probe": ["runs/first", "flip", "--limit", "10"],
     "diagnose": ["runs/first", "filters", "--limit", "10"],
+    "gallery enrol": ["out/gallery", "runs/first", "photos"],
+    "gallery identify": ["gallery", "first.png"],
+    "gallery compare": ["gallery", "first.png", "first.png"],
+    "gallery search": ["gallery", "first.png"],
+    "gallery duplicates": ["gallery", "photos"],
+    "gallery forget": ["gallery", "nobody"],
     "wrap": ["net.py:make", "--weights", "net.pt", "--classes", "classes.txt", "--out", "out/wrapped",
              "--preprocessing", "8/0.5/0.5"],
 }  # fmt: skip
 SLOW = ("train", "explain", "models", "report")  # where what is accepted takes seconds
-PLACES = ("out", "figure", "utilisation", "effective", "page")  # options that name what is written
+PLACES = (
+    "out",
+    "figure",
+    "utilisation",
+    "effective",
+    "page",
+    "place",
+)  # options that name what is written
 UNWORKABLE = (
     "lecture",
     "experiment",
+    "gallery forget",
 )  # take too long, so that a second mistake ends them, which may be named
 # Below these a command may write when it works or fails on the way; wrong arguments (status 2) write nothing at all.
 WRITES = ("out", "runs", "experiments", "lecture-009")
@@ -114,6 +138,12 @@ class Trial:
     option: str
     value: str
     refused: bool = False
+
+    @property
+    def command(self) -> str:
+        """The words that call it."""
+        two = " ".join(self.arguments[:2])
+        return two if two in COMMANDS else self.arguments[0]
 
     @property
     def writes(self) -> tuple[str, ...]:
@@ -169,6 +199,8 @@ def make_home(home: Path) -> None:
     ]
     outcome = run_here(good, home, limit=120)
     assert outcome.status == 0, outcome
+    outcome = run_here(["gallery", "enrol", "gallery", "runs/first", "photos"], home, limit=120)
+    assert outcome.status == 0, outcome
 
 
 def trials(seed: int) -> Iterator[Trial]:
@@ -186,14 +218,14 @@ def trials(seed: int) -> Iterator[Trial]:
                     yield out_of_range(rng, name, parameter.name, parameter.opts)
             if name in ("train", "data"):
                 key, value = rng.choice(SETTINGS), rng.choice((*NUMBERS, *TEXTS))
-                yield Trial((name, *_without(GOOD[name], [f"--{key}"]), "--set", f"{key}={value}"), key, value)  # fmt: skip
+                yield Trial((*name.split(), *_without(GOOD[name], [f"--{key}"]), "--set", f"{key}={value}"), key, value)  # fmt: skip
                 yield out_of_range(rng, name, rng.choice(RANGED))
                 yield of_task(rng, name)
 
 
 def quick(seed: int) -> Iterator[Trial]:
     """The trials that begin no work that takes a second, for a check of every change."""
-    return (t for t in trials(seed) if t.arguments[0] not in SLOW)
+    return (t for t in trials(seed) if t.command not in SLOW)
 
 
 def hostile(rng: random.Random, name: str, parameter: Any) -> Trial:
@@ -214,7 +246,7 @@ def hostile(rng: random.Random, name: str, parameter: Any) -> Trial:
         flag = rng.choice(parameter.opts)
         joined = [f"{flag}={value}"] if flag.startswith("--") else [f"{flag}{value}"]
         good = [*_without(good, parameter.opts), *rng.choice(([flag, value], joined))]
-    return Trial((name, *good), option, value)
+    return Trial((*name.split(), *good), option, value)
 
 
 def out_of_range(
@@ -232,7 +264,7 @@ def out_of_range(
         value = str(rng.choice((below, math.nextafter(known.high, math.inf))))
     given = ["--set", f"{key}={value}"] if flags is None else [f"{flags[0]}={value}"]
     kept = _without(GOOD[name], flags or [f"--{key}"])
-    return Trial((name, *kept, *given), key, value, refused=True)
+    return Trial((*name.split(), *kept, *given), key, value, refused=True)
 
 
 def of_task(rng: random.Random, name: str) -> Trial:
@@ -297,13 +329,14 @@ def _without(arguments: Sequence[str], options: Sequence[str]) -> list[str]:
 
 def names_of(trial: Trial) -> list[str]:
     """What a message about the trial may call its subject: the option, or the value itself."""
-    given = [t for t in GOOD[trial.arguments[0]] if trial.arguments[0] in UNWORKABLE]
+    given = [t for t in GOOD[trial.command] if trial.command in UNWORKABLE]
     said = {
         "names": "name", "images": "image", "of": "class", "number": "lecture", "settings": "set",
         "out": "-o", "factory": "what makes the network", "look": "image", "model": "returns the network", "pattern": "name",
         "target": "network", "page": "first picture",
+        "place": "gallery", "a": "image", "b": "image", "consent": "consent",
     }  # fmt: skip
-    flags = [o for p in COMMANDS[trial.arguments[0]].params for o in p.opts if len(o) == 2]
+    flags = [o for p in COMMANDS[trial.command].params for o in p.opts if len(o) == 2]
     if trial.value == "--" or trial.value[:2] in flags:
         # `-nan` in the place of an argument is the option -n, `--` ends the options: the argument is missing, or those that
         # follow are images
@@ -313,7 +346,7 @@ def names_of(trial: Trial) -> list[str]:
         said[trial.option] = f"No such option: {trial.value[:2]}"
     if not trial.value:  # joined with a short option it leaves that alone
         given += [f"Option '{flag}' requires an argument" for flag in flags]
-    if trial.option in ("paths", "images", "image", "first", "second") and any(
+    if trial.option in ("paths", "images", "image", "first", "second", "a", "b") and any(
         c in trial.value for c in "*?["
     ):  # a pattern takes what is no image too, which is named
         given.append("broken.png")

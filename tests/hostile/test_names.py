@@ -59,6 +59,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ):
         done = run_here(words, home, limit=300)
         assert done.status == 0, done
+    done = run_here(["gallery", "enrol", "g", "r", "sound"], home, limit=60)
+    assert done.status == 0, done
     return home
 
 
@@ -112,6 +114,18 @@ def commands(odd: str) -> dict[str, list[str]]:
         "compare": ["compare", image, "good.png", "--network", "r"],
         "compare damage": ["compare", cut, "good.png", "--network", "r"],
         "compare folder": ["compare", f"o/{odd}-classes", "o/data", "--network", "r"],
+        "enrol": ["gallery", "enrol", f"new/{odd}", "r", f"o/{odd}-classes"],
+        "enrol damage": ["gallery", "enrol", "new/g", "r", "o/data"],
+        "enrol name": ["gallery", "enrol", "new/g", "r", image, "--name", odd],
+        "enrol table": ["gallery", "enrol", "new/g", "r", "o/table/labels.csv", "--group", odd],
+        "enrol strangers": ["gallery", "enrol", "new/g", "r", "o/data", "--impostors", f"o/{odd}-none"],
+        "identify": ["gallery", "identify", "g", image, cut, tif],
+        "identify csv": ["gallery", "identify", "g", image, cut, "--format", "csv"],
+        "identify nowhere": ["gallery", "identify", f"o/{odd}-run", image],
+        "gallery compare": ["gallery", "compare", "g", image, cut],
+        "search": ["gallery", "search", "g", image],
+        "duplicates": ["gallery", "duplicates", "g", f"o/{odd}-classes", "--page", f"{made}.html"],
+        "forget": ["gallery", "forget", "g", odd],
         "units": ["units", "r", "--layer", "conv1", "--limit", "4", "-o", f"{made}.html"],
         "units image": ["units", "r", "--layer", "conv1", "--limit", "4", "--image", cut],
         "dissect": ["dissect", "r", "--layer", "conv1", "--concepts", "o/concepts", "--limit", "4"],
@@ -166,7 +180,7 @@ def test_no_name_makes_a_line_or_moves_a_terminal(kind: str, home: Path) -> None
 def test_the_names_reach_every_command_that_takes_one() -> None:
     from striate.cli.app import ORDER
 
-    assert {words[0] for words in commands(FORGED).values()} == set(ORDER)
+    assert {words[0] for words in commands(FORGED).values()} == {*ORDER, "gallery"}
     assert any(FORGED.split("\n")[1].encode() in name for name in files.NAMES) or any(
         b"\nforged: " in name for name in files.NAMES
     )

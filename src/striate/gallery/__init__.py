@@ -39,4 +39,4 @@ __all__ = [
 ]
 
 # Files of this room that other rooms import from, beside the names above.
-OPEN = ("align", "people")
+OPEN = ("align",)

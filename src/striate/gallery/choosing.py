@@ -95,9 +95,11 @@ def impostors_of(gallery: Gallery, cohort: Cohort | None, seed: int) -> Impostor
 def _of_different_names(pairs: np.ndarray, first: np.ndarray, second: np.ndarray) -> list[int]:
     """The most similar pair (M,) of each two names, of the TOP that are most alike. first, second: (M,) numbers of names."""
     found: dict[tuple[int, int], int] = {}
-    some = np.argpartition(-pairs, min(LOOKED_AT, len(pairs) - 1))[:LOOKED_AT] if len(pairs) else []
-    for i in sorted(some, key=lambda i: -pairs[i]):
-        found.setdefault((min(first[i], second[i]), max(first[i], second[i])), int(i))
+    if not len(pairs):
+        return []
+    some = np.argpartition(-pairs, min(LOOKED_AT, len(pairs) - 1))[:LOOKED_AT]
+    for i in some[np.argsort(-pairs[some], kind="stable")].tolist():
+        found.setdefault((min(first[i], second[i]), max(first[i], second[i])), i)
         if len(found) == TOP:
             break
     return list(found.values())

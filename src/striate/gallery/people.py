@@ -30,7 +30,7 @@ class People:
     """Images with their names. root: where the keys are relative to. keys, names, groups: of each image; a group may be
     empty.
 
-    points: the five points of a face by key. left_out: what was not taken, a sentence each.
+    points: the five points (5, 2) of a face by key. left_out: what was not taken, a sentence each.
     """
 
     root: Path

@@ -21,7 +21,7 @@ __all__ = [
 
 # Files of this room that other rooms import from, beside the names above.
 OPEN = (
-    "diagnosing", "dissecting", "dossiers", "explaining", "factories", "given", "listing",
+    "diagnosing", "dissecting", "dossiers", "explaining", "factories", "galleries", "given", "listing",
     "opening", "outputs", "perceptual", "predicting", "probing", "probing_pairs", "record",
     "reporting", "run", "summarising", "training", "wrapping",
 )  # fmt: skip

@@ -62,7 +62,7 @@ def gallery_enrol(
             "for: say so with --i-have-consent, in Python consent=True"
         )
     if impostor_points is not None and impostors is None:
-        raise UsageError("points of strangers belong to images of strangers; give them with --impostors DIR")  # fmt: skip
+        raise UsageError("--impostor-points are of images of strangers; give these with --impostors DIR")  # fmt: skip
     if data is None and (faces or name is not None or group is not None) and impostors is None:
         raise UsageError("a name, a group and points belong to images; name the images to enrol")
     people = None if data is None else _people(data, name=name, group=group, points=points)

@@ -28,8 +28,8 @@ from striate.errors import DataError, GeometryError, UsageError
 from striate.geometry import Crop
 from striate.tasks.trained import Trained
 from striate.training.machine import choose_device, choose_precision, micro_batch
+from striate.units import Network
 from striate.units.neighbours import hidden
-from striate.units.network import Network
 
 OFFER = "embeddings"  # of a task whose network's own output is an embedding
 AT_ONCE = 64  # images decoded while the network works

@@ -73,15 +73,16 @@ class Task(ABC):
     own settings, nested in the recipe; None for none. folder: what `striate predict` writes into, if it writes files.
     explained: whether the report explains some of its predictions and shows its units. unused: settings of the recipe that
     mean nothing here, and what to do instead, if anything, as the end of a sentence. sources: named sources that it adds,
-    and what they are. exclusive: whether data that it accepts cannot be another task's. axes: of the network's output, 2
-    for (N, K), 4 for (N, K, H, W). offers: what analyses may count on beside images, targets and a metric, each with what
-    it is counted in: "labels", targets (N,) of one class an image beside logits (N, K); "choices", see `choices`. probes:
-    its own probes, instead of those of the same name; they take a probe context. remedies: what to do against a loss under
-    a probe, where the common advice does not fit. probed: how many images a probe takes at most, None for as many as are
-    asked for, and how many a budget leaves it. outputs: what one output of the network stands for, and several. beside: how
-    many the network has beside one a class, such as a detector's four distances. cell: pixels between places of its output,
-    where it has places. named: what one of the data's classes is called, and several, where they are not the outputs, see
-    `output_names`. objects: whether a prediction is a list of objects, one of which is explained, see `aim`.
+    and what they are. exclusive: whether data that it accepts cannot be another task's. axes: of the network's output, 2 for
+    (N, K), 4 for (N, K, H, W). offers: what analyses may count on beside images, targets and a metric, each with what it is
+    counted in: "labels", targets (N,) of one class an image beside logits (N, K); "choices", see `choices`; "embeddings", an
+    output (N, d) whose directions tell images apart. probes: its own probes, instead of those of the same name; they take a
+    probe context. remedies: what to do against a loss under a probe, where the common advice does not fit. probed: how many
+    images a probe takes at most, None for as many as are asked for, and how many a budget leaves it. outputs: what one
+    output of the network stands for, and several. beside: how many the network has beside one a class, such as a detector's
+    four distances. cell: pixels between places of its output, where it has places. named: what one of the data's classes is
+    called, and several, where they are not the outputs, see `output_names`. objects: whether a prediction is a list of
+    objects, one of which is explained, see `aim`.
     """
 
     name: ClassVar[str]
