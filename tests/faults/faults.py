@@ -156,15 +156,15 @@ def whole(home: Path, answers: Mapping[str, str]) -> str | None:
         if not path.is_file() or path.name.startswith(".") or ".striate-" in str(path):
             continue
         try:
-            if path.suffix == ".json":
+            if path.name == "gallery.json":
+                assert len(Gallery.open(path.parent)) in (20, 40), "images are missing"
+            elif path.suffix == ".json":
                 json.loads(path.read_text(), parse_constant=lambda name: 1 / 0)
             elif path.suffix in (".png", ".webp"):
                 with Image.open(path) as picture:
                     picture.load()
             elif path.suffix in (".html", ".svg"):
                 assert path.read_text().rstrip().endswith((">",)), "cut short"
-            elif path.name == "gallery.json":
-                assert len(Gallery.open(path.parent)) in (20, 40), "images are missing"
             elif path.name == "run.toml":
                 run = Run.load(path.parent)
                 if run.wrapped:

@@ -218,7 +218,8 @@ def trials(seed: int) -> Iterator[Trial]:
                     yield out_of_range(rng, name, parameter.name, parameter.opts)
             if name in ("train", "data"):
                 key, value = rng.choice(SETTINGS), rng.choice((*NUMBERS, *TEXTS))
-                yield Trial((*name.split(), *_without(GOOD[name], [f"--{key}"]), "--set", f"{key}={value}"), key, value)  # fmt: skip
+                kept = _without(GOOD[name], [f"--{key}"])
+                yield Trial((name, *kept, "--set", f"{key}={value}"), key, value)
                 yield out_of_range(rng, name, rng.choice(RANGED))
                 yield of_task(rng, name)
 

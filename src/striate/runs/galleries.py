@@ -57,9 +57,8 @@ def gallery_enrol(
     faces = points is not None
     if faces and not consent:
         raise UsageError(
-            "faces are enrolled with the consent of those who are seen (GDPR, Article 9), which nobody but you can "
-            "have asked "
-            "for: say so with --i-have-consent, in Python consent=True"
+            "--points enrols faces, which takes the consent of those who are seen (GDPR, Article 9), and nobody but you "
+            "can have asked for it: say so with --i-have-consent, in Python consent=True"
         )
     if impostor_points is not None and impostors is None:
         raise UsageError("--impostor-points are of images of strangers; give these with --impostors DIR")  # fmt: skip
