@@ -199,3 +199,26 @@ class TestZeilerAndFergus:
             project(plain, images, "5", 0, position=(9, 0))
         with pytest.raises(UsageError, match="there is no rule 'deconv'; there are guided"):
             project(plain, images, "5", 0, rule="deconv")
+
+
+class Beside(nn.Module):
+    """A score, and beside it the exponential of another number of the same features."""
+
+    def __init__(self, plain: nn.Module) -> None:
+        super().__init__()
+        self.plain = plain
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.plain(x)
+        return torch.cat([y, y.exp()], 1)
+
+
+@pytest.mark.parametrize("method", [guided_backpropagation, deconvnet])
+def test_an_activation_that_the_score_does_not_pass_through_changes_nothing(
+    method: Callable[..., Tensor], plain: nn.Sequential, images: Tensor
+) -> None:
+    classes = plain(images).shape[1]
+    made = method(Beside(plain), images, CLASS)
+    assert torch.equal(made, method(plain, images, CLASS)) and made.abs().sum() > 0
+    with pytest.raises(UsageError, match="exp"):
+        method(Beside(plain), images, classes + CLASS)

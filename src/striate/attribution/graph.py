@@ -167,5 +167,25 @@ def rules(nodes: Iterable[Node], table: Callable[[Node], Rule | None]) -> Iterat
             handle.remove()
 
 
+@contextmanager
+def reached(nodes: Iterable[Node]) -> Iterator[list[Node]]:
+    """While open, gives those of the nodes that a derivative other than zero comes to on its way back."""
+    met: list[Node] = []
+
+    def watch(node: Node) -> Callable[[Grads], None]:
+        def note(by_outputs: Grads) -> None:
+            if node not in met and any(g is not None and bool((g != 0).any()) for g in by_outputs):
+                met.append(node)
+
+        return note
+
+    handles = [node.register_prehook(watch(node)) for node in nodes]
+    try:
+        yield met
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
 def _hook(node: Node, rule: Rule) -> Callable[[Grads, Grads], Grads | None]:
     return lambda by_inputs, by_outputs: rule(node, by_inputs, by_outputs)

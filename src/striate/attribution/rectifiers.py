@@ -62,20 +62,27 @@ def backward(
     nodes = graph.between(total, x) if total.requires_grad else []
     if not nodes:
         return derivative_of(total, x)  # raises: no gradient gets through
-    refuse_uncovered(total, nodes, rule, layers)
-    with graph.rules(nodes, TABLES[rule]):
-        return derivative_of(total, x, keep=keep)
+    strange = graph.uncovered(total, nodes)
+    rectified = any(graph.is_rectifier(n) for n in nodes)
+    with graph.rules(nodes, TABLES[rule]), graph.reached(strange) as met:
+        made = derivative_of(total, x, keep=keep)
+    refuse_uncovered(met, rule, layers)
+    if not rectified:
+        raise UsageError(
+            f"{NAMES[rule]} changes the derivative of ReLU, and there is no ReLU between the target and the image, so it "
+            "would be the plain gradient; use gradient"
+        )
+    return made
 
 
 def refuse_uncovered(
-    total: Tensor,
-    nodes: list[graph.Node],
-    rule: str,
-    layers: Callable[[], dict[str, list[str]]],
+    strange: list[graph.Node], rule: str, layers: Callable[[], dict[str, list[str]]]
 ) -> None:
-    """Raises UsageError where a rule for rectifiers would silently be the plain gradient."""
+    """Raises UsageError where a signal went through operations that the rule does not cover.
+
+    One that got none, as the exponential of a detector's edges beside the score that is asked about, changes nothing.
+    """
     title = NAMES[rule]
-    strange = graph.uncovered(total, nodes)
     if strange:
         kinds = list(dict.fromkeys(graph.kind(n) for n in strange))
         what = "a product with a mask" if kinds[0] == "mul" else kinds[0]
@@ -85,11 +92,6 @@ def refuse_uncovered(
         raise UsageError(
             f"{title} has a rule for ReLU alone, and this network also computes {what}{where}{more}; use "
             "integrated-gradients or occlusion"
-        )
-    if not any(graph.is_rectifier(n) for n in nodes):
-        raise UsageError(
-            f"{title} changes the derivative of ReLU, and there is no ReLU between the target and the image, so it would "
-            "be the plain gradient; use gradient"
         )
 
 

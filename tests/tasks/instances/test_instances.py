@@ -175,10 +175,16 @@ def test_mask_ap_is_pycocotools(sure, tmp_path):
     assert {name: ours[name] for name in theirs} == pytest.approx(theirs, abs=1e-12)
 
 
-def test_explanations_are_of_one_object(sure):
+def test_explanations_are_of_one_object(sure, tmp_path):
     image = np.random.default_rng(1).integers(0, 255, (64, 64, 3), dtype=np.uint8)
     (explained,) = sure.explain([image], methods=["gradient"], trust=False)
-    assert "with a score of" in explained.explanation.target
+    Image.fromarray(image).save(tmp_path / "scene.png")
+    (made,) = sure.predict([tmp_path / "scene.png"])
+    best = made.listed()[0]["score"]
+    target = explained.explanation.target
+    assert f"with a score of {best:.2f} (its peak's" in target
+    peak, mask = (float(target.split(f"{word}'s ")[1][:4]) for word in ("peak", "mask"))
+    assert peak * mask == pytest.approx(best, abs=0.02)
 
 
 def test_probes_move_masks_along(sure, monkeypatch):

@@ -28,6 +28,7 @@ from striate.wording import counted
 EDGES = ("left", "top", "right", "bottom")
 SMALL = 2**18  # pixels; of a larger image only what the network sees of the object is asked about
 NEAR = 0.25  # of an object's side: a move of an edge by which `kept` falls to 1/e
+SAME_SCORE = 1e-3  # difference of two scores that arithmetic makes
 CPU = torch.device("cpu")
 
 
@@ -66,7 +67,7 @@ def aim_at(
     part = shape if crop is None else (crop[0].stop - top, crop[1].stop - left)
     region = _region(box - [left, top, left, top], part)
     there = f"({middle[0] / scales[1]:.0f}, {middle[1] / scales[0]:.0f})"
-    words = f"{classes[spot.label]} with a score of {float(known[1]):.2f} at {there}"
+    words = f"{classes[spot.label]} with a score of {_score(objects, place, known)} at {there}"
     if at is not None and place is None:
         words = f"{classes[spot.label]}, of which none is found at {there} (score {float(known[1]):.2f})"
     wanted = Objects.of((box - [left, top, left, top])[None], [spot.label])
@@ -88,6 +89,17 @@ def aim_at(
         return aim
     chosen = aim.beside[f"{edge.capitalize()} edge"]
     return replace(chosen, words=f"{chosen.words} of {words}", crop=crop)
+
+
+def _score(objects: Objects, place: int | None, known: Tensor) -> str:
+    """The score that `predict` gives; where more than the peak is in it, as how clear a mask is, the peak's beside it."""
+    peak = float(known[1])
+    if place is None or objects.scores is None:
+        return f"{peak:.2f}"
+    score = float(objects.scores[place])
+    if abs(score - peak) < SAME_SCORE:
+        return f"{score:.2f}"
+    return f"{score:.2f} (its peak's {peak:.2f}, which is explained, times its mask's {score / peak:.2f})"
 
 
 def _chosen(

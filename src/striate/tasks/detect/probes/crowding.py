@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +13,6 @@ from torch import Tensor
 from striate.errors import DataError
 from striate.figures import BLUE, GREEN, ORANGE, new_figure, render, style
 from striate.findings import Figure, Finding, Table
-from striate.tasks.detect.boxes import intersection
 from striate.tasks.detect.objects import Objects
 from striate.tasks.detect.probes.finding_objects import (
     Share,
@@ -23,6 +23,7 @@ from striate.tasks.detect.probes.finding_objects import (
     sure_of,
     truths_of,
 )
+from striate.tasks.detect.probes.placing import covered
 from striate.tasks.detect.reach import Sight
 from striate.tasks.detect.sight import sight_of
 from striate.wording import percent
@@ -150,14 +151,17 @@ def pasted(image: Tensor, box: np.ndarray, shift: tuple[int, int]) -> Tensor:
 def with_copy(truth: Objects, at: int, front: np.ndarray) -> tuple[Objects, Pair | None]:
     """The objects with a copy of one in front, its box (4,); those that it covers by three quarters are neither asked
     for nor wrong."""
-    boxes = np.concatenate([truth.boxes, front[None]])
+    behind, hidden = covered(truth, front, HIDDEN)
+    boxes = np.concatenate([behind.boxes, front[None]])
     labels = np.append(truth.labels, truth.labels[at])
-    areas = truth.sides.prod(1)
-    under = intersection(truth.boxes, front[None])[:, 0]
-    hidden = under > HIDDEN * np.maximum(areas, 1e-9)
     crowd = np.append(truth.crowd | hidden, False)
     pair = None if hidden[at] else Pair(at, len(truth))
-    return Objects.of(boxes, labels, crowd=crowd), pair
+    regions = None
+    if truth.regions is not None and behind.regions is not None:
+        down, right = (int(front[k] - truth.boxes[at, k]) for k in (1, 0))
+        own = truth.regions[at]
+        regions = [*behind.regions, replace(own, top=own.top + down, left=own.left + right)]
+    return Objects.of(boxes, labels, crowd=crowd, regions=regions), pair
 
 
 def _finding(context: Any, rows: list[Any], sure: float, sight: Sight, seconds: float) -> Finding:

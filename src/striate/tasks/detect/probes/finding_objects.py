@@ -11,8 +11,10 @@ from torch import Tensor
 
 from striate.borrow import forward
 from striate.tasks.detect.evaluation.kinds import Judged, judge
+from striate.tasks.detect.evaluation.matching import box_overlap
 from striate.tasks.detect.evaluation.threshold import USUAL, best_threshold
 from striate.tasks.detect.objects import Objects
+from striate.tasks.detect.probes.placing import inside, measure_of
 
 PIXELS = 2**18  # of images that go through the network at once
 
@@ -39,26 +41,24 @@ def predictions_of(context: Any, images: Tensor) -> list[Objects]:
     for part in images.split(max(1, PIXELS // (size[0] * size[1]))):
         with torch.inference_mode():
             made = context.metric.decode(forward(context.model, part), len(context.classes))
-        found += [_inside(objects, size) for objects in made]
+        found += [inside(objects, size) for objects in made]  # a map's last cells may reach beyond
     return found
-
-
-def _inside(objects: Objects, size: tuple[int, int]) -> Objects:
-    """Objects whose boxes end where their image does: a map's last cells may reach beyond it."""
-    boxes = objects.boxes.clip(0, [size[1], size[0], size[1], size[0]])
-    return Objects.of(boxes, objects.labels, crowd=objects.crowd, scores=objects.scores)
 
 
 def judged_of(
     predictions: Sequence[Objects], truths: Sequence[Objects], sure: float
 ) -> list[Judged]:
-    """Every image's predictions of a score of `sure` and more, judged."""
-    return [judge(p.sure(sure), t) for p, t in zip(predictions, truths, strict=True)]
+    """Every image's predictions of a score of `sure` and more, judged by masks where objects have them, else by boxes."""
+    measure = measure_of(truths)
+    return [judge(p.sure(sure), t, measure) for p, t in zip(predictions, truths, strict=True)]
 
 
 def sure_of(predictions: Sequence[Objects], truths: Sequence[Objects]) -> float:
     """The score from which on an object counts: the one of the best F1 on images as they are."""
-    chosen = best_threshold([judge(p, t) for p, t in zip(predictions, truths, strict=True)])
+    measure = measure_of(truths)
+    chosen = best_threshold(
+        [judge(p, t, measure) for p, t in zip(predictions, truths, strict=True)]
+    )
     return USUAL if chosen is None else chosen
 
 
@@ -72,6 +72,11 @@ def share_of(context: Any, hits: np.ndarray, counts: np.ndarray) -> Share:
     shares = (drawn @ hits)[asked > 0] / asked[asked > 0]
     low, high = np.quantile(shares, (0.025, 0.975))
     return Share(float(hits.sum() / total), float(low), float(high), total)
+
+
+def what_of(truths: Sequence[Objects]) -> str:
+    """What of an object is judged, in a word."""
+    return "box" if measure_of(truths) is box_overlap else "mask"
 
 
 def regular(objects: Objects) -> np.ndarray:

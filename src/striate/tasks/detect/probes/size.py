@@ -23,6 +23,7 @@ from striate.tasks.detect.probes.finding_objects import (
     sure_of,
     truths_of,
 )
+from striate.tasks.detect.probes.placing import measure_of, scaled
 from striate.tasks.detect.reach import Sight
 from striate.tasks.detect.sight import sight_of
 from striate.wording import percent
@@ -41,10 +42,10 @@ NARROW = (
 )
 REASONS = {
     "unsure": "found, with too low a score",
-    "box": "seen, but the box is off by half",
+    "box": "seen, but off by half",
     "class": "taken for another class",
     "sharing": "its centre's cell is taken by a neighbour",
-    "silent": "no box comes near it",
+    "silent": "nothing is found near it",
 }
 
 
@@ -70,7 +71,7 @@ def size_probe(context: Any) -> Finding:
         images, (down, across) = resized(context.images, scale)
         if min(images.shape[-2:]) < LEAST_SIDE:
             continue
-        aims = [_scaled(t, down, across) for t in truths]
+        aims = truths if scale == 1 else [scaled(t, down, across) for t in truths]
         predictions = clean if scale == 1 else predictions_of(context, images)
         evidence = context.metric.matched(predictions, aims)
         levels.append((scale, context.score(evidence), *context.interval([evidence])))
@@ -98,14 +99,9 @@ def resized(images: Tensor, scale: float) -> tuple[Tensor, tuple[float, float]]:
     return made.clamp(0, 1), (size[0] / height, size[1] / width)
 
 
-def _scaled(objects: Objects, down: float, across: float) -> Objects:
-    boxes = objects.boxes * [across, down, across, down]
-    return Objects.of(boxes, objects.labels, crowd=objects.crowd)
-
-
 def why_missed(at: int, truth: Objects, judged: Judged, predictions: Objects, sight: Sight) -> str:
     """Why object `at` of an image was not found, of REASONS. judged: by the predictions that are sure; predictions: all."""
-    if judge(predictions, truth).found[at]:
+    if judge(predictions, truth, measure_of([truth])).found[at]:
         return "unsure"
     near = judged.objects == at
     if (near & (judged.kinds == 2)).any():
@@ -220,7 +216,7 @@ def _finding(
 
 BECAUSE = {
     "unsure": "their score is too low",
-    "box": "their box is off by half",
+    "box": "they are off by half",
     "class": "they are taken for another class",
     "sharing": "by the network's geometry only one of them and a neighbour can be found",
     "silent": "nothing is found near them",

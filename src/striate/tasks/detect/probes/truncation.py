@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,6 @@ from torch import Tensor
 from striate.errors import DataError
 from striate.figures import BLUE, new_figure, render, style
 from striate.findings import Figure, Finding, Table
-from striate.tasks.detect.boxes import overlap
-from striate.tasks.detect.cutting import cut, moved
 from striate.tasks.detect.objects import Objects
 from striate.tasks.detect.probes.finding_objects import (
     Share,
@@ -23,7 +22,9 @@ from striate.tasks.detect.probes.finding_objects import (
     share_of,
     sure_of,
     truths_of,
+    what_of,
 )
+from striate.tasks.detect.probes.placing import measure_of, share_left, where_cut, window_of
 from striate.wording import percent
 
 SHOWN = (1.0, 0.9, 0.75, 0.6, 0.5, 0.35, 0.25)  # share of an object that is left in the image
@@ -46,6 +47,7 @@ def truncation(context: Any) -> Finding:
     started = time.perf_counter()
     truths = truths_of(context)
     sure = sure_of(predictions_of(context, context.images), truths)
+    measure = measure_of(truths)
     rows: list[tuple[float, Share, Share, float]] = []
     examples: list[Share] = []
     for shown in SHOWN:
@@ -64,7 +66,7 @@ def truncation(context: Any) -> Finding:
                 if one.found[0]:
                     same = every.sure(sure)
                     same = same.take(same.labels == aim.labels[0])
-                    shared.append(float(overlap(same.boxes, aim.boxes[:1]).max()))
+                    shared.append(float(measure(same, aim.take([0])).max()))
         if not asked.sum():
             raise DataError(
                 "no object lies free of the border with room to cut it; give larger images, or others with --data"
@@ -73,7 +75,7 @@ def truncation(context: Any) -> Finding:
         rows.append((shown, across, down, float(np.mean(shared)) if shared else float("nan")))
         both = share_of(context, found.sum(0), asked.sum(0))
         examples.append(both)
-    return _finding(context, rows, examples, sure, time.perf_counter() - started)
+    return _finding(context, rows, examples, sure, what_of(truths), time.perf_counter() - started)
 
 
 def cut_images(
@@ -87,26 +89,24 @@ def cut_images(
     images, aims = [], []
     for i, truth in enumerate(truths):
         at = chosen(truth, axis, size, seed=context.seed + i)
-        start, aim = 0, Objects.of([], [])
+        start, aim = 0, truth.take([])
         if at is not None:
             low, high = truth.boxes[at, axis], truth.boxes[at, axis + 2]
-            if (low + high) / 2 < size / 2:  # its beginning is cut off
-                start = round(low + (1 - shown) * (high - low))
-            else:
-                start = round(high - (1 - shown) * (high - low)) - window
+            first = bool((low + high) / 2 < size / 2)  # its beginning is cut off
+            start = where_cut(truth, at, axis, shown, start=first) - (0 if first else window)
             start = min(max(start, 0), size - window)
-            right, down = (-start, 0) if axis == 0 else (0, -start)
+            top, left = (0, start) if axis == 0 else (start, 0)
             order = [at, *(j for j in range(len(truth)) if j != at)]
             frame = (height, window) if axis == 0 else (window, width)
-            aim = cut(moved(truth.take(order), 1.0, right, down), *frame)
-            whole, left = truth.sides[at].prod(), aim.sides[0].prod() if len(aim) else 0.0
+            aim = window_of(truth.take(order), top, left, *frame)
+            same = len(aim) > 0 and aim.labels[0] == truth.labels[at]
             # Rounded to whole pixels a small object may lose more than was meant.
-            if not len(aim) or aim.labels[0] != truth.labels[at] or abs(left / whole - shown) > 0.1:
-                aim = Objects.of([], [])
+            if not same or abs(share_left(aim, 0, truth, at) - shown) > 0.1:
+                aim = aim.take([])
             else:
                 crowd = aim.crowd.copy()
                 crowd[0] = False
-                aim = Objects.of(aim.boxes, aim.labels, crowd=crowd)
+                aim = replace(aim, crowd=crowd)
         aims.append(aim)
         image = context.images[i]
         images.append(
@@ -129,7 +129,7 @@ def chosen(truth: Objects, axis: int, size: int, *, seed: int) -> int | None:
 
 
 def _finding(
-    context: Any, rows: list[tuple[float, Share, Share, float]], both: list[Share], sure: float, seconds: float
+    context: Any, rows: list[tuple[float, Share, Share, float]], both: list[Share], sure: float, what: str, seconds: float
 ) -> Finding:  # fmt: skip
     whole = both[0]
     losses = [(shown, whole.value - one.value, one) for (shown, *_), one in zip(rows, both, strict=True)]  # fmt: skip
@@ -160,7 +160,7 @@ def _finding(
                 ),
                 formats=(".0%", ",", ".1%", ".1%", ".1%", ".1%", ".1%", ".2f"),
                 caption=f"{len(context):,} images, each cut through one object; recall at a score of {sure:g} with its 95 % "
-                "interval over resampled images. Found: a box of its class overlaps the part that is left by half.",
+                f"interval over resampled images. Found: a {what} of its class overlaps the part that is left by half.",
             ),
         ),
         figures=(_chart([r[0] for r in rows], both),),
