@@ -23,7 +23,7 @@ FORMULA = (
     "\uff0d",
     "\uff20",
 )  # begin a formula in a spreadsheet
-_NUMBER = re.compile(r"[+-]?(\d[\d,]*\.?\d*|\.\d+)(e[+-]?\d+)?\s?%?", re.IGNORECASE)
+_NUMBER = re.compile(r"[+-]?(\d[\d,]*\.?\d*|\.\d+)(e[+-]?\d+)? ?%?", re.IGNORECASE | re.ASCII)
 
 
 def printable(text: str) -> str:
