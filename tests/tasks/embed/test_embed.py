@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +18,11 @@ import striate
 from striate.cli import main
 from striate.errors import DataError, UsageError
 from striate.models import head, layer_groups
+from striate.runs import Listener
 from striate.runs.run import Run
 from striate.tasks.embed.network import CentredNetwork
 from striate.tasks.table import open_source, task_for
+from striate.training.loop import Moment
 
 SHORT = {"task": "embed", "epochs": 2, "device": "cpu", "precision": "fp32"}
 
@@ -208,3 +212,27 @@ def test_diagnosing_and_tiling_an_embedding(run: Run, tmp_path: Path) -> None:
     image_of(3, 8).save(tmp_path / "a.png")
     finding = run.tile(tmp_path / "a.png", tmp_path / "out.json")
     assert len(json.loads((tmp_path / "out.json").read_text())["classes"]) >= 1 and finding.verdict
+
+
+class PressCtrlC(Listener):
+    """Interrupts at one step, as a person would."""
+
+    def step(self, moment: Moment) -> None:
+        if moment.step == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_stopped_training_resumes_to_the_same_weights(tmp_path: Path, unexplained: None) -> None:
+    settings = {
+        **SHORT,
+        "sampling": "balanced",
+        "margin_warmup": 3,
+        "limit": 160,
+        "width": 16,
+        "batch": 16,
+    }
+    whole = striate.train("digits", out=tmp_path / "whole", **settings)
+    stopped = striate.train("digits", out=tmp_path / "part", listener=PressCtrlC(), **settings)
+    assert not stopped.finished
+    resumed = striate.train("digits", out=tmp_path / "part", resume=True)
+    assert resumed.finished and resumed.info["model_sha256"] == whole.info["model_sha256"]
