@@ -100,6 +100,8 @@ def test_a_larger_angle_never_costs_less() -> None:
 def test_gradients_are_finite_where_the_angle_is_0_or_180_degrees(
     cos: float, dtype: torch.dtype
 ) -> None:
+    # ronghuaiyang/arcface-pytorch 32, face.evoLVe 117, insightface 1664 and 1715: NaN after some thousand steps, in half
+    # precision sooner, from the root of 1 - cos^2.
     x = torch.tensor([[3.0, 0, 0]], dtype=dtype, requires_grad=True)
     network = CentredNetwork(nn.Identity(), 2, 3).train()
     with torch.no_grad():
@@ -130,6 +132,7 @@ def test_an_embedding_of_length_0_has_a_loss_and_a_gradient() -> None:
 
 
 def test_the_margin_rises_with_the_steps_of_the_training() -> None:
+    # InsightFace-tensorflow 23, insightface 2144: from the first step on with the whole margin, the loss stays at 20.
     loss = CosineSoftmax(margin=0.5, warmup=10)
     assert [loss.margin_at(step) for step in (0, 5, 10, 99, None)] == [0, 0.25, 0.5, 0.5, 0.5]
     cosines, labels = torch.tensor([[0.5, 0.2]]), torch.tensor([0])
