@@ -75,6 +75,18 @@ def test_three_identities_are_too_few(tmp_path: Path) -> None:
         open_source(folder_of(tmp_path / "few", [3, 3, 3]), task="embed")
 
 
+def test_a_test_of_ones_own_leaves_three_identities_to_train_on(tmp_path: Path) -> None:
+    folder_of(tmp_path / "own" / "train", [3, 3, 3])
+    folder_of(tmp_path / "own" / "test", [2, 2])
+    for k in range(2):
+        (tmp_path / "own" / "test" / f"p{k}").rename(tmp_path / "own" / "test" / f"q{k}")
+    for i, path in enumerate(sorted((tmp_path / "own" / "test").rglob("*.png"))):
+        image_of(7000 + i).save(path)
+    source = open_source(tmp_path / "own", task="embed")
+    assert [len(np.unique(s.labels)) for s in source.splits.values()] == [3, 0, 2]
+    assert not any("set aside" in note for note in source.notes)
+
+
 def test_the_check_names_what_spoils_a_result(tmp_path: Path) -> None:
     root = folder_of(tmp_path / "people", [5, 5, 5, 5, 5, 1, 5, 5])
     image_of(0).save(root / "p1" / "again.png")  # the first image of p0

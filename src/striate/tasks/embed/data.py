@@ -96,7 +96,10 @@ def arrange_by_identity(
         contents, labels, keys=keys, classes=classes, seed=seed, given=part,
         val=None if (part == VAL).any() else 0.0, test=None if (part == TEST).any() else 0.0,
     )  # fmt: skip
-    return replace(plan, val=val, test=test)
+    drawn = {
+        name: bool((part[pool] == code).any()) for name, code in (("val", VAL), ("test", TEST))
+    }
+    return replace(plan, val=val * drawn["val"], test=test * drawn["test"])
 
 
 def refuse_on_both_sides(
@@ -133,7 +136,7 @@ def drawn_by_identity(
     counts = np.bincount(labels, minlength=len(classes))[order]
     parts = sum(share > 0 for share in (val, test))
     spare = len(order) - LEAST
-    if parts and spare < LEAST:
+    if test > 0 and spare < LEAST:
         raise DataError(
             f"{where} has {counted(len(order), 'identity', 'identities')}; at least {2 * LEAST} are needed, {LEAST} to "
             f"train on and {LEAST} to test with: add identities, each in a folder of its own"
@@ -141,7 +144,7 @@ def drawn_by_identity(
     least = LEAST if spare >= parts * LEAST else 0  # of 4 or 5 only the test gets its two
     tested = nearest(counts, test, at_least=LEAST, at_most=spare - (least if val > 0 else 0)) if test > 0 else 0  # fmt: skip
     held = 0
-    if val > 0 and (least or not test):
+    if val > 0 and spare >= LEAST and (least or not test):
         held = nearest(counts[::-1], val, at_least=LEAST, at_most=spare - tested)
     part = np.full(len(classes), TRAIN, dtype=np.int8)
     part[order[:tested]] = TEST
