@@ -4,12 +4,54 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, overload
 
 from striate.wording import as_text
 
 ROWS = 1000  # of a long list that are written at once
+
+
+class Listing(Sequence[dict[str, Any]]):
+    """Very many rows that are made when they are asked for: half a million dicts take 2 GB, the arrays behind them 50 MB.
+
+    count: how many. make: (first, last) -> the rows from first on, before last.
+
+    >>> rows = Listing(3, lambda first, last: [{"id": i} for i in range(first, last)])
+    >>> rows[-1], len(rows[1:]), [row["id"] for row in rows]
+    ({'id': 2}, 2, [0, 1, 2])
+    """
+
+    def __init__(self, count: int, make: Callable[[int, int], list[dict[str, Any]]]) -> None:
+        self._count, self._make = count, make
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, at: int) -> dict[str, Any]: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> list[dict[str, Any]]: ...
+
+    def __getitem__(self, at: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
+        if isinstance(at, slice):
+            first, last, step = at.indices(self._count)
+            if step == 1:
+                return self._make(first, max(first, last))
+            return [self[i] for i in range(first, last, step)]
+        first = at + self._count if at < 0 else at
+        if not 0 <= first < self._count:
+            raise IndexError(f"row {at} of {self._count}")
+        return self._make(first, first + 1)[0]
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for start in range(0, self._count, ROWS):
+            yield from self._make(start, min(start + ROWS, self._count))
+
+    def tolist(self) -> list[dict[str, Any]]:
+        """All rows at once."""
+        return self._make(0, self._count)
 
 
 def to_json(value: Any, *, indent: int | None = 1, ascii: bool = True) -> str:

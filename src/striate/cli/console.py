@@ -15,7 +15,7 @@ from rich.measure import Measurement
 from rich.segment import Segment
 
 from striate.cli.options import Format
-from striate.documents import to_json
+from striate.documents import Listing, json_in_parts, to_json
 from striate.findings import Finding
 from striate.report.terminal import terminal
 from striate.wording import as_text, cell_of_csv, one_line, printable
@@ -131,8 +131,14 @@ def print_finding(finding: Finding, format: Format = Format.table) -> None:
 
 
 def print_json(value: Any) -> None:
-    """One JSON document."""
-    print(to_json(value))
+    """One JSON document; very many rows are written as they are made."""
+    long = [k for k, v in value.items() if isinstance(v, Listing)] if isinstance(value, dict) else []  # fmt: skip
+    if len(long) != 1:
+        print(to_json(value))
+        return
+    for part in json_in_parts(value, long[0]):
+        print(part, end="")
+    print()
 
 
 def print_csv(rows: Iterable[Mapping[str, Any]]) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from striate.data.depth import refuse_depth
-from striate.documents import to_json
+from striate.documents import Listing, to_json
 from striate.errors import DataError, ExactnessError, UsageError
 from striate.findings import Finding, Table
 from striate.inference.tiled import Certificate, Take, Tiled, open_file
@@ -99,7 +99,10 @@ class TileJob:
             verdict=f"{verdict} {self.page_note}{certificate.verdict}",
             status="note" if exact is None or unasked else "good" if exact else "problem",
             tables=(table, Table(columns=("certificate", ""), rows=tuple(certificate.rows))),
-            data={"document": document, "rows": [dict(row) for row in rows]},
+            data={
+                "document": document,
+                "rows": rows if isinstance(rows, Listing) else [dict(row) for row in rows],
+            },
         )
 
 

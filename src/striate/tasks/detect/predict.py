@@ -14,7 +14,7 @@ from PIL import Image
 
 from striate.data.files import Found, holds, stays
 from striate.data.output_names import output_names
-from striate.documents import json_in_parts
+from striate.documents import Listing, json_in_parts
 from striate.errors import DataError, RunError, UsageError
 from striate.tasks.detect.data.run_lengths import counts_of, text_of_counts
 from striate.tasks.detect.drawing import Draw, drawn
@@ -169,37 +169,52 @@ def coco_document(
 ) -> dict[str, Any]:
     """Images, objects and classes in COCO's form; boxes are left, top, width, height in pixels; numbers count from 1.
 
-    Regions, where objects have them, are compressed run lengths of the whole image.
+    Regions, where objects have them, are compressed run lengths of the whole image. Entries are made when asked for.
     """
-    annotations: list[dict[str, Any]] = []
-    for number, one in enumerate(predictions, start=1):
-        scores, regions = one.objects.scores, one.objects.regions
-        assert scores is not None
-        for i, (box, label, score, area) in enumerate(
-            zip(
-                one.objects.boxes.tolist(), one.objects.labels.tolist(), scores.tolist(), one.objects.areas.tolist(),
-                strict=True,
-            )
-        ):  # fmt: skip
-            left, top, right, bottom = box
-            entry: dict[str, Any] = {
-                "id": len(annotations) + 1,
-                "image_id": number,
-                "category_id": label + 1,
-                "bbox": [left, top, right - left, bottom - top],
-                "area": area,
-                "iscrowd": 0,
-                "score": score,
-            }
-            if regions is not None:
-                counts = text_of_counts(counts_of(regions[i], *one.size))
-                entry["segmentation"] = {"size": list(one.size), "counts": counts}
-            annotations.append(entry)
+    ends = np.cumsum([len(one.objects) for one in predictions]).tolist()
+
+    def annotations(first: int, last: int) -> list[dict[str, Any]]:
+        made: list[dict[str, Any]] = []
+        for number, (one, end) in enumerate(zip(predictions, ends, strict=True)):
+            start = end - len(one.objects)
+            part = range(max(first, start), min(last, end))
+            if len(part):
+                own = one.objects.take(np.arange(part.start - start, part.stop - start))
+                made += _annotations(own, one.size, number + 1, part.start)
+        return made
+
     return {
         "images": [
             {"id": n, "file_name": p.path, "height": p.size[0], "width": p.size[1]}
             for n, p in enumerate(predictions, start=1)
         ],
         "categories": [{"id": i, "name": name} for i, name in enumerate(classes, start=1)],
-        "annotations": annotations,
+        "annotations": Listing(ends[-1] if ends else 0, annotations),
     }
+
+
+def _annotations(
+    objects: Objects, size: tuple[int, int], image: int, before: int
+) -> list[dict[str, Any]]:
+    """The entries of objects of image number `image` of that size, numbered from `before` + 1 on."""
+    rows: list[dict[str, Any]] = []
+    assert objects.scores is not None
+    columns = (objects.boxes, objects.labels, objects.scores, objects.areas)
+    for i, (box, label, score, area) in enumerate(
+        zip(*(column.tolist() for column in columns), strict=True)
+    ):
+        left, top, right, bottom = box
+        entry: dict[str, Any] = {
+            "id": before + i + 1,
+            "image_id": image,
+            "category_id": label + 1,
+            "bbox": [left, top, right - left, bottom - top],
+            "area": area,
+            "iscrowd": 0,
+            "score": score,
+        }
+        if objects.regions is not None:
+            counts = text_of_counts(counts_of(objects.regions[i], *size))
+            entry["segmentation"] = {"size": list(size), "counts": counts}
+        rows.append(entry)
+    return rows

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
+
+import numpy as np
 
 from striate.tasks.detect.objects import Objects
 from striate.tasks.prediction import Prediction
 
+ALL = slice(None)
 LISTED = 20  # objects of an image in a table that a person reads
 
 
@@ -26,14 +30,17 @@ class DetectionPrediction(Prediction):
     overlay: str = ""
     sure: float = 0.0
 
-    @property
+    @cached_property
     def shown(self) -> Objects:
         """Those that are taken for objects, best first."""
         return self.objects.sure(self.sure)
 
-    def listed(self) -> list[dict[str, Any]]:
-        """Class, score and box (left, top, right, bottom) of each object that is sure enough, as JSON types."""
+    def listed(self, part: slice = ALL) -> list[dict[str, Any]]:
+        """Class, score and box (left, top, right, bottom) of each object that is sure enough, or of a part of these, as JSON
+        types."""
         objects = self.shown
+        if part != ALL:
+            objects = objects.take(np.arange(len(objects))[part])
         assert objects.scores is not None
         return [
             {
@@ -49,8 +56,8 @@ class DetectionPrediction(Prediction):
             )
         ]
 
-    def rows(self, top: int = 1) -> list[dict[str, Any]]:
-        """See Prediction; a row an object, and one without a class for an image without any."""
+    def rows(self, top: int = 1, part: slice = ALL) -> list[dict[str, Any]]:
+        """See Prediction; a row an object, or for a part of them, and one without a class for an image without any."""
         start = {"path": self.path}
         end = {"overlay": self.overlay, "error": self.error or ""}
         names = ("left", "top", "right", "bottom")
@@ -59,7 +66,7 @@ class DetectionPrediction(Prediction):
             | {"class": o["class"], "score": o["score"]}
             | dict(zip(names, o["box"], strict=True))
             | end
-            for o in self.listed()
+            for o in self.listed(part)
         ]
         empty = dict.fromkeys(("class", "score", *names), "")
         return rows or [start | empty | end]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from striate.documents import Listing
 from striate.findings import Finding, Table
 from striate.tasks.detect.forms.form import Forms
 from striate.tasks.detect.forms.table import form_of
@@ -56,7 +57,7 @@ def tile_objects(
     where = "" if job.out is None else f" They are in {job.out}."
     finding = job.finding(
         f"{len(shown):,} objects in {width:,} x {height:,} pixels.{where}",
-        certificate, table, prediction.rows(), objects=document["annotations"], categories=document["categories"],
+        certificate, table, rows_of(prediction), objects=document["annotations"], categories=document["categories"],
     )  # fmt: skip
     writer = None if job.out is None else writers.get(job.out.suffix.lower())
     if job.out is not None and writer is not None:
@@ -65,6 +66,14 @@ def tile_objects(
         document["certificate"] = certificate.to_dict()
         write_document(job.out, document)
     return finding
+
+
+def rows_of(prediction: DetectionPrediction) -> Sequence[Mapping[str, Any]]:
+    """The rows of a prediction, made when they are asked for; see `DetectionPrediction.rows`."""
+    count = len(prediction.shown)
+    if not count:
+        return prediction.rows()
+    return Listing(count, lambda first, last: prediction.rows(part=slice(first, last)))
 
 
 def framed_job(job: TileJob) -> TileJob:

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from striate.tasks.detect.objects import Objects
-from striate.tasks.detect.prediction import DetectionPrediction
+from striate.tasks.detect.prediction import ALL, DetectionPrediction
 from striate.tasks.instances.panoptic import apart
 
 
@@ -21,20 +21,20 @@ class InstancePrediction(DetectionPrediction):
     labels: str = ""
 
     @cached_property
-    def shown(self) -> Objects:  # type: ignore[override]
+    def shown(self) -> Objects:
         """Those that are taken for objects, best first, with every pixel given to the best that has it; see `apart`. Their
         numbers, from 1, are those of the label image."""
         return apart(self.objects.sure(self.sure))
 
-    def listed(self) -> list[dict[str, Any]]:
+    def listed(self, part: slice = ALL) -> list[dict[str, Any]]:
         """As of a detection, and the area of each object in pixels."""
-        areas = self.shown.areas.tolist()
-        return [one | {"area": int(a)} for one, a in zip(super().listed(), areas, strict=True)]
+        areas = self.shown.areas[part].tolist()
+        return [one | {"area": int(a)} for one, a in zip(super().listed(part), areas, strict=True)]
 
-    def rows(self, top: int = 1) -> list[dict[str, Any]]:
+    def rows(self, top: int = 1, part: slice = ALL) -> list[dict[str, Any]]:
         """See Prediction."""
-        areas: list[Any] = [one["area"] for one in self.listed()] or [""]
-        rows = super().rows(top)
+        areas: list[Any] = [one["area"] for one in self.listed(part)] or [""]
+        rows = super().rows(top, part)
         return [
             {k: v for k, v in row.items() if k not in ("overlay", "error")}
             | {
