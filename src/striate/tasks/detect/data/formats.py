@@ -14,11 +14,13 @@ from striate.tasks.detect.data.box_table import (
     is_table_of_boxes,
     read_tables_of_boxes,
 )
+from striate.tasks.detect.data.cityscapes import find_cityscapes, read_cityscapes
 from striate.tasks.detect.data.coco import find_coco, is_coco, read_coco
 from striate.tasks.detect.data.cvat import find_cvat, read_cvat
 from striate.tasks.detect.data.instance_masks import find_instance_masks, read_instance_masks
 from striate.tasks.detect.data.labelme import find_labelme, is_labelme, read_labelme
 from striate.tasks.detect.data.markup import first_tag
+from striate.tasks.detect.data.via import find_via, is_via, read_via
 from striate.tasks.detect.data.voc import find_voc, read_voc
 from striate.tasks.detect.data.yolo import find_yolo, is_yolo_config, read_yolo
 
@@ -67,11 +69,15 @@ FORMATS: tuple[Format, ...] = (
         is_file=lambda path: path.suffix.lower() == ".json" and is_labelme(path),
         beside=True,
     ),
+    Format(
+        name="VIA JSON or CSV", find=find_via, read=lambda root, files, tree: read_via(root, files), is_file=is_via,
+    ),
     Format(name="YOLO txt", find=find_yolo, read=read_yolo, is_file=is_yolo_config, one=_yaml, beside=True),
     Format(
         name="a table of boxes", find=find_tables_of_boxes, read=lambda root, files, tree: read_tables_of_boxes(root, files),
         is_file=is_table_of_boxes, claims=claims,
     ),
+    Format(name="Cityscapes instanceIds", find=find_cityscapes, read=read_cityscapes, asked=True),
     Format(
         name="instance masks", find=find_instance_masks, read=lambda root, files, tree: read_instance_masks(root, files),
         asked=True,
