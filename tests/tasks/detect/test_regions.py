@@ -12,7 +12,7 @@ from torchvision.models.detection import fasterrcnn_resnet50_fpn, maskrcnn_resne
 import striate
 from striate.errors import UsageError
 from striate.models import Regions, build
-from striate.tasks.detect import boxes, region_loss, regions
+from striate.tasks.detect import boxes, forward, predict, region_loss, regions
 from striate.tasks.detect.forms.regions import RegionForm
 from striate.training.batch import Batch
 
@@ -223,3 +223,37 @@ def test_mask_rcnn_gives_the_pixels_of_each_object_by_tiles_as_at_once(few, tmp_
     boxes = build("faster-rcnn:resnet18", num_classes=3, channels=16, hidden=32)
     with pytest.raises(UsageError, match="boxes alone"):
         striate.wrap(boxes, classes=list("abc"), preprocessing=INPUT, task="instances")
+
+
+@pytest.mark.parametrize(
+    "spec",
+    ["centernet", "fcos", "yolo", "faster-rcnn:resnet18", "mask-rcnn:resnet18", "centernet-masks"],
+)
+def test_a_large_image_has_its_maps_on_the_disk_and_the_objects_of_a_small_one(
+    spec, few, tmp_path, monkeypatch
+):
+    torch.manual_seed(0)
+    small = {"channels": 16, "hidden": 32} if "rcnn" in spec else {}
+    network = build(spec, in_channels=3, num_classes=3, **small).eval()
+    with torch.no_grad():
+        if "rcnn" in spec:
+            network.rpn["head"].cls_logits.weight *= 30
+            network.roi_heads.box_predictor.cls_score.weight *= 60
+        for name, values in network.named_parameters():
+            if name.endswith("heat.bias"):
+                values += 4.0
+    task = "instances" if "mask" in spec else "detect"
+    trained = striate.wrap(network, classes=list("abc"), preprocessing=INPUT, task=task)
+    pixels = np.random.default_rng(3).integers(0, 255, (103, 150, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "scene.png")
+    (whole,) = trained.predict([tmp_path / "scene.png"])
+    monkeypatch.setattr(forward, "WHOLE", 10_000)
+
+    def refuse(*args, **more):
+        raise AssertionError("the maps are asked for as a whole")
+
+    monkeypatch.setattr(predict, "outputs_of", refuse)
+    (made,) = trained.predict([tmp_path / "scene.png"])
+    assert len(made.objects) == len(whole.objects) > 0
+    assert np.abs(made.objects.boxes - whole.objects.boxes).max() < 1e-2
+    assert np.abs(made.objects.scores - whole.objects.scores).max() < 1e-4

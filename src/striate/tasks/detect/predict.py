@@ -16,6 +16,8 @@ from striate.data.files import Found, holds, stays
 from striate.data.output_names import output_names
 from striate.documents import Listing, json_in_parts
 from striate.errors import DataError, RunError, UsageError
+from striate.inference.tiled.read.open import open_image
+from striate.tasks.detect import forward
 from striate.tasks.detect.data.run_lengths import counts_of, text_of_counts
 from striate.tasks.detect.drawing import Draw, drawn
 from striate.tasks.detect.evaluation.threshold import threshold_of
@@ -25,6 +27,7 @@ from striate.tasks.detect.forward import outputs_of
 from striate.tasks.detect.frame import original
 from striate.tasks.detect.objects import Objects
 from striate.tasks.detect.prediction import DetectionPrediction
+from striate.tasks.tiling import TileJob
 from striate.tasks.trained import Trained
 from striate.training.machine import choose_device, choose_precision
 from striate.writing import write_atomically, writing
@@ -118,11 +121,28 @@ def predicted(
     """The objects of one image (C, H, W) uint8, upright and at its own size. forms: which one an output has."""
     how = trained.preprocessing
     pixels = torch.from_numpy(how.colours(image.transpose(1, 2, 0)))
-    out = outputs_of(model, how, [pixels], device=device, dtype=dtype)[0]
     seen = pixels.shape[-2], pixels.shape[-1]
-    (objects,) = forms(out).decode(out, len(trained.classes), seen)
+    if seen[0] * seen[1] > forward.WHOLE and device.type == "cpu":
+        objects = large_objects(trained, pixels, name, forms)
+    else:
+        out = outputs_of(model, how, [pixels], device=device, dtype=dtype)[0]
+        (objects,) = forms(out).decode(out, len(trained.classes), seen)
     size = image.shape[-2], image.shape[-1]
     return prediction_of(original(objects, size, how), name, size, trained, kind)
+
+
+def large_objects(trained: Trained, pixels: torch.Tensor, name: str, forms: Forms) -> Objects:
+    """The objects of pixels (C, H, W) uint8 as the network sees them, as `striate tile` finds them.
+
+    Maps lie on the disk until objects are chosen: those of the R-CNNs take 85 bytes a pixel, a gigabyte at 12 megapixels.
+    """
+    job = TileJob(
+        trained=replace(trained, preprocessing=trained.preprocessing.unframed), image=open_image(pixels.numpy(), 2),
+        path=Path(name), page_note="", page=None, out=None, memory=forward.TILES, tile=None, force=False, check=True,
+        progress=lambda done, of: None,
+    )  # fmt: skip
+    output = forward.output_of(trained.model, trained.shape)
+    return forms(output).tile(job, output, len(trained.classes))[0]
 
 
 def prediction_of(
