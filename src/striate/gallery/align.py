@@ -123,7 +123,7 @@ def refuse_misfit(points: np.ndarray, matrix: np.ndarray, template: np.ndarray) 
 
 
 def points_of(table: Path, root: Path, keys: Sequence[str]) -> dict[str, np.ndarray]:
-    """The five points (5, 2) of each image that a table has: x and y in pixels, by key below `root`.
+    """The five points (5, 2) of each image that a table has: x and y in pixels, by key below `root`. keys: the images.
 
     Columns: file, and x1, y1 to x5, y5, or those of CelebA (lefteye_x, ... rightmouth_y). Raises DataError.
     """
@@ -149,12 +149,13 @@ def points_of(table: Path, root: Path, keys: Sequence[str]) -> dict[str, np.ndar
     )
     base = table.resolve().parent
     where = base.relative_to(root.resolve()).parts if base.is_relative_to(root.resolve()) else ()
-    finder = Finder(root, (*where, table.name), [tuple(key.split("/")) for key in keys])
-    finder = finder if keys else Finder(root, (*where, table.name), grow(root).images)
+    # All images that are there: among a few of them, a row of another image would be taken for one of its name.
+    finder = Finder(root, (*where, table.name), grow(root).images)
+    wanted = set(keys)
     found: dict[str, np.ndarray] = {}
     for row, line in zip(rows.rows[1:], rows.lines[1:], strict=True):
         parts = finder.find(cell(row, file))
-        if isinstance(parts, str):
+        if isinstance(parts, str) or "/".join(parts) not in wanted:
             continue
         try:
             numbers = np.array([float(cell(row, at)) for at in columns])

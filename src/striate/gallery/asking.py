@@ -34,10 +34,10 @@ def usable(one: Embedding) -> np.ndarray:
 
 def compared(gallery: Gallery, first: Embedding, second: Embedding) -> Finding:
     """How alike two images are to the gallery's network, and how many impostor pairs are as alike. Raises DataError."""
-    similarity = float(usable(first) @ usable(second))
+    similarity = min(1.0, float(usable(first) @ usable(second)))
     t = gallery.threshold
     chosen, reach = t["compare"], reached_by(t["impostors"], similarity)
-    same = None if chosen is None else similarity >= chosen["value"]
+    same = None if chosen is None else similarity >= min(1.0, chosen["value"])
     impostors = None
     if same is None:
         verdict = f"The similarity is {similarity:.3f}; whether they are one is unknown: no threshold could be chosen."
@@ -87,7 +87,7 @@ def searched(gallery: Gallery, query: Embedding, top: int) -> Finding:
     t = gallery.threshold["identify"]
     value = None if t is None else float(t["value"])
     found = [
-        (i, gallery.name_of(int(row)), gallery.path_of(int(row)), float(score))
+        (i, gallery.name_of(int(row)), gallery.path_of(int(row)), min(1.0, float(score)))
         for i, (score, row) in enumerate(zip(scores[0], rows[0], strict=True), 1)
     ]
     above = value is not None and found[0][3] >= value

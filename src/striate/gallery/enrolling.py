@@ -86,6 +86,7 @@ class Taken:
     def __init__(self) -> None:
         self.names: Counter[str] = Counter()
         self.again: list[str] = []
+        self.changed: list[str] = []
         self.left: list[tuple[str, str]] = []
 
 
@@ -101,6 +102,10 @@ def _rows(
             return before.name_of(row), before.path_of(row)
         return known.get(content)
 
+    paths = set[int]()
+    if before is not None:
+        rows = range(len(before))
+        paths = {hash((before.name_of(row), before.path_of(row))) for row in rows}
     read = reader(embedder.trained, people.path, people.points if faces else None)
     waiting: list[tuple[Embedding, str, str]] = []
     stream = embedder.stream(people.keys, read)
@@ -118,6 +123,8 @@ def _rows(
                 )
             taken.again.append(one.path)
             continue
+        if hash((name, as_text(one.path))) in paths:
+            taken.changed.append(one.path)
         known[one.content] = name, one.path
         taken.names[name] += 1
         waiting.append((one, name, group))
@@ -230,6 +237,12 @@ def enrolled_finding(gallery: Gallery, people: People | None, taken: Taken, foun
         notes.append(
             f"{counted(len(taken.again), 'image')} enrolled already and left as they are ({taken.again[0]})"
         )
+    if taken.changed:
+        notes.append(
+            f"{counted(len(taken.changed), 'file')} with other pixels than when it was enrolled "
+            f"({taken.changed[0]}): the old "
+            "images stay; to drop them, forget the name and enrol it again"
+        )
     notes = [note for note in notes if note]
     if notes:
         tables.append(Table(columns=("remark",), rows=tuple((note,) for note in notes)))
@@ -237,7 +250,7 @@ def enrolled_finding(gallery: Gallery, people: People | None, taken: Taken, foun
         name="gallery-enrolled", title="What was enrolled", verdict=said, status=status, advice=advice, tables=tuple(tables),
         data={
             "gallery": str(gallery.path), "images": len(gallery), "names": len(gallery.names), "enrolled": new,
-            "enrolled_names": len(taken.names), "again": len(taken.again),
+            "enrolled_names": len(taken.names), "again": len(taken.again), "changed": taken.changed,
             "left_out": [{"path": p, "error": e} for p, e in taken.left],
             "threshold": {k: v for k, v in t.items() if k != "impostors"}, "remarks": notes,
         },

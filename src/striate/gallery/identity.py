@@ -82,11 +82,12 @@ def identities(gallery: Gallery, stream: Iterator[Embedding]) -> Iterator[Identi
             if one.vector is None:
                 yield Identity(path=one.path, error=one.error, threshold=value)
                 continue
-            similarity = float(scores[at, 0])
+            # Rounding brings the product of a unit vector with itself to a little more than 1.
+            similarity = min(1.0, float(scores[at, 0]))
             found = Identity(path=one.path, similarity=similarity, threshold=value, rate=rate)
             if value is None:
                 yield replace(found, reason=f"{NO_THRESHOLD}: {gallery.threshold['why']}")
-            elif similarity < value:
+            elif similarity < min(1.0, value):
                 yield replace(found, reason=BELOW)
             else:
                 yield replace(found, name=gallery.name_of(int(rows[at, 0])))
