@@ -45,9 +45,11 @@ def nearest_of(
     pieces: Pieces, queries: np.ndarray, count: int, *, mask: Mask | None = None, threads: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """`nearest` among vectors that come in pieces (n, d), each with its first row. queries: (Q, d); results (Q, K) each."""
-    threads = threads or workers()
     queries = np.ascontiguousarray(queries, np.float32)
+    # BLAS has threads of its own, for which threads of ours would wait: a product with many queries is left to it, and one
+    # with a single query, which memory bounds, is a plain sum of products.
     single = len(queries) == 1
+    threads = (threads or workers()) if single else 1
     shared = iter(pieces) if threads == 1 else _Shared(pieces)
 
     def work() -> tuple[np.ndarray, np.ndarray]:
@@ -58,7 +60,7 @@ def nearest_of(
                 if len(buffer) < len(piece):
                     buffer = np.empty(len(piece), np.float32)
                 scores = buffer[: len(piece)]
-                np.dot(piece, queries[0], out=scores)
+                np.einsum("nd,d->n", piece, queries[0], out=scores)
                 scores = scores[:, None]
             else:
                 scores = piece @ queries.T
