@@ -8,6 +8,8 @@ from scipy import stats
 
 from striate.statistics.clusters import (
     cluster_draws,
+    clustered_bounds,
+    clustered_quantiles,
     jackknife_variance,
     share_of_clusters,
     tail_of,
@@ -87,3 +89,14 @@ def test_few_clusters_are_asked_further_out() -> None:
     assert tail_of(1) == 0
     assert tail_of(5) < tail_of(20) < tail_of(1000) < 0.025
     assert tail_of(100_000) == pytest.approx(0.025, abs=1e-4)
+
+
+def test_a_handful_of_clusters_has_students_interval() -> None:
+    """Of means of 4 clusters: against scipy's, which does not resample."""
+    means = np.array([0.2, 0.4, 0.5, 0.6])
+    draws = means[np.random.default_rng(0).integers(4, size=(200_000, 4))].mean(1)
+    peer = stats.t.interval(0.95, 3, loc=means.mean(), scale=stats.sem(means))
+    assert clustered_bounds(draws, float(means.mean()), 4) == pytest.approx(peer, abs=2e-3)
+    low, high = clustered_quantiles(draws, float(means.mean()), 4)
+    assert 0 <= low < peer[0] + 2e-3 and high <= 1
+    assert clustered_quantiles(np.full(5, 0.3), 0.3, 1) == (0, 1)

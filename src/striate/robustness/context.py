@@ -18,7 +18,7 @@ from striate.errors import DataError, UsageError
 from striate.findings import Finding
 from striate.robustness.activation_shift import Recorder
 from striate.robustness.amounts import Amounts
-from striate.statistics.clusters import cluster_draws, clustered_quantiles, tail_of
+from striate.statistics.clusters import cluster_draws, clustered_bounds, clustered_quantiles
 from striate.statistics.intervals import paired, wilson
 from striate.tasks.metric import Paired, clusters_of
 from striate.tasks.table import find_task
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 BATCH = 256
 PIXELS = 2**18  # of a batch of images whose outputs may be as large as they are
 RESAMPLES = 500
-TAIL = 0.025
 
 
 @dataclass(frozen=True, eq=False)
@@ -282,8 +281,11 @@ class Context:
             return paired(np.mean(before, 0), np.mean(after, 0))
         value = np.mean([self.score(e) for e in after]) - np.mean([self.score(e) for e in before])
         drawn = [np.mean([self.resampled(e) for e in side], 0) for side in (before, after)]
-        tail = TAIL if self.clusters is None else tail_of(len(np.unique(self.clusters)))
-        return float(value), *quantiles(drawn[1] - drawn[0], tail)
+        if self.clusters is None:
+            return float(value), *quantiles(drawn[1] - drawn[0])
+        count = len(np.unique(self.clusters))
+        low, high = clustered_bounds(drawn[1] - drawn[0], float(value), count)
+        return float(value), max(-1.0, low), min(1.0, high)
 
     def take(self, count: int) -> Context:
         """The first `count` images in an order drawn by the seed; itself where there are no more. Records nothing."""
@@ -297,9 +299,9 @@ class Context:
         return smaller
 
 
-def quantiles(values: np.ndarray, tail: float = TAIL) -> tuple[float, float]:
-    """The quantiles of values (R,) below and above which a share of `tail` lies, 2.5 % and 97.5 %."""
-    low, high = np.nanquantile(values, (tail, 1 - tail))
+def quantiles(values: np.ndarray) -> tuple[float, float]:
+    """The 2.5 % and the 97.5 % quantile."""
+    low, high = np.nanquantile(values, (0.025, 0.975))
     return float(low), float(high)
 
 

@@ -16,6 +16,8 @@ from scipy.stats import t as student
 from striate.statistics.bootstrap import RESAMPLES, Interval
 from striate.statistics.intervals import Z, wilson
 
+FEW = 10  # clusters below which quantiles of their resamples say too little
+
 
 class Share(NamedTuple):
     """A share, `hits` of `of` observations from `clusters` clusters, with its 95 % interval over clusters.
@@ -131,13 +133,27 @@ def clustered_bootstrap(
 
 def clustered_quantiles(draws: np.ndarray, value: float, clusters: int) -> tuple[float, float]:
     """The 95 % interval of a share of `value` from bootstrap draws (R,) over clusters; wider where few, or all or none."""
-    tail = tail_of(clusters)
     if np.isnan(draws).all():
         return (np.nan, np.nan)
-    low, high = np.nanquantile(draws, (tail, 1 - tail))
+    low, high = (min(1.0, max(0.0, bound)) for bound in clustered_bounds(draws, value, clusters))
     # Resamples of what always is are always; as many clusters as there are may still miss it (Clopper and Pearson 1934).
     bound = 0.025 ** (1 / clusters)
     return (min(low, bound) if value == 1 else float(low), max(high, 1 - bound) if value == 0 else float(high))  # fmt: skip
+
+
+def clustered_bounds(draws: np.ndarray, value: float, clusters: int) -> tuple[float, float]:
+    """As above, of any statistic, and without the correction for what always is: from draws (R,).
+
+    A handful of clusters has few different resamples, whose quantiles reach nowhere: there it is Student's interval with the
+    draws' deviation.
+    """
+    if clusters < FEW:
+        reach = float(student.ppf(0.975, max(clusters - 1, 1)) * np.nanstd(draws))
+        reach *= np.sqrt(clusters / max(clusters - 1, 1))
+        return (value - reach, value + reach) if clusters > 1 else (value - 1, value + 1)
+    tail = tail_of(clusters)
+    low, high = np.nanquantile(draws, (tail, 1 - tail))
+    return float(low), float(high)
 
 
 def tail_of(clusters: int) -> float:

@@ -144,7 +144,7 @@ def protocol_rows(held: Held) -> list[Row]:
         at = probes.threshold(ALARMS)
         found = probes.found(at.value)
         what = (
-            f"found at rank 1 from one image each of {probes.enrolled} enrolled, with {ALARMS:.0%} of the images of "
+            f"found at rank 1 from one image each of {probes.enrolled} enrolled, with {100 * ALARMS:.0f} % of the images of "
             f"{len(np.unique(probes.stranger_identity))} strangers taken for somebody"
         )
         rows.append(row("open-set identification", found, what))

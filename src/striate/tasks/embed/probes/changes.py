@@ -37,7 +37,7 @@ def changes(side: int, seed: int) -> list[Change]:
     made += [Change("blur", f"blur {s:g} px", s <= 1, blurred(s)) for s in (0.5, 1.0, 2.0)]
     made += [Change("noise", f"noise {a:g}", a <= 0.05, noisy(a, seed)) for a in (0.05, 0.1, 0.2)]
     made += [
-        Change("occlusion", f"{part:.0%} covered", part <= 0.1, covered(part, seed))
+        Change("occlusion", f"{100 * part:.0f} % covered", part <= 0.1, covered(part, seed))
         for part in (0.05, 0.1, 0.25)
     ]
     return made

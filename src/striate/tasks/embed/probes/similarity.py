@@ -78,7 +78,7 @@ def similarity(context: Any) -> Finding:
                 caption=f"{len(context):,} images of {len(clean.asked):,} identities, each changed and compared with all "
                 "others as they are. Same, different: the median similarity of pairs of one identity and of different ones. "
                 f"Accepts at {gallery.threshold:.3f}, chosen for "
-                f"{gallery.rate:.0%} of false ones among these images as they are. Intervals of 95 % "
+                f"{100 * gallery.rate:.0f} % of false ones among these images as they are. Intervals of 95 % "
                 "over identities; the change of true accepts in points, of the same pairs.",
             ),
         ),

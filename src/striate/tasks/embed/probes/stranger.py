@@ -69,9 +69,12 @@ def stranger(context: Any) -> Finding:
         attempts.append(attempt(name, gallery, embeddings_of(context, pushed), theirs, who))
         if level == INVISIBLE:
             shown[name] = pushed
-    for part in STICKERS:
+    sides = {
+        round(part * context.side): part for part in reversed(STICKERS)
+    }  # of tiny images some are one
+    for part in sorted(part for side, part in sides.items() if side):
         stuck = ascended(context.model, images, wanted, mask=masks(context.model, images, wanted, part))  # fmt: skip
-        name = f"sticker of {part:.0%} of the side"
+        name = f"sticker of {100 * part:.0f} % of the side"
         attempts.append(attempt(name, gallery, embeddings_of(context, stuck), theirs, who))
         shown[name] = stuck
     nothing = of_nothing(context, gallery)
@@ -90,9 +93,9 @@ def stranger(context: Any) -> Finding:
                 ),
                 formats=("", ".1%", ".1%", ".1%", ".3f", ".3f"),
                 caption=f"{len(mine)} attackers, each against one image of another identity, at a threshold of "
-                f"{gallery.threshold:.3f}, chosen for {gallery.rate:.0%} of false accepts among these images. The network's "
-                f"weights are known to them. {STEPS} steps on the whole image, {PATCH_STEPS} on a sticker, which lies where "
-                "the similarity depends most on the pixels. 95 % intervals over attacking identities.",
+                f"{gallery.threshold:.3f}, chosen for {100 * gallery.rate:.0f} % of false accepts among these images. They "
+                f"know the network. {STEPS} steps on the whole image, {PATCH_STEPS} on a sticker, which lies where the "
+                "similarity depends most on the pixels. 95 % intervals over attacking identities.",
             ),
             Table(
                 columns=("image of nothing", "most similar to", "similarity", "let in"),
@@ -224,12 +227,12 @@ def judged(
 ) -> tuple[str, Status, str]:
     """The sentence, the status and the advice."""
     unseen = next(a for a in attempts if a.name == f"within {counted(INVISIBLE, 'grey level')}")
-    small = next(a for a in attempts if a.name.startswith("sticker"))
+    small = next((a for a in attempts if a.name.startswith("sticker")), unseen)
     verdict = (
         f"Of attackers that the threshold of {gallery.threshold:.3f} keeps out, {percent(unseen.let_in.value)} are accepted "
         f"as somebody of their choice after changes within {INVISIBLE} grey levels of 255, which nobody sees (95 % interval "
         f"over identities {percent(unseen.let_in.low)} to {percent(unseen.let_in.high)}), and {percent(small.let_in.value)} "
-        f"with a sticker of {STICKERS[0]:.0%} of the side ({percent(small.let_in.low)} to {percent(small.let_in.high)})."
+        f"with a {small.name} ({percent(small.let_in.low)} to {percent(small.let_in.high)})."
     )
     empty = [row[0] for row in nothing if row[3] == "yes"]
     if empty:
@@ -281,9 +284,8 @@ def examples(
         for name, images in shown.items():
             own = embeddings_of(context, images[k : k + 1])[0]
             s = float(own @ gallery.embeddings[theirs[k]])
-            tiles.append(
-                Tile(eight_bits(images[k]), (name.replace(" of the side", ""), f"{s:.3f}"), s < gallery.threshold)
-            )  # fmt: skip
+            lines = name.replace(" of the side", "").removeprefix("within "), f"{s:.3f}"
+            tiles.append(Tile(eight_bits(images[k]), lines, s < gallery.threshold))
         rows.append(tiles)
     return sheet(
         rows,
