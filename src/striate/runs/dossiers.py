@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -60,14 +61,26 @@ def network_of(trained: Trained) -> Network:
     return Network(trained.model, trained.shape, mean=preprocessing.mean, std=preprocessing.std)
 
 
+def grouped(run: Run, labels: Any, source: Any) -> tuple[Tensor | None, tuple[str, ...]]:
+    """What images are told apart by for units, (N,) and the names: classes, or groups such as identities that are here.
+
+    labels: (N,) the targets. None and no names where a task has neither.
+    """
+    if "labels" in run.task.offers:
+        return labels, run.classes
+    if "groups" not in run.task.offers:
+        return None, ()
+    present, index = torch.as_tensor(labels).unique(return_inverse=True)
+    return index, tuple(source.classes[i] for i in present.tolist())
+
+
 def unit_findings(run: Run, source: Source, *, limit: int = REPORT_LIMIT) -> list[Finding]:
     """What the report says of a run's units: first filters, the most selective units of three layers, dead units."""
     trained = open_trained(run)
     network = network_of(trained)
     split = "test" if len(source.test) or len(source.val) else "train"
     images, labels = images_of(run, split, limit=limit, source=source)
-    known = labels if "labels" in run.task.offers else None
-    classes = () if known is None else run.classes
+    known, classes = grouped(run, labels, source)
     index = index_units(
         network, [images if known is None else (images, known)], classes=len(classes)
     )
@@ -90,9 +103,8 @@ def seen_by(
     if run is not None and run.recipe.data:
         source = source_of(run, data)
         images, labels = images_of(run, limit=limit, seed=seed, source=source)
-        return Seen(
-            images, labels if "labels" in run.task.offers else None, run.classes, source.where
-        )
+        known, classes = grouped(run, labels, source)
+        return Seen(images, known, classes or run.classes, source.where)
     if data is None:
         return None
     if Path(data).is_dir() and lies_loose(Path(data)):

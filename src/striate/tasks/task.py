@@ -76,8 +76,9 @@ class Task(ABC):
     and what they are. exclusive: whether data that it accepts cannot be another task's. axes: of the network's output, 2 for
     (N, K), 4 for (N, K, H, W). offers: what analyses may count on beside images, targets and a metric, each with what it is
     counted in: "labels", targets (N,) of one class an image beside logits (N, K); "choices", see `choices`; "embeddings", an
-    output (N, d) whose directions tell images apart. probes: its own probes, instead of those of the same name; they take a
-    probe context. remedies: what to do against a loss under a probe, where the common advice does not fit. probed: how many
+    output (N, d) whose directions tell images apart; "groups", targets (N,) of a group an image that is no output, such as
+    an identity, named by the source's classes. probes: its own probes, instead of those of the same name; they take a probe
+    context. remedies: what to do against a loss under a probe, where the common advice does not fit. probed: how many
     images a probe takes at most, None for as many as are asked for, and how many a budget leaves it. outputs: what one
     output of the network stands for, and several. beside: how many the network has beside one a class, such as a detector's
     four distances. cell: pixels between places of its output, where it has places. named: what one of the data's classes is

@@ -73,7 +73,7 @@ class EmbedTask(ImageTask):
     outputs = ("dimension", "dimensions")
     named = ("identity", "identities")
     sources: ClassVar[Mapping[str, str]] = MappingProxyType({glyphs.NAME: glyphs.ABOUT})
-    offers = MappingProxyType({"embeddings": "images"})
+    offers = MappingProxyType({"embeddings": "images", "groups": "images"})
     unused: ClassVar[Mapping[str, str]] = MappingProxyType(
         {"label_smoothing": "", "mixup": ": a mixture of two images is of no identity"}
     )
