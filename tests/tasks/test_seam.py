@@ -24,13 +24,14 @@ from striate.tasks.trained import Trained
 from striate.training.batch import Batch, Loss, LossFunction
 
 SOURCE = Path(striate.__file__).parent
-KINDS = {"classify", "segment", "detect", "instances", "multilabel", "regression"}
+KINDS = {"classify", "embed", "segment", "detect", "instances", "multilabel", "regression"}
 OF_ONE_TASK = {"labels_pixels", "MaskSource", "MaskSplit"}
 MAY_NAME_ONE = {
     "runs/migrating.py": "names that the tasks had in format 1",
     "runs/opening.py": "published weights know the classes of ImageNet",
     "cli/wrapping.py": "as runs/wrapping.py",
     "runs/wrapping.py": "a network that was trained elsewhere classifies, unless something else is said",
+    "gallery/": "thresholds of similarities, whatever network gives the embeddings",
     "robustness/context.py": "a network that is probed without a task classifies",
     "lectures/experiments": "experiments of the lectures on one task",
 }
