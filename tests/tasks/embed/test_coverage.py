@@ -20,7 +20,12 @@ from striate.tasks.embed.evaluation.embedded import Embedded
 from striate.tasks.embed.evaluation.open_set import Probes, identify
 from striate.tasks.embed.evaluation.retrieval import retrieve
 from striate.tasks.embed.evaluation.threshold import threshold_at
-from striate.tasks.embed.evaluation.verification import eer_interval, rates_at, tar_interval
+from striate.tasks.embed.evaluation.verification import (
+    auc_interval,
+    eer_interval,
+    rates_at,
+    tar_interval,
+)
 
 RATE = 0.02
 MANY = 3000
@@ -59,6 +64,8 @@ def covered(draw: Draw, identities: int, each: int, trials: int) -> dict[str, fl
         curve = curve_of(embedded)
         _, (low, high) = eer_interval(embedded, curve)
         held["eer"] += low <= eer <= high
+        low, high = auc_interval(embedded, curve)
+        held["auc"] += low <= truth(draw).auc <= high
         _, (low, high) = tar_interval(embedded, curve, RATE)
         held["tar at far"] += low <= fixed.tar <= high
         recall = retrieve(embedded).recall(1)
@@ -83,7 +90,7 @@ def impostors(embedded: Embedded) -> np.ndarray:
 
 def test_intervals_over_identities_hold_and_those_over_pairs_do_not(population: Draw) -> None:
     found = covered(population, 30, 4, 60)
-    for name in ("far", "tar", "eer", "tar at far", "recall", "chosen"):
+    for name in ("far", "tar", "eer", "auc", "tar at far", "recall", "chosen"):
         assert found[name] >= 0.88, name  # 95 % of 60 are 57; below 53 once in 60 such tests
     assert found["far by pairs"] < 0.8
     assert found["chosen by pairs"] < 0.8

@@ -17,6 +17,8 @@ from striate.statistics.clusters import (
 from striate.tasks.embed.evaluation.curve import Curve, Point
 from striate.tasks.embed.evaluation.embedded import Embedded
 
+PLACES = 4096
+
 
 @dataclass(frozen=True)
 class Rates:
@@ -93,6 +95,36 @@ def tar_interval(
     point = curve.at_far(rate)
     far, tar, slope = _without_each(embedded, curve, point)
     return point, _interval(point.tar, tar - slope * far, embedded)
+
+
+def auc_interval(embedded: Embedded, curve: Curve) -> tuple[float, float]:
+    """The 95 % interval over identities of the area under the ROC.
+
+    The area is the mean over genuine pairs of the share of impostor pairs below them, and over impostor pairs of the share
+    of genuine pairs above: leaving out an identity changes both means (DeLong, DeLong and Clarke-Pearson 1988, of single
+    samples). Shares of genuine pairs are read off at 4,096 of them.
+    """
+    g = embedded.identities
+    genuine, impostors = np.zeros(g), np.zeros(g)
+    every = max(1, len(curve.thresholds) // PLACES)
+    rising = curve.thresholds[::-1][::every]
+    above, below = curve.tar[::-1][::every], 1 - curve.far[::-1][::every]
+    for start, s, same in embedded.upper():
+        known = ~np.isnan(s)
+        at = np.clip(np.searchsorted(rising, np.where(known, s, 0), side="right") - 1, 0, None)
+        rows, columns = embedded.identity[start : start + len(s)], embedded.identity[start:]
+        genuine += np.bincount(rows, np.where(same & known, below[at], 0).sum(1), g)
+        placed = np.where(~same & known, above[at], 0)
+        impostors += np.bincount(rows, placed.sum(1), g) + np.bincount(columns, placed.sum(0), g)
+    n = embedded.counts
+    changes = np.zeros(g)
+    for sums, of, twice in (
+        (genuine, n * (n - 1) / 2, 1),
+        (impostors, n * (len(embedded) - n), 2),
+    ):
+        count, total = sums.sum() / twice, of.sum() / twice
+        changes += without_each(sums, of, count, total) - count / total
+    return _interval(curve.auc, changes, embedded)
 
 
 def _without_each(

@@ -9,7 +9,12 @@ from striate.findings import Cell, Finding, Status, Table
 from striate.statistics.clusters import Share
 from striate.tasks.embed.evaluation.folds import FOLDS, draw_pairs, similarities_of, verify
 from striate.tasks.embed.evaluation.open_set import identify
-from striate.tasks.embed.evaluation.verification import eer_interval, rates_at, tar_interval
+from striate.tasks.embed.evaluation.verification import (
+    auc_interval,
+    eer_interval,
+    rates_at,
+    tar_interval,
+)
 from striate.tasks.embed.findings.held import Held, written
 from striate.wording import counted, percent
 
@@ -115,7 +120,7 @@ def verification_rows(held: Held) -> list[Row]:
     point, (low, high) = eer_interval(embedded, curve)
     rows: list[Row] = [
         ("equal error rate", point.far, low, high, "false accepts as frequent as false rejects; less is better"),
-        ("area under the ROC", curve.auc, np.nan, np.nan, "a genuine pair is more similar than an impostor pair"),
+        ("area under the ROC", curve.auc, *auc_interval(embedded, curve), "a genuine pair is the more similar"),
     ]  # fmt: skip
     for rate in (0.01, 0.001, 0.0001):
         if rate >= curve.finest:
