@@ -13,6 +13,7 @@ from striate.findings import Finding
 from striate.tasks.embed.choosing import chosen, threshold_of
 from striate.tasks.embed.evaluation.curve import curve_of
 from striate.tasks.embed.evaluation.embedded import Embedded
+from striate.tasks.embed.evaluation.threshold import Threshold
 from striate.tasks.embed.evaluation.verification import rates_at
 from striate.tasks.embed.findings.embedding_map import principal
 from striate.tasks.embed.findings.held import Held
@@ -99,6 +100,15 @@ def test_few_identities_are_said_to_be_few_and_two_say_nothing_of_their_pairs(
     assert found["headline"].status == "note"
     assert found["headline"].advice.startswith("2 identities say little of others")
     assert found["verification"].data["far"][1:] == [0.0, 1.0]
+
+
+def test_an_interval_that_holds_every_rate_is_no_praise_of_a_threshold(population: Any) -> None:
+    e, y = population(2, 30, 8)
+    threshold = Threshold(0.3, 0.01, 1000, 10, 0.005, 0.018)
+    found = {f.name: f for f in told(held_of(e, y, threshold=threshold))}["verification"]
+    assert found.status == "warning" and "too few to tell" in found.advice
+    lows = [row[2] for row in {f.name: f for f in told(held_of(e, y))}["neighbours"].tables[0].rows]
+    assert lows == sorted(lows)
 
 
 @pytest.mark.parametrize(

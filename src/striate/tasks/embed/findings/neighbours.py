@@ -21,6 +21,7 @@ def neighbours(held: Held) -> Finding:
     n = len(held)
     ks = [k for k in KS if k < n]
     shares = [found.recall(k) for k in ks]
+    spans = rising([(s.low, s.high) for s in shares])
     wrong = found.first > 1
     chosen = queries(held)
     similarities = held.embeddings[chosen] @ held.embeddings.T
@@ -55,7 +56,7 @@ def neighbours(held: Held) -> Finding:
         tables=(
             Table(
                 columns=("k", "recall at k", "from", "to"),
-                rows=tuple((k, s.value, s.low, s.high) for k, s in zip(ks, shares, strict=True)),
+                rows=tuple((k, s.value, *span) for k, s, span in zip(ks, shares, spans, strict=True)),
                 formats=(",", ".1%", ".1%", ".1%"),
                 caption="The share of images with one of their identity among the k nearest others; 95 % intervals over "
                 "identities. An image of another identity that is just as similar comes first.",
@@ -75,7 +76,7 @@ def neighbours(held: Held) -> Finding:
                    else "Drawn from all images."),
                 alt=f"{len(chosen)} images with their {NEAREST} nearest neighbours.",
             ),
-            recall_curve(held, ks, [s.value for s in shares], rising([(s.low, s.high) for s in shares])),
+            recall_curve(held, ks, [s.value for s in shares], spans),
         ),
         data={"k": ks, "recall": [s.value for s in shares], "wrong": int(wrong.sum()), "queries": len(wrong)},
         seed=held.seed,

@@ -13,6 +13,7 @@ from striate.tasks.embed.findings.held import Held, written
 from striate.wording import percent
 
 BINS = 80
+UNSURE = 3.0  # times the rate that was asked for: where the interval reaches further, nothing is known of the promise
 
 
 def verification(held: Held) -> Finding:
@@ -23,7 +24,21 @@ def verification(held: Held) -> Finding:
     stated = held.threshold
     asked = f", chosen for {percent(stated.rate)} false accepts" if stated is not None else ""
     off = stated is not None and not rates.far.low <= stated.rate <= rates.far.high
-    status: Status = "warning" if off else "note" if stated is None else "good"
+    # A wide interval holds the rate that was asked for whatever the truth is: that is no praise.
+    unsure = stated is not None and not off and rates.far.high > UNSURE * stated.rate
+    status: Status = "warning" if off or unsure else "note" if stated is None else "good"
+    if off:
+        advice = (
+            "These identities are taken for others more or less often than the threshold promises: choose it on images of "
+            "your own, `striate gallery enrol --far`."
+        )
+    elif unsure:
+        advice = (
+            "These identities are too few to tell whether the threshold keeps its promise: test on more identities, or "
+            "choose it on images of your own, `striate gallery enrol --far`."
+        )
+    else:
+        advice = ""
     return Finding(
         name="verification",
         title="Whether two images are of one identity",
@@ -34,8 +49,7 @@ def verification(held: Held) -> Finding:
             f"{percent(rates.far.high, 2)})."
         ),
         status=status,
-        advice="These identities are taken for others more or less often than the threshold promises: choose it on images "
-        "of your own, `striate gallery enrol --rate`." if off else "",
+        advice=advice,
         tables=(
             Table(
                 columns=("pairs", "number", "accepted", "rate", "95 % over identities", "95 % by pairs", "independent"),
@@ -120,8 +134,7 @@ def roc(curve: Curve, rates: Rates) -> Figure:
         axes = figure.subplots()
         axes.plot(far[known], tar[known], color=BLUE, linewidth=2)
         chance = np.geomspace(max(curve.finest, 1e-12), 1, 100)
-        axes.plot(chance, chance, color=GRID, linewidth=1, linestyle=(0, (4, 3)))
-        axes.annotate("by chance", (0.35, 0.3), color=GRID, fontsize=8, ha="right")
+        axes.plot(chance, chance, color=GRID, linewidth=1, linestyle=(0, (4, 3)), label="by chance")
         x, y = max(rates.far.value, curve.finest), rates.tar.value
         across = np.maximum([[x - max(rates.far.low, curve.finest / 3)], [rates.far.high - x]], 0)
         upward = np.maximum([[y - rates.tar.low], [rates.tar.high - y]], 0)
@@ -135,7 +148,7 @@ def roc(curve: Curve, rates: Rates) -> Figure:
         axes.xaxis.set_major_formatter(lambda v, _: f"{100 * v:g} %")
         axes.yaxis.set_major_formatter(lambda v, _: f"{100 * v:.0f} %")
         axes.grid()
-        axes.legend(loc="lower right")
+        figure.legend(loc="outside upper right", ncols=2)
         return render(
             figure,
             caption=f"True against false accepts as the threshold falls, from the {percent(curve.finest, 3)} of false "
