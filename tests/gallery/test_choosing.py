@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
-from striate.gallery import Gallery, nearest
+from striate.gallery import Gallery, compared, identities, nearest
 from striate.gallery.choosing import choose, impostors_of, reached_by
+from striate.tasks.embedding import Embedding
 
 Made = Callable[..., Gallery]
 
@@ -84,3 +86,20 @@ def test_counts_of_impostors_are_never_too_few(made: Made) -> None:
         truth = int((exact >= similarity).sum())
         slack = int(((exact >= similarity - 0.001) & (exact < similarity)).sum())
         assert truth <= reach <= truth + slack and of == len(exact)
+
+
+def test_where_all_are_alike_to_the_network_nobody_is_named(made: Made) -> None:
+    """Strangers of similarity 1 must be refused with what they tie with."""
+    gallery = made(np.ones((60, 4)), [f"n{i}" for i in range(60)], rate=0.1)
+    assert gallery.threshold["identify"]["accepted"] == 0
+    (one,) = identities(gallery, iter([Embedding(path="x", vector=np.full(4, 0.5, np.float32))]))
+    assert one.similarity == 1 and one.name is None
+    same = Embedding(path="x", vector=np.full(4, 0.5, np.float32))
+    assert compared(gallery, same, same).data["same"] is False
+
+
+@pytest.mark.parametrize("n", [4, 9, 34, 97])
+def test_the_rate_that_is_named_as_possible_is_possible(made: Made, n: int) -> None:
+    gallery = made(*clusters(1, n, 1), rate=0.001)
+    rate = float(re.findall(r"--far ([\d.]+)", gallery.threshold["why"])[0])
+    assert choose(impostors_of(gallery, None, 0), rate)["identify"] is not None

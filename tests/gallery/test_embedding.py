@@ -153,3 +153,18 @@ def test_what_gives_no_vector_an_image_is_refused(trained: striate.Trained) -> N
         Embedder(replace(trained, task=Segment()))
     with pytest.raises(DataError, match=r"uint8 images \(N, 3, 16, 16\)"):
         Embedder(trained)(torch.zeros(1, 3, 8, 8, dtype=torch.uint8))
+
+
+def test_streams_leave_no_mode_behind_in_whatever_order_they_end(trained: striate.Trained) -> None:
+    trained.model.train()
+    embedder = Embedder(trained)
+    pixels = images(1)[0].numpy()
+    one, other = (
+        embedder.stream([str(i) for i in range(70)], lambda name: pixels) for _ in range(2)
+    )
+    next(one)
+    next(other)
+    assert not torch.is_inference_mode_enabled() and trained.model.training
+    one.close()
+    assert len(list(other)) == 69
+    assert not torch.is_inference_mode_enabled() and trained.model.training

@@ -12,8 +12,9 @@ from PIL import Image
 import striate
 from striate import api
 from striate.errors import DataError, UsageError
-from striate.gallery import Gallery, align
+from striate.gallery import Gallery, align, duplicates
 from striate.gallery.align import TEMPLATE
+from striate.gallery.copies import level_of
 
 
 @pytest.fixture
@@ -119,3 +120,19 @@ def test_what_is_aligned_is_the_face_alone() -> None:
     page[50:162, 70:182] = np.asarray(Image.fromarray(face(3, 0)).resize((112, 112)))
     found = align(page, TEMPLATE + np.array([70, 50]))
     assert np.abs(found.astype(int) - page[50:162, 70:182]).max() <= 1
+
+
+def test_what_a_near_duplicate_is_is_measured_on_the_faces(
+    tmp_path: Path, trained: striate.Trained, portraits: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points = portraits / "points.csv"
+    api.gallery_enrol(tmp_path / "g", trained, portraits, points=points, consent=True, far=0.2)
+    altered: list[np.ndarray] = []
+
+    def level(images: list[np.ndarray], *rest: object) -> object:
+        altered.extend(images)
+        return level_of(images, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(duplicates, "level_of", level)
+    api.gallery_duplicates(tmp_path / "g", portraits, network=trained, points=points)
+    assert len(altered) == 32 and {x.shape for x in altered} == {(112, 112, 3)}

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from identities import face, network, write
 from PIL import Image
 
@@ -19,6 +20,7 @@ import striate
 from striate import api, writing
 from striate.errors import DataError, GalleryError, UsageError, WriteError
 from striate.gallery import Gallery, changing, part
+from striate.gallery import gallery as gallery_file
 from striate.gallery.changing import changing as changed
 from striate.gallery.document import FILE, written
 
@@ -454,3 +456,54 @@ def test_duplicates_among_files_and_of_enrolled_images(
         ("known.png", "person1")
     ]
     assert (tmp_path / "p.html").stat().st_size > 1000 and found.figures
+
+
+def test_a_part_whose_header_was_made_up_is_refused_in_one_sentence(
+    tmp_path: Path, trained: striate.Trained, people: Path
+) -> None:
+    enrol(tmp_path, trained, people)
+    file = next((tmp_path / "g").glob("part-*"))
+    good = file.read_bytes()
+    length = int.from_bytes(good[:8], "little")
+    header = json.loads(good[8 : 8 + length])
+    start, end = header["paths_end"]["data_offsets"]
+    last = good[8 + length + end - 8 : 8 + length + end]
+    body = good[8 + length : 8 + length + start] + last + good[8 + length + end :]
+    for entry in header.values():
+        at = entry["data_offsets"]
+        entry["data_offsets"] = [v - (end - start - 8) if v >= end else v for v in at]
+    header["paths_end"]["shape"] = []
+    text = json.dumps(header).encode()
+    file.write_bytes(len(text).to_bytes(8, "little") + text + body)
+    with pytest.raises(GalleryError, match="paths_end has the shape"):
+        Gallery.open(tmp_path / "g")
+
+
+def test_a_network_that_gives_nothing_for_the_pattern_knows_its_gallery_again(
+    tmp_path: Path, trained: striate.Trained, people: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        gallery_file, "_pattern", lambda embedder: torch.zeros(1, 3, 16, 16, dtype=torch.uint8)
+    )
+    enrol(tmp_path, trained, people)
+    assert api.gallery_search(tmp_path / "g", people / "person1" / "0.png", network=trained).data[
+        "found"
+    ]
+
+
+def test_a_picture_of_an_enrolled_image_is_that_image_or_none(
+    tmp_path: Path, trained: striate.Trained, people: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Paths are kept as they were below the folder that was enrolled; elsewhere others may lie there."""
+    enrol(tmp_path, trained, people)
+    for name in ("new", "empty", "other/person1"):
+        (tmp_path / name).mkdir(parents=True)
+    shutil.copy(people / "person1" / "0.png", tmp_path / "new" / "known.png")
+    Image.fromarray(face(9, 9)).save(tmp_path / "other" / "person1" / "0.png")
+    pictures = []
+    for place in (tmp_path / "empty", tmp_path / "other", people):
+        monkeypatch.chdir(place)
+        found = api.gallery_duplicates(tmp_path / "g", tmp_path / "new", network=trained)
+        assert [e["enrolled"] for e in found.data["enrolled"]] == ["person1/0.png"]
+        pictures.append(found.figures[0].content)
+    assert pictures[0] == pictures[1] != pictures[2]

@@ -29,7 +29,7 @@ def test_a_file_that_was_replaced_does_not_keep_its_old_embedding_unseen(
     Image.fromarray(face(77, 0)).save(tmp_path / "people" / "person3" / "0.png")
     found = api.gallery_enrol(gallery, trained, tmp_path / "people")
     assert found.data["changed"] == ["person3/0.png"] and found.data["again"] == 47
-    assert any("other pixels than when it was enrolled" in note for note in found.data["remarks"])
+    assert any("enrolled with other pixels already" in note for note in found.data["remarks"])
     (new,) = api.gallery_identify(gallery, face(77, 0), network=trained)
     assert new.name == "person3"
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from striate.gallery import search
 from striate.gallery.pairs import pairs_above, similar_pairs
 from striate.gallery.search import nearest, nearest_of, rows_of_piece
 
@@ -94,3 +95,29 @@ def test_a_group_alone_has_no_pairs() -> None:
     for _, i, j in pairs_above(x, -2, groups=groups):
         assert (groups[i] != groups[j]).all()
     assert sum(len(i) for _, i, _ in pairs_above(x, -2, groups=groups)) == 1100 * 400
+
+
+def test_rows_of_one_name_that_are_masked_are_not_sorted_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of two names with many images each, most pieces hold nothing but what is masked."""
+    x, names = unit(600, 8), np.repeat([0, 1], 300)
+    queries, own = x[::10], names[::10]
+    sorted_again = 0
+    merge = search._Best._merge
+
+    def counted(best: object, q: int, scores: np.ndarray, rows: np.ndarray) -> None:
+        nonlocal sorted_again
+        sorted_again += len(rows)
+        merge(best, q, scores, rows)  # type: ignore[arg-type]
+
+    def same(start: int, scores: np.ndarray) -> None:
+        scores[names[start : start + len(scores), None] == own] = -np.inf
+
+    monkeypatch.setattr(search._Best, "_merge", counted)
+    _, rows = nearest_of(pieces(x, 50), queries, 1, mask=same)
+    plain = np.where(names == own[:, None], -np.inf, queries.astype(float) @ x.T.astype(float))
+    assert (rows[:, 0] == plain.argmax(1)).all()
+    assert (
+        sorted_again < 2 * 60 * 50
+    )  # of 60 queries: of the first piece of the other name, and what beats it

@@ -116,9 +116,8 @@ def refuse_misfit(points: np.ndarray, matrix: np.ndarray, template: np.ndarray) 
     eyes = float(np.linalg.norm(template[1] - template[0]))
     if residual > MOST_RESIDUAL * eyes:
         raise UsageError(
-            f"the five points are not those of a face: {residual / eyes:.0%} of the distance of the eyes remains "
-            "between them "
-            f"and a face's; give {', '.join(POINTS)}, in this order, left and right as they are in the picture"
+            f"the five points are not those of a face: {residual / eyes:.0%} of the distance of the eyes remains between "
+            f"them and a face's; give {', '.join(POINTS)}, in this order, left and right as they are in the picture"
         )
 
 
@@ -134,9 +133,8 @@ def points_of(table: Path, root: Path, keys: Sequence[str]) -> dict[str, np.ndar
     known = next((names for names in NAMES if set(names) <= set(heading)), None)
     if known is None:
         raise DataError(
-            f"{table} has no five points: its first line reads {', '.join(rows.rows[0])}; name the columns file, "
-            "x1, y1 to x5, "
-            f"y5 ({', '.join(POINTS)})"
+            f"{table} has no five points: its first line reads {', '.join(rows.rows[0])}; name the columns file, x1, y1 "
+            f"to x5, y5 ({', '.join(POINTS)})"
         )
     columns = [heading.index(name) for name in known]
     file = next(

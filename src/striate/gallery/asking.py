@@ -37,7 +37,7 @@ def compared(gallery: Gallery, first: Embedding, second: Embedding) -> Finding:
     similarity = min(1.0, float(usable(first) @ usable(second)))
     t = gallery.threshold
     chosen, reach = t["compare"], reached_by(t["impostors"], similarity)
-    same = None if chosen is None else similarity >= min(1.0, chosen["value"])
+    same = None if chosen is None else similarity >= chosen["value"]
     impostors = None
     if same is None:
         verdict = f"The similarity is {similarity:.3f}; whether they are one is unknown: no threshold could be chosen."

@@ -92,8 +92,7 @@ def changing(path: Path, *, new: bool = False) -> Iterator[Change]:
         if new:
             raise UsageError(
                 f"{path} holds something else than a gallery ({', '.join(sorted(os.listdir(path))[:3])}); give "
-                "another name, "
-                "and a folder of its own is made"
+                "another name, and a folder of its own is made"
             )
         Gallery.open(path)
     try:

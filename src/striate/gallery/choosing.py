@@ -9,7 +9,7 @@ gives, or each enrolled image, compared with all names but its own.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,12 @@ from striate.data.drawing import drawn
 from striate.errors import UsageError
 from striate.gallery.gallery import Gallery
 from striate.gallery.search import nearest
-from striate.tasks.embed.evaluation.threshold import Threshold, pairs_needed, threshold_at
+from striate.tasks.embed.evaluation.threshold import (
+    Threshold,
+    pairs_needed,
+    rounded_up,
+    threshold_at,
+)
 from striate.wording import counted
 
 RATE = 0.01  # of false accepts, where none is asked for
@@ -137,6 +142,10 @@ def choose(
     was asked for and that the pairs do not resolve, with the number it would take.
     """
     asked = rate if rate is not None else default if default is not None else RATE
+    # As similarities are compared, which rounding brings to a little more than 1.
+    found = replace(
+        found, pairs=np.minimum(found.pairs, 1), strangers=np.minimum(found.strangers, 1)
+    )
     compare, refusal = _chosen(found.pairs, asked)
     identify, _ = _chosen(found.strangers, asked)
     if rate is not None and compare is None:
@@ -165,7 +174,7 @@ def choose(
 
 
 def _coarser(n: int) -> str:
-    return f", or ask for --far {3 / n:.2g} or more" if n > 3 else ""
+    return f", or ask for --far {rounded_up(3 / n):g} or more" if n > 3 else ""
 
 
 def _chosen(scores: np.ndarray, rate: float) -> tuple[Threshold | None, str]:

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from striate.data.drawing import drawn
+
 IMAGES = 32  # that are altered
 KEPT = 0.95  # share of the copies that are to be found
 REACH = 6.0  # robust standard deviations above the median of different images: 1 in 10^9 of a normal distribution
 MAD = 1.4826  # of the median absolute deviation, to a normal's standard deviation
 HIGHEST = 0.9999
-PAIRS = 200_000
+DRAWN, PAIRS = 2000, 200_000  # images, and pairs of them, whose similarities are looked at
 
 
 def _recompressed(image: Image.Image) -> Image.Image:
@@ -109,6 +111,21 @@ def level_of(
     value = max(copies, different)
     kept = {name: float((s >= value).mean()) for name, s in similarities.items()}
     return Level(value=value, copies=copies, different=different, kept=kept, images=len(images))
+
+
+def random_similarities(vectors: np.ndarray, seed: int) -> np.ndarray:
+    """Similarities (m,) of different ones of unit vectors (N, d), drawn at random; none of fewer than two."""
+    if len(vectors) < 2:
+        return np.empty(0, np.float32)
+    rng = np.random.default_rng(seed)
+    some = vectors[drawn(len(vectors), DRAWN, seed=seed)]
+    first = rng.integers(0, len(some), PAIRS)
+    second = (first + rng.integers(1, len(some), PAIRS)) % len(some)
+    scores = [
+        np.einsum("nd,nd->n", some[a], some[b])
+        for a, b in zip(np.array_split(first, 64), np.array_split(second, 64), strict=True)
+    ]
+    return np.concatenate(scores)
 
 
 def _picture(image: np.ndarray) -> Image.Image:

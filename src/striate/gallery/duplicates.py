@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,29 +11,35 @@ import torch
 from striate.data.drawing import drawn
 from striate.data.files import Found
 from striate.data.reading import read_image
+from striate.data.records import digest
 from striate.errors import DataError
 from striate.findings import Finding, Table
-from striate.gallery.copies import ALTERATIONS, IMAGES, PAIRS, level_of
+from striate.gallery.copies import ALTERATIONS, IMAGES, level_of, random_similarities
 from striate.gallery.gallery import Gallery
 from striate.gallery.pairs import similar_pairs
 from striate.gallery.pictures import Pair, pair_sheet
 from striate.gallery.search import nearest
-from striate.tasks.embedding import Embedder, Read
+from striate.gallery.seeing import found_reader, pixels_of
+from striate.tasks.embedding import Embedder
 from striate.wording import counted
 
 KEPT, LISTED = 10_000, 50
+ROW = "\0"  # begins the key of an enrolled image, which its row follows; no file's name holds it
 Progress = Callable[[int, int], None]
 
 
 def duplicates_finding(
-    gallery: Gallery, embedder: Embedder, found: Found, read: Read, *, seed: int = 0,
+    gallery: Gallery, embedder: Embedder, found: Found, points: Mapping[str, np.ndarray] | None, *, seed: int = 0,
     progress: Progress = lambda done, of: None,
 ) -> Finding:  # fmt: skip
     """Pairs of files that are near-duplicates, and files that are near-duplicates of an enrolled image.
 
-    found, read: the files and what reads them as the network sees them. What counts as one is measured on altered copies of
-    some of the files, see `level_of`. Raises DataError where no file can be used.
+    points: the five points (5, 2) of each file's face by name; None where images are taken whole. What counts as a
+    near-duplicate is measured on altered copies of some of the files, or of their faces, see `level_of`. Raises DataError
+    where no file can be used.
     """
+    read = found_reader(embedder.trained, found, points)
+    pixels = pixels_of(embedder.trained, found.image, points)
     names, vectors, left = list[str](), list[np.ndarray](), list[tuple[str, str]]()
     for done, one in enumerate(embedder.stream(found.files, read), 1):
         progress(done, len(found.files))
@@ -49,24 +55,11 @@ def duplicates_finding(
     whole = np.stack(vectors)
     preprocessing = embedder.trained.preprocessing
 
-    def pixels(name: str) -> np.ndarray:
-        given = found.image(name) if name in found.files else Path(name)
-        return preprocessing.eight_bits(
-            given if isinstance(given, np.ndarray) else read_image(given)
-        )
-
     def embed(images: Sequence[np.ndarray]) -> np.ndarray:
         return embedder(torch.from_numpy(np.stack([preprocessing.apply(x) for x in images])))[0]
 
     some = [pixels(names[i]) for i in drawn(len(names), IMAGES, seed=seed)]
-    rng = np.random.default_rng(seed)
-    others = np.empty(0, np.float32)
-    if len(names) > 1:
-        sample = whole[drawn(len(names), 2000, seed=seed)]
-        first = rng.integers(0, len(sample), PAIRS // 4)
-        second = (first + rng.integers(1, len(sample), PAIRS // 4)) % len(sample)
-        others = np.einsum("nd,nd->n", sample[first], sample[second])
-    level = level_of(some, embed, others)
+    level = level_of(some, embed, random_similarities(whole, seed))
     scores, a, b, total = similar_pairs(whole, level.value, most=KEPT)
     pairs = [
         Pair(similarity=float(s), keys=(names[i], names[j]), notes=("", ""))
@@ -74,12 +67,27 @@ def duplicates_finding(
     ]
     best, rows = nearest(gallery, whole, 1)
     enrolled = [
-        Pair(similarity=float(s), keys=(name, gallery.path_of(int(row))), notes=("", gallery.name_of(int(row))))
+        Pair(similarity=float(s), keys=(name, f"{ROW}{row}"), notes=("", gallery.name_of(int(row))))
         for name, s, row in zip(names, best[:, 0], rows[:, 0], strict=True)
         if s >= level.value
     ]  # fmt: skip
     enrolled.sort(key=lambda p: -p.similarity)
     shown = sorted([*pairs, *enrolled], key=lambda p: -p.similarity)
+
+    def label(key: str) -> str:
+        return gallery.path_of(int(key[1:])) if key.startswith(ROW) else key
+
+    def picture(key: str) -> np.ndarray:
+        """(H, W, C) uint8 of a file, or of an enrolled image where its file still is what was enrolled."""
+        if not key.startswith(ROW):
+            return pixels(key)
+        file = Path(label(key))
+        content = digest(np.ascontiguousarray(embedder.trained.read(file)))
+        # Its path is below the folder that was enrolled: from elsewhere another image may be there.
+        if gallery.row_of(content) != int(key[1:]):
+            raise DataError(f"{file} is not the image that was enrolled")
+        return preprocessing.eight_bits(read_image(file))
+
     verdict = (
         f"Of {counted(len(names), 'image')} {counted(total, 'pair is', 'pairs are')} near-duplicates, and "
         f"{counted(len(enrolled), 'image is', 'images are')} one of an enrolled image, from a similarity of "
@@ -88,7 +96,8 @@ def duplicates_finding(
     tables = [
         Table(
             columns=("similarity", "image", "other image", "enrolled as"),
-            rows=tuple((p.similarity, *p.keys, p.notes[1] or None) for p in shown[:LISTED]), formats=(".3f", "", "", ""),
+            rows=tuple((p.similarity, p.keys[0], label(p.keys[1]), p.notes[1] or None) for p in shown[:LISTED]),
+            formats=(".3f", "", "", ""),
             caption=f"The most similar first{f' (the first {LISTED} of {len(shown):,})' if len(shown) > LISTED else ''}",
         ),
         Table(
@@ -107,13 +116,18 @@ def duplicates_finding(
     return Finding(
         name="gallery-duplicates", title="Near-duplicates", verdict=verdict, status="note" if shown else "good",
         tables=tuple(tables),
-        figures=(pair_sheet(shown, pixels, caption="The most similar images: look whether they are one."),) if shown else (),
+        figures=(
+            (pair_sheet(shown, picture, label=label, caption="The most similar images: look whether they are one."),)
+            if shown
+            else ()
+        ),
         data={
             "gallery": str(gallery.path), "images": len(names), "threshold": level.value, "reason": level.reason,
             "found_of_altered_copies": level.kept, "pairs_in_all": total,
             "pairs": [{"similarity": p.similarity, "images": list(p.keys)} for p in pairs],
             "enrolled": [
-                {"similarity": p.similarity, "image": p.keys[0], "enrolled": p.keys[1], "name": p.notes[1]} for p in enrolled
+                {"similarity": p.similarity, "image": p.keys[0], "enrolled": label(p.keys[1]), "name": p.notes[1]}
+                for p in enrolled
             ],
             "left_out": [{"path": p, "error": e} for p, e in left],
         },

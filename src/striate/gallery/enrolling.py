@@ -207,9 +207,8 @@ def enrolled_finding(gallery: Gallery, people: People | None, taken: Taken, foun
     if t["identify"] is not None:
         low = t["identify"]
         said += (
-            f" From a similarity of {low['value']:.3f} on somebody is named; {low['accepted']:,} of "
-            f"{low['pairs']:,} strangers "
-            f"reach it."
+            f" From a similarity of {low['value']:.3f} on somebody is named; {low['accepted']:,} of {low['pairs']:,} "
+            f"strangers reach it."
         )
     else:
         said += " Everybody is unknown for now: no threshold could be chosen."
@@ -239,9 +238,8 @@ def enrolled_finding(gallery: Gallery, people: People | None, taken: Taken, foun
         )
     if taken.changed:
         notes.append(
-            f"{counted(len(taken.changed), 'file')} with other pixels than when it was enrolled "
-            f"({taken.changed[0]}): the old "
-            "images stay; to drop them, forget the name and enrol it again"
+            f"{counted(len(taken.changed), 'image')} of a name and a path that are enrolled with other pixels already "
+            f"({taken.changed[0]}): both are kept; where a file was replaced, forget the name and enrol it again"
         )
     notes = [note for note in notes if note]
     if notes:
@@ -273,8 +271,7 @@ def _status(t: Any, found: Impostors) -> tuple[Status, str]:
         s, a, b, c, d = found.closest[0]
         return "warning", (
             f"{b} ({a or 'a stranger'}) and {d} ({c}) are {s:.3f} alike, as images of one are: if they are, the "
-            "threshold is "
-            "far too high."
+            "threshold is far too high."
         )
     return "good", ""
 
@@ -302,8 +299,7 @@ def _thresholds(t: Any) -> Table:
         formats=("", ".4f", "", ",", ".2%", ""),
         caption=(
             f"Asked for: {t['rate']:g}, of {source}. The interval is Wilson's, which takes pairs for independent; "
-            "pairs that "
-            "share an image or a name are not, so that the truth is a little wider"
+            "pairs that share an image or a name are not, so that the truth is a little wider"
         ),
     )  # fmt: skip
 

@@ -205,13 +205,18 @@ def refuse_other(path: Path, document: Mapping[str, Any], embedder: Embedder) ->
     else:
         vector, _ = embedder(_pattern(embedder))
         pattern = np.array(known["pattern"], np.float32)
-        if vector.shape[1] != len(pattern) or float(vector[0] @ pattern) < ALIKE:
+        both_zero = (
+            not pattern.any() and not vector.any()
+        )  # of a network that gives nothing for the pattern
+        if vector.shape[1] != len(pattern) or not (
+            both_zero or float(vector[0] @ pattern) >= ALIKE
+        ):
             what = "the same weights but other embeddings (its code has changed)"
     if what:
         raise GalleryError(
-            f"the gallery {path} is another network's: it was made with {known['name']}, and {name} has {what}, so "
-            "that their "
-            "similarities mean nothing; give the network that it was made with, or enrol the images again into a new gallery"
+            f"the gallery {path} is another network's: it was made with {known['name']}, and {name} has {what}, so that "
+            "their similarities mean nothing; give the network that it was made with, or enrol the images again into a new "
+            "gallery"
         )
 
 

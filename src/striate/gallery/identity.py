@@ -87,7 +87,7 @@ def identities(gallery: Gallery, stream: Iterator[Embedding]) -> Iterator[Identi
             found = Identity(path=one.path, similarity=similarity, threshold=value, rate=rate)
             if value is None:
                 yield replace(found, reason=f"{NO_THRESHOLD}: {gallery.threshold['why']}")
-            elif similarity < min(1.0, value):
+            elif similarity < value:
                 yield replace(found, reason=BELOW)
             else:
                 yield replace(found, name=gallery.name_of(int(rows[at, 0])))

@@ -14,7 +14,7 @@ from striate.data.drawing import drawn
 from striate.data.scale import scale_of
 from striate.errors import DataError
 from striate.findings import Figure, Finding, Status, Table
-from striate.gallery.copies import ALTERATIONS, IMAGES, PAIRS, Level, level_of
+from striate.gallery.copies import ALTERATIONS, IMAGES, Level, level_of, random_similarities
 from striate.gallery.pairs import similar_pairs
 from striate.gallery.pictures import Pair, pair_sheet
 from striate.tasks.embedding import Embedder
@@ -71,7 +71,7 @@ def near_duplicates(
         return found
 
     some = [image(where[i]) for i in drawn(len(where), IMAGES, seed=seed)]
-    level = level_of(some, embed, _random_pairs(vectors, seed))
+    level = level_of(some, embed, random_similarities(vectors, seed))
     touched = np.zeros(
         (len(splits), len(where)), bool
     )  # images with a near-duplicate in each split
@@ -108,21 +108,6 @@ def near_duplicates(
     words = list(splits)
     counts = {(words[a], words[b]): n for (a, b), n in sorted(between.items())}
     return _finding(source, embedder, pairs, counts, leaks, level, left, picture, seed)
-
-
-def _random_pairs(vectors: np.ndarray, seed: int) -> np.ndarray:
-    """Similarities (m,) of different images, drawn at random."""
-    if len(vectors) < 2:
-        return np.empty(0, np.float32)
-    rng = np.random.default_rng(seed)
-    some = vectors[drawn(len(vectors), 2000, seed=seed)]
-    first = rng.integers(0, len(some), PAIRS)
-    second = (first + rng.integers(1, len(some), PAIRS)) % len(some)
-    scores = [
-        np.einsum("nd,nd->n", some[a], some[b])
-        for a, b in zip(np.array_split(first, 64), np.array_split(second, 64), strict=True)
-    ]
-    return np.concatenate(scores)
 
 
 def _finding(
@@ -190,8 +175,7 @@ def _finding(
         name="near-duplicates", title="Near-duplicates between splits", verdict=verdict, status=status,
         advice=(
             "Keep the images of one thing in one split, by folders train/, val/ and test/ or a column split in the "
-            "table, or "
-            "delete the copies: a score on images that were learned says nothing of new ones."
+            "table, or delete the copies: a score on images that were learned says nothing of new ones."
             if total
             else ""
         ),

@@ -186,6 +186,9 @@ class Part:
         ends = [0, *(end for _, end in sorted(spans))]
         if [start for start, _ in sorted(spans)] != ends[:-1] or ends[-1] != len(self.bytes) - body:
             raise ValueError("its arrays do not fill it without a gap")
+        for key in ("names_end", "groups_end", "paths_end"):
+            if found[key].ndim != 1:
+                raise ValueError(f"{key} has the shape {found[key].shape}, not (n,)")
         if found["vectors"].ndim != 2:
             raise ValueError(f"vectors has the shape {found['vectors'].shape}, not (n, d)")
         return found

@@ -177,8 +177,7 @@ def _of_table(path: Path, root: Path | None) -> People:
             if names.setdefault(key, name) != name:
                 raise DataError(
                     f"{path}, line {line}: {text} is given the names {in_quotes(names[key])} and {in_quotes(name)}; "
-                    "one image "
-                    "is of one name, so keep one of the lines"
+                    "one image is of one name, so keep one of the lines"
                 )
     if not names:
         raise DataError(

@@ -7,6 +7,7 @@ most similar, up to the rounding of float32.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -104,11 +105,14 @@ class _Best:
     def add(self, scores: np.ndarray, start: int) -> None:
         """Scores (n, Q) of the rows from `start` on."""
         if self.scores.shape[1] == self.count:
-            # Ties count too: a thread may be behind another, and the earlier row is to win when all are merged.
-            at, queries = np.nonzero(scores >= self.scores[:, -1])
-            for q in np.unique(queries):
-                mine = at[queries == q]
-                self._merge(int(q), scores[mine, q], mine + start)
+            # Ties count too: a thread may be behind another, and the earlier row is to win when all are merged. What is
+            # masked beats nothing: of a name with 10,000 images in a row it would all be merged.
+            better = (scores >= self.scores[:, -1]) & (scores > -np.inf)
+            queries, at = np.nonzero(better.T)
+            places = [0, *(np.flatnonzero(np.diff(queries)) + 1).tolist(), len(queries)]
+            for first, last in itertools.pairwise(places if len(queries) else ()):
+                q, mine = int(queries[first]), at[first:last]
+                self._merge(q, scores[mine, q], mine + start)
             return
         kept = min(self.count, len(scores))
         part = _top(scores, kept)

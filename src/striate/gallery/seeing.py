@@ -27,21 +27,30 @@ def reader(
     """
     if points is None:
         return lambda name: trained.read(file(name))
+    pixels = pixels_of(trained, file, points)
+    return lambda name: trained.preprocessing.apply(pixels(name))
 
-    def face(name: str) -> np.ndarray:
-        if name not in points:
+
+def pixels_of(
+    trained: Trained, file: Callable[[str], Path | np.ndarray], points: Mapping[str, np.ndarray] | None
+) -> Read:  # fmt: skip
+    """As `reader`, before the network's preprocessing: (H, W, C) uint8, of a face (112, 112, C). points: (5, 2) each."""
+
+    def pixels(name: str) -> np.ndarray:
+        if points is not None and name not in points:
             raise DataError(f"cannot use {name}: {NO_POINTS}")
         given = file(name)
-        pixels = given if isinstance(given, np.ndarray) else read_image(given)
+        whole = trained.preprocessing.eight_bits(
+            given if isinstance(given, np.ndarray) else read_image(given)
+        )
+        if points is None:
+            return whole
         try:
-            # The face alone goes on; nothing of it is stored.
-            return trained.preprocessing.apply(
-                align(trained.preprocessing.eight_bits(pixels), points[name])
-            )
+            return align(whole, points[name])  # the face alone goes on; nothing of it is stored
         except UsageError as error:
             raise DataError(f"cannot use {name}: {error}") from error
 
-    return face
+    return pixels
 
 
 def found_reader(trained: Trained, found: Found, points: Mapping[str, np.ndarray] | None) -> Read:

@@ -112,8 +112,8 @@ def gallery_duplicates(
     place = None if page is None else output_path(page, (".html",), force=force, what="--page")
     opened, embedder = _opened(gallery, network, device)
     found = find_images(images, numbers=embedder.trained.preprocessing.numbers)
-    read = found_reader(embedder.trained, found, _points(opened, found, points))
-    finding = duplicates_finding(opened, embedder, found, read, seed=seed, progress=progress)
+    known = _points(opened, found, points)
+    finding = duplicates_finding(opened, embedder, found, known, seed=seed, progress=progress)
     if place is not None:
         write_report(
             place, [finding], title=finding.title, subtitle=finding.verdict, facts={"gallery": str(opened.path)},

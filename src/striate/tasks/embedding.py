@@ -157,12 +157,15 @@ class Embedder:
                 return name, str(error)
 
         images = ordered(seen, names)
-        with self._ready():
+        try:
             while part := list(islice(images, AT_ONCE)):
                 good = [image for _, image in part if not isinstance(image, str)]
                 vectors, faults = np.empty((0, 0), np.float32), dict[int, str]()
                 if good:
-                    vectors, faults = self._unit(torch.from_numpy(np.stack(good)))
+                    # Not around the loop: whoever takes an embedding would go on in inference mode, with the network as
+                    # it is here, and for good where two streams end in another order than they began.
+                    with self._ready(keep=True):
+                        vectors, faults = self._unit(torch.from_numpy(np.stack(good)))
                 at = 0
                 for name, image in part:
                     if isinstance(image, str):
@@ -174,14 +177,17 @@ class Embedder:
                         error=error and f"{name} cannot be used: {error}",
                     )  # fmt: skip
                     at += 1
+        finally:
+            self.trained.model.cpu()
 
     def files(self, found: Found) -> Iterator[Embedding]:
         """As `stream`, of files, or of images given themselves, as the network's task reads them."""
         return self.stream(found.files, lambda name: self.trained.read(found.image(name)))
 
     @contextmanager
-    def _ready(self) -> Iterator[None]:
-        """The network in evaluation form on the device, for the duration of a `with`; afterwards on the CPU again."""
+    def _ready(self, *, keep: bool = False) -> Iterator[None]:
+        """The network in evaluation form on the device, for the duration of a `with`; afterwards on the CPU again. keep: it
+        stays on the device."""
         model = self.trained.model
         modes = [(part, part.training) for part in model.modules()]
         model.eval().to(self.device)
@@ -189,7 +195,8 @@ class Embedder:
             with torch.inference_mode():
                 yield
         finally:
-            model.cpu()
+            if not keep:
+                model.cpu()
             for part, mode in modes:
                 part.training = mode
 

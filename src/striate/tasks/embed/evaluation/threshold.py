@@ -69,7 +69,7 @@ def refuse_rate(rate: float, pairs: int, noun: str = "impostor pair") -> int:
         )
     if rate * pairs < RULE_OF_THREE * (1 - TINY):
         coarser = (
-            f"ask for {_rounded_up(RULE_OF_THREE / pairs):g} or more, or "
+            f"ask for {rounded_up(RULE_OF_THREE / pairs):g} or more, or "
             if pairs > RULE_OF_THREE
             else ""
         )
@@ -80,7 +80,7 @@ def refuse_rate(rate: float, pairs: int, noun: str = "impostor pair") -> int:
     return pairs
 
 
-def _rounded_up(rate: float) -> float:
+def rounded_up(rate: float) -> float:
     """A rate with two digits, never below itself."""
     unit = 10.0 ** (math.floor(math.log10(rate)) - 1)
     return math.ceil(rate / unit * (1 - TINY)) * unit
