@@ -7,48 +7,51 @@ found here and as methods: `striate.units` and `striate.report` are rooms.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
-from torch import nn
-
-from striate import attribution, lectures
-from striate.attribution import METHODS, Explanation
-from striate.data.files import Found, find_files
 from striate.errors import StriateError, UsageError
 from striate.findings import Finding, Table
-from striate.gallery import Identity
-from striate.lectures.experiments import list_experiments, make_experiment
 from striate.paths import given_folder, given_path
 from striate.ranges import check_ranges
-from striate.robustness import PROBES
-from striate.runs import galleries
-from striate.runs.diagnosing import diagnose_run
-from striate.runs.dissecting import dissect_run
-from striate.runs.dossiers import LIMIT, units_of
-from striate.runs.explaining import Explained, explain_files
-from striate.runs.factories import find_factory, find_preset, read_preprocessing
-from striate.runs.given import folder_of, given_run
-from striate.runs.listing import describe_data, list_models
-from striate.runs.opening import open_trained
-from striate.runs.outputs import UNITS, ExplanationFiles, output_path, write_units
-from striate.runs.perceptual import compare_images, perceptual_distance
-from striate.runs.predicting import opened, predict
-from striate.runs.probing import probe_run, refuse_unknown
-from striate.runs.probing_pairs import compare_runs
-from striate.runs.reporting import report_data
-from striate.runs.run import Run, load
-from striate.runs.summarising import summarise
-from striate.runs.training import train
-from striate.runs.wrapping import network_input, read_classes, save, wrap
-from striate.tasks.annotations import convert_boxes
-from striate.tasks.prediction import Prediction
-from striate.tasks.table import sources
-from striate.tasks.tiling import image_file, open_job
-from striate.tasks.trained import Trained
-from striate.training.callbacks import Listener
-from striate.training.recipe import parse_seconds
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from striate.attribution import METHODS as METHODS
+    from striate.attribution import Explanation
+    from striate.data.files import Found as Found
+    from striate.data.files import find_files as find_files
+    from striate.gallery import Identity as Identity
+    from striate.robustness import PROBES as PROBES
+    from striate.runs.explaining import Explained as Explained
+    from striate.runs.factories import find_factory as find_factory
+    from striate.runs.factories import find_preset as find_preset
+    from striate.runs.factories import read_preprocessing as read_preprocessing
+    from striate.runs.outputs import UNITS as UNITS
+    from striate.runs.outputs import ExplanationFiles as ExplanationFiles
+    from striate.runs.outputs import output_path as output_path
+    from striate.runs.outputs import write_units as write_units
+    from striate.runs.perceptual import compare_images as compare_images
+    from striate.runs.perceptual import perceptual_distance as perceptual_distance
+    from striate.runs.predicting import predict as predict
+    from striate.runs.run import Run as Run
+    from striate.runs.run import load as load
+    from striate.runs.training import train as train
+    from striate.runs.wrapping import network_input as network_input
+    from striate.runs.wrapping import read_classes as read_classes
+    from striate.runs.wrapping import save as save
+    from striate.runs.wrapping import wrap as wrap
+    from striate.tasks.prediction import Prediction as Prediction
+    from striate.tasks.trained import Trained
+    from striate.training.callbacks import Listener as Listener
+
+    Target = Run | Trained | str | Path
+    Progress = Callable[[str, int, int], None]
+    Count = Callable[[int, int], None]
+    Refused = Callable[[str, StriateError], None]
 
 __all__ = [
     "METHODS", "PROBES", "UNITS", "Explained", "ExplanationFiles", "Found", "Identity", "Listener", "Prediction", "Run",
@@ -59,10 +62,45 @@ __all__ = [
     "tile", "train", "units", "wrap", "write_units",
 ]  # fmt: skip
 
-Target = Run | Trained | str | Path
-Progress = Callable[[str, int, int], None]
-Count = Callable[[int, int], None]
-Refused = Callable[[str, StriateError], None]
+# Names that are handed on -> the file that each lives in. A verb imports what it calls when it is called: a list of models
+# does not wait for torch, nor a prediction for what draws.
+_FILES = {
+    "METHODS": "attribution",
+    "PROBES": "robustness",
+    "UNITS": "runs.outputs",
+    "Explained": "runs.explaining",
+    "ExplanationFiles": "runs.outputs",
+    "Found": "data.files",
+    "Identity": "gallery",
+    "Listener": "training.callbacks",
+    "Prediction": "tasks.prediction",
+    "Run": "runs.run",
+    "compare_images": "runs.perceptual",
+    "find_factory": "runs.factories",
+    "find_files": "data.files",
+    "find_preset": "runs.factories",
+    "load": "runs.run",
+    "network_input": "runs.wrapping",
+    "output_path": "runs.outputs",
+    "perceptual_distance": "runs.perceptual",
+    "predict": "runs.predicting",
+    "read_classes": "runs.wrapping",
+    "read_preprocessing": "runs.factories",
+    "save": "runs.wrapping",
+    "train": "runs.training",
+    "wrap": "runs.wrapping",
+    "write_units": "runs.outputs",
+}
+
+
+def _nothing(done: int, of: int) -> None:
+    """No progress is shown."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _FILES:
+        raise AttributeError(f"module 'striate.api' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"striate.{_FILES[name]}"), name)
 
 
 @overload
@@ -92,6 +130,12 @@ def explain(
     back. methods: of `striate.attribution.METHODS`, all if not given. trust: check each map. Raises UsageError for a
     class, a method or a path that does not exist.
     """
+    from torch import nn
+
+    from striate import attribution
+    from striate.runs.explaining import explain_files
+    from striate.runs.opening import open_trained
+
     check_ranges(seed=options.get("seed"))
     if isinstance(network, nn.Module):
         return attribution.explain(
@@ -111,7 +155,7 @@ def units(
     data: Any = None,
     labels: Any = None,
     image: str | Path | None = None,
-    limit: int = LIMIT,
+    limit: int = 2000,
     seed: int = 0,
     say: Callable[[str], None] = lambda text: None,
 ) -> list[Finding]:
@@ -121,6 +165,10 @@ def units(
     run's own test images if not given. image: a file whose nearest neighbours are shown. limit: images looked at, at most.
     Raises UsageError for a layer or a unit that does not exist.
     """
+    from striate.runs.dossiers import units_of
+    from striate.runs.given import folder_of
+    from striate.runs.opening import open_trained
+
     check_ranges(unit=unit, limit=limit, seed=seed)
     image = None if image is None else given_path(image, "image")
     trained = open_trained(target)
@@ -137,7 +185,7 @@ def dissect(
     *,
     layer: str | None = None,
     quantile: float = 0.005,
-    limit: int = LIMIT,
+    limit: int = 2000,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> list[Finding]:
@@ -149,6 +197,8 @@ def dissect(
     keeps the findings, and its report is written again. Raises UsageError for a network without maps, DataError for
     concepts that cannot be used.
     """
+    from striate.runs.dissecting import dissect_run
+
     check_ranges(quantile=quantile, limit=limit, seed=seed)
     return dissect_run(
         target, concepts, layer=layer, quantile=quantile, limit=limit, seed=seed, progress=progress
@@ -176,6 +226,10 @@ def probe(
     say. budget: seconds, or such as "5m". A run keeps the findings, and its report is written
     again. Raises UsageError for an unknown probe or without images.
     """
+    from striate.runs.given import given_run
+    from striate.runs.probing import probe_run, refuse_unknown
+    from striate.training.recipe import parse_seconds
+
     check_ranges(limit=limit, seed=seed)
     seconds = None if budget is None else parse_seconds(budget)
     refuse_unknown(target, names)
@@ -197,6 +251,8 @@ def compare(
     progress: Progress | None = None,
 ) -> Finding:
     """Two runs side by side on the same images, probe by probe, with paired intervals. Arguments are those of `probe`."""
+    from striate.runs.probing_pairs import compare_runs
+
     check_ranges(limit=limit, seed=seed)
     return compare_runs(target, other, names, data=data, images=limit, seed=seed, progress=progress)  # fmt: skip
 
@@ -221,6 +277,9 @@ def diagnose(
     cross_validate: judge each label by one of so many networks trained without its image. Raises UsageError for an unknown
     diagnostic or without images, and what the first raised where none could be made.
     """
+    from striate.runs.diagnosing import diagnose_run
+    from striate.runs.given import given_run
+
     check_ranges(limit=limit, cross_validate=cross_validate, seed=seed)
     skipped = refused if refused is not None or names else lambda name, error: None
     with given_run(target, data, labels, "diagnose") as (run, where):
@@ -247,6 +306,8 @@ def summary(
     the finding's own figure. `data["layers"]` has exact numbers, `data["files"]` what was written. Raises UsageError, and
     GeometryError where the network cannot be traced.
     """
+    from striate.runs.summarising import summarise
+
     return summarise(target, input=input, classes=classes, depth=depth, **figures)
 
 
@@ -269,6 +330,9 @@ def tile(
     over `out`. check: compare with the plain network where that is cheap. The finding's `data["document"]` is what JSON
     gives. Raises UsageError, DataError, or ExactnessError where the result differs from the plain network's.
     """
+    from striate.runs.predicting import opened
+    from striate.tasks.tiling import image_file, open_job
+
     check_ranges(tile=tile, page=page)
     file = image_file(given_path(image, "the image"))
     place = None if out is None else given_folder(out, "-o")
@@ -288,6 +352,10 @@ def report(
     data: images to evaluate the network on first, as in `probe`, or without labels to show what it says of them. out: where
     the page goes, for a network that has no run. Raises UsageError where there is nothing to report or no place for it.
     """
+    from striate.runs.given import folder_of
+    from striate.runs.predicting import opened
+    from striate.runs.reporting import report_data
+
     place = None if out is None else given_folder(out, "out")
     trained = opened(target)
     if trained.run is None and out is None:
@@ -316,8 +384,13 @@ def data(
     a recipe, as far as they say how data are read: seed, val, test, count. Raises UsageError for a source that is not there,
     DataError for images that cannot be trained on.
     """
+
     if data is None:
-        return [sources()]
+        from striate.runs.listing import list_sources
+
+        return [list_sources()]
+    from striate.runs.describing import describe_data
+
     return describe_data(data, task=task, page=page, near=near, progress=progress, **settings)
 
 
@@ -335,7 +408,7 @@ def gallery_enrol(
     consent: bool = False,
     seed: int = 0,
     device: str = "auto",
-    progress: Count = galleries.nothing,
+    progress: Count = _nothing,
 ) -> Finding:
     """Enrol images under their names into a gallery, which is made, and choose its thresholds by images of different names.
 
@@ -347,6 +420,8 @@ def gallery_enrol(
     gallery stays as it was where this raises: UsageError for a rate that the pairs do not resolve, DataError, GalleryError,
     WriteError.
     """
+    from striate.runs import galleries
+
     return galleries.gallery_enrol(
         gallery, network, data, name=name, far=far, impostors=impostors, group=group, points=points,
         impostor_points=impostor_points, consent=consent, seed=seed, device=device, progress=progress,
@@ -368,6 +443,8 @@ def gallery_identify(
     made with, where it is not found again by itself. points: for a gallery of faces. Raises UsageError where there is no
     gallery, GalleryError for one that was altered or is another network's, before the first answer.
     """
+    from striate.runs import galleries
+
     return galleries.gallery_identify(gallery, images, network=network, points=points, device=device)  # fmt: skip
 
 
@@ -385,6 +462,8 @@ def gallery_compare(
     a, b: files, or arrays (H, W, C); neither is enrolled. `data["similarity"]` lies in [-1, 1], `data["same"]` is None where
     no threshold could be chosen. Other arguments and errors as in `gallery_identify`.
     """
+    from striate.runs import galleries
+
     return galleries.gallery_compare(gallery, a, b, network=network, points=points, device=device)
 
 
@@ -401,6 +480,8 @@ def gallery_search(
 
     Other arguments and errors as in `gallery_identify`.
     """
+    from striate.runs import galleries
+
     return galleries.gallery_search(gallery, image, top=top, network=network, points=points, device=device)  # fmt: skip
 
 
@@ -414,13 +495,15 @@ def gallery_duplicates(
     points: str | Path | None = None,
     seed: int = 0,
     device: str = "auto",
-    progress: Count = galleries.nothing,
+    progress: Count = _nothing,
 ) -> Finding:
     """Images that are near-duplicates of each other or of an enrolled one, with pictures.
 
     images: files, or arrays (H, W, C). page: an `.html` file for the pictures; force: write over it. Other arguments and
     errors as in `gallery_identify`.
     """
+    from striate.runs import galleries
+
     return galleries.gallery_duplicates(
         gallery, images, page=page, force=force, network=network, points=points, seed=seed, device=device, progress=progress,
     )  # fmt: skip
@@ -430,6 +513,8 @@ def gallery_forget(gallery: str | Path, names: str | Sequence[str]) -> Finding:
     """Delete names with all their images from a gallery, choose its thresholds anew, and look into each of its files that
     nothing is left. Raises UsageError for a name that is not enrolled, GalleryError where something is left.
     """
+    from striate.runs import galleries
+
     return galleries.gallery_forget(gallery, names)
 
 
@@ -451,6 +536,8 @@ def convert(
     size, seed: of a generated source. `data["lost"]` says what the format cannot hold. Raises UsageError for another format
     or an `out` that exists, DataError for annotations that cannot be read, WriteError.
     """
+    from striate.tasks.annotations import convert_boxes
+
     given_path(data, "the data")
     check_ranges(count=count, size=size, seed=seed)
     return convert_boxes(
@@ -463,6 +550,8 @@ def models(pattern: str | None = None, *, progress: Count | None = None) -> Find
 
     pattern: only names that hold it; "timm/" lists timm's, by name. `data["models"]` has them as rows, or names.
     """
+    from striate.runs.listing import list_models
+
     return list_models(pattern, progress=progress)
 
 
@@ -474,6 +563,8 @@ def lecture(
     `data["page"]` is the page's path, `data["figures"]` those of the figures, the table what the code found, heading by
     heading. Raises UsageError for another number, or a folder that cannot be written to.
     """
+    from striate import lectures
+
     place = Path(f"lecture-{number.strip().zfill(3)}") if out is None else given_path(out, "-o")
     figures = lectures.make(number, place, progress)
     page = place / f"{lectures.read_page(number).number}.md"
@@ -489,6 +580,8 @@ def lecture(
 
 def experiments() -> Finding:
     """The experiments of the lectures, each with its sentence."""
+    from striate.lectures.experiments import list_experiments
+
     return list_experiments()
 
 
@@ -507,6 +600,9 @@ def experiment(
     where its length can be chosen. data: a source or a folder with a folder a class, where the experiment takes one. Raises
     UsageError for an unknown name, or a budget or data that it does not take.
     """
+    from striate.lectures.experiments import make_experiment
+    from striate.training.recipe import parse_seconds
+
     check_ranges(seed=seed)
     place = None if out is None else given_folder(out, "-o")
     seconds = None if budget is None else parse_seconds(budget)

@@ -9,6 +9,7 @@ takes stands in docs/extend.md.
 
 from __future__ import annotations
 
+import importlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
@@ -17,6 +18,33 @@ from typing import Any, TypeVar
 from striate.errors import PluginWarning
 
 T = TypeVar("T")
+
+
+class Later(Mapping[str, T]):
+    """Rows by name, each made when it is first looked at by a class or function that is imported then.
+
+    paths: name -> "module:name" of what is called without arguments. A run of one task does not wait for all others.
+    """
+
+    def __init__(self, paths: Mapping[str, str]) -> None:
+        self.paths = dict(paths)
+        self._made: dict[str, T] = {}
+
+    def __getitem__(self, name: str) -> T:
+        if name not in self._made:
+            module, _, made = self.paths[name].partition(":")
+            row: T = getattr(importlib.import_module(module), made)()
+            self._made.setdefault(name, row)  # two threads get the same
+        return self._made[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.paths
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.paths)
+
+    def __len__(self) -> int:
+        return len(self.paths)
 
 
 class Table(Mapping[str, T]):
@@ -34,7 +62,7 @@ class Table(Mapping[str, T]):
         *,
         first: bool = False,
     ) -> None:
-        self.group, self.own, self.make, self.first = group, dict(rows), make, first
+        self.group, self.own, self.make, self.first = group, rows, make, first
         self.failed: dict[str, str] = {}  # names of plug-ins that cannot be used, and why
         self._all: dict[str, T] | None = None
 

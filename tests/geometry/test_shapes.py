@@ -109,6 +109,46 @@ def convolutions(rng: random.Random) -> list[tuple[Any, tuple[Any, ...], dict[st
     return found
 
 
+def poolings(rng: random.Random) -> list[tuple[Any, tuple[Any, ...], dict[str, Any]]]:
+    """Windows of pooling: those that fit, and some that do not."""
+    found: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = []
+    for _ in range(60):
+        kernel, stride = [rng.randint(1, 5) for _ in "ab"], [rng.randint(1, 4) for _ in "ab"]
+        padding, dilation = [rng.randint(0, 2) for _ in "ab"], [rng.randint(1, 3) for _ in "ab"]
+        if rng.random() < 0.3:
+            kernel, padding = kernel[:1], padding[:1]
+        shape = (rng.randint(1, 2), rng.randint(1, 3), rng.randint(1, 12), rng.randint(1, 12))
+        x, ceil = tensor(*shape), rng.random() < 0.5
+        if rng.random() < 0.2:
+            x = x.contiguous(memory_format=torch.channels_last)
+        stride = stride if rng.random() < 0.8 else []
+        op = aten.max_pool2d_with_indices.default
+        found.append((op, (x, kernel, stride, padding, dilation, ceil), {}))
+        found.append((op, (x, kernel, stride), {}))
+        op = aten.avg_pool2d.default
+        found.append((op, (x, kernel, stride, padding, ceil, True, rng.choice((None, 3))), {}))
+        found.append((op, (x, kernel), {}))
+    return found
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_short_cuts_of_pooling_agree_with_torch(seed: int) -> None:
+    answered = 0
+    for op, args, kwargs in poolings(random.Random(seed)):
+        short = FAST[op](args, kwargs)
+        try:
+            want = op(*args, **kwargs)
+        except RuntimeError:
+            assert short is None, (op, args)
+            continue
+        if short is not None:
+            assert facts(short) == facts(want), (op, args)
+            real = op(torch.zeros(args[0].shape), *args[1:])
+            assert [f[0] for f in facts(real)] == [f[0] for f in facts(short)]
+            answered += 1
+    assert answered > 60
+
+
 def facts(made: Any) -> list[tuple[Any, ...]]:
     made = made if isinstance(made, tuple) else (made,)
     return [(tuple(t.shape), t.dtype, t.stride() if t.numel() else None) for t in made]

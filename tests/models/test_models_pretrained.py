@@ -115,7 +115,7 @@ def test_a_missing_package_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_another_layout_of_the_packaged_weights_is_noticed() -> None:
-    with pytest.raises(StriateError, match=r"hold 296 tensors, timm's tf_efficientnet_lite0 2"):
+    with pytest.raises(StriateError, match=r"hold 296 tensors, the network 2"):
         lite0.packaged_weights(("a", "b"))
 
 

@@ -12,6 +12,7 @@ from striate.data.digits import open_digits
 from striate.data.fashion import open_fashion
 from striate.data.folder import Encode, open_folder
 from striate.data.lines import open_lines
+from striate.data.listed import table_of_sources
 from striate.data.own import given_again, is_given
 from striate.data.reading import SUFFIXES
 from striate.data.records import Progress
@@ -19,7 +20,6 @@ from striate.data.source import Source
 from striate.data.table import SUFFIXES as TABLES
 from striate.errors import DataError, UsageError
 from striate.findings import Finding
-from striate.findings import Table as Rows
 from striate.plugins import Table
 from striate.ranges import check_ranges
 from striate.wording import in_quotes
@@ -133,14 +133,4 @@ def _file(path: Path) -> str:
 def list_sources(more: Mapping[str, str] | None = None) -> Finding:
     """The table of sources as a Finding. more: name -> what it is, of sources that a task adds."""
     known = {name: entry.about for name, entry in SOURCES.items()} | dict(more or {})
-    path = (
-        "a path",
-        "a folder with a folder a class, with train/, val/, test/, or a labels.csv; or with images/ and masks/",
-    )
-    return Finding(
-        name="sources",
-        title="Sources of images",
-        verdict=f"{len(known)} named sources, or a folder of your own.",
-        tables=(Rows(columns=("source", "what it is"), rows=(*known.items(), path)),),
-        data={"sources": known},
-    )
+    return table_of_sources(known)

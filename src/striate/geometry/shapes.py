@@ -198,6 +198,53 @@ def _cat(args: Sequence[Any], kwargs: dict[str, Any]) -> Made:
     return _new(first, shape)
 
 
+def _pair(given: Any) -> tuple[int, int]:
+    """A number for both axes, as torch's lists of one or two have it."""
+    both = (given,) if isinstance(given, int) else tuple(given)
+    return (both[0], both[-1])
+
+
+def _pooled(x: Tensor, windows: Sequence[Any], ceil: bool) -> list[int] | None:
+    """The shape (N, C, H, W) that pooling makes; windows: kernel, stride, padding and dilation, a number or two each."""
+    if x.dim() != 4 or not x.is_contiguous() or not x.is_floating_point() or not x.numel():
+        return None
+    shape = list(x.shape[:2])
+    sizes = zip(x.shape[2:], *map(_pair, windows), strict=True)
+    for size, kernel, stride, padding, dilation in sizes:
+        if kernel < 1 or stride < 1 or dilation < 1 or not 0 <= padding <= kernel // 2:
+            return None
+        room = size + 2 * padding - dilation * (kernel - 1) - 1
+        if room < 0:
+            return None
+        length = (room + (stride - 1 if ceil else 0)) // stride + 1
+        # The last window of ceil_mode has to begin inside the image or its padding before it.
+        if ceil and (length - 1) * stride >= size + padding:
+            length -= 1
+        shape.append(length)
+    return shape
+
+
+def _max_pool(args: Sequence[Any], kwargs: dict[str, Any]) -> Made:
+    given = dict(enumerate(args))
+    x, kernel = given[0], given[1]
+    windows = (kernel, given.get(2) or kernel, given.get(3, 0), given.get(4, 1))
+    shape = None if kwargs else _pooled(x, windows, given.get(5, False))
+    return (
+        None
+        if shape is None
+        else (_new(x, shape), torch.empty(shape, dtype=torch.int64, device=META))
+    )
+
+
+def _mean_pool(args: Sequence[Any], kwargs: dict[str, Any]) -> Made:
+    given = dict(enumerate(args))
+    x, kernel = given[0], given[1]
+    if kwargs or given.get(6) == 0:  # divides by nothing: torch says so
+        return None
+    shape = _pooled(x, (kernel, given.get(2) or kernel, given.get(3, 0), 1), given.get(4, False))
+    return None if shape is None else _new(x, shape)
+
+
 def _clone(args: Sequence[Any], kwargs: dict[str, Any]) -> Made:
     x = args[0]
     memory_format = kwargs.get("memory_format")
@@ -238,6 +285,8 @@ FAST: dict[OpOverload, Shape] = {
     aten.cat.default: _cat,
     aten.clone.default: _clone,
     aten._unsafe_view.default: _unsafe_view,
+    aten.max_pool2d_with_indices.default: _max_pool,
+    aten.avg_pool2d.default: _mean_pool,
     aten.native_group_norm.default: _group_norm,
     aten.sum.dim_IntList: _mean,
     aten.amax.default: _mean,

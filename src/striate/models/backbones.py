@@ -89,18 +89,22 @@ def _last_of_each(name: str, network: nn.Module, in_channels: int) -> dict[int, 
     return last
 
 
+def lite0_backbone(*, in_channels: int, pretrained: bool) -> Backbone:
+    """The maps of EfficientNet-Lite0."""
+    network = lite0.maps(in_channels=in_channels, pretrained=pretrained)
+    return Backbone(network, list(network.channels), list(network.strides))
+
+
 def timm_backbone(name: str, *, in_channels: int, pretrained: bool) -> Backbone:
     """The maps of one of timm's networks. Raises UsageError where timm offers none."""
-    packaged = pretrained and name == lite0.ARCHITECTURE
+    if pretrained and name == lite0.ARCHITECTURE:
+        return lite0_backbone(in_channels=in_channels, pretrained=True)
     try:
-        network = hub.maps(name, in_channels=in_channels, pretrained=pretrained and not packaged)
+        network = hub.maps(name, in_channels=in_channels, pretrained=pretrained)
         known: Any = network.feature_info
     except (RuntimeError, ValueError, AssertionError, AttributeError, TypeError) as error:
         raise UsageError(
             f"timm/{name} offers no maps of several resolutions ({error}); take a convolutional backbone such as "
             "timm/resnet18"
         ) from error
-    if packaged:
-        whole = lite0.build(in_channels=in_channels, pretrained=True).state_dict()
-        network.load_state_dict({k: whole[k] for k in network.state_dict()})
     return Backbone(network, list(known.channels()), list(known.reduction()))

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from striate.errors import UsageError, WeightsWarning
-from striate.models import fcn, hub, lite0, pattern, unet
-from striate.models.backbones import Backbone, timm_backbone, zoo_backbone
+from striate.models import fcn, hub, pattern, unet
+from striate.models.backbones import Backbone, lite0_backbone, timm_backbone, zoo_backbone
 from striate.models.detectors import ON_BACKBONE, is_detector, on_backbone
 from striate.models.finetuning import start_head
 from striate.models.fitting import check_fits
@@ -233,7 +233,7 @@ def find_backbone(
         short = name.removeprefix(hub.PREFIX)
         return timm_backbone(short, in_channels=in_channels, pretrained=pretrained)
     if not is_pattern(name) and find(name)[0] == "efficientnet-lite0":
-        return timm_backbone(lite0.ARCHITECTURE, in_channels=in_channels, pretrained=pretrained)
+        return lite0_backbone(in_channels=in_channels, pretrained=pretrained)
     if is_segmenter(name) or is_detector(name):
         raise UsageError(f"{name} has a backbone itself; a backbone classifies, such as resnet18")
     network = build(

@@ -35,12 +35,12 @@ def build(
         head for other classes starts by `start_head`.
     Raises UsageError for an unknown name or option, StriateError where the weights cannot be had.
     """
-    import timm  # takes seconds
-
     if name == lite0.ARCHITECTURE and pretrained and options.keys() <= lite0.OPTIONS:
         return lite0.build(
             in_channels=in_channels, num_classes=num_classes, pretrained=True, **options
         )
+    import timm  # takes seconds
+
     known = _check_name(name)
     if pretrained:
         options = {**options, **_reachable_weights(name)}

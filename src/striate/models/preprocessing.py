@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from striate.models import hub, lite0
 from striate.models.building import PATTERN_SIZE, is_pattern
@@ -80,7 +81,6 @@ def imagenet_classes() -> tuple[str, ...]:
     """The 1000 classes of ImageNet in the order of every published head, no two alike: "tench",
     "goldfish", ..., "toilet tissue".
     """
-    from timm.data import ImageNetInfo  # takes seconds
-
-    words = [text.partition(",")[0] for text in ImageNetInfo("imagenet-1k").label_descriptions()]
+    text = Path(__file__).with_name("imagenet_classes.txt").read_text(encoding="utf-8")
+    words = text.splitlines()
     return tuple(_TOLD_APART.get(i, word) for i, word in enumerate(words))

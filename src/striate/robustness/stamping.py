@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.stats import binomtest
 from torch import Tensor
 
 from striate.robustness.context import Context
@@ -114,6 +113,8 @@ def _predicted_as(context: Context, images: Tensor, label: int) -> np.ndarray:
 def _sign(more: np.ndarray, less: np.ndarray) -> float:
     """One-sided exact sign test over pairs (N,) bool: how likely chance gives as many more."""
     up, down = int((more & ~less).sum()), int((less & ~more).sum())
+    from scipy.stats import binomtest  # takes a moment
+
     return 1.0 if up + down == 0 else float(binomtest(up, up + down, alternative="greater").pvalue)
 
 

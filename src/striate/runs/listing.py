@@ -1,53 +1,39 @@
-"""Lists: the models that can be named, and what data hold, as findings."""
+"""Lists: the models and the sources that can be named, as findings.
+
+What Striate itself names is written down in `listed.json`, so that a list appears at once: to count multiply-adds, all
+networks would be traced, which takes torch and seconds. Where plug-ins add names, everything is looked at as it is.
+`python -m striate.runs.counting` writes the file again; a test holds it to what is counted.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from striate.data.listed import table_of_sources
+from striate.documents import from_json
 from striate.errors import UsageError
 from striate.findings import Finding, Table
-from striate.geometry import trace
-from striate.models import MODELS, build
-from striate.paths import given_path
-from striate.report import write_report
-from striate.runs.galleries import near_in, nothing
-from striate.runs.record import now, versions
-from striate.tasks.table import recipe_for, task_of
 
 Count = Callable[[int, int], None]
+
+LISTED = Path(__file__).with_name("listed.json")
 
 
 def list_models(pattern: str | None = None, *, progress: Count | None = None) -> Finding:
     """See `striate.api.models`."""
     if pattern is not None and pattern.startswith("timm/"):
         return list_timm(pattern.removeprefix("timm/"))
-    names = [name for name in MODELS if pattern is None or pattern.lower() in name]
-    if not names:
+    if _plugged("striate.models"):
+        from striate.runs.counting import count_models
+
+        rows = count_models(pattern, progress=progress)
+    else:
+        rows = [row for row in _listed("models") if pattern is None or pattern.lower() in row["model"]]  # fmt: skip
+    if not rows:
         raise UsageError(f"no model's name contains {pattern!r}; see `striate models`")
-    rows: list[dict[str, Any]] = []
-    for name in names:
-        entry = MODELS[name]
-        classes = 2 if entry.pixels else 1000 if entry.size[0] > 64 else 10
-        with torch.device("meta"):
-            module = build(name, in_channels=entry.channels, num_classes=classes)
-        shape = (entry.channels, *entry.size)
-        geometry = trace(module.eval(), (1, *shape))
-        rows.append(
-            {
-                "model": name,
-                "input": "x".join(map(str, shape)),
-                "classes": classes,
-                "parameters": geometry.total_params,
-                "multiply_adds": geometry.total_macs,
-                "description": entry.description,
-            }
-        )
-        if progress is not None:
-            progress(len(rows), len(names))
     return Finding(
         name="models",
         title="Models",
@@ -55,6 +41,26 @@ def list_models(pattern: str | None = None, *, progress: Count | None = None) ->
         tables=(Table(columns=tuple(rows[0]), rows=tuple(tuple(row.values()) for row in rows)),),
         data={"models": rows},
     )
+
+
+def list_sources() -> Finding:
+    """The table of sources, of all tasks."""
+    if _plugged("striate.sources") or _plugged("striate.tasks"):
+        from striate.tasks.table import sources
+
+        return sources()
+    known = {row["source"]: row["about"] for row in _listed("sources")}
+    return table_of_sources(known)
+
+
+def _plugged(group: str) -> bool:
+    """Whether an installed package adds names to a table."""
+    return bool(entry_points(group=group))
+
+
+def _listed(what: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = from_json(LISTED.read_text(encoding="utf-8"))[what]
+    return rows
 
 
 def list_timm(part: str) -> Finding:
@@ -71,40 +77,3 @@ def list_timm(part: str) -> Finding:
         tables=(Table(columns=("model",), rows=tuple((name,) for name in names)),),
         data={"models": names},
     )
-
-
-def describe_data(
-    data: str | Path,
-    *,
-    task: str | None = None,
-    page: str | Path | None = None,
-    near: bool = False,
-    progress: Count | None = None,
-    **settings: Any,
-) -> list[Finding]:
-    """See `striate.api.data`."""
-    if page is not None:
-        page = given_path(page, "--page")
-        if page.suffix.lower() != ".html" or page.exists():
-            what = "exists; choose another name" if page.exists() else "is no .html file; name one"
-            raise UsageError(f"--page writes a page of its own, and {page} {what}")
-    learned = task_of(data, task)
-    recipe = recipe_for(learned, {"data": str(data), **settings})
-    source = learned.open(recipe, progress)
-    checked = learned.check(source)  # refuses what cannot be trained on
-    found = [learned.describe(source), checked]
-    if near:
-        found.append(near_in(source, seed=recipe.seed, progress=progress or nothing))
-    if page is not None:
-        write_report(
-            page,
-            found,
-            title=source.name,
-            subtitle=found[0].verdict,
-            facts={
-                "images": f"{len(source):,}",
-                (learned.named or learned.outputs)[1]: f"{len(source.classes):,}",
-            },
-            generated=f"{now()} by Striate {versions()['striate']}",
-        )
-    return found

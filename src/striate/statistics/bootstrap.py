@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import ndtr, ndtri
 
 from striate.wording import percent
 
@@ -76,6 +75,8 @@ def _accelerated(
     draws: np.ndarray, value: np.ndarray, tail: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """BCa bounds (M,) of draws (R, M) around value (M,); Efron 1987, equations 2.3 and 6.4."""
+    from scipy.special import ndtr, ndtri  # takes a moment
+
     known = ~np.isnan(draws)
     count = known.sum(axis=0)
     some = np.maximum(count, 1)

@@ -10,8 +10,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import ndtr
-from scipy.stats import t as student
 
 from striate.statistics.bootstrap import RESAMPLES, Interval
 from striate.statistics.intervals import Z, wilson
@@ -89,7 +87,7 @@ def difference_of_clusters(
     g = int((~np.isnan(without)).sum())
     if g < 2:
         return value, -1.0, 1.0
-    reach = float(student.ppf(0.975, g - 1)) * float(np.sqrt(jackknife_variance(without)))
+    reach = student(g - 1) * float(np.sqrt(jackknife_variance(without)))
     return value, max(-1.0, value - reach), min(1.0, value + reach)
 
 
@@ -100,9 +98,16 @@ def jackknife_variance(without: np.ndarray) -> float:
     return float((g - 1) / g * ((known - known.mean()) ** 2).sum()) if g > 1 else 0.0
 
 
+def student(freedom: float) -> float:
+    """The upper 2.5 % point of Student's t."""
+    from scipy.stats import t  # takes a moment
+
+    return float(t.ppf(0.975, freedom))
+
+
 def score_interval(rate: float, effective: float, clusters: int) -> tuple[float, float]:
     """Wilson's 95 % interval of a rate from `effective` independent observations, with Student's t of clusters - 1."""
-    z = float(student.ppf(0.975, clusters - 1))
+    z = student(clusters - 1)
     centre = (rate + z**2 / (2 * effective)) / (1 + z**2 / effective)
     spread = rate * (1 - rate) / effective + (z / (2 * effective)) ** 2
     reach = z / (1 + z**2 / effective) * np.sqrt(spread)
@@ -164,5 +169,7 @@ def tail_of(clusters: int) -> float:
     """
     if clusters < 2:
         return 0.0
-    z = float(student.ppf(0.975, clusters - 1)) * np.sqrt(clusters / (clusters - 1))
+    from scipy.special import ndtr  # takes a moment
+
+    z = student(clusters - 1) * np.sqrt(clusters / (clusters - 1))
     return float(ndtr(-max(z, Z)))

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.stats import t as student
 
 Z = 1.959964  # of 95 %
 ENOUGH = 30  # images from which on a mean difference is taken for normal
@@ -55,5 +54,7 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
     mean = float(x.mean())
     if len(x) < 2:
         return mean, 0.0, 1.0
+    from scipy.stats import t as student  # takes a moment
+
     reach = float(student.ppf(0.975, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x)))
     return mean, max(0.0, mean - reach), min(1.0, mean + reach)

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.stats import chi2
 
 from striate.errors import UsageError
 from striate.statistics.intervals import Z, wilson
@@ -174,6 +173,8 @@ def fit_curve(
 
 def _fitted(sizes: np.ndarray, errors: np.ndarray, variances: np.ndarray) -> tuple[int, Law, float]:
     """The first size that is fitted, the law, and by how much its misfit is larger than the variances explain (>= 1)."""
+    from scipy.stats import chi2  # takes a moment
+
     start = 0
     while True:
         law = fit_law(sizes[start:], errors[start:], variances[start:])

@@ -14,14 +14,7 @@ from striate.data.own import is_given
 from striate.errors import UsageError
 from striate.findings import Finding
 from striate.paths import given_path, warn_of_folder
-from striate.plugins import Table
-from striate.tasks.classify.task import Classify
-from striate.tasks.detect.task import Detect
-from striate.tasks.embed.task import EmbedTask
-from striate.tasks.instances.task import Instances
-from striate.tasks.multilabel.task import Multilabel
-from striate.tasks.regression.task import Regression
-from striate.tasks.segment.task import Segment
+from striate.plugins import Later, Table
 from striate.tasks.task import Progress, Task
 from striate.training.recipe import Recipe
 from striate.training.settings import names_of
@@ -38,18 +31,17 @@ def _plugged(name: str, made: Any) -> Task:
 
 TASKS: Table[Task] = Table(
     "striate.tasks",
-    {
-        task.name: task
-        for task in (
-            Detect(),
-            Segment(),
-            Instances(),
-            Multilabel(),
-            Regression(),
-            EmbedTask(),
-            Classify(),
-        )
-    },
+    Later(
+        {
+            "detect": "striate.tasks.detect.task:Detect",
+            "segment": "striate.tasks.segment.task:Segment",
+            "instances": "striate.tasks.instances.task:Instances",
+            "multilabel": "striate.tasks.multilabel.task:Multilabel",
+            "regression": "striate.tasks.regression.task:Regression",
+            "embed": "striate.tasks.embed.task:EmbedTask",
+            "classify": "striate.tasks.classify.task:Classify",
+        }
+    ),
     _plugged,
     first=True,
 )

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.collections import PatchCollection
-from matplotlib.patches import Rectangle
 
 from striate.figures import BLUE, INK, VERMILLION, any_script, new_figure, render, style
 from striate.findings import Figure, Finding, Table
@@ -120,6 +118,9 @@ def _opacity(counts: np.ndarray) -> np.ndarray:
 
 
 def _matrix(counts: np.ndarray, names: tuple[str, ...]) -> Figure:
+    from matplotlib.collections import PatchCollection  # takes a moment
+    from matplotlib.patches import Rectangle
+
     k = len(names)
     alpha = _opacity(counts)
     with style(), any_script():
