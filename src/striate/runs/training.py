@@ -260,6 +260,8 @@ def train_and_report(
     allowance = Allowance(seconds=plan.recipe.budget, started=started - job.training.seconds)
     finished = train_run(run, plan, job, allowance, listener, callbacks)
     run.info["finished"] = finished
+    if finished:
+        decide_mirroring(run, plan, device, listener)
     run.info.update(run.task.calibrate(run.trained, plan.source, device))
     evaluate_run(run, plan.source, listener, device=device, why=plan.why, allowance=allowance)
     run.save_info()
@@ -271,6 +273,20 @@ def train_and_report(
         remove_checkpoint(run)
     else:
         listener.say(f"stopped before its end; `{again}` resumes it")
+
+
+def decide_mirroring(run: Run, plan: Plan, device: torch.device, listener: Listener) -> None:
+    """Keep the mirrored pass where it gains something on the validation images, unless the recipe says; stored."""
+    if run.recipe.flip_test is not None:
+        return
+    found = run.task.mirroring(run.trained, plan.source, device)
+    on = False
+    if found is not None:
+        on = bool(found.data["on"])
+        listener.say(found.verdict)
+        run.add(found)
+    run.info["recipe"] = run.recipe.replace(flip_test=on).to_dict()
+    vars(run).pop("recipe", None)  # as it was read before
 
 
 @contextmanager

@@ -118,12 +118,11 @@ def choose(recipe: Recipe, facts: Facts) -> tuple[Recipe, list[str]]:
         "rotate": pick("rotate", 0.0 if flip or photo else 8.0, "degrees, either way"),
         "erase": pick("erase", 0.25 if small and side >= 24 else 0.0, "share of the side"),
         "mixup": pick("mixup", 0.0, "off"),
-        "flip_test": pick(
-            "flip_test",
-            flip,
-            "the mean over both mirror images is predicted" if flip else "no mirror images",
-        ),
+        # None: decided when the network is trained, see `striate.tasks.mirroring`
+        "flip_test": recipe.flip_test if flip else pick("flip_test", False, "no mirror images"),
     }
+    if changes["flip_test"] is None:
+        why.append("flip_test: by what it gains on the validation images")
     if recipe.budget is None:
         seen = 5_000 if photo else 700_000 if side >= 24 else 80_000
         least, most = (4, 15) if photo else (8, 100)

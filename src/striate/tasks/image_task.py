@@ -25,14 +25,17 @@ from striate.data import (
 )
 from striate.data.augment import Augmentation
 from striate.data.files import Found
+from striate.data.pool import workers
 from striate.data.preprocessing import Preprocessing
 from striate.documents import to_json
 from striate.errors import DataError, UsageError
 from striate.findings import Finding, Table
+from striate.memory import keep_large_buffers
 from striate.models import build, is_detector, is_own, is_segmenter, padding_of
 from striate.models import preprocessing as preprocessing_of
 from striate.tasks.defaults import Facts, choose, choose_model
 from striate.tasks.examples import Examples
+from striate.tasks.mirroring import MOST, mirroring
 from striate.tasks.plain import check_plain, describe_plain, headline_plain
 from striate.tasks.plan import Plan
 from striate.tasks.prediction import Prediction
@@ -302,6 +305,19 @@ class ImageTask(Task):
             model.cpu()
         return Outputs(outputs, targets[: len(outputs)])
 
+    def mirroring(self, trained: Trained, source: Any, device: torch.device) -> Finding | None:
+        """See Task."""
+        split = source.val
+        if not len(split):
+            return None
+        if len(split) > MOST:
+            split = split.take(self.drawn(split, MOST, trained.seed))
+        plain, mirrored = (
+            self.assess(replace(trained, flip_test=on), split, device=device)
+            for on in (False, True)
+        )
+        return mirroring(self.metric(trained.classes), plain, mirrored, seed=trained.seed)
+
     def refuse_output(self, output: Any, images: Tensor, outputs: int) -> None:
         """See Task; (N, outputs)."""
         refuse_shape(answer_of(output), (len(images), outputs), f"{outputs} numbers an image")
@@ -355,6 +371,8 @@ class ImageTask(Task):
         place = choose_device(device)
         dtype = choose_precision(trained.precision, place)
         model = trained.model.to(place)
+        if place.type == "cpu":
+            keep_large_buffers()
 
         def read(name: str) -> np.ndarray | str:
             try:
@@ -379,7 +397,7 @@ class ImageTask(Task):
                     yield named(next(predictions), name)
 
         stream = iter(inputs.files)
-        with ThreadPoolExecutor() as pool:
+        with ThreadPoolExecutor(workers()) as pool:  # more would only take time from the network
             waiting = submit(stream)
             while waiting:
                 following = submit(stream)  # decoded while the network works

@@ -22,6 +22,7 @@ from striate.errors import DataError, UsageError
 from striate.findings import Finding
 from striate.tasks.examples import Examples
 from striate.tasks.metric import Metric
+from striate.tasks.mirroring import MOST
 from striate.tasks.plan import Plan
 from striate.tasks.prediction import Prediction
 from striate.tasks.warp import Warp
@@ -204,7 +205,8 @@ class Task(ABC):
         source, recipe = plan.source, plan.recipe
         tested = len(source.test) if len(source.test) else len(source.val)
         calibrated = len(source.val) if len(source.test) else 0
-        return (2 if recipe.flip_test else 1) * (tested + calibrated)
+        decided = 3 * min(len(source.val), MOST) if recipe.flip_test is None else 0
+        return (1 if recipe.flip_test is False else 2) * (tested + calibrated) + decided
 
     def validated(self, plan: Plan) -> int:
         """Validation images that are looked at after each epoch."""
@@ -215,6 +217,10 @@ class Task(ABC):
     @abstractmethod
     def metric(self, classes: Sequence[str]) -> Metric:
         """How good predictions are."""
+
+    def mirroring(self, trained: Trained, source: Any, device: torch.device) -> Finding | None:
+        """What the mirrored pass gains on validation images, see `striate.tasks.mirroring`; None where there is none."""
+        return None
 
     def calibrate(self, trained: Trained, source: Any, device: torch.device) -> dict[str, Any]:
         """What is fitted on the validation images after a training and stored with the run: a temperature, thresholds."""
