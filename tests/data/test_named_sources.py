@@ -30,6 +30,7 @@ def test_the_table_lists_every_source() -> None:
         *SOURCES,
         "stamps",
         *MASK_SOURCES,
+        "glyphs",
         "a path",
     ]
     assert all(len(str(row[1])) > 20 for row in finding.tables[0].rows)
