@@ -68,7 +68,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def test_a_training_decides_and_stores_it(made: Run) -> None:
-    found = {finding.name: finding for finding in made.findings}["mirroring"]
+    found = {finding.name: finding for finding in made.findings()}["mirroring"]
     stored = striate.load(made.path)
     assert found.data["on"] is False
     assert stored.recipe.flip_test is False
@@ -82,4 +82,4 @@ def test_what_the_recipe_says_is_kept(made: Run, tmp_path: Path) -> None:
         flip_test=True,
     )  # fmt: skip
     assert striate.load(again.path).trained.flip_test is True
-    assert "mirroring" not in {finding.name for finding in again.findings}
+    assert "mirroring" not in {finding.name for finding in again.findings()}

@@ -119,7 +119,9 @@ def choose(recipe: Recipe, facts: Facts) -> tuple[Recipe, list[str]]:
         "erase": pick("erase", 0.25 if small and side >= 24 else 0.0, "share of the side"),
         "mixup": pick("mixup", 0.0, "off"),
         # None: decided when the network is trained, see `striate.tasks.mirroring`
-        "flip_test": recipe.flip_test if flip else pick("flip_test", False, "no mirror images"),
+        "flip_test": recipe.flip_test
+        if (flip if recipe.flip is None else recipe.flip)
+        else pick("flip_test", False, "no mirror images"),
     }
     if changes["flip_test"] is None:
         why.append("flip_test: by what it gains on the validation images")
