@@ -153,7 +153,7 @@ def clustered_bounds(draws: np.ndarray, value: float, clusters: int) -> tuple[fl
     draws' deviation.
     """
     if clusters < FEW:
-        reach = float(student.ppf(0.975, max(clusters - 1, 1)) * np.nanstd(draws))
+        reach = student(max(clusters - 1, 1)) * float(np.nanstd(draws))
         reach *= np.sqrt(clusters / max(clusters - 1, 1))
         return (value - reach, value + reach) if clusters > 1 else (value - 1, value + 1)
     tail = tail_of(clusters)
