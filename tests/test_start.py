@@ -89,7 +89,7 @@ def test_an_explanation_imports_no_other_tools(run: Path) -> None:
 
 
 def test_the_lists_are_what_is_counted() -> None:
-    """`python -m striate.runs.counting` writes them again."""
+    """`python -m striate.runs.listing` writes them again."""
     assert from_json(LISTED.read_text(encoding="utf-8")) == own_lists()
 
 

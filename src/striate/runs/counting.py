@@ -1,6 +1,6 @@
 """Counting: parameters and multiply-adds of every model of the table, by tracing each.
 
-`python -m striate.runs.counting` writes what `striate.runs.listing` reads.
+`python -m striate.runs.listing` writes it down.
 """
 
 from __future__ import annotations
@@ -11,10 +11,8 @@ from typing import Any
 import torch
 
 from striate.data import SOURCES
-from striate.documents import to_json
 from striate.geometry import trace
 from striate.models import MODELS, build
-from striate.runs.listing import LISTED
 from striate.tasks.table import TASKS
 
 Count = Callable[[int, int], None]
@@ -60,7 +58,3 @@ def own_lists() -> dict[str, Any]:
         "models": count_models(names=MODELS.own),
         "sources": [{"source": name, "about": about} for name, about in own.items()],
     }
-
-
-if __name__ == "__main__":
-    LISTED.write_text(to_json(own_lists()), encoding="utf-8")

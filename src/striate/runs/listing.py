@@ -2,7 +2,7 @@
 
 What Striate itself names is written down in `listed.json`, so that a list appears at once: to count multiply-adds, all
 networks would be traced, which takes torch and seconds. Where plug-ins add names, everything is looked at as it is.
-`python -m striate.runs.counting` writes the file again; a test holds it to what is counted.
+`python -m striate.runs.listing` writes the file again; a test holds it to what is counted.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from striate.data.listed import table_of_sources
-from striate.documents import from_json
+from striate.documents import from_json, to_json
 from striate.errors import UsageError
 from striate.findings import Finding, Table
 
@@ -77,3 +77,9 @@ def list_timm(part: str) -> Finding:
         tables=(Table(columns=("model",), rows=tuple((name,) for name in names)),),
         data={"models": names},
     )
+
+
+if __name__ == "__main__":
+    from striate.runs.counting import own_lists
+
+    LISTED.write_text(to_json(own_lists()), encoding="utf-8")
