@@ -51,5 +51,7 @@ def test_parts_of_a_document_are_those_of_the_whole():
     assert [e["id"] for e in entries] == list(range(1, 9))
     assert [e["image_id"] for e in entries] == 3 * [1] + 5 * [3]
     assert entries[2:6] == [entries[i] for i in range(2, 6)]
+    whole = list(entries)
+    assert all(entries[i:j] == whole[i:j] for i in range(9) for j in range(9))
     shown = predictions[2]
     assert shown.rows(part=slice(1, 3)) == shown.rows()[1:3]

@@ -507,3 +507,24 @@ def test_a_picture_of_an_enrolled_image_is_that_image_or_none(
         assert [e["enrolled"] for e in found.data["enrolled"]] == ["person1/0.png"]
         pictures.append(found.figures[0].content)
     assert pictures[0] == pictures[1] != pictures[2]
+
+
+def test_a_single_file_is_no_near_duplicate_of_somebody_else(
+    tmp_path: Path, trained: striate.Trained
+) -> None:
+    enrol(tmp_path, trained, write(tmp_path / "people", range(30)))
+    (tmp_path / "new").mkdir()
+    Image.fromarray(face(70, 0)).save(tmp_path / "new" / "stranger.png")
+    found = api.gallery_duplicates(tmp_path / "g", tmp_path / "new", network=trained)
+    assert not found.data["enrolled"] and found.data["threshold"] > 0.5
+
+
+def test_where_no_image_can_be_used_nothing_is_enrolled_into_a_gallery_that_is_there(
+    tmp_path: Path, trained: striate.Trained, people: Path
+) -> None:
+    enrol(tmp_path, trained, people)
+    before = state(tmp_path / "g")
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match="none of 1 image can be enrolled"):
+        api.gallery_enrol(tmp_path / "g", trained, tmp_path / "broken.png", name="anna")
+    assert state(tmp_path / "g") == before

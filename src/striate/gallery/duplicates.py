@@ -14,7 +14,7 @@ from striate.data.reading import read_image
 from striate.data.records import digest
 from striate.errors import DataError
 from striate.findings import Finding, Table
-from striate.gallery.copies import ALTERATIONS, IMAGES, level_of, random_similarities
+from striate.gallery.copies import ALTERATIONS, DRAWN, IMAGES, level_of, random_similarities
 from striate.gallery.gallery import Gallery
 from striate.gallery.pairs import similar_pairs
 from striate.gallery.pictures import Pair, pair_sheet
@@ -59,7 +59,9 @@ def duplicates_finding(
         return embedder(torch.from_numpy(np.stack([preprocessing.apply(x) for x in images])))[0]
 
     some = [pixels(names[i]) for i in drawn(len(names), IMAGES, seed=seed)]
-    level = level_of(some, embed, random_similarities(whole, seed))
+    # With the enrolled ones, since these are compared too: a single file has no other to be told from.
+    known = gallery.vectors(drawn(len(gallery), DRAWN, seed=seed))
+    level = level_of(some, embed, random_similarities(np.concatenate([whole, known]), seed))
     scores, a, b, total = similar_pairs(whole, level.value, most=KEPT)
     pairs = [
         Pair(similarity=float(s), keys=(names[i], names[j]), notes=("", ""))

@@ -56,7 +56,7 @@ def enrol(
             for rows in _rows(embedder, people, faces, before, taken, progress):
                 change.add(rows)
             change.flush()
-        if not change.parts:
+        if not change.parts or (people is not None and not taken.names and not taken.again):
             reason = taken.left[0][1] if taken.left else "there is none"
             raise DataError(
                 f"none of {counted(len(people or ()), 'image')} can be enrolled: {reason}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -195,9 +196,11 @@ def coco_document(
 
     def annotations(first: int, last: int) -> list[dict[str, Any]]:
         made: list[dict[str, Any]] = []
-        for number, (one, end) in enumerate(zip(predictions, ends, strict=True)):
-            start = end - len(one.objects)
-            part = range(max(first, start), min(last, end))
+        for number in range(bisect_right(ends, first), len(ends)):
+            one, start = predictions[number], ends[number] - len(predictions[number].objects)
+            part = range(max(first, start), min(last, ends[number]))
+            if start >= last:
+                break
             if len(part):
                 own = one.objects.take(np.arange(part.start - start, part.stop - start))
                 made += _annotations(own, one.size, number + 1, part.start)

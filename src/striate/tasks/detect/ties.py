@@ -21,5 +21,9 @@ Numbers = TypeVar("Numbers", np.ndarray, Tensor)
 
 
 def steps(values: Numbers, of: float) -> Numbers:
-    """Values (...) as whole steps (...), so that those which differ by rounding are equal; of: steps to 1."""
+    """Values (...) as whole steps (...), so that those which differ by rounding are equal; of: steps to 1.
+
+    Two on either side of a border between steps differ, however near they are: where rounding is a millionth, that are one
+    in a thousand of logits anywhere.
+    """
     return (values * of).round()
