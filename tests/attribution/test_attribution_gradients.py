@@ -183,5 +183,10 @@ def test_scores_in_bfloat16_of_what_cannot_be_traced() -> None:
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 return self.lstm(x.flatten(2).transpose(1, 2))[1][0][-1]  # type: ignore[no-any-return]
 
-    found = attribute(Reads().eval(), torch.rand(3, 4, 5), 1, "occlusion").values
+    module, image = Reads().eval(), torch.rand(3, 4, 5)
+    try:
+        module(image[None])
+    except RuntimeError as error:  # oneDNN on processors that do not compute in bfloat16
+        pytest.skip(f"this processor has no such layer: {error}")
+    found = attribute(module, image, 1, "occlusion").values
     assert bool(torch.isfinite(found).all())
