@@ -98,3 +98,9 @@ def test_listed_sources_are_those_of_the_tasks() -> None:
     from striate.tasks.table import sources
 
     assert list_sources() == sources()
+
+
+def test_names_that_are_imported_later_are_listed() -> None:
+    from striate import api
+
+    assert set(api.__all__) <= set(dir(api))

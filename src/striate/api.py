@@ -103,6 +103,10 @@ def __getattr__(name: str) -> Any:
     return getattr(importlib.import_module(f"striate.{_FILES[name]}"), name)
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_FILES})
+
+
 @overload
 def explain(network: nn.Module, /, image: Any, target: Any = None, **options: Any) -> Explanation: ...  # fmt: skip
 @overload

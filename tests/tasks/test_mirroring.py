@@ -50,6 +50,13 @@ def test_a_score_that_is_no_mean_is_resampled() -> None:
     assert float(gain_of(RSquared(), plain, plain).low) == 0
 
 
+def test_what_cannot_be_measured_is_left_out_and_said() -> None:
+    same = Outputs(torch.randn(6, 1, generator=torch.manual_seed(0)), torch.zeros(6, 1))
+    found = mirroring(RSquared(), same, same)
+    assert found.data["on"] is False
+    assert "cannot be measured" in found.verdict and "nan" not in found.verdict
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Bright against dark squares: a mirror image changes nothing."""

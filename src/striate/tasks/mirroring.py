@@ -47,11 +47,20 @@ def mirroring(metric: Metric, plain: Any, mirrored: Any, *, seed: int = 0) -> Fi
     low, high = float(gain.low), float(gain.high)
     on, images = bool(low > 0), len(plain)
     decided = "is made at every prediction" if on else "is left out, which halves the time of a prediction"  # fmt: skip
+    measured = bool(
+        np.isfinite([before, after]).all()
+    )  # not where no two images are of one identity, or targets are equal
+    verdict = (
+        f"Averaging over the mirrored image changes {metric.name} by {after - before:+.2%} "
+        f"({low:+.2%} to {high:+.2%}) on {images:,} validation images, and {decided}."
+        if measured
+        else f"What averaging over the mirrored image gains in {metric.name} cannot be measured on {images:,} validation "
+        f"images, and it {decided}."
+    )
     return Finding(
         name=NAME,
         title="Mirrored pass",
-        verdict=f"Averaging over the mirrored image changes {metric.name} by {after - before:+.2%} "
-        f"({low:+.2%} to {high:+.2%}) on {images:,} validation images, and {decided}.",
+        verdict=verdict,
         tables=(
             Table(
                 columns=("prediction from", metric.name),
