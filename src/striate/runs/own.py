@@ -43,6 +43,11 @@ class Own:
         own = names_of(task.settings) if task.settings is not None else []
         if self.loss is not None and "loss" in own:
             given = {**given, "loss": OWN}
+        elif "loss" in own and given.get("loss") == OWN:
+            raise UsageError(
+                f"loss={OWN} stands for a loss of your own, and none was given; give it in Python, "
+                "striate.train(data, loss=f), or name one of the task's"
+            )
         if self.augment is None:
             return dict(given)
         settings = {*names_of(Recipe), *own} - {*task.unused}

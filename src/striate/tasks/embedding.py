@@ -58,7 +58,7 @@ class Embedder:
     """A trained network as a map from images to unit vectors (N, d).
 
     trained: for a task that gives embeddings, or one that gives one answer an image. device: auto, cpu or cuda. precision:
-    fp32, which gives the same vectors on every machine to a few 1e-6, bf16, or auto. mirrored: the mean of the embeddings of
+    fp32, which gives the same vectors on any processor to a few 1e-6, bf16, or auto. mirrored: the mean of the embeddings of
     an image and of its mirror image, which makes both one. Raises UsageError for a network that gives no vector an image.
     """
 

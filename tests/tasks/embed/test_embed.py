@@ -144,6 +144,12 @@ def test_a_loss_of_ones_own_gets_embeddings_and_identities_of_whole_batches(
     assert run.recipe.settings.loss == "own" and not hasattr(run.model, "centres")
 
 
+def test_a_loss_of_ones_own_that_is_not_given_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="none was given"):
+        striate.train(given(), loss="own", out=tmp_path / "run", **SHORT)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("loss", ["triplet", "supcon"])
 def test_losses_of_pairs_train_on_balanced_batches_without_centres(
     loss: str, tmp_path: Path, unexplained: None
