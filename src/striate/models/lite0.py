@@ -192,11 +192,15 @@ class EfficientNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, K) logits."""
-        x = self.blocks(self.bn1(self.conv_stem(x)))
-        x = self.global_pool(self.bn2(self.conv_head(x)))
+        x = self.global_pool(self.forward_features(x))
         if self.drop_rate > 0:
             x = F.dropout(x, self.drop_rate, self.training)
         y: Tensor = self.classifier(x)
+        return y
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, 1280, H / 32, W / 32), rounded up: the last maps before the mean; timm's name for it."""
+        y: Tensor = self.bn2(self.conv_head(self.blocks(self.bn1(self.conv_stem(x)))))
         return y
 
     def layer_groups(self) -> list[list[nn.Parameter]]:
