@@ -80,7 +80,8 @@ def test_a_module_predicts_as_it_does_by_itself() -> None:
 def test_the_prediction_is_found_in_what_a_network_returns(how: Any, tmp_path: Path) -> None:
     trained = wrap(Several(how), classes=NAMES, preprocessing=THREE)
     x = torch.rand(2, 3, 8, 8)
-    assert torch.equal(trained.model(x), network().eval()(x))
+    # Not to the last bit: the wrapped copy lies channels-last, for which some processors sum in another order.
+    torch.testing.assert_close(trained.model(x), network().eval()(x).detach())
     run = save(trained, tmp_path / "mine")
     assert torch.equal(load(run.path, model=lambda: Several(how)).model(x), trained.model(x))
 

@@ -82,7 +82,10 @@ def is_via(path: Path) -> bool:
     except OSError:
         return False
     if path.suffix.lower() == ".csv":
-        first = next(csv.reader(io.StringIO(head)), [])
+        try:
+            first = next(csv.reader(head.splitlines()), [])
+        except csv.Error:
+            return False
         return set(COLUMNS) <= {name.strip().lstrip("#") for name in first}
     if path.suffix.lower() != ".json":
         return False
@@ -161,7 +164,7 @@ def _region(file: str, given: Any) -> Region:
 def _from_csv(path: Path, data: bytes) -> Iterator[tuple[str, list[Region]]]:
     text, _ = decoded(data)
     try:
-        rows = list(csv.DictReader(io.StringIO(text.lstrip("\ufeff#"))))
+        rows = list(csv.DictReader(io.StringIO(text.lstrip("\ufeff#"), newline=None)))
     except csv.Error as error:
         raise DataError(f"{path} is no table ({error}); export it again") from None
     for line, row in enumerate(rows, 2):
