@@ -15,6 +15,7 @@ from striate.wording import printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MplFigure
+    from matplotlib.text import Text
 
 # Okabe and Ito, "Color Universal Design" (2008): tells apart under every common colour blindness.
 BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
@@ -115,11 +116,14 @@ def _nothing_of_weights() -> Iterator[None]:
         log.removeFilter(other)
 
 
-def new_figure(width: float = 6.4, height: float = 4.0) -> MplFigure:
-    """An empty matplotlib figure of `width` x `height` inches that belongs to no window; use inside `style()`."""
+def new_figure(width: float = 6.4, height: float = 4.0, *, placed: bool = False) -> MplFigure:
+    """An empty matplotlib figure of `width` x `height` inches that belongs to no window; use inside `style()`.
+
+    placed: all that is on it is given its place; else matplotlib lays it out, for which it draws everything twice.
+    """
     from matplotlib.figure import Figure as MplFigure
 
-    return MplFigure(figsize=(width, height), layout="constrained")
+    return MplFigure(figsize=(width, height), layout=None if placed else "constrained")
 
 
 def render(
@@ -148,13 +152,31 @@ def _names_as_they_are(figure: MplFigure) -> None:
 
     What matplotlib writes on axes itself, such as powers of ten, is set when it draws, and stays a formula.
     """
-    from matplotlib.text import Text
-
-    for text in figure.findobj(Text):
-        assert isinstance(text, Text)
+    for text in _texts(figure):
         if written := text.get_text():
             text.set_text(printable(written))
             text.set_parse_math(written.startswith(r"$\mathdefault{"))
+
+
+def _texts(part: Any) -> Iterator[Text]:
+    """The texts of a figure or a part of it, without the ticks of axes that show none or numbers alone: matplotlib makes ticks
+    when they are asked for, which for many small pictures took longer than to draw them."""
+    from matplotlib.axis import Axis
+    from matplotlib.text import Text
+    from matplotlib.ticker import LogFormatter, NullFormatter, ScalarFormatter
+
+    numbers = NullFormatter, ScalarFormatter, LogFormatter
+    if isinstance(part, Text):
+        yield part
+    elif isinstance(part, Axis):
+        hidden = not (part.get_visible() and part.axes.axison)
+        yield part.label
+        if not hidden and not isinstance(part.get_major_formatter(), numbers):
+            for tick in part.get_major_ticks():
+                yield from (tick.label1, tick.label2)
+    else:
+        for inside in part.get_children():
+            yield from _texts(inside)
 
 
 @contextmanager

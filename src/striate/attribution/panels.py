@@ -34,8 +34,7 @@ class Page:
 
     def __init__(self, width: int, height: int) -> None:
         self.width, self.height = width, height
-        self.figure: MplFigure = new_figure(width / DPI, height / DPI)
-        self.figure.set_layout_engine("none")
+        self.figure: MplFigure = new_figure(width / DPI, height / DPI, placed=True)
 
     def axes(self, left: float, top: float, width: float, height: float) -> Any:
         """Axes without marks."""

@@ -16,6 +16,7 @@ from striate.data.listed import table_of_sources
 from striate.documents import from_json, to_json
 from striate.errors import UsageError
 from striate.findings import Finding, Table
+from striate.writing import write_atomically
 
 Count = Callable[[int, int], None]
 
@@ -82,4 +83,4 @@ def list_timm(part: str) -> Finding:
 if __name__ == "__main__":
     from striate.runs.counting import own_lists
 
-    LISTED.write_text(to_json(own_lists()), encoding="utf-8")
+    write_atomically(LISTED, to_json(own_lists()).encode())
