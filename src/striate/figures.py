@@ -159,8 +159,10 @@ def _names_as_they_are(figure: MplFigure) -> None:
 
 
 def _texts(part: Any) -> Iterator[Text]:
-    """The texts of a figure or a part of it, without the ticks of axes that show none or numbers alone: matplotlib makes ticks
-    when they are asked for, which for many small pictures took longer than to draw them."""
+    """The texts of a figure or a part of it, without the ticks of axes that show none or numbers alone.
+
+    Matplotlib makes ticks when they are asked for, which for many small pictures took longer than to draw them.
+    """
     from matplotlib.axis import Axis
     from matplotlib.text import Text
     from matplotlib.ticker import LogFormatter, NullFormatter, ScalarFormatter
