@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from striate.models.building import build, is_pattern
 from striate.models.detections import SPAN, Grid, Levels, Regions
-from striate.models.detectors import DETECTORS, finds_masks, is_detector
+from striate.models.detectors import DETECTORS, WITH_MASKS, finds_masks, is_detector
 from striate.models.finetuning import head, layer_groups
 from striate.models.neocognitron import Neocognitron, fit_readout, self_organise
 from striate.models.own import OwnModel, is_own, make_network
@@ -19,6 +19,7 @@ __all__ = [
     "DETECTORS",
     "MODELS",
     "SPAN",
+    "WITH_MASKS",
     "Entry",
     "Grid",
     "Levels",

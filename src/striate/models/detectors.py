@@ -33,7 +33,7 @@ ON_BACKBONE: dict[str, tuple[Callable[..., nn.Module], frozenset[str]]] = {
     "faster-rcnn": (partial(rcnn_on, masks=False), frozenset({"channels", "hidden"})),
     "mask-rcnn": (partial(rcnn_on, masks=True), frozenset({"channels", "hidden"})),
 }
-WITH_MASKS = ("centernet-masks",)
+WITH_MASKS = ("centernet-masks", "mask-rcnn")
 DETECTORS = (*(kind for kind in ON_BACKBONE if kind not in WITH_MASKS), "yolo")
 
 

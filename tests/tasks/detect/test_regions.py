@@ -13,6 +13,7 @@ import striate
 from striate.errors import UsageError
 from striate.models import Regions, build
 from striate.tasks.detect import boxes, forward, predict, region_loss, regions
+from striate.tasks.detect.forms.form import Spot
 from striate.tasks.detect.forms.regions import RegionForm
 from striate.training.batch import Batch
 
@@ -150,17 +151,19 @@ def test_predictions_and_explanations(sure, tmp_path):
     assert "with a score of" in explained.explanation.target
 
 
-def test_the_loss_is_torchvisions(monkeypatch):
+@pytest.mark.parametrize("masks", [False, True], ids=["boxes", "masks"])
+def test_the_loss_is_torchvisions(monkeypatch, masks):
     """With all anchors and regions drawn, of which there is then nothing random."""
     torch.manual_seed(0)
     every = {"rpn_batch_size_per_image": 10**6, "box_batch_size_per_image": 10**6}
-    theirs = fasterrcnn_resnet50_fpn(
+    make = maskrcnn_resnet50_fpn if masks else fasterrcnn_resnet50_fpn
+    theirs = make(
         weights=None, weights_backbone=None, num_classes=3, min_size=SIDE, max_size=SIDE, image_mean=(0, 0, 0),
         image_std=(1, 1, 1), rpn_pre_nms_top_n_train=60, rpn_post_nms_top_n_train=60, rpn_positive_fraction=0.5,
         box_positive_fraction=0.5, **every,
     )  # fmt: skip
     made_bold(theirs)
-    ours = build("faster-rcnn", num_classes=2).eval()
+    ours = build("mask-rcnn" if masks else "faster-rcnn", num_classes=2).eval()
     ours.load_state_dict(theirs.state_dict())
     monkeypatch.setattr(regions, "TOP", 60)
     monkeypatch.setattr(region_loss, "ANCHORS", (10**6, 0.5))
@@ -168,41 +171,79 @@ def test_the_loss_is_torchvisions(monkeypatch):
     image = torch.rand(1, 3, SIDE, SIDE)
     boxes = torch.tensor([[10.0, 12, 60, 70], [50, 40, 120, 110], [5, 80, 30, 100]])
     labels = torch.tensor([1, 2, 1])
+    # Ragged pixels, of which no two objects have the same one, as ours are numbered.
+    x, y = torch.meshgrid(torch.arange(SIDE), torch.arange(SIDE), indexing="xy")
+    numbers = torch.zeros(SIDE, SIDE, dtype=torch.int32)
+    for i, (left, top, right, bottom) in enumerate(boxes.tolist(), start=1):
+        inside = (x >= left) & (x < right) & (y >= top) & (y < bottom)
+        numbers[inside & (torch.rand(SIDE, SIDE) > 0.3)] = i
+    truth = {"boxes": boxes, "labels": labels}
+    rows = torch.cat([boxes, (labels - 1)[:, None], torch.zeros(3, 1)], 1)
+    target = rows
+    if masks:
+        truth["masks"] = torch.stack([numbers == i for i in (1, 2, 3)]).byte()
+        target = {"objects": rows, "numbers": numbers}
     theirs.train()
     for module in theirs.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.eval()
     with torch.no_grad():
-        expected = theirs([image[0]], [{"boxes": boxes, "labels": labels}])
-        rows = torch.cat([boxes, (labels - 1)[:, None], torch.zeros(3, 1)], 1)
-        mine = RegionForm().loss(ours(image), Batch(image, [rows]), 2, 1.0)
+        expected = theirs([image[0]], [truth])
+        mine = region_loss.loss_of_regions(ours(image), Batch(image, [target]), 1.0)
     names = {
         "anchors": "loss_objectness",
         "anchor_boxes": "loss_rpn_box_reg",
         "classes": "loss_classifier",
         "boxes": "loss_box_reg",
-    }
+    } | ({"masks": "loss_mask"} if masks else {})
+    assert mine.parts.keys() == names.keys()
     for name, other in names.items():
         assert float(mine.parts[name]) == pytest.approx(float(expected[other]), rel=2e-4), name
+    assert float(mine.mean) == pytest.approx(float(sum(expected.values())), rel=2e-4)
 
 
-def test_faster_rcnn_trains_and_masks_are_asked_for(tmp_path):
-    def small(in_channels, num_classes):
-        return build("faster-rcnn:resnet18", num_classes=num_classes, channels=16, hidden=32)
+def test_the_masks_of_regions_are_those_of_their_objects():
+    """A region of 28 x 28 whole pixels has a part for each."""
+    numbers = torch.zeros(60, 70, dtype=torch.int32)
+    numbers[10:38, 20:48] = 2
+    numbers[20:25, 20:30] = 1
+    numbers[:, 40:45] = 3
+    made = region_loss.true_masks(numbers, np.array([2, 1]), np.array([[20.0, 10, 48, 38]] * 2))
+    # A sample in a part's middle weighs the four pixels around it.
+    around = lambda a: sum(a[i : i + 28, j : j + 28] for i in (0, 1) for j in (0, 1)) / 4  # noqa: E731
+    for mask, number in zip(made, (2, 1), strict=True):
+        assert torch.allclose(mask, around((numbers[10:39, 20:49] == number).float()), atol=1e-6)
 
+
+def small_mask_rcnn(in_channels, num_classes):
+    return build("mask-rcnn:resnet18", num_classes=num_classes, channels=16, hidden=32)
+
+
+def test_mask_rcnn_trains_to_its_report(tmp_path):
     run = striate.train(
-        "scenes", task="detect", model=small, out=tmp_path / "run", count=12, epochs=1, size=64, batch=4, device="cpu"
+        "scenes", task="instances", model=small_mask_rcnn, out=tmp_path / "run", count=10, epochs=1, size=64, batch=4,
+        device="cpu",
     )  # fmt: skip
-    assert {"val_ap", "val_ap50"} <= run.metrics[-1].keys()
-    with pytest.raises(UsageError, match="train faster-rcnn"):
-        striate.train(
-            "scenes",
-            task="detect",
-            model="mask-rcnn:resnet18",
-            out=tmp_path / "b",
-            count=12,
-            epochs=1,
-        )
+    assert {"val_mask_ap", "val_box_ap", "val_pq", "train_masks"} <= run.metrics[-1].keys()
+    assert "explanations" in {f.stem for f in (run.path / "findings").glob("*.json")}
+
+
+def test_masks_are_not_learned_from_boxes(tmp_path):
+    for model in ("mask-rcnn:resnet18", small_mask_rcnn):
+        with pytest.raises(UsageError, match="--task instances"):
+            striate.train("scenes", task="detect", model=model, out=tmp_path / "b", count=12, epochs=1, size=64)  # fmt: skip
+
+
+def test_one_region_is_read_in_each_of_several_images():
+    torch.manual_seed(0)
+    network = build("faster-rcnn:resnet18", num_classes=3, channels=16, hidden=32).eval()
+    images = torch.rand(3, 3, 64, 64)
+    spot = Spot(None, 1, region=(3.0, 8.0, 30.0, 50.5))
+    with torch.no_grad():
+        together = RegionForm().read(network(images), 3, spot)
+        each = torch.cat([RegionForm().read(network(images[i : i + 1]), 3, spot) for i in range(3)])
+    assert together.shape == (3, 6) and (together[0] - together[1]).abs().max() > 1e-4
+    assert torch.allclose(together, each, atol=1e-4)
 
 
 def test_mask_rcnn_gives_the_pixels_of_each_object_by_tiles_as_at_once(few, tmp_path):

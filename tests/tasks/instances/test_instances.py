@@ -231,7 +231,7 @@ def test_a_folder_of_images_and_masks_of_numbers_is_read_where_it_is_asked_for(t
     assert not any("left out" in note for note in source.notes)
 
 
-@pytest.mark.parametrize("model", ["resnet18", "centernet", "mask-rcnn"])
+@pytest.mark.parametrize("model", ["resnet18", "centernet", "faster-rcnn"])
 def test_a_model_without_masks_is_refused_with_what_to_take(tmp_path, model):
     with pytest.raises(UsageError, match="centernet-masks"):
         striate.train("scenes", task="instances", model=model, out=tmp_path / "run", count=20)

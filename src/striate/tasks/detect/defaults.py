@@ -23,6 +23,7 @@ EDGES = {
     "fcos": 1.0,
     "yolo": 5.0,
     "faster-rcnn": 1.0,
+    "mask-rcnn": 1.0,
 }  # weight of the boxes where it is not 2, as in the papers
 
 

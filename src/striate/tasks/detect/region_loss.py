@@ -1,8 +1,8 @@
-"""The loss of Faster R-CNN: which anchors and which proposed regions hold an object, and where it is."""
+"""The loss of Faster and Mask R-CNN: which anchors and proposed regions hold an object, where it is, and its pixels."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from striate.models import Regions
 from striate.tasks.detect.boxes import overlap
 from striate.tasks.detect.regions import RATIOS, WEIGHTS, anchors_of, level_of, propose
+from striate.training.batch import Batch, Loss
 
 PROPOSED = (
     0.3,
@@ -24,7 +25,29 @@ ANCHORS, REGIONS = (
 )  # that an image teaches by, and the share of those with an object
 BETA = 1 / 9  # of the smooth L1 loss
 
+FINE = 28  # numbers along a side of a region's mask
+
 NONE, UNUSED = -1, -2
+
+
+def loss_of_regions(output: Regions, batch: Batch, edges: float, pixels: float = 1.0) -> Loss:
+    """Means over the anchors and regions that were drawn of each image, over the number of images.
+
+    The batch's targets are N tensors (n, 6), see `target_of`, or with the pixels of each object {"objects": (n, 6),
+    "numbers": (H, W)}, see `InstanceTarget`. edges: weight of the boxes; pixels: of the masks.
+    """
+    height, width = batch.images.shape[-2:]
+    # Taken apart once: the gradient of a batch's map is put together once, and not for every image.
+    features = zip(*(maps.unbind() for maps in output.features), strict=True)
+    each = [
+        region_losses(output, i, maps, target, (height, width))
+        for i, (maps, target) in enumerate(zip(features, batch.targets, strict=True))
+    ]
+    sums = {name: torch.stack([one[name] for one in each]).sum() for name in each[0]}
+    total = sums["anchors"] + sums["classes"] + edges * (sums["anchor_boxes"] + sums["boxes"])
+    if "masks" in sums:
+        total = total + pixels * sums["masks"]
+    return Loss(total, len(each), {k: v.detach() for k, v in sums.items()})
 
 
 def all_anchors(strides: Sequence[int], sizes: Sequence[tuple[int, int]]) -> np.ndarray:
@@ -80,18 +103,21 @@ def four_numbers(boxes: np.ndarray, truth: np.ndarray, weights: Sequence[float] 
     return numbers
 
 
-def region_losses(output: Regions, at: int, target: Tensor, size: tuple[int, int]) -> dict[str, Tensor]:  # fmt: skip
-    """The four losses of image `at` of a batch, each a mean over what was drawn: of anchors and regions, class and box.
+def region_losses(
+    output: Regions, at: int, features: Sequence[Tensor], target: Tensor | Mapping[str, Tensor], size: tuple[int, int]
+) -> dict[str, Tensor]:  # fmt: skip
+    """The losses of image `at` of a batch, each a mean over what was drawn: of anchors and regions, class and box, and of
+    the regions that hold an object their masks, where the target says its pixels.
 
-    target: (n, 6) left, top, right, bottom in pixels, class, crowd. size: (height, width).
-    Source: Ren et al. (2015), equation 1, as torchvision weighs it.
+    features: (C, h, w) of that image. target: (n, 6) left, top, right, bottom in pixels, class, crowd; or {"objects",
+    "numbers"}, those and (H, W) the number of each pixel's object from 1. size: (height, width).
+    Source: Ren et al. (2015), equation 1; He et al. (2017), section 3; as torchvision weighs them.
     """
-    rows = target.detach().double().cpu().numpy()
-    crowd, truth, labels = (
-        rows[rows[:, 5] > 0, :4],
-        rows[rows[:, 5] == 0, :4],
-        rows[rows[:, 5] == 0, 4],
-    )
+    pixels = None if isinstance(target, Tensor) else target["numbers"]
+    objects = target if isinstance(target, Tensor) else target["objects"]
+    rows = objects.detach().double().cpu().numpy()
+    regular = np.flatnonzero(rows[:, 5] == 0)
+    crowd, truth, labels = rows[rows[:, 5] > 0, :4], rows[regular, :4], rows[regular, 4]
     maps = [m[at] for m in output.proposals]
     sizes = [(m.shape[-2], m.shape[-1]) for m in maps]
     a = len(RATIOS)
@@ -108,7 +134,7 @@ def region_losses(output: Regions, at: int, target: Tensor, size: tuple[int, int
     which = matched(regions, truth, crowd, *LOOKED, every=False)
     chosen = drawn(which, *REGIONS)
     regions, which = regions[chosen], which[chosen]
-    classes, boxes = output.box(aligned(output, at, regions, 7))
+    classes, boxes = output.box(aligned(features, output.strides, regions, 7))
     device = classes.device
     wanted = np.where(which >= 0, 1 + labels[which.clip(0)] if len(labels) else 0, 0)
     losses["classes"] = F.cross_entropy(classes.float(), torch.from_numpy(wanted).long().to(device))
@@ -116,7 +142,46 @@ def region_losses(output: Regions, at: int, target: Tensor, size: tuple[int, int
     made = boxes[torch.from_numpy(held).to(device), torch.from_numpy(wanted[held]).long().to(device)]  # fmt: skip
     right = four_numbers(regions[held], truth[which[held]], WEIGHTS)
     losses["boxes"] = _smooth(made, right) / max(len(chosen), 1)
+    if pixels is not None and output.mask is not None:
+        own = regular[which[held]] + 1
+        losses["masks"] = _masks(output, features, regions[held], wanted[held], own, pixels)
     return losses
+
+
+def _masks(
+    output: Regions, features: Sequence[Tensor], regions: np.ndarray, labels: np.ndarray, own: np.ndarray, numbers: Tensor
+) -> Tensor:  # fmt: skip
+    """The cross entropy of the masks of regions (n, 4), the mean over their numbers; only the mask of its class learns.
+
+    labels, own: (n,) each region's class from 1, and its object's number among those of the pixels (H, W).
+    """
+    assert output.mask is not None
+    logits = output.mask(aligned(features, output.strides, regions, FINE // 2)).float()
+    which = torch.arange(len(regions)), torch.from_numpy(labels).long()
+    made, right = logits[which], true_masks(numbers, own, regions)
+    # A sum, so that an image without objects reaches the weights of the masks as well: training on several devices needs it.
+    total = F.binary_cross_entropy_with_logits(made, right.to(made.device), reduction="sum")
+    return total / max(right.numel(), 1)
+
+
+def true_masks(numbers: Tensor, own: np.ndarray, regions: np.ndarray, side: int = FINE) -> Tensor:
+    """What share of each of side x side parts of regions (n, 4) their object has: (n, side, side) float32, by RoIAlign.
+
+    numbers: (H, W) the number of each pixel's object. own: (n,) the number of each region's.
+    """
+    from torchvision.ops import roi_align  # takes a second to load
+
+    made = torch.zeros(len(regions), side, side, device=numbers.device)
+    for number in np.unique(own).tolist():
+        here = np.flatnonzero(own == number)
+        boxes = regions[here]
+        # Of a large image only what the object's regions show is looked at, and a pixel around it.
+        left, top = np.maximum(np.floor(boxes[:, :2].min(0)).astype(int) - 1, 0).tolist()
+        right, bottom = (np.ceil(boxes[:, 2:].max(0)).astype(int) + 1).tolist()
+        part = (numbers[top:bottom, left:right] == number).float()
+        local = torch.from_numpy(boxes - [left, top, left, top]).to(numbers.device, torch.float32)
+        made[torch.from_numpy(here).to(numbers.device)] = roi_align(part[None, None], [local], side)[:, 0]  # fmt: skip
+    return made
 
 
 def _pair(
@@ -136,19 +201,31 @@ def _smooth(made: Tensor, right: np.ndarray) -> Tensor:
     return F.smooth_l1_loss(made.float(), wanted, beta=BETA, reduction="sum")
 
 
-def aligned(output: Regions, at: int, regions: np.ndarray, side: int) -> Tensor:
-    """RoIAlign with gradients: the features (n, C, side, side) of regions (n, 4) of image `at`."""
-    from torchvision.ops import roi_align  # takes a second to load
-
-    level = level_of(regions, len(output.features))
-    first = output.features[0]
-    made = torch.zeros(len(regions), first.shape[1], side, side, device=first.device)
-    for k, maps in enumerate(output.features):
+def aligned(features: Sequence[Tensor], strides: Sequence[int], regions: np.ndarray, side: int) -> Tensor:  # fmt: skip
+    """RoIAlign with gradients: the features (n, C, side, side) of regions (n, 4) of one image, whose maps are (C, h, w)."""
+    level = level_of(regions, len(features))
+    made = torch.zeros(len(regions), len(features[0]), side, side, device=features[0].device)
+    for k, maps in enumerate(features):
         here = np.flatnonzero(level == k)
         if len(here):
-            rows = np.concatenate([np.full((len(here), 1), at), regions[here]], 1)
-            boxes = torch.from_numpy(rows).to(maps.device, torch.float32)
-            # In single precision: torchvision has no such operation for bfloat16 on a processor.
-            part = roi_align(maps.float(), boxes, side, 1 / output.strides[k], 2)
+            part = _aligned(maps[None], [0] * len(here), regions[here], strides[k], side)
             made = made.index_copy(0, torch.from_numpy(here).to(maps.device), part)
+    return made
+
+
+def aligned_in_each(output: Regions, region: np.ndarray, side: int) -> Tensor:
+    """RoIAlign with gradients: the features (N, C, side, side) of one region (4,) in each of N images."""
+    k = int(level_of(region[None], len(output.features))[0])
+    maps = output.features[k]
+    n = len(maps)
+    return _aligned(maps, list(range(n)), np.tile(region, (n, 1)), output.strides[k], side)
+
+
+def _aligned(maps: Tensor, at: list[int], regions: np.ndarray, stride: int, side: int) -> Tensor:
+    from torchvision.ops import roi_align  # takes a second to load
+
+    rows = np.concatenate([np.array(at, dtype=np.float64)[:, None], regions], 1)
+    boxes = torch.from_numpy(rows).to(maps.device, torch.float32)
+    # In single precision: torchvision has no such operation for bfloat16 on a processor.
+    made: Tensor = roi_align(maps.float(), boxes, side, 1 / stride, 2)
     return made

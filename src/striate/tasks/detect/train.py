@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from striate.data import Preprocessing
 from striate.errors import UsageError
-from striate.models import DETECTORS, build, finds_masks, is_detector, is_own
+from striate.models import DETECTORS, WITH_MASKS, build, finds_masks, is_detector, is_own
 from striate.tasks.colours import own_size_preprocessing
 from striate.tasks.decoded import Decoded
 from striate.tasks.detect.batches import BoxAugmentation, BoxBatches, target_of
@@ -51,8 +51,8 @@ def plan_boxes(
     """
     if masks and recipe.model is not None and not (is_own(recipe.model) or finds_masks(recipe.model)):  # fmt: skip
         raise UsageError(
-            f"{recipe.model} learns no masks of objects here; take centernet-masks, or that on a backbone, such as "
-            "centernet-masks:resnet18"
+            f"{recipe.model} learns no masks of objects; take {' or '.join(WITH_MASKS)}, or one of these on a backbone, "
+            "such as centernet-masks:resnet18"
         )
     if not masks and recipe.model is not None and finds_masks(recipe.model):
         raise UsageError(

@@ -18,6 +18,7 @@ from striate.data.files import Found
 from striate.data.own import is_given
 from striate.data.preprocessing import Preprocessing
 from striate.findings import Finding
+from striate.models import is_own
 from striate.models.centernet_masks import BESIDE
 from striate.tasks.detect.data.source import BoxSource, BoxSplit
 from striate.tasks.detect.evaluate import Assessed, assess_boxes
@@ -39,10 +40,10 @@ from striate.tasks.instances.examples import warped_target
 from striate.tasks.instances.findings.headline import headline_instances
 from striate.tasks.instances.form import instances_in, voting
 from striate.tasks.instances.labels import labels_of, write_labels
-from striate.tasks.instances.loss import VotingLoss
+from striate.tasks.instances.loss import InstanceLoss
 from striate.tasks.instances.metric import InstanceQuality
 from striate.tasks.instances.prediction import InstancePrediction
-from striate.tasks.instances.settings import PIXELS, VOTES, InstanceSettings
+from striate.tasks.instances.settings import MASKS, PIXELS, VOTES, InstanceSettings
 from striate.tasks.plan import Plan
 from striate.tasks.prediction import Prediction
 from striate.tasks.task import Enough, Evaluate, Progress, Say, mute, never, silent
@@ -59,7 +60,7 @@ WRITERS = {".tif": write_labels, ".tiff": write_labels}
 
 
 class Instances(Detect):
-    """Detection whose pixels vote for the centres of their objects; COCO's average precision of masks, panoptic quality."""
+    """Detection with masks, by pixels that vote for centres or by regions; average precision of masks, panoptic quality."""
 
     name = "instances"
     about = "a mask for every object"
@@ -87,12 +88,13 @@ class Instances(Detect):
     def plan(self, recipe: Recipe, source: BoxSource, device: torch.device) -> Plan:
         """See Task."""
         plan = plan_boxes(recipe, source, device, masks=True)
-        own = plan.recipe.settings
-        settings = replace(
-            own,
-            pixels=PIXELS if own.pixels is None else own.pixels,
-            votes=VOTES if own.votes is None else own.votes,
-        )
+        own, model = plan.recipe.settings, plan.recipe.model
+        pixels = own.pixels
+        if pixels is None and not is_own(
+            model
+        ):  # of a network of one's own the output says which kind it is
+            pixels = MASKS if str(model).startswith("mask-rcnn") else PIXELS
+        settings = replace(own, pixels=pixels, votes=VOTES if own.votes is None else own.votes)
         return replace(plan, recipe=plan.recipe.replace(settings=settings))
 
     def batches(
@@ -103,10 +105,10 @@ class Instances(Detect):
         assert isinstance(made, InstanceBatches)
         return made
 
-    def loss(self, plan: Plan) -> VotingLoss:  # type: ignore[override]
+    def loss(self, plan: Plan) -> InstanceLoss:  # type: ignore[override]
         """See Task."""
         own = plan.recipe.settings
-        return VotingLoss(len(plan.source.classes), edges=own.edges, pixels=own.pixels, votes=own.votes)  # fmt: skip
+        return InstanceLoss(len(plan.source.classes), edges=own.edges, pixels=own.pixels, votes=own.votes)  # fmt: skip
 
     def validation(
         self, plan: Plan, *, device: torch.device, progress: Progress = silent

@@ -20,7 +20,7 @@ from striate.tasks.detect.forms.form import Spot
 from striate.tasks.detect.objects import Objects
 from striate.tasks.detect.peaks import LEAST
 from striate.tasks.detect.reach import Sight, overlapped
-from striate.tasks.detect.region_loss import aligned, region_losses
+from striate.tasks.detect.region_loss import aligned_in_each, loss_of_regions
 from striate.tasks.detect.regions import (
     AT_ONCE,
     OVERLAP,
@@ -67,20 +67,13 @@ class RegionForm:
         return rows * output.strides[0], columns * output.strides[0]
 
     def loss(self, output: Regions, batch: Batch, classes: int, edges: float) -> Loss:
-        """See Form; means over the anchors and regions that were drawn of each image, over the number of images."""
-        if output.mask is not None:
+        """See Form and `loss_of_regions`; raises UsageError where masks are to be learned from boxes."""
+        if output.mask is not None and any(isinstance(t, Tensor) for t in batch.targets):
             raise UsageError(
-                "mask-rcnn learns from the mask of each object, and boxes have none; train faster-rcnn, which is the same "
-                "without masks"
+                "mask-rcnn learns from the mask of each object: take --task instances, or for boxes faster-rcnn, which is "
+                "the same without masks"
             )
-        height, width = batch.images.shape[-2:]
-        each = [
-            region_losses(output, i, target, (height, width))
-            for i, target in enumerate(batch.targets)
-        ]
-        sums = {name: torch.stack([one[name] for one in each]).sum() for name in each[0]}
-        total = sums["anchors"] + sums["classes"] + edges * (sums["anchor_boxes"] + sums["boxes"])
-        return Loss(total, len(each), {k: v.detach() for k, v in sums.items()})
+        return loss_of_regions(output, batch, edges)
 
     def decode(
         self, output: Regions, classes: int, size: tuple[int, int] | None = None, *, least: float = LEAST
@@ -135,12 +128,11 @@ class RegionForm:
 
     def read(self, output: Regions, classes: int, spot: Spot) -> Tensor:
         """See Form; the raw score is the logit of the class, from the region's features."""
-        region = np.array([spot.region])
-        parts = [aligned(output, i, region, 7) for i in range(len(output.features[0]))]
-        logits, numbers = output.box(torch.cat(parts))
+        region = np.array(spot.region)
+        logits, numbers = output.box(aligned_in_each(output, region, 7))
         score = logits.softmax(1)[:, 1 + spot.label]
         moved = numbers[:, 1 + spot.label] / numbers.new_tensor(WEIGHTS)
-        width, height = region[0, 2:] - region[0, :2]
+        width, height = region[2:] - region[:2]
         across, down = moved[:, 0] * width, moved[:, 1] * height
         wide, high = (moved[:, 2 + i].clamp(max=SCALE).exp() * (v / 2) for i, v in enumerate((width, height)))  # fmt: skip
         raw = logits[:, 1 + spot.label]
