@@ -79,9 +79,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"plugins", "similarity", "tasks", "training"},  # of training what a batch is
     "diagnostics": ANALYSIS | {"kernels", "training"},
     "report": FOUND | {"wording"},
+    "export": FOUND | {"answer", "data", "tasks"},
     "lectures": FOUND | {"ops", "nn", "geometry", "models", "data"},
 }
-MAY_IMPORT["api"] = MAY_IMPORT["runs"] | {"runs", "lectures", "experiments"}
+MAY_IMPORT["api"] = MAY_IMPORT["runs"] | {"runs", "export", "lectures", "experiments"}
 MAY_IMPORT["experiments"] = set(MAY_IMPORT)  # everything below studio and cli
 TOP = {"studio", "cli", "__init__", "__main__"}  # may import everything
 NO_TORCH = BOTTOM | {"errors", "findings", "figures", "report", "wording"}

@@ -56,10 +56,10 @@ if TYPE_CHECKING:
 __all__ = [
     "METHODS", "PROBES", "UNITS", "Explained", "ExplanationFiles", "Found", "Identity", "Listener", "Prediction", "Run",
     "compare", "compare_images", "convert", "data", "diagnose", "dissect", "experiment", "experiments", "explain",
-    "find_factory", "find_files", "find_preset", "gallery_compare", "gallery_duplicates", "gallery_enrol", "gallery_forget",
-    "gallery_identify", "gallery_search", "lecture", "load", "models", "network_input", "output_path",
+    "export", "find_factory", "find_files", "find_preset", "gallery_compare", "gallery_duplicates", "gallery_enrol",
+    "gallery_forget", "gallery_identify", "gallery_search", "lecture", "load", "models", "network_input", "output_path",
     "perceptual_distance", "predict", "probe", "read_classes", "read_preprocessing", "report", "save", "summary",
-    "tile", "train", "units", "wrap", "write_units",
+    "tile", "train", "units", "verify", "wrap", "write_units",
 ]  # fmt: skip
 
 # Names that are handed on -> the file that each lives in. A verb imports what it calls when it is called: a list of models
@@ -95,6 +95,10 @@ _FILES = {
 
 def _nothing(done: int, of: int) -> None:
     """No progress is shown."""
+
+
+def _mute(text: str) -> None:
+    """No message is shown."""
 
 
 def __getattr__(name: str) -> Any:
@@ -313,6 +317,47 @@ def summary(
     from striate.runs.summarising import summarise
 
     return summarise(target, input=input, classes=classes, depth=depth, **figures)
+
+
+def export(
+    target: Target,
+    out: str | Path,
+    *,
+    size: str | tuple[int, int] | None = None,
+    script: str | Path | None = None,
+    force: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> Finding:
+    """Write the network into one file for other programs, with its preprocessing, its answers and the proof that these are
+    the same; see docs/deploy.md.
+
+    out: `.onnx`. size: (height, width) of the images that the file will take, or such as "480x640"; any size if not given.
+    script: also write a program of 60 lines that uses the file with numpy, Pillow and onnxruntime alone. force: write over
+    what is there. Raises ExactnessError where an answer differs and UsageError for a network that cannot be exported:
+    nothing is written then.
+    """
+    from striate import export as room
+    from striate.runs.predicting import opened
+
+    program = None if script is None else given_path(script, "the script")
+    file = given_path(out, "the file")
+    if program is not None and program.exists() and not force:
+        raise UsageError(f"{program} exists; choose another name, or --force to write over it")
+    found = room.export(opened(target), file, size=size, force=force, say=progress or _mute)
+    if program is not None:
+        room.write_script(program)
+    return found
+
+
+def verify(file: str | Path, *, keep: bool = True) -> Finding:
+    """Repeat the proof that travels in an exported file on this machine; see docs/deploy.md.
+
+    keep: append processor, versions and the result to the file. Raises DataError for a file without a proof, altered or of
+    a later version, and ExactnessError where an answer differs.
+    """
+    from striate import export as room
+
+    return room.verify(given_path(file, "the file"), keep=keep)
 
 
 def tile(

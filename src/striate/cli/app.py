@@ -17,6 +17,7 @@ from striate.cli import (
     dissecting,
     experimenting,
     explaining,
+    exporting,
     galleries,
     predicting,
     probing,
@@ -32,7 +33,8 @@ from striate.cli.options import app
 
 __all__ = [
     "app", "command", "comparing", "converting", "describing", "diagnosing", "dissecting", "experimenting", "explaining",
-    "galleries", "predicting", "probing", "reporting", "summarising", "teaching", "tiling", "training", "units", "wrapping",
+    "exporting", "galleries", "predicting", "probing", "reporting", "summarising", "teaching", "tiling", "training", "units",
+    "wrapping",
 ]  # fmt: skip
 
 
@@ -64,6 +66,7 @@ def command() -> Any:
 ORDER = (
     "train", "predict", "report", "data", "convert", "models", "summary", "lecture", "tile", "explain", "compare", "units",
     "dissect", "probe", "diagnose", "experiment", "wrap",
+    "export", "verify",
 )  # fmt: skip
 """In which `--help` lists them."""
 

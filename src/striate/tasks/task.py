@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from striate.answer import Aim, Part, answer_of
 from striate.data import Preprocessing
 from striate.errors import DataError, UsageError
 from striate.findings import Finding
+from striate.geometry import leaves_of
 from striate.tasks.examples import Examples
 from striate.tasks.metric import Metric
 from striate.tasks.mirroring import MOST
@@ -84,7 +85,8 @@ class Task(ABC):
     output of the network stands for, and several. beside: how many the network has beside one a class, such as a detector's
     four distances. cell: pixels between places of its output, where it has places. named: what one of the data's classes is
     called, and several, where they are not the outputs, see `output_names`. objects: whether a prediction is a list of
-    objects, one of which is explained, see `aim`.
+    objects, one of which is explained, see `aim`. decides: what is decided by the first of `answers`: "class" by the largest
+    of axis 1, "tags" by thresholds; "" for nothing.
     """
 
     name: ClassVar[str]
@@ -105,6 +107,7 @@ class Task(ABC):
     remedies: ClassVar[Mapping[str, str]] = MappingProxyType({})
     probed: ClassVar[tuple[int | None, int]] = (None, 24)
     objects: ClassVar[bool] = False
+    decides: ClassVar[str] = ""
 
     def __repr__(self) -> str:
         return f"<task {self.name}>"
@@ -291,6 +294,16 @@ class Task(ABC):
         if isinstance(image, np.ndarray):
             return trained.preprocessing.apply(image)
         return trained.preprocessing.read(image)
+
+    def answers(self, output: Any, trained: Trained) -> dict[str, Tensor]:
+        """What an exported file gives for a network's output (N, ...), by name; the first is the network's own prediction.
+
+        Of operations on tensors alone, which export. Detectors give their dense heads, which are decoded outside.
+        """
+        found = [part for part in leaves_of(output) if isinstance(part, Tensor)]
+        if len(found) == 1:
+            return {"output": found[0].float()}
+        return {f"output_{i}": part.float() for i, part in enumerate(found)}
 
     @abstractmethod
     def decode(self, output: Any, trained: Trained, *, top: int = 5) -> list[Prediction]:

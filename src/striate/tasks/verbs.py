@@ -44,6 +44,10 @@ class Verbs:
         """One image of any size, as a finding; see `striate.tile`."""
         return _verb("tile")(self, image, out, **options)
 
+    def export(self, out: Any, **options: Any) -> Any:
+        """Write it into one file for other programs, with a proof, as a finding; see `striate.export`."""
+        return _verb("export")(self, out, **options)
+
     def report(self, data: Any = None, labels: Any = None, **options: Any) -> Any:
         """Write its page and return where it is; see `striate.api.report`."""
         return _verb("report")(self, data, labels, **options)

@@ -42,6 +42,7 @@ class Classify(ImageTask):
 
     name = "classify"
     about = "one class an image"
+    decides = "class"
     offers = MappingProxyType({"labels": "images", "choices": "images"})
 
     def accepts(self, data: str | Path) -> bool:
@@ -132,6 +133,11 @@ class Classify(ImageTask):
             split.keys,
         )
         yield network_input(trained, split)
+
+    def answers(self, output: Any, trained: Trained) -> dict[str, Tensor]:
+        """See Task; logits and probabilities (N, K)."""
+        logits = answer_of(output).float()
+        return {"logits": logits, "probabilities": torch.softmax(logits / trained.temperature, 1)}
 
     def decode(self, output: Any, trained: Trained, *, top: int = 5) -> list[Prediction]:
         """The `top` classes with their probabilities, best first."""

@@ -242,6 +242,12 @@ class EmbedTask(ImageTask):
 
     # Use
 
+    def answers(self, output: Any, trained: Trained) -> dict[str, Tensor]:
+        """See Task; what the network gives (N, d), and the same with length 1, 0 where it has no direction."""
+        own = answer_of(output).float()
+        length = own.square().sum(1, keepdim=True).sqrt()
+        return {"output": own, "embedding": own / torch.where(length > 0, length, 1.0)}
+
     def decode(self, output: Any, trained: Trained, *, top: int = 5) -> list[Prediction]:
         """The embeddings, of length 1, with the lengths that they had."""
         embeddings = answer_of(output).detach().float().cpu().numpy()

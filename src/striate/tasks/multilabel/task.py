@@ -42,6 +42,7 @@ class Multilabel(ImageTask):
 
     name = "multilabel"
     about = "several tags an image"
+    decides = "tags"
     settings = MultilabelSettings
     exclusive = True
     outputs = ("tag", "tags")
@@ -138,6 +139,11 @@ class Multilabel(ImageTask):
         yield mistakes(
             shares, targets, tags, cuts, lambda i: split.preprocess(i, trained.preprocessing), split.keys
         )  # fmt: skip
+
+    def answers(self, output: Any, trained: Trained) -> dict[str, Tensor]:
+        """See Task; logits and probabilities (N, K) of each tag."""
+        logits = answer_of(output).float()
+        return {"logits": logits, "probabilities": torch.sigmoid(logits)}
 
     def decode(self, output: Any, trained: Trained, *, top: int = 5) -> list[Prediction]:
         """The tags whose probability reaches their threshold, and the `top` likeliest."""

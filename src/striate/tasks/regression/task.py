@@ -178,6 +178,12 @@ class Regression(ImageTask):
             values, targets, names, scale_of(split)[1], lambda i: split.preprocess(i, trained.preprocessing), split.keys
         )  # fmt: skip
 
+    def answers(self, output: Any, trained: Trained) -> dict[str, Tensor]:
+        """See Task; the network's numbers (N, K), and the same in the units of the table."""
+        own = answer_of(output).float()
+        center, spread = (torch.from_numpy(part).float() for part in _scale(trained))
+        return {"output": own, "values": own * spread + center}
+
     def decode(self, output: Any, trained: Trained, *, top: int = 5) -> list[Prediction]:
         """The numbers of each image in their units, with their intervals."""
         values = in_units(answer_of(output), trained)

@@ -66,6 +66,7 @@ class Segment(Task):
 
     name = "segment"
     about = "a class for every pixel"
+    decides = "class"
     settings = SegmentSettings
     folder = "masks"
     explained = False
@@ -251,6 +252,11 @@ class Segment(Task):
     def guessing(self, evidence: np.ndarray, classes: Sequence[str]) -> str | None:
         """Where it is no better than the commonest class everywhere."""
         return no_better(evidence, classes)
+
+    def answers(self, output: Any, trained: Trained) -> dict[str, Tensor]:
+        """See Task; logits (N, K, H, W) and the mask (N, H, W) uint8."""
+        logits = answer_of(output).float()
+        return {"logits": logits, "mask": logits.argmax(1).to(torch.uint8)}
 
     def decode(self, output: Any, trained: Trained, *, top: int = 5) -> list[Prediction]:
         """The areas of classes in each image's predicted mask; nothing is written."""

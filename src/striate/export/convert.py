@@ -1,0 +1,125 @@
+"""Convert: a trained network's graph to a program (torch.export), and that to ONNX, with the layer named that cannot go."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from striate.borrow import borrowed
+from striate.errors import StriateError, UsageError
+from striate.export.engines import first_line, need
+from striate.export.graph import IMAGES, Graph
+
+if TYPE_CHECKING:
+    from striate.tasks.trained import Trained
+
+OPSET = 18  # of ONNX: the first with an antialiased Resize, read by every engine of the last years
+SAMPLE = 2  # images that are traced; 0 and 1 would be taken for constants
+LARGEST = 2**31 - 2**20  # bytes that one ONNX file can hold
+
+
+class Program:
+    """A graph that was traced.
+
+    size: (height, width) of its images, None for any. names: of its outputs, `pixels` and the task's answers. program:
+    torch's ExportedProgram.
+    """
+
+    def __init__(self, trained: Trained, size: tuple[int, int] | None, names: list[str]) -> None:
+        graph = Graph(trained, size).eval()
+        how = trained.preprocessing
+        height, width = size or (
+            how.height + 2 if graph.resize is not None else how.height,
+            how.width,
+        )
+        if size is None and height == width:
+            width += 0 if graph.own_size else 3  # equal sides would be taken for one and the same
+        images = torch.zeros((SAMPLE, height, width, how.channels), dtype=torch.uint8)
+        moving: dict[int, Any] = {0: torch.export.Dim.DYNAMIC}
+        if size is None:
+            moving |= {1: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC}
+        with quiet(), borrowed(trained.model), torch.no_grad():
+            try:
+                self.program = torch.export.export(graph, (images,), dynamic_shapes=(moving,), strict=False)  # fmt: skip
+            except StriateError:
+                raise
+            except Exception as error:  # whatever a network of somebody else raises
+                raise UsageError(
+                    f"{trained.name} cannot be exported: {_where(error, trained.model)} stops the trace "
+                    f"({type(error).__name__}: {first_line(error)}); write that layer without what depends on values, or "
+                    + ("leave --size out" if size is not None else "give --size HEIGHTxWIDTH")
+                ) from error
+        self.names = names
+        self.name = trained.name
+        self.parameters = sum(p.numel() * p.element_size() for p in trained.model.parameters())
+
+
+def to_onnx(program: Program) -> bytes:
+    """The program as an ONNX file. Raises UsageError with the layer whose operation ONNX lacks."""
+    need("onnx")
+    need("onnxscript")
+    if program.parameters > LARGEST:
+        raise UsageError(
+            f"{program.name} has {program.parameters / 1e9:.1f} GB of weights, and one ONNX file holds 2 GB; export to .pt2"
+        )
+    with quiet():
+        try:
+            made: Any = torch.onnx.export(program.program, dynamo=True, opset_version=OPSET, verbose=False)  # fmt: skip
+            made.model.graph.inputs[
+                0
+            ].name = IMAGES  # of a program that was traced it takes no names
+            for value, name in zip(made.model.graph.outputs, program.names, strict=True):
+                value.name = name
+            data: bytes = made.model_proto.SerializeToString()
+        except Exception as error:  # its errors have no common class
+            raise UsageError(
+                f"{program.name} cannot be written as ONNX: {_lacking(error, program.program)}; export to .pt2, or replace "
+                "that layer"
+            ) from error
+    return data
+
+
+def _where(error: BaseException, network: nn.Module) -> str:
+    """The innermost layer in whose forward pass an error arose, by its name."""
+    names = {id(module): name for name, module in network.named_modules()}
+    found, trace = "the network", error.__traceback__
+    while trace is not None:
+        owner = trace.tb_frame.f_locals.get("self")
+        if isinstance(owner, nn.Module) and id(owner) in names:
+            found = f"layer {names[id(owner)] or 'of the network itself'} ({type(owner).__name__})"
+        trace = trace.tb_next
+    return found
+
+
+def _lacking(error: BaseException, program: Any) -> str:
+    """Which operation ONNX has nothing for, and in which layer it stands."""
+    text, cause = "", error
+    while cause is not None:
+        text += f"{cause}\n"
+        cause = cause.__cause__ or cause.__context__  # type: ignore[assignment]
+    for node in program.graph.nodes:
+        if node.op == "call_function" and (f"'{node.name}'" in text or f"%{node.name} " in text):
+            stack = list((node.meta.get("nn_module_stack") or {}).values())
+            layer = str(stack[-1][0]).removeprefix("network.") if stack else ""
+            return f"ONNX has nothing for {node.target}" + (f" of layer {layer}" if layer else "")
+    return first_line(error)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """What exporters say of themselves is not shown."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logger.setLevel(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)

@@ -1,0 +1,105 @@
+"""Engines: what runs a network, each asked for its actual precision.
+
+torch is the reference. ONNX Runtime and OpenVINO are extras; what is missing is said with what installs it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from striate.errors import RunError, UsageError
+
+EXTRAS = {"onnx": "export", "onnxscript": "export", "onnxruntime": "export", "openvino": "openvino"}
+
+
+class Session(Protocol):
+    """A file made ready to run."""
+
+    engine: str
+    precision: str
+    """What layers compute in, as the engine itself says: "f32", "bf16", ..."""
+
+    def __call__(self, images: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """The named outputs for images (N, H, W, C) uint8."""
+
+
+def need(module: str) -> Any:
+    """A module of an extra. Raises UsageError with what installs it."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return importlib.import_module(module)
+    except ImportError as error:
+        extra = EXTRAS[module.split(".")[0]]
+        raise UsageError(
+            f"{module} is not installed ({error}); install it by `pip install 'striate[{extra}]'`"
+        ) from error
+
+
+def there(module: str) -> bool:
+    """Whether a module is installed."""
+    return importlib.util.find_spec(module) is not None
+
+
+class OnnxRuntime:
+    """A file in ONNX Runtime, on the CPU, which computes in the precision that stands in the file."""
+
+    engine = "onnxruntime"
+
+    def __init__(self, model: bytes | str | Path, *, threads: int = 0) -> None:
+        runtime = need("onnxruntime")
+        options = runtime.SessionOptions()
+        options.log_severity_level = 4  # what goes wrong is raised
+        options.intra_op_num_threads = threads
+        try:
+            self.session = runtime.InferenceSession(
+                model if isinstance(model, bytes) else str(model), options, providers=["CPUExecutionProvider"]
+            )  # fmt: skip
+        except Exception as error:  # its errors have no common class
+            raise RunError(
+                f"onnxruntime {runtime.__version__} cannot run the file: {first_line(error)}; update it, or export again"
+            ) from error
+        self.version = str(runtime.__version__)
+        kinds = {i.type for i in (*self.session.get_outputs(), *self.session.get_inputs())}
+        self.precision = "f16" if "tensor(float16)" in kinds else "f32"
+
+    @property
+    def inputs(self) -> list[Any]:
+        """Names, shapes and types."""
+        return list(self.session.get_inputs())
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names."""
+        return [output.name for output in self.session.get_outputs()]
+
+    def __call__(self, images: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """See Session."""
+        given = np.ascontiguousarray(images)
+        try:
+            values = self.session.run(list(names), {self.inputs[0].name: given})
+        except Exception as error:
+            raise RunError(
+                f"onnxruntime fails on images {given.shape}: {first_line(error)}"
+            ) from error
+        return dict(zip(names, values, strict=True))
+
+
+def versions(names: Sequence[str] = ("onnxruntime", "onnx", "openvino")) -> Mapping[str, str]:
+    """Versions of the engines that are installed."""
+    from importlib import metadata
+
+    return {name: metadata.version(name) for name in names if there(name)}
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, without its details."""
+    text = str(error).strip()
+    return text.splitlines()[0][:300] if text else type(error).__name__

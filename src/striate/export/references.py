@@ -1,0 +1,172 @@
+"""References: images and what the network answers to them here, on the way that `predict` takes: what a proof compares with.
+
+Nothing of the exported graph has a part in it: images go through `Preprocessing`, probabilities are made in float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from striate.answer import answer_of
+from striate.borrow import borrowed, forward
+from striate.errors import UsageError
+from striate.export.cases import batch_of, cases
+
+if TYPE_CHECKING:
+    from striate.tasks.trained import Trained
+
+SHARE = {"f32": 1e-4, "bf16": 3e-2, "f16": 3e-2}  # of the logits' deviation that an error may have
+PIXELS = "pixels"
+BATCH = "batch"  # the case of seven images
+
+
+@dataclass(frozen=True)
+class References:
+    """Cases by name: images (N, H, W, C) uint8 with N 1, or 7 for "batch", and what each output should be, (N, ...).
+
+    The outputs are `pixels` first, uint8, and then the task's answers, the first of which is the network's own. labels:
+    names of the classes. decides: as of the task. deviation: of the first answer over all cases.
+    """
+
+    images: Mapping[str, np.ndarray]
+    outputs: Mapping[str, Mapping[str, np.ndarray]]
+    labels: tuple[str, ...]
+    decides: str
+    deviation: float
+
+    @property
+    def names(self) -> list[str]:
+        """Of the outputs."""
+        return list(next(iter(self.outputs.values())))
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """As arrays by name, to be stored."""
+        flat = {f"images/{case}": image for case, image in self.images.items()}
+        for case, outputs in self.outputs.items():
+            flat |= {f"{name}/{case}": value for name, value in outputs.items()}
+        return flat
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, np.ndarray], labels: Any, decides: str, deviation: float) -> References:  # fmt: skip
+        """What `arrays` gave."""
+        images: dict[str, np.ndarray] = {}
+        outputs: dict[str, dict[str, np.ndarray]] = {}
+        for key, array in arrays.items():
+            name, _, case = key.partition("/")
+            if name == "images":
+                images[case] = array
+            else:
+                outputs.setdefault(case, {})[name] = array
+        return cls(images, outputs, tuple(labels), decides, deviation)
+
+
+def references(trained: Trained, size: tuple[int, int] | None) -> References:
+    """The cases of a network with its answers, each image by itself. size: (height, width) of all images, None for any.
+
+    Raises UsageError where the answer to an image depends on the others of its batch.
+    """
+    own_size = trained.task.axes == 4
+    images = {
+        name: image[None]
+        for name, image in cases(trained.preprocessing, size, own_size=own_size).items()
+    }
+    outputs, kept = dict[str, dict[str, np.ndarray]](), dict[str, np.ndarray]()
+    for name, image in images.items():
+        try:
+            outputs[name] = answered(trained, image)
+        except Exception:  # whatever a network of somebody else raises on a small image
+            if name == "noise" or not own_size:
+                raise
+            continue
+        kept[name] = image
+    seven = batch_of(trained.preprocessing, size, own_size=own_size)
+    singles = [answered(trained, image[None]) for image in seven]
+    kept[BATCH] = seven
+    outputs[BATCH] = {k: np.concatenate([one[k] for one in singles]) for k in singles[0]}
+    made = References(
+        kept, outputs, trained.classes, trained.task.decides, _deviation(list(outputs.values()))
+    )
+    together = answered(trained, seven)
+    first = made.names[1]
+    error = float(np.abs(together[first].astype(float) - outputs[BATCH][first]).max())
+    if not error <= SHARE["f32"] * made.deviation:
+        raise UsageError(
+            f"{trained.name} answers differently to an image that has company: the largest difference is {error:.3g}, the "
+            f"deviation of its answers {made.deviation:.3g}; take what looks at the whole batch out of its evaluation form"
+        )
+    return made
+
+
+def altered(trained: Trained, made: References) -> dict[str, References]:
+    """References of faults that a proof must tell apart: colours, no antialias, another mean, temperature, labels."""
+    how = trained.preprocessing
+    some = [n for n in made.images if n != BATCH and n != "black"][:3] + [
+        n for n in made.images if "reduced" in n
+    ]
+
+    def again(other: Trained, turn: Any = None, names: list[str] = some) -> References:
+        outputs = {
+            n: answered(other, made.images[n] if turn is None else turn(made.images[n]))
+            for n in names
+        }
+        return replace(made, images={n: made.images[n] for n in names}, outputs=outputs)
+
+    wrong: dict[str, References] = {}
+    if how.channels == 3:
+        wrong["swapped colours"] = again(trained, lambda image: image[..., ::-1])
+    reduced = [n for n in some if "reduced" in n]
+    if reduced and how.interpolation != "nearest":
+        plain = replace(trained, preprocessing=replace(how, interpolation="nearest"))
+        wrong["no antialias"] = again(plain, names=reduced)
+    mean = (how.mean[0] + 0.05, *how.mean[1:])
+    wrong["another mean"] = again(replace(trained, preprocessing=replace(how, mean=mean)))
+    if trained.task.decides and trained.task.axes == 2 and "probabilities" in made.names:
+        hotter = replace(trained, temperature=trained.temperature * 1.1)
+        if trained.task.decides == "class" and len(trained.classes) > 1:
+            wrong["another temperature"] = again(hotter)
+    if len(made.labels) > 1:
+        turned = (made.labels[1], made.labels[0], *made.labels[2:])
+        wrong["exchanged labels"] = replace(made, labels=turned)
+    return wrong
+
+
+@torch.no_grad()
+def answered(trained: Trained, images: np.ndarray) -> dict[str, np.ndarray]:
+    """The outputs for images (N, H, W, C) uint8 as `predict` has them, in float32."""
+    how = trained.preprocessing
+    enter = how.colours if trained.task.axes == 4 else how.apply
+    pixels = np.stack([enter(np.ascontiguousarray(image)) for image in images])
+    x = how.normalise(torch.from_numpy(pixels)).contiguous(memory_format=torch.channels_last)
+    with borrowed(trained.model) as network, torch.no_grad():
+        output = forward(network, x)
+        if trained.flip_test:
+            mirrored = answer_of(forward(network, x.flip(-1))).float()
+            output = answer_of(output).float()
+            output = (output + (mirrored.flip(-1) if output.ndim == 4 else mirrored)) / 2
+        answers = trained.task.answers(output, trained)
+    found = {name: value.cpu().numpy() for name, value in answers.items()}
+    first = next(iter(found.values()))
+    if trained.task.axes == 2 and trained.task.decides == "class":
+        found["probabilities"] = _softmax(first.astype(np.float64) / trained.temperature)
+    elif trained.task.decides == "tags":
+        found["probabilities"] = (1 / (1 + np.exp(-first.astype(np.float64)))).astype(np.float32)
+    return {PIXELS: pixels, **found}
+
+
+def _softmax(values: np.ndarray) -> np.ndarray:
+    shares = np.exp(values - values.max(1, keepdims=True))
+    made: np.ndarray = (shares / shares.sum(1, keepdims=True)).astype(np.float32)
+    return made
+
+
+def _deviation(outputs: list[dict[str, np.ndarray]]) -> float:
+    """Of the first answers; a hundredth of their size where all are the same."""
+    first = list(outputs[0])[1]
+    values = np.concatenate([one[first].astype(np.float64).ravel() for one in outputs])
+    spread = float(values.std())
+    return spread if spread > 0 else max(float(np.abs(values).max()) * 0.01, 1e-6)
