@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,12 +23,18 @@ TINY = Sizes(
 )  # fmt: skip
 
 
+@cache
+def tiny(seed: int) -> tuple[Finding, ...]:
+    """The line experiment in small, once a seed."""
+    return tuple(lines(Setting(seed=seed), TINY))
+
+
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     """The command in an empty folder, with the line experiment in small; returns the exit status."""
     monkeypatch.chdir(tmp_path)
     module = importlib.import_module("striate.lectures.experiments.lines.run")
-    monkeypatch.setattr(module, "lines", lambda setting: lines(setting, TINY))
+    monkeypatch.setattr(module, "lines", lambda setting: list(tiny(setting.seed)))
 
     def go(*arguments: str) -> int:
         with pytest.raises(SystemExit) as stop:

@@ -143,7 +143,9 @@ def test_training_starts_keeps_no_random_state_and_repeats_itself() -> None:
 
 
 def test_the_pages_follow_from_the_seed() -> None:
-    tiny = replace(SMALL, train=60, test=40, strange=10, waved=6, starts=2, epochs=1)
+    tiny = replace(
+        SMALL, train=60, test=40, strange=10, waved=6, side=24, starts=2, epochs=1, periods=(2.0, 4.0), widths=(1, 5)
+    )  # fmt: skip
     first, again, other = (lines(Setting(seed=s), tiny) for s in (1, 1, 2))
     assert [replace(f, seconds=None) for f in again] == [replace(f, seconds=None) for f in first]
     assert other[1].data["kernels"] != first[1].data["kernels"]
