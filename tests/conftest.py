@@ -9,6 +9,7 @@ ends in time; the files that take longest then come last, so that few tests are 
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from pathlib import Path
@@ -25,7 +26,8 @@ settings.load_profile("same")
 
 # Files that take half a minute or more of one core. What they hold is mostly whole trainings and reports.
 LONG = (
-    "attribution/test_explaining_runs.py", "cli/test_commands.py", "cli/test_deep_images.py", "cli/test_diagnosing_commands.py",
+    "attribution/test_explaining_runs.py", "cli/test_commands.py", "cli/test_deep_images.py",
+    "cli/test_diagnosing_commands.py",
     "faults/", "hostile/", "inference/tiled/test_tiled_equals_whole.py", "lectures/", "models/test_models_zoo.py",
     "robustness/test_shortcut_marks.py", "runs/test_claiming.py", "runs/test_diagnosing.py", "runs/test_probing_runs.py",
     "runs/test_probing_samples.py", "runs/test_segmentation_runs.py", "runs/test_training_runs.py", "runs/test_watching.py",
@@ -40,7 +42,7 @@ MINUTES = float(os.environ.get("STRIATE_TEST_MINUTES", "inf"))
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the long files last where time may run out."""
-    if MINUTES < float("inf"):
+    if math.isfinite(MINUTES):
         items.sort(key=lambda item: item.path.relative_to(TESTS).as_posix().startswith(LONG))
 
 
