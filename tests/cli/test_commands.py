@@ -92,7 +92,7 @@ def test_csv_has_a_header_and_a_row_each(home: Path) -> None:
     assert rows[0]["error"] == ""
     assert rows[1]["error"].startswith("cannot read")
     assert done.returncode == 1
-    assert "1 of 2 files could not be read" in done.stderr
+    assert "1 of 2 files could not be used" in done.stderr
 
 
 def test_summary_of_the_lectures_network_has_its_numbers(home: Path) -> None:

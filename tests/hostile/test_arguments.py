@@ -205,8 +205,8 @@ def test_complex_numbers_are_no_image(command: list[str], home: Path) -> None:
 
 def test_predict_names_the_file_where_none_can_be_read(home: Path) -> None:
     for files, said in (
-        (["broken.png"], "1 of 1 files could not be read: broken.png;"),
-        (["broken.png", "complex.tif"], "2 of 2 files could not be read: broken.png and 1 more;"),
+        (["broken.png"], "1 of 1 files could not be used: broken.png;"),
+        (["broken.png", "complex.tif"], "2 of 2 files could not be used: broken.png and 1 more;"),
     ):
         for form in ("table", "json", "csv"):
             outcome = judge(

@@ -169,9 +169,13 @@ class Explanation:
         )  # the best is well ahead, as chance is now and then
         beyond = " beyond what chance does now and then" if rare else ""
         return (
-            f"No map explains the prediction “{self.target}”{beyond}: the best, {row(best).title}, has {signed(mine)}, "
+            f"No map explains {self._kind}“{self.target}”{beyond}: the best, {row(best).title}, has {signed(mine)}, "
             f"against {against}."
         )
+
+    @property
+    def _kind(self) -> str:
+        return "" if self.probability is None else "the prediction "
 
     @property
     def advice(self) -> str:

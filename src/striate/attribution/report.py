@@ -58,11 +58,18 @@ def table(e: Explanation) -> Table:
         columns=("method", "faithful", "put in", "taken out", "half shuffled", "all shuffled"),
         rows=tuple(rows),
         formats=("", "+.2f", ".2f", ".2f", ".2f", ".2f"),
-        caption="Put in and taken out: area under the target's probability while the cells that the map marks most are put "
+        caption=f"Put in and taken out: area under {_score(e)} while the cells that the map marks most are put "
         "into a blurred image, or taken out of this one; faithful is their difference. Shuffled: rank correlation with the "
         "map of the network whose upper half of weights, or all of them, are shuffled; near 1, the map shows the image "
         "and not the network.",
     )
+
+
+def _score(e: Explanation) -> str:
+    """What the curves show: the probability of a class, or the score of any other target."""
+    if e.probability is not None:
+        return "the target's probability"
+    return "the target's score (1 for this image and 0 for one without content, where it is no probability)"
 
 
 def _areas(e: Explanation, name: str) -> tuple[float | None, float | None, float | None]:
@@ -131,12 +138,21 @@ def chart(e: Explanation) -> Figure:
                 axes[place].plot(c.fractions, getattr(c, what), color=colour or BLUE, label=label,
                                  lw=2 if first else 0.7, zorder=3 if first else 1)  # fmt: skip
             axes[place].set(title=heading, xlabel="share of the image", xlim=(0, 1))
-        axes[0].set_ylabel(f"probability of {e.target}"[:40])
+        what, scaled = "probability", ""
+        if e.probability is None:
+            what, scaled = (
+                "score",
+                "; 1 is this image and 0 one without content, where it is no probability",
+            )
+        axes[0].set_ylabel(f"{what} of {e.target}"[:40])
         axes[0].set_ylim(bottom=min(0, axes[0].get_ylim()[0]))
         axes[1].legend(loc="best")
         return render(
             figure,
-            caption=f"The probability of “{e.target}” while what each map marks is put in and taken out.",
+            caption=(
+                f"The {what} of “{e.target}” while what each map marks is put in and taken out"
+                f"{scaled}."
+            ),
             alt="Insertion and deletion curves of the methods, of chance and of an edge detector",
         )
 

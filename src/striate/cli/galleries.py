@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from striate.cli.options import Device, Force, Format, Formats, Images, Model, Seed, app, opened
-
-if TYPE_CHECKING:
-    from striate.api import Identity
 
 gallery = typer.Typer(
     name="gallery",
@@ -116,35 +112,11 @@ def identify(
 ) -> None:
     """Say who each image shows, or unknown."""
     from striate import api
-    from striate.cli.console import print_csv, say, say_left_out
-    from striate.cli.predicting import print_array, print_tables
+    from striate.cli.predicting import print_predictions
 
     found = api.find_files(images)
     answers = api.gallery_identify(place, found, network=whose(network, model), points=points, device=device)  # fmt: skip
-    failed: list[str] = []
-    total = 0
-
-    def watched() -> Iterator[Identity]:
-        nonlocal total
-        for one in answers:
-            total += 1
-            if one.error is not None:
-                failed.append(one.path)
-            yield one
-
-    if format is Format.json:
-        print_array(watched())
-    elif format is Format.csv:
-        print_csv(row for one in watched() for row in one.rows())
-    else:
-        print_tables(watched(), 1)
-    say_left_out(found)
-    if failed:
-        more = f" and {len(failed) - 1:,} more" if len(failed) > 1 else ""
-        say(
-            f"{len(failed):,} of {total:,} files could not be used: {failed[0]}{more}; the rows say why"
-        )
-        raise SystemExit(1)
+    print_predictions(answers, found, format)
 
 
 @gallery.command()

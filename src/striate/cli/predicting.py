@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from striate.api import Prediction
+    from striate.data.files import Found
 
 AT_ONCE = 200  # rows of one table; longer lists are several, so that the first appears early
 
@@ -35,8 +36,6 @@ def predict(
     from rich.markup import escape
 
     from striate import api
-    from striate.cli.console import out as console
-    from striate.cli.console import print_csv, say, say_left_out
 
     trained = api.load(run, model=None if model is None else api.find_factory(model)).trained
     found = api.find_files(paths)
@@ -44,12 +43,23 @@ def predict(
     if folder is None and trained.task.folder is not None:
         folder = trained.task.folder
     answers = api.predict(trained, found, top=top, out=folder, force=force, device=device)
+    written = "" if folder is None else f"what was written is in {escape(folder)}"
+    print_predictions(answers, found, format, shown, written=written)
+
+
+def print_predictions(
+    predictions: Iterable[Prediction], found: Found, format: Format, top: int = 1, *, written: str = ""
+) -> None:  # fmt: skip
+    """Print predictions as they come, then what was left out; exit 1 where an image could not be used. written: a line below
+    the table, in markup."""
+    from striate.cli.console import out, print_csv, say, say_left_out
+
     failed: list[str] = []
     total = 0
 
     def watched() -> Iterator[Prediction]:
         nonlocal total
-        for prediction in answers:
+        for prediction in predictions:
             total += 1
             if prediction.error is not None:
                 failed.append(prediction.path)
@@ -58,16 +68,16 @@ def predict(
     if format is Format.json:
         print_array(watched())
     elif format is Format.csv:
-        print_csv(row for p in watched() for row in p.rows(shown))
+        print_csv(row for p in watched() for row in p.rows(top))
     else:
-        print_tables(watched(), shown)
-        if folder is not None:
-            console.print(f"what was written is in {escape(folder)}", soft_wrap=True)
+        print_tables(watched(), top)
+        if written:
+            out.print(written, soft_wrap=True)
     say_left_out(found)
     if failed:
         more = f" and {len(failed) - 1:,} more" if len(failed) > 1 else ""
         say(
-            f"{len(failed):,} of {total:,} files could not be read: {failed[0]}{more}; the rows say why"
+            f"{len(failed):,} of {total:,} files could not be used: {failed[0]}{more}; the rows say why"
         )
         raise SystemExit(1)
 
@@ -115,7 +125,7 @@ def table_of(batch: list[Prediction], top: int) -> Table:
         )
     for p in batch:
         if p.error:
-            table.add_row(plain(p.path), f"[red]not read: {plain(p.error)}[/red]")
+            table.add_row(plain(p.path), f"[red]not used: {plain(p.error)}[/red]")
             continue
         for i, line in enumerate(p.cells(top)):
             cells = [

@@ -61,7 +61,8 @@ def summary(geometry: Geometry, *, depth: int | None = None, figure: bool = True
         )
     if unused:
         advice.append(
-            f"{unused:,} parameter tensors are not used by this pass: {_listed(list(geometry.unused_params))}"
+            f"{unused:,} parameter {'tensor is' if unused == 1 else 'tensors are'} not used by this pass: "
+            f"{_listed(list(geometry.unused_params))}"
         )
     if geometry.note:
         advice.append(geometry.note)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from striate.diagnostics import rates
@@ -26,7 +28,9 @@ def rates_of(
     with torch.random.fork_rng(devices=[t.device] if t.device.type == "cuda" else []):
 
         def step(rate: float) -> float:
-            loss = gradient(t, next(stream)).mean
+            # The first step's loss throughout: one that changes as the training goes on, as a margin that rises, would rise
+            # by itself, and look like a rate that is too high.
+            loss = gradient(t, replace(next(stream), step=0)).mean
             t.optimizers.step(rate)
             t.optimizers.zero_grad()
             return float(loss)

@@ -12,17 +12,23 @@ from striate.answer import answer_of
 from striate.borrow import borrowed, forward, refuse_numberless
 from striate.data import Preprocessing
 from striate.errors import StriateError, UsageError
+from striate.tasks.around import Around
 from striate.tasks.task import Task
 
 WORDS = {2: "one row of numbers an image, (N, {k})", 4: "a map a class, (N, {k}, H, W)"}
 
 
-class OneAnswer(nn.Module):
+class OneAnswer(Around):
     """A network whose output holds its prediction among other things, reduced to that."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
+
+    @property
+    def inside(self) -> nn.Module:
+        """See Around."""
+        return self.model
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, H, W) -> the prediction, see `answer_of`."""
@@ -39,8 +45,11 @@ class SameSize(OneAnswer):
 
 
 def kind_of(module: nn.Module) -> str:
-    """What a network is called: its own class, without what reduces its output to the prediction."""
-    return type(module.model if isinstance(module, OneAnswer) else module).__name__
+    """What a network is called: its own class, without what a task puts around it, which says what is `inside`: what reduces
+    its output to the prediction, or what compares it with centres in training."""
+    if isinstance(module, Around):
+        return kind_of(module.inside)
+    return type(module).__name__
 
 
 def channels_of(module: nn.Module) -> int | None:

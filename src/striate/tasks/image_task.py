@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -412,16 +412,21 @@ class ImageTask(Task):
             answer_of(output).reshape(1, -1), job.trained, top=len(job.trained.classes)
         )[0]
         rows = self.alternatives(prediction)
+        verdict, table = self.told(prediction, rows)
+        finding = job.finding(verdict, certificate, table, rows, classes=rows)
+        if job.out is not None:
+            write_atomically(job.out, to_json(finding.data["document"]).encode())
+        return finding
+
+    def told(self, prediction: Prediction, rows: Sequence[Mapping[str, Any]]) -> tuple[str, Table]:
+        """A prediction in a sentence and as a table that a person reads. rows: its `alternatives`."""
         first = ", ".join(cell(value) for value in rows[0].values())
         table = Table(
             columns=tuple(rows[0]),
             rows=tuple(tuple(row.values()) for row in rows[:SHOWN]),
             formats=tuple(".1%" if name == "probability" else "" for name in rows[0]),
         )
-        finding = job.finding(f"{first}.", certificate, table, rows, classes=rows)
-        if job.out is not None:
-            write_atomically(job.out, to_json(finding.data["document"]).encode())
-        return finding
+        return f"{first}.", table
 
     def alternatives(self, prediction: Prediction) -> list[dict[str, Any]]:
         """What a prediction says, best first, as rows of a table."""

@@ -38,20 +38,18 @@ def test_shares_are_of_images_and_every_identity_is_whole() -> None:
     counts = rng.integers(1, 60, 300)
     labels = rng.permutation(np.repeat(np.arange(300), counts))
     names = [f"n{i}" for i in range(300)]
-    part = drawn_by_identity(labels, names, seed=0, val=0.1, test=0.2, where="here")
+    part = drawn_by_identity(labels, names, seed=0, val=0.1, test=0.2)
     assert all(len(np.unique(part[labels == k])) == 1 for k in range(300))
     assert np.mean(part == 2) == pytest.approx(0.2, abs=30 / len(labels) + 1e-9)
     assert np.mean(part == 1) == pytest.approx(0.1, abs=30 / len(labels) + 1e-9)
-    again = drawn_by_identity(labels, names, seed=1, val=0.1, test=0.2, where="here")
+    again = drawn_by_identity(labels, names, seed=1, val=0.1, test=0.2)
     assert (part != again).any()
 
 
 def test_an_added_identity_moves_few_others() -> None:
     labels, names = np.repeat(np.arange(200), 5), [f"n{i}" for i in range(201)]
-    before = drawn_by_identity(labels, names, seed=0, val=0.1, test=0.2, where="here")
-    after = drawn_by_identity(
-        np.append(labels, [200] * 5), names, seed=0, val=0.1, test=0.2, where="here"
-    )
+    before = drawn_by_identity(labels, names, seed=0, val=0.1, test=0.2)
+    after = drawn_by_identity(np.append(labels, [200] * 5), names, seed=0, val=0.1, test=0.2)
     assert (before != after[:1000]).sum() <= 2 * 5
 
 
@@ -63,16 +61,20 @@ def test_few_identities_are_split_so_that_a_test_has_two(
 ) -> None:
     labels = np.repeat(np.arange(identities), 4)
     part = drawn_by_identity(
-        labels, [f"n{i}" for i in range(identities)], seed=0, val=0.1, test=0.2, where="here"
+        labels, [f"n{i}" for i in range(identities)], seed=0, val=0.1, test=0.2
     )
     assert tuple(len(np.unique(labels[part == code])) for code in range(3)) == parts
 
 
-def test_three_identities_are_too_few(tmp_path: Path) -> None:
+def test_three_identities_are_too_few_to_train_on_and_enough_to_test_with(tmp_path: Path) -> None:
+    few = folder_of(tmp_path / "few", [3, 3, 3])
     with pytest.raises(
         DataError, match="3 identities; at least 4 are needed, 2 to train on and 2 to test with"
     ):
-        open_source(folder_of(tmp_path / "few", [3, 3, 3]), task="embed")
+        striate.train(few, task="embed", out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    source = open_source(few, task="embed")
+    assert [len(s) for s in source.splits.values()] == [0, 0, 9]
 
 
 def test_a_test_of_ones_own_leaves_three_identities_to_train_on(tmp_path: Path) -> None:

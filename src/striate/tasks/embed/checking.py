@@ -29,6 +29,11 @@ def check_identities(source: Source) -> Finding:
 
     Raises DataError where training cannot start at all: without images, or with fewer than two identities to train on.
     """
+    if not len(source.train) and 0 < len(source.classes) < 2 * LEAST:
+        raise DataError(
+            f"{source.where} has {counted(len(source.classes), *IDENTITY)}; at least {2 * LEAST} are needed, {LEAST} to "
+            f"train on and {LEAST} to test with: add identities, each in a folder of its own"
+        )
     refuse_empty(source)
     n = trained_on(source)
     if n < LEAST:

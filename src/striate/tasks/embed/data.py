@@ -21,7 +21,7 @@ from striate.data.splitting import TEST, TRAIN, VAL, fractions
 from striate.errors import DataError, SplitError
 from striate.tasks.embed import glyphs
 from striate.training.recipe import Recipe
-from striate.wording import counted, listed
+from striate.wording import listed
 
 LEAST = 2  # identities of a split: of a single one every pair of images belongs together
 NAMED = 5  # identities named in a sentence
@@ -78,7 +78,7 @@ def arrange_by_identity(
     """`arrange` of N images with all images of an identity in one split.
 
     contents: N digests. labels: (N,) int64, index into classes. given: (N,) the splits that the source states, FREE where
-    it states none. Raises DataError where an identity stands on two sides, or where there are too few to split.
+    it states none. Raises DataError where an identity stands on two sides.
     """
     part = np.full(len(labels), FREE, dtype=np.int8) if given is None else given.copy()
     part[part == TRAIN] = FREE
@@ -89,9 +89,7 @@ def arrange_by_identity(
             raise SplitError(f"the source has a {name} split of its own; leave {name} out")
     pool = np.flatnonzero(part == FREE)
     val, test = fractions(len(pool), 0.0 if has_val else val, 0.0 if has_test else test)
-    part[pool] = drawn_by_identity(
-        labels[pool], classes, seed=seed, val=val, test=test, where=where
-    )
+    part[pool] = drawn_by_identity(labels[pool], classes, seed=seed, val=val, test=test)
     plan = arrange(
         contents, labels, keys=keys, classes=classes, seed=seed, given=part,
         val=None if (part == VAL).any() else 0.0, test=None if (part == TEST).any() else 0.0,
@@ -119,15 +117,15 @@ def refuse_on_both_sides(
 
 
 def drawn_by_identity(
-    labels: np.ndarray, classes: Sequence[str], *, seed: int, val: float, test: float, where: str
+    labels: np.ndarray, classes: Sequence[str], *, seed: int, val: float, test: float
 ) -> np.ndarray:
     """(N,) int8 TRAIN, VAL or TEST for images of identities `labels` (N,), an identity in one of them.
 
     Identities stand in an order of their own, by a hash of the name and the seed. Test takes the first of them whose images
     come nearest to its share of all images, validation the last, each two at least where it is wanted and six or more are
-    there. Shares are of images, not of identities: what an evaluation can resolve depends on pairs of images, and a training
-    on its images, so that neither hangs on where the few identities with hundreds of images fall. One that is added moves
-    no more than the identities at the two borders.
+    there; fewer than four are all the test's. Shares are of images, not of identities: what an evaluation can resolve
+    depends on pairs of images, and a training on its images, so that neither hangs on where the few identities with hundreds
+    of images fall. One that is added moves no more than the identities at the two borders.
     """
     present = np.unique(labels)
     if not len(present):
@@ -137,10 +135,9 @@ def drawn_by_identity(
     parts = sum(share > 0 for share in (val, test))
     spare = len(order) - LEAST
     if test > 0 and spare < LEAST:
-        raise DataError(
-            f"{where} has {counted(len(order), 'identity', 'identities')}; at least {2 * LEAST} are needed, {LEAST} to "
-            f"train on and {LEAST} to test with: add identities, each in a folder of its own"
-        )
+        return np.full(
+            len(labels), TEST, dtype=np.int8
+        )  # a training refuses them, and what is trained is tested on them
     least = LEAST if spare >= parts * LEAST else 0  # of 4 or 5 only the test gets its two
     tested = nearest(counts, test, at_least=LEAST, at_most=spare - (least if val > 0 else 0)) if test > 0 else 0  # fmt: skip
     held = 0

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from striate.answer import in_single
 from striate.models import head, layer_groups
+from striate.tasks.around import Around
 
 TINY = 1e-12
 
@@ -30,7 +31,7 @@ class Centres(nn.Module):
             return F.linear(unit, F.normalize(in_single(self.weight), eps=TINY))
 
 
-class CentredNetwork(nn.Module):
+class CentredNetwork(Around):
     """A network that gives embeddings and, in training, beside them the cosines to the training identities' centres.
 
     network: images (N, C, H, W) to embeddings (N, D).
@@ -40,6 +41,11 @@ class CentredNetwork(nn.Module):
         super().__init__()
         self.network = network
         self.centres = Centres(identities, dimensions)
+
+    @property
+    def inside(self) -> nn.Module:
+        """See Around."""
+        return self.network
 
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """(N, C, H, W) -> embeddings (N, D); in training (embeddings, cosines (N, K))."""

@@ -17,7 +17,7 @@ from striate.data import Preprocessing, Source, open_given
 from striate.data.files import Found
 from striate.data.own import given_again, is_given
 from striate.errors import UsageError
-from striate.findings import Finding
+from striate.findings import Finding, Table
 from striate.tasks.defaults import SMALL
 from striate.tasks.embed import glyphs
 from striate.tasks.embed.batches import BalancedBatches
@@ -54,6 +54,7 @@ from striate.tasks.trained import Trained
 from striate.training.batch import LossFunction
 from striate.training.batches import TrainingBatches
 from striate.training.recipe import Recipe
+from striate.wording import as_sentence
 
 SCALE = 16.0
 MARGIN: Mapping[str, float] = {"arcface": 0.3, "cosface": 0.2, "triplet": 0.0}
@@ -263,6 +264,15 @@ class EmbedTask(ImageTask):
         d = len(trained.classes)
         for prediction in super()._predictions(trained, inputs, top, device):
             yield replace(prediction, dimensions=d)  # type: ignore[call-arg]
+
+    def told(self, prediction: Prediction, rows: Sequence[Mapping[str, Any]]) -> tuple[str, Table]:
+        """See ImageTask; the first of the numbers, since a column for each is nothing to read."""
+        if prediction.error is not None:
+            return as_sentence(prediction.error), Table(columns=("embedding",), rows=())
+        [cells] = prediction.cells()
+        headings = tuple(heading.strip() for heading in prediction.headings())
+        said = f"An embedding of {cells[0]} numbers, with a length of {cells[1]}."
+        return said, Table(columns=headings, rows=(cells,))
 
     def failed(self, path: str, error: str) -> EmbeddingPrediction:
         """See ImageTask."""
