@@ -27,8 +27,7 @@ def clusters(seed: int, names: int, images: int, d: int = 24) -> tuple[np.ndarra
 
 def test_a_stranger_is_unknown_at_the_asked_rate_over_twenty_seeds(made: Made) -> None:
     """Names that were never enrolled, against a threshold of those that were: the mean over seeds is the rate that was
-    asked for, and each seed's is inside the interval that its gallery states, in 19 of 20 and a little less often, because
-    images of one name are not independent."""
+    asked for, and each seed's is inside the interval over names that its gallery states, in 19 of 20."""
     rate, shares, inside = 0.05, [], 0
     for seed in range(20):
         x, names = clusters(seed, 150, 2)
@@ -40,7 +39,7 @@ def test_a_stranger_is_unknown_at_the_asked_rate_over_twenty_seeds(made: Made) -
         shares.append(share)
         inside += chosen["low"] <= share <= chosen["high"]
     assert abs(np.mean(shares) - rate) < 0.008, shares
-    assert inside >= 16, shares
+    assert inside >= 18, shares
 
 
 def test_pairs_of_different_names_reach_the_other_threshold_at_the_asked_rate(made: Made) -> None:
@@ -103,3 +102,24 @@ def test_the_rate_that_is_named_as_possible_is_possible(made: Made, n: int) -> N
     gallery = made(*clusters(1, n, 1), rate=0.001)
     rate = float(re.findall(r"--far ([\d.]+)", gallery.threshold["why"])[0])
     assert choose(impostors_of(gallery, None, 0), rate)["identify"] is not None
+
+
+def test_the_interval_leaves_out_one_name_at_a_time(made: Made) -> None:
+    """By plain leaving out: without a name go its strangers, and those that only it let through."""
+    x, names = clusters(4, 10, 3)
+    gallery = made(x, names, rate=0.2)
+    found = impostors_of(gallery, None, 0)
+    chosen = choose(found, 0.2)["identify"]
+    number, best = found.stranger_names
+    reach = [bool(s >= chosen["value"]) for s in found.strangers]
+    shares = []
+    for name in range(10):
+        left = [i for i in range(30) if number[i] != name]
+        shares.append(sum(reach[i] and best[i] != name for i in left) / len(left))
+    variance = 0.9 * sum((s - sum(shares) / 10) ** 2 for s in shares)
+    p = chosen["accepted"] / 30
+    n, t = p * (1 - p) / variance, 2.262157  # Student's of 9
+    middle, reach_of = (p + t**2 / (2 * n)) / (1 + t**2 / n), t / (1 + t**2 / n)
+    reach_of *= (p * (1 - p) / n + t**2 / (4 * n**2)) ** 0.5
+    assert chosen["low"] == pytest.approx(middle - reach_of, abs=1e-5)
+    assert chosen["high"] == pytest.approx(middle + reach_of, abs=1e-5)

@@ -18,6 +18,7 @@ from striate.data.drawing import drawn
 from striate.errors import UsageError
 from striate.gallery.gallery import Gallery
 from striate.gallery.search import nearest
+from striate.statistics.clusters import Share, share_of_clusters
 from striate.tasks.embed.evaluation.threshold import (
     Threshold,
     pairs_needed,
@@ -35,9 +36,11 @@ TOP = 5  # most similar pairs of different names that are shown
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Cohort:
-    """Images of nobody who is enrolled: vectors (m, d), their paths, groups and contents, and where they come from."""
+    """Images of nobody who is enrolled: vectors (m, d), their names, which may be empty, paths, groups and contents, and
+    where they come from."""
 
     vectors: np.ndarray
+    names: Sequence[str]
     paths: Sequence[str]
     groups: Sequence[str]
     contents: frozenset[bytes]
@@ -50,7 +53,8 @@ class Impostors:
 
     pairs: (M,) of pairs. strangers: (S,) of each stranger to the most similar name. images, names: those that were compared.
     closest: the most similar pairs, as similarity and what they are. pair_groups, stranger_groups: (M,) and (S,) numbers
-    among `groups`; -1 for a pair of two groups.
+    among `groups`; -1 for a pair of two groups. pair_names: (2, M) numbers of names, of strangers too;
+    stranger_names: (2, S) of each stranger and of whom it is most like, -1 where that one is given and not drawn.
     """
 
     pairs: np.ndarray
@@ -63,6 +67,8 @@ class Impostors:
     group_images: np.ndarray
     pair_groups: np.ndarray
     stranger_groups: np.ndarray
+    pair_names: np.ndarray
+    stranger_names: np.ndarray
 
 
 def impostors_of(gallery: Gallery, cohort: Cohort | None, seed: int) -> Impostors:
@@ -81,19 +87,22 @@ def impostors_of(gallery: Gallery, cohort: Cohort | None, seed: int) -> Impostor
     def who(row: int) -> tuple[str, str]:
         return gallery.name_of(int(row)), gallery.path_of(int(row))
 
-    strangers = np.empty(0, np.float32)
+    strangers, found = np.empty(0, np.float32), np.empty(0, np.int64)
     if len(gallery.names) > 1:
         known = gallery.name_numbers
 
         def others(start: int, scores: np.ndarray) -> None:
             scores[known[start : start + len(scores), None] == numbers] = -np.inf
 
-        strangers = nearest(gallery, vectors, 1, mask=others)[0][:, 0]
+        scores, best = nearest(gallery, vectors, 1, mask=others)
+        strangers, found = scores[:, 0], best[:, 0]
     return Impostors(
         pairs=pairs, strangers=strangers, images=len(rows), names=len(np.unique(numbers)), source="",
         closest=tuple((float(pairs[i]), *who(rows[first[i]]), *who(rows[second[i]])) for i in top),
         groups=groups, group_images=np.bincount(group[group >= 0], minlength=len(groups)),
         pair_groups=np.where(group[first] == group[second], group[first], -1), stranger_groups=group[: len(strangers)],
+        pair_names=np.stack((numbers[first], numbers[second])),
+        stranger_names=np.stack((numbers[: len(strangers)], gallery.name_numbers[found])),
     )  # fmt: skip
 
 
@@ -119,6 +128,10 @@ def _of_cohort(gallery: Gallery, cohort: Cohort, seed: int) -> Impostors:
     groups, group = _groups([cohort.groups[i] for i in at])
     own_groups = np.array([groups.index(g) if g in groups else -2 for g in gallery.groups_of(rows)])
     order = np.argsort(-strangers[:, 0], kind="stable")[:TOP]
+    # Numbers after those of the enrolled; images of no name are of as many.
+    texts = [cohort.names[i] or f"\0{i}" for i in at]
+    names = len(gallery.names) + np.unique(texts, return_inverse=True)[1].astype(np.int32)
+    known = np.broadcast_to(gallery.name_numbers[rows], scores.shape)
     return Impostors(
         pairs=scores.reshape(-1), strangers=strangers[:, 0], images=len(at), names=len(gallery.names), source=cohort.where,
         closest=tuple(
@@ -130,6 +143,8 @@ def _of_cohort(gallery: Gallery, cohort: Cohort, seed: int) -> Impostors:
         ),
         groups=groups, group_images=np.bincount(group[group >= 0], minlength=len(groups)),
         pair_groups=np.where(group[:, None] == own_groups[None, :], group[:, None], -1).reshape(-1), stranger_groups=group,
+        pair_names=np.stack((np.broadcast_to(names[:, None], scores.shape).reshape(-1), known.reshape(-1))),
+        stranger_names=np.stack((names, np.full_like(names, -1))),
     )  # fmt: skip
 
 
@@ -146,8 +161,8 @@ def choose(
     found = replace(
         found, pairs=np.minimum(found.pairs, 1), strangers=np.minimum(found.strangers, 1)
     )
-    compare, refusal = _chosen(found.pairs, asked)
-    identify, _ = _chosen(found.strangers, asked)
+    compare, refusal = _chosen(found.pairs, found.pair_names, asked, pairs=True)
+    identify, _ = _chosen(found.strangers, found.stranger_names, asked, pairs=False)
     if rate is not None and compare is None:
         raise UsageError(refusal)
     why = []
@@ -177,16 +192,37 @@ def _coarser(n: int) -> str:
     return f", or ask for --far {rounded_up(3 / n):g} or more" if n > 3 else ""
 
 
-def _chosen(scores: np.ndarray, rate: float) -> tuple[Threshold | None, str]:
-    """The threshold, or why there is none."""
+def _chosen(
+    scores: np.ndarray, names: np.ndarray, rate: float, *, pairs: bool
+) -> tuple[Threshold | None, str]:
+    """The threshold with its interval over names, or why there is none. scores: (N,); names: (2, N), see Impostors."""
     if not 0 < rate < 1:
         raise UsageError(
             f"--far is a rate of false accepts, a fraction between 0 and 1, got {rate}; write 0.001 for one in a thousand"
         )
     try:
-        return threshold_at(scores, rate), ""
+        chosen = threshold_at(scores, rate)
     except UsageError as error:
         return None, error.sentence
+    share = over_names(scores >= chosen.value, names, pairs=pairs)
+    return chosen._replace(low=share.low, high=share.high), ""
+
+
+def over_names(reached: np.ndarray, names: np.ndarray, *, pairs: bool) -> Share:
+    """The share of pairs, or of strangers, that reach a threshold, (N,) bool, with its 95 % interval over names.
+
+    Images of one name are alike, and two look-alikes are each other's strangers, so that an interval that takes them for
+    independent is far too narrow. A name that is left out takes with it what reached the threshold by it, on either side.
+    names: (2, N), see Impostors.
+    """
+    size = int(names.max(initial=0)) + 1
+    counts, of = np.zeros(size), np.zeros(size)
+    for side, row in enumerate(names):
+        drawn_ones = row >= 0
+        counts += np.bincount(row[drawn_ones], reached[drawn_ones], size)
+        if pairs or not side:  # a stranger is one of those that are asked of its own name alone
+            of += np.bincount(row, minlength=size)
+    return share_of_clusters(counts, of, count=float(reached.sum()), total=float(len(reached)))
 
 
 def _groups(texts: Sequence[str]) -> tuple[tuple[str, ...], np.ndarray]:

@@ -148,9 +148,10 @@ def _cohort(
 ) -> Cohort:  # fmt: skip
     """Embeddings of strangers. Raises DataError where none can be used."""
     read = reader(embedder.trained, strangers.path, strangers.points if faces else None)
-    vectors, paths, groups, seen, reason = [], [], [], set[bytes](), "there is none"
-    for done, (one, group) in enumerate(
-        zip(embedder.stream(strangers.keys, read), strangers.groups, strict=True), 1
+    vectors, names, paths, groups, seen, reason = [], [], [], [], set[bytes](), "there is none"
+    stream = embedder.stream(strangers.keys, read)
+    for done, (one, name, group) in enumerate(
+        zip(stream, strangers.names, strangers.groups, strict=True), 1
     ):
         progress(done, len(strangers))
         if one.vector is None:
@@ -158,6 +159,7 @@ def _cohort(
         elif one.content not in seen:
             seen.add(one.content)
             vectors.append(one.vector)
+            names.append(name)
             paths.append(as_text(one.path))
             groups.append(group)
     if not vectors:
@@ -165,7 +167,8 @@ def _cohort(
             f"none of the images of strangers in {strangers.root} can be used: {reason}"
         )
     return Cohort(
-        vectors=np.stack(vectors), paths=paths, groups=groups, where=as_text(str(strangers.root)), contents=frozenset(seen)
+        vectors=np.stack(vectors), names=names, paths=paths, groups=groups, where=as_text(str(strangers.root)),
+        contents=frozenset(seen),
     )  # fmt: skip
 
 
@@ -298,8 +301,7 @@ def _thresholds(t: Any) -> Table:
         columns=("question", "threshold", "chosen from", "reach it", "rate", "95 % interval"), rows=tuple(rows),
         formats=("", ".4f", "", ",", ".2%", ""),
         caption=(
-            f"Asked for: {t['rate']:g}, of {source}. The interval is Wilson's, which takes pairs for independent; "
-            "pairs that share an image or a name are not, so that the truth is a little wider"
+            f"Asked for: {t['rate']:g}, of {source}. The interval is over names, since images of one are not independent"
         ),
     )  # fmt: skip
 

@@ -102,7 +102,7 @@ if __name__ == "__main__":
     for number in range(int(sys.argv[1]), int(sys.argv[2])):
         with tempfile.TemporaryDirectory(prefix="striate-calibrated-") as place:
             rows.append(
-                kept(number, Path(place), size=24, epochs=6, count=960, fresh=400, enrolled=60, far=0.05)
+                kept(number, Path(place), size=24, epochs=6, count=960, fresh=400, enrolled=100, far=0.05)
             )  # fmt: skip
         print(number, " ".join(f"{value:.4f}" for value in rows[-1]), flush=True)
     table = np.array(rows)
