@@ -13,7 +13,7 @@ import striate
 from striate import api
 from striate.errors import DataError, UsageError
 from striate.gallery import Gallery, align, duplicates
-from striate.gallery.align import TEMPLATE
+from striate.gallery.align import TEMPLATE, points_of
 from striate.gallery.copies import level_of
 
 
@@ -136,3 +136,13 @@ def test_what_a_near_duplicate_is_is_measured_on_the_faces(
     monkeypatch.setattr(duplicates, "level_of", level)
     api.gallery_duplicates(tmp_path / "g", portraits, network=trained, points=points)
     assert len(altered) == 32 and {x.shape for x in altered} == {(112, 112, 3)}
+
+
+def test_points_of_one_face_need_no_look_at_the_folder(
+    portraits: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A table in a home folder: what else lies there is not walked through for a name that stands there letter by letter."""
+    monkeypatch.setattr("striate.gallery.align.grow", lambda root: pytest.fail("walked"))
+    found = points_of(portraits / "points.csv", portraits, ["who1/0.png"])
+    assert list(found) == ["who1/0.png"]
+    assert np.isfinite(found["who1/0.png"]).all() and found["who1/0.png"].shape == (5, 2)

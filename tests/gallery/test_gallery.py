@@ -528,3 +528,34 @@ def test_where_no_image_can_be_used_nothing_is_enrolled_into_a_gallery_that_is_t
     with pytest.raises(DataError, match="none of 1 image can be enrolled"):
         api.gallery_enrol(tmp_path / "g", trained, tmp_path / "broken.png", name="anna")
     assert state(tmp_path / "g") == before
+
+
+def test_a_table_has_no_single_name(tmp_path: Path, trained: striate.Trained, people: Path) -> None:
+    (tmp_path / "t.csv").write_text("file,name\npeople/person0/0.png,anna\n")
+    with pytest.raises(UsageError, match="is a table, which names each of its files"):
+        enrol(tmp_path, trained, tmp_path / "t.csv", name="bert")
+    assert not (tmp_path / "g").exists()
+
+
+def test_strangers_who_no_longer_count_are_spoken_of(
+    tmp_path: Path, trained: striate.Trained, people: Path
+) -> None:
+    others = write(tmp_path / "others", range(100, 110), 3)
+    api.gallery_enrol(tmp_path / "g", trained, people, impostors=others, far=0.2)
+    found = api.gallery_enrol(tmp_path / "g", trained, write(tmp_path / "more", [9]))
+    assert Gallery.open(tmp_path / "g").threshold["source"] is None
+    [note] = [note for note in found.data["remarks"] if "strangers in" in note]
+    assert f"--impostors {others}" in note
+    again = api.gallery_enrol(tmp_path / "g", trained, write(tmp_path / "again", [8]))
+    assert not any("strangers in" in note for note in again.data["remarks"])
+
+
+def test_files_in_folders_of_the_gallery_are_searched_too(
+    tmp_path: Path, trained: striate.Trained, people: Path
+) -> None:
+    gallery = enrol(tmp_path, trained, people)
+    (tmp_path / "g" / "old").mkdir()
+    copy = tmp_path / "g" / "old" / "backup.bin"
+    copy.write_bytes(b"x" + gallery.vectors(np.array([0])).tobytes())
+    with pytest.raises(GalleryError, match=r"backup\.bin still holds what was to be forgotten"):
+        api.gallery_forget(tmp_path / "g", gallery.name_of(0))

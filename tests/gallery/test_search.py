@@ -104,20 +104,41 @@ def test_rows_of_one_name_that_are_masked_are_not_sorted_again(
     x, names = unit(600, 8), np.repeat([0, 1], 300)
     queries, own = x[::10], names[::10]
     sorted_again = 0
-    merge = search._Best._merge
+    put = search._Best._put
 
     def counted(best: object, q: int, scores: np.ndarray, rows: np.ndarray) -> None:
         nonlocal sorted_again
         sorted_again += len(rows)
-        merge(best, q, scores, rows)  # type: ignore[arg-type]
+        put(best, q, scores, rows)  # type: ignore[arg-type]
 
     def same(start: int, scores: np.ndarray) -> None:
         scores[names[start : start + len(scores), None] == own] = -np.inf
 
-    monkeypatch.setattr(search._Best, "_merge", counted)
+    monkeypatch.setattr(search._Best, "_put", counted)
     _, rows = nearest_of(pieces(x, 50), queries, 1, mask=same)
     plain = np.where(names == own[:, None], -np.inf, queries.astype(float) @ x.T.astype(float))
     assert (rows[:, 0] == plain.argmax(1)).all()
     assert (
         sorted_again < 2 * 60 * 50
     )  # of 60 queries: of the first piece of the other name, and what beats it
+
+
+def test_as_many_as_half_of_all_are_found_without_sorting_all_of_them_for_each_piece(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    x, query = unit(6000, 8), unit(1, 8, 1)
+    handled = 0
+    lexsort = np.lexsort
+
+    def counted(keys: tuple[np.ndarray, ...], axis: int = -1) -> np.ndarray:
+        nonlocal handled
+        handled += keys[0].size
+        return lexsort(keys, axis)
+
+    monkeypatch.setattr(search.np, "lexsort", counted)
+    _, rows = nearest_of(pieces(x, 20), query, 3000, threads=1)
+    plain = np.argsort(-(x.astype(float) @ query[0].astype(float)), kind="stable")[:3000]
+    assert (rows[0] == plain).all()
+    assert handled < 8 * len(
+        x
+    )  # each of 300 pieces with all that were kept would be 100 times as many

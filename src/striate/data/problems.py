@@ -9,7 +9,7 @@ import numpy as np
 
 from striate.data.naming import alike
 from striate.data.shortcuts import find_shortcuts
-from striate.data.source import Source
+from striate.data.source import Duplicate, Source
 from striate.findings import Status
 from striate.wording import as_sentence
 
@@ -71,7 +71,7 @@ def _files(source: Source) -> Iterator[Remark]:
             where=tuple(d.path for d in source.damaged),
             count=n,
         )
-    yield from _listed(
+    yield from remark_on(
         source.empty,
         "empty class",
         "warning",
@@ -79,7 +79,7 @@ def _files(source: Source) -> Iterator[Remark]:
         "class folders have no usable image and are left out",
         "Fill the folder or delete it.",
     )
-    yield from _listed(
+    yield from remark_on(
         source.outside,
         "outside",
         "warning",
@@ -97,7 +97,7 @@ def _files(source: Source) -> Iterator[Remark]:
                 where=left.paths,
                 count=len(left.paths),
             )
-    yield from _listed(
+    yield from remark_on(
         source.missized,
         "size as stated",
         "warning",
@@ -105,7 +105,7 @@ def _files(source: Source) -> Iterator[Remark]:
         "images have another size than the table of labels states",
         "The table may belong to other files; compare a few.",
     )
-    yield from _listed(
+    yield from remark_on(
         source.blank,
         "blank",
         "note",
@@ -113,7 +113,7 @@ def _files(source: Source) -> Iterator[Remark]:
         "images are of a single colour throughout",
         "Look at them; they can teach nothing.",
     )
-    yield from _listed(
+    yield from remark_on(
         source.several_pages,
         "pages",
         "note",
@@ -123,7 +123,7 @@ def _files(source: Source) -> Iterator[Remark]:
     )
 
 
-def _listed(
+def remark_on(
     where: tuple[str, ...],
     kind: str,
     status: Status,
@@ -131,6 +131,7 @@ def _listed(
     many: str,
     advice: str,
 ) -> Iterator[Remark]:
+    """A remark on files or folders, in words for one and for many of them; none where there are none."""
     if where:
         yield Remark(
             kind=kind,
@@ -145,15 +146,11 @@ def _listed(
 def _copies(source: Source) -> Iterator[Remark]:
     conflicting = [d for d in source.duplicates if d.conflicting]
     if conflicting:
-        listed = "; ".join(
-            f"{names(d.keys)} as {' and '.join(dict.fromkeys(d.classes))}"
-            for d in conflicting[:NAMED]
-        )
         yield Remark(
             kind="conflicting labels",
             status="warning",
             sentence=f"{count(len(conflicting), 'image occurs', 'images occur')} under different "
-            f"classes ({listed}).",
+            f"classes ({several_names(conflicting)}).",
             advice="Decide for one class and delete the other copies.",
             where=tuple(key for d in conflicting for key in d.keys),
             count=len(conflicting),
@@ -181,6 +178,15 @@ def _copies(source: Source) -> Iterator[Remark]:
             where=tuple(key for d in plain for key in d.keys),
             count=extra,
         )
+
+
+def several_names(conflicting: Sequence[Duplicate]) -> str:
+    """Images that stand under several names, each with those, as a part of a sentence."""
+    shown = "; ".join(
+        f"{names(d.keys)} as {' and '.join(dict.fromkeys(d.classes))}" for d in conflicting[:NAMED]
+    )
+    more = len(conflicting) - NAMED
+    return f"{shown} and {more:,} more" if more > 0 else shown
 
 
 def _classes(source: Source) -> Iterator[Remark]:

@@ -147,11 +147,17 @@ def points_of(table: Path, root: Path, keys: Sequence[str]) -> dict[str, np.ndar
     )
     base = table.resolve().parent
     where = base.relative_to(root.resolve()).parts if base.is_relative_to(root.resolve()) else ()
-    # All images that are there: among a few of them, a row of another image would be taken for one of its name.
-    finder = Finder(root, (*where, table.name), grow(root).images)
     wanted = set(keys)
+    exact = {"/".join((*where, cell(row, file))) for row in rows.rows[1:]}
+    # A table that names them letter by letter, as most do, needs no look at what else is there. Otherwise all images that
+    # are there: among a few of them, a row of another image would be taken for one of its name.
+    named = wanted <= exact
+    images = [tuple(key.split("/")) for key in keys] if named else grow(root).images
+    finder = Finder(root, (*where, table.name), images)
     found: dict[str, np.ndarray] = {}
     for row, line in zip(rows.rows[1:], rows.lines[1:], strict=True):
+        if named and "/".join((*where, cell(row, file))) not in wanted:
+            continue
         parts = finder.find(cell(row, file))
         if isinstance(parts, str) or "/".join(parts) not in wanted:
             continue

@@ -215,22 +215,23 @@ def proof(path: Path, gone: set[str], patterns: Sequence[bytes]) -> tuple[int, i
     """Files that were searched, their bytes, and images of others whose path holds a name that is gone.
 
     Every part in the folder must be one that `gallery.json` names, which the opening of the gallery reads to the last byte;
-    no row may have such a name, and no file in the folder, whoever made it, the bytes of a pattern. Raises GalleryError.
+    no row may have such a name, and no file in the folder or below it, whoever made it, the bytes of a pattern. Raises
+    GalleryError.
     """
     gallery = Gallery.open(path)
     known = {part["file"] for part in gallery.document["parts"]}
     files = size = elsewhere = 0
-    for entry in sorted(os.listdir(path)):
-        file = path / entry
+    for file in sorted(
+        Path(folder) / entry for folder, _, entries in os.walk(path) for entry in entries
+    ):
         if (
             not is_regular(file) or not file.stat().st_size
         ):  # such as the lock of this very change, which holds nothing
             continue
         with open_regular(file) as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:  # fmt: skip
             files, size = files + 1, size + len(data)
-            if (PART.fullmatch(entry) and entry not in known) or any(
-                data.find(p) >= 0 for p in patterns
-            ):
+            unknown = PART.fullmatch(file.name) and (file.parent != path or file.name not in known)
+            if unknown or any(data.find(p) >= 0 for p in patterns):
                 raise GalleryError(
                     f"{file} still holds what was to be forgotten, and could not be deleted; delete it, then forget again"
                 )

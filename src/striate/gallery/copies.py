@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from striate.data.drawing import drawn
+from striate.findings import Table
 
 IMAGES = 32  # that are altered
 KEPT = 0.95  # share of the copies that are to be found
@@ -80,9 +81,13 @@ class Level:
         )
 
     @property
-    def caption(self) -> str:
-        """Of a table of the share of the altered copies that are found."""
-        return f"The threshold is {self.value:.3f}: {self.reason}. Of copies that are altered so, it finds"
+    def table(self) -> Table:
+        """The share of the altered copies that are found, a row an alteration."""
+        return Table(
+            columns=("altered copy", "found"), rows=tuple((name, self.kept[name]) for name in ALTERATIONS),
+            formats=("", ".0%"),
+            caption=f"The threshold is {self.value:.3f}: {self.reason}. Of copies that are altered so, it finds",
+        )  # fmt: skip
 
 
 def level_of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from striate.data.reading import read_image
 from striate.data.records import digest
 from striate.errors import DataError
 from striate.findings import Finding, Table
-from striate.gallery.copies import ALTERATIONS, DRAWN, IMAGES, level_of, random_similarities
+from striate.gallery.copies import DRAWN, IMAGES, level_of, random_similarities
 from striate.gallery.gallery import Gallery
+from striate.gallery.left_out import left_out
 from striate.gallery.pairs import similar_pairs
 from striate.gallery.pictures import Pair, pair_sheet
 from striate.gallery.search import nearest
@@ -26,6 +28,18 @@ from striate.wording import counted
 KEPT, LISTED = 10_000, 50
 ROW = "\0"  # begins the key of an enrolled image, which its row follows; no file's name holds it
 Progress = Callable[[int, int], None]
+
+
+def once_each(found: Found) -> tuple[list[str], list[tuple[str, str]]]:
+    """Files without those that another path leads to already, and these with the reason: whoever deletes one of two
+    duplicates is not to lose the only one."""
+    places: dict[str, str] = {}
+    again = []
+    for name in found.files:
+        place = name if name in found.arrays else os.path.realpath(name)
+        if (first := places.setdefault(place, name)) != name:
+            again.append((name, f"it is the file {first}, which is compared already"))
+    return list(places.values()), again
 
 
 def duplicates_finding(
@@ -41,17 +55,17 @@ def duplicates_finding(
     read = found_reader(embedder.trained, found, points)
     pixels = pixels_of(embedder.trained, found.image, points)
     names, vectors, left = list[str](), list[np.ndarray](), list[tuple[str, str]]()
-    for done, one in enumerate(embedder.stream(found.files, read), 1):
-        progress(done, len(found.files))
+    files, again = once_each(found)
+    for done, one in enumerate(embedder.stream(files, read), 1):
+        progress(done, len(files))
         if one.vector is None:
             left.append((one.path, str(one.error)))
         else:
             names.append(one.path)
             vectors.append(one.vector)
     if not vectors:
-        raise DataError(
-            f"none of {counted(len(found.files), 'image')} can be compared: {left[0][1]}"
-        )
+        raise DataError(f"none of {counted(len(files), 'image')} can be compared: {left[0][1]}")
+    left += again
     whole = np.stack(vectors)
     preprocessing = embedder.trained.preprocessing
 
@@ -102,19 +116,8 @@ def duplicates_finding(
             formats=(".3f", "", "", ""),
             caption=f"The most similar first{f' (the first {LISTED} of {len(shown):,})' if len(shown) > LISTED else ''}",
         ),
-        Table(
-            columns=("altered copy", "found"), rows=tuple((name, level.kept[name]) for name in ALTERATIONS),
-            formats=("", ".0%"), caption=level.caption,
-        ),
+        level.table, *left_out(left, "compared"),
     ]  # fmt: skip
-    if left:
-        tables.append(
-            Table(
-                columns=("left out", "why"),
-                rows=tuple(left[:LISTED]),
-                caption=f"{counted(len(left), 'image')} could not be compared",
-            )
-        )
     return Finding(
         name="gallery-duplicates", title="Near-duplicates", verdict=verdict, status="note" if shown else "good",
         tables=tuple(tables),

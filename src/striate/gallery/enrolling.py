@@ -17,6 +17,7 @@ from striate.gallery.changing import Change, changing
 from striate.gallery.choosing import Cohort, Impostors, choose, impostors_of
 from striate.gallery.document import FORMAT
 from striate.gallery.gallery import Gallery, network_of, refuse_other
+from striate.gallery.left_out import left_out
 from striate.gallery.part import Rows
 from striate.gallery.people import People, alike_names
 from striate.gallery.seeing import reader
@@ -25,7 +26,6 @@ from striate.tasks.embedding import Embedder, Embedding
 from striate.wording import as_sentence, as_text, counted, in_quotes, percent
 
 AT_ONCE = 1024  # images that wait for a part
-NAMED = 20  # images in a table
 SUSPECT = 0.97  # similarity of images of different names from which on a person should look at them
 Progress = Callable[[int, int], None]
 
@@ -75,7 +75,8 @@ def enrol(
         threshold = choose(found, rate, default=default, seed=seed)
         document = {**document, "threshold": threshold}
         gallery = Gallery(path, document, gallery.parts)
-        finding = enrolled_finding(gallery, people, taken, found)
+        former = None if before is None or cohort is not None else before.threshold["source"]
+        finding = enrolled_finding(gallery, people, taken, found, former)
         change.commit(document)
     return finding
 
@@ -198,8 +199,11 @@ def _document(change: Change, embedder: Embedder, where: str | None, faces: bool
     }  # fmt: skip
 
 
-def enrolled_finding(gallery: Gallery, people: People | None, taken: Taken, found: Impostors) -> Finding:  # fmt: skip
-    """What was enrolled, the thresholds with their errors, by group, the closest pairs, and what was left out."""
+def enrolled_finding(
+    gallery: Gallery, people: People | None, taken: Taken, found: Impostors, former: str | None = None
+) -> Finding:  # fmt: skip
+    """What was enrolled, the thresholds with their errors, by group, the closest pairs, and what was left out. former: the
+    strangers by whom the threshold was chosen until now, and no longer is."""
     t = gallery.threshold
     new = sum(taken.names.values())
     total = f"{counted(len(gallery), 'image')} of {counted(len(gallery.names), 'name')}"
@@ -227,13 +231,7 @@ def enrolled_finding(gallery: Gallery, people: People | None, taken: Taken, foun
                 caption="The most similar images of different names: look whether they are one after all",
             )
         )
-    if taken.left:
-        tables.append(
-            Table(
-                columns=("left out", "why"), rows=tuple(taken.left[:NAMED]),
-                caption=f"{counted(len(taken.left), 'image')} could not be enrolled",
-            )
-        )  # fmt: skip
+    tables += left_out(taken.left, "enrolled")
     notes = [*(people.left_out if people else ()), alike_names(gallery.names)]
     if taken.again:
         notes.append(
@@ -243,6 +241,11 @@ def enrolled_finding(gallery: Gallery, people: People | None, taken: Taken, foun
         notes.append(
             f"{counted(len(taken.changed), 'image')} of a name and a path that are enrolled with other pixels already "
             f"({taken.changed[0]}): both are kept; where a file was replaced, forget the name and enrol it again"
+        )
+    if former:
+        notes.append(
+            f"the threshold was chosen by the strangers in {former}, whose images are not kept, and is now chosen by the "
+            f"enrolled of other names; give --impostors {former} again to choose it by them"
         )
     notes = [note for note in notes if note]
     if notes:

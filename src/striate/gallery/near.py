@@ -14,7 +14,8 @@ from striate.data.drawing import drawn
 from striate.data.scale import scale_of
 from striate.errors import DataError
 from striate.findings import Figure, Finding, Status, Table
-from striate.gallery.copies import ALTERATIONS, IMAGES, Level, level_of, random_similarities
+from striate.gallery.copies import IMAGES, Level, level_of, random_similarities
+from striate.gallery.left_out import left_out
 from striate.gallery.pairs import similar_pairs
 from striate.gallery.pictures import Pair, pair_sheet
 from striate.tasks.embedding import Embedder
@@ -145,20 +146,8 @@ def _finding(
             formats=(".3f", "", "", "", ""),
             caption=f"Near-duplicates of different splits, the most similar first{shown}",
         ),
-        Table(
-            columns=("altered copy", "found"), rows=tuple((name, level.kept[name]) for name in ALTERATIONS),
-            formats=("", ".0%"),
-            caption=level.caption,
-        ),
+        level.table, *left_out(left, "compared"),
     ]  # fmt: skip
-    if left:
-        tables.append(
-            Table(
-                columns=("left out", "why"),
-                rows=tuple(left[:LISTED]),
-                caption=f"{counted(len(left), 'image')} could not be compared",
-            )
-        )
     marked = [
         replace(p, keys=(f"{p.notes[0]}\0{p.keys[0]}", f"{p.notes[1]}\0{p.keys[1]}"))
         for p in pairs[:12]

@@ -48,6 +48,11 @@ def similar_pairs(
     for found in pairs_above(vectors, threshold, groups=groups):
         total += len(found[0])
         seen(found[1], found[2])
+        if (
+            most is not None and len(best[0]) == most
+        ):  # what is less alike than all that are kept need not be sorted
+            reach = found[0] >= best[0][-1]
+            found = tuple(part[reach] for part in found)
         scores = np.concatenate((best[0], found[0]))
         i, j = np.concatenate((best[1], found[1])), np.concatenate((best[2], found[2]))
         order = np.lexsort((j, i, -scores))[:most]

@@ -60,6 +60,11 @@ def find_people(
         raise UsageError(
             f"there is nothing at {data}; give a folder with a folder of images for each name, or a table of files and names"
         )
+    if name is not None and data.suffix.lower() in SUFFIXES and not data.is_dir():
+        raise UsageError(
+            f"{data} is a table, which names each of its files, and --name gives all of them one name; leave --name out, or "
+            "give the folder of that one name"
+        )
     if name is not None:
         people = _of_one(data, name)
     elif data.is_dir():

@@ -68,7 +68,7 @@ def nearest_of(
             if mask is not None:
                 mask(start, scores)
             best.add(scores, start)
-        return best.scores, best.rows
+        return best.best()
 
     if threads == 1:
         found = [work()]
@@ -95,35 +95,57 @@ class _Shared:
 
 
 class _Best:
-    """The best of what was seen so far: scores (Q, <= K) and rows (Q, <= K)."""
+    """The best of what was seen so far. What beats the worst of them waits until there is as much of it as is kept: so each
+    is sorted a few times, however many are asked for."""
 
     def __init__(self, queries: int, count: int) -> None:
         self.count = count
-        self.scores = np.empty((queries, 0), np.float32)
-        self.rows = np.empty((queries, 0), np.int64)
+        self._kept = [(np.empty(0, np.float32), np.empty(0, np.int64)) for _ in range(queries)]
+        self._waiting: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in range(queries)]
+        self._wait = np.zeros(queries, np.int64)
+        self._worst = np.full(queries, -np.inf, np.float32)
+        self._full = False
 
     def add(self, scores: np.ndarray, start: int) -> None:
         """Scores (n, Q) of the rows from `start` on."""
-        if self.scores.shape[1] == self.count:
-            # Ties count too: a thread may be behind another, and the earlier row is to win when all are merged. What is
-            # masked beats nothing: of a name with 10,000 images in a row it would all be merged.
-            better = (scores >= self.scores[:, -1]) & (scores > -np.inf)
-            queries, at = np.nonzero(better.T)
-            places = [0, *(np.flatnonzero(np.diff(queries)) + 1).tolist(), len(queries)]
-            for first, last in itertools.pairwise(places if len(queries) else ()):
-                q, mine = int(queries[first]), at[first:last]
-                self._merge(q, scores[mine, q], mine + start)
+        if not self._full:
+            part = _top(scores, min(self.count, len(scores))).T
+            for q, mine in enumerate(part):
+                self._put(q, scores[mine, q], mine + start)
+            self._full = all(len(kept) == self.count for kept, _ in self._kept)
             return
-        kept = min(self.count, len(scores))
-        part = _top(scores, kept)
-        new = np.take_along_axis(scores, part, 0).T
-        self.scores, self.rows = _merged([self.scores, new], [self.rows, part.T + start], self.count)  # fmt: skip
+        # Ties count too: a thread may be behind another, and the earlier row is to win when all are merged. What is
+        # masked beats nothing: of a name with 10,000 images in a row it would all be merged.
+        better = (scores >= self._worst) & (scores > -np.inf)
+        queries, at = np.nonzero(better.T)
+        places = [0, *(np.flatnonzero(np.diff(queries)) + 1).tolist(), len(queries)]
+        for first, last in itertools.pairwise(places if len(queries) else ()):
+            q, mine = int(queries[first]), at[first:last]
+            self._put(q, scores[mine, q], mine + start)
 
-    def _merge(self, q: int, scores: np.ndarray, rows: np.ndarray) -> None:
-        all_scores = np.concatenate([self.scores[q], scores])
-        all_rows = np.concatenate([self.rows[q], rows])
-        order = np.lexsort((all_rows, -all_scores))[: self.count]
-        self.scores[q], self.rows[q] = all_scores[order], all_rows[order]
+    def _put(self, q: int, scores: np.ndarray, rows: np.ndarray) -> None:
+        self._waiting[q].append((scores, rows))
+        self._wait[q] += len(scores)
+        if self._wait[q] >= self.count:
+            self._merge(q)
+
+    def _merge(self, q: int) -> None:
+        several = [self._kept[q], *self._waiting[q]]
+        scores = np.concatenate([s for s, _ in several])
+        rows = np.concatenate([r for _, r in several])
+        order = np.lexsort((rows, -scores))[: self.count]
+        self._kept[q] = scores[order], rows[order]
+        self._waiting[q], self._wait[q] = [], 0
+        if len(order) == self.count:
+            self._worst[q] = self._kept[q][0][-1]
+
+    def best(self) -> tuple[np.ndarray, np.ndarray]:
+        """Scores (Q, <= K) and rows (Q, <= K), the best first."""
+        for q in range(len(self._kept)):
+            self._merge(q)
+        if not self._kept:
+            return np.empty((0, self.count), np.float32), np.empty((0, self.count), np.int64)
+        return np.stack([s for s, _ in self._kept]), np.stack([r for _, r in self._kept])
 
 
 def _top(scores: np.ndarray, count: int) -> np.ndarray:

@@ -9,7 +9,15 @@ import numpy as np
 from striate.data import Source
 from striate.data.checks import checked
 from striate.data.deep_remarks import deep_remarks
-from striate.data.problems import FEW_TESTED, NAMED, Remark, find_in_files, like_names, names
+from striate.data.problems import (
+    FEW_TESTED,
+    Remark,
+    find_in_files,
+    like_names,
+    names,
+    remark_on,
+    several_names,
+)
 from striate.data.source import refuse_empty
 from striate.errors import DataError
 from striate.findings import Finding
@@ -65,16 +73,14 @@ def _identities(source: Source) -> Iterator[Remark]:
             where=where,
             count=len(single),
         )  # fmt: skip
-    if source.empty:
-        yield Remark(
-            kind="empty identity",
-            status="warning",
-            sentence=f"{counted(len(source.empty), 'folder has', 'folders have')} no usable image and no identity: "
-            f"{names(source.empty)}.",
-            advice="Fill the folder or delete it.",
-            where=source.empty,
-            count=len(source.empty),
-        )
+    yield from remark_on(
+        source.empty,
+        "empty identity",
+        "warning",
+        "folder has no usable image and no identity",
+        "folders have no usable image and no identity",
+        "Fill the folder or delete it.",
+    )
     trained = int((counts[:, 0] > 0).sum())
     if trained < LOOK_ALIKE:
         yield Remark(
@@ -135,15 +141,12 @@ def _two_names(source: Source) -> Iterator[Remark]:
     conflicting = [d for d in source.duplicates if d.conflicting]
     if not conflicting:
         return
-    shown = "; ".join(
-        f"{names(d.keys)} as {' and '.join(dict.fromkeys(d.classes))}" for d in conflicting[:NAMED]
-    )
     n = len(conflicting)
-    more = f" and {n - NAMED:,} more" if n > NAMED else ""
     yield Remark(
         kind="two names",
         status="problem",
-        sentence=f"{counted(n, 'image stands', 'images stand')} under the names of two identities or more ({shown}{more}).",
+        sentence=f"{counted(n, 'image stands', 'images stand')} under the names of two identities or more "
+        f"({several_names(conflicting)}).",
         advice="Decide for one name and delete the other copies, or give both folders one name: the two are perhaps one.",
         where=tuple(key for d in conflicting for key in d.keys),
         count=n,
