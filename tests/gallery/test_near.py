@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from skimage import data as pictures
 
 import striate
 from striate.cli import main
-from striate.gallery import near_duplicates
+from striate.gallery import near, near_duplicates
 from striate.gallery.copies import ALTERATIONS, level_of
 from striate.runs.opening import open_trained
 from striate.tasks.embedding import Embedder
@@ -36,6 +38,7 @@ SHOWN = (
 OTHERS = ("moon", "brick", "text", "grass")
 
 
+@cache
 def photograph(number: int) -> Image.Image:
     """A photograph (160, 160) of SHOWN, and from 100 on of OTHERS."""
     pixels = getattr(pictures, OTHERS[number - 100] if number >= 100 else SHOWN[number])()
@@ -69,14 +72,24 @@ PLANTED: dict[str, Callable[[Image.Image], Image.Image]] = {
 }
 
 
+Planted = tuple[Path, set[frozenset[str]]]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Planted:
+    """See `planted`; nothing here changes it."""
+    root = tmp_path_factory.mktemp("near")
+    return root, planted(root)
+
+
 def planted(root: Path) -> set[frozenset[str]]:
     """A folder with train/ and test/, and altered copies of training images in test/; the pairs."""
-    for i in range(10):
+    for i in range(7):
         folder = root / "train" / "ab"[i % 2]
         folder.mkdir(parents=True, exist_ok=True)
         photograph(i).save(folder / f"{i}.png")
     pairs = set()
-    for i in range(4):
+    for i in range(2):
         folder = root / "test" / "ab"[i % 2]
         folder.mkdir(parents=True, exist_ok=True)
         photograph(100 + i).save(folder / f"new{i}.png")
@@ -88,20 +101,24 @@ def planted(root: Path) -> set[frozenset[str]]:
 
 
 def test_planted_copies_are_found_by_the_command_with_their_pictures(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    made: Planted,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    pairs = planted(tmp_path / "data")
+    root, pairs = made
+    monkeypatch.setattr(near, "IMAGES", 4)  # whose altered copies take most of the time
     page = tmp_path / "near.html"
     with pytest.raises(SystemExit) as left:
-        main(["data", str(tmp_path / "data"), "--near", "--page", str(page), "--format", "json"])
+        main(["data", str(root), "--near", "--page", str(page), "--format", "json"])
     assert not left.value.code
-    near = json.loads(capsys.readouterr().out)["near"]["data"]
-    found = {frozenset(pair["images"]) for pair in near["pairs"]}
-    assert len(pairs & found) >= 4 and len(found - pairs) <= 2, near["pairs"]
-    assert {frozenset(p["images"]) for p in near["pairs"][:1]} <= pairs
-    scores = [pair["similarity"] for pair in near["pairs"]]
-    assert scores == sorted(scores, reverse=True) and min(scores) >= near["threshold"]
-    assert near["with_a_duplicate_in_train"]["test"] >= 4
+    said = json.loads(capsys.readouterr().out)["near"]["data"]
+    found = {frozenset(pair["images"]) for pair in said["pairs"]}
+    assert len(pairs & found) >= 4 and len(found - pairs) <= 2, said["pairs"]
+    assert {frozenset(p["images"]) for p in said["pairs"][:1]} <= pairs
+    scores = [pair["similarity"] for pair in said["pairs"]]
+    assert scores == sorted(scores, reverse=True) and min(scores) >= said["threshold"]
+    assert said["with_a_duplicate_in_train"]["test"] >= 4
     assert "Near-duplicates between splits" in page.read_text()
     assert page.read_text().count("data:image/webp") >= 1
 
@@ -117,9 +134,8 @@ def small(seed: int = 0) -> Embedder:
     )
 
 
-def test_exactly_the_pairs_of_different_splits_by_plain_arithmetic(tmp_path: Path) -> None:
-    planted(tmp_path / "data")
-    source, embedder = striate.open_source(tmp_path / "data"), small()
+def test_exactly_the_pairs_of_different_splits_by_plain_arithmetic(made: Planted) -> None:
+    source, embedder = striate.open_source(made[0]), small()
     found = near_duplicates(source, embedder)
     names, splits, vectors = [], [], []
     for name, split in source.splits.items():
@@ -170,8 +186,8 @@ def test_masks_and_boxes_have_near_duplicates_too(tmp_path: Path) -> None:
         assert found.figures and found.figures[0].content[:4] == b"RIFF"
 
 
-def test_blank_and_lost_images_are_named(tmp_path: Path) -> None:
-    planted(tmp_path / "data")
+def test_blank_and_lost_images_are_named(made: Planted, tmp_path: Path) -> None:
+    shutil.copytree(made[0], tmp_path / "data")
     Image.new("RGB", (SIDE, SIDE), (200, 0, 0)).save(tmp_path / "data" / "train" / "a" / "red.png")
     source = striate.open_source(tmp_path / "data")
     (tmp_path / "data" / "test" / "a" / "new0.png").unlink()
@@ -180,9 +196,8 @@ def test_blank_and_lost_images_are_named(tmp_path: Path) -> None:
     assert left == {"train/a/red.png", "test/a/new0.png"}
 
 
-def test_one_split_leaks_nowhere(tmp_path: Path) -> None:
-    planted(tmp_path / "data")
-    source = striate.open_source(tmp_path / "data" / "train", val=0.0, test=0.0)
+def test_one_split_leaks_nowhere(made: Planted) -> None:
+    source = striate.open_source(made[0] / "train", val=0.0, test=0.0)
     found = near_duplicates(source, small())
     assert found.status == "note" and "one split" in found.verdict and not found.data["pairs"]
 
