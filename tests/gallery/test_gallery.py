@@ -416,6 +416,13 @@ def test_a_table_names_images_and_groups(tmp_path: Path, trained: striate.Traine
     assert groups["north"]["pairs"] == 40 * 36 // 2
     taken = sum(g["taken"] for g in groups.values())
     assert taken == gallery.threshold["identify"]["accepted"]
+    value, x = gallery.threshold["identify"]["value"], gallery.vectors(np.arange(80)).astype(float)
+    who = [gallery.name_of(i) for i in range(80)]
+    best = [max(x[i] @ x[j] for j in range(80) if j != i and who[j] == who[i]) for i in range(80)]
+    assert found.data["own"]["reached"] == sum(b >= value for b in best)
+    by_group = found.data["own_by_group"]
+    assert by_group["north"]["of"] == by_group["south"]["of"] == 40
+    assert sum(g["reached"] for g in by_group.values()) == found.data["own"]["reached"]
     assert any("none.png" in note for note in found.data["remarks"])
     with pytest.raises(DataError, match="no column 'town'; it has file, person, lab"):
         api.gallery_enrol(tmp_path / "n", trained, tmp_path / "who.csv", group="town")

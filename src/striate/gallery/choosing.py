@@ -54,7 +54,8 @@ class Impostors:
     pairs: (M,) of pairs. strangers: (S,) of each stranger to the most similar name. images, names: those that were compared.
     closest: the most similar pairs, as similarity and what they are. pair_groups, stranger_groups: (M,) and (S,) numbers
     among `groups`; -1 for a pair of two groups. pair_names: (2, M) numbers of names, of strangers too;
-    stranger_names: (2, S) of each stranger and of whom it is most like, -1 where that one is given and not drawn.
+    stranger_names: (2, S) of each stranger and of whom it is most like, -1 where that one is given and not drawn. own: (R,)
+    of enrolled images to the most similar other one of their own name, with own_names and own_groups, numbers as above.
     """
 
     pairs: np.ndarray
@@ -69,6 +70,9 @@ class Impostors:
     stranger_groups: np.ndarray
     pair_names: np.ndarray
     stranger_names: np.ndarray
+    own: np.ndarray
+    own_names: np.ndarray
+    own_groups: np.ndarray
 
 
 def impostors_of(gallery: Gallery, cohort: Cohort | None, seed: int) -> Impostors:
@@ -103,6 +107,7 @@ def impostors_of(gallery: Gallery, cohort: Cohort | None, seed: int) -> Impostor
         pair_groups=np.where(group[first] == group[second], group[first], -1), stranger_groups=group[: len(strangers)],
         pair_names=np.stack((numbers[first], numbers[second])),
         stranger_names=np.stack((numbers[: len(strangers)], gallery.name_numbers[found])),
+        **_own(vectors, numbers, group),
     )  # fmt: skip
 
 
@@ -145,7 +150,27 @@ def _of_cohort(gallery: Gallery, cohort: Cohort, seed: int) -> Impostors:
         pair_groups=np.where(group[:, None] == own_groups[None, :], group[:, None], -1).reshape(-1), stranger_groups=group,
         pair_names=np.stack((np.broadcast_to(names[:, None], scores.shape).reshape(-1), known.reshape(-1))),
         stranger_names=np.stack((names, np.full_like(names, -1))),
+        **_own(gallery.vectors(rows), gallery.name_numbers[rows], np.maximum(own_groups, -1)),
     )  # fmt: skip
+
+
+def _own(vectors: np.ndarray, numbers: np.ndarray, groups: np.ndarray) -> dict[str, np.ndarray]:
+    """What images (R, d) of names (R,) have in common with another image of their own name, where there is one."""
+    scores = vectors @ vectors.T
+    scores[numbers[:, None] != numbers] = -np.inf
+    np.fill_diagonal(scores, -np.inf)
+    best = scores.max(1, initial=-np.inf)
+    some = np.flatnonzero(best > -np.inf)
+    return {"own": best[some], "own_names": numbers[some], "own_groups": groups[some]}
+
+
+def reached_by_own(found: Impostors, value: float, group: int | None = None) -> Share:
+    """The share of enrolled images that reach a threshold by another image of their own name, with its interval over names.
+    group: only images of this one; nan where there are none."""
+    some = slice(None) if group is None else found.own_groups == group
+    _, name = np.unique(found.own_names[some], return_inverse=True)
+    reached = found.own[some] >= value
+    return share_of_clusters(np.bincount(name, reached), np.bincount(name))
 
 
 def choose(

@@ -14,13 +14,14 @@ import striate
 from striate.errors import DataError, UsageError
 from striate.findings import Cell, Finding, Status, Table
 from striate.gallery.changing import Change, changing
-from striate.gallery.choosing import Cohort, Impostors, choose, impostors_of
+from striate.gallery.choosing import Cohort, Impostors, choose, impostors_of, reached_by_own
 from striate.gallery.document import FORMAT
 from striate.gallery.gallery import Gallery, network_of, refuse_other
 from striate.gallery.left_out import left_out
 from striate.gallery.part import Rows
 from striate.gallery.people import People, alike_names
 from striate.gallery.seeing import reader
+from striate.statistics.clusters import Share
 from striate.statistics.intervals import wilson
 from striate.tasks.embedding import Embedder, Embedding
 from striate.wording import as_sentence, as_text, counted, in_quotes, percent
@@ -220,8 +221,11 @@ def enrolled_finding(
     else:
         said += " Everybody is unknown for now: no threshold could be chosen."
     tables = [_thresholds(t)]
+    again = None if t["identify"] is None else reached_by_own(found, t["identify"]["value"])
+    if again is not None and again.of:
+        tables.append(_again(again))
     if t["groups"]:
-        tables.append(_by_group(t))
+        tables.append(_by_group(t, found))
     if found.closest:
         tables.append(
             Table(
@@ -257,6 +261,10 @@ def enrolled_finding(
             "enrolled_names": len(taken.names), "again": len(taken.again), "changed": taken.changed,
             "left_out": [{"path": p, "error": e} for p, e in taken.left],
             "threshold": {k: v for k, v in t.items() if k != "impostors"}, "remarks": notes,
+            "own": _share(again),
+            "own_by_group": {
+                g["group"]: _share(reached_by_own(found, t["identify"]["value"], i)) for i, g in enumerate(t["groups"])
+            } if t["identify"] is not None else {},
         },
         seed=int(t["seed"]),
     )  # fmt: skip
@@ -309,19 +317,42 @@ def _thresholds(t: Any) -> Table:
     )  # fmt: skip
 
 
-def _by_group(t: Any) -> Table:
+def _share(share: Share | None) -> dict[str, float] | None:
+    if share is None or not share.of:
+        return None
+    return {"reached": share.hits, "of": share.of, "low": share.low, "high": share.high}
+
+
+def _again(share: Share) -> Table:
+    return Table(
+        columns=("enrolled images", "reach it", "share", "95 % interval"),
+        rows=(
+            (share.of, share.hits, share.value, f"{percent(share.low)} to {percent(share.high)}"),
+        ),
+        formats=(",", ",", ".1%", ""),
+        caption=(
+            "How many of the enrolled that have another image of their name reach the threshold by it; the interval is over "
+            "names"
+        ),
+    )
+
+
+def _by_group(t: Any, found: Impostors) -> Table:
     rows = []
-    for g in t["groups"]:
+    for i, g in enumerate(t["groups"]):
+        again = None if t["identify"] is None else reached_by_own(found, t["identify"]["value"], i)
         taken = None if g["taken"] is None or not g["strangers"] else g["taken"] / g["strangers"]
         accepted = None if g["accepted"] is None or not g["pairs"] else g["accepted"] / g["pairs"]
         rows.append((
             g["group"], g["images"], g["strangers"], taken, _interval(g["taken"], g["strangers"]), g["pairs"], accepted,
-            _interval(g["accepted"], g["pairs"]),
+            _interval(g["accepted"], g["pairs"]), None if again is None or not again.of else again.value,
         ))  # fmt: skip
     return Table(
-        columns=("group", "images", "strangers", "taken for somebody", "95 %", "pairs within", "taken for one", "95 % "),
-        rows=tuple(rows), formats=("", ",", ",", ".2%", "", ",", ".2%", ""),
-        caption="Errors by group, at the thresholds above",
+        columns=(
+            "group", "images", "strangers", "taken for somebody", "95 %", "pairs within", "taken for one", "95 % ", "own"
+        ),
+        rows=tuple(rows), formats=("", ",", ",", ".2%", "", ",", ".2%", "", ".1%"),
+        caption="Errors by group, at the thresholds above; own: images that reach it by another of their name",
     )  # fmt: skip
 
 
