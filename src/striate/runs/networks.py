@@ -1,17 +1,23 @@
-"""Networks of a run, a Trained or a spec, as far as their structure goes."""
+"""Networks of a run, a Trained or a spec, as far as their structure goes.
+
+What opens runs is imported where one is given: a spec does without the tasks and all that they read.
+"""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from striate.models import MODELS, build
 from striate.models import preprocessing as preprocessing_of
-from striate.runs.run import Run, load
-from striate.tasks.trained import Trained
+
+if TYPE_CHECKING:
+    from striate.runs.run import Run
+    from striate.tasks.trained import Trained
 
 Shape = tuple[int, int, int]
 
@@ -32,10 +38,16 @@ def network_of(
         and os.path.isdir(target)
         and (str(target) not in MODELS or (Path(target) / "run.toml").is_file())
     ):
+        from striate.runs.run import load
+
         target = load(target)
-    if isinstance(target, Run | Trained):
-        known = target.preprocessing
-        return target.model, shape or (known.channels, known.height, known.width)
+    if not isinstance(target, str | Path):
+        from striate.runs.run import Run
+        from striate.tasks.trained import Trained
+
+        if isinstance(target, Run | Trained):
+            known = target.preprocessing
+            return target.model, shape or (known.channels, known.height, known.width)
     target = str(target)
     entry = MODELS.get(target)
     if entry is not None:

@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from striate.data.files import Found, holds, stays
 from striate.errors import UsageError
 from striate.findings import SUFFIX, Finding
 from striate.paths import given_path
-from striate.report import write_report
-from striate.runs.record import versions
 from striate.writing import write_atomically, writing
 
 if TYPE_CHECKING:
+    from striate.data.files import Found
     from striate.runs.explaining import Explained
 
 EXPLAINED = (".png", ".html", ".npz", ".safetensors")
@@ -48,6 +46,8 @@ class ExplanationFiles:
     def __init__(
         self, out: str | Path | None, found: Found, *, force: bool = False, bare: bool = False, also: str | None = None
     ) -> None:  # fmt: skip
+        from striate.data.files import stays
+
         self.out = None if out is None else output_path(out, EXPLAINED, force=force, folder=True)
         self.inputs = stays((*found.files, *([] if also is None else [also])))
         self.force, self.bare = force, bare
@@ -77,11 +77,8 @@ class ExplanationFiles:
         if file.suffix.lower() == ".png":
             write_atomically(file, picture(explanation, title=source.name, bare=self.bare).content)
         elif file.suffix.lower() == ".html":
-            made_by = f"Striate {versions()['striate']}"
             facts = {"image": source.name, "class": explanation.target}
-            write_report(
-                file, [one.page], title=f"Why “{explanation.target}”?", subtitle=source.name, facts=facts, generated=made_by
-            )  # fmt: skip
+            write_page(file, [one.page], f"Why “{explanation.target}”?", source.name, facts)
         elif file.suffix.lower() == ".npz":
             import numpy as np
 
@@ -101,6 +98,8 @@ class ExplanationFiles:
     def _free(self, wanted: Path, force: bool) -> Path:
         """`wanted`, or with the first number that is not there yet; never a file of another image, an image that is
         explained or, without `force`, a file of another day."""
+        from striate.data.files import holds
+
         file, number = wanted, 1
         while file in self.taken or (file.exists() and not force) or holds(self.inputs, file):
             number += 1
@@ -131,10 +130,7 @@ def write_units(
         page, picture = out / f"{name}.html", out / f"{name}.png"
     written: list[Path] = []
     if page is not None:
-        made_by = f"Striate {versions()['striate']}"
-        written.append(
-            write_report(free(page), findings, title=title, subtitle=findings[0].verdict, facts={}, generated=made_by)
-        )  # fmt: skip
+        written.append(write_page(free(page), findings, title, findings[0].verdict, {}))
     if picture is not None:
         figures = [f for finding in findings for f in finding.figures]
         for number, figure in enumerate(figures, 1):
@@ -143,3 +139,16 @@ def write_units(
             write_atomically(path, figure.content)
             written.append(path)
     return written
+
+
+def write_page(
+    file: Path, findings: Sequence[Finding], title: str, subtitle: str, facts: dict[str, str]
+) -> Path:
+    """A page of findings, as `striate.report.write_report` writes it. Its templates are imported when one is written."""
+    from striate.report import write_report
+    from striate.runs.record import versions
+
+    made_by = f"Striate {versions()['striate']}"
+    return write_report(
+        file, findings, title=title, subtitle=subtitle, facts=facts, generated=made_by
+    )

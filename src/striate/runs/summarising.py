@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from striate.data import Preprocessing
+from striate import data
 from striate.errors import GeometryError, UsageError
 from striate.findings import Figure, Finding
 from striate.geometry import (
@@ -26,7 +26,6 @@ from striate.models import build
 from striate.ranges import SIDE, check_ranges
 from striate.runs.networks import Shape, network_of
 from striate.runs.outputs import output_path
-from striate.tasks.adopting import kind_of
 from striate.writing import write_atomically
 
 FIGURES = (".png", ".svg")
@@ -86,7 +85,11 @@ def summarise(
     contents = [(path, draw().content) for path, draw in drawn]  # all, before any is written
     for path, content in contents:
         write_atomically(path, content)
-    found = summary(replace(geometry, kind=kind_of(module)), depth=depth, figure=grown)
+    if not isinstance(target, str) or Path(target).is_dir():  # not made here, so it may be wrapped
+        from striate.tasks.adopting import kind_of
+
+        geometry = replace(geometry, kind=kind_of(module))
+    found = summary(geometry, depth=depth, figure=grown)
     rows = summary_rows(geometry, depth=depth)
     return replace(
         found, data={**found.data, "layers": rows, **more, "files": [str(p) for p in paths.values()]}
@@ -143,6 +146,6 @@ def photograph(path: str | Path | None, shape: Shape) -> np.ndarray:
         sample = sample.convert("L" if shape[0] == 1 else "RGB")
         return np.asarray(ImageOps.fit(sample, (shape[2], shape[1])))
     channels = 1 if shape[0] == 1 else 3
-    cut = Preprocessing(channels=channels, height=shape[1], width=shape[2], fit="crop")
+    cut = data.Preprocessing(channels=channels, height=shape[1], width=shape[2], fit="crop")
     pixels = cut.read(Path(path)).transpose(1, 2, 0)
     return pixels[..., 0] if channels == 1 else pixels

@@ -1,4 +1,7 @@
-"""Tiling: a trained network on one image of any size, in bounded memory, at the image's own resolution."""
+"""Tiling: a trained network on one image of any size, in bounded memory, at the image's own resolution.
+
+What tiles is imported by the first job: a prediction of whole files does without.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,13 @@ from striate.data.depth import refuse_depth
 from striate.documents import Listing, to_json
 from striate.errors import DataError, ExactnessError, UsageError
 from striate.findings import Finding, Table
-from striate.inference.tiled import Certificate, Take, Tiled, open_file
-from striate.inference.tiled.plan.limits import parse_bytes
-from striate.inference.tiled.read.images import Image
 from striate.memory import available_memory
 from striate.writing import write_atomically
 
 if TYPE_CHECKING:
     from striate.data import Preprocessing
+    from striate.inference.tiled import Certificate, Take
+    from striate.inference.tiled.read.images import Image
     from striate.tasks.trained import Trained
 
 CROP = 128  # pixels a side of the crops by which the depth of an image is judged
@@ -61,6 +63,8 @@ class TileJob:
         Raises ExactnessError where the result differs from the plain network's; what a maintainer needs to know is written
         beside the output.
         """
+        from striate.inference.tiled import Tiled
+
         job = Tiled(
             self.trained.model, self.image, memory=self.memory, tile=self.tile,
             preprocess=pixels_of(self.trained.preprocessing, getattr(self.image, "colours", 0)), finish=finish, out=out,
@@ -118,6 +122,9 @@ def open_job(
     page: int | None = None, force: bool = False, check: bool = True, progress: Callable[[int, int], None] | None = None,
 ) -> TileJob:  # fmt: skip
     """An image opened to be tiled. Raises UsageError where there is none, DataError for one that the network cannot read."""
+    from striate.inference.tiled import open_file
+    from striate.inference.tiled.plan.limits import parse_bytes
+
     if page is not None and page < 1:
         raise UsageError(f"--page counts from 1, got {page}")
     allowed = parse_bytes(memory) if tile is None else available_memory()
