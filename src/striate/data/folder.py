@@ -24,8 +24,8 @@ from striate.data.records import (
     depths_of,
     left_out_channels,
     profiles,
-    scan,
 )
+from striate.data.scanning import scan
 from striate.data.source import SPLITS, Damage, FileSplit, Source, Split, TargetSplit
 from striate.data.splitting import TEST, TRAIN, VAL
 from striate.data.tree import Tree, grow, is_run

@@ -18,19 +18,28 @@ def workers() -> int:
     return max(1, min(16, count or 1))
 
 
-def ordered(function: Callable[[A], B], items: Iterable[A], *, threads: int = 0) -> Iterator[B]:
+def ordered(
+    function: Callable[[A], B],
+    items: Iterable[A],
+    *,
+    threads: int = 0,
+    ahead: int = 0,
+    pool: ThreadPoolExecutor | None = None,
+) -> Iterator[B]:
     """`map(function, items)` on threads, results in order, only a few of them waiting at a time.
 
+    ahead: how many wait, four a thread if not given. pool: threads that are there, and end with this.
     Decoders release the interpreter lock, so threads suffice. An exception ends the work and is
     raised here; work not yet begun is dropped.
     """
     threads = threads or workers()
+    ahead = ahead or 4 * threads
     waiting: deque[Future[B]] = deque()
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="striate-data")
+    pool = pool or ThreadPoolExecutor(threads, thread_name_prefix="striate-data")
     try:
         for item in items:
             waiting.append(pool.submit(function, item))
-            if len(waiting) > 4 * threads:
+            if len(waiting) > ahead:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

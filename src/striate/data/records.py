@@ -10,8 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from striate.data.depth import stated_white
-from striate.data.pool import ordered
-from striate.data.source import Damage
 from striate.errors import DataError
 from striate.files import SpecialFileError, open_regular, read_regular, refuse_special
 from striate.images import Decoded, decode
@@ -148,24 +146,3 @@ def _digest_file(path: Path) -> bytes:
         while piece := stream.read(2**22):
             state.update(piece)
     return state.digest()
-
-
-def scan(
-    root: Path, keys: Sequence[str], *, progress: Progress | None = None
-) -> tuple[list[Record | None], list[Damage]]:
-    """Inspect every file on threads: a record or None for each, and the damage.
-
-    Each file is read once and nothing decoded is kept.
-    """
-    records: list[Record | None] = []
-    damaged: list[Damage] = []
-    results = ordered(lambda key: inspect(root / key), keys)
-    for done, (key, result) in enumerate(zip(keys, results, strict=True), 1):
-        if isinstance(result, str):
-            damaged.append(Damage(path=key, reason=result))
-            records.append(None)
-        else:
-            records.append(result)
-        if progress is not None:
-            progress(done, len(keys))
-    return records, damaged

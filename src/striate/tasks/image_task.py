@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -25,16 +23,15 @@ from striate.data import (
 )
 from striate.data.augment import Augmentation
 from striate.data.files import Found
-from striate.data.pool import workers
 from striate.data.preprocessing import Preprocessing
 from striate.documents import to_json
 from striate.errors import DataError, UsageError
 from striate.findings import Finding, Table
-from striate.memory import keep_large_buffers
 from striate.models import build, is_detector, is_own, is_segmenter, padding_of
 from striate.models import preprocessing as preprocessing_of
 from striate.tasks.defaults import Facts, choose, choose_model
 from striate.tasks.examples import Examples
+from striate.tasks.forward import Forward
 from striate.tasks.mirroring import MOST, mirroring
 from striate.tasks.plain import check_plain, describe_plain, headline_plain
 from striate.tasks.plan import Plan
@@ -74,7 +71,6 @@ from striate.writing import write_atomically
 
 VALIDATION_BATCH = 512
 BATCH = 256
-AT_ONCE = 64  # files decoded while the network works
 LEAST_IMAGES = 8  # that a training step must be able to hold
 
 
@@ -368,11 +364,7 @@ class ImageTask(Task):
     def _predictions(
         self, trained: Trained, inputs: Found, top: int, device: str
     ) -> Iterator[Prediction]:
-        place = choose_device(device)
-        dtype = choose_precision(trained.precision, place)
-        model = trained.model.to(place)
-        if place.type == "cpu":
-            keep_large_buffers()
+        forward = Forward(trained, choose_device(device), len(inputs.files))
 
         def read(name: str) -> np.ndarray | str:
             try:
@@ -380,29 +372,10 @@ class ImageTask(Task):
             except DataError as error:
                 return str(error)
 
-        def submit(names: Iterator[str]) -> list[tuple[str, Future[np.ndarray | str]]]:
-            return [(name, pool.submit(read, name)) for name in islice(names, AT_ONCE)]
-
-        def predict(read_images: list[tuple[str, np.ndarray | str]]) -> Iterator[Prediction]:
-            images = [image for _, image in read_images if not isinstance(image, str)]
-            predictions: Iterator[Prediction] = iter(())
-            if images:
-                x = trained.normalise(torch.from_numpy(np.stack(images)).to(place))
-                outputs = predict_logits(model, [x], dtype=dtype, flip=trained.flip_test)
-                predictions = iter(self.decode(outputs, trained, top=top))
-            for name, image in read_images:
-                if isinstance(image, str):
-                    yield self.failed(name, image)
-                else:
-                    yield named(next(predictions), name)
-
-        stream = iter(inputs.files)
-        with ThreadPoolExecutor(workers()) as pool:  # more would only take time from the network
-            waiting = submit(stream)
-            while waiting:
-                following = submit(stream)  # decoded while the network works
-                yield from predict([(name, future.result()) for name, future in waiting])
-                waiting = following
+        for files, outputs in forward.stream(inputs.files, read):
+            predictions = iter(() if outputs is None else self.decode(outputs, trained, top=top))
+            for name, error in files:
+                yield named(next(predictions), name) if error is None else self.failed(name, error)
 
     def tile(self, job: TileJob) -> Finding:
         """See Task; the image as a whole has one prediction, written into `job.out` as JSON with the certificate."""

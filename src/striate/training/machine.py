@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -59,6 +63,32 @@ def micro_batch(batch: int, height: int, width: int, device: torch.device) -> in
     most = max(8, 128 * 32 * 32 // (height * width))
     parts = -(-batch // most)
     return -(-batch // parts)
+
+
+@contextmanager
+def side_by_side(most: int = 16) -> Iterator[ThreadPoolExecutor]:
+    """Threads that together use the processors that torch may use, each with its own share of them.
+
+    Operations that share all processors wait for the slowest part of every layer; images that are worked on side by side do
+    not. torch counts threads per thread: the number that was set is in force again for all others when this begins.
+    """
+    before = torch.get_num_threads()
+    count = max(1, min(most, before))
+    started = threading.Barrier(count + 1)
+
+    def begin() -> None:
+        torch.set_num_threads(max(1, before // count))
+        started.wait()
+
+    pool = ThreadPoolExecutor(count, thread_name_prefix="striate-network")
+    try:
+        for _ in range(count):
+            pool.submit(begin)
+        started.wait()
+        torch.set_num_threads(before)
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def require_memory(

@@ -104,7 +104,7 @@ class Incremental:
         self.image = _checked(module, image, dtype)
         with in_its_own_words(module, lambda: self.image):
             try:
-                network = _lowered(module, self.image, dtype)
+                network = lowered(module, self.image, dtype)
             except GeometryError as error:
                 if image.dim() == 3 and takes(module, self.image[0]):
                     raise UsageError(
@@ -397,7 +397,8 @@ def _in_double(
     return [session.score(target), *scores.tolist()]
 
 
-def _lowered(module: nn.Module, image: Tensor, dtype: torch.dtype | None) -> Network:
+def lowered(module: nn.Module, image: Tensor, dtype: torch.dtype | None) -> Network:
+    """The network as steps, for images of the size of `image` (1, C, *axes). Raises where it is nothing to be replayed."""
     # A trace in inference mode would see operations before they are taken apart.
     with torch.inference_mode(False), torch.no_grad():
         example = torch.empty(image.shape, dtype=image.dtype, device="meta")

@@ -1,0 +1,146 @@
+"""The folded form of a network gives what the module gives."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from striate.inference.folded import fold
+from striate.inference.incremental.kernel import fused_by_onednn
+from striate.models import build
+
+pytestmark = pytest.mark.skipif(
+    not fused_by_onednn(torch.empty(1, 1, 1, 1)), reason="torch was built without oneDNN"
+)
+
+
+def settled(module: nn.Module) -> nn.Module:
+    """In evaluation form, with statistics of batch norm that change something."""
+    generator = torch.Generator().manual_seed(1)
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            assert part.running_mean is not None
+            assert part.running_var is not None
+            scales, shifts = (
+                (part.running_var, part.weight.data),
+                (part.running_mean, part.bias.data),
+            )
+            for low, tensors in ((0.5, scales), (-0.3, shifts)):
+                for tensor in tensors:
+                    tensor.copy_(torch.rand(tensor.shape, generator=generator) + low)
+    return module.eval()
+
+
+class Tails(nn.Module):
+    """Sums whose parts are read again: as a view, by another sum, and as the result."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU())
+        self.second = nn.Sequential(nn.Conv2d(6, 6, 3, padding=1), nn.BatchNorm2d(6))
+        self.third = nn.Conv2d(6, 6, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        view = x[:, :, ::2]
+        y = torch.relu(self.second(x) + x)
+        z = self.third(y) + x
+        w = nn.functional.relu6(self.third(z) + y)
+        return torch.cat([w.mean((2, 3)), z.amax((2, 3)), view.mean((2, 3))], 1)
+
+
+class Mixes(nn.Module):
+    """Gives each image what depends on the others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.layer(x).mean((2, 3))
+        return y - y.mean(0)
+
+
+@pytest.mark.parametrize(
+    "spec", ["efficientnet-lite0", "resnet18", "densenet121", "googlenet", "lenet5", "tails"]
+)
+def test_it_gives_what_the_module_gives_in_double_precision(spec: str) -> None:
+    torch.manual_seed(0)
+    module = Tails() if spec == "tails" else build(spec, num_classes=7, size=64)
+    images = torch.randn(3, 3, 64, 64)
+    settled(module)
+    with torch.no_grad():
+        exact = module.double()(images.double())
+    folded = fold(module.float(), images[:2])
+    assert folded is not None
+    near = 2e-5 * float(exact.abs().max())
+    for count in (3, 1):
+        found = folded(images[:count]).double()
+        torch.testing.assert_close(found, exact[:count], rtol=1e-3, atol=near)
+
+
+class Padded(nn.Module):
+    """Zero padding that is uneven, shared, negative or not of zeros in front of convolutions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 6, 3, 2), nn.Conv2d(6, 6, (3, 5), 2, groups=6)
+        self.c, self.d = nn.Conv2d(6, 4, 3, dilation=2), nn.Conv2d(6, 4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.a(nn.functional.pad(x, (0, 1, 1, 2)))
+        y = self.b(nn.functional.pad(x, (1, 2, 0, 1)))
+        shared = nn.functional.pad(y, (2, 3, 2, 3))
+        z = self.c(shared)
+        one = self.d(nn.functional.pad(y, (1, 1, 1, 2), value=1.0))
+        cut = self.d(nn.functional.pad(y, (2, -1, 1, 1)))
+        front = self.d(nn.functional.pad(y, (2, 1, 2, 1)))
+        return torch.cat([t.amax((2, 3)) for t in (shared, z, one, cut, front)], 1)
+
+
+def test_padding_in_front_of_a_convolution_is_done_by_it() -> None:
+    torch.manual_seed(0)
+    module, images = Padded().eval(), torch.randn(2, 3, 33, 38)
+    folded = fold(module, images)
+    assert folded is not None
+    with torch.no_grad():
+        exact = module.double()(images.double())
+    torch.testing.assert_close(folded(images).double(), exact, rtol=1e-4, atol=1e-5)
+    pads = [n for n in folded.network.nodes if n.record.op == "constant_pad_nd"]
+    assert len(pads) == 4  # that of the stem and the one behind it are gone
+
+
+def test_the_module_and_the_images_stay_as_they_were() -> None:
+    module, images = settled(Tails()), torch.randn(2, 3, 16, 16)
+    state, kept = {k: v.clone() for k, v in module.state_dict().items()}, images.clone()
+    folded = fold(module, images)
+    assert folded is not None
+    folded(images)
+    assert torch.equal(images, kept)
+    assert all(torch.equal(v, state[k]) for k, v in module.state_dict().items())
+
+
+def test_what_cannot_be_folded_is_left_as_it_is() -> None:
+    images = torch.randn(2, 3, 16, 16)
+    hooked = settled(Tails())
+    hooked.second.register_forward_hook(lambda module, args, output: output * 2)
+    several = nn.Module()
+    several.layer = nn.Conv2d(3, 4, 3)
+    several.forward = lambda x: [several.layer(x), x]  # type: ignore[method-assign]
+    dropping = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Dropout()).eval()
+    dropping[1].training = True
+    assert fold(hooked, images) is None
+    assert fold(Mixes().eval(), images) is None
+    assert fold(several.eval(), images) is None
+    assert fold(nn.Sequential(nn.Flatten(), nn.Linear(768, 2)).eval(), images) is None
+    assert fold(settled(Tails()).double(), images.double(), torch.float64) is None
+    noisy = fold(nn.Sequential(nn.Conv2d(3, 4, 3), Noise()).eval(), images)
+    assert noisy is None
+
+
+class Noise(nn.Module):
+    """Draws numbers at every pass."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + torch.randn_like(x)
