@@ -20,7 +20,6 @@ from striate.answer import Aim, Part, answer_of
 from striate.data import Preprocessing
 from striate.errors import DataError, UsageError
 from striate.findings import Finding
-from striate.geometry import leaves_of
 from striate.tasks.examples import Examples
 from striate.tasks.metric import Metric
 from striate.tasks.mirroring import MOST
@@ -300,6 +299,8 @@ class Task(ABC):
 
         Of operations on tensors alone, which export. Detectors give their dense heads, which are decoded outside.
         """
+        from striate.geometry import leaves_of  # a prediction does without geometry
+
         found = [part for part in leaves_of(output) if isinstance(part, Tensor)]
         if len(found) == 1:
             return {"output": found[0].float()}
