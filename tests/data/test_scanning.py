@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from striate.data import described, processes, scanning
+from striate.data.pool import ordered
 from striate.data.records import Record, inspect
 from striate.data.scanning import scan
 
@@ -45,7 +46,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(path.name)
         return inspect(path)
 
-    monkeypatch.setattr(scanning, "inspect", counted)
+    for module in (scanning, described):
+        monkeypatch.setattr(module, "inspect", counted)
     return names
 
 
@@ -66,6 +68,16 @@ def test_unchanged_files_are_not_read_again(folder: Path, asked: list[str]) -> N
     assert scan(folder, keys_of(folder)) == first
     assert asked == ["5.png"]  # what is wrong with it is said anew
     assert first[0] == directly(folder)
+
+
+def test_one_by_one_from_threads_is_the_same(folder: Path, asked: list[str]) -> None:
+    keys = keys_of(folder)
+    for _ in range(2):
+        one = described.Described(folder, len(keys))
+        found = list(ordered(one.record, keys))
+        assert found == [inspect(folder / key) for key in keys]
+        one.keep(keys)
+    assert sorted(asked) == sorted([*keys, "5.png"])
 
 
 def same_time(path: Path) -> None:

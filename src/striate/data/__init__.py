@@ -75,7 +75,8 @@ def __dir__() -> list[str]:
 
 # Files of this room that other rooms import from, beside the names above.
 OPEN = (
-    "arrangement", "augment", "by_folder", "checks", "columns", "contact_sheet", "deep_remarks", "depth", "description",
+    "arrangement", "augment", "by_folder", "checks", "columns", "contact_sheet", "deep_remarks", "depth",
+    "described", "description",
     "digits", "drawing", "fashion", "files", "finder", "folder", "foreign", "given", "histogram", "layout", "leftout",
     "lines", "listed", "naming", "numbers", "output_names", "own", "own_images", "own_labels", "own_splits", "own_targets",
     "pool", "preprocessing", "problems", "reading", "records", "resampling", "scale", "source", "splitting",

@@ -16,14 +16,14 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from striate.data.records import Record
+from striate.data.records import Record, inspect
 from striate.errors import StriateError
 from striate.writing import write_atomically
 
@@ -77,7 +77,10 @@ def made_by() -> str:
 
 
 class Described:
-    """The records of the folder `root` as they were noted. `known` finds one, `note` keeps those of a scan."""
+    """The records of the folder `root` as they were noted, for one scan of it.
+
+    `record` gives that of a file, noted or read; `keep` writes those of the scan for the next.
+    """
 
     def __init__(self, root: Path, count: int) -> None:
         """count: files that are to be described."""
@@ -85,6 +88,17 @@ class Described:
         self.rows: dict[str, list[Any]] = {} if self.place is None else _read(self.place)
         self.began = time.time()
         self.stamps: dict[str, Stamp] = {}
+        self.fresh: dict[str, Record] = {}  # that were read now
+
+    def record(self, key: str) -> Record | str:
+        """What is known of a file, read if need be, or in words why it cannot be used. May be asked from several threads."""
+        record = self.known(key)
+        if record is not None:
+            return record
+        read = inspect(self.root / key)
+        if isinstance(read, Record):
+            self.fresh[key] = read
+        return read
 
     def known(self, key: str) -> Record | None:
         """The record of a file that has not changed since. Asks the disk; None for one that must be read."""
@@ -99,19 +113,19 @@ class Described:
             return None
         return record_of_row(row[1])
 
-    def note(self, keys: Sequence[str], found: Mapping[str, Record]) -> None:
-        """Keep the records of files that had not just changed. found: those that were read now."""
-        if self.place is None or not found:
+    def keep(self, keys: Sequence[str]) -> None:
+        """Write the records of `keys`: those noted before, and those read now of files that had not just changed."""
+        if self.place is None or not self.fresh:
             return
         old = int((self.began - SETTLED) * 1e9)
         rows: dict[str, Any] = {}
         for key in keys:
             mark = self.stamps.get(key)
-            if key not in found:
+            if key not in self.fresh:
                 if key in self.rows:
                     rows[key] = self.rows[key]
             elif mark is not None and max(mark[3:]) < old and stamp(self.root / key) == mark:
-                rows[key] = [mark, row_of(found[key])]
+                rows[key] = [mark, row_of(self.fresh[key])]
         document = {"made_by": made_by(), "root": str(self.root), "files": rows}
         # A cache that cannot be written costs time and nothing else.
         with contextlib.suppress(OSError, StriateError, ValueError):

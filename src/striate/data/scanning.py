@@ -31,7 +31,6 @@ def scan(
     fresh = _read(root, unknown)
     records: list[Record | None] = []
     damaged: list[Damage] = []
-    found: dict[str, Record] = {}
     for done, key in enumerate(keys, 1):
         result = known[key]
         if result is None:
@@ -39,11 +38,11 @@ def scan(
             if isinstance(read, str):
                 damaged.append(Damage(path=key, reason=read))
             else:
-                result = found[key] = read
+                result = described.fresh[key] = read
         records.append(result)
         if progress is not None:
             progress(done, len(keys))
-    described.note(keys, found)
+    described.keep(keys)
     return records, damaged
 
 

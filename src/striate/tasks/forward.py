@@ -23,9 +23,8 @@ from striate.training.machine import choose_precision, side_by_side
 
 MANY = 64  # images from which folding, half a second for a network of 50 layers, is repaid
 AT_ONCE = 64  # images of a piece where the module runs as it is
-PIXELS = (
-    8 * 224 * 224
-)  # of a piece of the folded network: fewer start kernels more often, more leave the caches
+# Pixels of a piece of the folded network: fewer start kernels more often, more leave the caches.
+PIXELS = 8 * 224 * 224
 CHECKED = 2  # images by which the folded network is compared with the module
 
 T = TypeVar("T")

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from striate.data.arrangement import FREE, arrange
+from striate.data.described import Described
 from striate.data.finder import OUTSIDE, Finder
 from striate.data.leftout import named
 from striate.data.naming import SPLIT_NAMES
@@ -19,7 +20,6 @@ from striate.data.records import (
     Progress,
     Record,
     depths_of,
-    inspect,
     left_out_channels,
     profiles,
 )
@@ -78,8 +78,9 @@ def mended_images(
         first = f"; the first, {wrong[0].path}: {wrong[0].reason}" if wrong else ""
         raise DataError(f"no image that {annotations.format} in {root} names can be used{first}")
     items = list(found.items())
+    described = Described(root, len(items))
     for done, ((key, image), seen) in enumerate(
-        zip(items, ordered(lambda item: _look(root, item[0]), items), strict=True), 1
+        zip(items, ordered(lambda item: _look(described, item[0]), items), strict=True), 1
     ):
         if progress is not None:
             progress(done, len(items))
@@ -87,6 +88,7 @@ def mended_images(
             damaged.append(Damage(path=key, reason=seen))
         else:
             looks.append(Look(key=key, image=image, record=seen[0], form=seen[1]))
+    described.keep([look.key for look in looks])
     if not looks:
         raise DataError(
             f"no image in {root} can be read; the first, {damaged[0].path}: {damaged[0].reason}"
@@ -277,12 +279,12 @@ def _together(first: ImageAnnotations, second: ImageAnnotations) -> ImageAnnotat
     )
 
 
-def _look(root: Path, key: str) -> tuple[Record, Form] | str:
+def _look(described: Described, key: str) -> tuple[Record, Form] | str:
     """What is known of an image, or why it cannot be used."""
-    record = inspect(root / key)
+    record = described.record(key)
     if isinstance(record, str):
         return record
-    header = header_of(root / key)
+    header = header_of(described.root / key)
     orientation = header[2] if header is not None else 1
     return record, Form(height=record.height, width=record.width, orientation=orientation)
 
