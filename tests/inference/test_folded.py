@@ -22,10 +22,8 @@ def settled(module: nn.Module) -> nn.Module:
         if isinstance(part, nn.BatchNorm2d):
             assert part.running_mean is not None
             assert part.running_var is not None
-            scales, shifts = (
-                (part.running_var, part.weight.data),
-                (part.running_mean, part.bias.data),
-            )
+            own = [] if part.weight is None else [part.weight.data, part.bias.data]
+            scales, shifts = [part.running_var, *own[:1]], [part.running_mean, *own[1:]]
             for low, tensors in ((0.5, scales), (-0.3, shifts)):
                 for tensor in tensors:
                     tensor.copy_(torch.rand(tensor.shape, generator=generator) + low)
@@ -63,7 +61,7 @@ class Mixes(nn.Module):
 
 
 @pytest.mark.parametrize(
-    "spec", ["efficientnet-lite0", "resnet18", "densenet121", "googlenet", "lenet5", "tails"]
+    "spec", ["efficientnet-lite0", "resnet18", "densenet121", "lenet5", "tails"]
 )
 def test_it_gives_what_the_module_gives_in_double_precision(spec: str) -> None:
     torch.manual_seed(0)
@@ -111,6 +109,46 @@ def test_padding_in_front_of_a_convolution_is_done_by_it() -> None:
     assert len(pads) == 4  # that of the stem and the one behind it are gone
 
 
+class Shared(nn.Module):
+    """A convolution whose maps two batch norms read, and that runs twice (spikingjelly#662)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.one, self.two = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.BatchNorm2d(4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.layer(x)
+        z = self.two(self.layer(x))
+        return torch.cat([t.amax((2, 3)) for t in (self.one(y), self.two(y), z)], 1)
+
+
+def ended(*layers: nn.Module) -> nn.Module:
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(2), nn.Flatten())
+
+
+FOLDED = {
+    "affine=False (pytorch#45474)": ended(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, affine=False), nn.ReLU()),
+    "a bias of its own (yolov3#807)": ended(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.LeakyReLU(0.2)),
+    "shared": Shared(),
+    "groups and dilation": ended(nn.Conv2d(3, 6, 3, dilation=2, groups=3), nn.BatchNorm2d(6), nn.Hardtanh(-2, 2)),
+    "weights of a parametrisation": ended(nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 4, 3)), nn.BatchNorm2d(4)),
+    "reflected borders": ended(nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect"), nn.BatchNorm2d(4)),
+    "batch norm first": ended(nn.BatchNorm2d(3), nn.ReLU(), nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)),
+    "writes into its input": ended(nn.ReLU(inplace=True), nn.Conv2d(3, 4, 3)),
+    "a number of images in its shapes": nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Unflatten(1, (4, 196))),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FOLDED)
+def test_what_other_tools_fold_wrongly_is_right(name: str) -> None:
+    module, images = settled(FOLDED[name]), torch.randn(3, 3, 16, 16)
+    folded = fold(module, images[:2])
+    assert folded is not None
+    with torch.no_grad():
+        for part in (images, images[:1], -images):
+            torch.testing.assert_close(folded(part), module(part.clone()), rtol=1e-4, atol=1e-5)
+
+
 def test_the_module_and_the_images_stay_as_they_were() -> None:
     module, images = settled(Tails()), torch.randn(2, 3, 16, 16)
     state, kept = {k: v.clone() for k, v in module.state_dict().items()}, images.clone()
@@ -135,6 +173,8 @@ def test_what_cannot_be_folded_is_left_as_it_is() -> None:
     assert fold(several.eval(), images) is None
     assert fold(nn.Sequential(nn.Flatten(), nn.Linear(768, 2)).eval(), images) is None
     assert fold(settled(Tails()).double(), images.double(), torch.float64) is None
+    unknown = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False)).eval()
+    assert fold(unknown, images) is None
     noisy = fold(nn.Sequential(nn.Conv2d(3, 4, 3), Noise()).eval(), images)
     assert noisy is None
 
