@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from striate.inference import folded as folded_file
 from striate.inference.folded import fold
 from striate.inference.incremental.kernel import fused_by_onednn
 from striate.models import build
@@ -177,6 +178,13 @@ def test_what_cannot_be_folded_is_left_as_it_is() -> None:
     assert fold(unknown, images) is None
     noisy = fold(nn.Sequential(nn.Conv2d(3, 4, 3), Noise()).eval(), images)
     assert noisy is None
+
+
+def test_what_takes_too_much_memory_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    module, images = settled(Tails()), torch.randn(2, 3, 16, 16)
+    assert fold(module, images) is not None
+    monkeypatch.setattr(folded_file, "MOST_BYTES", 20_000)
+    assert fold(module, images) is None
 
 
 class Noise(nn.Module):

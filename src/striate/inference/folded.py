@@ -24,6 +24,7 @@ from striate.inference.incremental.network import Network, Node, windowed
 
 NEAR = 1e-4  # of the largest value of a result, by which float32 in another order may differ
 NEAR_NARROW = 0.05  # the same of bfloat16, which has 8 bits
+MOST_BYTES = 1 << 30  # of all values of one image together, which the comparison holds
 
 
 class Folded(nn.Module):
@@ -64,7 +65,8 @@ def fold(module: nn.Module, images: Tensor, dtype: torch.dtype = torch.float32) 
 
     images: some of them, (N, C, H, W) float32 on the CPU, normalised; with them it is compared with the module. dtype: what
     layers compute in, float32 or bfloat16. None: another processor or library, nothing to fold, a network whose trace is
-    refused, which mixes images or returns several tensors, one with hooks, or a result that differs by more than rounding.
+    refused, which mixes images or returns several tensors, one with hooks or with maps of gigabytes, or a result that
+    differs by more than rounding.
     """
     if images.device.type != "cpu" or not fused_by_onednn(torch.empty(1, 1, 1, 1, dtype=dtype)):
         return None
@@ -77,6 +79,8 @@ def fold(module: nn.Module, images: Tensor, dtype: torch.dtype = torch.float32) 
             if len(network.outputs) != 1 or len(network.geometry.outputs) != 1:
                 return None
             if not any(n.kernel is not None for n in network.nodes):
+                return None
+            if sum(v.bytes for v in network.geometry.values if v.varies) > MOST_BYTES:
                 return None
             if first_mixing(network, Cache(network, image).values) is not None:
                 return None
