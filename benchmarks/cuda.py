@@ -31,7 +31,6 @@ def commands(folder: Path, device: str) -> dict[str, list[str]]:
     scenes, people, glyphs = (str(folder / name) for name in ("scenes", "gallery", "glyphs"))
     return {
         "train digits": ["train", "digits", "--out", run, "--epochs", "3", *cuda],
-        "train --resume": ["train", "digits", "--out", run, "--resume", "--epochs", "4", *cuda],
         "train scenes": ["train", "scenes", "--out", scenes, "--epochs", "1", *cuda],
         "train lines": ["train", "lines", "--out", str(folder / "lines"), "--epochs", "1", *cuda],
         "train glyphs": ["train", "glyphs", "--out", glyphs, "--epochs", "1", *cuda],

@@ -180,6 +180,24 @@ def test_what_cannot_be_folded_is_left_as_it_is() -> None:
     assert noisy is None
 
 
+@pytest.mark.parametrize("spec", ["efficientnet-lite0", "tails"])
+def test_in_bfloat16_it_is_as_near_as_the_module_is(
+    spec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folded_file, "fused_by_onednn", lambda weight: True)  # where it is not fast
+    torch.manual_seed(0)
+    module = settled(Tails() if spec == "tails" else build(spec, num_classes=7, size=32))
+    images = torch.randn(2, 3, 32, 32)
+    folded = fold(module, images, torch.bfloat16)
+    assert folded is not None
+    with torch.no_grad():
+        exact = module(images)
+        with torch.autocast("cpu", torch.bfloat16):
+            plain = module(images).float()
+    off, own = ((one - exact).abs().max() for one in (folded(images), plain))
+    assert 0 < off <= 2.5 * own
+
+
 def test_what_takes_too_much_memory_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     module, images = settled(Tails()), torch.randn(2, 3, 16, 16)
     assert fold(module, images) is not None
