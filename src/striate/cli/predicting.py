@@ -29,6 +29,13 @@ def predict(
     ] = None,
     force: Force = False,
     device: Device = "auto",
+    engine: Annotated[
+        str,
+        typer.Option(
+            help="What runs the network: torch, or onnxruntime or openvino, which are proven here first; auto takes the "
+            "fastest that has been."
+        ),
+    ] = "auto",
     model: Model = None,
     format: Formats = Format.table,
 ) -> None:
@@ -36,13 +43,16 @@ def predict(
     from rich.markup import escape
 
     from striate import api
+    from striate.cli.console import say
 
     trained = api.load(run, model=None if model is None else api.find_factory(model)).trained
     found = api.find_files(paths)
     shown, folder = min(top, len(trained.classes)), out
     if folder is None and trained.task.folder is not None:
         folder = trained.task.folder
-    answers = api.predict(trained, found, top=top, out=folder, force=force, device=device)
+    answers = api.predict(
+        trained, found, top=top, out=folder, force=force, device=device, engine=engine, say=say
+    )
     written = "" if folder is None else f"what was written is in {escape(folder)}"
     print_predictions(answers, found, format, shown, written=written)
 

@@ -5,9 +5,11 @@ verify(Path("model.onnx"))              # the same proof, on the machine where t
 """
 
 from striate.export.exporting import export, write_script
+from striate.export.fast import NAMES as ENGINES
+from striate.export.fast import on_engine
 from striate.export.verifying import verify
 
-__all__ = ["export", "verify", "write_script"]
+__all__ = ["ENGINES", "export", "on_engine", "verify", "write_script"]
 
 # Files of this room that other rooms import from, beside the names above.
 OPEN = ()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,13 +27,33 @@ LARGEST = 2**31 - 2**20  # bytes that one ONNX file can hold
 
 
 class Program:
-    """A graph that was traced.
-
-    size: (height, width) of its images, None for any. names: of its outputs, `pixels` and the task's answers. program:
-    torch's ExportedProgram.
+    """A module of a trained network that was traced. name, parameters: the network's, and its bytes. input, names: of what
+    goes in and out; names as they come where there are none. program: torch's ExportedProgram.
     """
 
-    def __init__(self, trained: Trained, size: tuple[int, int] | None, names: list[str]) -> None:
+    def __init__(
+        self, trained: Trained, module: nn.Module, sample: torch.Tensor, moving: dict[int, Any], remedy: str,
+        input: str = IMAGES, names: list[str] | None = None,
+    ) -> None:  # fmt: skip
+        self.name, self.input, self.names = trained.name, input, names
+        self.parameters = sum(p.numel() * p.element_size() for p in trained.model.parameters())
+        with quiet(), borrowed(trained.model), torch.no_grad():
+            try:
+                self.program = torch.export.export(
+                    module.eval(), (sample,), dynamic_shapes=(moving,), strict=False
+                )
+            except StriateError:
+                raise
+            except Exception as error:  # whatever a network of somebody else raises
+                raise UsageError(
+                    f"{trained.name} cannot be exported: {_where(error, trained.model)} stops the trace "
+                    f"({type(error).__name__}: {first_line(error)}); write that layer without what depends on values, or "
+                    f"{remedy}"
+                ) from error
+
+    @classmethod
+    def of_images(cls, trained: Trained, size: tuple[int, int] | None, names: list[str]) -> Program:
+        """From images to answers, see `Graph`. size: (height, width) of the images, None for any. names: of the outputs."""
         graph = Graph(trained, size).eval()
         how = trained.preprocessing
         height, width = size or (
@@ -44,20 +66,19 @@ class Program:
         moving: dict[int, Any] = {0: torch.export.Dim.DYNAMIC}
         if size is None:
             moving |= {1: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC}
-        with quiet(), borrowed(trained.model), torch.no_grad():
-            try:
-                self.program = torch.export.export(graph, (images,), dynamic_shapes=(moving,), strict=False)  # fmt: skip
-            except StriateError:
-                raise
-            except Exception as error:  # whatever a network of somebody else raises
-                raise UsageError(
-                    f"{trained.name} cannot be exported: {_where(error, trained.model)} stops the trace "
-                    f"({type(error).__name__}: {first_line(error)}); write that layer without what depends on values, or "
-                    + ("leave --size out" if size is not None else "give --size HEIGHTxWIDTH")
-                ) from error
-        self.names = names
-        self.name = trained.name
-        self.parameters = sum(p.numel() * p.element_size() for p in trained.model.parameters())
+        remedy = "leave --size out" if size is not None else "give --size HEIGHTxWIDTH"
+        return cls(trained, graph, images, moving, remedy, names=names)
+
+    @classmethod
+    def of_network(cls, trained: Trained, module: nn.Module) -> Program:
+        """A module of normalised images (N, C, H, W) float32, of any size where the task has images of any."""
+        how = trained.preprocessing
+        moving: dict[int, Any] = {0: torch.export.Dim.DYNAMIC}
+        width = how.width
+        if trained.task.axes == 4:
+            moving |= {2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
+        sample = torch.zeros((SAMPLE, how.channels, how.height, width))
+        return cls(trained, module, sample, moving, "use --engine torch", "x")
 
 
 def to_onnx(program: Program) -> bytes:
@@ -71,10 +92,12 @@ def to_onnx(program: Program) -> bytes:
     with quiet():
         try:
             made: Any = torch.onnx.export(program.program, dynamo=True, opset_version=OPSET, verbose=False)  # fmt: skip
-            made.model.graph.inputs[
-                0
-            ].name = IMAGES  # of a program that was traced it takes no names
-            for value, name in zip(made.model.graph.outputs, program.names, strict=True):
+            # Of a program that was traced it takes no names.
+            made.model.graph.inputs[0].name = program.input
+            outputs = list(made.model.graph.outputs)
+            for value, name in zip(
+                outputs, program.names or [v.name for v in outputs], strict=True
+            ):
                 value.name = name
             data: bytes = made.model_proto.SerializeToString()
         except Exception as error:  # its errors have no common class
@@ -103,12 +126,17 @@ def _lacking(error: BaseException, program: Any) -> str:
     while cause is not None:
         text += f"{cause}\n"
         cause = cause.__cause__ or cause.__context__  # type: ignore[assignment]
-    for node in program.graph.nodes:
-        if node.op == "call_function" and (f"'{node.name}'" in text or f"%{node.name} " in text):
-            stack = list((node.meta.get("nn_module_stack") or {}).values())
-            layer = str(stack[-1][0]).removeprefix("network.") if stack else ""
-            return f"ONNX has nothing for {node.target}" + (f" of layer {layer}" if layer else "")
-    return first_line(error)
+    found = re.search(r"No ONNX function found for <OpOverload\(op='([\w.]+)'", text)
+    if found is None:
+        return first_line(error)
+    with contextlib.suppress(Exception):  # the layer is told where it can be
+        for made in (program, program.run_decompositions()):  # the exporter splits operations first
+            for node in made.graph.nodes:
+                if node.op == "call_function" and str(node.target).startswith(f"{found[1]}."):
+                    stack = list((node.meta.get("nn_module_stack") or {}).values())
+                    layer = str(stack[-1][0]).removeprefix("network.") if stack else ""
+                    return f"ONNX has nothing for {found[1]}" + (f" of layer {layer}" if layer else "")  # fmt: skip
+    return f"ONNX has nothing for {found[1]}"
 
 
 @contextmanager

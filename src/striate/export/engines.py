@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -92,6 +93,84 @@ class OnnxRuntime:
         return dict(zip(names, values, strict=True))
 
 
+class Runner(Protocol):
+    """A network's file made ready to run on its normalised input (N, C, H, W) float32; it gives its tensors in order."""
+
+    engine: str
+    precision: str
+    version: str
+
+    def __call__(self, images: np.ndarray) -> list[np.ndarray]:
+        """(N, C, H, W) float32 -> the network's tensors, (N, ...) each."""
+
+
+class OnnxRuntimeRunner(OnnxRuntime):
+    """See Runner."""
+
+    def __call__(self, images: np.ndarray, names: Any = None) -> list[np.ndarray]:  # type: ignore[override]
+        """See Runner."""
+        try:
+            return list(self.session.run(None, {self.inputs[0].name: images}))
+        except Exception as error:
+            raise RunError(
+                f"onnxruntime fails on images {images.shape}: {first_line(error)}; use --engine torch"
+            ) from error
+
+
+class OpenVinoRunner:
+    """See Runner; in float32, which OpenVINO leaves unasked where the processor has bfloat16."""
+
+    engine = "openvino"
+
+    def __init__(self, model: str | Path, *, threads: int = 0) -> None:
+        vino = need("openvino")
+        self.version = str(vino.__version__).split("-")[0]
+        options: dict[str, Any] = {
+            "INFERENCE_PRECISION_HINT": "f32",
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+        if threads:
+            options["INFERENCE_NUM_THREADS"] = threads
+        try:
+            core = vino.Core()
+            self.compiled = core.compile_model(core.read_model(str(model)), "CPU", options)
+        except Exception as error:  # its errors are all RuntimeError
+            raise RunError(
+                f"openvino {self.version} cannot run the network: {first_line(error)}; use --engine onnxruntime or torch"
+            ) from error
+        self.precision = self._precision()
+
+    def _precision(self) -> str:
+        """What its layers compute in, by what it reports of each: the least of them."""
+        found = set()
+        for node in self.compiled.get_runtime_model().get_ops():
+            about = node.get_rt_info()
+            kind = str(about["layerType"].astype(str)) if "layerType" in about else ""
+            if kind in (
+                "Convolution",
+                "FullyConnected",
+                "MatMul",
+                "Deconvolution",
+                "GroupConvolution",
+            ):
+                found.add(str(about["runtimePrecision"].astype(str)).lower())
+        return next((p for p in ("i8", "u8", "bf16", "f16") if p in found), "f32")
+
+    def __call__(self, images: np.ndarray) -> list[np.ndarray]:
+        """See Runner."""
+        try:
+            result = self.compiled([images])
+        except Exception as error:
+            raise RunError(
+                f"openvino fails on images {images.shape}: {first_line(error)}; use --engine torch"
+            ) from error
+        return [np.array(result[output]) for output in self.compiled.outputs]
+
+
+ENGINES: dict[str, Any] = {"onnxruntime": OnnxRuntimeRunner, "openvino": OpenVinoRunner}
+"""What runs a network in the place of torch, by name."""
+
+
 def versions(names: Sequence[str] = ("onnxruntime", "onnx", "openvino")) -> Mapping[str, str]:
     """Versions of the engines that are installed."""
     from importlib import metadata
@@ -101,5 +180,5 @@ def versions(names: Sequence[str] = ("onnxruntime", "onnx", "openvino")) -> Mapp
 
 def first_line(error: BaseException) -> str:
     """What an error says, without its details."""
-    text = str(error).strip()
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip()
     return text.splitlines()[0][:300] if text else type(error).__name__

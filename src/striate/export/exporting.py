@@ -63,7 +63,7 @@ def export(
     say("answers of the network")
     made = references(trained, sides)
     say("graph")
-    program = Program(trained, sides, made.names)
+    program = Program.of_images(trained, sides, made.names)
     graph = to_onnx(program)
     about = described(trained, sides, program.names)
     envelope = Envelope.open(graph)

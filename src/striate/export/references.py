@@ -96,7 +96,7 @@ def references(trained: Trained, size: tuple[int, int] | None) -> References:
     error = float(np.abs(together[first].astype(float) - outputs[BATCH][first]).max())
     if not error <= SHARE["f32"] * made.deviation:
         raise UsageError(
-            f"{trained.name} answers differently to an image that has company: the largest difference is {error:.3g}, the "
+            f"{trained.name} answers differently to an image in a batch than alone: by {error:.3g} at most, the "
             f"deviation of its answers {made.deviation:.3g}; take what looks at the whole batch out of its evaluation form"
         )
     return made

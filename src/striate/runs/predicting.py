@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from striate.ranges import check_ranges
 from striate.runs.run import Run, load
 from striate.tasks.prediction import Prediction
 from striate.tasks.trained import Trained
+from striate.training.machine import choose_device
 
 
 def predict(
@@ -23,21 +24,44 @@ def predict(
     out: str | Path | None = None,
     force: bool = False,
     device: str = "auto",
+    engine: str = "auto",
+    say: Callable[[str], None] | None = None,
 ) -> Iterator[Prediction]:
     """Predictions for images, in order, as they are ready.
 
     images: files, folders and patterns, or images themselves: arrays (H, W, C), tensors (C, H, W) or several, of uint8 or of
     0 to 1, at any size, not normalised. run: a run, its folder, or a Trained. top: how many classes a file gets
     (at most all). out, force: the folder of what is written for each image, of tasks that write something, such as masks;
-    write over what is there. A file that cannot be read gives a Prediction with its error. Raises UsageError for a path
-    that names nothing, before the first prediction.
+    write over what is there. engine: what runs the network: "torch", or "onnxruntime" or "openvino" once it has given the
+    same answers on this machine; "auto" takes the fastest that has. say: is told of an engine's proof. A file that cannot be
+    read gives a Prediction with its error. Raises UsageError for a path that names nothing, before the first prediction.
     """
     check_ranges(top=top)
     folder = None if out is None else given_path(out, "-o")
     trained = opened(run)
     # A wrong path is an error before anything is predicted.
     files = find_images(images, numbers=trained.preprocessing.numbers)
+    trained = on_engine(trained, engine, device, say)
     return trained.task.predict(trained, files, top=top, device=device, out=folder, force=force)
+
+
+def on_engine(
+    trained: Trained, engine: str, device: str = "auto", say: Callable[[str], None] | None = None
+) -> Trained:
+    """The network on an engine, see `striate.export`. Raises UsageError for one that does not go with the device."""
+    if engine == "torch":
+        return trained
+    place = choose_device(device)
+    if place.type == "cpu":
+        from striate import export  # what needs no engine does not wait for it
+
+        return export.on_engine(trained, engine, say=say or (lambda text: None))
+    if engine != "auto":
+        raise UsageError(
+            f"the engine {engine} runs on the processor, and the device is {place.type}; give --device cpu, or leave "
+            "--engine out"
+        )
+    return trained
 
 
 def opened(run: Run | Trained | str | Path) -> Trained:

@@ -1,0 +1,188 @@
+"""Fast: a trained network on an engine, to be used like the network itself, after it has given the same answers here.
+
+`striate predict --engine onnxruntime` makes the engine's file once, proves it on this machine and keeps both in the user's
+cache; `auto` takes the fastest engine that has been proven here, and torch where none has.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import striate
+from striate.borrow import borrowed, forward
+from striate.documents import from_json, to_json
+from striate.errors import UsageError
+from striate.export.convert import Program, to_onnx
+from striate.export.engines import ENGINES, Runner, need, there
+from striate.export.machine import machine
+from striate.export.proof import Proof, compared, sentence
+from striate.export.references import answered, references
+from striate.geometry import leaves_of, map_tensors
+from striate.writing import write_atomically
+
+if TYPE_CHECKING:
+    from striate.tasks.trained import Trained
+
+NAMES = ("auto", "torch", *ENGINES)
+ROUNDS = 5  # timed passes of a batch, after one that is not
+TIMED = 8  # images in it
+Say = Callable[[str], None]
+
+
+class Leaves(nn.Module):
+    """A network whose output is a flat tuple of the tensors in it, as a file has them."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """(N, C, H, W) float32, normalised -> its tensors."""
+        return tuple(part for part in leaves_of(self.network(images)) if isinstance(part, Tensor))
+
+
+class OnEngine(nn.Module):
+    """What stands for a network that runs on an engine: normalised images (N, C, H, W) float32 on the CPU to its output.
+
+    form: an output of the network, whose tensors are replaced by the engine's.
+    """
+
+    def __init__(self, runner: Runner, form: Any) -> None:
+        super().__init__()
+        self.runner = runner
+        self.form = form
+
+    def forward(self, images: Tensor) -> Any:
+        """See the class. Raises RunError where the engine fails."""
+        given = np.ascontiguousarray(images.detach().float().cpu().numpy())
+        values = iter(self.runner(given))
+        return map_tensors(self.form, lambda _: torch.from_numpy(next(values)))
+
+
+class Answers:
+    """A network on an engine as a proof takes it."""
+
+    def __init__(self, trained: Trained, runner: Runner) -> None:
+        self.trained = trained
+        self.engine, self.precision = runner.engine, runner.precision
+
+    def __call__(self, images: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """See Session."""
+        found = answered(self.trained, images)
+        return {name: found[name] for name in names}
+
+
+def on_engine(trained: Trained, engine: str = "auto", *, say: Say = lambda text: None) -> Trained:
+    """The network on an engine that gives its answers on this machine; itself for torch.
+
+    engine: one of `NAMES`. Raises UsageError for another name, an engine that is not installed or a network that it lacks an
+    operation of, and ExactnessError where answers differ.
+    """
+    if engine not in NAMES:
+        raise UsageError(f"there is no engine {engine!r}; there are {', '.join(NAMES)}")
+    if engine == "torch" or (engine == "auto" and not any(folder().glob("*.json"))):
+        return trained
+    key = digest_of(trained)
+    if engine == "auto":
+        proven = [(kept["rate"], name) for name in ENGINES if (kept := known(key, name)) and there(name)]  # fmt: skip
+        rate, name = max(proven, default=(0.0, "torch"))
+        record = known(key, name) if name != "torch" else None
+        if record is None or rate <= record["torch_rate"]:
+            return trained
+        engine = name
+    need(engine)
+    kept = known(key, engine)
+    file = folder() / f"{key}.onnx"
+    if kept is None or not file.is_file():
+        kept = prove(trained, engine, key, say)
+    runner = ENGINES[engine](file)
+    return _behind(trained, runner)
+
+
+def prove(trained: Trained, engine: str, key: str, say: Say = lambda text: None) -> dict[str, Any]:
+    """Make the engine's file, compare its answers with the network's here, and keep both. Raises ExactnessError."""
+    say(f"{engine}: the network is brought to it once, and its answers are compared")
+    file = folder() / f"{key}.onnx"
+    if not file.is_file():
+        write_atomically(file, to_onnx(Program.of_network(trained, Leaves(trained.model))))
+    runner = ENGINES[engine](file)
+    fast = _behind(trained, runner)
+    made = references(trained, trained.preprocessing.size if trained.task.axes == 2 else None)
+    proof: Proof = compared(made, Answers(fast, runner), {"labels": trained.classes, "precision": "f32"})  # fmt: skip
+    proof.refuse("use --engine torch")
+    rates = rate(trained), rate(fast)
+    record = {
+        **_circumstances(engine), "engine": engine, "precision": runner.precision, "rate": rates[1],
+        "torch_rate": rates[0], "passed": True, "largest": sentence(max(proof.checks, key=lambda c: c.value)),
+    }  # fmt: skip
+    write_atomically(folder() / f"{key}-{engine}.json", to_json(record).encode())
+    say(
+        f"{engine} {runner.version} in {runner.precision} gives the same answers in {len(proof.checks)} checks: "
+        f"{rates[1]:,.0f} images/s, torch {rates[0]:,.0f}"
+    )
+    return record
+
+
+def known(key: str, engine: str) -> dict[str, Any] | None:
+    """The kept proof of a network on an engine; None where there is none of these versions and this processor."""
+    try:
+        record = from_json((folder() / f"{key}-{engine}.json").read_bytes())
+        same = all(record.get(k) == v for k, v in _circumstances(engine).items())
+        return dict(record) if same and record.get("passed") is True else None
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def rate(trained: Trained) -> float:
+    """Images a second of a network on tensors in memory, in the median of five passes of eight images."""
+    how = trained.preprocessing
+    x = torch.zeros((TIMED, how.channels, *how.size))
+    x = x.contiguous(memory_format=torch.channels_last)
+    taken = []
+    with borrowed(trained.model) as network, torch.inference_mode():
+        for _ in range(ROUNDS + 1):
+            begun = time.perf_counter()
+            forward(network, x, writes=False)
+            taken.append(time.perf_counter() - begun)
+    return TIMED / float(np.median(taken[1:]))
+
+
+def digest_of(trained: Trained) -> str:
+    """Of all that decides the network's answers."""
+    made = hashlib.sha256(repr(trained.model).encode())
+    for name, value in trained.model.state_dict().items():
+        made.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        made.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    made.update(to_json(trained.preprocessing.to_dict()).encode())
+    made.update(f"{trained.task.name} {trained.flip_test} {trained.temperature}".encode())
+    return made.hexdigest()[:32]
+
+
+def folder() -> Path:
+    """Where engines' files and proofs are kept: `striate/engines` in the user's cache."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "striate" / "engines"
+
+
+def _behind(trained: Trained, runner: Runner) -> Trained:
+    """The trained network with the engine in its place."""
+    how = trained.preprocessing
+    with borrowed(trained.model) as network, torch.no_grad():
+        form = forward(network, torch.zeros((1, how.channels, *how.size)))
+    return replace(trained, model=OnEngine(runner, form).eval(), precision="fp32")
+
+
+def _circumstances(engine: str) -> dict[str, Any]:
+    from importlib import metadata
+
+    return {"striate": striate.__version__, "version": metadata.version(engine), **machine()}
