@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import os
-import tempfile
 import time
 from pathlib import Path
 
@@ -20,8 +19,6 @@ from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["STRIATE_CACHE"] = "off"  # tests leave nothing behind
-# No engine that was proven on this machine before has a part in a test.
-os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="striate-tests-")
 
 patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("same", patient, derandomize=True, database=None)

@@ -34,6 +34,21 @@ def given_path(path: Any, what: str) -> Path:
     return Path(text)
 
 
+def user_cache(name: str) -> Path | None:
+    """The folder `name` of what can be made again, which need not be there: in `STRIATE_CACHE`, or the user's own cache.
+
+    None where `STRIATE_CACHE` is "off", or there is no home.
+    """
+    given = os.environ.get("STRIATE_CACHE", "")
+    if given.strip().lower() == "off":
+        return None
+    try:
+        home = Path(given or os.environ.get("XDG_CACHE_HOME", "") or Path.home() / ".cache")
+    except (OSError, RuntimeError):
+        return None
+    return (home if given else home / "striate") / name
+
+
 def given_folder(path: Any, what: str) -> Path:
     """The path of a folder that is to be made. Raises UsageError where it can have no name: `.`, `..`, `/`."""
     found = given_path(path, what)

@@ -27,7 +27,7 @@ IMAGES = [
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("STRIATE_CACHE", str(tmp_path / "cache"))
     return fast.folder()
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import onnx
 import pytest
+import torch
+from torch import nn
 
 from striate import api
 from striate.errors import DataError, ExactnessError
@@ -87,3 +89,23 @@ def test_no_damage_ends_in_anything_but_a_sentence(exported: Exported) -> None:
             del data[rng.randrange(len(data)) :]
         with pytest.raises(DataError):
             _ = Envelope.open(bytes(data)).about
+
+
+def test_a_program_of_torch_carries_its_proof(exported: Exported, tmp_path: Path) -> None:
+    file = tmp_path / "model.pt2"
+    found = api.export(exported.trained, file, size=(30, 41))
+    assert found.status == "good" and found.data["engine"] == "torch.export"
+    assert api.verify(file).status == "good"
+    whole = file.read_bytes()
+    for at in (len(whole) // 3, len(whole) // 2):
+        data = bytearray(whole)
+        data[at] ^= 4
+        file.write_bytes(data)
+        with pytest.raises(DataError, match=r"altered|no .pt2 file"):
+            api.verify(file)
+    file.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match=r"no .pt2 file"):
+        api.verify(file)
+    torch.export.save(torch.export.export(nn.ReLU(), (torch.zeros(2),)), file)
+    with pytest.raises(DataError, match="no proof"):
+        api.verify(file)

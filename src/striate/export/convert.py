@@ -60,8 +60,13 @@ class Program:
             how.height + 2 if graph.resize is not None else how.height,
             how.width,
         )
-        if size is None and height == width:
-            width += 0 if graph.own_size else 3  # equal sides would be taken for one and the same
+        if size is None and graph.own_size:
+            height, width = (
+                height + 3,
+                width + 5,
+            )  # no multiples, so that what pads to some is in it
+        elif size is None and height == width:
+            width += 3  # equal sides would be taken for one and the same
         images = torch.zeros((SAMPLE, height, width, how.channels), dtype=torch.uint8)
         moving: dict[int, Any] = {0: torch.export.Dim.DYNAMIC}
         if size is None:
@@ -74,10 +79,11 @@ class Program:
         """A module of normalised images (N, C, H, W) float32, of any size where the task has images of any."""
         how = trained.preprocessing
         moving: dict[int, Any] = {0: torch.export.Dim.DYNAMIC}
-        width = how.width
+        height, width = how.size
         if trained.task.axes == 4:
             moving |= {2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
-        sample = torch.zeros((SAMPLE, how.channels, how.height, width))
+            height, width = height + 3, width + 5  # see `of_images`
+        sample = torch.zeros((SAMPLE, how.channels, height, width))
         return cls(trained, module, sample, moving, "use --engine torch", "x")
 
 
@@ -134,7 +140,7 @@ def _lacking(error: BaseException, program: Any) -> str:
             for node in made.graph.nodes:
                 if node.op == "call_function" and str(node.target).startswith(f"{found[1]}."):
                     stack = list((node.meta.get("nn_module_stack") or {}).values())
-                    layer = str(stack[-1][0]).removeprefix("network.") if stack else ""
+                    layer = str(stack[-1][0]).removeprefix("network").lstrip(".") if stack else ""
                     return f"ONNX has nothing for {found[1]}" + (f" of layer {layer}" if layer else "")  # fmt: skip
     return f"ONNX has nothing for {found[1]}"
 

@@ -69,26 +69,31 @@ class Envelope:
     @property
     def about(self) -> dict[str, Any]:
         """What Striate noted. Raises DataError for a file that it did not write, of a later format, or that was altered."""
-        if ABOUT not in self.texts:
-            raise DataError(
-                "it holds no proof: it was not written by `striate export`; export the network again"
-            )
-        try:
-            about = from_json(self.texts[ABOUT])
-            number = int(about["format"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(
-                f"what Striate noted in it cannot be read ({error}); export the network again"
-            ) from error
-        if number > FORMAT:
-            raise DataError(
-                f"it was written by a later version of Striate (format {number}, known is {FORMAT}); update Striate"
-            )
-        if self.texts.get(DIGEST) != self.digest:
-            raise DataError(
-                "it was altered after it was proven: its digest is another; export the network again"
-            )
-        return dict(about)
+        return checked(self.texts, self.digest)
+
+
+def checked(texts: Mapping[str, str], digest: str) -> dict[str, Any]:
+    """What Striate noted in texts whose file has this digest now. Raises DataError, see `Envelope.about`."""
+    if ABOUT not in texts:
+        raise DataError(
+            "it holds no proof: it was not written by `striate export`; export the network again"
+        )
+    try:
+        about = from_json(texts[ABOUT])
+        number = int(about["format"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"what Striate noted in it cannot be read ({error}); export the network again"
+        ) from error
+    if number > FORMAT:
+        raise DataError(
+            f"it was written by a later version of Striate (format {number}, known is {FORMAT}); update Striate"
+        )
+    if texts.get(DIGEST) != digest:
+        raise DataError(
+            "it was altered after it was proven: its digest is another; export the network again"
+        )
+    return dict(about)
 
 
 def packed(arrays: Mapping[str, np.ndarray]) -> str:

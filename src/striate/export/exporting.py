@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import striate
-from striate.errors import UsageError
+from striate.errors import RunError, UsageError
+from striate.export import pt2
 from striate.export.convert import OPSET, Program, to_onnx
-from striate.export.engines import OnnxRuntime, need, versions
+from striate.export.engines import OnnxRuntime, Session, need, versions
 from striate.export.envelope import (
     ABOUT,
     DIGEST,
@@ -31,7 +32,10 @@ if TYPE_CHECKING:
     from striate.tasks.trained import Trained
 
 Say = Callable[[str], None]
-KINDS = {".onnx": "ONNX, for ONNX Runtime and most others"}
+KINDS = {
+    ".onnx": "ONNX, for ONNX Runtime and most others",
+    ".pt2": "torch.export, for torch alone",
+}
 MOST_SIDE = 16_384
 
 
@@ -58,28 +62,44 @@ def export(
         )
         raise UsageError(f"{path} exists; {remedy}")
     sides = _size(size)
-    for module in ("onnx", "onnxscript", "onnxruntime"):
+    plain = path.suffix.lower() == ".pt2"
+    for module in () if plain else ("onnx", "onnxscript", "onnxruntime"):
         need(module)  # before anything takes time
     say("answers of the network")
     made = references(trained, sides)
     say("graph")
     program = Program.of_images(trained, sides, made.names)
-    graph = to_onnx(program)
-    about = described(trained, sides, program.names)
-    envelope = Envelope.open(graph)
-    plain = Envelope(graph=envelope.graph, texts={ABOUT: noted(about)})
+    about = described(trained, sides, made.names)
     say("proof")
-    session = OnnxRuntime(plain.bytes())
-    proof = compared(made, session, about)
+    session: Session
+    if plain:
+        data = pt2.saved(program, {})
+        session = pt2.TorchProgram(data, made.names)
+    else:
+        data = Envelope(graph=Envelope.open(to_onnx(program)).graph, texts={}).bytes()
+        session = OnnxRuntime(data)
+    try:
+        proof = compared(made, session, about)
+    except RunError as error:
+        if sides is not None:
+            raise
+        raise UsageError(
+            f"{trained.name} cannot be exported for images of any size: {error.sentence}; give --size HEIGHTxWIDTH"
+        ) from error
     proof.refuse(f"{path} was not written")
     proof = with_controls(
         proof, controlled(altered(trained, made), session, about), {**machine(), **versions(), "date": now()}
     )  # fmt: skip
     proof.refuse(f"a proof that does not see this proves nothing, and {path} was not written")
-    about["proof"] = {**proof.document(), "deviation": made.deviation}
-    final = plain.with_texts(**{ABOUT: noted(about), PROOF: packed(made.arrays())})
-    final = final.with_texts(**{DIGEST: final.digest})
-    write_atomically(path, final.bytes())
+    about["proof"] = {**proof.document(), "deviation": made.deviation, "noise": made.noise}
+    texts = {ABOUT: noted(about), PROOF: packed(made.arrays())}
+    if plain:
+        data = pt2.sealed(pt2.saved(program, texts), texts)
+        compared(made, pt2.TorchProgram(data, made.names), about).refuse(f"{path} was not written")
+        write_atomically(path, data)
+    else:
+        envelope = Envelope.open(data).with_texts(**texts)
+        write_atomically(path, envelope.with_texts(**{DIGEST: envelope.digest}).bytes())
     finding = proof.finding(
         "export", "Exported file", f"{path} takes {_words(about)} and was proven on {len(made.images)} cases"
     )  # fmt: skip

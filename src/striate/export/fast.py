@@ -6,12 +6,14 @@ cache; `auto` takes the fastest engine that has been proven here, and torch wher
 
 from __future__ import annotations
 
+import atexit
 import hashlib
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +30,7 @@ from striate.export.machine import machine
 from striate.export.proof import Proof, compared, sentence
 from striate.export.references import answered, references
 from striate.geometry import leaves_of, map_tensors
+from striate.paths import user_cache
 from striate.writing import write_atomically
 
 if TYPE_CHECKING:
@@ -63,7 +66,9 @@ class OnEngine(nn.Module):
         self.form = form
 
     def forward(self, images: Tensor) -> Any:
-        """See the class. Raises RunError where the engine fails."""
+        """See the class. Raises RunError where the engine fails, UsageError where it is to be traced."""
+        if images.is_meta or type(images) is not Tensor:
+            raise UsageError("a network on an engine cannot be traced; use --engine torch")
         given = np.ascontiguousarray(images.detach().float().cpu().numpy())
         values = iter(self.runner(given))
         return map_tensors(self.form, lambda _: torch.from_numpy(next(values)))
@@ -169,9 +174,15 @@ def digest_of(trained: Trained) -> str:
 
 
 def folder() -> Path:
-    """Where engines' files and proofs are kept: `striate/engines` in the user's cache."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "striate" / "engines"
+    """Where engines' files and proofs are kept; where nothing is, until the process ends."""
+    return user_cache("engines") or _passing()
+
+
+@cache
+def _passing() -> Path:
+    place = TemporaryDirectory(prefix="striate-engines-")
+    atexit.register(place.cleanup)
+    return Path(place.name)
 
 
 def _behind(trained: Trained, runner: Runner) -> Trained:

@@ -117,7 +117,7 @@ def compared(made: References, session: Session, about: Mapping[str, Any]) -> Pr
     share = SHARE.get(session.precision, 0.0)
     names = made.names
     first = names[1]
-    limit = share * made.deviation
+    limit = made.limit(session.precision)
     checks = [
         Check("labels that differ", _unequal(about.get("labels", ()), made.labels), 0),
         Check(
@@ -138,6 +138,9 @@ def compared(made: References, session: Session, about: Mapping[str, Any]) -> Pr
         for count in BATCHES if case == BATCH else (1,):
             found = session(images[:count], names)
             where = f"batch of {count}" if case == BATCH else case
+            error = _distance(found[first], expected[first][:count])
+            # A softmax and a sigmoid move by half of what their logits do at most.
+            explained = error / float(about.get("temperature", 1.0)) / 2 if error <= limit else 0.0
             of = "" if case != BATCH or count == 1 else ", in batches"
             for name in names:
                 right = expected[name][:count]
@@ -147,11 +150,10 @@ def compared(made: References, session: Session, about: Mapping[str, Any]) -> Pr
                 elif name == first:
                     note(name + of, value, limit, where)
                 elif name == "probabilities":
-                    note(name + of, value, PROBABILITY if share <= 1e-4 else share, where)
+                    note(name + of, value, PROBABILITY + explained, where)
                 elif right.dtype.kind == "f":
                     own = share * max(float(right.std()), float(np.abs(right).max()) * 0.1, 1e-6)
                     note(name + of, value, own, where)
-            error = _distance(found[first], expected[first][:count])
             firm, near = _decisions(found, expected, first, count, made.decides, error)
             note("decisions that changed", firm, 0, where)
             if near:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from striate.tasks.trained import Trained
 
 SHARE = {"f32": 1e-4, "bf16": 3e-2, "f16": 3e-2}  # of the logits' deviation that an error may have
+LONELY = 1e-3  # of the deviation, from which on an answer depends on the batch; rounding of deep networks reaches 2e-4
 PIXELS = "pixels"
 BATCH = "batch"  # the case of seven images
 
@@ -30,7 +31,8 @@ class References:
     """Cases by name: images (N, H, W, C) uint8 with N 1, or 7 for "batch", and what each output should be, (N, ...).
 
     The outputs are `pixels` first, uint8, and then the task's answers, the first of which is the network's own. labels:
-    names of the classes. decides: as of the task. deviation: of the first answer over all cases.
+    names of the classes. decides: as of the task. deviation: of the first answer over all cases. noise: by how much an image
+    alone and in a batch differ in torch, which is rounding.
     """
 
     images: Mapping[str, np.ndarray]
@@ -38,6 +40,11 @@ class References:
     labels: tuple[str, ...]
     decides: str
     deviation: float
+    noise: float = 0.0
+
+    def limit(self, precision: str) -> float:
+        """By how much the first answer may be off: a share of its deviation, or four times torch's own rounding."""
+        return max(SHARE.get(precision, 0.0) * self.deviation, 4 * self.noise)
 
     @property
     def names(self) -> list[str]:
@@ -52,7 +59,9 @@ class References:
         return flat
 
     @classmethod
-    def of(cls, arrays: Mapping[str, np.ndarray], labels: Any, decides: str, deviation: float) -> References:  # fmt: skip
+    def of(
+        cls, arrays: Mapping[str, np.ndarray], labels: Any, decides: str, deviation: float, noise: float
+    ) -> References:  # fmt: skip
         """What `arrays` gave."""
         images: dict[str, np.ndarray] = {}
         outputs: dict[str, dict[str, np.ndarray]] = {}
@@ -62,7 +71,7 @@ class References:
                 images[case] = array
             else:
                 outputs.setdefault(case, {})[name] = array
-        return cls(images, outputs, tuple(labels), decides, deviation)
+        return cls(images, outputs, tuple(labels), decides, deviation, noise)
 
 
 def references(trained: Trained, size: tuple[int, int] | None) -> References:
@@ -94,12 +103,12 @@ def references(trained: Trained, size: tuple[int, int] | None) -> References:
     together = answered(trained, seven)
     first = made.names[1]
     error = float(np.abs(together[first].astype(float) - outputs[BATCH][first]).max())
-    if not error <= SHARE["f32"] * made.deviation:
+    if not error <= LONELY * made.deviation:
         raise UsageError(
             f"{trained.name} answers differently to an image in a batch than alone: by {error:.3g} at most, the "
             f"deviation of its answers {made.deviation:.3g}; take what looks at the whole batch out of its evaluation form"
         )
-    return made
+    return replace(made, noise=error)
 
 
 def altered(trained: Trained, made: References) -> dict[str, References]:

@@ -146,7 +146,7 @@ class VisionTransformer(nn.Module):
         maps = self.conv_proj(x)
         tokens = maps.flatten(2).transpose(1, 2)
         if self.pool == "class":
-            tokens = torch.cat([self.class_token.expand(len(x), -1, -1), tokens], 1)
+            tokens = torch.cat([self.class_token.expand(x.shape[0], -1, -1), tokens], 1)
         tokens = self.encoder(tokens, (maps.shape[2], maps.shape[3]))
         return self.heads(tokens[:, 0] if self.pool == "class" else tokens.mean(1))
 

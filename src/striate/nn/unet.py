@@ -96,7 +96,7 @@ class UNetUp(nn.Module):
         x = self.up(x)
         more = [b - n for b, n in zip(bridge.shape[-2:], x.shape[-2:], strict=True)]
         if self.padded:
-            if not set(more) <= {0, 1}:
+            if not all(n in (0, 1) for n in more):  # of exported graphs they are no numbers
                 raise UsageError(_no_bridge(x, bridge, "the same size, or one pixel more"))
             if any(more):
                 x = F.pad(x, (0, more[1], 0, more[0]), mode="replicate")

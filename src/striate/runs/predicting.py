@@ -8,7 +8,7 @@ from typing import Any
 
 from striate.data.files import Found, Paths, find_images
 from striate.errors import UsageError
-from striate.paths import given_path
+from striate.paths import given_path, user_cache
 from striate.ranges import check_ranges
 from striate.runs.run import Run, load
 from striate.tasks.prediction import Prediction
@@ -49,8 +49,9 @@ def on_engine(
     trained: Trained, engine: str, device: str = "auto", say: Callable[[str], None] | None = None
 ) -> Trained:
     """The network on an engine, see `striate.export`. Raises UsageError for one that does not go with the device."""
-    if engine == "torch":
-        return trained
+    kept = user_cache("engines")
+    if engine == "torch" or (engine == "auto" and (kept is None or not kept.is_dir())):
+        return trained  # nothing was proven here
     place = choose_device(device)
     if place.type == "cpu":
         from striate import export  # what needs no engine does not wait for it

@@ -1,0 +1,95 @@
+"""Engines behind `striate predict`: images a second end to end from JPEG files, beside each engine's rate on tensors.
+
+    python benchmarks/engines.py [--rounds 5] [--threads 2] [--images 128] [--models efficientnet-lite0,resnet50]
+
+Engines take turns, round by round. End to end: files are read, decoded, resized, run and named, in one process that has the
+engine ready, as the second `striate predict` of a session has it. Then the seconds of one `striate export` with its proof.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+import striate
+from striate import api
+from striate.data import Preprocessing
+from striate.export import fast
+from striate.tasks.table import find_task
+from striate.tasks.trained import Trained
+
+SIDE = (375, 500)
+
+
+def network(spec: str) -> Trained:
+    """Fresh weights at 224 pixels: speed does not depend on what was learned."""
+    torch.manual_seed(0)
+    how = Preprocessing(
+        channels=3, height=224, width=224, fit="crop", mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
+    )  # fmt: skip
+    model = striate.build(spec, num_classes=10).eval().to(memory_format=torch.channels_last)
+    names = tuple(f"class {i}" for i in range(10))
+    return Trained(
+        name=spec, model=model, preprocessing=how, classes=names, task=find_task("classify"), precision="fp32"
+    )  # fmt: skip
+
+
+def files(folder: Path, count: int) -> list[Path]:
+    """JPEGs of 500 x 375 pixels with the spectrum of photographs, roughly."""
+    rng, paths = np.random.default_rng(0), []
+    for i in range(count):
+        small = Image.fromarray(rng.integers(0, 256, (12, 16, 3)).astype(np.uint8))
+        pixels = np.asarray(small.resize(SIDE[::-1], Image.Resampling.BICUBIC)).astype(int)
+        noisy = (pixels + rng.integers(-12, 13, (*SIDE, 1))).clip(0, 255).astype(np.uint8)
+        paths.append(folder / f"{i:04}.jpg")
+        Image.fromarray(noisy).save(paths[-1], quality=90)
+    return paths
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--images", type=int, default=128)
+    parser.add_argument("--models", default="efficientnet-lite0,resnet50")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
+        paths = files(folder, arguments.images)
+        for spec in arguments.models.split(","):
+            trained = network(spec)
+            ready = {"torch": trained}
+            for engine in fast.ENGINES:
+                if fast.there(engine):
+                    ready[engine] = fast.on_engine(trained, engine)
+            rates: dict[str, list[float]] = {engine: [] for engine in ready}
+            memory: dict[str, list[float]] = {engine: [] for engine in ready}
+            for _ in range(arguments.rounds):
+                for engine, made in ready.items():
+                    begun = time.perf_counter()
+                    assert all(p.error is None for p in api.predict(made, paths, engine="torch"))
+                    rates[engine].append(len(paths) / (time.perf_counter() - begun))
+                    memory[engine].append(fast.rate(made))
+            for engine in ready:
+                end, tensors = np.median(rates[engine]), np.median(memory[engine])
+                spread = f"{min(rates[engine]):.0f} - {max(rates[engine]):.0f}"
+                print(
+                    f"{spec} {engine}: {end:.0f} images/s ({spread}) from files, {tensors:.0f} on tensors, "
+                    f"{end / tensors:.0%}", flush=True,
+                )  # fmt: skip
+            begun = time.perf_counter()
+            api.export(trained, folder / f"{spec}.onnx")
+            print(f"{spec}: export with proof {time.perf_counter() - begun:.1f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
