@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import numpy as np
@@ -142,7 +143,10 @@ def test_points_of_one_face_need_no_look_at_the_folder(
     portraits: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A table in a home folder: what else lies there is not walked through for a name that stands there letter by letter."""
-    monkeypatch.setattr("striate.gallery.align.grow", lambda root: pytest.fail("walked"))
+    module = importlib.import_module(
+        "striate.gallery.align"
+    )  # by whose name the room has a function
+    monkeypatch.setattr(module, "grow", lambda root: pytest.fail("walked"))
     found = points_of(portraits / "points.csv", portraits, ["who1/0.png"])
     assert list(found) == ["who1/0.png"]
     assert np.isfinite(found["who1/0.png"]).all() and found["who1/0.png"].shape == (5, 2)

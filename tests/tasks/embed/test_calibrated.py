@@ -89,9 +89,9 @@ def test_error_rates_hold_of_identities_that_no_training_saw(
     monkeypatch.setattr("striate.runs.training.report_run", lambda *given: None)
     found = kept(1, tmp_path, size=16, epochs=3, count=480, fresh=100, enrolled=40, far=0.1)
     assert found.low <= found.realised <= found.high
-    assert found.true_accepts > 4 * found.realised  # it is a network that knows something
-    assert found.known_low - 0.05 <= found.known_realised <= found.known_high + 0.05
-    assert found.high < 0.2 and found.known_high < 0.3
+    assert found.true_accepts > 2 * found.realised  # it is a network that knows something
+    assert found.known_low <= found.known_realised <= found.known_high
+    assert found.high < 0.05 and found.known_high < 0.5
 
 
 if __name__ == "__main__":
