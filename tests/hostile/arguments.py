@@ -110,8 +110,10 @@ GOOD: dict[str, list[str]] = {
     "gallery forget": ["gallery", "nobody"],
     "wrap": ["net.py:make", "--weights", "net.pt", "--classes", "classes.txt", "--out", "out/wrapped",
              "--preprocessing", "8/0.5/0.5"],
+    "export": ["runs/first", "out/model.onnx"],
+    "verify": ["first.png"],
 }  # fmt: skip
-SLOW = ("train", "explain", "models", "report")  # where what is accepted takes seconds
+SLOW = ("train", "explain", "models", "report", "export")  # where what is accepted takes seconds
 PLACES = (
     "out",
     "figure",
