@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from striate.data import Source, open_source
+from striate.data.kinds import kind_of
 from striate.errors import DataError
 
 Fill = Callable[..., Path]
@@ -217,3 +218,9 @@ def test_copies_under_two_names_share_a_split(fill: Fill) -> None:
     for split in source.splits.values():
         names = {key.replace("copy", "") for key in split.keys}
         assert len(split) == 2 * len(names)
+
+
+def test_a_number_beyond_all_floats_is_the_word_that_it_is() -> None:
+    rows = [("1.0", "2.0", "1.5e400")[i % 3] for i in range(12)]
+    found = kind_of(rows, "label")
+    assert found.classes is not None and set(found.classes) == {"1", "2", "1.5e400"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 from torch import nn
@@ -180,3 +182,14 @@ def test_an_operation_without_shapes_is_no_misfit() -> None:
 def test_the_public_list_is_complete() -> None:
     for name in striate.models.__all__:
         assert hasattr(striate.models, name)
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+@pytest.mark.parametrize(
+    ("spec", "message"), [("unet(width=0)", "a layer of no channels"), ("unet(width=-1)", "no option is below zero")]
+)  # fmt: skip
+def test_a_width_that_leaves_nothing_is_refused(spec: str, message: str, device: str) -> None:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Initializing zero-element tensors")
+        with torch.device(device), pytest.raises(UsageError, match=message):
+            models.build(spec, num_classes=2, size=32)

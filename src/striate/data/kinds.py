@@ -120,7 +120,9 @@ def _several(values: list[str], name: str) -> Kind | None:
 def _numbers(values: Sequence[str], counts: Counter[str], name: str, notes: list[str]) -> Kind:
     numbers = {value: float(value.replace(",", ".").rstrip("%")) for value in counts}
     n, distinct = sum(counts.values()), len(set(numbers.values()))
-    whole = all(number == int(number) for number in numbers.values() if abs(number) < 1e15)
+    # Above, floats tell whole numbers no longer apart, and 1e400 is infinite: such a label stays as it is written.
+    counting = {value for value, number in numbers.items() if abs(number) < 1e15}
+    whole = all(numbers[value] == int(numbers[value]) for value in counting)
     measure = name.casefold().strip().split("_")[-1] in MEASURES and distinct > STEPS
     spread = n >= LEAST and _alone(counts) > n / 2
     if measure or spread or (not whole and distinct > STEPS):
@@ -132,6 +134,7 @@ def _numbers(values: Sequence[str], counts: Counter[str], name: str, notes: list
         )  # fmt: skip
     points = whole and any("." in value or "," in value for value in counts)
     names = {
-        value: str(int(numbers[value])) if points else value for value in counts
+        value: str(int(numbers[value])) if points and value in counting else value
+        for value in counts
     }  # 1.0 is what pandas makes of 1 beside an empty cell
     return Kind(classes=tuple(names.get(value) for value in values), notes=tuple(notes))

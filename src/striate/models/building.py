@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,16 +76,17 @@ def build(
     pixels = None if size is None else _size(size)
     if pretrained and weights is not None:
         raise UsageError("give pretrained or weights, not both: each fills the whole network")
+    spelled_out = _spelled(spec)
+    refuse_negative(spec, {**spelled_out, **options})
     # Written by a person: any number may stand in it.
     written = (
-        bool(_spelled(spec))
-        or is_pattern(spec)
-        or "width" in options
-        or max(pixels or (0,)) > LARGEST
+        bool(spelled_out) or is_pattern(spec) or "width" in options or max(pixels or (0,)) > LARGEST
     )
     if written and not is_own(spec):
         refuse_planned(spec, in_channels, num_classes, pixels, options)
     network = _network(spec, in_channels, num_classes, pixels, pretrained, options)
+    if written and not is_own(spec):
+        refuse_empty(network, spec)
     if pixels is not None and check and not is_own(spec):
         check_fits(spec, network, in_channels, pixels)
     if weights is not None:
@@ -117,7 +119,26 @@ def refuse_planned(
         raise UsageError(
             f"{spec} is larger than any memory ({error}); give it fewer channels or units"
         ) from error
+    refuse_empty(planned, spec)
     refuse_larger(room_of(planned, in_channels, size or PATTERN_SIZE), spec)
+
+
+def refuse_negative(spec: str, options: Mapping[str, Any]) -> None:
+    """Raise UsageError for a number below zero: options count channels, layers and pixels, or are shares."""
+    for name, value in options.items():
+        for number in value if isinstance(value, tuple | list) else (value,):
+            if isinstance(number, int | float) and number < 0:
+                raise UsageError(f"{name} of {spec} is {value}, and no option is below zero")
+
+
+def refuse_empty(network: nn.Module, spec: str) -> None:
+    """Raise UsageError where a layer has no weights at all, as of a width of 0: shapes run through it, images do not."""
+    for name, tensor in network.named_parameters():
+        if not tensor.numel():
+            shape = " x ".join(map(str, tensor.shape))
+            raise UsageError(
+                f"{spec} has a layer of no channels: {name} is {shape}; give it a width of at least 1"
+            )
 
 
 def _network(
