@@ -16,7 +16,7 @@ from striate.data import Preprocessing
 from striate.data.pool import workers
 from striate.errors import DataError, RunError, StriateError, UsageError, WriteError
 from striate.runs import Listener, Run, load, predict, train
-from striate.tasks import forward
+from striate.tasks import forward, image_task
 from striate.training.loop import Moment
 
 QUICK: dict[str, Any] = {"epochs": 2, "precision": "fp32", "limit": 300, "batch": 50}
