@@ -231,7 +231,8 @@ def test_only_a_few_images_are_held_at_once(
     monkeypatch.setattr(
         Preprocessing, "read", lambda self, path: (read.append(path), real(self, path))[1]
     )
-    most = (5 * workers() + 2) * forward.AT_ONCE  # four pieces a thread wait, and each thread has one
+    # Four pieces a thread wait, and each thread has one.
+    most = (5 * workers() + 2) * forward.AT_ONCE
     stream = predict(digits, [tmp_path / "a.png"] * 4 * most)
     next(stream)
     assert len(read) <= most

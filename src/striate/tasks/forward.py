@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from striate.borrow import forward
 from striate.data.pool import ordered
 from striate.memory import keep_large_buffers
 from striate.tasks.trained import Trained
@@ -69,8 +70,9 @@ class Forward:
         x = self.trained.normalise(torch.from_numpy(np.stack(images)).to(self.device))
         if self.folded:
             with torch.inference_mode():
-                found: Tensor = self.network(x)
-                return (found + self.network(x.flip(-1))) / 2 if self.trained.flip_test else found
+                mirrored = self.trained.flip_test
+                found: Tensor = forward(self.network, x, writes=mirrored)
+                return (found + self.network(x.flip(-1))) / 2 if mirrored else found
         return predict_logits(self.network, [x], dtype=self.dtype, flip=self.trained.flip_test)
 
     def stream(self, items: Iterable[T], read: Read[T]) -> Iterator[Piece[T]]:
