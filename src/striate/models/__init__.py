@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from striate.models.building import build, is_pattern
-from striate.models.detections import SPAN, Grid, Levels, Regions
+from striate.models.detections import SPAN, Grid, Levels, Queries, Regions
 from striate.models.detectors import DETECTORS, WITH_MASKS, finds_masks, is_detector
 from striate.models.finetuning import head, layer_groups
 from striate.models.neocognitron import Neocognitron, fit_readout, self_organise
 from striate.models.own import OwnModel, is_own, make_network
 from striate.models.patching import padding_of
 from striate.models.preprocessing import Preprocessing, imagenet_classes, preprocessing
+from striate.models.rfdetr import PREFIX as RFDETR
 from striate.models.segmenters import full_size, is_segmenter
 from striate.models.spelling import architecture
 from striate.models.weights import Loaded, load_torchvision, load_weights
@@ -18,6 +19,7 @@ from striate.models.zoo import MODELS, Entry, names
 __all__ = [
     "DETECTORS",
     "MODELS",
+    "RFDETR",
     "SPAN",
     "WITH_MASKS",
     "Entry",
@@ -27,6 +29,7 @@ __all__ = [
     "Neocognitron",
     "OwnModel",
     "Preprocessing",
+    "Queries",
     "Regions",
     "architecture",
     "build",

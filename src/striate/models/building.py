@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from striate.errors import UsageError, WeightsWarning
-from striate.models import fcn, hub, pattern, unet
+from striate.models import fcn, hub, pattern, rfdetr, unet
 from striate.models.backbones import Backbone, lite0_backbone, timm_backbone, zoo_backbone
 from striate.models.detectors import ON_BACKBONE, is_detector, on_backbone
 from striate.models.finetuning import start_head
@@ -171,6 +171,13 @@ def _network(
             num_classes=num_classes,
             size=size,
             pretrained=pretrained,
+            **options,
+        )
+    if spec.startswith(rfdetr.PREFIX):
+        return rfdetr.build_rfdetr(
+            spec.removeprefix(rfdetr.PREFIX),
+            in_channels=in_channels,
+            num_classes=num_classes,
             **options,
         )
     if is_pattern(spec):

@@ -37,6 +37,18 @@ class Grid(NamedTuple):
 SPAN = 8  # cells that a box of width 1 spans, as the paper's 7 by 7 cells span an image
 
 
+class Queries(NamedTuple):
+    """A fixed number Q of queries, each of which gives one object of the whole image or none (DETR).
+
+    logits: (N, Q, K) of each class. boxes: (N, Q, 4) middle x, middle y, width and height as shares of the image. size:
+    (height, width) of the images in pixels.
+    """
+
+    logits: Tensor
+    boxes: Tensor
+    size: tuple[int, int]
+
+
 class Regions(NamedTuple):
     """The first pass of a detector that looks again at the regions it proposes (Faster and Mask R-CNN).
 

@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,8 +14,11 @@ import striate
 from striate.errors import UsageError
 from striate.models import Regions, build
 from striate.tasks.detect import boxes, forward, predict, region_loss, regions
+from striate.tasks.detect.explaining import aim_at
 from striate.tasks.detect.forms.form import Spot
 from striate.tasks.detect.forms.regions import RegionForm
+from striate.tasks.detect.objects import Objects
+from striate.tasks.table import find_task
 from striate.training.batch import Batch
 
 INPUT = (64, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
@@ -244,6 +248,80 @@ def test_one_region_is_read_in_each_of_several_images():
         each = torch.cat([RegionForm().read(network(images[i : i + 1]), 3, spot) for i in range(3)])
     assert together.shape == (3, 6) and (together[0] - together[1]).abs().max() > 1e-4
     assert torch.allclose(together, each, atol=1e-4)
+
+
+class Proposing(torch.nn.Module):
+    """Proposes from one map, with a cell every 4 pixels of which each sees 21, and looks again: weights at random."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(3)
+        self.map = torch.nn.Sequential(
+            torch.nn.Conv2d(3, 8, 13, 4, 6), torch.nn.ReLU(), torch.nn.Conv2d(8, 8, 3, padding=1)
+        )
+        self.proposals, self.second = torch.nn.Conv2d(8, 15, 1), torch.nn.Linear(8 * 49, 4 * 5)
+        with torch.no_grad():
+            self.proposals.weight[:3] *= 20
+
+    def look(self, x):
+        made = self.second(x.flatten(1)) * 3
+        return made[:, :4], made[:, 4:].unflatten(1, (4, 4))
+
+    def forward(self, x):
+        maps = self.map(x)
+        return Regions((maps,), (self.proposals(maps),), (4,), self.look, None)
+
+
+def test_what_a_region_sees_is_exact_and_a_crop_of_a_large_image_is_enough(few):
+    """Random pixels outside the cone change neither score nor edges; the crop gives what the whole image gives."""
+    model = Proposing()
+    trained = striate.wrap(model, classes=list("abc"), preprocessing=INPUT, task="detect")
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 255, (3, 540, 600), dtype=np.uint8)
+    aim = aim_at(trained, torch.from_numpy(pixels), (540, 600), number=2)
+    assert aim.crop is not None and aim.cone is not None
+
+    def numbers(image):
+        with torch.inference_mode():
+            output = trained.pixels(torch.from_numpy(image)[None].float() / 255)
+            return torch.stack([aim(output), *(other(output) for other in aim.beside.values())])[:, 0]  # fmt: skip
+
+    part = pixels[:, aim.crop[0], aim.crop[1]]
+    before = numbers(part)
+    other = rng.integers(0, 255, part.shape, dtype=np.uint8)
+    other[:, aim.cone[0], aim.cone[1]] = part[:, aim.cone[0], aim.cone[1]]
+    assert (other != part).mean() > 0.02
+    assert (numbers(other) - before).abs().max() < 1e-5
+    inside = part.copy()
+    middle = [(side.start + side.stop) // 2 for side in aim.cone]
+    inside[:, middle[0] : middle[0] + 4, middle[1] : middle[1] + 4] ^= 255
+    assert (numbers(inside) - before).abs().max() > 1e-3
+    with torch.inference_mode():
+        whole = trained.pixels(torch.from_numpy(pixels)[None].float() / 255)
+        _, spots = RegionForm().spots(whole, 3, (540, 600))
+        known = RegionForm().read(whole, 3, spots[1])[0]
+    assert float(before[0]) == pytest.approx(float(known[0]), abs=1e-3)
+
+
+def test_an_image_of_a_split_that_is_large_has_the_same_objects(sure, few, monkeypatch):
+    """Assessing keeps the maps of large images on the disk, and mixes them with small ones in their order."""
+    rng = np.random.default_rng(3)
+    images = [rng.integers(0, 255, (h, w, 3), dtype=np.uint8) for h, w in ((64, 64), (103, 150), (64, 64))]  # fmt: skip
+
+    class Split(SimpleNamespace):
+        def __len__(self):
+            return len(self.keys)
+
+    split = Split(
+        preprocess=lambda i, how: how.colours(images[i]), keys=list("abc"), objects=[Objects.of([[5, 5, 40, 40]], [1])] * 3,
+        sizes=np.array([image.shape[:2] for image in images]),
+    )  # fmt: skip
+    task = find_task("detect")
+    whole = task.assess(sure, split, device=torch.device("cpu"))
+    monkeypatch.setattr(forward, "WHOLE", 10_000)
+    made = task.assess(sure, split, device=torch.device("cpu"))
+    for a, b in zip(whole.predictions, made.predictions, strict=True):
+        assert len(a) == len(b) > 0 and np.abs(a.boxes - b.boxes).max() < 1e-2
 
 
 def test_mask_rcnn_gives_the_pixels_of_each_object_by_tiles_as_at_once(few, tmp_path):

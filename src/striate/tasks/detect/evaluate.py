@@ -15,9 +15,10 @@ from striate.tasks.detect.evaluation.kinds import Judged, judge
 from striate.tasks.detect.evaluation.matching import Overlap, box_overlap
 from striate.tasks.detect.forms.form import Forms
 from striate.tasks.detect.forms.table import form_of
-from striate.tasks.detect.forward import outputs_of
+from striate.tasks.detect.forward import is_tiled, outputs_of
 from striate.tasks.detect.frame import original
 from striate.tasks.detect.objects import Objects
+from striate.tasks.detect.predict import large_objects
 from striate.tasks.task import Enough, Progress, never, silent
 from striate.tasks.trained import Trained
 from striate.training.machine import choose_precision
@@ -97,6 +98,14 @@ def assess_boxes(
     try:
         for i in range(len(split)):
             image = torch.from_numpy(split.preprocess(i, trained.preprocessing))
+            if is_tiled(model, image.shape, device):  # of a large one the maps stay on the disk
+                flush()
+                if enough(len(predictions)):
+                    break
+                found = large_objects(trained, image, split.keys[i], forms)
+                predictions.append(original(found, split.sizes[i].tolist(), trained.preprocessing))
+                progress(len(predictions), len(split))
+                continue
             full = len(waiting) >= AT_ONCE or (len(waiting) + 1) * image[0].numel() > PIXELS
             if waiting and (full or waiting[0].shape != image.shape):
                 flush()

@@ -190,8 +190,10 @@ def _seen(
     axes = axes_of(layers)[spot.map]
     if not axes:
         return None, None
-    cell = spot.row, spot.column
-    sides = clipped([span(a, at, n) for a, at, n in zip(axes, cell, shape, strict=True)], shape)
+    cells = (spot.row, spot.tall), (spot.column, spot.wide)
+    sides = clipped(
+        [_span(a, first, count, n) for a, (first, count), n in zip(axes, cells, shape, strict=True)], shape
+    )  # fmt: skip
     cone = slice(*sides[0]), slice(*sides[1])
     strides = [int(a.stride) for one in layers for a in one.receptive_field or () if a is not None]
     step = max(strides)
@@ -214,6 +216,12 @@ def _seen(
         slice(cone[1].start - left, cone[1].stop - left),
     )
     return (slice(top, bottom), slice(left, right)), inner
+
+
+def _span(axis: Any, first: int, count: int, extent: int) -> tuple[int, int]:
+    """First pixel and one past the last that any of some cells in a row sees along an axis of so many pixels."""
+    spans = [span(axis, at, extent) for at in range(first, first + count)]
+    return min(low for low, _ in spans), max(high for _, high in spans)
 
 
 def _region(box: np.ndarray, shape: tuple[int, int]) -> Part:

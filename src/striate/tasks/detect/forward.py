@@ -12,8 +12,9 @@ from striate.borrow import borrowed, forward
 from striate.data import Preprocessing
 from striate.geometry import map_tensors
 from striate.inference.tiled import tiled
-from striate.tasks.detect.forms.table import answer_in
+from striate.tasks.detect.forms.table import answer_in, form_of
 
+SMALL = 64  # pixels; a side of an image that shows which form a network's output has
 WHOLE = 2**21  # pixels; larger images go through tile by tile, with the same numbers
 TILES = "1GB"
 
@@ -34,7 +35,7 @@ def outputs_of(
     was_training = network.training
     network.eval()
     try:
-        if images[0].shape[-2] * images[0].shape[-1] > WHOLE and device.type == "cpu":
+        if is_tiled(network, images[0].shape, device):
             return [
                 answer_in(
                     tiled(network, image[None], memory=TILES, preprocess=preprocessing.normalise)
@@ -48,6 +49,13 @@ def outputs_of(
         return [map_tensors(output, lambda t, i=i: t[i : i + 1]) for i in range(len(images))]  # type: ignore[misc]
     finally:
         network.train(was_training)
+
+
+def is_tiled(network: nn.Module, shape: Sequence[int], device: torch.device) -> bool:
+    """Whether an image (..., C, H, W) goes through a network tile by tile: it is large, and tiles can give the same."""
+    if shape[-2] * shape[-1] <= WHOLE or device.type != "cpu":
+        return False
+    return not form_of(output_of(network, (1, shape[-3], SMALL, SMALL))).whole
 
 
 def output_of(network: nn.Module, shape: tuple[int, ...]) -> Any:

@@ -123,7 +123,7 @@ def predicted(
     how = trained.preprocessing
     pixels = torch.from_numpy(how.colours(image.transpose(1, 2, 0)))
     seen = pixels.shape[-2], pixels.shape[-1]
-    if seen[0] * seen[1] > forward.WHOLE and device.type == "cpu":
+    if forward.is_tiled(model, pixels.shape, device):
         objects = large_objects(trained, pixels, name, forms)
     else:
         out = outputs_of(model, how, [pixels], device=device, dtype=dtype)[0]

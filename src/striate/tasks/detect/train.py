@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from striate.data import Preprocessing
 from striate.errors import UsageError
-from striate.models import DETECTORS, WITH_MASKS, build, finds_masks, is_detector, is_own
+from striate.models import DETECTORS, RFDETR, WITH_MASKS, build, finds_masks, is_detector, is_own
 from striate.tasks.colours import own_size_preprocessing
 from striate.tasks.decoded import Decoded
 from striate.tasks.detect.batches import BoxAugmentation, BoxBatches, target_of
@@ -49,6 +49,10 @@ def plan_boxes(
 
     Raises UsageError for a model that finds no objects, or no masks where these are wanted.
     """
+    if str(recipe.model).startswith(RFDETR):
+        raise UsageError(
+            f"{recipe.model} is not trained here: train it with its package rfdetr and wrap the checkpoint (docs/detect.md)"
+        )
     if masks and recipe.model is not None and not (is_own(recipe.model) or finds_masks(recipe.model)):  # fmt: skip
         raise UsageError(
             f"{recipe.model} learns no masks of objects; take {' or '.join(WITH_MASKS)}, or one of these on a backbone, "

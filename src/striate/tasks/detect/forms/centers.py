@@ -38,6 +38,7 @@ class Centers:
     """See Form; (N, K + 4, ceil(H / 4), ceil(W / 4)), see `striate.models.centernet.Head`."""
 
     kind: ClassVar[type] = Tensor
+    whole: ClassVar[bool] = False
 
     def refuse(self, output: Any, images: Tensor, classes: int) -> None:
         """See Form."""

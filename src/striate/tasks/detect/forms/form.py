@@ -22,8 +22,9 @@ class Spot:
     """Where a network says something of one object.
 
     map: place among the tensors of its output of the map that it stands in, None where it has no one cell. label: the
-    object's class. row, column: of the cell. stride: pixels between two cells. which: of the boxes of a cell. region: (left,
-    top, right, bottom) in pixels of a region that is looked at again.
+    object's class. row, column: of the cell, or of the first of `tall` x `wide` cells. stride: pixels between two cells.
+    which: of the boxes of a cell, or of the queries. region: (left, top, right, bottom) in pixels of a region that is looked
+    at again, from those cells.
     """
 
     map: int | None
@@ -33,6 +34,8 @@ class Spot:
     stride: int = 1
     which: int = 0
     region: tuple[float, ...] = ()
+    tall: int = 1
+    wide: int = 1
 
     @property
     def middle(self) -> np.ndarray:
@@ -45,8 +48,9 @@ class Spot:
     def moved(self, top: int, left: int) -> Spot:
         """The same in a part of the image that begins at a multiple of all strides."""
         return replace(
-            self, row=self.row - top // self.stride, column=self.column - left // self.stride
-        )
+            self, row=self.row - top // self.stride, column=self.column - left // self.stride,
+            region=tuple(v - away for v, away in zip(self.region, (left, top, left, top), strict=False)),
+        )  # fmt: skip
 
 
 Forms = Callable[[Any], "Form"]
@@ -61,6 +65,9 @@ class Form(Protocol):
 
     kind: ClassVar[type]
     """Of the network's output."""
+
+    whole: ClassVar[bool]
+    """Whether all that it gives hangs on the whole image, so that a large one goes through at once and not by tiles."""
 
     def refuse(self, output: Any, images: Tensor, classes: int) -> None:
         """Raise UsageError where an output for images (N, C, H, W) has another shape than this kind has."""

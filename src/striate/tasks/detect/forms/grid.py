@@ -33,6 +33,7 @@ class GridForm:
     """See Form; `Grid`."""
 
     kind: ClassVar[type] = Grid
+    whole: ClassVar[bool] = False
 
     def refuse(self, output: Grid, images: Tensor, classes: int) -> None:
         """See Form."""

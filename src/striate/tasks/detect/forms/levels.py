@@ -40,6 +40,7 @@ class LevelForm:
     """See Form; `Levels`."""
 
     kind: ClassVar[type] = Levels
+    whole: ClassVar[bool] = False
 
     def refuse(self, output: Levels, images: Tensor, classes: int) -> None:
         """See Form."""

@@ -29,6 +29,7 @@ from striate.tasks.detect.regions import (
     WEIGHTS,
     features_of,
     found_in,
+    level_of,
     masks_of,
     propose,
 )
@@ -41,6 +42,7 @@ class RegionForm:
     """See Form; `Regions`."""
 
     kind: ClassVar[type] = Regions
+    whole: ClassVar[bool] = False
 
     def refuse(self, output: Regions, images: Tensor, classes: int) -> None:
         """See Form."""
@@ -103,9 +105,8 @@ class RegionForm:
             )
         objects = Objects.of(found.boxes, found.labels, scores=found.scores)
         return objects, [
-            Spot(None, k, region=tuple(region))
-            for k, region in zip(found.labels.tolist(), found.regions.tolist(), strict=True)
-        ]
+            spot_of(output, k, region) for k, region in zip(found.labels.tolist(), found.regions, strict=True)
+        ]  # fmt: skip
 
     def nearest(
         self, output: Regions, classes: int, label: int | None, point: tuple[float, float] | None
@@ -124,7 +125,7 @@ class RegionForm:
                 scores.append(output.box(part)[0].softmax(1)[:, 1:].cpu())
         table = torch.cat(scores) if label is None else torch.cat(scores)[:, label : label + 1]
         which, k = divmod(int(table.flatten().argmax()), table.shape[1])
-        return Spot(None, k if label is None else label, region=tuple(regions[which].tolist()))
+        return spot_of(output, k if label is None else label, regions[which])
 
     def read(self, output: Regions, classes: int, spot: Spot) -> Tensor:
         """See Form; the raw score is the logit of the class, from the region's features."""
@@ -180,6 +181,22 @@ class RegionForm:
             objects = second_pass(stored[:count], stored[count:], output, (height, width), least)
             stored.clear()
         return objects, certificate
+
+
+def spot_of(output: Regions, label: int, region: np.ndarray) -> Spot:
+    """Where a region (4,) is looked at: the cells of its level from which RoIAlign draws, four around each sample."""
+    level = int(level_of(region[None], len(output.features))[0])
+    stride, sides = output.strides[level], output.features[level].shape[-2:]
+    # Of a region that is smaller than a cell RoIAlign takes a whole one.
+    last = np.maximum(region[2:] / stride, region[:2] / stride + 1)
+    low = np.floor(region[:2] / stride).astype(int)
+    high = np.minimum(np.floor(last).astype(int) + 1, [sides[1] - 1, sides[0] - 1])
+    low = np.minimum(low, high)
+    wide, tall = (high - low + 1).tolist()
+    column, row = low.tolist()
+    return Spot(
+        level, label, row, column, stride, region=tuple(region.tolist()), tall=tall, wide=wide
+    )
 
 
 def second_pass(

@@ -10,12 +10,13 @@ from striate.tasks.detect.forms.centers import Centers
 from striate.tasks.detect.forms.form import Form
 from striate.tasks.detect.forms.grid import GridForm
 from striate.tasks.detect.forms.levels import LevelForm
+from striate.tasks.detect.forms.queries import QueryForm
 from striate.tasks.detect.forms.regions import RegionForm
 from striate.tasks.detect.objects import Objects
 from striate.training.batch import Batch, Loss
 
 CENTERS = Centers()
-FORMS: tuple[Form, ...] = (LevelForm(), GridForm(), RegionForm())
+FORMS: tuple[Form, ...] = (LevelForm(), GridForm(), RegionForm(), QueryForm())
 
 
 def form_of(output: Any) -> Form:
