@@ -24,11 +24,13 @@ from striate.tasks.detect.data.annotations import (
     side_of,
     text_of,
 )
+from striate.tasks.detect.data.polygons import has_ring_inside
 from striate.tasks.detect.data.run_lengths import counts_of_text, region_of
 from striate.tasks.detect.data.streaming import entries, first_keys
 from striate.wording import counted, one_line
 
 FORMAT = "COCO JSON"
+MOST_RINGS = 100  # of an object that is looked at for rings inside one another
 LOOKED_AT = 40  # JSON files whose beginning is read
 OTHERS = (
     "captions",
@@ -109,6 +111,7 @@ class _Reading:
         self.drafts: list[Draft] = []
         self.faults: list[Damage] = []
         self.notes: list[str] = []
+        self.filled = 0
         self.warnings: list[str] = []
         self.used: set[int] = set()
 
@@ -189,6 +192,8 @@ class _Reading:
         outline: Outline | None = None
         try:
             outline = outline_of(entry.get("segmentation"))
+            if isinstance(outline, Polygons) and 1 < len(outline.rings) <= MOST_RINGS:
+                self.filled += has_ring_inside(outline)
         except DataError as error:
             self.faults.append(fault(one_line(draft.file), f"{what}: {error}; its box is used"))
         if box is None and outline is None:
@@ -227,6 +232,11 @@ class _Reading:
     def done(self, files: Sequence[Parts]) -> Annotations:
         """All files as one. A category above others that no object has, as Roboflow writes one, is left out."""
         names = list(self.classes)
+        if self.filled:
+            self.warnings.append(
+                f"{counted(self.filled, 'object')} with a ring inside another: COCO unites rings, so that it is no hole; "
+                "write run lengths where holes are meant"
+            )
         unused = [i for i in range(len(names)) if i not in self.used]
         if unused and len(unused) < len(names):
             listed = ", ".join(one_line(names[i]) for i in unused[:3])

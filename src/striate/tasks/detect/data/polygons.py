@@ -39,6 +39,32 @@ def rasterise(polygons: Polygons, height: int, width: int) -> Region | None:
     return Region.of(mask, top=top, left=left) if mask.any() else None
 
 
+def has_ring_inside(polygons: Polygons) -> bool:
+    """Whether a ring lies inside another one, as one that is meant as a hole does: by its box and its first point."""
+    boxes = [np.concatenate([r.min(0), r.max(0)]) for r in polygons.rings if len(r)]
+    for i, inner in enumerate(polygons.rings):
+        for j, outer in enumerate(polygons.rings):
+            if i == j or not len(inner) or not len(outer):
+                continue
+            low, high = boxes[i], boxes[j]
+            if (
+                (low[:2] > high[:2]).all()
+                and (low[2:] < high[2:]).all()
+                and _holds(outer, inner[0])
+            ):
+                return True
+    return False
+
+
+def _holds(ring: np.ndarray, point: np.ndarray) -> bool:
+    """Whether a point (2,) lies inside a ring (k, 2): a ray from it crosses the ring an odd number of times."""
+    (x, y), (x0, y0), (x1, y1) = point, ring.T, np.roll(ring, -1, axis=0).T
+    over = (y0 > y) != (y1 > y)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        at = x0 + (y - y0) * (x1 - x0) / (y1 - y0)
+    return bool((over & (x < at)).sum() % 2)
+
+
 def _marks(ring: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray] | None:
     """Columns and rows (m,) int64 at which the inside begins or ends, going down each column; None without any."""
     if not np.isfinite(ring).all() or np.abs(ring).max() > FAR:

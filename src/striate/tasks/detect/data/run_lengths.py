@@ -66,6 +66,11 @@ def region_of(counts: Sequence[int], height: int, width: int) -> Region | None:
     if len(lengths) and (lengths.min() < 0 or lengths.max() > MOST):
         raise DataError("its run lengths are below 0 or without measure")
     if lengths.sum() != height * width:
+        if _pairs(lengths, height * width):
+            raise DataError(
+                "its run lengths are pairs of first pixel and length, as Kaggle has them; COCO's are lengths alone, of "
+                "pixels outside and inside by turns"
+            )
         raise DataError(
             f"its run lengths are for {int(lengths.sum()):,} pixels, and {width} x {height} are {height * width:,}"
         )
@@ -81,6 +86,15 @@ def region_of(counts: Sequence[int], height: int, width: int) -> Region | None:
     np.add.at(change, stops - left * height, -1)
     flat = np.cumsum(change[:-1], dtype=np.int8).astype(bool)
     return Region.of(flat.reshape(right - left, height).T, left=left)
+
+
+def _pairs(lengths: np.ndarray, pixels: int) -> bool:
+    """Whether numbers (n,) are pairs of a run's first pixel and its length, in an image of so many pixels: runs that follow
+    one another."""
+    if len(lengths) < 4 or len(lengths) % 2:
+        return False
+    first, ends = lengths[::2], lengths[::2] + lengths[1::2]
+    return bool((first[1:] > ends[:-1]).all() and ends[-1] <= pixels + 1)
 
 
 def counts_of(region: Region, height: int, width: int) -> list[int]:
