@@ -193,3 +193,22 @@ def test_a_width_that_leaves_nothing_is_refused(spec: str, message: str, device:
         warnings.filterwarnings("ignore", message="Initializing zero-element tensors")
         with torch.device(device), pytest.raises(UsageError, match=message):
             models.build(spec, num_classes=2, size=32)
+
+
+def test_options_of_a_network_on_a_backbone_stand_before_the_colon() -> None:
+    with torch.device("meta"):
+        small = models.build("mask-rcnn(channels=16, hidden=32):efficientnet-lite0", num_classes=3)
+        fine = models.build("fcos(finest=4, levels=2):resnet18", num_classes=3)
+    assert small.roi_heads.box_head.fc6.weight.shape == (32, 16 * 49)
+    assert fine(torch.zeros(1, 3, 64, 64, device="meta")).strides == (4, 8)
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", "efficientnet-lite0"])
+def test_options_behind_the_backbone_are_refused_with_where_they_stand(backbone: str) -> None:
+    # Behind efficientnet-lite0 they were left out without a word, and the network had eight times the channels.
+    with pytest.raises(UsageError, match=r"write it before the colon: mask-rcnn\(channels=32\)"):
+        models.build(f"mask-rcnn:{backbone}(channels=32,hidden=128)", num_classes=3)
+    with pytest.raises(UsageError, match="has no option 'colour'"):
+        models.build(f"fcos:{backbone}(colour=1)", num_classes=3)
+    with pytest.raises(UsageError, match="given in"):
+        models.build(f"fcos(levels=2):{backbone}", num_classes=3, levels=3)

@@ -230,14 +230,22 @@ def build_with_backbone(
 ) -> nn.Module:
     """`fcn8s:resnet18`, `unet:timm/NAME` and the like. Raises UsageError."""
     kind, _, name = spec.partition(":")
+    kind, own = spelled(kind)
     kind = kind.strip().lower().replace("_", "-")
     if kind not in ("unet", *MAPS, *ON_BACKBONE):
         taking = ", ".join(("unet", *MAPS, *ON_BACKBONE))
         raise UsageError(f"{kind} takes no backbone; these do: {taking}")
     if not name:
         raise UsageError(f"{spec!r} names no backbone; write {kind}:resnet18")
-    backbone = find_backbone(name, in_channels=in_channels, size=size, pretrained=pretrained)
     allowed = {"up"} if kind == "unet" else ON_BACKBONE[kind][1] if kind in ON_BACKBONE else set()
+    if not name.startswith(hub.PREFIX) and not is_pattern(name):
+        _refuse_misplaced(kind, *spelled(name), set(allowed))
+    if twice := sorted(own.keys() & options.keys()):
+        raise UsageError(
+            f"{twice[0]} is given in {spec} and beside it ({options[twice[0]]!r}); leave one out"
+        )
+    options = {**own, **options}
+    backbone = find_backbone(name, in_channels=in_channels, size=size, pretrained=pretrained)
     unknown = sorted(set(options) - allowed)
     if unknown:
         raise UsageError(
@@ -251,6 +259,18 @@ def build_with_backbone(
             start_head(network)
         return network
     return fcn.FCN(backbone, num_classes, maps=MAPS[kind])
+
+
+def _refuse_misplaced(kind: str, name: str, given: dict[str, Any], allowed: set[str]) -> None:
+    """Raise UsageError where options of the whole stand behind its backbone, or a backbone has none."""
+    own = [option for option in given if option in allowed]
+    if own:
+        raise UsageError(
+            f"{own[0]} is an option of {kind}, not of {name}; write it before the colon: "
+            f"{kind}({own[0]}={given[own[0]]}):{name}"
+        )
+    if given and find(name)[0] == "efficientnet-lite0":
+        raise UsageError(f"{name} has no option {next(iter(given))!r} as a backbone; leave it out")
 
 
 def find_backbone(

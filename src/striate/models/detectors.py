@@ -48,7 +48,10 @@ def finds_masks(spec: str) -> bool:
 
 
 def _kind(spec: str) -> str:
-    return str(architecture(spec)).strip().lower().replace("_", "-").partition(":")[0]
+    name = architecture(
+        spec.partition(":")[0]
+    )  # with options of its own, as in fcos(finest=8):resnet18
+    return str(name).strip().lower().replace("_", "-")
 
 
 def on_backbone(kind: str, backbone: Backbone, num_classes: int, **options: object) -> nn.Module:

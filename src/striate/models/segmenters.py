@@ -20,8 +20,8 @@ SIZE = (256, 256)
 
 def is_segmenter(spec: str) -> bool:
     """Whether `spec` names a network that gives a class for every pixel, rather than one for the image."""
-    name = str(architecture(spec)).strip().lower().replace("_", "-")
-    return name.partition(":")[0] in SEGMENTERS
+    name = str(architecture(spec.partition(":")[0])).strip().lower().replace("_", "-")
+    return name in SEGMENTERS
 
 
 def has_backbone(spec: str) -> bool:

@@ -120,7 +120,9 @@ def _judge(series: Mapping[str, np.ndarray]) -> tuple[str, Status, str, str]:
             "diverged",
         )
     last, best = float(watched[-1]), int(np.argmin(watched))
-    fell = f"the {what} loss went from {watched[0]:.3f} to {last:.3f} in {n} epoch{'s' * (n > 1)}"
+    fell = f"the {what} loss went from {watched[0]:.3f} to {last:.3f} in {n} epochs"
+    if n == 1:
+        fell = f"the {what} loss is {last:.3f} after one epoch"
     if n < ENOUGH:
         return (
             f"Too short to see a trend: {fell}.",
@@ -222,7 +224,7 @@ def _plot(series: Mapping[str, np.ndarray], what: str, hint: str) -> Figure:
             ends.append(f"{word} ends at {percent(end) if what == 'accuracy' else f'{end:.3f}'}")
         if what == "accuracy":
             ax.yaxis.set_major_formatter(lambda v, _: f"{100 * v:.4g} %")
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         ax.set(xlabel="epoch", title=what.capitalize())
         ax.margins(x=0.03)
         ax.grid(axis="y")

@@ -98,7 +98,7 @@ def choose_for_boxes(recipe: Recipe, facts: BoxFacts) -> tuple[Recipe, list[str]
         return value
 
     tuned = bool(recipe.pretrained or recipe.weights)
-    kind = str(architecture(recipe.model)).partition(":")[0]
+    kind = str(architecture(str(recipe.model).partition(":")[0]))
     small = kind in WIDTHS and ":" not in str(recipe.model)
     # A crop holds the largest of nine of ten objects with room around it.
     wanted = max(CROP, 1.5 * facts.largest)

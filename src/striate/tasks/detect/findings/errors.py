@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from striate.figures import BLUE, ORANGE, new_figure, render, style
 from striate.findings import Cell, Figure, Finding, Table
@@ -79,6 +80,7 @@ def _bars(order: Sequence[str], gains: dict[str, float]) -> Figure:
         axes.set_yticks(range(len(order)), list(order))
         axes.invert_yaxis()
         axes.set(xlabel="AP50 that would be gained", xlim=(0, max(0.02, *values) * 1.1))
+        axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.grid(axis="x")
         costs = ", ".join(f"{k} {gains[k]:.3f}" for k in order)
         return render(figure, caption="What each kind of error costs.", alt=f"Bars: {costs}")
