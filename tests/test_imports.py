@@ -48,7 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "nn": BASE,
     "geometry": FOUND,
     "models": {"errors", "memory", "borrow", "nn", "plugins", "wording"},
-    "inference": BASE | {"borrow", "geometry", "images", "memory"},
+    "inference": BASE | {"answer", "borrow", "geometry", "images", "memory"},
     "data": FOUND | {"images", "plugins", "wording"},
     "statistics": FOUND | {"wording"},
     "training": BASE | {"answer", "borrow", "data", "findings", "memory", "wording"},
@@ -158,7 +158,8 @@ CLI_NEEDS = {"cli", "api", "documents", "errors", "findings", "report", "wording
 @pytest.mark.parametrize("path", [f for f in FILES if room(f) == "cli"], ids=lambda p: p.stem)
 def test_the_command_line_calls_the_public_functions_and_nothing_else(path: Path) -> None:
     rooms = {name.split(".")[1] for name in needed(path) if name.startswith("striate.")}
-    assert rooms <= CLI_NEEDS, rooms - CLI_NEEDS
+    needs = CLI_NEEDS | {"studio"} if path.stem == "studio" else CLI_NEEDS
+    assert rooms <= needs, rooms - needs
 
 
 @pytest.mark.parametrize("verb", ["", *sorted(ORDER)])

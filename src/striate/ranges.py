@@ -111,6 +111,7 @@ RANGES: dict[str, Range] = {
     "each": whole(2, 10**4),
     "identities": whole(1, 10**9),
     # of commands and public functions
+    "port": whole(0, 65_535),
     "top": whole(1, 10**6),
     "classes": whole(1, 10**6),
     "depth": whole(1, 10**6),

@@ -39,7 +39,10 @@ def leaves(group: Any, above: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{above}{name}", command
 
 
-COMMANDS: dict[str, Any] = dict(leaves(typer.main.get_command(app)))
+SERVES = ("studio",)  # ends when it is interrupted; its arguments are tried in tests/studio
+COMMANDS: dict[str, Any] = {
+    name: command for name, command in leaves(typer.main.get_command(app)) if name not in SERVES
+}
 RANGED = [f.name for f in fields(Recipe) if f.name in RANGES and f.name not in ("black", "white")]
 SETTINGS = [f.name for f in fields(Recipe) if f.name not in ("data", "settings")]
 # Settings of a task's own -> the task and data for it, where they are given as `--set`.

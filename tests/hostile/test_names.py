@@ -155,6 +155,7 @@ def commands(odd: str) -> dict[str, list[str]]:
         "export": ["export", "r", f"{made}.xyz"],
         "export run": ["export", f"o/{odd}-run", "new/m.onnx"],
         "verify": ["verify", image],
+        "studio": ["studio", f"o/{odd}-run"],
         "verify nowhere": ["verify", f"o/{odd}-none.onnx"],
         "extra": ["report", "r", odd],
         "lecture": ["lecture", odd],

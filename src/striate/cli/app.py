@@ -22,6 +22,7 @@ from striate.cli import (
     predicting,
     probing,
     reporting,
+    studio,
     summarising,
     teaching,
     tiling,
@@ -33,8 +34,8 @@ from striate.cli.options import app
 
 __all__ = [
     "app", "command", "comparing", "converting", "describing", "diagnosing", "dissecting", "experimenting", "explaining",
-    "exporting", "galleries", "predicting", "probing", "reporting", "summarising", "teaching", "tiling", "training", "units",
-    "wrapping",
+    "exporting", "galleries", "predicting", "probing", "reporting", "studio", "summarising", "teaching", "tiling",
+    "training", "units", "wrapping",
 ]  # fmt: skip
 
 
@@ -64,9 +65,8 @@ def command() -> Any:
 
 
 ORDER = (
-    "train", "predict", "report", "data", "convert", "models", "summary", "lecture", "tile", "explain", "compare", "units",
-    "dissect", "probe", "diagnose", "experiment", "wrap",
-    "export", "verify",
+    "train", "predict", "report", "studio", "data", "convert", "models", "summary", "lecture", "tile", "explain", "compare",
+    "units", "dissect", "probe", "diagnose", "experiment", "wrap", "export", "verify",
 )  # fmt: skip
 """In which `--help` lists them."""
 

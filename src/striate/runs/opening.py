@@ -17,7 +17,7 @@ from striate.tasks.table import find_task
 from striate.tasks.trained import FromPixels, Trained
 from striate.wording import in_quotes
 
-__all__ = ["FromPixels", "Trained", "open_trained"]
+__all__ = ["FromPixels", "Trained", "open_trained", "refuse_unknown"]
 
 IMAGENET = 1000  # classes of published weights
 
@@ -38,15 +38,7 @@ def open_trained(
     if isinstance(target, Run):
         return target.trained
     spec = str(target)
-    if spec not in MODELS and not spec.startswith("timm/") and any(c in spec for c in "/\\"):
-        raise UsageError(
-            f"there is no run at {spec}; give the folder that `striate train` made, or a model such as efficientnet-lite0"
-        )
-    if weights is None and spec not in MODELS and not spec.startswith("timm/"):
-        raise UsageError(
-            f"{in_quotes(spec)} is no run and no model with published weights; give the folder that `striate train` made, "
-            "or a model such as efficientnet-lite0"
-        )
+    refuse_unknown(spec, weights)
     known = preprocessing_of(spec)
     model = build(
         spec,
@@ -73,3 +65,16 @@ def open_trained(
         classes=imagenet_classes(),
         task=find_task("classify"),
     )
+
+
+def refuse_unknown(spec: str, weights: str | Path | None = None) -> None:
+    """Raise UsageError for a text that is no model with published weights, or with `weights` no model at all."""
+    if spec not in MODELS and not spec.startswith("timm/") and any(c in spec for c in "/\\"):
+        raise UsageError(
+            f"there is no run at {spec}; give the folder that `striate train` made, or a model such as efficientnet-lite0"
+        )
+    if weights is None and spec not in MODELS and not spec.startswith("timm/"):
+        raise UsageError(
+            f"{in_quotes(spec)} is no run and no model with published weights; give the folder that `striate train` made, "
+            "or a model such as efficientnet-lite0"
+        )

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from striate.answer import answer_of
 from striate.borrow import borrowed, refuse_numberless
 from striate.errors import GeometryError, UsageError
 from striate.geometry import Geometry, refuse_chance, trace
@@ -25,7 +26,7 @@ from striate.inference.incremental.precision import precise
 from striate.inference.incremental.program import Program, build
 from striate.inference.incremental.scoring import Scoring, rebuilt
 from striate.inference.incremental.steps import State
-from striate.inference.incremental.target import Target
+from striate.inference.incremental.target import Target, bare, batched
 from striate.inference.kinds import in_its_own_words, refuse_no_numbers, refuse_other_meaning, takes
 from striate.inference.repeating import refuse_memory
 from striate.inference.tiled.plan.limits import parse_bytes
@@ -170,6 +171,29 @@ class Incremental:
         if self._check is not None:
             self._check(regions, given, target, self.score(target), scores)
         return scores
+
+    def outputs(self, boxes: Any, contents: Content | Sequence[Content]) -> Tensor:
+        """The prediction for each changed image, (N, ...), such as all logits; arguments as in `scores`.
+
+        Nothing is held against the module here; `scores` does that. Raises UsageError where what the network returns is
+        not known to be one tensor.
+        """
+        clean = answer_of(self.output)
+        clean = batched(clean) if bare(clean) else clean
+        regions = self._regions(boxes)
+        given = self._contents(contents, regions)
+        whole = clean.new_zeros((len(regions), *clean.shape[1:]))
+        if not len(regions):
+            return whole
+
+        def read(values: State, count: int) -> Tensor:
+            answer = answer_of(rebuilt(self.network, values))
+            return answer.reshape(count, *clean.shape[1:])
+
+        with torch.inference_mode():
+            for order, states in self._batches(regions, given, None, None):
+                whole[torch.from_numpy(order)] = self._finish(states, len(order), read)
+        return whole
 
     def _scoring(self, target: Target) -> Scoring:
         return Scoring(self.network, self.cache.outputs, target, alone=self.alone)
@@ -363,7 +387,7 @@ class Incremental:
         turns = -(-count // batch)
         return -(-count // turns)
 
-    def _finish(self, state: State, count: int, score: Scoring) -> Tensor:
+    def _finish(self, state: State, count: int, score: Callable[[State, int], Tensor]) -> Tensor:
         """Run the head and read the score."""
         if not self.alone:
             return self._head(state, count, score)
@@ -374,7 +398,7 @@ class Incremental:
             outputs.append(self._head(piece, 1, score))
         return torch.cat(outputs)
 
-    def _head(self, state: State, count: int, score: Scoring) -> Tensor:
+    def _head(self, state: State, count: int, score: Callable[[State, int], Tensor]) -> Tensor:
         network = self.network
         for node in network.nodes[network.head :]:
             tensors = [state[r.value] for r in node.reads]

@@ -1,0 +1,215 @@
+"""Answers: what the page may ask, each the parts of an answer, made by the functions that the command line calls."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from striate.answer import answer_of
+from striate.attribution import explain, find_method
+from striate.errors import UsageError
+from striate.inference.incremental import Incremental
+from striate.studio.changes import altered, amounts_in, content_of, pasted, range_of, strides
+from striate.studio.describing import described, of_pixels
+from striate.studio.desk import Part
+from striate.studio.maps import maps_of
+from striate.studio.numbers import box_in, text_in, whole_in
+from striate.studio.scores import Scores, refuse_other, scores_of
+from striate.studio.shelf import Network, Picture, Shelf
+
+SESSIONS = 2  # clean images whose activations are kept
+POSITIONS = 400  # of the finest occlusion map, about
+AT_ONCE = 16  # positions of a part of it: another question waits no longer than for these
+
+
+class Answers:
+    """Answers questions about the networks of a shelf. One thread at a time."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self.shelf = shelf
+        self._sessions: OrderedDict[tuple[str, str], Incremental] = OrderedDict()
+        self._kinds: dict[str, Callable[[Mapping[str, Any]], Iterator[Part]]] = {
+            "networks": self.networks, "network": self.network, "picture": self.picture, "occlude": self.occlude,
+            "occlusion": self.occlusion, "change": self.change, "curve": self.curve, "maps": self.maps,
+            "explain": self.explain,
+        }  # fmt: skip
+
+    def __call__(self, question: Mapping[str, Any]) -> Iterator[Part]:
+        """The parts of an answer. Raises UsageError for a question of no kind."""
+        kind = self._kinds.get(text_in(question, "kind"))
+        if kind is None:
+            raise UsageError(
+                f"the page asked for {question['kind']!r}, which this studio does not know; load it again"
+            )
+        yield from kind(question)
+
+    # What there is
+
+    def networks(self, question: Mapping[str, Any]) -> Iterator[Part]:
+        """All networks, by number."""
+        yield (
+            {"networks": [{"id": n, "name": one.target} for n, one in self.shelf.networks.items()]},
+            {},
+        )
+
+    def network(self, question: Mapping[str, Any]) -> Iterator[Part]:
+        """One network's layers and pictures."""
+        one = self._network(question)
+        pictures = [
+            {"id": number, "name": p.name, "truth": p.truth}
+            for number, p in (*one.samples.items(), *reversed(one.dropped.items()))
+        ]
+        thumbnails = {
+            number: of_pixels(p.pixels)
+            for number, p in (*one.samples.items(), *one.dropped.items())
+        }
+        yield {**described(one), "pictures": pictures}, thumbnails
+
+    def picture(self, question: Mapping[str, Any]) -> Iterator[Part]:
+        """A picture as the network reads it, and what the network says of it."""
+        one, picture = self._asked(question)
+        header = {"name": picture.name, "truth": picture.truth}
+        yield (
+            {**header, **self._scores(one, picture.image).header},
+            {"pixels": of_pixels(picture.pixels)},
+        )
+
+    # What changes
+
+    def occlude(self, question: Mapping[str, Any]) -> Iterator[Part]:
+        """What the network says with a box hidden, from what the box can change; then by a full pass, and how far apart."""
+        one, picture = self._asked(question)
+        box = box_in(question, picture.pixels.shape)
+        content = content_of(picture.image, text_in(question, "fill"))
+        refuse_other(one)
+        quick = scores_of(one, self._session(question).outputs([box], content))
+        yield {**quick.header, "box": box}, {}
+        whole = self._scores(one, pasted(picture.image, content, box))
+        apart = float((whole.raw - quick.raw).abs().max()) / max(float(whole.raw.std()), 1e-30)
+        yield {**quick.header, "box": box, "apart": apart}, {}
+
+    def occlusion(self, question: Mapping[str, Any]) -> Iterator[Part]:
+        """The drop of a class at every place of the patch, coarse to fine."""
+        one, picture = self._asked(question)
+        (top, bottom), (left, right) = box_in(question, picture.pixels.shape)
+        content = content_of(picture.image, text_in(question, "fill"))
+        target = self._target(one, question)
+        size, patch = picture.pixels.shape[1:], (bottom - top, right - left)
+        session = self._session(question)
+        clean = session.score(target)
+        known: dict[tuple[int, int], float] = {}
+        for stride in strides(patch, size, POSITIONS):
+            rows, columns = (
+                range(0, n - p + 1, s) for n, p, s in zip(size, patch, stride, strict=True)
+            )
+            missing = [(r, c) for r in rows for c in columns if (r, c) not in known]
+            for first in range(0, len(missing), AT_ONCE):
+                places = missing[first : first + AT_ONCE]
+                boxes = [((r, r + patch[0]), (c, c + patch[1])) for r, c in places]
+                scores = session.scores(boxes, content, target)
+                known.update(zip(places, (clean - scores).tolist(), strict=True))
+                drops = np.array(
+                    [[known.get((r, c), np.nan) for c in columns] for r in rows], np.float32
+                )
+                header = {
+                    "target": target,
+                    "patch": patch,
+                    "stride": stride,
+                    "clean": clean,
+                    "fraction": len(known),
+                }
+                yield header, {"drops": drops}
+
+    def change(self, question: Mapping[str, Any]) -> Iterator[Part]:
+        """The picture as the sliders stand, as the network sees it, and what it says of it."""
+        one, picture = self._asked(question)
+        changed = altered(picture.image, amounts_in(question.get("amounts")))
+        levels = (changed * 255).round().to(torch.uint8).numpy()
+        yield self._scores(one, changed).header, {"pixels": of_pixels(levels)}
+
+    def curve(self, question: Mapping[str, Any]) -> Iterator[Part]:
+        """A class's probability along one slider, the others as they stand, coarse to fine."""
+        one, picture = self._asked(question)
+        along = text_in(question, "along")
+        amounts, ends = amounts_in(question.get("amounts")), range_of(along)
+        target = self._target(one, question)
+        known: dict[float, float] = {}
+        for count in (5, 9, 17, 33):
+            for value in np.linspace(*ends, count).tolist():
+                if value in known:
+                    continue
+                changed = altered(picture.image, {**amounts, along: value})
+                known[value] = float(self._scores(one, changed).shares[target])
+                points = np.array(sorted(known.items()), np.float32)
+                yield {"along": along, "target": target}, {"points": points}
+
+    # What is seen inside
+
+    def maps(self, question: Mapping[str, Any]) -> Iterator[Part]:
+        """The maps of one layer, for the picture as it is changed now."""
+        one, picture = self._asked(question)
+        image = picture.image
+        if "amounts" in question:
+            image = altered(image, amounts_in(question["amounts"]))
+        if "box" in question:
+            content = content_of(image, text_in(question, "fill"))
+            image = pasted(image, content, box_in(question, picture.pixels.shape))
+        first = whole_in(question, "first", 0, 1 << 20) if "first" in question else 0
+        yield maps_of(one, image, text_in(question, "layer"), first)
+
+    def explain(self, question: Mapping[str, Any]) -> Iterator[Part]:
+        """Which pixels decided, by one method: the map, and after it how far it can be trusted."""
+        one, picture = self._asked(question)
+        method = find_method(text_in(question, "method"))
+        target = self._target(one, question)
+        for trust in (False, True):
+            found = explain(
+                one.module, picture.image, target, methods=[method], trust=trust, temperature=one.trained.temperature
+            )  # fmt: skip
+            if method not in found.maps:
+                raise UsageError(
+                    found.refused.get(method, f"{method} cannot be used on this network")
+                )
+            header: dict[str, Any] = {"method": method, "target": target}
+            if method in found.curves:
+                header |= {
+                    "faithfulness": found.curves[method].faithfulness,
+                    "edges": found.curves["edges"].faithfulness,
+                    "chance": found.curves["random"].faithfulness,
+                    "ignores": found.ignores_weights(method),
+                }
+            yield header, {"map": found.maps[method].shown.to(torch.float32).numpy()}
+
+    # Within
+
+    def _network(self, question: Mapping[str, Any]) -> Network:
+        return self.shelf.network(question.get("network"))
+
+    def _asked(self, question: Mapping[str, Any]) -> tuple[Network, Picture]:
+        one = self._network(question)
+        return one, one.picture(text_in(question, "picture"))
+
+    def _session(self, question: Mapping[str, Any]) -> Incremental:
+        """The clean image's activations, kept for the next move of the pointer."""
+        one, picture = self._asked(question)
+        key = (one.target, text_in(question, "picture"))
+        if key not in self._sessions:
+            self._sessions[key] = Incremental(one.module, picture.image)
+            while len(self._sessions) > SESSIONS:
+                self._sessions.popitem(last=False)
+        self._sessions.move_to_end(key)
+        return self._sessions[key]
+
+    def _target(self, one: Network, question: Mapping[str, Any]) -> int:
+        refuse_other(one)
+        return whole_in(question, "target", 0, len(one.trained.classes) - 1)
+
+    def _scores(self, one: Network, image: Tensor) -> Scores:
+        refuse_other(one)
+        with torch.inference_mode():
+            return scores_of(one, answer_of(one.module(image[None])))

@@ -1,0 +1,102 @@
+"""Desk: the one worker of a connection. Of what is asked on a channel the latest wins, and what it supersedes is dropped.
+
+An answer is made in parts: a coarse map, then a finer one. Between two parts the worker turns to whatever else was asked in
+the meantime, so that a long answer never keeps a short one waiting for longer than one part, and a part is sent only when
+the page has shown the one before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from striate.errors import StriateError
+from striate.studio.frames import encode
+
+Part = tuple[Mapping[str, Any], Mapping[str, np.ndarray]]
+Answer = Callable[[Mapping[str, Any]], Iterator[Part]]
+Send = Callable[[bytes], Awaitable[None]]
+PATIENCE = 5.0  # seconds until a page that does not confirm is taken to be hidden, and is sent the next frame all the same
+END: Part = ({}, {})
+
+
+@dataclass
+class Work:
+    """What was asked: its number on the channel, and the answer's parts as far as they are begun."""
+
+    number: int
+    question: Mapping[str, Any]
+    parts: Iterator[Part] | None = None
+
+
+class Desk:
+    """Answers what a page asks, one at a time.
+
+    answer: question -> the parts of its answer. send: a frame to the page. worker: one thread, which all pages share.
+    """
+
+    def __init__(self, answer: Answer, send: Send, worker: ThreadPoolExecutor) -> None:
+        self._answer, self._send, self._worker = answer, send, worker
+        self._waiting: dict[
+            str, Work
+        ] = {}  # channel -> its latest work, the one that waited longest first
+        self._news = asyncio.Event()
+        self._shown = asyncio.Event()
+        self._frame = 0
+
+    def ask(self, channel: str, number: int, question: Mapping[str, Any]) -> None:
+        """Take a question; one that waits on the same channel is forgotten."""
+        self._waiting.pop(channel, None)
+        self._waiting[channel] = Work(number, question)
+        self._news.set()
+
+    def cancel(self, channel: str) -> None:
+        """Forget what waits on a channel."""
+        self._waiting.pop(channel, None)
+
+    def confirm(self, frame: int) -> None:
+        """The page has shown a frame."""
+        if frame == self._frame:
+            self._shown.set()
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            while not self._waiting:
+                self._news.clear()
+                await self._news.wait()
+            channel, work = next(iter(self._waiting.items()))
+            part, error = await loop.run_in_executor(self._worker, self._next, work)
+            if self._waiting.get(channel) is not work:
+                continue  # superseded while it was worked on
+            del self._waiting[channel]
+            done = error is not None or part is END
+            if not done:
+                self._waiting[channel] = work  # behind the others
+            header, arrays = part
+            await self._deliver(
+                {"channel": channel, "number": work.number, "done": done, "error": error, **header},
+                arrays,
+            )
+
+    def _next(self, work: Work) -> tuple[Part, str | None]:
+        try:
+            if work.parts is None:
+                work.parts = self._answer(work.question)
+            return next(work.parts, END), None
+        except StriateError as error:
+            return END, str(error)
+
+    async def _deliver(self, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+        self._frame += 1
+        self._shown.clear()
+        await self._send(encode({**header, "frame": self._frame}, arrays))
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._shown.wait(), PATIENCE)

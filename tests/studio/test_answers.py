@@ -1,0 +1,225 @@
+"""What the page is told is what the network gives: each answer against a plain run of the module."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from torch import Tensor, nn
+
+import striate
+from striate.errors import StriateError
+from striate.studio.answers import Answers
+from striate.studio.describing import axis
+from striate.studio.shelf import Network, Picture, Shelf
+
+SIDE = 24
+NAMES = ("ant", "bee", "cat")
+BOX = [[5, 12], [3, 9]]
+
+
+def network() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 6, 3, 2, 1), nn.BatchNorm2d(6), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 8, 3, padding=1), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3),
+    ).eval()  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def shelf() -> Shelf:
+    shelf = Shelf(["efficientnet-lite0"])  # never opened: another network takes its place
+    one = shelf.networks["n0"]
+    one.__dict__["trained"] = striate.wrap(
+        network(), classes=NAMES, preprocessing=(SIDE, 0.5, 0.25)
+    )
+    pixels = np.random.default_rng(0).integers(0, 256, (3, SIDE, SIDE), dtype=np.uint8)
+    one.__dict__["samples"] = {"s0": Picture("noise", pixels, "bee")}
+    return shelf
+
+
+@pytest.fixture
+def ask(shelf: Shelf) -> Any:
+    answers = Answers(shelf)
+    return lambda kind, **q: list(answers({"kind": kind, "network": "n0", "picture": "s0", **q}))
+
+
+def image_of(shelf: Shelf) -> Tensor:
+    return torch.from_numpy(shelf.networks["n0"].samples["s0"].pixels).float() / 255
+
+
+@torch.no_grad()
+def shares(image: Tensor) -> dict[str, float]:
+    """By the module alone."""
+    logits = network()((image[None] - 0.5) / 0.25)[0]
+    return dict(zip(NAMES, logits.softmax(0).tolist(), strict=True))
+
+
+def told(header: Mapping[str, Any]) -> dict[str, float]:
+    return {s["name"]: s["share"] for s in header["top"]}
+
+
+def test_a_picture_has_the_networks_own_answer(ask: Any, shelf: Shelf) -> None:
+    ((header, arrays),) = ask("picture")
+    assert told(header) == pytest.approx(shares(image_of(shelf)), abs=1e-6)
+    assert header["truth"] == "bee"
+    assert np.array_equal(
+        arrays["pixels"], shelf.networks["n0"].samples["s0"].pixels.transpose(1, 2, 0)
+    )
+
+
+@pytest.mark.parametrize(("fill", "value"), [("grey", 0.5), ("black", 0.0), ("white", 1.0)])
+def test_a_hidden_box_gives_what_a_full_pass_gives(ask: Any, shelf: Shelf, fill: str, value: float) -> None:  # fmt: skip
+    changed = image_of(shelf).clone()
+    changed[:, 5:12, 3:9] = value
+    first, rest = ask("occlude", box=BOX, fill=fill)
+    assert told(first[0]) == pytest.approx(shares(changed), abs=1e-6)
+    assert told(rest[0]) == pytest.approx(shares(changed), abs=1e-6) and rest[0]["apart"] < 1e-4
+
+
+def test_hidden_everywhere_is_the_loop_over_places_coarse_to_fine(ask: Any, shelf: Shelf) -> None:
+    parts = ask("occlusion", box=[[0, 8], [0, 6]], fill="black", target=1)
+    header, arrays = parts[-1]
+    stride = header["stride"]
+    assert parts[0][0]["stride"][0] > stride[0]  # it began coarser
+    module, image = network(), image_of(shelf)
+    for i in range(arrays["drops"].shape[0]):
+        for j in range(0, arrays["drops"].shape[1], 3):
+            changed = image.clone()
+            r, c = i * stride[0], j * stride[1]
+            changed[:, r : r + 8, c : c + 6] = 0
+            with torch.no_grad():
+                clean, hidden = ((module((x[None] - 0.5) / 0.25))[0, 1] for x in (image, changed))
+            assert arrays["drops"][i, j] == pytest.approx(float(clean - hidden), abs=1e-5)
+
+
+def test_sliders_that_stand_still_change_nothing_and_shifts_are_shifts(ask: Any, shelf: Shelf) -> None:  # fmt: skip
+    image = image_of(shelf)
+    ((header, arrays),) = ask("change", amounts={})
+    assert told(header) == pytest.approx(shares(image), abs=1e-6)
+    ((header, arrays),) = ask("change", amounts={"right": 3 / SIDE, "down": -2 / SIDE})
+    r, c = (torch.arange(SIDE) + 2).clamp(0, SIDE - 1), (torch.arange(SIDE) - 3).clamp(0, SIDE - 1)
+    moved = image[:, r][:, :, c]
+    assert np.array_equal(arrays["pixels"], (moved * 255).round().numpy().astype(np.uint8).transpose(1, 2, 0))  # fmt: skip
+    assert told(header) == pytest.approx(shares(moved), abs=1e-6)
+
+
+def test_a_curve_is_drawn_from_few_points_to_many_and_goes_through_the_answer(ask: Any, shelf: Shelf) -> None:  # fmt: skip
+    parts = ask("curve", amounts={}, along="brightness", target=0)
+    counts = [len(arrays["points"]) for _, arrays in parts]
+    assert counts == list(range(1, 34))
+    points = dict(map(tuple, parts[-1][1]["points"].round(4).tolist()))
+    assert points[1.0] == pytest.approx(shares(image_of(shelf))["ant"], abs=1e-4)
+
+
+def test_maps_are_those_that_the_layer_gives(ask: Any, shelf: Shelf) -> None:
+    ((described, _),) = ask("network")
+    assert described["layers"][0]["name"] == "0"
+    kept: dict[str, Tensor] = {}
+    module = network()
+    module[4].register_forward_hook(lambda m, a, out: kept.update(out=out[0]))
+    changed = image_of(shelf).clone()
+    changed[:, 5:12, 3:9] = 0.5
+    with torch.no_grad():
+        module((changed[None] - 0.5) / 0.25)
+    ((header, arrays),) = ask("maps", layer="4", box=BOX, fill="grey")
+    assert arrays["maps"] == pytest.approx(
+        kept["out"].numpy(), rel=2e-3, abs=1e-3
+    )  # half precision
+    assert header["low"] == pytest.approx(float(kept["out"].min()), abs=1e-5)
+
+
+def test_the_fields_that_the_page_reckons_with_are_where_gradients_are() -> None:
+    """What `studio/web/src/geometry.ts` makes of an axis: all pixels with a gradient lie inside, and the ends have one."""
+    torch.manual_seed(1)
+    module = nn.Sequential(
+        nn.Conv1d(1, 3, 3, 2, 1), nn.Tanh(), nn.ConvTranspose1d(3, 2, 4, 2, 1), nn.Conv1d(2, 1, 3, padding=1, dilation=1)
+    ).double()  # fmt: skip
+    flat = nn.Sequential(
+        nn.Conv2d(1, 3, 3, 2, 1), nn.Tanh(), nn.ConvTranspose2d(3, 2, 4, 2, 1), nn.Conv2d(2, 1, 3, padding=1)
+    ).double()  # fmt: skip
+    del module
+    side = 16
+    geometry = striate.trace(flat, (1, 1, side, side))
+    field = axis(geometry.layers[-1].receptive_field[0])
+    assert field is not None
+    image = torch.rand(1, 1, side, side, dtype=torch.float64, requires_grad=True)
+    for at in range(side):
+        phase = field["phases"][at % len(field["phases"])]
+        moved = at // len(field["phases"]) * field["step"]
+        first, last = max(0, int(phase[0] + moved)), min(side - 1, int(phase[1] + moved))
+        (gradient,) = torch.autograd.grad(flat(image)[0, 0, at].sum(), image)
+        reached = gradient[0, 0].abs().sum(1).nonzero().flatten().tolist()
+        assert (min(reached), max(reached)) == (first, last), at
+
+
+@pytest.mark.parametrize("method", ["saliency", "grad-cam"])
+def test_an_explanation_comes_first_and_its_trust_after(ask: Any, method: str) -> None:
+    (first, _), (second, arrays) = ask("explain", method=method, target=2)
+    assert "faithfulness" not in first and -1 <= second["faithfulness"] <= 1
+    assert arrays["map"].shape == (SIDE, SIDE)
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just("n0") | st.just("s0"),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=3), max_leaves=6,
+)  # fmt: skip
+KINDS = [
+    "networks",
+    "network",
+    "picture",
+    "occlude",
+    "occlusion",
+    "change",
+    "curve",
+    "maps",
+    "explain",
+    "x",
+    None,
+]
+
+
+FIELDS = ["box", "fill", "target", "amounts", "along", "layer", "first", "method"]
+
+
+@settings(max_examples=60)
+@given(
+    kind=st.sampled_from(KINDS), network=anything, picture=anything,
+    rest=st.dictionaries(st.sampled_from(FIELDS), anything),
+)  # fmt: skip
+def test_whatever_is_asked_is_answered_or_refused(kind: Any, network: Any, picture: Any, rest: Any) -> None:  # fmt: skip
+    shelf = Shelf(["efficientnet-lite0"])
+    one = shelf.networks["n0"]
+    one.__dict__["trained"] = TRAINED
+    one.__dict__["samples"] = {"s0": Picture("noise", np.zeros((3, SIDE, SIDE), np.uint8))}
+    question = {"kind": kind, "network": network, "picture": picture, **rest}
+    for known in ({}, {"network": "n0", "picture": "s0"}):
+        with contextlib.suppress(StriateError):  # a sentence; anything else fails
+            next(Answers(shelf)({**question, **known}), None)
+
+
+TRAINED = striate.wrap(network(), classes=NAMES, preprocessing=(SIDE, 0.5, 0.25))
+
+
+def test_a_dropped_picture_is_read_as_a_file_and_no_image_is_refused(shelf: Shelf, tmp_path: Any) -> None:  # fmt: skip
+    pixels = np.random.default_rng(1).integers(0, 256, (40, 30, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "x.png")
+    one: Network = shelf.networks["n0"]
+    found = one.drop((tmp_path / "x.png").read_bytes(), "mine", "d1")
+    assert np.array_equal(found.pixels, one.trained.read(tmp_path / "x.png"))
+    assert one.picture("d1") is found
+    for bad in (b"", b"no image", (tmp_path / "x.png").read_bytes()[:60]):
+        with pytest.raises(StriateError) as error:
+            one.drop(bad, "mine", "d2")
+        assert "/" not in str(error.value).replace("and/or", ""), (
+            error.value
+        )  # no path of this machine
+    with pytest.raises(StriateError, match="no longer there"):
+        one.picture("d2")
