@@ -137,17 +137,13 @@ def test_maps_are_those_that_the_layer_gives(ask: Any, shelf: Shelf) -> None:
 
 
 def test_the_fields_that_the_page_reckons_with_are_where_gradients_are() -> None:
-    """What `studio/web/src/geometry.ts` makes of an axis: all pixels with a gradient lie inside, and the ends have one."""
+    """An axis as the page is given it: all pixels with a gradient lie inside, and the ends have one."""
     torch.manual_seed(1)
     module = nn.Sequential(
-        nn.Conv1d(1, 3, 3, 2, 1), nn.Tanh(), nn.ConvTranspose1d(3, 2, 4, 2, 1), nn.Conv1d(2, 1, 3, padding=1, dilation=1)
-    ).double()  # fmt: skip
-    flat = nn.Sequential(
         nn.Conv2d(1, 3, 3, 2, 1), nn.Tanh(), nn.ConvTranspose2d(3, 2, 4, 2, 1), nn.Conv2d(2, 1, 3, padding=1)
     ).double()  # fmt: skip
-    del module
     side = 16
-    geometry = striate.trace(flat, (1, 1, side, side))
+    geometry = striate.trace(module, (1, 1, side, side))
     field = axis(geometry.layers[-1].receptive_field[0])
     assert field is not None
     image = torch.rand(1, 1, side, side, dtype=torch.float64, requires_grad=True)
@@ -155,7 +151,7 @@ def test_the_fields_that_the_page_reckons_with_are_where_gradients_are() -> None
         phase = field["phases"][at % len(field["phases"])]
         moved = at // len(field["phases"]) * field["step"]
         first, last = max(0, int(phase[0] + moved)), min(side - 1, int(phase[1] + moved))
-        (gradient,) = torch.autograd.grad(flat(image)[0, 0, at].sum(), image)
+        (gradient,) = torch.autograd.grad(module(image)[0, 0, at].sum(), image)
         reached = gradient[0, 0].abs().sum(1).nonzero().flatten().tolist()
         assert (min(reached), max(reached)) == (first, last), at
 

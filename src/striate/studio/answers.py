@@ -121,7 +121,6 @@ class Answers:
                     "patch": patch,
                     "stride": stride,
                     "clean": clean,
-                    "fraction": len(known),
                 }
                 yield header, {"drops": drops}
 

@@ -11,10 +11,8 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as T
 
 from striate.errors import UsageError
-from striate.studio.numbers import number_from
+from striate.studio.numbers import Box, number_from
 from striate.tasks.warp import Warp
-
-Box = tuple[tuple[int, int], tuple[int, int]]
 
 # What each slider runs over. Shifts and the blur's deviation are shares of the side, so that they mean as much on any size.
 RANGES: dict[str, tuple[float, float]] = {
@@ -28,7 +26,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "contrast": (0.0, 2.0),
 }
 STILL = {name: float(name in ("scale", "brightness", "contrast")) for name in RANGES}
-FILLS = ("grey", "black", "white", "mean", "blur")
+NUMBERS = {"grey": 0.5, "black": 0.0, "white": 1.0}
+FILLS = (*NUMBERS, "mean", "blur")
 
 
 def amounts_in(given: Any) -> dict[str, float]:
@@ -86,10 +85,9 @@ def content_of(image: Tensor, fill: str) -> Any:
         return blurred(image[None], 0.08)[0]
     if fill == "mean":
         return image.mean((1, 2)).tolist()
-    numbers = {"grey": 0.5, "black": 0.0, "white": 1.0}
-    if fill not in numbers:
+    if fill not in NUMBERS:
         raise UsageError(f"nothing is hidden by {fill!r}; the page knows {', '.join(FILLS)}")
-    return numbers[fill]
+    return NUMBERS[fill]
 
 
 def pasted(image: Tensor, content: Any, box: Box) -> Tensor:

@@ -37,7 +37,6 @@ let clean: Score[] = []; // of the picture as it is
 let pixels: Plane | null = null; // as it is
 let named = ""; // what the picture is, in words
 let drops: { plane: Plane; patch: [number, number]; stride: [number, number] } | null = null;
-let cause: Plane | null = null; // a map of an explanation
 
 const wire = new Wire((text) => (by("status").textContent = text), start);
 
@@ -93,7 +92,7 @@ function openPicture(): void {
     if (header.error) return complain(header.error);
     pixels = arrays.pixels ?? null;
     clean = header.top as Score[];
-    drops = cause = null;
+    drops = null;
     const truth = header.truth as string | null;
     named = truth ? `${header.name}; its label is “${truth}”.` : `${header.name}.`;
     if (state.box === null) state.box = middle();
@@ -192,11 +191,11 @@ function askMaps(): void {
   wire.ask("maps", question, (header, arrays) => {
     if (header.error) return complain(header.error);
     const plane = arrays.maps;
-    if (plane) showMaps(layer, plane, header as unknown as { first: number; of: number; low: number; high: number });
+    if (plane) showMaps(plane, header as unknown as { first: number; of: number; low: number; high: number });
   });
 }
 
-function showMaps(layer: Layer, plane: Plane, told: { first: number; of: number; low: number; high: number }): void {
+function showMaps(plane: Plane, told: { first: number; of: number; low: number; high: number }): void {
   const [count, height, width] = plane.shape as [number, number, number];
   const grid = by("maps");
   if (height * width === 1) {
@@ -210,11 +209,9 @@ function showMaps(layer: Layer, plane: Plane, told: { first: number; of: number;
       const [canvas, caption] = figure.children as unknown as [HTMLCanvasElement, HTMLElement];
       const part = plane.data.subarray(i * height * width, (i + 1) * height * width);
       paint(canvas, coloured(part, told.low, told.high), width, height);
-      canvas.dataset.channel = String(told.first + i);
       caption.textContent = String(told.first + i);
     });
   }
-  grid.dataset.shape = `${height},${width}`;
   const pages = by("pages");
   pages.hidden = told.of <= 64;
   const button = (text: string, first: number, off: boolean): HTMLElement => {
@@ -231,7 +228,6 @@ function showMaps(layer: Layer, plane: Plane, told: { first: number; of: number;
     make("span", {}, `channels ${told.first} to ${told.first + count - 1} of ${told.of}; ${told.low.toPrecision(3)} to ${told.high.toPrecision(3)}`),
     button("Next", told.first + 64, told.first + count >= told.of),
   );
-  void layer;
 }
 
 function vector(plane: Plane, told: { low: number; high: number }): SVGElement {
@@ -276,8 +272,6 @@ function lightInfluence(row: number, column: number): void {
   if (!now || !isMap(now)) return;
   const rows = changes(now.field[0], [row, row], now.shape[1]!);
   const columns = changes(now.field[1], [column, column], now.shape[2]!);
-  for (const canvas of by("maps").querySelectorAll("canvas")) canvas.classList.toggle("lit", rows !== null && columns !== null);
-  by("maps").dataset.lit = rows && columns ? [rows, columns].flat().join(",") : "";
   outline(rows, columns);
   by("picture-told").textContent =
     rows && columns
@@ -323,7 +317,6 @@ function choose(tool: Tool): void {
 
 function controls(): void {
   const place = by("controls");
-  const reset = make("button", { type: "button" }, "Reset");
   if (state.tool === "look") {
     place.replaceChildren(make("p", { class: "hint" }, "Point at the picture: what that pixel can change lights up in every layer. Point at a map below: what that value sees lights up here. Arrow keys do the same. Drop or paste an image to look at it."));
   } else if (state.tool === "hide") {
@@ -349,6 +342,7 @@ function controls(): void {
       });
       return make("div", { class: "slider" }, make("label", { for: `slider-${s.name}` }, s.label), input, told);
     });
+    const reset = make("button", { type: "button" }, "Reset");
     reset.addEventListener("click", () => {
       state.amounts = {};
       controls();
@@ -449,7 +443,7 @@ function why(): void {
   overlay();
   wire.ask("explain", { kind: "explain", ...asked(), method: state.method, target: target() }, (header, arrays) => {
     if (header.error) return void (by("answer-told").textContent = header.error);
-    cause = arrays.map ?? null;
+    const cause = arrays.map;
     if (state.tool === "why" && cause && network) {
       const [height, width] = cause.shape as [number, number];
       const [low, high] = ends(cause.data);
