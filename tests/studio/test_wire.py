@@ -131,3 +131,23 @@ def test_a_refusal_reaches_the_page_and_the_desk_goes_on(late: bool) -> None:
         "there is no such thing"
     ]
     assert [h.get("part") for h in heard if h["number"] == 2] == [1, None]
+
+
+def test_a_fault_of_ours_is_said_and_the_desk_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    def answer(question: Any) -> Iterator[Part]:
+        yield {"value": 1 / question["by"]}, {}
+
+    async def page() -> list[dict[str, Any]]:
+        one = Page(answer)
+        work = asyncio.create_task(one.desk.run())
+        one.desk.ask("a", 1, {"by": 0})
+        await asyncio.wait_for(one.until(1), 20)
+        one.desk.ask("a", 2, {"by": 4})
+        await asyncio.wait_for(one.until(3), 20)
+        work.cancel()
+        return one.heard
+
+    heard = asyncio.run(page())
+    assert heard[0]["done"] and "failed at this (ZeroDivisionError)" in heard[0]["error"]
+    assert heard[1]["value"] == 0.25
+    assert "division by zero" in capsys.readouterr().err

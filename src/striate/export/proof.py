@@ -111,9 +111,9 @@ def sentence(check: Check) -> str:
 def compared(made: References, session: Session, about: Mapping[str, Any]) -> Proof:
     """A session's answers to all cases against the references.
 
-    about: what the file says of itself: its labels, outputs and precision. The answers must lie within the references' limit,
-    1e-4 of their deviation in f32 or what torch's own rounding needs, and no decision may change where its margin exceeds
-    twice the error.
+    about: what the file says of itself: its labels, outputs and precision. The answers must lie within the references'
+    limit, 1e-4 of their deviation in f32 or what torch's own rounding needs, and no decision may change where its margin
+    exceeds twice the error.
     """
     share = SHARE.get(session.precision, 0.0)
     names = made.names

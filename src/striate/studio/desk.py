@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import traceback
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -93,6 +94,12 @@ class Desk:
             return next(work.parts, END), None
         except StriateError as error:
             return END, str(error)
+        except Exception as error:  # a fault of ours ends this answer, not the page
+            traceback.print_exc()
+            return (
+                END,
+                f"the studio failed at this ({type(error).__name__}); the terminal shows where, please report it",
+            )
 
     async def _deliver(self, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
         self._frame += 1

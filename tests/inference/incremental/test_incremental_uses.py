@@ -319,3 +319,29 @@ def test_what_a_network_refuses_only_with_numbers_is_said_in_its_own_words() -> 
     # On meta tensors, as a trace runs them, torch does not notice.
     with pytest.raises(UsageError, match="refuses images of 1x1x3x9: dim 2 appears multiple times"):
         occlusion(AxisNamedTwice(), torch.rand(1, 3, 9), torch.sum, patch=1, stride=1)
+
+
+@pytest.mark.parametrize("drops_the_batch", [False, True])
+def test_all_numbers_of_each_changed_image_are_the_networks(drops_the_batch: bool) -> None:
+    network: nn.Module = small()
+    if drops_the_batch:  # for one image, so that each runs alone
+
+        class Bare(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.network = small()
+
+            def forward(self, x: Tensor) -> Tensor:
+                return self.network(x).squeeze()
+
+        network = Bare().eval()
+    image = picture()
+    boxes = [((0, 5), (0, 7)), ((12, 31), (20, 27)), ((0, 31), (0, 27)), ((9, 10), (3, 4))]
+    found = Incremental(network, image).outputs(boxes, 0.25)
+    assert found.shape == (4, 5)
+    for (rows, columns), row in zip(boxes, found, strict=True):
+        changed = image.clone()
+        changed[:, slice(*rows), slice(*columns)] = 0.25
+        with torch.no_grad():
+            assert torch.allclose(row, network(changed[None]).reshape(5), atol=1e-5)
+    assert Incremental(network, image).outputs([], 0.0).shape == (0, 5)
