@@ -37,6 +37,7 @@ EXEMPT = {
     ("inference/tiled/read/outputs.py", "open"),
     ("inference/tiled/read/raw.py", "open"),
     ("tasks/detect/forms/regions.py", "open_memmap"),  # in a temporary folder, between two passes
+    ("studio/shelf.py", "write_bytes"),  # in a temporary folder, for a reader
     ("tasks/instances/labels.py", "imwrite"),  # into the writer's file
 }
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from striate.errors import UsageError
@@ -41,18 +40,17 @@ class Scores:
 
 def refuse_other(one: Network) -> None:
     """Raise UsageError for a network that gives no number a class for an image."""
-    if one.trained.task.name not in ("classify", "multilabel"):
+    task = one.trained.task
+    if not task.decides or task.axes != 2:
         raise UsageError(
-            f"{one.target} gives {one.trained.task.about}; the studio shows its layers and their maps, and "
-            "bars of classes for networks that classify"
+            f"{one.target} gives {task.about}; the studio shows its layers and their maps, and bars of classes for "
+            "networks that classify"
         )
 
 
 def scores_of(one: Network, output: Tensor) -> Scores:
     """output: (1, K) of the network. Raises UsageError as `refuse_other`."""
     refuse_other(one)
-    raw = output.detach()[0].float()
     trained = one.trained
-    if trained.task.name == "multilabel":
-        return Scores(raw, (raw / trained.temperature).sigmoid(), trained.classes)
-    return Scores(raw, torch.softmax(raw / trained.temperature, 0), trained.classes)
+    answers = trained.task.answers(output.detach(), trained)
+    return Scores(answers["logits"][0], answers["probabilities"][0], trained.classes)

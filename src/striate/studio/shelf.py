@@ -125,7 +125,7 @@ class Network:
         pixels, targets = images_of(trained.run, "test", limit=SAMPLES, seed=trained.seed)
         names = trained.classes
         labels = targets.tolist() if isinstance(targets, Tensor) and targets.dim() == 1 else []
-        whole = trained.task.name == "classify"
+        whole = "labels" in trained.task.offers
         return [
             Picture(
                 f"test image {i + 1}", image.numpy(), names[labels[i]] if whole and labels else None
