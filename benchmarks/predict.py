@@ -4,9 +4,9 @@
 
 EfficientNet-Lite0 with its ImageNet weights on JPEGs of 224 x 224 pixels, end to end: files to named classes. The loop has
 bfloat16 where the processor multiplies it, channels-last, kept buffers (the allocator is set for the whole process), and the
-fastest of the given batches and numbers of DataLoader workers, tried once before the rounds. Beside both stands the network
-alone, on tensors that are ready. The images are made: smooth colours with noise, as large on disk as photographs are. Two
-threads, as in all benchmarks here. `--json` writes what `collect.py` makes the table from.
+fastest of the given batches and numbers of DataLoader workers, tried once before the rounds. Beside both stand the network
+alone, on tensors that are ready, as the loop runs it and as Striate does (folded). The images are made: smooth colours with
+noise, as large on disk as photographs are. Two threads, as in all benchmarks here. `--json` writes what `collect.py` reads.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from striate import predict
 from striate.memory import keep_large_buffers
 from striate.models import build
 from striate.runs.opening import open_trained
+from striate.tasks.forward import Forward
 from striate.training.machine import choose_precision
 
 SIDE, THREADS = 224, 2
@@ -116,21 +117,25 @@ def main() -> None:
         }
         batch, workers = min(tried, key=lambda pair: tried[pair])
         ready = torch.stack([Files(paths)[i] for i in range(len(paths))])
+        forward = Forward(trained, torch.device("cpu"), len(paths))
+        pixels = [trained.task.read(trained, Path(p)) for p in paths]
         contestants: dict[str, Callable[[], Any]] = {
             "striate": lambda: [p.rows(1) for p in predict(trained, paths)],
             f"loop, batch {batch}, {workers} workers": lambda: loop(network, paths, dtype, batch, workers),
             f"network alone, batch {batch}": lambda: [
                 network_alone(network, part, dtype) for part in ready.split(batch)
             ],
+            "folded alone": lambda: list(forward.stream(pixels, lambda image: image)),
         }  # fmt: skip
         rounds: list[dict[str, float]] = []
         for i in range(given.rounds):
-            order = list(contestants)[i % 3 :] + list(contestants)[: i % 3]
+            order = list(contestants)[i % 4 :] + list(contestants)[: i % 4]
             rounds.append({name: seconds(contestants[name])[0] for name in order})
             print(", ".join(f"{n} {given.images / s:.1f}/s" for n, s in rounds[-1].items()), flush=True)  # fmt: skip
         classes = loop(network, paths, dtype, batch, workers)
         said = [trained.classes[c] for c in classes]
-        same = np.mean([p.rows(1)[0]["class"] == s for p, s in zip(predict(trained, paths), said, strict=True)])  # fmt: skip
+        ours = [p.rows(1)[0]["class_1"] for p in predict(trained, paths)]
+        same = np.mean([a == b for a, b in zip(ours, said, strict=True)])
     print(
         f"{processor()}, torch {torch.__version__}, {dtype}: {same:.1%} of the files have the same class"
     )
