@@ -81,6 +81,7 @@ RANGES: dict[str, Range] = {
     "label_smoothing": SHARE,
     "average": SHARE,
     "head_epochs": Range(0, 10**6),
+    "frozen": SHARE,
     "layer_decay": SHARE,
     # augmentation
     "shift": whole(0, 65_536),

@@ -103,6 +103,26 @@ def test_a_frozen_layer_stays_frozen_through_a_fine_tuning() -> None:
     assert not torch.equal(job.training.model.second.weight, tied)  # type: ignore[arg-type,union-attr]
 
 
+def test_a_share_of_the_layers_keeps_its_weights_and_the_rest_learns() -> None:
+    own = nn.Sequential(
+        nn.Conv2d(1, 4, 3),
+        nn.ReLU(),
+        nn.Conv2d(4, 4, 3),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(64, 10),
+    )
+    _, job = prepared(own, pretrained=True, frozen=0.5)
+    before = [p.clone() for p in job.training.model.parameters()]
+    assert fit(job.training, job.batches, evaluate=job.evaluate)
+    moved = [not torch.equal(a, b) for a, b in zip(before, job.training.model.parameters(), strict=True)]  # fmt: skip
+    assert moved == [False] * 2 + [True] * 4
+    with pytest.raises(
+        UsageError, match=r"frozen = 0\.5 keeps the first layers' weights, which are random"
+    ):
+        prepared(own, frozen=0.5)
+
+
 class Locked(nn.Module):
     def __init__(self) -> None:
         super().__init__()

@@ -28,7 +28,7 @@ MOST = 5  # measures in a line; of more, those with a name above are shown, and 
 EPOCH_LINES = 15  # at most about so many lines of epochs stay on the screen
 SHOWN = (
     "optimizer", "lr", "batch", "epochs", "budget", "shift", "flip", "scale", "rotate", "erase", "mixup",
-    "layer_decay", "head_epochs", "seed",
+    "layer_decay", "frozen", "head_epochs", "seed",
 )  # fmt: skip
 
 

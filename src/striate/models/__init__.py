@@ -5,7 +5,7 @@ from __future__ import annotations
 from striate.models.building import build, is_pattern
 from striate.models.detections import SPAN, Grid, Levels, Queries, Regions
 from striate.models.detectors import DETECTORS, WITH_MASKS, finds_masks, is_detector
-from striate.models.finetuning import head, layer_groups
+from striate.models.finetuning import freeze, head, layer_groups
 from striate.models.neocognitron import Neocognitron, fit_readout, self_organise
 from striate.models.own import OwnModel, is_own, make_network
 from striate.models.patching import padding_of
@@ -35,6 +35,7 @@ __all__ = [
     "build",
     "finds_masks",
     "fit_readout",
+    "freeze",
     "full_size",
     "head",
     "imagenet_classes",

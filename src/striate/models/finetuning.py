@@ -81,6 +81,18 @@ def layer_groups(module: nn.Module) -> list[list[nn.Parameter]]:
     return [group for group in (*rest, [p for p in last if p.requires_grad]) if group]
 
 
+def freeze(module: nn.Module, share: float) -> int:
+    """Take the first layers out of training: that share of the groups before the head, rounded; returns how many parameters.
+
+    share: between 0 and 1, where all but the head keep their weights. Groups as `layer_groups` has them.
+    """
+    body = layer_groups(module)[:-1]
+    taken = [p for group in body[: round(share * len(body))] for p in group]
+    for parameter in taken:
+        parameter.requires_grad_(False)
+    return sum(p.numel() for p in taken)
+
+
 def class_layers(module: nn.Module) -> list[nn.Module]:
     """The layers whose outputs are the classes: of the head, of each distilled head, of auxiliary heads.
 

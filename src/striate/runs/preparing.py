@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 
 import torch
@@ -10,7 +11,8 @@ from torch import nn
 from striate.borrow import borrowed, forward
 from striate.errors import GeometryError, UsageError
 from striate.geometry import trace
-from striate.models import head, is_own, layer_groups
+from striate.inference.parts import FoldedParts
+from striate.models import freeze, head, is_own, layer_groups
 from striate.tasks.network import first_network
 from striate.tasks.plan import Job, Plan
 from striate.tasks.table import find_task
@@ -71,6 +73,17 @@ def make_training(
     """The state that the loop changes."""
     recipe = plan.recipe
     assert recipe.average is not None and recipe.warmup is not None
+    tuned, dtype = (
+        bool(recipe.pretrained or recipe.weights),
+        choose_precision(recipe.precision, device),
+    )
+    if recipe.frozen:
+        if not tuned:
+            raise UsageError(
+                f"frozen = {recipe.frozen:g} keeps the first layers' weights, which are random without --set "
+                "pretrained=true or weights=FILE; add one of them, or leave frozen out"
+            )
+        freeze(model, recipe.frozen)
     return Training(
         model=model,
         optimizers=make_optimizer(recipe, layer_groups(model)),
@@ -78,11 +91,12 @@ def make_training(
         pace=Pace(total),
         warmup=recipe.warmup,
         loss=loss,
-        dtype=choose_precision(recipe.precision, device),
+        dtype=dtype,
         device=device,
         head=head(model) if head_steps else None,
         head_steps=head_steps,
-        fine_tuning=bool(recipe.pretrained or recipe.weights),
+        fine_tuning=tuned,
+        faster=functools.partial(FoldedParts, dtype=dtype) if device.type == "cpu" else None,
     )
 
 

@@ -8,7 +8,7 @@ import operator
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -24,6 +24,7 @@ from striate.training.divergence import explain_divergence
 from striate.training.machine import micro_batch
 from striate.training.optimizers import Optimizers
 from striate.training.schedule import Pace, learning_rate_factor
+from striate.training.still import Parts, still_parts
 from striate.training.watch import Update, Watch
 
 REPLAN_SECONDS = 2.0  # between two looks at the clock, when the schedule must fit a time
@@ -113,6 +114,8 @@ class Training:
     head: nn.Module | None = None  # for the first `head_steps` steps only this part learns
     head_steps: int = 0
     fine_tuning: bool = False  # batch norm keeps the statistics of the images it was trained on
+    # Makes of parts that do not learn what runs them faster; None runs them as they stand.
+    faster: Callable[[list[nn.Module]], Parts] | None = None
     deadline: float | None = None
     history: list[EpochRecord] | None = None
     seconds: float = 0.0  # spent in steps, all attempts together
@@ -121,6 +124,8 @@ class Training:
     def __post_init__(self) -> None:
         # What a person froze stays frozen when the head's own steps are over.
         self.learning = [p for p in self.model.parameters() if p.requires_grad]
+        self.resting: list[nn.Module] = []
+        self.still: Parts | None = None
 
     @property
     def lr(self) -> float:
@@ -145,6 +150,20 @@ class Training:
             heads = {id(p) for p in self.head.parameters()}
             for parameter in self.learning:
                 parameter.requires_grad_(not only_head or id(parameter) in heads)
+        if self.fine_tuning:
+            self._rest(still_parts(self.model))
+
+    def _rest(self, parts: list[nn.Module]) -> None:
+        """Parts that do not learn are in evaluation form: they have no noise, and may run in another way."""
+        for part in parts:
+            part.eval()
+        if self.faster is None or parts == self.resting:
+            return
+        self.resting, self.still = parts, self.faster(parts) if parts else None
+
+    def running(self) -> AbstractContextManager[None]:
+        """Within it the model runs as fast as it can."""
+        return self.still.running() if self.still is not None else nullcontext()
 
     def state_dict(self) -> dict[str, Any]:
         """All of it, as tensors, numbers and lists; the CPU's random state included (dropout draws from it)."""
@@ -232,7 +251,7 @@ def fit(
                 rate = meter.images_per_second()
                 val: dict[str, float] = {}
                 if evaluate is not None:
-                    with t.average.applied() as model:
+                    with t.average.applied() as model, t.running():
                         val = evaluate(model)
                     t.enter_step()
                 history.append(
@@ -297,7 +316,8 @@ def gradient(t: Training, batch: Batch) -> Loss:
 def output_of(t: Training, part: Batch) -> Any:
     """What the network gives for a micro-batch, with its graph."""
     x = part.images.contiguous(memory_format=torch.channels_last)
-    with torch.autocast(t.device.type, t.dtype, enabled=t.dtype != torch.float32):
+    precision = torch.autocast(t.device.type, t.dtype, enabled=t.dtype != torch.float32)
+    with precision, t.running():
         # The batch is this step's alone: a network may write into it.
         return forward(t.model, x, writes=False)
 

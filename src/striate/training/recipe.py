@@ -57,6 +57,9 @@ class Recipe:
     label_smoothing: float | None = None
     average: float | None = None  # decay a step of the averaged weights; 0 turns averaging off
     head_epochs: float | None = None  # fine-tuning: passes in which only the head learns
+    frozen: float | None = (
+        None  # fine-tuning: share of the layers, from the first, that keep their weights
+    )
     layer_decay: float | None = (
         None  # fine-tuning: learning rate of a layer group over that of the next one
     )
