@@ -14,12 +14,13 @@ from striate.answer import answer_of
 from striate.attribution import explain, find_method
 from striate.errors import UsageError
 from striate.inference.incremental import Incremental
+from striate.runs.explaining import aimed, placed
 from striate.studio.changes import altered, amounts_in, content_of, pasted, range_of, strides
 from striate.studio.describing import described, of_pixels
 from striate.studio.desk import Part
 from striate.studio.maps import maps_of
 from striate.studio.numbers import box_in, text_in, whole_in
-from striate.studio.scores import Scores, refuse_other, scores_of
+from striate.studio.scores import Scores, has_bars, refuse_other, said_of, scores_of
 from striate.studio.shelf import Network, Picture, Shelf
 
 SESSIONS = 2  # clean images whose activations are kept
@@ -74,10 +75,8 @@ class Answers:
         """A picture as the network reads it, and what the network says of it."""
         one, picture = self._asked(question)
         header = {"name": picture.name, "truth": picture.truth}
-        yield (
-            {**header, **self._scores(one, picture.image).header},
-            {"pixels": of_pixels(picture.pixels)},
-        )
+        said, arrays = self._said(one, picture.image)
+        yield {**header, **said}, {"pixels": of_pixels(picture.pixels), **arrays}
 
     # What changes
 
@@ -85,19 +84,28 @@ class Answers:
         """What the network says with a box hidden, from what the box can change; then by a full pass, and how far apart."""
         one, picture = self._asked(question)
         box = box_in(question, picture.pixels.shape)
-        content = content_of(picture.image, text_in(question, "fill"))
-        refuse_other(one)
-        quick = scores_of(one, self._session(question).outputs([box], content))
-        yield {**quick.header, "box": box}, {}
-        whole = self._scores(one, pasted(picture.image, content, box))
-        apart = float((whole.raw - quick.raw).abs().max()) / max(float(whole.raw.std()), 1e-30)
-        yield {**quick.header, "box": box, "apart": apart}, {}
+        content = self._content(one, picture.image, question)
+        hidden = pasted(picture.image, content, box)
+        pixels = {"pixels": of_pixels(_levels(hidden))}
+        if (
+            not one.trained.task.decides
+        ):  # several tensors, such as a detector's, are not one prediction
+            said, arrays = self._said(one, hidden)
+            yield {**said, "box": box}, {**arrays, **pixels}
+            return
+        quick = self._session(question).outputs([box], content)
+        said, arrays = said_of(one, quick)
+        yield {**said, "box": box}, {**arrays, **pixels}
+        with torch.inference_mode():
+            whole = answer_of(one.module(hidden[None]))
+        apart = float((whole - quick).abs().max()) / max(float(whole.std()), 1e-30)
+        yield {**said, "box": box, "apart": apart}, {**arrays, **pixels}
 
     def occlusion(self, question: Mapping[str, Any]) -> Iterator[Part]:
         """The drop of a class at every place of the patch, coarse to fine."""
         one, picture = self._asked(question)
         (top, bottom), (left, right) = box_in(question, picture.pixels.shape)
-        content = content_of(picture.image, text_in(question, "fill"))
+        content = self._content(one, picture.image, question)
         target = self._target(one, question)
         size, patch = picture.pixels.shape[1:], (bottom - top, right - left)
         session = self._session(question)
@@ -128,8 +136,8 @@ class Answers:
         """The picture as the sliders stand, as the network sees it, and what it says of it."""
         one, picture = self._asked(question)
         changed = altered(picture.image, amounts_in(question.get("amounts")))
-        levels = (changed * 255).round().to(torch.uint8).numpy()
-        yield self._scores(one, changed).header, {"pixels": of_pixels(levels)}
+        said, arrays = self._said(one, changed)
+        yield said, {**arrays, "pixels": of_pixels(_levels(changed))}
 
     def curve(self, question: Mapping[str, Any]) -> Iterator[Part]:
         """A class's probability along one slider, the others as they stand, coarse to fine."""
@@ -156,7 +164,7 @@ class Answers:
         if "amounts" in question:
             image = altered(image, amounts_in(question["amounts"]))
         if "box" in question:
-            content = content_of(image, text_in(question, "fill"))
+            content = self._content(one, image, question)
             image = pasted(image, content, box_in(question, picture.pixels.shape))
         first = whole_in(question, "first", 0, 1 << 20) if "first" in question else 0
         yield maps_of(one, image, text_in(question, "layer"), first)
@@ -165,16 +173,20 @@ class Answers:
         """Which pixels decided, by one method: the map, and after it how far it can be trusted."""
         one, picture = self._asked(question)
         method = find_method(text_in(question, "method"))
-        target = self._target(one, question)
+        image, target, words = self._aim(one, picture, question)
         for trust in (False, True):
             found = explain(
-                one.module, picture.image, target, methods=[method], trust=trust, temperature=one.trained.temperature
+                one.module, image, target, methods=[method], trust=trust, name=words,
+                temperature=one.trained.temperature,
             )  # fmt: skip
             if method not in found.maps:
                 raise UsageError(
                     found.refused.get(method, f"{method} cannot be used on this network")
                 )
-            header: dict[str, Any] = {"method": method, "target": target}
+            # Of a large image the part that is enough was taken; its map is shown where it lies.
+            crop = getattr(target, "crop", None) or (slice(0, None), slice(0, None))
+            start = [c.start for c in crop]
+            header: dict[str, Any] = {"method": method, "words": words, "start": start}
             if method in found.curves:
                 header |= {
                     "faithfulness": found.curves[method].faithfulness,
@@ -185,6 +197,33 @@ class Answers:
             yield header, {"map": found.maps[method].shown.to(torch.float32).numpy()}
 
     # Within
+
+    def _said(self, one: Network, image: Tensor) -> Part:
+        with torch.inference_mode():
+            return said_of(one, one.module(image[None]))
+
+    def _content(self, one: Network, image: Tensor, question: Mapping[str, Any]) -> Any:
+        """What hides a box of an image (C, H, W)."""
+        fill = text_in(question, "fill")
+        other = one.picture(text_in(question, "other")).image if fill == "picture" else None
+        return content_of(image, fill, other)
+
+    def _aim(
+        self, one: Network, picture: Picture, question: Mapping[str, Any]
+    ) -> tuple[Tensor, Any, str | None]:
+        """The image, what is explained of it, and its words: a class, or where the question has a box, what lies there."""
+        trained = one.trained
+        if has_bars(one):
+            return picture.image, self._target(one, question), None
+        if "box" not in question:
+            place, words = placed(trained, picture.image, None, None)
+            return picture.image, place, words
+        (top, bottom), (left, right) = box_in(question, picture.pixels.shape)
+        at = (slice(top, bottom), slice(left, right))
+        if trained.task.objects:
+            return aimed(trained, picture.pixels, picture.pixels.shape[1:], at=at)
+        place, words = placed(trained, picture.image, None, at)
+        return picture.image, place, words
 
     def _network(self, question: Mapping[str, Any]) -> Network:
         return self.shelf.network(question.get("network"))
@@ -212,3 +251,9 @@ class Answers:
         refuse_other(one)
         with torch.inference_mode():
             return scores_of(one, answer_of(one.module(image[None])))
+
+
+def _levels(image: Tensor) -> np.ndarray:
+    """(C, H, W) in [0, 1] as uint8."""
+    levels: np.ndarray = (image * 255).round().to(torch.uint8).numpy()
+    return levels

@@ -27,7 +27,7 @@ RANGES: dict[str, tuple[float, float]] = {
 }
 STILL = {name: float(name in ("scale", "brightness", "contrast")) for name in RANGES}
 NUMBERS = {"grey": 0.5, "black": 0.0, "white": 1.0}
-FILLS = (*NUMBERS, "mean", "blur")
+FILLS = (*NUMBERS, "mean", "blur", "picture")
 
 
 def amounts_in(given: Any) -> dict[str, float]:
@@ -79,8 +79,13 @@ def blurred(images: Tensor, share: float) -> Tensor:
     return T.gaussian_blur(images, [2 * reach + 1] * 2, [sigma] * 2) if reach else images
 
 
-def content_of(image: Tensor, fill: str) -> Any:
-    """What hides a part of an image (C, H, W): a number, one a channel, or an image. Raises UsageError for no fill."""
+def content_of(image: Tensor, fill: str, other: Tensor | None = None) -> Any:
+    """What hides a part of an image (C, H, W): a number, one a channel, or an image, which may be `other`.
+
+    Raises UsageError for no fill.
+    """
+    if fill == "picture" and other is not None:
+        return other
     if fill == "blur":
         return blurred(image[None], 0.08)[0]
     if fill == "mean":

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from striate.geometry.record import Axis, Layer
+from striate.studio.scores import has_bars
 from striate.studio.shelf import Network
 
 PREFIX = "model."
@@ -19,7 +20,8 @@ def described(one: Network) -> dict[str, Any]:
     shown = [layer for layer in geometry.layers if is_of_network(layer)]
     return {
         "name": trained.name,
-        "task": trained.task.name,
+        "answers": has_bars(one),
+        "pointed": trained.task.objects or trained.task.axes == 4,
         "about": trained.task.about,
         "classes": list(trained.classes) if len(trained.classes) <= 2000 else [],
         "input": list(trained.shape[1:]),

@@ -1,6 +1,6 @@
 // Colours: numbers to pixels. Both ramps are safe for colour-blind readers: dark to light, and blue over white to orange.
 
-type Colour = [number, number, number];
+export type Colour = [number, number, number];
 const LIGHT: Colour[] = [[0, 32, 76], [0, 67, 109], [87, 92, 109], [124, 123, 120], [166, 157, 117], [211, 193, 100], [255, 233, 69]]; // cividis
 const SIGNED: Colour[] = [[5, 48, 97], [67, 147, 195], [247, 247, 247], [230, 145, 56], [140, 45, 4]];
 

@@ -1,9 +1,7 @@
 // All that the page shows stands in its address, so that a view can be kept, sent and gone back to.
 
-export type Tool = "look" | "hide" | "change" | "why";
-export const TOOLS: Record<Tool, string> = { look: "Look", hide: "Hide", change: "Change", why: "Why" };
-export type Fill = "grey" | "black" | "white" | "mean" | "blur";
-export const FILLS: Fill[] = ["grey", "black", "white", "mean", "blur"];
+export const FILLS = { grey: "grey", black: "black", white: "white", mean: "its mean colour", blur: "a blur", picture: "another picture" };
+export type Fill = keyof typeof FILLS;
 export interface Slider {
   name: string;
   label: string;
@@ -26,17 +24,20 @@ export const SLIDERS: Slider[] = [
 export type Box = [[number, number], [number, number]]; // rows, columns, half-open
 
 export interface State {
+  view: string;
   network: string;
   picture: string;
   layer: string;
-  tool: Tool;
+  tool: string;
   fill: Fill;
+  other: string; // a picture of which a part hides
   box: Box | null;
   target: number | null; // a class; the likeliest where null
   amounts: Record<string, number>;
   along: string;
   method: string;
   first: number; // channel shown first
+  own: Record<string, string>; // of the views beside: what each keeps for itself, by names that begin with a dot
 }
 
 export function read(): State {
@@ -45,7 +46,6 @@ export function read(): State {
     const v = Number(q.get(name));
     return q.has(name) && Number.isInteger(v) && v >= 0 ? v : null;
   };
-  const tool = q.get("tool") ?? "";
   const fill = q.get("fill") ?? "";
   const numbers = (q.get("box") ?? "").split(",").map(Number);
   const [a, b, c, d] = numbers;
@@ -55,18 +55,23 @@ export function read(): State {
     const v = Number(q.get(s.name));
     if (q.has(s.name) && Number.isFinite(v)) amounts[s.name] = Math.min(s.high, Math.max(s.low, v));
   }
+  const own: Record<string, string> = {};
+  for (const [name, value] of q) if (name.startsWith(".")) own[name] = value;
   return {
+    view: q.get("view") ?? "inside",
     network: q.get("network") ?? "",
     picture: q.get("picture") ?? "",
     layer: q.get("layer") ?? "",
-    tool: tool in TOOLS ? (tool as Tool) : "look",
-    fill: FILLS.includes(fill as Fill) ? (fill as Fill) : "grey",
+    tool: q.get("tool") ?? "look",
+    fill: fill in FILLS ? (fill as Fill) : "grey",
+    other: q.get("other") ?? "",
     box,
     target: whole("class"),
     amounts,
     along: SLIDERS.some((s) => s.name === q.get("along")) ? q.get("along")! : "degrees",
     method: q.get("method") ?? "grad-cam",
     first: whole("first") ?? 0,
+    own,
   };
 }
 
@@ -75,12 +80,14 @@ export function write(state: State): void {
   const put = (name: string, value: string | number | null): void => {
     if (value !== "" && value !== null) q.set(name, String(value));
   };
+  if (state.view !== "inside") put("view", state.view);
   put("network", state.network);
   put("picture", state.picture);
   put("layer", state.layer);
   put("tool", state.tool);
   if (state.tool === "hide") {
     put("fill", state.fill);
+    if (state.fill === "picture") put("other", state.other);
     put("box", state.box ? state.box.flat().join(",") : null);
   }
   put("class", state.target);
@@ -88,5 +95,6 @@ export function write(state: State): void {
   if (state.tool === "change") put("along", state.along);
   if (state.tool === "why") put("method", state.method);
   put("first", state.first || null);
+  for (const [name, value] of Object.entries(state.own)) put(name, value);
   history.replaceState(null, "", `#${q}`);
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from striate.tasks.detect.objects import Objects
-from striate.tasks.prediction import Prediction
+from striate.tasks.prediction import Drawing, Drawn, Prediction
+from striate.tasks.segment.data.palette import palette
 
 ALL = slice(None)
 LISTED = 20  # objects of an image in a table that a person reads
@@ -92,6 +94,23 @@ class DetectionPrediction(Prediction):
             return [("no objects", "", "")]
         more = len(rows) - LISTED
         return rows[:LISTED] + ([(f"and {more:,} more", "", "")] if more > 0 else [])
+
+    def drawing(self, classes: Sequence[str]) -> Drawing | None:
+        """See Prediction; a colour a class."""
+        colours = palette(tuple(classes))
+        objects = []
+        for label, one in zip(self.shown.labels.tolist(), self.listed(), strict=True):
+            r, g, b = colours[label].tolist()
+            left, top, right, bottom = one["box"]
+            objects.append(
+                Drawn(
+                    name=one["class"],
+                    score=one["score"],
+                    box=(left, top, right, bottom),
+                    colour=(r, g, b),
+                )
+            )
+        return Drawing(objects=tuple(objects))
 
     @classmethod
     def headings(cls, top: int = 1) -> tuple[str, ...]:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from striate.tasks.detect.objects import Objects
 from striate.tasks.detect.prediction import ALL, DetectionPrediction
+from striate.tasks.instances.drawing import colour_of
 from striate.tasks.instances.panoptic import apart
+from striate.tasks.prediction import Drawing, Drawn
+
+NUMBERED = 254  # objects that a mask of bytes tells apart
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +64,27 @@ class InstancePrediction(DetectionPrediction):
         return [
             (*row, areas[i] if i < min(len(areas), len(rows)) else "") for i, row in enumerate(rows)
         ]
+
+    def drawing(self, classes: Sequence[str]) -> Drawing | None:
+        """See Prediction; a colour an object, and the mask holds the best 254 of them by their numbers, from 1."""
+        shown, (height, width) = self.shown, self.size
+        mask = np.zeros((height, width), np.uint8)
+        parts, objects = {}, []
+        for i, one in enumerate(self.listed()):
+            r, g, b = colour_of(i).tolist()
+            left, top, right, bottom = one["box"]
+            objects.append(
+                Drawn(
+                    name=one["class"],
+                    score=one["score"],
+                    box=(left, top, right, bottom),
+                    colour=(r, g, b),
+                )
+            )
+            if i < NUMBERED and shown.regions is not None:
+                mask[shown.regions[i].full(height, width)] = i + 1
+                parts[i + 1] = (f"{i + 1}: {one['class']}", (r, g, b), one["area"])
+        return Drawing(mask=mask, parts=parts, objects=tuple(objects))
 
     @classmethod
     def headings(cls, top: int = 1) -> tuple[str, ...]:

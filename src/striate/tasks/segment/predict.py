@@ -17,9 +17,9 @@ from scipy.ndimage import label as components
 from striate.data.files import Found, holds, stays
 from striate.data.output_names import output_names
 from striate.errors import DataError, RunError, UsageError, WriteError
-from striate.tasks.prediction import Prediction
+from striate.tasks.prediction import Drawing, Prediction
 from striate.tasks.segment.data.key import with_key
-from striate.tasks.segment.data.palette import overlay, palette
+from striate.tasks.segment.data.palette import NOTHING, overlay, palette
 from striate.tasks.segment.forward import label
 from striate.tasks.trained import Trained
 from striate.training.machine import choose_device, choose_precision
@@ -68,6 +68,19 @@ class MaskPrediction(Prediction):
             )
             for i, area in enumerate(self.areas)
         ]
+
+    def drawing(self, classes: Sequence[str]) -> Drawing | None:
+        """See Prediction; a background and pixels without class stay clear."""
+        if self.pixels is None:
+            return None
+        colours = palette(tuple(classes))
+        counts = np.bincount(self.pixels.ravel(), minlength=256)
+        parts = {
+            i: (name, (int(colours[i][0]), int(colours[i][1]), int(colours[i][2])), int(counts[i]))
+            for i, name in enumerate(classes[:255])
+            if counts[i] and tuple(colours[i]) != NOTHING
+        }
+        return Drawing(mask=self.pixels, parts=parts)
 
     @classmethod
     def headings(cls, top: int = 1) -> tuple[str, ...]:

@@ -1,0 +1,46 @@
+// The views of the page, one of which is open.
+
+import { by, make } from "./elements";
+import { state } from "./page";
+import { write } from "./state";
+
+export interface View {
+  id: string;
+  label: string;
+  /** Fill its section, or bring it up to date; called when it is opened and when the network is another. */
+  open(place: HTMLElement): void;
+  close?(): void;
+}
+
+const VIEWS: View[] = [{ id: "inside", label: "Look inside", open: () => undefined }];
+let opened: View | null = null;
+
+export function showViews(): void {
+  by("views").replaceChildren(
+    ...VIEWS.map((view) => {
+      const button = make("button", { type: "button", "data-view": view.id }, view.label);
+      button.addEventListener("click", () => {
+        state.view = view.id;
+        write(state);
+        openView();
+      });
+      return button;
+    }),
+  );
+  for (const view of VIEWS) {
+    if (!document.getElementById(`view-${view.id}`)) by("main").append(make("div", { id: `view-${view.id}`, class: "view", hidden: true }));
+  }
+}
+
+export function openView(): void {
+  const view = VIEWS.find((v) => v.id === state.view) ?? VIEWS[0]!;
+  if (opened !== view) opened?.close?.();
+  opened = view;
+  state.view = view.id;
+  for (const other of VIEWS) by(`view-${other.id}`).hidden = other !== view;
+  for (const button of by("views").querySelectorAll<HTMLElement>("button")) {
+    if (button.dataset.view === view.id) button.setAttribute("aria-current", "page");
+    else button.removeAttribute("aria-current");
+  }
+  view.open(by(`view-${view.id}`));
+}
