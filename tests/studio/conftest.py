@@ -40,6 +40,7 @@ def studio(browser: Any) -> Iterator[Open]:
         pytest.skip("the page is not built")
     with serving(fill) as address:
         context = browser.new_context(viewport={"width": 1280, "height": 900})
+        context.set_default_timeout(120_000)  # another may use the machine
         page = context.new_page()
         opened = Open(page, address.split("/?")[0])
         context.on("request", lambda request: opened.asked.append(request.url))

@@ -224,7 +224,56 @@ def test_a_dropped_picture_is_looked_at(studio: Open) -> None:
     assert np.array_equal(shown(studio)[:, 5, 5], [200, 50, 20])
 
 
-VIEWS = ["tool=look", "tool=hide", "tool=change", "tool=why", "network=n2"]
+def said(seed: int, picture: Tensor) -> dict[str, float]:
+    """Shares in percent, by a module alone."""
+    with torch.no_grad():
+        logits = classifier(seed)((picture[None] - 0.5) / 0.25)[0]
+    return dict(zip(NAMES, (100 * logits.softmax(0)).tolist(), strict=True))
+
+
+def test_two_networks_are_compared_and_a_box_hides_in_both(studio: Open) -> None:
+    page = studio.go("view=compare&.with=n0,n1", ready="#panels canvas")
+    studio.until("document.querySelectorAll('#compare-images [role=option]').length === 10")
+    best = [[max(one, key=lambda k: one[k]) for one in (said(s, image(i)) for i in range(10))] for s in (0, 1)]  # fmt: skip
+    marks = ["".join("+" if b[i] == NAMES[i % 3] else "-" for b in best) for i in range(10)]
+    assert len(set(marks)) > 1
+    told = page.locator("#compare-marks").inner_text()
+    for mark, words in {"++": "All right", "--": "All wrong", "+-": "Only first right"}.items():
+        if mark in marks:
+            assert f"{words} ({marks.count(mark)})" in told
+    first = page.locator("#compare-images [role=option]").first.get_attribute("data-id")
+    assert marks[int(first[1:])] in ("+-", "-+") or not {"+-", "-+"} & set(marks)
+    page.locator("#compare-images").focus()
+    page.keyboard.press("End")
+    chosen = page.locator("#compare-images [aria-selected=true]").get_attribute("data-id")
+    at = int(chosen[1:])
+    assert f"noise {at + 1}" in page.locator("#compare-image").inner_text()
+
+    def shows(changed: Tensor) -> None:
+        for k in (0, 1):
+            expected = said(k, changed)
+            words = " ".join(f"{v:.1f} %" for v in sorted(expected.values(), reverse=True))
+            rows = f"[...document.querySelectorAll('#panel-bars-{k} .share')]"
+            studio.until(f"{rows}.map(e => e.textContent).join(' ') === '{words}'")
+
+    shows(image(at))
+    studio.pull("#panels .panel-picture", (0.3, 0.3), (0.5, 0.6))
+    side = round(0.22 * SIDE)
+    box = page.locator("#panels rect.hidden-box").first.evaluate(
+        "r => ['x', 'y', 'width', 'height'].map(n => Number(r.getAttribute(n)))"
+    )
+    left, top = round(box[0] * SIDE), round(box[1] * SIDE)
+    assert (top, left) == (round((0.5 - 0.11) * SIDE), round((0.6 - 0.11) * SIDE))
+    hidden = image(at).clone()
+    hidden[:, top : round((box[1] + box[3]) * SIDE), left : round((box[0] + box[2]) * SIDE)] = 0.5
+    shows(hidden)
+    assert side == 7
+    page.locator("#panels").focus()
+    page.keyboard.press("Escape")
+    shows(image(at))
+
+
+VIEWS = ["tool=look", "tool=hide", "tool=change", "tool=why", "network=n2", "view=compare"]
 
 
 @pytest.mark.parametrize("where", VIEWS)

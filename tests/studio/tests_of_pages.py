@@ -20,6 +20,7 @@ import striate
 WEB = Path(__file__).parents[2] / "studio" / "web"
 SIDE = 32
 NAMES = ("ant", "bee", "cat")
+INSIDE = "#maps canvas, #maps .vector"
 AREAS = ("background", "left", "right")
 
 
@@ -58,19 +59,19 @@ class Open:
     asked: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
 
-    def go(self, where: str, *, width: int = 1280) -> Any:
-        """The page at a view, as if its address had been opened."""
+    def go(self, where: str, *, width: int = 1280, ready: str = INSIDE) -> Any:
+        """The page at a view, as if its address had been opened. ready: what stands there once it is."""
         self.page.set_viewport_size({"width": width, "height": 900})
         self.page.goto("about:blank")
         self.page.goto(f"{self.base}/#{where}")
-        self.page.wait_for_selector("#maps canvas, #maps .vector", state="attached")
+        self.page.wait_for_selector(ready, state="attached")
         return self.page
 
     def until(self, script: str) -> Any:
         """Wait until a script of the page gives something true."""
-        end = time.monotonic() + 60
+        end = time.monotonic() + 30
         while not (found := self.page.evaluate(f"() => {script}")):
-            assert time.monotonic() < end, script
+            assert time.monotonic() < end, (script, self.page.locator("main").inner_text())
             self.page.wait_for_timeout(20)
         return found
 

@@ -16,7 +16,8 @@ from striate.errors import UsageError
 from striate.inference.incremental import Incremental
 from striate.runs.explaining import aimed, placed
 from striate.studio.changes import altered, amounts_in, content_of, pasted, range_of, strides
-from striate.studio.describing import described, of_pixels
+from striate.studio.comparing import MOST, compared
+from striate.studio.describing import described, of_pixels, thumbnail
 from striate.studio.desk import Part
 from striate.studio.maps import maps_of
 from striate.studio.numbers import box_in, text_in, whole_in
@@ -37,7 +38,7 @@ class Answers:
         self._kinds: dict[str, Callable[[Mapping[str, Any]], Iterator[Part]]] = {
             "networks": self.networks, "network": self.network, "picture": self.picture, "occlude": self.occlude,
             "occlusion": self.occlusion, "change": self.change, "curve": self.curve, "maps": self.maps,
-            "explain": self.explain,
+            "explain": self.explain, "compare": self.compare,
         }  # fmt: skip
 
     def __call__(self, question: Mapping[str, Any]) -> Iterator[Part]:
@@ -66,7 +67,7 @@ class Answers:
             for number, p in (*one.samples.items(), *reversed(one.dropped.items()))
         ]
         thumbnails = {
-            number: of_pixels(p.pixels)
+            number: thumbnail(p.pixels)
             for number, p in (*one.samples.items(), *one.dropped.items())
         }
         yield {**described(one), "pictures": pictures}, thumbnails
@@ -195,6 +196,15 @@ class Answers:
                     "ignores": found.ignores_weights(method),
                 }
             yield header, {"map": found.maps[method].shown.to(torch.float32).numpy()}
+
+    # Several
+
+    def compare(self, question: Mapping[str, Any]) -> Iterator[Part]:
+        """What several networks say of the same images, and of which of them one is right and another wrong."""
+        numbers = question.get("networks")
+        if not isinstance(numbers, list) or not 2 <= len(numbers) <= MOST:
+            raise UsageError(f"two or {MOST} networks are compared; choose them")
+        yield compared({str(n): self.shelf.network(n) for n in numbers})
 
     # Within
 

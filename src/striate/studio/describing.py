@@ -11,6 +11,7 @@ from striate.studio.scores import has_bars
 from striate.studio.shelf import Network
 
 PREFIX = "model."
+SMALL = 48  # pixels of a thumbnail's shorter side, at least
 NORMALISATION = ("sub", "div")  # of pixels, which stand before the network
 
 
@@ -65,6 +66,16 @@ def axis(a: Axis | None) -> dict[str, Any] | None:
         "phases": [list(map(int, p)) for p in phases],
         "step": float(step),
     }
+
+
+def thumbnail(pixels: np.ndarray) -> np.ndarray:
+    """uint8 (C, H, W) as `of_pixels`, made smaller where it is larger than a thumbnail is shown."""
+    shown = of_pixels(pixels)
+    step = max(1, min(shown.shape[:2]) // SMALL)
+    height, width = (n // step * step for n in shown.shape[:2])
+    cells = shown[:height, :width].reshape(height // step, step, width // step, step, -1)
+    means: np.ndarray = cells.mean((1, 3)).round().astype(np.uint8)
+    return means
 
 
 def of_pixels(pixels: np.ndarray) -> np.ndarray:

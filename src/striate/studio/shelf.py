@@ -58,6 +58,7 @@ class Network:
 
     target: str
     dropped: OrderedDict[str, Picture] = field(default_factory=OrderedDict)
+    compared: Mapping[str, Picture] = field(default_factory=dict)
 
     def refuse_missing(self) -> None:
         """Raise UsageError or RunError where there is nothing of that name; no network is made for it."""
@@ -97,7 +98,7 @@ class Network:
 
     def picture(self, number: str) -> Picture:
         """Raises UsageError for a number that was not given out."""
-        found = self.samples.get(number) or self.dropped.get(number)
+        found = self.samples.get(number) or self.dropped.get(number) or self.compared.get(number)
         if found is None:
             raise UsageError("this picture is no longer there; choose another")
         return found

@@ -27,9 +27,8 @@ export function showSaid(header: Header, arrays: Arrays): void {
   by("lines").hidden = !!top;
   by("drawn").replaceChildren();
   if (top) return showBars(top);
-  const objects = (header.objects as Drawn[] | undefined) ?? [];
   const parts = (header.parts as Part[] | undefined) ?? [];
-  showDrawing(objects, parts, arrays);
+  showDrawing(header, arrays, by("drawn"), by("mask"), [input()[1], input()[2]]);
   const cell = (text: string): HTMLElement => make("td", {}, text);
   const rows = (header.lines as string[][]).map((line) => make("tr", {}, ...line.map(cell)));
   by("lines").replaceChildren(
@@ -45,11 +44,11 @@ export function showSaid(header: Header, arrays: Arrays): void {
   );
 }
 
-function showDrawing(objects: Drawn[], parts: Part[], arrays: Arrays): void {
-  const [, height, width] = input();
-  const drawn = by<SVGSVGElement>("drawn");
+/** Masks and boxes over a picture of (height, width) pixels. */
+export function showDrawing(header: Header, arrays: Arrays, drawn: Element, mask: HTMLCanvasElement, [height, width]: [number, number]): void {
+  const objects = (header.objects as Drawn[] | undefined) ?? [];
+  const parts = (header.parts as Part[] | undefined) ?? [];
   drawn.setAttribute("viewBox", `0 0 ${width} ${height}`);
-  const mask = by<HTMLCanvasElement>("mask");
   const plane = arrays.mask;
   mask.hidden = !plane;
   if (plane) {

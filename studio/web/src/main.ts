@@ -5,7 +5,7 @@ import { by, counted, listbox, make, select, short } from "./elements";
 import { opaque, paint } from "./colour";
 import { isMap } from "./geometry";
 import { drawLayers, listenToMaps, openLayer, unlit } from "./layers";
-import { asked, complain, middle, now, onReturn, state, wire, type Network, type Score, type Tool } from "./page";
+import { asked, complain, middle, nets, now, onReturn, state, wire, type Network, type Score, type Tool } from "./page";
 import { listenToPicture, overlay, say, showPixels } from "./picture";
 import { read, write } from "./state";
 import { changing } from "./tools/change";
@@ -20,10 +20,12 @@ function start(): void {
   wire.ask("networks", { kind: "networks" }, (header) => {
     if (header.error) return complain(header.error);
     const all = header.networks as { id: string; name: string }[];
+    nets.splice(0, nets.length, ...all);
     const chooser = by<HTMLSelectElement>("networks");
     chooser.replaceChildren(...all.map((n) => make("option", { value: n.id }, n.name)));
     if (!all.some((n) => n.id === state.network)) state.network = all[0]?.id ?? "";
     chooser.value = state.network;
+    openView("networks");
     openNetwork();
   });
 }
@@ -148,5 +150,6 @@ function listen(): void {
 
 onReturn(start);
 showViews();
+openView("nothing");
 listen();
 start();

@@ -48,6 +48,9 @@ export const now: { network: Network | null; clean: Score[]; pixels: Plane | nul
   network: null, clean: [], pixels: null, named: "", said: () => undefined, tool: null,
 };
 
+/** All networks that the studio was started with. */
+export const nets: { id: string; name: string }[] = [];
+
 let again = (): void => undefined;
 export const wire = new Wire(complain, () => again());
 /** What is done when the wire stands again after it broke. */

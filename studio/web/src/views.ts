@@ -1,18 +1,21 @@
 // The views of the page, one of which is open.
 
 import { by, make } from "./elements";
-import { state } from "./page";
+import { now, state } from "./page";
 import { write } from "./state";
+import { compare } from "./views/compare";
 
+export type Ready = "nothing" | "networks" | "network" | "all";
 export interface View {
   id: string;
   label: string;
+  needs: Ready;
   /** Fill its section, or bring it up to date; called when it is opened and when the network is another. */
   open(place: HTMLElement): void;
   close?(): void;
 }
 
-const VIEWS: View[] = [{ id: "inside", label: "Look inside", open: () => undefined }];
+const VIEWS: View[] = [{ id: "inside", label: "Look inside", needs: "network", open: () => undefined }, compare];
 let opened: View | null = null;
 
 export function showViews(): void {
@@ -22,7 +25,7 @@ export function showViews(): void {
       button.addEventListener("click", () => {
         state.view = view.id;
         write(state);
-        openView();
+        openView("all");
       });
       return button;
     }),
@@ -32,7 +35,8 @@ export function showViews(): void {
   }
 }
 
-export function openView(): void {
+/** Show the view of the address; `ready`: what is known by now, the list of networks or the one that is chosen. */
+export function openView(ready: Ready = "network"): void {
   const view = VIEWS.find((v) => v.id === state.view) ?? VIEWS[0]!;
   if (opened !== view) opened?.close?.();
   opened = view;
@@ -42,5 +46,5 @@ export function openView(): void {
     if (button.dataset.view === view.id) button.setAttribute("aria-current", "page");
     else button.removeAttribute("aria-current");
   }
-  view.open(by(`view-${view.id}`));
+  if (ready === "all" ? view.needs === "networks" || now.network : ready === view.needs) view.open(by(`view-${view.id}`));
 }
