@@ -1,6 +1,6 @@
 """Dense prediction: the a-trous form of a network by hand, a batched loop over patches and `striate.dense` in turn.
 
-    python benchmarks/dense.py [--size 512] [--window 64] [--rounds 5] [--sample 512] [--threads 2]
+    python benchmarks/dense.py [--size 512] [--window 64] [--rounds 5] [--sample 512] [--threads 2] [--json FILE]
 
 A small network without padding (three convolutions, two poolings, 16 to 64 channels, a linear layer on the mean) with
 random weights; an image of noise; stride 1, so 449 x 449 = 201,601 patches of a 512 x 512 image. The loop runs patches in
@@ -18,9 +18,11 @@ from __future__ import annotations
 
 import argparse
 import time
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from collect import write
 from fresh import three
 from torch import Tensor, nn
 
@@ -74,6 +76,7 @@ def main() -> None:
         ("threads", 2),
     ):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     keep_large_buffers()
@@ -119,6 +122,15 @@ def main() -> None:
     print(
         f"ratio    {three(ratios, '.0f')} of the loop, largest relative difference {max(differences):.1e}"
     )
+    if args.json is not None:
+        columns = {"striate": ours, "a-trous form by hand": by_hand, "batched loop": theirs}
+        rounds = [
+            dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)
+        ]
+        write(
+            args.json, name="dense", ours="striate", work=side * side, unit="patches/s", rounds=rounds,
+            what=f"scores of a 64 x 64 patch classifier around every pixel of {args.size} x {args.size}",
+        )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The pass over a data set against one plain forward pass, and a step of activation maximisation against torch-lucent's.
 
-    python benchmarks/units.py [--images 10000] [--rounds 3] [--model compact] [--steps 20]
+    python benchmarks/units.py [--images 10000] [--rounds 3] [--model compact] [--steps 20] [--json FILE]
 
 Contestants take turns within a round and the ratio is taken within it; the first round is not counted. The pass looks at
 every unit of every layer of the network that `striate train fashion-mnist` chooses; the plain forward pass is the module
@@ -13,8 +13,10 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
+from collect import write
 
 from striate.data import open_source
 from striate.models import build
@@ -30,7 +32,7 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def the_pass(count: int, rounds: int, spec: str) -> None:
+def the_pass(count: int, rounds: int, spec: str, file: Path | None) -> None:
     """Print the ratio of the pass to a forward pass."""
     source = open_source("fashion-mnist")
     split = source.test if len(source.test) >= count else source.train
@@ -61,6 +63,12 @@ def the_pass(count: int, rounds: int, spec: str) -> None:
         f"forward {statistics.median(a for a, _ in rows):.2f} s, pass {statistics.median(b for _, b in rows):.2f} s, "
         f"ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}); it holds {state / 1e6:.2f} MB"
     )
+    if file is not None:
+        write(
+            file, name="units", ours="striate", work=len(images), unit="images/s",
+            rounds=[{"one plain forward pass": a, "striate": b} for a, b in rows],
+            what=f"every unit's top crops, statistics and selectivity, {spec}, {len(images):,} images",
+        )  # fmt: skip
 
 
 def synthesis(steps: int, rounds: int) -> None:
@@ -101,9 +109,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--model", default="compact")
     parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    the_pass(arguments.images, arguments.rounds, arguments.model)
-    synthesis(arguments.steps, arguments.rounds)
+    the_pass(arguments.images, arguments.rounds, arguments.model, arguments.json)
+    if arguments.steps:
+        synthesis(arguments.steps, arguments.rounds)
 
 
 if __name__ == "__main__":
