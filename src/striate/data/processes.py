@@ -17,6 +17,7 @@ from pathlib import Path
 from striate.data.described import record_of_row, row_of
 from striate.data.pool import ordered, workers
 from striate.data.records import Record, inspect
+from striate.images import quiet
 
 PIECE = 64  # files a message
 CODE = "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from striate.data.processes import serve; serve()"
@@ -81,7 +82,8 @@ def serve() -> None:
     out = sys.stdout.buffer
     sys.stdout = sys.stderr  # what a decoder prints is no answer
     for line in sys.stdin.buffer:
-        found = [inspect(Path(path)) for path in json.loads(line)]
+        with quiet():
+            found = [inspect(Path(path)) for path in json.loads(line)]
         rows = [one if isinstance(one, str) else row_of(one) for one in found]
         out.write(json.dumps(rows).encode() + b"\n")
         out.flush()

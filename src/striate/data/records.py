@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 
 from striate.data.depth import stated_white
 from striate.errors import DataError
-from striate.files import SpecialFileError, open_regular, read_regular, refuse_special
+from striate.files import SpecialFileError, open_regular
 from striate.images import Decoded, decode
 
 Progress = Callable[[int, int], None]
@@ -58,9 +59,7 @@ def digest(data: bytes | np.ndarray, *more: bytes) -> bytes:
 def inspect(path: Path) -> Record | str:
     """Read and decode one file: its record, or in words why it cannot be used."""
     try:
-        refuse_special(path)
-        small = path.stat().st_size <= READ_WHOLE
-        file: bytes | Path = read_regular(path) if small else path
+        file = _bytes(path) or path
         image = decode(file, shrink=lambda height, width: 8)
         pixels = image.pixels
         if image.format in LOSSLESS:
@@ -74,6 +73,13 @@ def inspect(path: Path) -> Record | str:
     except (OSError, ValueError, MemoryError) as error:
         return f"it cannot be read ({getattr(error, 'strerror', None) or error})"
     return record_of(image, content)
+
+
+def _bytes(path: Path) -> bytes | None:
+    """What a regular file holds; None for one that is too large to be read whole."""
+    with open_regular(path) as stream:
+        small = os.fstat(stream.fileno()).st_size <= READ_WHOLE
+        return stream.read() if small else None
 
 
 def record_of(image: Decoded, content: bytes) -> Record:

@@ -10,8 +10,9 @@ from striate.data.pool import ordered
 from striate.data.processes import described_apart
 from striate.data.records import Progress, Record, inspect
 from striate.data.source import Damage
+from striate.images import quiet
 
-MANY = 8000  # files from which processes, half a second each to start, are repaid
+MANY = 3000  # files from which processes, half a second each to start, are repaid
 SMALL = (
     100_000  # bytes of a file that is decoded so fast that threads mostly wait for the interpreter
 )
@@ -31,17 +32,18 @@ def scan(
     fresh = _read(root, unknown)
     records: list[Record | None] = []
     damaged: list[Damage] = []
-    for done, key in enumerate(keys, 1):
-        result = known[key]
-        if result is None:
-            read = next(fresh)
-            if isinstance(read, str):
-                damaged.append(Damage(path=key, reason=read))
-            else:
-                result = described.fresh[key] = read
-        records.append(result)
-        if progress is not None:
-            progress(done, len(keys))
+    with quiet():  # once for all: a filter of warnings costs as much as a small image
+        for done, key in enumerate(keys, 1):
+            result = known[key]
+            if result is None:
+                read = next(fresh)
+                if isinstance(read, str):
+                    damaged.append(Damage(path=key, reason=read))
+                else:
+                    result = described.fresh[key] = read
+            records.append(result)
+            if progress is not None:
+                progress(done, len(keys))
     described.keep(keys)
     return records, damaged
 
