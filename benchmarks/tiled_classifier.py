@@ -64,8 +64,8 @@ def plain() -> dict[str, Any]:
     from striate.memory import keep_large_buffers
 
     keep_large_buffers()
-    module = network()
-    image = torch.rand(1, 3, SMALL, SMALL)
+    module = network().to(memory_format=torch.channels_last)
+    image = torch.rand(1, 3, SMALL, SMALL).contiguous(memory_format=torch.channels_last)
     macs = trace(module, image.shape).total_macs
     seconds = []
     for _ in range(6):

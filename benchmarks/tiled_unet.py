@@ -1,16 +1,17 @@
 """A U-Net on a large image: whole, MONAI's sliding windows, and Striate's tiles, in turn.
 
-    python benchmarks/tiled_unet.py [--network small|large|zoo] [--size 4096] [--memory 2GB] [--rounds 5] [--append FILE]
+    python benchmarks/tiled_unet.py [--network small|large|zoo] [--size 4096] [--memory 2GB] [--rounds 5] [--append F]
 
 small: MONAI's U-Net with batch norm in evaluation mode. large: the U-Net of 2015 with padded convolutions, 31 million
 parameters. zoo: the U-Net that `striate train scenes --model unet` trains. Each run is a process of its own: it makes
 the network and the image, runs a small image once, notes its memory, and times one run. Whole-image inference has two
-figures: as it runs, and repeated with an allocator that keeps its memory (`striate.memory`). Printed are seconds, the
+figures: as it runs, and tuned, which is channels-last and run for the second time with an allocator that keeps its memory
+(`striate.memory`). Printed are seconds, the
 peak of memory above the loaded model and image, the largest difference from whole-image inference divided by the
 largest value of it, and the ratio of times, round by round.
 Threads: two, as in all benchmarks here. A peer that is not installed is left out; `--prefix 'nice -n -20'` goes before
 each run. With `--append` each round adds a line to a file, and the table holds all rounds of that file; `--rounds 0`
-prints it alone.
+prints it alone. `--json F` writes what `collect.py` reads.
 """
 
 from __future__ import annotations
@@ -23,13 +24,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from collect import write
 from fresh import child, three, watched
 
 CONTESTANTS = (
-    "whole", "whole, memory kept", "whole, channels last", "monai", "striate", "striate to a file",
+    "whole", "whole, tuned", "monai", "striate", "striate to a file",
 )  # fmt: skip
 SMALL, LARGE, ZOO = "small", "large", "zoo"
 CHANNELS = {SMALL: 1, LARGE: 1, ZOO: 3}
+WHAT = {SMALL: "MONAI's U-Net", LARGE: "U-Net of 31 million parameters", ZOO: "U-Net of our zoo"}
 
 
 def small() -> Any:
@@ -116,7 +119,7 @@ def run(args: argparse.Namespace) -> None:
     reference, folder = Path(args.folder) / "whole.npy", Path(args.folder)
     found: dict[str, Any] = {}
     work: Callable[[], Any] = lambda: module(image)  # noqa: E731
-    if args.run == "whole, channels last":
+    if args.run == "whole, tuned":
         module, image = (t.to(memory_format=torch.channels_last) for t in (module, image))
         crop = crop.to(memory_format=torch.channels_last)
     if args.run == "monai":
@@ -136,7 +139,7 @@ def run(args: argparse.Namespace) -> None:
             job = Tiled(module, image, memory=args.memory, out=out)
             found["plan"] = str(job.plan)
             return job.run(force=True)
-    elif args.run == "whole, memory kept":
+    elif args.run == "whole, tuned":
         from striate.memory import keep_large_buffers
 
         keep_large_buffers()
@@ -223,11 +226,20 @@ def main() -> None:
     parser.add_argument("--append", type=Path)
     parser.add_argument("--run", choices=CONTESTANTS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
+    parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     if args.run:
         run(args)
         return
-    show(measure(args))
+    found = measure(args)
+    show(found)
+    if args.json is not None:
+        seconds = {name: [r["seconds"] for r in rounds] for name, rounds in found.items()}
+        write(
+            args.json, name=f"tiled_unet {args.network}", ours="striate", work=args.size**2 / 1e6, unit="megapixels/s",
+            rounds=[dict(zip(seconds, row, strict=True)) for row in zip(*seconds.values(), strict=True)],
+            what=f"{WHAT[args.network]}, {args.size} x {args.size}, {args.memory} allowed",
+        )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-SETTLED = 3  # sizes that want the same order of the weight before it is taken to hold for all
+from striate.inference.layouts import laid_out, layout_for
+
 BAND = 4 << 20  # bytes of unfolded windows at a time, in float64
 CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
@@ -87,8 +88,8 @@ class Kernel:
         self.fused = fused_by_onednn(weight)
         self.like = torch.channels_last if weight.dim() == 4 else torch.contiguous_format
         self.weight = weight.contiguous(memory_format=self.like)
-        self.packed: dict[tuple[int, ...], Tensor] = {}  # by the size of the input
-        self.orders: dict[bytes, Tensor] = {}
+        self.packed: dict[tuple[int, ...], Tensor] = {}  # by the size of the input and its padding
+        self.layouts: dict[bytes, Tensor] = {}
         self.pointwise = all(n == 1 for n in weight.shape[2:])
         self.attr = activation.name if activation is not None else "none"
         self.scalars = list(activation.scalars) if activation is not None else []
@@ -156,22 +157,18 @@ class Kernel:
         return made[0] if len(made) == 1 else torch.cat(made, 2)
 
     def _packed(self, x: Tensor, padding: list[int]) -> Tensor:
-        """The weight in the blocked order that oneDNN wants for this size of x.
-
-        A weight in another order is reordered at every call, which can take longer than the convolution; the order
-        depends on the size for kernels of one position, so those are asked for each size.
-        """
-        size = tuple(x.shape[2:])
-        packed = self.packed.get(size)
+        """The weight in the layout that oneDNN wants for this size of x."""
+        key = (*x.shape, *padding)
+        packed = self.packed.get(key)
         if packed is None:
-            orders = list(self.orders.values())
-            if len(orders) == 1 and len(self.packed) >= SETTLED and not self.pointwise:
-                packed = orders[0]
-            else:
-                packed = torch.ops.mkldnn._reorder_convolution_weight(
-                    self.weight, padding, self.stride, self.dilation, self.groups, list(x.shape)
-                )
-                order = bytes(torch.ops.mkldnn._get_mkldnn_serialized_md(packed).tolist())
-                packed = self.orders.setdefault(order, packed)
-            self.packed[size] = packed
+            wanted = layout_for(
+                tuple(self.weight.shape), self.weight.dtype, tuple(x.shape), tuple(padding), tuple(self.stride),
+                tuple(self.dilation), self.groups, torch.get_num_threads(),
+            )  # fmt: skip
+            packed = self.layouts.get(wanted)
+            if packed is None:
+                packed = self.layouts[wanted] = laid_out(
+                    self.weight, x.shape, padding=padding, stride=self.stride, dilation=self.dilation, groups=self.groups,
+                )  # fmt: skip
+            self.packed[key] = packed
         return packed

@@ -464,13 +464,13 @@ def _written(output: Output, path: Path | None) -> Sink:
 
 
 def _laid_out(network: Network, fuse: bool) -> int:
-    """Bytes of convolution weights that are laid out anew, twice where each size of tile may need its own."""
+    """Bytes of convolution weights that are laid out anew, twice because sizes of tiles may need their own."""
     total = 0
     for node in network.nodes:
         record = node.records[0]
         if isinstance(record.plan, (Convolve, ConvolveTransposed)) and len(record.inputs) > 1:
             weight = network.geometry.values[record.inputs[1]]
-            total += weight.bytes * (2 if all(n == 1 for n in weight.shape[2:]) else 1)
+            total += weight.bytes * (2 if isinstance(record.plan, Convolve) else 1)
     return total if fuse else 0
 
 

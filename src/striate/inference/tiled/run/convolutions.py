@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -12,9 +11,10 @@ from torch import Tensor
 from striate.geometry import Box, Record
 from striate.geometry.index_map import Spread, Window
 from striate.geometry.rules.convolution import Convolve, ConvolveTransposed
+from striate.inference.layouts import laid_out, layout, layout_for
 
 Make = Callable[[], tuple[Tensor, Tensor | None]]  # weight and bias, folded when they are asked for
-COPIES = 2  # layouts of one kernel's weights that are kept
+COPIES = 3  # layouts of one kernel's weights that are kept
 
 
 def packs(weight: Tensor) -> bool:
@@ -30,35 +30,12 @@ def packs(weight: Tensor) -> bool:
     )
 
 
-def _pack(weight: Tensor, plan: Convolve, size: tuple[int, ...]) -> Tensor:
-    return torch.ops.mkldnn._reorder_convolution_weight(
-        weight, plan.padding, plan.stride, plan.dilation, plan.groups,
-        [1, weight.shape[1] * plan.groups, *size],
-    )  # fmt: skip
-
-
-@lru_cache(maxsize=65536)
-def _form(
-    shape: tuple[int, ...],
-    stride: tuple[int, ...],
-    groups: int,
-    size: tuple[int, ...],
-    threads: int,
-) -> bytes:
-    """The layout that suits a kernel of one position for crops of `size`."""
-    weight = torch.zeros(shape)
-    packed = torch.ops.mkldnn._reorder_convolution_weight(
-        weight, (0, 0), stride, (1, 1), groups, [1, shape[1] * groups, *size]
-    )
-    return bytes(torch.ops.mkldnn._get_mkldnn_serialized_md(packed).numpy().tobytes())
-
-
 class Convolution:
     """A two-dimensional convolution of a crop (1, C, H, W).
 
-    usual: rows and columns that most crops have, None to leave the weights as they are. With a kernel of one position
-    the best layout of the weights depends on the size of the crop, and the wrong one costs up to fifty times the
-    convolution; so each size gets its own, and sizes that suit the same layout share it.
+    usual: rows and columns that most crops have, None to leave the weights as they are. The best layout of the weights
+    depends on the size of the crop, see `striate.inference.layouts`; so each size gets its own, and sizes that suit the same
+    layout share it.
     """
 
     def __init__(
@@ -69,36 +46,41 @@ class Convolution:
         self.plan, self.place, self.make = plan, place, make
         self.relations = tuple(plan.links[0].relations)
         self.sizes: dict[tuple[int, ...], Tensor] = {}
-        self.forms: dict[bytes, Tensor] = {}
+        self.layouts: dict[bytes, Tensor] = {}
         weight, self.bias = make()
-        self.shape = tuple(weight.shape)
+        self.shape, self.dtype = tuple(weight.shape), weight.dtype
         self.packed = usual is not None and packs(weight)
-        self.pointwise = self.packed and self.shape[2:] == (1, 1)
+        self.weight = weight
         if self.packed:
             assert usual is not None
-            self.weight = _pack(weight, plan, usual)
-            if self.pointwise:
-                self.sizes[usual] = self.forms[self._form(usual)] = self.weight
-        else:
-            self.weight = weight
+            # The plain weights are made again where they are needed, so that only those of a layout are held.
+            self.weight = self._lay_out(weight, usual, plan.padding)
+            self.layouts[layout(self.weight)] = self.weight
 
-    def _form(self, size: tuple[int, ...]) -> bytes:
-        return _form(self.shape, self.plan.stride, self.plan.groups, size, torch.get_num_threads())
+    def _lay_out(self, weight: Tensor, size: tuple[int, ...], padding: Sequence[int]) -> Tensor:
+        plan = self.plan
+        return laid_out(
+            weight, (1, self.shape[1] * plan.groups, *size), padding=padding, stride=plan.stride, dilation=plan.dilation,
+            groups=plan.groups,
+        )  # fmt: skip
 
-    def _suited(self, size: tuple[int, ...]) -> Tensor:
+    def _suited(self, size: tuple[int, ...], padding: Sequence[int]) -> Tensor:
         """The weights in the layout for crops of `size`; plain if there would be too many copies."""
-        suited = self.sizes.get(size)
+        key = (*size, *padding)
+        suited = self.sizes.get(key)
         if suited is None:
-            form = self._form(size)
-            suited = self.forms.get(form)
+            plan = self.plan
+            wanted = layout_for(
+                self.shape, self.dtype, (1, self.shape[1] * plan.groups, *size), tuple(padding), tuple(plan.stride),
+                tuple(plan.dilation), plan.groups, torch.get_num_threads(),
+            )  # fmt: skip
+            suited = self.layouts.get(wanted)
             if suited is None:
                 weight, _ = self.make()
-                suited = _pack(weight, self.plan, size) if len(self.forms) < COPIES else weight
-                if len(self.forms) < COPIES:
-                    self.forms[form] = suited
-                else:
-                    return suited
-            self.sizes[size] = suited
+                if len(self.layouts) >= COPIES:
+                    return weight
+                suited = self.layouts[wanted] = self._lay_out(weight, size, padding)
+            self.sizes[key] = suited
         return suited
 
     def __call__(self, held: list[Tensor], needs: Sequence[Box], box: Box) -> Tensor:
@@ -124,7 +106,7 @@ class Convolution:
             x = F.pad(x, [before_extra[1], after_extra[1], before_extra[0], after_extra[0]])
         plan = self.plan
         if self.packed:
-            weight = self._suited(tuple(x.shape[2:])) if self.pointwise else self.weight
+            weight = self._suited(tuple(x.shape[2:]), padding)
             if weight.is_mkldnn:
                 return torch.ops.mkldnn._convolution_pointwise(
                     x,
