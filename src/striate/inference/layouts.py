@@ -30,7 +30,7 @@ def laid_out(
 
 
 def layout(laid: Tensor) -> bytes:
-    """What tells the layout of such a weight from others of the same weight."""
+    """What tells the layout of a weight (O, C / groups, h, w) from others of it."""
     numbers = torch.ops.mkldnn._get_mkldnn_serialized_md(laid).view(torch.int32).tolist()
     if len(numbers) == NUMBERS and numbers[1] in (AXES, AXES + 1):
         numbers[HOLE] = 0
@@ -42,7 +42,7 @@ def layout_for(
     weight: tuple[int, ...], dtype: torch.dtype, shape: tuple[int, ...], padding: tuple[int, ...], stride: tuple[int, ...],
     dilation: tuple[int, ...], groups: int, threads: int,
 ) -> bytes:  # fmt: skip
-    """The layout that suits maps of `shape` for a weight of that shape and kind, with so many threads."""
+    """The layout that suits maps of `shape` (N, C, H, W) for a weight (O, C / groups, h, w), with so many threads."""
     zeros = torch.zeros(weight, dtype=dtype)
     return layout(
         laid_out(zeros, shape, padding=padding, stride=stride, dilation=dilation, groups=groups)
