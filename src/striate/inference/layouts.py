@@ -30,7 +30,7 @@ def laid_out(
 
 
 def layout(laid: Tensor) -> bytes:
-    """What tells the layout of a weight (O, C / groups, h, w) from others of it."""
+    """What tells the layout of a weight (O, C, h, w) from others of it."""
     numbers = torch.ops.mkldnn._get_mkldnn_serialized_md(laid).view(torch.int32).tolist()
     if len(numbers) == NUMBERS and numbers[1] in (AXES, AXES + 1):
         numbers[HOLE] = 0
