@@ -58,7 +58,8 @@ __all__ = [
     "compare", "compare_images", "convert", "data", "diagnose", "dissect", "experiment", "experiments", "explain",
     "export", "find_factory", "find_files", "find_preset", "gallery_compare", "gallery_duplicates", "gallery_enrol",
     "gallery_forget", "gallery_identify", "gallery_search", "lecture", "load", "models", "network_input", "output_path",
-    "perceptual_distance", "predict", "probe", "read_classes", "read_preprocessing", "report", "save", "summary",
+    "perceptual_distance", "predict", "probe", "read_classes", "read_preprocessing", "report", "review", "save",
+    "summary",
     "tile", "train", "units", "verify", "wrap", "write_units",
 ]  # fmt: skip
 
@@ -185,6 +186,18 @@ def units(
             trained, layer=layer, unit=unit, data=where, image=image, limit=limit, seed=seed, say=say
         )  # fmt: skip
         return list(found)
+
+
+def review(run: Run | str | Path) -> Finding:
+    """Move image files of a run's data as its `labels.jsonl` says, which `striate review` writes; nothing is erased.
+
+    An image that was relabelled goes into the folder of its class, one that was excluded beside the data. Raises UsageError
+    where labels do not come from a folder a class, RunError where the data or the log cannot be read.
+    """
+    from striate.runs.reviewing import apply_decisions
+    from striate.runs.run import Run, load
+
+    return apply_decisions(run if isinstance(run, Run) else load(run))
 
 
 def dissect(

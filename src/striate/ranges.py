@@ -73,6 +73,7 @@ RANGES: dict[str, Range] = {
     "epochs": positive(10**6),
     "budget": positive(10**8),
     "checkpoint_seconds": positive(10**8),
+    "snapshots": whole(1, 10_000),
     # optimisation
     "batch": whole(1, 10**6),
     "lr": positive(10**4),

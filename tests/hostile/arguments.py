@@ -39,7 +39,10 @@ def leaves(group: Any, above: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{above}{name}", command
 
 
-SERVES = ("studio",)  # ends when it is interrupted; its arguments are tried in tests/studio
+SERVES = (
+    "studio",
+    "review",
+)  # end when they are interrupted; their arguments are tried in tests/studio
 COMMANDS: dict[str, Any] = {
     name: command for name, command in leaves(typer.main.get_command(app)) if name not in SERVES
 }

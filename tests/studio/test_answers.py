@@ -18,7 +18,11 @@ import striate
 from striate.errors import StriateError
 from striate.studio.answers import Answers
 from striate.studio.describing import axis
+from striate.studio.scores import of_drawing
 from striate.studio.shelf import Network, Picture, Shelf
+from striate.tasks.detect.objects import Objects, Region
+from striate.tasks.detect.prediction import DetectionPrediction
+from striate.tasks.instances.prediction import InstancePrediction
 
 SIDE = 24
 NAMES = ("ant", "bee", "cat")
@@ -177,15 +181,32 @@ KINDS = [
     "curve",
     "maps",
     "explain",
+    "compare",
+    "presets",
+    "window",
+    "pattern",
+    "broken",
+    "located",
+    "dossier",
+    "history",
+    "steer",
+    "confusion",
+    "filters",
+    "review",
+    "decide",
     "x",
     None,
 ]
 
 
-FIELDS = ["box", "fill", "target", "amounts", "along", "layer", "first", "method"]
+FIELDS = [
+    "box", "fill", "target", "amounts", "along", "layer", "first", "method", "networks", "preset", "op", "size", "kernel",
+    "stride", "image", "weights", "spec", "side", "channels", "amount", "random", "unit", "rate", "split", "action", "to",
+    "other",
+]  # fmt: skip
 
 
-@settings(max_examples=60)
+@settings(max_examples=90)
 @given(
     kind=st.sampled_from(KINDS), network=anything, picture=anything,
     rest=st.dictionaries(st.sampled_from(FIELDS), anything),
@@ -219,3 +240,32 @@ def test_a_dropped_picture_is_read_as_a_file_and_no_image_is_refused(shelf: Shel
         )  # no path of this machine
     with pytest.raises(StriateError, match="no longer there"):
         one.picture("d2")
+
+
+def test_a_pattern_is_no_folder_and_an_epoch_is_of_a_run(
+    ask: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page names no path, also where a folder has the name of what it may ask for."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "secret").mkdir()
+    for spec in ("secret", str(tmp_path), "../secret", "timm/resnet18", "python:x"):
+        with pytest.raises(StriateError):
+            ask("pattern", spec=spec, side=8)
+    for number in ("n0@1", "n0@", "n9@1", "n0@../../x", "n0@1@2", "n0@99999999999"):
+        with pytest.raises(StriateError):
+            ask("picture", network=number)
+
+
+def test_a_network_of_places_answers_with_a_drawing() -> None:
+    """A mask and its parts, and of objects their boxes, in the header and the arrays of an answer."""
+    objects = Objects.of([[1, 2, 9, 8]], [1], scores=[0.9])
+    one = DetectionPrediction(path="0", size=(10, 12), objects=objects, classes=NAMES, sure=0.5)
+    header, arrays = of_drawing(one.drawing(NAMES))
+    assert header["objects"][0]["name"] == "bee" and header["objects"][0]["box"] == [1, 2, 9, 8]
+    assert arrays == {} and header["parts"] == []
+    region = Region.of(np.ones((3, 4), bool), top=2, left=1)
+    several = Objects.of([[1, 2, 5, 5]], [0], scores=[0.8], regions=[region])
+    two = InstancePrediction(path="0", size=(10, 12), objects=several, classes=NAMES, sure=0.5)
+    header, arrays = of_drawing(two.drawing(NAMES))
+    assert header["parts"][0]["pixels"] == 12 and arrays["mask"].sum() == 12
+    assert arrays["mask"][2:5, 1:5].all()

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 import pytest
 import torch
-from tests_of_pages import AREAS, NAMES, SIDE, WEB, Open, classifier, pictures, segmenter
+from tests_of_pages import AREAS, NAMES, SIDE, Open, classifier, pictures, segmenter
 from torch import Tensor
 
 
@@ -278,18 +278,8 @@ VIEWS = ["tool=look", "tool=hide", "tool=change", "tool=why", "network=n2", "vie
 
 @pytest.mark.parametrize("where", VIEWS)
 def test_axe_finds_nothing(studio: Open, where: str) -> None:
-    axe = WEB / "node_modules" / "axe-core" / "axe.min.js"
-    if not axe.is_file():
-        pytest.skip("axe-core is not installed; run npm ci in studio/web")
-    page = studio.go(where)
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)
-        page.wait_for_timeout(200)
-        page.evaluate(axe.read_text(encoding="utf-8"))  # by the debugger, which no policy stops
-        found = page.evaluate("axe.run().then(r => r.violations)")
-        told = [(v["id"], v["help"], [n["html"] for n in v["nodes"]][:3]) for v in found]
-        assert not told, scheme
-    page.emulate_media(color_scheme="light")
+    studio.go(where)
+    studio.axe()
 
 
 @pytest.mark.parametrize("width", [390, 3840])

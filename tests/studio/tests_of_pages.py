@@ -92,13 +92,32 @@ class Open:
             self.page.mouse.move(x, y, steps=4)
         self.page.mouse.up()
 
+    def axe(self) -> None:
+        """Fail on what axe finds on the page as it stands, light and dark."""
+        source = WEB / "node_modules" / "axe-core" / "axe.min.js"
+        if not source.is_file():
+            pytest.skip("axe-core is not installed; run npm ci in studio/web")
+        for scheme in ("light", "dark"):
+            self.page.emulate_media(color_scheme=scheme)
+            self.page.wait_for_timeout(200)
+            self.page.evaluate(
+                source.read_text(encoding="utf-8")
+            )  # by the debugger, which no policy stops
+            found = self.page.evaluate("axe.run().then(r => r.violations)")
+            told = [(v["id"], v["help"], [n["html"] for n in v["nodes"]][:3]) for v in found]
+            assert not told, scheme
+        self.page.emulate_media(color_scheme="light")
+
 
 @contextlib.contextmanager
 def serving(change: Callable[[Any], None]) -> Iterator[str]:
-    """The address, with its token, of a studio whose shelf `change` has filled."""
+    """The address, with its token, of a studio whose shelf `change` has filled. Skips where it is not built."""
+    pytest.importorskip("uvicorn")
     from striate.studio import server
     from striate.studio.shelf import Shelf
 
+    if not (server.PAGE / "studio.js").is_file():
+        pytest.skip("the page is not built")
     made: list[Any] = []
 
     class Quiet(server.Telling):
@@ -158,3 +177,19 @@ def fill(shelf: Any) -> None:
             for i, pixels in enumerate(pictures())
         }
         shelf.networks[number] = one
+
+
+@contextlib.contextmanager
+def opened(browser: Any, address: str) -> Iterator[Open]:
+    """The page, opened with its token."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(120_000)  # another may use the machine
+    page = context.new_page()
+    found = Open(page, address.split("/?")[0])
+    context.on("request", lambda request: found.asked.append(request.url))
+    page.on("websocket", lambda socket: found.asked.append(socket.url))
+    page.on("pageerror", lambda error: found.wrong.append(str(error)))
+    page.on("console", lambda said: found.wrong.append(said.text) if said.type == "error" else None)
+    page.goto(address)
+    yield found
+    context.close()

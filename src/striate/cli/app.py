@@ -22,6 +22,7 @@ from striate.cli import (
     predicting,
     probing,
     reporting,
+    reviewing,
     studio,
     summarising,
     teaching,
@@ -34,8 +35,8 @@ from striate.cli.options import app
 
 __all__ = [
     "app", "command", "comparing", "converting", "describing", "diagnosing", "dissecting", "experimenting", "explaining",
-    "exporting", "galleries", "predicting", "probing", "reporting", "studio", "summarising", "teaching", "tiling",
-    "training", "units", "wrapping",
+    "exporting", "galleries", "predicting", "probing", "reporting", "reviewing", "studio", "summarising", "teaching",
+    "tiling", "training", "units", "wrapping",
 ]  # fmt: skip
 
 
@@ -65,8 +66,8 @@ def command() -> Any:
 
 
 ORDER = (
-    "train", "predict", "report", "studio", "data", "convert", "models", "summary", "lecture", "tile", "explain", "compare",
-    "units", "dissect", "probe", "diagnose", "experiment", "wrap", "export", "verify",
+    "train", "predict", "report", "studio", "review", "data", "convert", "models", "summary", "lecture", "tile", "explain",
+    "compare", "units", "dissect", "probe", "diagnose", "experiment", "wrap", "export", "verify",
 )  # fmt: skip
 """In which `--help` lists them."""
 

@@ -36,6 +36,7 @@ __all__ = [
 
 # Files of this room that other rooms import from, beside the names above.
 OPEN = (
-    "calibration", "chart", "checklist", "domain", "equivariance", "lines", "probes",
+    "activation_shift", "calibration", "chart", "checklist", "context", "domain", "equivariance", "failure_localisation",
+    "lines", "probes",
     "shortcuts", "transforms",
 )  # fmt: skip

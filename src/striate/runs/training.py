@@ -22,6 +22,7 @@ from striate.runs.allowance import BACKWARD, Allowance
 from striate.runs.begun import begun_run, note_begun
 from striate.runs.claiming import LOCK, Claim, claim_again, claim_new
 from striate.runs.evaluate import evaluate_run, report_run
+from striate.runs.kept import KeepEpochs
 from striate.runs.own import Own
 from striate.runs.planning import (
     first_info,
@@ -35,6 +36,7 @@ from striate.runs.rating import rates_of
 from striate.runs.recipe_keys import flat, from_recipe
 from striate.runs.record import write_metrics
 from striate.runs.run import BEGUN, Run, latest_unfinished
+from striate.runs.steering import Steering
 from striate.runs.stored import signed
 from striate.runs.watching import UPDATES, noted_updates, updates_of
 from striate.tasks.plan import Job, Plan
@@ -333,8 +335,10 @@ def train_run(
     whether it went to its end.
     """
     recipe, training = plan.recipe, job.training
-    callbacks = callbacks or Callbacks()
     pace, per_epoch, device = training.pace, job.batches.steps_per_epoch, training.device
+    steering = Steering(run.path)
+    keeping = [KeepEpochs(run.path, recipe.snapshots, per_epoch)] if recipe.snapshots else []
+    hearing = Callbacks([*(callbacks.parts if callbacks else ()), *keeping, steering])
     evaluate = job.evaluate
     if recipe.budget is not None:
         learned = find_task(str(recipe.task))
@@ -355,16 +359,16 @@ def train_run(
 
     def on_step(moment: Moment) -> bool:
         listener.step(moment)
-        return callbacks.on_step(moment)
+        return hearing.on_step(moment)
 
     def on_epoch(history: list[EpochRecord]) -> bool:
         write_metrics(run.path / "metrics.csv", history)
         listener.epoch(history[-1])
-        return callbacks.on_epoch(history[-1])
+        return hearing.on_epoch(history[-1])
 
     known = identity(run)
     listener.stage("training")
-    callbacks.on_start(training)
+    hearing.on_start(training)
     try:
         ended = fit(
             training,
@@ -381,6 +385,7 @@ def train_run(
             listener.say(f"`striate diagnose {run.path} updates` shows what was noted until then")
         raise
     finally:  # what was noted up to a divergence shows where it began
+        steering.end()
         if training.watch is not None:
             write_updates(run.path / UPDATES, training.watch.rows)
     listener.stage("saving")
@@ -395,9 +400,10 @@ def train_run(
         "precision": name_of(training.dtype),
         "threads": torch.get_num_threads(),
     }
-    if callbacks.ended_by is not None:
-        run.info["training"]["ended_by"] = callbacks.ended_by
-        listener.say(f"{callbacks.ended_by} ended the training after {training.pace.step:,} steps")
+    if hearing.ended_by is not None:
+        run.info["training"]["ended_by"] = hearing.ended_by
+        who = "the studio" if hearing.ended_by == Steering.__name__ else hearing.ended_by
+        listener.say(f"{who} ended the training after {training.pace.step:,} steps")
     run.save_info()
     return ended
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,14 +16,20 @@ from striate.attribution import explain, find_method
 from striate.errors import UsageError
 from striate.inference.incremental import Incremental
 from striate.runs.explaining import aimed, placed
+from striate.studio.breaking import broken, located
 from striate.studio.changes import altered, amounts_in, content_of, pasted, range_of, strides
 from striate.studio.comparing import MOST, compared
 from striate.studio.describing import described, of_pixels, thumbnail
 from striate.studio.desk import Part
+from striate.studio.dossiers import dossier
+from striate.studio.history import confusion, filters, history, steered
 from striate.studio.maps import maps_of
 from striate.studio.numbers import box_in, text_in, whole_in
+from striate.studio.reviewed import decided, review
 from striate.studio.scores import Scores, has_bars, refuse_other, said_of, scores_of
 from striate.studio.shelf import Network, Picture, Shelf
+from striate.studio.slides import Slide
+from striate.studio.windows import pattern, presets, window
 
 SESSIONS = 2  # clean images whose activations are kept
 POSITIONS = 400  # of the finest occlusion map, about
@@ -35,10 +42,23 @@ class Answers:
     def __init__(self, shelf: Shelf) -> None:
         self.shelf = shelf
         self._sessions: OrderedDict[tuple[str, str], Incremental] = OrderedDict()
+        self._slides: dict[str, Slide] = {}
         self._kinds: dict[str, Callable[[Mapping[str, Any]], Iterator[Part]]] = {
             "networks": self.networks, "network": self.network, "picture": self.picture, "occlude": self.occlude,
             "occlusion": self.occlusion, "change": self.change, "curve": self.curve, "maps": self.maps,
-            "explain": self.explain, "compare": self.compare,
+            "explain": self.explain, "compare": self.compare, "presets": lambda q: iter([presets()]),
+            "window": lambda q: iter([window(q)]), "pattern": lambda q: iter([pattern(q)]),
+            "broken": lambda q: broken(self._network(q), q), "located": lambda q: located(self._network(q), q),
+            "history": lambda q: iter([history(self._network(q))]),
+            "steer": lambda q: iter([steered(self._network(q), q)]),
+            "review": lambda q: review(self._network(q), q),
+            "decide": lambda q: iter([decided(self._network(q), q)]),
+            "slide": lambda q: iter([(self.slide(q).header, {})]),
+            "tile": lambda q: iter([self.slide(q).tile(q)]),
+            "predicted": lambda q: iter([self.slide(q).predicted(self._network(q), q)]),
+            "filters": lambda q: iter([filters(self._network(q))]),
+            "confusion": lambda q: confusion(self._network(q)),
+            "dossier": lambda q: dossier(self._network(q), q),
         }  # fmt: skip
 
     def __call__(self, question: Mapping[str, Any]) -> Iterator[Part]:
@@ -54,10 +74,19 @@ class Answers:
 
     def networks(self, question: Mapping[str, Any]) -> Iterator[Part]:
         """All networks, by number."""
-        yield (
-            {"networks": [{"id": n, "name": one.target} for n, one in self.shelf.networks.items()]},
-            {},
-        )
+        networks = [{"id": n, "name": one.target} for n, one in self.shelf.networks.items()]
+        slides = [{"id": n, "name": Path(one).name} for n, one in self.shelf.slides.items()]
+        yield {"networks": networks, "slides": slides}, {}
+
+    def slide(self, question: Mapping[str, Any]) -> Slide:
+        """A slide by its number, opened when it is first asked for. Raises UsageError for one that was not given out."""
+        number = question.get("slide")
+        path = self.shelf.slides.get(number) if isinstance(number, str) else None
+        if path is None:
+            raise UsageError("this image is not one of those that the studio was started with")
+        if path not in self._slides:
+            self._slides[path] = Slide(path)
+        return self._slides[path]
 
     def network(self, question: Mapping[str, Any]) -> Iterator[Part]:
         """One network's layers and pictures."""

@@ -48,15 +48,20 @@ def range_of(name: Any) -> tuple[float, float]:
 
 
 def altered(image: Tensor, amounts: Mapping[str, float]) -> Tensor:
-    """An image (C, H, W) in [0, 1] with all sliders as they stand: moved first, then blurred, lit, and noise on top.
+    """An image (C, H, W) in [0, 1] with all sliders as they stand; see `altered_all`."""
+    return altered_all(image[None], amounts)[0]
 
-    The noise is drawn from one seed, so that more of it is more of the same.
+
+def altered_all(images: Tensor, amounts: Mapping[str, float]) -> Tensor:
+    """Images (N, C, H, W) in [0, 1] with all sliders as they stand: moved first, then blurred, lit, and noise on top.
+
+    The noise is drawn from one seed, the same for each image, so that more of it is more of the same.
     """
-    height, width = image.shape[1:]
+    height, width = images.shape[2:]
     moved = Warp(
         rows=round(amounts["down"] * height), columns=round(amounts["right"] * width), scale=amounts["scale"],
         degrees=amounts["degrees"],
-    ).images(image[None])  # fmt: skip
+    ).images(images)  # fmt: skip
     if amounts["blur"]:
         moved = blurred(moved, amounts["blur"])
     if amounts["brightness"] != 1:
@@ -66,9 +71,9 @@ def altered(image: Tensor, amounts: Mapping[str, float]) -> Tensor:
         moved = mean + (moved - mean) * amounts["contrast"]
     if amounts["noise"]:
         moved = moved + amounts["noise"] * torch.randn(
-            moved.shape, generator=torch.Generator().manual_seed(0)
+            moved.shape[1:], generator=torch.Generator().manual_seed(0)
         )
-    return moved.clamp(0, 1)[0]
+    return moved.clamp(0, 1)
 
 
 def blurred(images: Tensor, share: float) -> Tensor:

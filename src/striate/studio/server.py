@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -78,9 +79,10 @@ class Studio:
                         f"the file holds more than {BYTES >> 20} MB; give `striate tile` large images"
                     )
             self._given += 1
-            number = f"d{self._given}"
-            loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self.worker, one.drop, bytes(data), "dropped", number)
+            live = request.query_params.get("live") == "1"
+            number = f"{'l' if live else 'd'}{self._given}"
+            drop = functools.partial(one.drop, bytes(data), "dropped", number, live=live)
+            await asyncio.get_running_loop().run_in_executor(self.worker, drop)
         except ClientDisconnect:
             return Response(status_code=400)
         except StriateError as error:
@@ -164,12 +166,15 @@ def listen(port: int) -> socket.socket:
     return taken
 
 
-def serve(targets: Sequence[str], port: int = 0, *, opened: Callable[[str], None]) -> None:
+def serve(
+    targets: Sequence[str], port: int = 0, *, opened: Callable[[str], None], view: str = ""
+) -> None:  # fmt: skip
     """Serve the page until interrupted.
 
     targets: folders of runs and specs with published weights; the newest runs of `runs/` if none, or efficientnet-lite0.
-    port: 0 takes a free one. opened: called once with the address, which works once, when it answers. Raises UsageError for
-    a target that does not exist, a port that is taken, and where the page is not built.
+    port: 0 takes a free one. view: which one the page begins with. opened: called once with the address, which works once,
+    when it answers. Raises UsageError for a target that does not exist, a port that is taken, and where the page is not
+    built.
     """
     check_ranges(port=port)
     studio = Studio(targets)
@@ -179,4 +184,6 @@ def serve(targets: Sequence[str], port: int = 0, *, opened: Callable[[str], None
             gate, log_level="error", ws_max_size=MESSAGE, server_header=False, date_header=False, ws="websockets-sansio",
             timeout_graceful_shutdown=1,
         )  # fmt: skip
-        Telling(config, lambda: opened(gate.address)).run([bound])
+        Telling(config, lambda: opened(gate.address + (f"#view={view}" if view else ""))).run(
+            [bound]
+        )

@@ -6,6 +6,8 @@ scikit-learn brings, and what the person drops on the page, which is gone with t
 
 from __future__ import annotations
 
+import contextlib
+import re
 import tempfile
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -22,20 +24,30 @@ from torch import Tensor, nn
 from striate.errors import DataError, StriateError, UsageError
 from striate.geometry import Geometry, trace
 from striate.paths import given_path
+from striate.robustness.activation_shift import Recorder
+from striate.runs.dossiers import network_of
 from striate.runs.images import images_of
+from striate.runs.kept import trained_at
 from striate.runs.opening import open_trained, refuse_unknown
 from striate.runs.run import Run
 from striate.tasks.trained import Trained
+from striate.units import Network as Units
+from striate.units.top_images import LayerIndex
 
 SAMPLES = 24  # test images of a run that are shown
+LABELLED = 300  # of which accuracy is taken
 PHOTOGRAPHS = (
     "china.jpg",
     "flower.jpg",
 )  # of scikit-learn: by danielbuechele and by vultilion, CC BY 2.0
 RUNS = 8  # the newest, where the command named none
 DROPPED = 32  # pictures that a person gave, the latest
+AT = re.compile(r"n\d{1,4}@\d{1,7}")
+EPOCHS = 24  # networks of epochs that are kept
+LIVE = 3  # of a drawing or a camera, the latest
 BYTES = 64 << 20  # of one of them
 DEFAULT = "efficientnet-lite0"
+SUFFIXES = (".tif", ".tiff", ".svs", ".png", ".jpg", ".jpeg", ".webp", ".bmp", ".npy", ".zarr")
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +70,12 @@ class Network:
 
     target: str
     dropped: OrderedDict[str, Picture] = field(default_factory=OrderedDict)
+    live: OrderedDict[str, Picture] = field(default_factory=OrderedDict)
     compared: Mapping[str, Picture] = field(default_factory=dict)
+    reviewed: Mapping[str, Picture] = field(default_factory=dict)
+    review: Any = None
+    recorder: Recorder | None = None
+    indices: dict[str, LayerIndex] = field(default_factory=dict)
 
     def refuse_missing(self) -> None:
         """Raise UsageError or RunError where there is nothing of that name; no network is made for it."""
@@ -67,9 +84,28 @@ class Network:
         else:
             refuse_unknown(self.target)
 
+    epoch: int | None = None
+
+    @property
+    def base(self) -> str:
+        """What the command named: the network of an epoch is of the same run."""
+        return self.target if self.epoch is None else self.target.rpartition(" at epoch ")[0]
+
+    def at(self, epoch: int) -> Network:
+        """The network as it was after an epoch that its run keeps, on the same pictures."""
+        one = Network(f"{self.target} at epoch {epoch}", epoch=epoch)
+        one.dropped, one.live, one.compared = self.dropped, self.live, self.compared
+        if self.epoch is None and Path(self.target).is_dir() and Run.load(self.target).finished:
+            for name in ("samples", "labelled"):
+                with contextlib.suppress(StriateError):
+                    one.__dict__[name] = getattr(self, name)
+        return one
+
     @cached_property
     def trained(self) -> Trained:
         """The network, opened when it is first asked for."""
+        if self.epoch is not None:
+            return trained_at(Run.load(self.base), self.epoch)
         return open_trained(self.target)
 
     @cached_property
@@ -86,6 +122,11 @@ class Network:
         return trace(self.module, self.trained.shape)
 
     @cached_property
+    def units(self) -> Units:
+        """The network as its units see images. Raises UsageError or GeometryError where units cannot be found."""
+        return network_of(self.trained)
+
+    @cached_property
     def samples(self) -> dict[str, Picture]:
         """Test images of a run, or photographs, by number."""
         try:
@@ -96,19 +137,41 @@ class Network:
             found = []
         return {f"s{i}": one for i, one in enumerate(found or self._photographs())}
 
+    @cached_property
+    def labelled(self) -> tuple[Tensor, Tensor]:
+        """Images (N, C, H, W) uint8 with the class of each (N,) int64: test images of a run, or those samples that have a
+        label. Raises UsageError where there are none."""
+        trained = self.trained
+        if "labels" in trained.task.offers:
+            if trained.run is not None and trained.run.recipe.data:
+                images, targets = images_of(trained.run, "test", limit=LABELLED, seed=trained.seed)
+                return images, targets
+            known = [p for p in self.samples.values() if p.truth in trained.classes]
+            if known:
+                images = torch.stack([torch.from_numpy(p.pixels) for p in known])
+                return images, torch.tensor([trained.classes.index(str(p.truth)) for p in known])
+        raise UsageError(
+            f"this takes images with a class each, and there are none for {self.target}; choose a run that classifies"
+        )
+
     def picture(self, number: str) -> Picture:
         """Raises UsageError for a number that was not given out."""
-        found = self.samples.get(number) or self.dropped.get(number) or self.compared.get(number)
+        places = (self.live, self.dropped, self.compared, self.reviewed, self.samples)
+        found = next((place[number] for place in places if number in place), None)
         if found is None:
             raise UsageError("this picture is no longer there; choose another")
         return found
 
-    def drop(self, data: bytes, name: str, number: str) -> Picture:
-        """Take a picture that a person gave, as the bytes of a file. Raises DataError for what is no image."""
+    def drop(self, data: bytes, name: str, number: str, *, live: bool = False) -> Picture:
+        """Take a picture that a person gave, as the bytes of a file. Raises DataError for what is no image.
+
+        live: one of many that follow each other, such as a drawing while it is made; of those the last ones are kept.
+        """
         picture = Picture(name, self._read(data))
-        self.dropped[number] = picture
-        while len(self.dropped) > DROPPED:
-            self.dropped.popitem(last=False)
+        kept, most = (self.live, LIVE) if live else (self.dropped, DROPPED)
+        kept[number] = picture
+        while len(kept) > most:
+            kept.popitem(last=False)
         return picture
 
     def _read(self, data: bytes) -> np.ndarray:
@@ -150,23 +213,43 @@ class Shelf:
     """
 
     def __init__(self, targets: Sequence[str]) -> None:
+        given = [str(given_path(t, "the network")) for t in dict.fromkeys(targets)]
+        images = [t for t in given if is_image(t)]
+        self.slides = {f"p{i}": one for i, one in enumerate(images)}
         chosen = (
-            [str(given_path(t, "the network")) for t in dict.fromkeys(targets)]
-            or newest_runs(Path("runs"))[:RUNS]
-            or [DEFAULT]
+            [t for t in given if t not in images] or newest_runs(Path("runs"))[:RUNS] or [DEFAULT]
         )
+        self._epochs: OrderedDict[str, Network] = OrderedDict()
         self.networks: Mapping[str, Network] = {
             f"n{i}": Network(one) for i, one in enumerate(chosen)
         }
-        for one in self.networks.values() if targets else ():
+        for one in self.networks.values() if len(given) > len(images) else ():
             one.refuse_missing()
 
     def network(self, number: Any) -> Network:
         """Raises UsageError for a number that was not given out."""
         found = self.networks.get(number) if isinstance(number, str) else None
+        if found is None and isinstance(number, str) and AT.fullmatch(number):
+            return self._at(number)
         if found is None:
             raise UsageError("this network is not one of those that the studio was started with")
         return found
+
+    def _at(self, number: str) -> Network:
+        """A network after one of its epochs: n0@12. The last ones that were asked for are kept."""
+        if number not in self._epochs:
+            whole, _, epoch = number.partition("@")
+            self._epochs[number] = self.network(whole).at(int(epoch))
+            while len(self._epochs) > EPOCHS:
+                self._epochs.popitem(last=False)
+        self._epochs.move_to_end(number)
+        return self._epochs[number]
+
+
+def is_image(target: str) -> bool:
+    """Whether a target of the command is an image of any size, not a run."""
+    path = Path(target)
+    return path.suffix.lower() in SUFFIXES and path.exists() and not (path / "run.toml").exists()
 
 
 def newest_runs(folder: Path) -> list[str]:

@@ -80,6 +80,7 @@ class Recipe:
     workers: int | None = None
     seed: int = 0
     checkpoint_seconds: float = 60.0
+    snapshots: int | None = None  # epochs whose weights are kept, spread over the training
 
     def __post_init__(self) -> None:
         require_choice(self, CHOICES)

@@ -55,6 +55,7 @@ __all__ = [
 # Files of this room that other rooms import from, beside the names above.
 OPEN = (
     "concept_silencing", "concepts", "contact_sheets", "dissection", "dissection_finding",
-    "dossier", "dossier_finding", "fields", "fourier_image", "layers", "neighbours", "overview", "probe", "tuning",
+    "dossier", "dossier_finding", "fields", "filters", "fourier_image", "layers", "maximise", "neighbours", "overview",
+    "probe", "top_images", "tuning",
     "unit_grid",
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -73,6 +74,33 @@ def maximise(
     that come out are (seeds, C, h, w), in [0, 1].
     Raises UsageError for a unit that does not exist and for steps or seeds below 1.
     """
+    return list(
+        forming(
+            network, layer, unit, what=what, steps=steps, seeds=seeds, rate=rate, robust=robust, diversity=diversity,
+            colours=colours, seed=seed, every=max(steps, 1),
+        )
+    )[-1]  # fmt: skip
+
+
+def forming(
+    network: Network,
+    layer: UnitLayer,
+    unit: int | None = None,
+    *,
+    what: What = "unit",
+    steps: int = STEPS,
+    seeds: int = SEEDS,
+    rate: float = RATE,
+    robust: bool = True,
+    diversity: float = 0.0,
+    colours: Tensor | None = None,
+    seed: int = 0,
+    every: int = 8,
+) -> Iterator[Synthesis]:
+    """As `maximise`, the images after every `every` steps and at the end, while they form.
+
+    Between two of them the network is as it was: others may use it.
+    """
     if steps < 1 or seeds < 1:
         raise UsageError(f"steps and seeds are at least 1, got {steps} and {seeds}")
     if what == "class":
@@ -91,30 +119,32 @@ def maximise(
     leaking = False
     with evaluating(network.module), torch.enable_grad():
         start = goal.measure(painting.pixels().detach())
-        step = 0
-        while step < steps:
-            pixels = painting.pixels()
-            shown = wobbled(pixels, generator) if robust and min(height, width) >= 4 else pixels
-            score, deep = goal(shown, leaking)
-            loss = -score.sum()
-            if diversity and seeds > 1:
-                loss = loss + diversity * alike(deep) * score.detach().abs().mean()
-            (gradient,) = torch.autograd.grad(loss, painting.spectrum)
-            if not bool(torch.isfinite(gradient).all()):
-                raise UsageError(
-                    f"the gradient of {layer.name} is not finite; check the weights, or train again"
-                )
-            stuck = gradient.flatten(1).abs().amax(1) == 0
-            if bool(stuck.any()) and not leaking:
-                leaking = True  # nothing moves an image: the rectifiers below are off
-                continue
-            painting.spectrum.grad = gradient
-            optimizer.step()
-            step += 1
-        images = painting.pixels().detach()
-        end = goal.measure(images)
-    order = end.argsort(descending=True)
-    return Synthesis(what, images[order].cpu(), start[order], end[order], goal.box, steps)
+    for first in range(0, steps, every):
+        step, last = first, min(first + every, steps)
+        with evaluating(network.module), torch.enable_grad():
+            while step < last:
+                pixels = painting.pixels()
+                shown = wobbled(pixels, generator) if robust and min(height, width) >= 4 else pixels
+                score, deep = goal(shown, leaking)
+                loss = -score.sum()
+                if diversity and seeds > 1:
+                    loss = loss + diversity * alike(deep) * score.detach().abs().mean()
+                (gradient,) = torch.autograd.grad(loss, painting.spectrum)
+                if not bool(torch.isfinite(gradient).all()):
+                    raise UsageError(
+                        f"the gradient of {layer.name} is not finite; check the weights, or train again"
+                    )
+                stuck = gradient.flatten(1).abs().amax(1) == 0
+                if bool(stuck.any()) and not leaking:
+                    leaking = True  # nothing moves an image: the rectifiers below are off
+                    continue
+                painting.spectrum.grad = gradient
+                optimizer.step()
+                step += 1
+            images = painting.pixels().detach()
+            end = goal.measure(images)
+        order = end.argsort(descending=True)
+        yield Synthesis(what, images[order].cpu(), start[order], end[order], goal.box, last)
 
 
 class _Goal:

@@ -53,3 +53,12 @@ export function paint(canvas: HTMLCanvasElement, pixels: Uint8ClampedArray<Array
   }
   canvas.getContext("2d")?.putImageData(new ImageData(pixels, width, height), 0, 0);
 }
+
+/** So many colours that are told apart, the first ones by colour-blind people too. */
+export function wheel(count: number): Colour[] {
+  const base: Colour[] = [[230, 159, 0], [86, 180, 233], [0, 158, 115], [240, 228, 66], [0, 114, 178], [213, 94, 0], [204, 121, 167], [136, 34, 85], [68, 170, 153], [153, 153, 51], [51, 34, 136], [221, 204, 119]];
+  return Array.from({ length: count }, (_, i) => {
+    const lighter = Math.floor(i / base.length) % 3;
+    return base[i % base.length]!.map((v) => Math.round(v + ((255 - v) * lighter) / 3)) as Colour;
+  });
+}

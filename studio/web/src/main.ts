@@ -5,22 +5,24 @@ import { by, counted, listbox, make, select, short } from "./elements";
 import { opaque, paint } from "./colour";
 import { isMap } from "./geometry";
 import { drawLayers, listenToMaps, openLayer, unlit } from "./layers";
-import { asked, complain, middle, nets, now, onReturn, state, wire, type Network, type Score, type Tool } from "./page";
+import { asked, complain, middle, nets, now, onReturn, slides, state, wire, type Network, type Score, type Tool } from "./page";
 import { listenToPicture, overlay, say, showPixels } from "./picture";
 import { read, write } from "./state";
 import { changing } from "./tools/change";
+import { drawing } from "./tools/draw";
 import { hiding } from "./tools/hide";
 import { look } from "./tools/look";
 import { explaining } from "./tools/why";
 import { openView, showViews } from "./views";
 
-const TOOLS: Tool[] = [look, hiding, changing, explaining];
+const TOOLS: Tool[] = [look, hiding, changing, explaining, drawing];
 
 function start(): void {
   wire.ask("networks", { kind: "networks" }, (header) => {
     if (header.error) return complain(header.error);
     const all = header.networks as { id: string; name: string }[];
     nets.splice(0, nets.length, ...all);
+    slides.splice(0, slides.length, ...(header.slides as typeof slides));
     const chooser = by<HTMLSelectElement>("networks");
     chooser.replaceChildren(...all.map((n) => make("option", { value: n.id }, n.name)));
     if (!all.some((n) => n.id === state.network)) state.network = all[0]?.id ?? "";
@@ -50,6 +52,7 @@ function openNetwork(then?: string): void {
       }),
     );
     drawLayers();
+    now.live = null;
     if (then) state.picture = then;
     if (!network.pictures.some((p) => p.id === state.picture)) state.picture = network.pictures[0]?.id ?? "";
     if (!network.layers.some((l) => l.name === state.layer)) {
@@ -104,6 +107,7 @@ async function take(file: Blob): Promise<void> {
 
 function listen(): void {
   listbox(by("strip"), (option) => {
+    now.live = null;
     state.picture = option.dataset.id ?? "";
     openPicture();
   });
@@ -144,6 +148,7 @@ function listen(): void {
   });
   addEventListener("hashchange", () => {
     Object.assign(state, read());
+    openView("nothing");
     start();
   });
 }

@@ -44,12 +44,15 @@ export interface Tool {
 }
 
 export const state: State = read();
-export const now: { network: Network | null; clean: Score[]; pixels: Plane | null; named: string; said: () => void; tool: Tool | null } = {
-  network: null, clean: [], pixels: null, named: "", said: () => undefined, tool: null,
+export const now: { network: Network | null; clean: Score[]; pixels: Plane | null; named: string; said: () => void; tool: Tool | null; live: string | null } = {
+  network: null, clean: [], pixels: null, named: "", said: () => undefined, tool: null, live: null,
 };
 
 /** All networks that the studio was started with. */
 export const nets: { id: string; name: string }[] = [];
+
+/** Images of any size that it was started with. */
+export const slides: { id: string; name: string }[] = [];
 
 let again = (): void => undefined;
 export const wire = new Wire(complain, () => again());
@@ -60,7 +63,7 @@ export function complain(text: string): void {
   by("status").textContent = text;
 }
 
-export const asked = (): { network: string; picture: string } => ({ network: state.network, picture: state.picture });
+export const asked = (): { network: string; picture: string } => ({ network: state.network, picture: now.live ?? state.picture });
 export const target = (): number => state.target ?? now.clean[0]?.class ?? 0;
 export const nameOf = (c: number): string => now.network?.classes[c] ?? now.clean.find((s) => s.class === c)?.name ?? `class ${c}`;
 /** Channels, rows and columns of what the network reads. */

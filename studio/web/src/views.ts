@@ -3,7 +3,12 @@
 import { by, make } from "./elements";
 import { now, state } from "./page";
 import { write } from "./state";
+import { breaking } from "./views/breaking";
 import { compare } from "./views/compare";
+import { review } from "./views/review";
+import { slideView } from "./views/slide";
+import { training } from "./views/training";
+import { windows } from "./views/windows";
 
 export type Ready = "nothing" | "networks" | "network" | "all";
 export interface View {
@@ -13,9 +18,11 @@ export interface View {
   /** Fill its section, or bring it up to date; called when it is opened and when the network is another. */
   open(place: HTMLElement): void;
   close?(): void;
+  /** The network that is chosen is known now. */
+  known?(): void;
 }
 
-const VIEWS: View[] = [{ id: "inside", label: "Look inside", needs: "network", open: () => undefined }, compare];
+const VIEWS: View[] = [{ id: "inside", label: "Look inside", needs: "network", open: () => undefined }, breaking, compare, training, review, slideView, windows];
 let opened: View | null = null;
 
 export function showViews(): void {
@@ -46,5 +53,6 @@ export function openView(ready: Ready = "network"): void {
     if (button.dataset.view === view.id) button.setAttribute("aria-current", "page");
     else button.removeAttribute("aria-current");
   }
+  if (ready === "network") view.known?.();
   if (ready === "all" ? view.needs === "networks" || now.network : ready === view.needs) view.open(by(`view-${view.id}`));
 }

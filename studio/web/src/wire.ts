@@ -29,6 +29,7 @@ export function decode(frame: ArrayBuffer): [Header & { frame: number }, Arrays]
     const start = 4 + length + placed.at;
     if (placed.kind === "uint8") arrays[name] = { shape: placed.shape, data: new Uint8Array(frame, start, count) };
     else if (placed.kind === "float32") arrays[name] = { shape: placed.shape, data: new Float32Array(frame, start, count) };
+    else if (placed.kind === "int32") arrays[name] = { shape: placed.shape, data: Float32Array.from(new Int32Array(frame, start, count)) };
     else if (placed.kind === "float16") {
       const bits = new Uint16Array(frame, start, count);
       arrays[name] = { shape: placed.shape, data: Float32Array.from(bits, half) };
