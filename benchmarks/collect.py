@@ -5,7 +5,8 @@
 
 A file holds one benchmark: name, what (the work in words), ours (which contestant is Striate), work (how much, such as the
 number of images) and its unit a second, rounds (a mapping contestant -> seconds each), processor, torch and threads. The
-table has median, least and most over the rounds, ratios within a round, and the machine. --readme replaces what stands
+table has median, least and most over the rounds, ratios within a round, and the machine; rounds in which something else
+slowed a contestant down are left out and counted, by the rule of `rounds.py`. --readme replaces what stands
 between `<!-- results -->` and `<!-- end of results -->`.
 """
 
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rounds import undisturbed
 
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"
 
@@ -51,7 +53,14 @@ def three(values: Sequence[float], spec: str) -> str:
 
 def rows(found: dict[str, Any]) -> list[str]:
     """A line of Markdown for each peer of one benchmark."""
-    ours, rounds, unit = found["ours"], found["rounds"], found["unit"]
+    ours, unit = found["ours"], found["unit"]
+    rounds = [r["seconds"] for r in undisturbed([{"seconds": r} for r in found["rounds"]])]
+    kept = (
+        f"{len(rounds)} of {len(found['rounds'])} rounds"
+        if len(rounds) < len(found["rounds"])
+        else f"{len(rounds)} rounds"
+    )
+    spec = ",.0f" if min(found["work"] / r[ours] for r in rounds) >= 100 else ".1f"
     speed = {name: [found["work"] / r[name] for r in rounds] for name in rounds[0]}
     made = []
     for name in speed:
@@ -59,8 +68,8 @@ def rows(found: dict[str, Any]) -> list[str]:
             continue
         ratio = three([r[name] / r[ours] for r in rounds], ".2f")
         made.append(
-            f"| {found['what']} ({found['name']}.py, {len(rounds)} rounds) | {name}: {three(speed[name], '.1f')} {unit} "
-            f"| {three(speed[ours], '.1f')} {unit} | {ratio}x |"
+            f"| {found['what']} ({found['name']}.py, {kept}) | {name}: {three(speed[name], spec)} {unit} "
+            f"| {three(speed[ours], spec)} {unit} | {ratio}x |"
         )
     return made
 

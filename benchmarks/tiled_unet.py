@@ -236,7 +236,7 @@ def main() -> None:
     if args.json is not None:
         seconds = {name: [r["seconds"] for r in rounds] for name, rounds in found.items()}
         write(
-            args.json, name=f"tiled_unet {args.network}", ours="striate", work=args.size**2 / 1e6, unit="megapixels/s",
+            args.json, name="tiled_unet", ours="striate", work=args.size**2 / 1e6, unit="megapixels/s",
             rounds=[dict(zip(seconds, row, strict=True)) for row in zip(*seconds.values(), strict=True)],
             what=f"{WHAT[args.network]}, {args.size} x {args.size}, {args.memory} allowed",
         )  # fmt: skip
