@@ -80,7 +80,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"plugins", "similarity", "tasks", "training"},  # of training what a batch is
     "diagnostics": ANALYSIS | {"kernels", "training"},
     "report": FOUND | {"wording"},
-    "export": FOUND | {"answer", "data", "geometry", "tasks"},
+    "export": FOUND | {"answer", "data", "geometry", "images", "statistics", "tasks"},
     "lectures": FOUND | {"ops", "nn", "geometry", "models", "data"},
 }
 MAY_IMPORT["api"] = MAY_IMPORT["runs"] | {"runs", "export", "lectures", "experiments"}

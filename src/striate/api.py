@@ -337,6 +337,9 @@ def export(
     out: str | Path,
     *,
     size: str | tuple[int, int] | None = None,
+    precision: str = "f32",
+    data: Any = None,
+    drop: float = 0.01,
     script: str | Path | None = None,
     force: bool = False,
     progress: Callable[[str], None] | None = None,
@@ -344,19 +347,40 @@ def export(
     """Write the network into one file for other programs, with its preprocessing, its answers and the proof that these are
     the same; see docs/deploy.md.
 
-    out: `.onnx`. size: (height, width) of the images that the file will take, or such as "480x640"; any size if not given.
+    out: `.onnx`, `.xml` (OpenVINO), `.pt2`, or `.safetensors` for the weights alone. size: (height, width) of the images
+    that the file will take, or such as "480x640"; any size if not given. precision: "f32", "bf16" or "int8"; the last is
+    measured on validation images, of `data` where the network has none of its own, and may cost `drop` of the metric.
     script: also write a program of 60 lines that uses the file with numpy, Pillow and onnxruntime alone. force: write over
-    what is there. Raises ExactnessError where an answer differs and UsageError for a network that cannot be exported:
+    what is there.
+    Raises ExactnessError where an answer differs or INT8 costs more, and UsageError for a network that cannot be exported:
     nothing is written then.
     """
+    from functools import partial
+
     from striate import export as room
-    from striate.runs.predicting import opened
+    from striate.runs.gating import gate_of
+    from striate.runs.opening import open_trained
+    from striate.runs.wrapping import written_with
 
     program = None if script is None else given_path(script, "the script")
     file = given_path(out, "the file")
     if program is not None and program.exists() and not force:
         raise UsageError(f"{program} exists; choose another name, or --force to write over it")
-    found = room.export(opened(target), file, size=size, force=force, say=progress or _mute)
+    room.refuse(file, precision, force=force)
+    trained = open_trained(target)
+    write = partial(
+        room.export, trained, file, size=size, precision=precision, force=force, written=partial(written_with, trained),
+        say=progress or _mute,
+    )  # fmt: skip
+    if precision == "int8":
+        with gate_of(trained, data, drop) as gate:
+            found = write(gate=gate)
+    elif data is not None:
+        raise UsageError(
+            "images are asked for by int8 alone; leave --data out, or give --precision int8"
+        )
+    else:
+        found = write()
     if program is not None:
         room.write_script(program)
     return found
@@ -383,25 +407,30 @@ def tile(
     page: int | None = None,
     force: bool = False,
     check: bool = True,
+    engine: str = "torch",
+    say: Callable[[str], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Finding:
     """Run the network on an image of any size at its own resolution, in bounded memory, with a certificate of exactness.
 
     image: a TIFF, PNG, JPEG, .npy or Zarr file. out: where a segmenter's mask goes, or a classifier's prediction as JSON.
     memory: what may be used above the network; tile: pixels of a tile's side instead. page: of a TIFF, from 1. force: write
-    over `out`. check: compare with the plain network where that is cheap. The finding's `data["document"]` is what JSON
-    gives. Raises UsageError, DataError, or ExactnessError where the result differs from the plain network's.
+    over `out`. check: compare with the plain network where that is cheap. engine: what computes the crops, as in `predict`,
+    for networks whose result is no statistic of the whole image; say: is told of an engine's proof. The finding's
+    `data["document"]` is what JSON gives. Raises UsageError, DataError, or ExactnessError where the result differs from the
+    plain network's.
     """
-    from striate.runs.predicting import opened
+    from striate.runs.predicting import on_crops, opened
     from striate.tasks.tiling import image_file, open_job
 
     check_ranges(tile=tile, page=page)
     file = image_file(given_path(image, "the image"))
     place = None if out is None else given_folder(out, "-o")
     trained = opened(target)
+    fast, share = on_crops(trained, engine, say)
     job = open_job(
         trained, file, out=place, memory=memory, tile=tile, page=page, force=force,
-        check=check, progress=progress,
+        check=check, progress=progress, engine=fast, share=share,
     )  # fmt: skip
     return trained.task.tile(job)
 

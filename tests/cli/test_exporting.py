@@ -42,7 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 WRONG = [
-    ("export none m.onnx", 1, "there is no run"),
+    ("export none m.onnx", 2, "is no run and no model with published weights"),
     ("export run model.tflite", 2, "ends in .tflite, which is no kind of file that is exported"),
     ("export run model", 2, "ends in nothing"),
     ("export run there.onnx", 2, "there.onnx exists; choose another name, or --force"),
@@ -51,6 +51,22 @@ WRONG = [
     ("export run m.onnx --size 0x9", 2, "size must be 1 to 16,384 pixels a side, got 0x9"),
     ("export run m.onnx --size 99999x9", 2, "size must be 1 to 16,384"),
     ("export run m.onnx --script own.py", 2, "own.py exists"),
+    (
+        "export run m.onnx --precision fp4",
+        2,
+        "there is no precision 'fp4'; there are f32, bf16, int8",
+    ),
+    (
+        "export run m.onnx --precision int8",
+        2,
+        "int8 is exported for OpenVINO: give a name that ends in .xml",
+    ),
+    ("export run m.onnx --precision bf16", 2, ".onnx is not exported in bf16"),
+    ("export run m.safetensors --precision bf16", 2, "the weights alone are exported as they are"),
+    ("export run m.safetensors --size 9x9", 2, "a .safetensors holds weights alone"),
+    ("export run m.onnx --data there.onnx", 2, "images are asked for by int8 alone"),
+    ("verify m.safetensors", 2, "holds weights alone"),
+    ("verify none.xml", 1, "cannot read none.xml: No such file"),
     ("verify none.onnx", 1, "cannot read none.onnx: No such file"),
     ("verify there.onnx", 1, "it is no ONNX file"),
     ("verify run", 1, "cannot read run"),

@@ -1,7 +1,11 @@
-"""One small network and its exported file for all tests of the room: an export takes seconds."""
+"""One small network and its exported file for all tests of the room and all processes that run them: an export takes
+seconds."""
 
 from __future__ import annotations
 
+import os
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +16,8 @@ from torch import nn
 import striate
 from striate import api
 from striate.data import Preprocessing
+from striate.export import fast
+from striate.export.convert import Program, to_onnx
 from striate.tasks.trained import Trained
 
 pytest.importorskip("onnx", reason="the extra striate[export] is not installed")
@@ -56,9 +62,47 @@ def trained() -> Trained:
     )
 
 
+def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """The folder `name` that `make` fills, in the first of pytest's processes that asks; the others wait for it."""
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        for _ in range(3000):
+            if folder.joinpath("failed").exists():
+                pytest.fail(f"{name} could not be made, see the first process")
+            if folder.joinpath("done").exists():
+                return folder
+            time.sleep(0.1)
+        pytest.fail(f"{name} was not made in five minutes")
+    ended = "failed"
+    try:
+        make(folder)
+        ended = "done"
+    finally:
+        folder.joinpath(ended).touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     """The file of `trained()`."""
-    made = Exported(trained(), tmp_path_factory.mktemp("export") / "model.onnx")
-    api.export(made.trained, made.path)
-    return made
+    made = trained()
+    folder = once(
+        tmp_path_factory, "exported", lambda folder: api.export(made, folder / "model.onnx")
+    )
+    return Exported(made, folder / "model.onnx")
+
+
+@pytest.fixture(scope="session")
+def engine_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of `trained()`'s network alone, as engines take it, under the name that it has in their cache."""
+    made = trained()
+
+    def make(folder: Path) -> None:
+        data = to_onnx(Program.of_network(made, fast.Leaves(made.model)))
+        (folder / f"{fast.digest_of(made)}.onnx").write_bytes(data)
+
+    (file,) = once(tmp_path_factory, "engine", make).glob("*.onnx")
+    return file

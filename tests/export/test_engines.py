@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import striate
 from striate import api
 from striate.data import Preprocessing
-from striate.errors import ExactnessError, UsageError
+from striate.errors import ExactnessError, GeometryError, UsageError
 from striate.export import fast
+from striate.tasks.tiling import open_job
+from striate.tasks.trained import Trained
 
 from .conftest import trained
 
@@ -31,16 +36,26 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return fast.folder()
 
 
+@pytest.fixture
+def filled(cache: Path, engine_file: Path) -> Path:
+    """A cache that has the file of `trained()`, and no proof."""
+    cache.mkdir(parents=True)
+    shutil.copy(engine_file, cache)
+    return cache
+
+
 def shares(predictions: list) -> np.ndarray:
     return np.array([[dict(p.top)[name] for name in ("ant", "bee", "cat", "dog")] for p in predictions])  # fmt: skip
 
 
 def test_an_engine_is_proven_once_and_then_taken(
-    cache: Path, monkeypatch: pytest.MonkeyPatch
+    cache: Path, engine_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network, said = trained(), list[str]()
     plain = shares(list(api.predict(network, IMAGES, top=4, engine="auto", say=said.append)))
     assert not said and not cache.exists()  # nothing is made unasked
+    cache.mkdir(parents=True)
+    shutil.copy(engine_file, cache)
     run = shares(list(api.predict(network, IMAGES, top=4, engine="onnxruntime", say=said.append)))
     assert np.abs(run - plain).max() < 1e-6
     assert "f32 gives the same answers" in said[-1]
@@ -70,7 +85,7 @@ def test_another_weight_or_preprocessing_is_another_network() -> None:
 
 
 def test_an_engine_that_answers_differently_is_not_used(
-    cache: Path, monkeypatch: pytest.MonkeyPatch
+    filled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Wrong(fast.ENGINES["onnxruntime"]):  # type: ignore[misc]
         def __call__(self, images: np.ndarray, names: object = None) -> list[np.ndarray]:
@@ -79,17 +94,75 @@ def test_an_engine_that_answers_differently_is_not_used(
     monkeypatch.setitem(fast.ENGINES, "onnxruntime", Wrong)
     with pytest.raises(ExactnessError, match=r"onnxruntime answers differently .* use --engine torch"):  # fmt: skip
         api.predict(trained(), IMAGES, engine="onnxruntime")
-    assert not list(cache.glob("*.json"))
+    assert not list(filled.glob("*.json"))
 
 
-def test_a_segmenter_on_an_engine_takes_images_of_every_size(cache: Path) -> None:
+class Halves(nn.Module):
+    """Maps at half the size and back, so that a crop that starts on an odd pixel is another one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 5, 3, padding=1)
+        self.down = nn.Conv2d(5, 6, 3, stride=2, padding=1)
+        self.last = nn.Conv2d(11, 3, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        wide = self.first(x).relu()
+        low = self.down(wide).relu().repeat_interleave(2, 2).repeat_interleave(2, 3)
+        return self.last(torch.cat([wide, low[..., : x.shape[-2], : x.shape[-1]]], 1))
+
+
+def test_a_segmenter_on_an_engine_takes_images_of_every_size_and_tiles_of_them(
+    cache: Path, tmp_path: Path
+) -> None:
     torch.manual_seed(1)
-    network = nn.Sequential(nn.Conv2d(3, 5, 3, padding=1), nn.ReLU(), nn.Conv2d(5, 3, 1))
     how = Preprocessing(channels=3, height=24, width=24)
-    made = striate.wrap(network, classes=["a", "b", "c"], preprocessing=how, task="segment")
+    made = striate.wrap(Halves(), classes=["a", "b", "c"], preprocessing=how, task="segment")
     both = [list(api.predict(made, IMAGES, engine=name)) for name in ("torch", "onnxruntime")]
+    assert list(cache.glob("*.onnx"))
     for plain, run in zip(*both, strict=True):
         assert plain.areas == run.areas and plain.size == run.size
+
+    np.save(tmp_path / "image.npy", RNG.integers(0, 256, (3, 67, 90)).astype(np.uint8))
+    for engine in ("torch", "onnxruntime"):
+        found = api.tile(
+            made, tmp_path / "image.npy", tmp_path / f"{engine}.npy", tile=16, engine=engine
+        )
+        document = found.data["document"]
+        assert (
+            document["certificate"]["tiles"] > 20 and document["certificate"]["difference"] < 1e-5
+        )
+        assert ("engine" in document) == (engine == "onnxruntime")
+    masks = [np.load(tmp_path / f"{engine}.npy") for engine in ("torch", "onnxruntime")]
+    assert np.array_equal(*masks) and masks[0].shape[-2:] == (67, 90)
+
+    class Off(nn.Module):  # what an engine that is wrong would give
+        words, form = "off", None
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return made.model(x) * 1.01
+
+    job = open_job(made, tmp_path / "image.npy", tile=16, engine=replace(made, model=Off()), share=1e-4)  # fmt: skip
+    with pytest.raises(ExactnessError, match="the tiles differ"):
+        job.run(out=tmp_path / "off.npy", finish=lambda logits: logits.argmax(1).byte())
+    assert not (tmp_path / "off.npy").exists()
+
+
+def test_what_is_made_of_the_whole_image_is_not_tiled_on_an_engine(tmp_path: Path) -> None:
+    Image.fromarray(IMAGES[1]).save(tmp_path / "image.png")
+    job = open_job(pooled(), tmp_path / "image.png", engine=pooled())
+    with pytest.raises(GeometryError, match=r"made of the whole image .* leave --engine out"):
+        job.run()
+    assert (
+        "engine" not in api.tile(pooled(), tmp_path / "image.png", engine="auto").data["document"]
+    )
+
+
+def pooled() -> Trained:
+    """A classifier of images of any size."""
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))  # fmt: skip
+    how = Preprocessing(channels=3, height=24, width=20)
+    return striate.wrap(network, classes=["a", "b"], preprocessing=how)
 
 
 class Undecided(nn.Module):
@@ -158,11 +231,11 @@ def test_wrong_engines_end_in_a_sentence(cache: Path, monkeypatch: pytest.Monkey
         api.predict(trained(), IMAGES, engine="openvino")
 
 
-def test_openvino_runs_in_float32_and_gives_the_answers(cache: Path) -> None:
+def test_openvino_runs_in_float32_and_gives_the_answers(filled: Path) -> None:
     pytest.importorskip("openvino", reason="the extra striate[openvino] is not installed")
     network = trained()
     plain = shares(list(api.predict(network, IMAGES, top=4, engine="torch")))
     run = shares(list(api.predict(network, IMAGES, top=4, engine="openvino")))
     assert np.abs(run - plain).max() < 1e-6
-    (record,) = cache.glob("*-openvino.json")
+    (record,) = filled.glob("*-openvino.json")
     assert json.loads(record.read_text())["precision"] == "f32"

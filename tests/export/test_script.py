@@ -8,10 +8,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from striate import api
 from striate.export import write_script
+from striate.export.envelope import Envelope
+from striate.export.script import reader
 
 from .conftest import Exported
 
@@ -68,3 +71,25 @@ def test_the_script_gives_the_answers_of_predict(exported: Exported, tmp_path: P
         assert prediction.error is None, prediction.error
         for name, share in prediction.top:
             assert abs(one[name] - share) < 1e-5, (prediction.path, one, prediction.top)
+
+
+def test_an_image_that_does_not_fit_ends_in_a_sentence(exported: Exported, tmp_path: Path) -> None:
+    about = json.loads(Envelope.open(exported.path.read_bytes()).texts["striate"])
+    about["input"]["size"] = [24, 20]
+    Image.new("RGB", (31, 17)).save(tmp_path / "image.png")
+    with pytest.raises(
+        ValueError, match=r"17 x 31 pixels, and the file takes \[24, 20\]: resize it"
+    ):
+        reader().read(tmp_path / "image.png", about)
+    write_script(tmp_path / "predict.py")
+    (tmp_path / "text.png").write_text("no image")
+    command = [
+        sys.executable,
+        "-c",
+        ALONE,
+        str(tmp_path / "predict.py"),
+        str(exported.path),
+        str(tmp_path / "text.png"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1 and "cannot use" in done.stderr and "Traceback" not in done.stderr

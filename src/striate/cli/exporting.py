@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from striate.cli.options import Folder, Force, Format, Formats, Model, app, opened
+from striate.cli.options import Force, Format, Formats, Model, Network, app, opened
 
 if TYPE_CHECKING:
     from striate.findings import Finding
@@ -14,9 +14,13 @@ if TYPE_CHECKING:
 
 @app.command()
 def export(
-    run: Folder,
+    run: Network,
     out: Annotated[
-        str, typer.Argument(metavar="FILE", help="model.onnx; its ending says the kind.")
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="Its ending says the kind: .onnx, .xml (OpenVINO), .pt2, .safetensors.",
+        ),
     ],
     size: Annotated[
         str | None,
@@ -25,6 +29,20 @@ def export(
             help="Of the images that the file will take, such as 480x640; any size if not given.",
         ),
     ] = None,
+    precision: Annotated[
+        str,
+        typer.Option(
+            help="f32, bf16 (.pt2, .xml), or int8 (.xml), which is measured on validation images before it is let through."
+        ),
+    ] = "f32",
+    data: Annotated[
+        str | None,
+        typer.Option(help="Images with labels that int8 is measured on, if not the run's own."),
+    ] = None,
+    drop: Annotated[
+        float,
+        typer.Option(help="How much of the metric int8 may cost; 0.01 is one point of a hundred."),
+    ] = 0.01,
     script: Annotated[
         str | None,
         typer.Option(
@@ -42,7 +60,8 @@ def export(
 
     with progress("export") as bar:
         found = api.export(
-            opened(run, model), out, size=size, script=script, force=force, progress=lambda text: bar(text, 0, 0)
+            opened(run, model), out, size=size, precision=precision, data=data, drop=drop, script=script, force=force,
+            progress=lambda text: bar(text, 0, 0),
         )  # fmt: skip
     _print(found, format)
     if format is Format.table:

@@ -39,17 +39,23 @@ def tile(
             help="Compare with the plain network where that is cheap; withhold what differs."
         ),
     ] = True,
+    engine: Annotated[
+        str,
+        typer.Option(
+            help="What computes the crops: torch, onnxruntime or openvino, which are proven here first, or auto."
+        ),
+    ] = "torch",
     model: Model = None,
     format: Formats = Format.table,
 ) -> None:
     """Run the network on an image of any size, in bounded memory, at the image's own resolution."""
     from striate import api
-    from striate.cli.console import print_csv, print_finding, print_json, progress
+    from striate.cli.console import print_csv, print_finding, print_json, progress, say
 
     with progress("tiles") as bar:
         found = api.tile(
             opened(run, model), image, out, memory=memory, tile=tile, page=page, force=force, check=check,
-            progress=lambda done, of: bar("", done, of),
+            engine=engine, say=say, progress=lambda done, of: bar("", done, of),
         )  # fmt: skip
     if format is Format.json:
         print_json(found.data["document"])

@@ -4,12 +4,24 @@ export(trained, Path("model.onnx"))     # nothing is written where an answer dif
 verify(Path("model.onnx"))              # the same proof, on the machine where the file is used
 """
 
-from striate.export.exporting import export, write_script
+from striate.export.exporting import PRECISIONS, export, refuse
 from striate.export.fast import NAMES as ENGINES
-from striate.export.fast import on_engine
+from striate.export.fast import on_engine, share_of
+from striate.export.gate import Gate
+from striate.export.script import write_script
 from striate.export.verifying import verify
 
-__all__ = ["ENGINES", "export", "on_engine", "verify", "write_script"]
+__all__ = [
+    "ENGINES",
+    "PRECISIONS",
+    "Gate",
+    "export",
+    "on_engine",
+    "refuse",
+    "share_of",
+    "verify",
+    "write_script",
+]
 
 # Files of this room that other rooms import from, beside the names above.
 OPEN = ()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+
 import numpy as np
+from PIL import Image
 
 from striate.data import Preprocessing
 
 BATCH = 7
+LARGEST_FILE = 2400  # pixels of a side of the file that is decoded at a part of its size
 
 
 def cases(
@@ -48,6 +52,41 @@ def batch_of(how: Preprocessing, size: tuple[int, int] | None, *, own_size: bool
     same = [image for image in made.values() if image.shape == made["noise"].shape][:4]
     turned = [np.roll(image, 3, 1)[::-1] for image in same]
     return np.stack([*same, *turned, *same][:BATCH])
+
+
+def files(
+    how: Preprocessing, size: tuple[int, int] | None, *, own_size: bool = False
+) -> dict[str, bytes]:
+    """Image files by name, of what decoders take differently: grey, alpha, 16 bits, EXIF, one pixel, a reduced JPEG."""
+    height, width = size or how.size
+    if own_size and size is None:
+        height, width = min(height, 96), min(width, 96)
+    elif size is None:
+        height, width = min(height + 13, 90), min(width + 6, 70)
+    shapes = _shapes(height, width)
+    deep = (shapes[..., 0].astype(np.uint16) * 256 + shapes[..., 2]).astype(np.uint16)
+    turned = Image.Exif()
+    turned[0x0112] = 6  # to be turned by a quarter
+    lying = Image.fromarray(np.ascontiguousarray(_shapes(width, height)))
+    made = {
+        "grey.png": _file(Image.fromarray(shapes[..., 2])),
+        "alpha.png": _file(Image.fromarray(np.dstack([shapes, 255 - shapes[..., 2]]))),
+        "16 bits.png": _file(Image.fromarray(deep)),
+        "turned by EXIF.jpg": _file(lying, "JPEG", quality=92, exif=turned),
+    }
+    if size is None and not own_size:
+        made["one pixel.png"] = _file(Image.fromarray(shapes[:1, :1]))
+        made["one row.png"] = _file(Image.fromarray(shapes[height // 3 : height // 3 + 1]))
+        large = 5 * how.height + 3, 6 * how.width + 1
+        if max(large) <= LARGEST_FILE:
+            made["large.jpg"] = _file(Image.fromarray(_shapes(*large)), "JPEG", quality=80)
+    return made
+
+
+def _file(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    buffer = BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
 
 
 def _noise(rng: np.random.Generator, height: int, width: int) -> np.ndarray:

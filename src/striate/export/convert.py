@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 OPSET = 18  # of ONNX: the first with an antialiased Resize, read by every engine of the last years
 SAMPLE = 2  # images that are traced; 0 and 1 would be taken for constants
+SCOPES = "pkg.torch.onnx.name_scopes"  # under which the exporter notes a node's layer
 LARGEST = 2**31 - 2**20  # bytes that one ONNX file can hold
 
 
@@ -105,7 +106,15 @@ def to_onnx(program: Program) -> bytes:
                 outputs, program.names or [v.name for v in outputs], strict=True
             ):
                 value.name = name
-            data: bytes = made.model_proto.SerializeToString()
+            proto = made.model_proto
+            for (
+                node
+            ) in proto.graph.node:  # lines of source files, with their places on this machine
+                kept = [p for p in node.metadata_props if p.key == SCOPES]
+                del node.metadata_props[:]
+                node.metadata_props.extend(kept)
+                node.doc_string = ""
+            data: bytes = proto.SerializeToString()
         except Exception as error:  # its errors have no common class
             raise UsageError(
                 f"{program.name} cannot be written as ONNX: {_lacking(error, program.program)}; export to .pt2, or replace "

@@ -10,6 +10,7 @@ import importlib.util
 import re
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +18,9 @@ import numpy as np
 
 from striate.errors import RunError, UsageError
 
-EXTRAS = {"onnx": "export", "onnxscript": "export", "onnxruntime": "export", "openvino": "openvino"}
+EXTRAS = {
+    "onnx": "export", "onnxscript": "export", "onnxruntime": "export", "openvino": "openvino", "nncf": "int8",
+}  # fmt: skip
 
 
 class Session(Protocol):
@@ -117,28 +120,42 @@ class OnnxRuntimeRunner(OnnxRuntime):
             ) from error
 
 
-class OpenVinoRunner:
-    """See Runner; in float32, which OpenVINO leaves unasked where the processor has bfloat16."""
+class OpenVino:
+    """A network compiled by OpenVINO for the processor, in the precision that is asked for and no other.
+
+    Left alone, OpenVINO takes bfloat16 where the processor has it; and where it has none, it takes float32 without a word.
+    precision: what its layers really compute in: "f32", "bf16", "int8". Raises RunError where that is not what was asked.
+    """
 
     engine = "openvino"
 
-    def __init__(self, model: str | Path, *, threads: int = 0) -> None:
+    def __init__(
+        self, model: str | Path | bytes, weights: bytes | None = None, *, precision: str = "f32", threads: int = 0
+    ) -> None:  # fmt: skip
         vino = need("openvino")
         self.version = str(vino.__version__).split("-")[0]
         options: dict[str, Any] = {
-            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
             "PERFORMANCE_HINT": "LATENCY",
         }
         if threads:
             options["INFERENCE_NUM_THREADS"] = threads
         try:
             core = vino.Core()
-            self.compiled = core.compile_model(core.read_model(str(model)), "CPU", options)
+            read = (
+                core.read_model(str(model)) if weights is None else core.read_model(model, weights)
+            )
+            self.compiled = core.compile_model(read, "CPU", options)
         except Exception as error:  # its errors are all RuntimeError
             raise RunError(
-                f"openvino {self.version} cannot run the network: {first_line(error)}; use --engine onnxruntime or torch"
+                f"openvino {self.version} cannot run the network: {said(error)}; use --engine onnxruntime or torch"
             ) from error
         self.precision = self._precision()
+        if precision == "bf16" and self.precision != "bf16":
+            raise RunError(
+                f"openvino {self.version} computes in {self.precision} here although bf16 was asked for: this processor has "
+                "no bfloat16 (avx512_bf16 or amx_bf16); ask for f32, or take a processor that has it"
+            )
 
     def _precision(self) -> str:
         """What its layers compute in, by what it reports of each: the least of them."""
@@ -146,36 +163,75 @@ class OpenVinoRunner:
         for node in self.compiled.get_runtime_model().get_ops():
             about = node.get_rt_info()
             kind = str(about["layerType"].astype(str)) if "layerType" in about else ""
-            if kind in (
-                "Convolution",
-                "FullyConnected",
-                "MatMul",
-                "Deconvolution",
-                "GroupConvolution",
-            ):
+            if kind in LAYERS:
                 found.add(str(about["runtimePrecision"].astype(str)).lower())
-        return next((p for p in ("i8", "u8", "bf16", "f16") if p in found), "f32")
+        named = {"i8": "int8", "u8": "int8"}
+        return next((named.get(p, p) for p in ("i8", "u8", "bf16", "f16") if p in found), "f32")
+
+    def run(self, images: np.ndarray) -> Any:
+        """Its outputs for images as it takes them. Raises RunError."""
+        try:
+            return self.compiled([np.ascontiguousarray(images)])
+        except Exception as error:
+            raise RunError(
+                f"openvino fails on images {images.shape}: {said(error)}; use --engine torch"
+            ) from error
+
+
+class OpenVinoSession(OpenVino):
+    """See Session."""
+
+    def __call__(self, images: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """See Session."""
+        result = self.run(images)
+        return {name: np.array(result[name]) for name in names}
+
+
+class OpenVinoRunner(OpenVino):
+    """See Runner."""
 
     def __call__(self, images: np.ndarray) -> list[np.ndarray]:
         """See Runner."""
-        try:
-            result = self.compiled([images])
-        except Exception as error:
-            raise RunError(
-                f"openvino fails on images {images.shape}: {first_line(error)}; use --engine torch"
-            ) from error
+        result = self.run(images)
         return [np.array(result[output]) for output in self.compiled.outputs]
 
 
-ENGINES: dict[str, Any] = {"onnxruntime": OnnxRuntimeRunner, "openvino": OpenVinoRunner}
-"""What runs a network in the place of torch, by name."""
+LAYERS = ("Convolution", "FullyConnected", "MatMul", "Deconvolution", "GroupConvolution")
+"""Kinds of OpenVINO's layers that hold weights, by which its precision is told."""
+ENGINES: dict[str, Any] = {
+    "onnxruntime": OnnxRuntimeRunner,
+    "openvino": OpenVinoRunner,
+    "openvino-bf16": partial(OpenVinoRunner, precision="bf16"),
+}
+"""What runs a network in the place of torch, by name; in f32 where it says nothing else."""
+EXACT = ("onnxruntime", "openvino")
+"""Those of them that compute in f32, which nobody has to ask for by name."""
 
 
-def versions(names: Sequence[str] = ("onnxruntime", "onnx", "openvino")) -> Mapping[str, str]:
+def package_of(engine: str) -> str:
+    """The package that an engine is of."""
+    return engine.partition("-")[0]
+
+
+def versions(
+    names: Sequence[str] = ("onnxruntime", "onnx", "openvino", "nncf"),
+) -> Mapping[str, str]:
     """Versions of the engines that are installed."""
     from importlib import metadata
 
     return {name: metadata.version(name) for name in names if there(name)}
+
+
+def said(error: BaseException) -> str:
+    """What an error of OpenVINO says: the places in its source that come first are left out."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip()
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    own = [
+        line
+        for line in lines
+        if not re.match(r"(Exception from|Check '.*' failed at|\[CPU\] )?\s*src/", line)
+    ]
+    return (own or lines or [type(error).__name__])[0][:300]
 
 
 def first_line(error: BaseException) -> str:

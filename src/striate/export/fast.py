@@ -25,10 +25,10 @@ from striate.borrow import borrowed, forward
 from striate.documents import from_json, to_json
 from striate.errors import UsageError
 from striate.export.convert import Program, to_onnx
-from striate.export.engines import ENGINES, Runner, need, there
+from striate.export.engines import ENGINES, EXACT, Runner, need, package_of, there
 from striate.export.machine import machine
 from striate.export.proof import Proof, compared, sentence
-from striate.export.references import answered, references
+from striate.export.references import SHARE, answered, references
 from striate.geometry import leaves_of, map_tensors
 from striate.paths import user_cache
 from striate.writing import write_atomically
@@ -65,6 +65,11 @@ class OnEngine(nn.Module):
         self.runner = runner
         self.form = form
 
+    @property
+    def words(self) -> str:
+        """The engine, its version and precision."""
+        return f"{self.runner.engine} {self.runner.version} in {self.runner.precision}"
+
     def forward(self, images: Tensor) -> Any:
         """See the class. Raises RunError where the engine fails, UsageError where it is to be traced."""
         if images.is_meta or type(images) is not Tensor:
@@ -99,13 +104,13 @@ def on_engine(trained: Trained, engine: str = "auto", *, say: Say = lambda text:
         return trained
     key = digest_of(trained)
     if engine == "auto":
-        proven = [(kept["rate"], name) for name in ENGINES if (kept := known(key, name)) and there(name)]  # fmt: skip
+        proven = [(kept["rate"], name) for name in EXACT if (kept := known(key, name)) and there(name)]  # fmt: skip
         rate, name = max(proven, default=(0.0, "torch"))
         record = known(key, name) if name != "torch" else None
         if record is None or rate <= record["torch_rate"]:
             return trained
         engine = name
-    need(engine)
+    need(package_of(engine))
     kept = known(key, engine)
     file = folder() / f"{key}.onnx"
     if kept is None or not file.is_file():
@@ -123,7 +128,10 @@ def prove(trained: Trained, engine: str, key: str, say: Say = lambda text: None)
     runner = ENGINES[engine](file)
     fast = _behind(trained, runner)
     made = references(trained, trained.preprocessing.size if trained.task.axes == 2 else None)
-    proof: Proof = compared(made, Answers(fast, runner), {"labels": trained.classes, "precision": "f32"})  # fmt: skip
+    made = replace(made, files={})  # files are read by the same code, whatever the engine
+    proof: Proof = compared(
+        made, Answers(fast, runner), {"labels": trained.classes, "precision": precision_of(engine)}
+    )
     proof.refuse("use --engine torch")
     rates = rate(trained), rate(fast)
     record = {
@@ -136,6 +144,16 @@ def prove(trained: Trained, engine: str, key: str, say: Say = lambda text: None)
         f"{rates[1]:,.0f} images/s, torch {rates[0]:,.0f}"
     )
     return record
+
+
+def precision_of(engine: str) -> str:
+    """What an engine's name says that it computes in."""
+    return engine.partition("-")[2] or "f32"
+
+
+def share_of(engine: str) -> float:
+    """The share of the answers' deviation by which an engine may be off, as a proof allows it."""
+    return SHARE[precision_of(engine)]
 
 
 def known(key: str, engine: str) -> dict[str, Any] | None:
@@ -196,4 +214,8 @@ def _behind(trained: Trained, runner: Runner) -> Trained:
 def _circumstances(engine: str) -> dict[str, Any]:
     from importlib import metadata
 
-    return {"striate": striate.__version__, "version": metadata.version(engine), **machine()}
+    return {
+        "striate": striate.__version__,
+        "version": metadata.version(package_of(engine)),
+        **machine(),
+    }

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from striate.answer import answer_of
 from striate.errors import UsageError
+from striate.export.framed import Framed
 from striate.export.resize import Resize, trivial
 
 if TYPE_CHECKING:
@@ -30,14 +31,21 @@ class Graph(nn.Module):
         super().__init__()
         how = trained.preprocessing
         self.own_size = trained.task.axes == 4
-        if self.own_size and how != how.unframed:
+        framed = self.own_size and how != how.unframed
+        if framed and size is None:
             raise UsageError(
-                f"{trained.name} reduces or enlarges images before it looks at them, which is not exported yet; train with "
-                "--set longest=0 --set enlarge=1, or resize the images yourself"
+                f"{trained.name} reduces or enlarges images before it looks at them, by how much depends on their size, and "
+                "no such resize was exported for images of any size; give --size HEIGHTxWIDTH"
             )
         self.trained = (trained,)  # in a tuple, so that its network is not registered twice
         self.network = trained.model
-        self.resize = None if self.own_size or trivial(how, size) else Resize(how, size)
+        self.resize: nn.Module | None = None
+        if framed and size is not None and how.frame(*size) != size:
+            self.resize = Framed(how, size)
+        elif not self.own_size and not trivial(how, size):
+            self.resize = Resize(how, size)
+        first = next((p for p in trained.model.parameters() if p.is_floating_point()), None)
+        self.kind = torch.float32 if first is None else first.dtype
         shape = (1, how.channels, 1, 1)
         self.register_buffer("scale", torch.tensor([1 / (255 * s) for s in how.std]).view(shape))
         shifts = [-m / s for m, s in zip(how.mean, how.std, strict=True)]
@@ -49,7 +57,7 @@ class Graph(nn.Module):
         pixels = images.permute(0, 3, 1, 2).float()
         if self.resize is not None:
             pixels = self.resize(pixels)
-        x = pixels * self.scale + self.shift
+        x = (pixels * self.scale + self.shift).to(self.kind)
         output = self.network(x)
         if self.flip:
             mirrored = answer_of(self.network(x.flip(-1)))

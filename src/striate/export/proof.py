@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from io import BytesIO
 from typing import Any
 
 import numpy as np
 
-from striate.errors import ExactnessError
+from striate.errors import ExactnessError, RunError
 from striate.export.engines import Session
 from striate.export.references import BATCH, PIXELS, SHARE, References
+from striate.export.script import reader
 from striate.findings import Finding, Table
 
+Row = dict[str, Any]
+Listed = Callable[[Mapping[str, np.ndarray]], list[list[Row]]]
 GREY = 0.01  # grey levels by which a pixel of the network's input may differ
 PROBABILITY = 1e-5
 BATCHES = (1, 2, 7)
+NEAR = 1e-3  # of a score
+PLACE = 0.05  # pixels by which an edge of a box may move
 
 
 @dataclass(frozen=True)
@@ -108,14 +114,19 @@ def sentence(check: Check) -> str:
     return f"{check.name} {check.value:.3g}, allowed {check.limit:.3g}{where}"
 
 
-def compared(made: References, session: Session, about: Mapping[str, Any]) -> Proof:
+def compared(
+    made: References, session: Session, about: Mapping[str, Any], listed: Listed | None = None
+) -> Proof:
     """A session's answers to all cases against the references.
 
-    about: what the file says of itself: its labels, outputs and precision. The answers must lie within the references'
-    limit, 1e-4 of their deviation in f32 or what torch's own rounding needs, and no decision may change where its margin
-    exceeds twice the error.
+    about: what the file says of itself: its labels, outputs and precision. listed: the rows of what is found in images by
+    outputs (N, ...), for tasks that find objects. The answers must lie within the references' limit, 1e-4 of their
+    deviation in f32 or what torch's own rounding needs; no decision may change where its margin exceeds twice the error;
+    the objects must be the same; and image files must be seen as Striate sees them.
     """
     share = SHARE.get(session.precision, 0.0)
+    if made.allowed is not None:
+        share = made.allowed / made.deviation
     names = made.names
     first = names[1]
     limit = made.limit(session.precision)
@@ -155,10 +166,20 @@ def compared(made: References, session: Session, about: Mapping[str, Any]) -> Pr
                 elif right.dtype.kind == "f":
                     own = share * max(float(right.std()), float(np.abs(right).max()) * 0.1, 1e-6)
                     note(name + of, value, own, where)
-            firm, near = _decisions(found, expected, first, count, made.decides, error)
+            if listed is not None:
+                lists = listed(found), listed({n: v[:count] for n, v in expected.items()})
+                note("objects that differ", unlike(*lists), 0, where)
+            firm, near = _decisions(found, expected, first, count, made, error)
             note("decisions that changed", firm, 0, where)
             if near:
                 changed.append(f"{where}: {near} decisions between two that are as good as equal.")
+    for name, (data, pixels) in made.files.items():
+        try:
+            given = reader().read(BytesIO(data), about)
+        except (OSError, ValueError) as error:
+            raise RunError(f"Pillow cannot read {name} of the proof: {error}; update it") from error
+        shown = session(given, [PIXELS])[PIXELS]
+        note("grey levels of the network's input, of files", _distance(shown, pixels), GREY, name)
     return Proof(
         engine=session.engine,
         precision=session.precision,
@@ -181,6 +202,34 @@ def with_controls(proof: Proof, checks: list[Check], where: Mapping[str, str]) -
     return replace(proof, checks=(*proof.checks, *checks), where=where)
 
 
+def unlike(one: list[list[Row]], other: list[list[Row]]) -> float:
+    """Rows of objects, a list an image, that have no partner: another class, place or score; without those whose score is as
+    good as that from which on objects are listed, `sure`."""
+    count = float(abs(len(one) - len(other)))
+    for mine, theirs in zip(one, other, strict=False):
+        free, alone = list(theirs), list[Row]()
+        for row in mine:
+            partner = next((r for r in free if _alike(row, r)), None)
+            if partner is None:
+                alone.append(row)
+            else:
+                free.remove(partner)
+        count += sum(r["score"] > r["sure"] + NEAR for r in (*alone, *free))
+    return count
+
+
+def _alike(one: Row, other: Row) -> bool:
+    """Whether two rows are of the same object: equal words, and numbers that are as good as equal."""
+    if one.keys() != other.keys():
+        return False
+    for key, value in one.items():
+        numbers = isinstance(value, (float, int)) and isinstance(other[key], (float, int))
+        allowed = NEAR if key == "score" else max(PLACE, 5e-3 * abs(value)) if numbers else 0
+        if value != other[key] and not (numbers and abs(value - other[key]) <= allowed):
+            return False
+    return True
+
+
 def _unequal(one: Any, other: Any) -> float:
     one, other = list(one), list(other)
     return float(sum(a != b for a, b in zip(one, other, strict=False)) + abs(len(one) - len(other)))
@@ -197,11 +246,18 @@ def _distance(found: np.ndarray, right: np.ndarray) -> float:
 
 
 def _decisions(
-    found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray], first: str, count: int, decides: str, error: float
+    found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray], first: str, count: int, made: References,
+    error: float,
 ) -> tuple[float, int]:  # fmt: skip
     """Decisions that differ: where the margin exceeds twice the error, and elsewhere."""
     right = expected[first][:count].astype(np.float64)
-    if decides != "class" or right.shape != found[first].shape or right.shape[1] < 2:
+    if made.decides == "tags" and right.shape == found[first].shape:
+        cuts = np.clip(np.array(made.thresholds, dtype=np.float64), 1e-12, 1 - 1e-12)
+        from_cut = right - np.log(cuts / (1 - cuts))  # in logits
+        differs = (found["probabilities"] >= cuts) != (from_cut >= 0)
+        firm = differs & (np.abs(from_cut) > 2 * error)
+        return float(firm.sum()), int((differs & ~firm).sum())
+    if made.decides != "class" or right.shape != found[first].shape or right.shape[1] < 2:
         return 0.0, 0
     top = np.sort(right, axis=1)
     margin = np.take(top, -1, 1) - np.take(top, -2, 1)

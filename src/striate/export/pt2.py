@@ -46,12 +46,13 @@ class TorchProgram:
                 ) from error
         self.names = list(names)
         kinds = {v.dtype for v in program.state_dict.values() if v.is_floating_point()}
-        self.precision = "f32" if kinds <= {torch.float32, torch.float64} else "f16"
+        short = {torch.bfloat16: "bf16", torch.float16: "f16"}
+        self.precision = next((name for kind, name in short.items() if kind in kinds), "f32")
 
     def __call__(self, images: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
         """See Session."""
         with torch.no_grad():
-            values = self.module(torch.from_numpy(np.ascontiguousarray(images)))
+            values = self.module(torch.from_numpy(np.array(images, order="C")))
         found = dict(zip(self.names, values, strict=True))
         return {name: found[name].numpy() for name in names}
 

@@ -6,7 +6,9 @@ Nothing of the exported graph has a part in it: images go through `Preprocessing
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,16 +16,21 @@ import torch
 
 from striate.answer import answer_of
 from striate.borrow import borrowed, forward
-from striate.errors import UsageError
-from striate.export.cases import batch_of, cases
+from striate.errors import DataError, UsageError
+from striate.export.cases import batch_of, cases, files
+from striate.images import read_image
+from striate.writing import write_atomically
 
 if TYPE_CHECKING:
     from striate.tasks.trained import Trained
 
 SHARE = {"f32": 1e-4, "bf16": 3e-2, "f16": 3e-2}  # of the logits' deviation that an error may have
 LONELY = 1e-3  # of the deviation, from which on an answer depends on the batch; rounding of deep networks reaches 2e-4
+SEEN = 1e-4  # of a probability, from which on a control is asked to notice another temperature
 PIXELS = "pixels"
 BATCH = "batch"  # the case of seven images
+FILE, SEEN_OF = "file", "seen"  # under which image files and what is seen of them are stored
+USUAL = 0.5  # probability from which a tag is given where no threshold was chosen
 
 
 @dataclass(frozen=True)
@@ -32,7 +39,9 @@ class References:
 
     The outputs are `pixels` first, uint8, and then the task's answers, the first of which is the network's own. labels:
     names of the classes. decides: as of the task. deviation: of the first answer over all cases. noise: by how much an image
-    alone and in a batch differ in torch, which is rounding.
+    alone and in a batch differ in torch, which is rounding. files: image files by name, and the `pixels` that the network
+    sees of each, (1, C, h, w). thresholds: probabilities from which tags are given, one a class, where there are any.
+    allowed: what the first answer may be off, where that was measured and not derived.
     """
 
     images: Mapping[str, np.ndarray]
@@ -41,9 +50,15 @@ class References:
     decides: str
     deviation: float
     noise: float = 0.0
+    files: Mapping[str, tuple[bytes, np.ndarray]] = field(default_factory=dict)
+    thresholds: tuple[float, ...] = ()
+    allowed: float | None = None
 
     def limit(self, precision: str) -> float:
-        """By how much the first answer may be off: a share of its deviation, or four times torch's own rounding."""
+        """By how much the first answer may be off: a share of its deviation, or four times torch's own rounding; of integers
+        what was measured."""
+        if self.allowed is not None:
+            return self.allowed
         return max(SHARE.get(precision, 0.0) * self.deviation, 4 * self.noise)
 
     @property
@@ -56,22 +71,33 @@ class References:
         flat = {f"images/{case}": image for case, image in self.images.items()}
         for case, outputs in self.outputs.items():
             flat |= {f"{name}/{case}": value for name, value in outputs.items()}
+        for name, (data, pixels) in self.files.items():
+            flat |= {f"{FILE}/{name}": np.frombuffer(data, np.uint8), f"{SEEN_OF}/{name}": pixels}
         return flat
 
     @classmethod
     def of(
-        cls, arrays: Mapping[str, np.ndarray], labels: Any, decides: str, deviation: float, noise: float
-    ) -> References:  # fmt: skip
-        """What `arrays` gave."""
+        cls, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any], stored: Mapping[str, Any]
+    ) -> References:
+        """What `arrays` gave, with what a file says of itself, and of its proof."""
         images: dict[str, np.ndarray] = {}
         outputs: dict[str, dict[str, np.ndarray]] = {}
+        given: dict[str, dict[str, np.ndarray]] = {FILE: {}, SEEN_OF: {}}
         for key, array in arrays.items():
             name, _, case = key.partition("/")
             if name == "images":
                 images[case] = array
+            elif name in given:
+                given[name][case] = array
             else:
                 outputs.setdefault(case, {})[name] = array
-        return cls(images, outputs, tuple(labels), decides, deviation, noise)
+        allowed = stored.get("allowed")
+        return cls(
+            images, outputs, tuple(about["labels"]), str(about["decides"]), float(stored["deviation"]),
+            float(stored["noise"]),
+            {name: (data.tobytes(), given[SEEN_OF][name]) for name, data in given[FILE].items()},
+            cuts_of(about["calibration"], len(about["labels"])), None if allowed is None else float(allowed),
+        )  # fmt: skip
 
 
 def references(trained: Trained, size: tuple[int, int] | None) -> References:
@@ -98,8 +124,9 @@ def references(trained: Trained, size: tuple[int, int] | None) -> References:
     kept[BATCH] = seven
     outputs[BATCH] = {k: np.concatenate([one[k] for one in singles]) for k in singles[0]}
     made = References(
-        kept, outputs, trained.classes, trained.task.decides, _deviation(list(outputs.values()))
-    )
+        kept, outputs, trained.classes, trained.task.decides, _deviation(list(outputs.values())),
+        files=seen(trained, size), thresholds=cuts_of(trained.calibration, len(trained.classes)),
+    )  # fmt: skip
     together = answered(trained, seven)
     first = made.names[1]
     error = float(np.abs(together[first].astype(float) - outputs[BATCH][first]).max())
@@ -111,8 +138,36 @@ def references(trained: Trained, size: tuple[int, int] | None) -> References:
     return replace(made, noise=error)
 
 
-def altered(trained: Trained, made: References) -> dict[str, References]:
-    """References of faults that a proof must tell apart: colours, no antialias, another mean, temperature, labels."""
+def seen(trained: Trained, size: tuple[int, int] | None) -> dict[str, tuple[bytes, np.ndarray]]:
+    """Image files by name, each with what `predict` shows the network of it, (1, C, h, w) uint8; without those that it
+    refuses, such as 8 bits where numbers were learned from."""
+    found = {}
+    with TemporaryDirectory(prefix="striate-") as folder:
+        for name, data in files(
+            trained.preprocessing, size, own_size=trained.task.axes == 4
+        ).items():
+            file = Path(folder) / name
+            write_atomically(file, data, durable=False)
+            try:
+                # For images of one size nothing is decoded at a part of its size.
+                image = file if size is None else read_image(file)
+                found[name] = (data, trained.task.read(trained, image)[None])
+            except DataError:
+                continue
+    return found
+
+
+def cuts_of(calibration: Mapping[str, Any], count: int) -> tuple[float, ...]:
+    """The probability from which each of `count` tags is given."""
+    known = calibration.get("thresholds")
+    return tuple(map(float, known)) if known else (USUAL,) * count
+
+
+def altered(trained: Trained, made: References, precision: str = "f32") -> dict[str, References]:
+    """References of faults that a proof must tell apart: colours, no antialias, another mean, temperature, labels.
+
+    precision: of what is proven; where it is coarse, so are the faults that it can be asked to notice.
+    """
     how = trained.preprocessing
     some = [n for n in made.images if n != BATCH and n != "black"][:3] + [
         n for n in made.images if "reduced" in n
@@ -123,7 +178,7 @@ def altered(trained: Trained, made: References) -> dict[str, References]:
             n: answered(other, made.images[n] if turn is None else turn(made.images[n]))
             for n in names
         }
-        return replace(made, images={n: made.images[n] for n in names}, outputs=outputs)
+        return replace(made, images={n: made.images[n] for n in names}, outputs=outputs, files={})
 
     wrong: dict[str, References] = {}
     if how.channels == 3:
@@ -132,16 +187,29 @@ def altered(trained: Trained, made: References) -> dict[str, References]:
     if reduced and how.interpolation != "nearest":
         plain = replace(trained, preprocessing=replace(how, interpolation="nearest"))
         wrong["no antialias"] = again(plain, names=reduced)
-    mean = (how.mean[0] + 0.05, *how.mean[1:])
-    wrong["another mean"] = again(replace(trained, preprocessing=replace(how, mean=mean)))
+    mean = (how.mean[0] + (0.05 if precision == "f32" else 0.5), *how.mean[1:])
+    moved = again(replace(trained, preprocessing=replace(how, mean=mean)))
+    if precision == "f32" or _shows(made, moved, made.names[1], 2 * made.limit(precision)):
+        wrong["another mean"] = moved
     if trained.task.decides and trained.task.axes == 2 and "probabilities" in made.names:
         hotter = replace(trained, temperature=trained.temperature * 1.1)
         if trained.task.decides == "class" and len(trained.classes) > 1:
-            wrong["another temperature"] = again(hotter)
+            made_hotter = again(hotter)
+            least = max(SEEN, 4 * made.limit(precision) / trained.temperature)
+            if _shows(made, made_hotter, "probabilities", least):
+                wrong["another temperature"] = made_hotter
     if len(made.labels) > 1:
         turned = (made.labels[1], made.labels[0], *made.labels[2:])
         wrong["exchanged labels"] = replace(made, labels=turned)
     return wrong
+
+
+def _shows(made: References, other: References, name: str, least: float) -> bool:
+    """Whether any case tells them apart; a network that is sure of all of them gives 1 at every temperature."""
+    return any(
+        float(np.abs(made.outputs[case][name] - other.outputs[case][name]).max()) > least
+        for case in other.images
+    )
 
 
 @torch.no_grad()

@@ -6,59 +6,47 @@ from dataclasses import replace
 from pathlib import Path
 
 from striate.documents import from_json
-from striate.errors import DataError
-from striate.export import pt2
-from striate.export.engines import OnnxRuntime, Session, versions
-from striate.export.envelope import PROOF, VERIFIED, Envelope, noted, unpacked
+from striate.errors import DataError, UsageError
+from striate.export.engines import versions
+from striate.export.envelope import PROOF, VERIFIED, noted, unpacked
+from striate.export.kinds import OPENED, OnnxOpened
 from striate.export.machine import machine, now
 from striate.export.proof import compared, with_controls
 from striate.export.references import References
 from striate.findings import Finding
-from striate.reading import read_file
 from striate.writing import write_atomically
-
-LARGEST = 2**31  # bytes of a file that are read
 
 
 def verify(path: Path, *, keep: bool = True) -> Finding:
     """Whether a file gives on this machine the answers that it was proven to give.
 
-    keep: append processor, versions and result to the file, where it is of ONNX. Raises DataError for a file without a
-    proof, altered, or of a later format; UsageError where the engine is missing; ExactnessError where an answer differs.
+    path: as `export` wrote it, .onnx, .xml or .pt2. keep: append processor, versions and result to the file, unless it is a
+    .pt2. Raises DataError for a file without a proof, altered, or of a later format; UsageError where the engine is missing;
+    ExactnessError where an answer differs.
     """
-    data = _read(path)
+    if path.suffix.lower() == ".safetensors":
+        raise UsageError(
+            f"{path} holds weights alone, which nothing here runs; its proof was made when it was written"
+        )
     try:
-        envelope = None if path.suffix.lower() == ".pt2" else Envelope.open(data)
-        texts = pt2.texts_of(data) if envelope is None else envelope.texts
-        about = pt2.about_of(data, texts) if envelope is None else envelope.about
-        stored = about.get("proof") or {}
-        made = References.of(
-            unpacked(texts.get(PROOF, "")), about["labels"], str(about["decides"]), float(stored["deviation"]),
-            float(stored["noise"]),
-        )  # fmt: skip
+        opened = OPENED.get(path.suffix.lower(), OnnxOpened)(path)
+        about, stored = opened.about, opened.about.get("proof") or {}
+        made = References.of(unpacked(opened.texts.get(PROOF, "")), about, stored)
     except DataError as error:
-        raise DataError(f"cannot use {path}: {error}") from error
+        said = str(error)
+        raise DataError(
+            said if said.startswith("cannot read") else f"cannot use {path}: {error}"
+        ) from error
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"the proof in {path} cannot be read ({error!r}); export the network again") from error  # fmt: skip
-    session: Session
-    session = pt2.TorchProgram(data, made.names) if envelope is None else OnnxRuntime(path)
     proof = with_controls(
-        compared(made, session, about), [], {**machine(), **versions(), "date": now()}
-    )
-    if keep and envelope is not None:
-        records = from_json(envelope.texts.get(VERIFIED, "[]"))
-        record = {k: v for k, v in proof.document().items() if k != "checks"}
-        kept = {VERIFIED: noted([*records, record])}
-        write_atomically(path, envelope.with_texts(**kept).bytes())
+        compared(made, opened.session(made.names), about), [], {**machine(), **versions(), "date": now()}
+    )  # fmt: skip
+    records = from_json(opened.texts.get(VERIFIED, "[]"))
+    record = {k: v for k, v in proof.document().items() if k != "checks"}
+    written = opened.noted(**{VERIFIED: noted([*records, record])})
+    if keep and written is not None:
+        write_atomically(path, written)
     proof.refuse(f"do not use {path} here")
     finding = proof.finding("verification", "Repeated proof", f"{path} on {machine()['processor']}")
     return replace(finding, data={**finding.data, "file": str(path)})
-
-
-def _read(path: Path) -> bytes:
-    """A file. Raises DataError with its name."""
-    try:
-        return read_file(path, limit=LARGEST)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"cannot read {path}: {reason}") from error

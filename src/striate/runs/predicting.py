@@ -65,6 +65,21 @@ def on_engine(
     return trained
 
 
+def on_crops(
+    trained: Trained, engine: str, say: Callable[[str], None] | None = None
+) -> tuple[Trained | None, float]:
+    """The network on an engine that computes its crops, and the share of the largest value by which they may differ; None
+    for torch, which computes them itself, and for a network that "auto" has no faster engine for."""
+    if engine == "torch" or (engine == "auto" and trained.task.axes != 4):
+        return None, 0.0
+    fast = on_engine(trained, engine, "cpu", say)
+    if fast is trained:
+        return None, 0.0
+    from striate import export
+
+    return fast, export.share_of(engine)
+
+
 def opened(run: Run | Trained | str | Path) -> Trained:
     """What was trained, from itself, its run or the run's folder. Raises UsageError for anything else."""
     if isinstance(run, str | Path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +26,7 @@ from striate.runs.factories import Factory
 from striate.runs.migrating import FORMAT
 from striate.runs.record import now, versions
 from striate.runs.run import Run
+from striate.runs.stored import to_toml
 from striate.tasks.adopting import OneAnswer, adopt, channels_of, outputs_of
 from striate.tasks.network_input import as_seen
 from striate.tasks.table import find_task
@@ -174,6 +175,12 @@ def save(trained: Trained, path: str | Path, *, factory: str | None = None) -> R
         run.save_info()
         run.path = path
     return run
+
+
+def written_with(trained: Trained, more: Mapping[str, Any]) -> bytes:
+    """The contents of a `run.toml` of a network, with more entries than a run's own has."""
+    info = trained.run.info if trained.run is not None else as_run(trained, Path()).info
+    return to_toml({**info, **more})
 
 
 @contextmanager

@@ -39,6 +39,8 @@ class TileJob:
     image: opened, as `path` is; page_note: which of its pages is read, in a sentence; page: as it was asked for, from 1.
     out: where the result goes. memory: what may be used above the model; tile: pixels of a tile's side instead. force:
     write over `out`. check: compare with the plain network where that is cheap. progress: called with (tiles done, all).
+    engine: the same network behind an engine, which then computes the crops; share: of the largest value by which its
+    result may differ.
     """
 
     trained: Trained
@@ -52,6 +54,8 @@ class TileJob:
     force: bool
     check: bool
     progress: Callable[[int, int], None]
+    engine: Trained | None = None
+    share: float = 0.0
 
     def run(
         self, *, finish: Callable[[torch.Tensor], torch.Tensor] | None = None, out: Path | None = None,
@@ -65,10 +69,13 @@ class TileJob:
         """
         from striate.inference.tiled import Tiled
 
+        more: dict[str, Any] = {}
+        if self.engine is not None:
+            more = {"elsewhere": crops_of(self.engine), "share": self.share}
         job = Tiled(
             self.trained.model, self.image, memory=self.memory, tile=self.tile,
             preprocess=pixels_of(self.trained.preprocessing, getattr(self.image, "colours", 0)), finish=finish, out=out,
-            take=take,
+            take=take, **more,
         )  # fmt: skip
         beside = Path(f"{self.path.stem}-difference.json")
         if out is not None:
@@ -97,6 +104,8 @@ class TileJob:
         document = {
             "image": str(self.path), "page": 1 + getattr(self.image, "page", 0), **data, "certificate": certificate.to_dict()
         }  # fmt: skip
+        if self.engine is not None:
+            document["engine"] = self.engine.model.words
         return Finding(
             name="tile",
             title=f"{self.path.name} as a whole",
@@ -110,6 +119,16 @@ class TileJob:
         )
 
 
+def crops_of(engine: Trained) -> Callable[[torch.Tensor], list[torch.Tensor]]:
+    """What computes a network's tensors for a crop (1, C, h, w) on an engine."""
+    from striate.geometry import leaves_of
+
+    def run(crop: torch.Tensor) -> list[torch.Tensor]:
+        return [leaf for leaf in leaves_of(engine.model(crop)) if isinstance(leaf, torch.Tensor)]
+
+    return run
+
+
 def image_file(path: Path) -> Path:
     """The path of an image that exists. Raises UsageError, before a network is loaded for nothing."""
     if not path.exists():
@@ -120,6 +139,7 @@ def image_file(path: Path) -> Path:
 def open_job(
     trained: Trained, path: Path, *, out: Path | None = None, memory: str = "1GB", tile: int | None = None,
     page: int | None = None, force: bool = False, check: bool = True, progress: Callable[[int, int], None] | None = None,
+    engine: Trained | None = None, share: float = 0.0,
 ) -> TileJob:  # fmt: skip
     """An image opened to be tiled. Raises UsageError where there is none, DataError for one that the network cannot read."""
     from striate.inference.tiled import open_file
@@ -133,7 +153,7 @@ def open_job(
     return TileJob(
         trained=trained, image=opened, path=path, page_note=page_note_of(opened, page), page=page, out=out,
         memory=None if tile is not None else memory, tile=tile, force=force, check=check,
-        progress=progress or (lambda done, total: None),
+        progress=progress or (lambda done, total: None), engine=engine, share=share,
     )  # fmt: skip
 
 

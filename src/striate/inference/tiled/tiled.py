@@ -39,6 +39,7 @@ from striate.inference.tiled.read.outputs import (
     unfinished,
 )
 from striate.inference.tiled.run.batches import places
+from striate.inference.tiled.run.crops import Crops, Elsewhere, refuse_global, side_within
 from striate.inference.tiled.run.finishing import Finish, Finishing
 from striate.inference.tiled.run.running import Running
 from striate.inference.tiled.run.walking import Sink
@@ -81,6 +82,8 @@ class Tiled:
         operation as it is.
     finite: refuse values that are not finite, with the name of the layer that makes them.
     axes: of positions; 3 for volumes (N, C, D, H, W) or (C, D, H, W), 1 for signals.
+    elsewhere: what computes the module's result for a crop (1, C, rows, columns), such as an engine; see `Crops`. share: of
+        the largest value by which its results may differ from the module's.
 
     plan: what will be done, in integers. certificate: what was done, after `run(certificate=True)`.
 
@@ -109,10 +112,16 @@ class Tiled:
         fuse: bool = True,
         finite: bool = True,
         axes: int = 2,
+        elsewhere: Elsewhere | None = None,
+        share: float = 0.0,
     ) -> None:
         if not isinstance(module, nn.Module):
             raise UsageError(f"tiled takes a torch.nn.Module, got {type(module).__name__}")
         refuse_numberless(module)
+        self.crops, self.share = elsewhere, share
+        self._arithmetic = 0.0  # of crops, by their pixels
+        if elsewhere is not None:
+            strategy = "halo"  # nothing is kept from crop to crop
         request = check_request(tile, parse_bytes(memory), strategy, axes)
         self.out = None if out is None else Path(out)
         if self.out is not None:
@@ -138,6 +147,12 @@ class Tiled:
             refuse_memory(self.geometry, module, self._middle(), GeometryError)
         self.network: Network = sort(self.geometry)
         self._places = places(module, self.geometry, self.image.count)
+        if elsewhere is not None:
+            refuse_global(self.network)
+            if tile is None and request.memory is not None:
+                request = replace(
+                    request, tile=side_within(self.network, request.memory), memory=None
+                )
         kept = [self.geometry.values[i] for i in self.network.outputs]
         if finish is not None or self.out is not None:
             self._one_map("finish=" if self.out is None else "out=")
@@ -272,12 +287,26 @@ class Tiled:
                     partial(self._read, number, full),
                     numbers=math.prod(self.image.shape),
                 ):
-                    running = Running(
-                        self.network, self.module, self.plan, partial(self._read, number),
-                        device=self.device, fuse=self.fuse, finite=self.finite, finish=self.finish, extra=extra,
-                        to_file=self._elsewhere, count=count, journal=journal, state=state, number=number,
-                    )  # fmt: skip
+                    given: dict[str, Any] = {
+                        "device": self.device, "fuse": self.fuse, "finite": self.finite, "finish": self.finish,
+                        "extra": extra, "to_file": self._elsewhere, "count": count, "journal": journal, "state": state,
+                        "number": number,
+                    }  # fmt: skip
+                    read = partial(self._read, number)
+                    if self.crops is None:
+                        running = Running(self.network, self.module, self.plan, read, **given)
+                    else:
+                        running = Crops(
+                            self.network,
+                            self.module,
+                            self.plan,
+                            read,
+                            elsewhere=self.crops,
+                            **given,
+                        )
                     results.append(running.run())
+                    if isinstance(running, Crops):
+                        self._arithmetic = running.pixels / math.prod(self.image.shape[1:])
             seconds = time.perf_counter() - began
             evidence = Evidence("the check was switched off")
             if checking is not None:
@@ -387,7 +416,7 @@ class Tiled:
         read = partial(self._read, 0)
         return Check(
             self.network, self.module, self.plan, final, read, self._room(), self.device, self._tiled_smaller,
-            kept=self.finish is None and not self._elsewhere,
+            kept=self.finish is None and not self._elsewhere, allowed=self.share,
         )  # fmt: skip
 
     def _tiled_smaller(self, x: Tensor, small: Smaller) -> Leaves:
@@ -395,7 +424,7 @@ class Tiled:
         final = self._final
         job = Tiled(
             self.module, x, tile=small.tile, strategy=final.carried, fuse=self.fuse, finite=False,
-            axes=self.geometry.axes,
+            axes=self.geometry.axes, elsewhere=self.crops,
         )  # fmt: skip
         result = job.run(check=False)
         return [t if isinstance(t, Tensor) else None for t in leaves_of(result)]
@@ -435,7 +464,7 @@ class Tiled:
             halo=plan.halo,
             tiles=plan.cells * self.image.count,
             passes=len(plan.walks),
-            arithmetic=plan.overlap,
+            arithmetic=self._arithmetic or plan.overlap,
             predicted_bytes=plan.bytes,
             measured_bytes=None if memory is None else memory.peak,
             limit_bytes=plan.limit,

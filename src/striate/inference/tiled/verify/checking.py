@@ -110,17 +110,17 @@ class Check:
 
     read: a region (1, C, *size) of the first image as the module reads it. room: bytes that the check may take. tile:
     tiles a smaller image in the same way and gives its leaves. kept: the results stay in memory as the network gives
-    them.
+    them. allowed: how far the results may be off at any rate, of the largest value.
     """
 
     def __init__(
         self, network: Network, module: nn.Module, plan: Plan, final: Walk, read: Callable[[Region], Tensor],
-        room: int, device: torch.device, tile: Tile, kept: bool,
+        room: int, device: torch.device, tile: Tile, kept: bool, allowed: float = 0.0,
     ) -> None:  # fmt: skip
         self.network, self.module, self.final, self.tile = network, module, final, tile
         self.read = read
         geometry = self.geometry = network.geometry
-        self.tolerance = tolerance({v.dtype for v in geometry.values if v.varies})
+        self.tolerance = max(tolerance({v.dtype for v in geometry.values if v.varies}), allowed)
         self.full: Region = tuple([(0, n) for n in geometry.image])
         count = prod(geometry.image)
         moved = 2 * sum(v.bytes for v in geometry.values if v.varies)

@@ -67,14 +67,7 @@ def choose_samples(network: Network, step: tuple[int, ...], pixels: int) -> list
     targets = [i for i in network.outputs if values[i].varies]
     if not targets:
         return []
-    unit, steps = units(network), strides(network)
-    rates = {}
-    for v in targets:
-        sides = [
-            Fraction(n, e or 1) if r is None else r
-            for n, e, r in zip(image, values[v].extents, steps[v], strict=True)
-        ]
-        rates[v] = tuple(sides)
+    unit, rates = units(network), rates_of(network, targets)
     samples: dict[Region, Sample] = {}
     for place in range(3):
         for most in SIDES:
@@ -89,16 +82,28 @@ def choose_samples(network: Network, step: tuple[int, ...], pixels: int) -> list
                 )
             if any(s is None or s[0] >= s[1] for s in need):
                 break  # nothing of the image is needed
-            crop = _around(need, image, unit, [1] * len(image))
+            crop = around(need, image, unit, [1] * len(image))
             ring = [
                 _prime(ceil(max(RING, (b - a) // 4) / u))
                 for (a, b), u in zip(crop, unit, strict=True)
             ]
-            wide = _around(crop, image, unit, ring)
+            wide = around(crop, image, unit, ring)
             if _pixels(crop) + _pixels(wide) <= pixels:
                 samples.setdefault(crop, Sample(boxes, crop, wide, rates))
                 break
     return list(samples.values())
+
+
+def rates_of(network: Network, targets: Sequence[int]) -> dict[int, tuple[Fraction, ...]]:
+    """Pixels between two positions of each target, along each axis."""
+    image, values, steps = network.geometry.image, network.geometry.values, strides(network)
+    return {
+        v: tuple(
+            Fraction(n, e or 1) if r is None else r
+            for n, e, r in zip(image, values[v].extents, steps[v], strict=True)
+        )
+        for v in targets
+    }
 
 
 def _prime(n: int) -> int:
@@ -113,7 +118,7 @@ def _pixels(region: Region) -> int:
     return prod(b - a for a, b in region)
 
 
-def _around(box: Box, image: Sequence[int], unit: Sequence[int], margin: Sequence[int]) -> Region:
+def around(box: Box, image: Sequence[int], unit: Sequence[int], margin: Sequence[int]) -> Region:
     """A box and `margin` units around it; it starts on the lattice of units, and ends as far from it as the image does."""
     positions = []
     for side, n, u, m in zip(box, image, unit, margin, strict=True):
