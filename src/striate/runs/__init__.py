@@ -50,7 +50,7 @@ def __dir__() -> list[str]:
 
 # Files of this room that other rooms import from, beside the names above.
 OPEN = (
-    "describing", "diagnosing", "dissecting", "dossiers", "explaining", "factories", "galleries", "given", "images", "kept",
-    "listing", "opening", "outputs", "perceptual", "predicting", "probing", "probing_pairs", "record",
+    "describing", "diagnosing", "dissecting", "dossiers", "explaining", "factories", "galleries", "gating", "given",
+    "images", "kept", "listing", "opening", "outputs", "perceptual", "predicting", "probing", "probing_pairs", "record",
     "reporting", "reviewing", "run", "steering", "summarising", "training", "wrapping",
 )  # fmt: skip

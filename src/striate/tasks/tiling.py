@@ -121,10 +121,12 @@ class TileJob:
 
 def crops_of(engine: Trained) -> Callable[[torch.Tensor], list[torch.Tensor]]:
     """What computes a network's tensors for a crop (1, C, h, w) on an engine."""
+    from striate.borrow import forward
     from striate.geometry import leaves_of
 
     def run(crop: torch.Tensor) -> list[torch.Tensor]:
-        return [leaf for leaf in leaves_of(engine.model(crop)) if isinstance(leaf, torch.Tensor)]
+        found = leaves_of(forward(engine.model, crop, writes=False))
+        return [leaf for leaf in found if isinstance(leaf, torch.Tensor)]
 
     return run
 
