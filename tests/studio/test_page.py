@@ -207,6 +207,20 @@ def test_a_mask_lies_over_the_picture_and_a_place_of_it_is_explained(studio: Ope
     )
 
 
+def test_a_picture_of_another_size_has_the_layers_and_fields_of_that_size(studio: Open) -> None:
+    page = studio.go("network=n2&picture=s2&tool=look")
+    page.locator("#strip").focus()
+    page.keyboard.press("End")
+    studio.until("document.querySelector('#layer-told').textContent.includes('6 × 44 × 52')")
+    studio.until("document.getElementById('pixels').width === 52")
+    studio.until("document.querySelector('#maps canvas').width === 52")
+    box = page.locator("#picture").bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 51.5 / 52, box["y"] + box["height"] * 43.5 / 44)
+    said = page.locator("#picture-told").inner_text()
+    assert "Pixel 43, 51 can change rows 42 to 43 and columns 50 to 51" in said
+    assert page.locator("#status").inner_text() == ""
+
+
 def test_a_dropped_picture_is_looked_at(studio: Open) -> None:
     page = studio.go("")
     drop = """async () => {

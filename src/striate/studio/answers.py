@@ -99,7 +99,8 @@ class Answers:
             number: thumbnail(p.pixels)
             for number, p in (*one.samples.items(), *one.dropped.items())
         }
-        yield {**described(one), "pictures": pictures}, thumbnails
+        shape = one.shape_of(question.get("picture"))
+        yield {**described(one, shape), "pictures": pictures}, thumbnails
 
     def picture(self, question: Mapping[str, Any]) -> Iterator[Part]:
         """A picture as the network reads it, and what the network says of it."""

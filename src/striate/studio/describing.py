@@ -15,9 +15,9 @@ SMALL = 48  # pixels of a thumbnail's shorter side, at least
 NORMALISATION = ("sub", "div")  # of pixels, which stand before the network
 
 
-def described(one: Network) -> dict[str, Any]:
-    """Name, input, classes and layers. A layer's field is one of `axis` a side of the picture."""
-    trained, geometry = one.trained, one.geometry
+def described(one: Network, shape: tuple[int, ...]) -> dict[str, Any]:
+    """Name, input, classes and layers for an image (C, H, W) of a shape. A layer's field is one of `axis` a side of it."""
+    trained, geometry = one.trained, one.geometry(shape)
     shown = [layer for layer in geometry.layers if is_of_network(layer)]
     return {
         "name": trained.name,
@@ -25,7 +25,7 @@ def described(one: Network) -> dict[str, Any]:
         "pointed": trained.task.objects or trained.task.axes == 4,
         "about": trained.task.about,
         "classes": list(trained.classes) if len(trained.classes) <= 2000 else [],
-        "input": list(trained.shape[1:]),
+        "input": list(shape),
         "parameters": geometry.total_params,
         "macs": geometry.total_macs,
         "layers": [

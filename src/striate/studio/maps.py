@@ -21,7 +21,7 @@ def maps_of(one: Network, image: Tensor, layer: str, first: int) -> Part:
     A vector comes as maps of one value. `low` and `high` of the header are over all channels. Raises UsageError where there
     is no such layer.
     """
-    geometry = one.geometry
+    geometry = one.geometry(image.shape)
     named = {r.name.removeprefix(PREFIX): r for r in geometry.layers if is_of_network(r)}
     if layer not in named:
         raise UsageError(f"the network has no layer {layer!r}; load the page again")

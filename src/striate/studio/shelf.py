@@ -44,6 +44,7 @@ RUNS = 8  # the newest, where the command named none
 DROPPED = 32  # pictures that a person gave, the latest
 AT = re.compile(r"n\d{1,4}@\d{1,7}")
 EPOCHS = 24  # networks of epochs that are kept
+SHAPES = 6  # of images, for which a network's trace is kept
 LIVE = 3  # of a drawing or a camera, the latest
 BYTES = 64 << 20  # of one of them
 DEFAULT = "efficientnet-lite0"
@@ -76,6 +77,7 @@ class Network:
     review: Any = None
     recorder: Recorder | None = None
     indices: dict[str, LayerIndex] = field(default_factory=dict)
+    _geometries: OrderedDict[tuple[int, ...], Geometry] = field(default_factory=OrderedDict)
 
     def refuse_missing(self) -> None:
         """Raise UsageError or RunError where there is nothing of that name; no network is made for it."""
@@ -116,10 +118,23 @@ class Network:
         ):  # whoever asks first: what is made in inference mode has no gradients ever after
             return self.trained.pixels.requires_grad_(False)
 
-    @cached_property
-    def geometry(self) -> Geometry:
-        """Of one image of the size that it reads."""
-        return trace(self.module, self.trained.shape)
+    def geometry(self, shape: Sequence[int]) -> Geometry:
+        """Of one image (C, H, W): networks that see images at their own size see them at many. The last ones are kept."""
+        key = tuple(shape)
+        if key not in self._geometries:
+            self._geometries[key] = trace(self.module, (1, *key))
+            while len(self._geometries) > SHAPES:
+                self._geometries.popitem(last=False)
+        self._geometries.move_to_end(key)
+        return self._geometries[key]
+
+    def shape_of(self, number: Any = None) -> tuple[int, ...]:
+        """(C, H, W) of a picture, of the first one where there is none of that number, or of what the network reads."""
+        try:
+            return tuple(self.picture(str(number)).pixels.shape)
+        except UsageError:
+            first = next(iter(self.samples.values()), None)
+            return self.trained.shape[1:] if first is None else tuple(first.pixels.shape)
 
     @cached_property
     def units(self) -> Units:

@@ -70,7 +70,7 @@ def window(question: Mapping[str, Any]) -> Part:
     """
     given = preset_of(question)
     op = given.get("op", "convolution")
-    if op not in OPS:
+    if not isinstance(op, str) or op not in OPS:
         raise UsageError(f"there is no operation {op!r}; load the page again")
     stride = given.get("stride", 1)
     if not isinstance(stride, tuple):  # which only a worked example has
@@ -138,7 +138,7 @@ def preset_of(question: Mapping[str, Any]) -> dict[str, Any]:
     name = question.get("preset")
     if name is None:
         return dict(question)
-    if name not in PRESETS:
+    if not isinstance(name, str) or name not in PRESETS:
         raise UsageError(f"there is no worked example {name!r}; load the page again")
     return {**question, **PRESETS[name][1]}
 

@@ -34,7 +34,7 @@ function start(): void {
 
 function openNetwork(then?: string): void {
   complain("Opening the network …");
-  wire.ask("network", { kind: "network", network: state.network }, (header, arrays) => {
+  wire.ask("network", { kind: "network", network: state.network, picture: then ?? state.picture }, (header, arrays) => {
     complain(header.error ?? "");
     if (header.error) return;
     const network = header as unknown as Network;
@@ -69,11 +69,14 @@ function openPicture(): void {
   wire.ask("picture", { kind: "picture", ...asked() }, (header, arrays) => {
     if (header.error) return complain(header.error);
     now.pixels = arrays.pixels ?? null;
+    const [rows, columns] = now.pixels?.shape ?? [];
+    if (now.network && (rows !== now.network.input[1] || columns !== now.network.input[2])) return openNetwork(); // of another size
     now.clean = (header.top as Score[] | undefined) ?? [];
     now.said = () => showSaid(header, arrays);
     const truth = header.truth as string | null;
     now.named = truth ? `${header.name}; its label is “${truth}”.` : `${header.name}.`;
-    if (state.box === null) state.box = middle();
+    const box = state.box;
+    if (!box || box[0][1] > now.network!.input[1] || box[1][1] > now.network!.input[2]) state.box = middle();
     choose(state.tool);
   });
 }
