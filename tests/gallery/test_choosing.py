@@ -7,9 +7,11 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from scipy.stats import t as student
 
 from striate.gallery import Gallery, compared, identities, nearest
-from striate.gallery.choosing import choose, impostors_of, reached_by
+from striate.gallery.choosing import choose, errors_of_group, impostors_of
+from striate.gallery.reached import reached_by
 from striate.tasks.embedding import Embedding
 
 Made = Callable[..., Gallery]
@@ -81,7 +83,7 @@ def test_counts_of_impostors_are_never_too_few(made: Made) -> None:
     gallery = made(x, names, rate=0.1)
     exact = np.sort(impostors_of(gallery, None, 0).pairs)
     for similarity in (-1.0, -0.3001, 0.0, 0.1234, float(exact[-1]), 0.999):
-        reach, of = reached_by(gallery.threshold["impostors"], similarity)  # type: ignore[misc]
+        reach, of, *_ = reached_by(gallery.threshold["impostors"], similarity)  # type: ignore[misc]
         truth = int((exact >= similarity).sum())
         slack = int(((exact >= similarity - 0.001) & (exact < similarity)).sum())
         assert truth <= reach <= truth + slack and of == len(exact)
@@ -123,3 +125,61 @@ def test_the_interval_leaves_out_one_name_at_a_time(made: Made) -> None:
     reach_of *= (p * (1 - p) / n + t**2 / (4 * n**2)) ** 0.5
     assert chosen["low"] == pytest.approx(middle - reach_of, abs=1e-5)
     assert chosen["high"] == pytest.approx(middle + reach_of, abs=1e-5)
+
+
+def leaving_out(reach: np.ndarray, first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
+    """The interval of the share of pairs that reach, over names, by plain leaving out of one name at a time."""
+    names = sorted({*first.tolist(), *second.tolist()})
+    shares = []
+    for name in names:
+        left = [r for r, a, b in zip(reach, first, second, strict=True) if name not in (a, b)]
+        shares.append(sum(left) / len(left))
+    g, p = len(names), float(reach.mean())
+    variance = (g - 1) / g * sum((s - sum(shares) / g) ** 2 for s in shares)
+    n, t = p * (1 - p) / variance, float(student.ppf(0.975, g - 1))
+    middle, away = (p + t**2 / (2 * n)) / (1 + t**2 / n), t / (1 + t**2 / n)
+    away *= (p * (1 - p) / n + t**2 / (4 * n**2)) ** 0.5
+    return middle - away, middle + away
+
+
+def test_the_share_of_impostors_that_compare_states_has_its_interval_over_names(made: Made) -> None:
+    x, names = clusters(4, 10, 3)
+    gallery = made(x, names, rate=0.2)
+    found = impostors_of(gallery, None, 0)
+    reach = reached_by(gallery.threshold["impostors"], 0.25)
+    assert reach is not None and reach.over_names
+    above = found.pairs >= 0.25
+    assert reach.count == above.sum()  # none lies within a step of it
+    low, high = leaving_out(above, *found.pair_names)
+    assert (reach.low, reach.high) == pytest.approx((low, high), abs=2e-6)
+    one = Embedding(path="x", vector=x[0])
+    away = x[5] - (x[5] @ x[0]) * x[0]
+    other = 0.2501 * x[0] + (1 - 0.2501**2) ** 0.5 * away / np.linalg.norm(away)
+    said = compared(gallery, one, Embedding(path="y", vector=other.astype(np.float32)))
+    assert "over names" in said.verdict and said.data["impostors"]["low"] == reach.low
+    # Where none reaches it, it is the interval of ten names, and not of 405 pairs.
+    none = reached_by(gallery.threshold["impostors"], 0.999)
+    assert none is not None and none.count == 0 and 0.3 < none.high < 0.35
+
+
+def test_what_an_earlier_version_kept_of_impostors_is_read(made: Made) -> None:
+    kept = dict(made(*clusters(4, 10, 3), rate=0.2).threshold["impostors"])
+    del kept["low"], kept["high"]
+    reach = reached_by(kept, 0.25)
+    assert (
+        reach is not None
+        and not reach.over_names
+        and reach.low < reach.count / reach.of < reach.high
+    )
+
+
+def test_the_errors_of_a_group_have_their_intervals_over_names(made: Made) -> None:
+    x, names = clusters(6, 24, 2)
+    gallery = made(x, names, rate=0.2, groups=["a", "a", "b", "b"] * 12)
+    found = impostors_of(gallery, None, 0)
+    threshold = gallery.threshold
+    _, pairs = errors_of_group(found, 1, threshold)
+    mine = found.pair_groups == 1
+    reach = found.pairs[mine] >= threshold["compare"]["value"]
+    assert pairs is not None and (pairs.hits, pairs.of) == (reach.sum(), mine.sum())
+    assert (pairs.low, pairs.high) == pytest.approx(leaving_out(reach, *found.pair_names[:, mine]), abs=1e-6)  # fmt: skip

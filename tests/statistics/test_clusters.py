@@ -10,6 +10,7 @@ from striate.statistics.clusters import (
     cluster_draws,
     clustered_bounds,
     clustered_quantiles,
+    intervals_of_clusters,
     jackknife_variance,
     share_of_clusters,
     tail_of,
@@ -100,3 +101,17 @@ def test_a_handful_of_clusters_has_students_interval() -> None:
     low, high = clustered_quantiles(draws, float(means.mean()), 4)
     assert 0 <= low < peer[0] + 2e-3 and high <= 1
     assert clustered_quantiles(np.full(5, 0.3), 0.3, 1) == (0, 1)
+
+
+@pytest.mark.parametrize("groups", [1, 2, 3, 40])
+def test_many_intervals_at_once_are_those_of_one_at_a_time(groups: int) -> None:
+    rng = np.random.default_rng(groups)
+    of = rng.integers(1, 30, groups).astype(float)
+    total = of.sum() / 2 if groups > 2 else of.sum()  # as of pairs, which are of two clusters each
+    some, few = (rng.binomial(of.astype(int), p) for p in (0.3, 0.01))
+    counts = np.stack([np.zeros(groups), some, of, few])
+    count = counts.sum(1) * total / of.sum()
+    low, high = intervals_of_clusters(counts, of, count, total)
+    for row, c, bounds in zip(counts, count, zip(low, high, strict=True), strict=True):
+        one = share_of_clusters(row, of, count=c, total=total)
+        assert bounds == pytest.approx((one.low, one.high), abs=1e-12)

@@ -14,11 +14,11 @@ from striate.errors import DataError, GalleryError, UsageError
 from striate.files import is_regular, open_regular
 from striate.findings import Finding, Table
 from striate.gallery.changing import changing, remaining
-from striate.gallery.choosing import choose, impostors_of, reached_by
+from striate.gallery.choosing import choose, impostors_of
 from striate.gallery.document import PART
 from striate.gallery.gallery import Gallery
+from striate.gallery.reached import reached_by
 from striate.gallery.search import nearest
-from striate.statistics.intervals import wilson
 from striate.tasks.embedding import Embedding
 from striate.wording import as_text, counted, in_quotes, listed, percent
 
@@ -48,12 +48,19 @@ def compared(gallery: Gallery, first: Embedding, second: Embedding) -> Finding:
             f"false-accept rate of {t['rate']:g}."
         )
     if reach is not None:
-        low, high = wilson(*reach)
-        impostors = {"reach": reach[0], "pairs": reach[1], "low": low, "high": high}
-        most = f"at most {reach[0]:,}" if reach[0] else "none"
+        impostors = {
+            "reach": reach.count, "pairs": reach.of, "low": reach.low, "high": reach.high, "over_names": reach.over_names,
+        }  # fmt: skip
+        most = f"at most {reach.count:,}" if reach.count else "none"
+        clause = (
+            "over names"
+            if reach.over_names
+            else "as if pairs were independent, by an earlier version; enrol anew for one over names"
+        )
         verdict += (
-            f" Of {reach[1]:,} pairs of images of different names {most} reach it ({percent(reach[0] / reach[1], 3)}, 95 % "
-            f"interval {percent(low, 3)} to {percent(high, 3)})."
+            f" Of {reach.of:,} pairs of images of different names {most} {'reach' if reach.count > 1 else 'reaches'} it "
+            f"({percent(reach.count / reach.of, 3)}, 95 % interval {percent(reach.low, 3)} to {percent(reach.high, 3)}, "
+            f"{clause})."
         )
     return Finding(
         name="gallery-compare", title="How alike two images are", verdict=verdict,
@@ -63,8 +70,8 @@ def compared(gallery: Gallery, first: Embedding, second: Embedding) -> Finding:
                 columns=("a", "b", "similarity", "threshold", "taken for one", "impostors that reach it", "of"),
                 rows=((
                     first.path, second.path, similarity, None if chosen is None else chosen["value"],
-                    "unknown" if same is None else "yes" if same else "no", None if reach is None else reach[0],
-                    None if reach is None else reach[1],
+                    "unknown" if same is None else "yes" if same else "no", None if reach is None else reach.count,
+                    None if reach is None else reach.of,
                 ),),
                 formats=("", "", ".4f", ".4f", "", ",", ","),
             ),

@@ -17,6 +17,7 @@ import numpy as np
 from striate.data.drawing import drawn
 from striate.errors import UsageError
 from striate.gallery.gallery import Gallery
+from striate.gallery.reached import counts_of
 from striate.gallery.search import nearest
 from striate.statistics.clusters import Share, share_of_clusters
 from striate.tasks.embed.evaluation.threshold import (
@@ -29,7 +30,6 @@ from striate.wording import counted
 
 RATE = 0.01  # of false accepts, where none is asked for
 IMAGES = 2000  # that are compared with each other at most: two million pairs
-STEP = 0.001  # of the similarities whose counts are kept
 LOOKED_AT = 1000  # of the most similar pairs
 TOP = 5  # most similar pairs of different names that are shown
 
@@ -208,7 +208,8 @@ def choose(
     return {
         "rate": asked, "source": found.source or None, "images": found.images, "names": found.names, "seed": seed,
         "identify": None if identify is None else identify._asdict(),
-        "compare": None if compare is None else compare._asdict(), "why": "; ".join(why), "impostors": _counts(found.pairs),
+        "compare": None if compare is None else compare._asdict(), "why": "; ".join(why),
+        "impostors": counts_of(found.pairs, found.pair_names),
         "groups": _by_group(found, identify, compare),
     }  # fmt: skip
 
@@ -250,6 +251,27 @@ def over_names(reached: np.ndarray, names: np.ndarray, *, pairs: bool) -> Share:
     return share_of_clusters(counts, of, count=float(reached.sum()), total=float(len(reached)))
 
 
+def errors_of_group(
+    found: Impostors, group: int, threshold: Mapping[str, Any]
+) -> tuple[Share | None, Share | None]:
+    """The shares of a group's strangers, and of its pairs, that reach their threshold, with their intervals over names.
+
+    threshold: of the document. None where there is no threshold, or nothing of that group.
+    """
+    shares: list[Share | None] = []
+    for key, scores, groups, names in (
+        ("identify", found.strangers, found.stranger_groups, found.stranger_names),
+        ("compare", found.pairs, found.pair_groups, found.pair_names),
+    ):  # fmt: skip
+        some, chosen = groups == group, threshold[key]
+        if chosen is None or not some.any():
+            shares.append(None)
+        else:
+            reached = np.minimum(scores[some], 1) >= chosen["value"]
+            shares.append(over_names(reached, names[:, some], pairs=key == "compare"))
+    return shares[0], shares[1]
+
+
 def _groups(texts: Sequence[str]) -> tuple[tuple[str, ...], np.ndarray]:
     """The groups that are named, and each image's number among them, -1 for none; nothing where no image has one."""
     known = tuple(sorted({text for text in texts if text}))
@@ -271,26 +293,3 @@ def _by_group(
             "accepted": None if compare is None else int((pairs >= compare.value).sum()),
         })  # fmt: skip
     return rows
-
-
-def _counts(pairs: np.ndarray) -> dict[str, Any] | None:
-    """How many pairs lie in each step of similarity, where any does."""
-    if not len(pairs):
-        return None
-    bins, counts = np.unique(np.floor(pairs.astype(np.float64) / STEP).astype(np.int64), return_counts=True)  # fmt: skip
-    return {"step": STEP, "pairs": len(pairs), "bins": bins.tolist(), "counts": counts.tolist()}
-
-
-def reached_by(impostors: Mapping[str, Any] | None, similarity: float) -> tuple[int, int] | None:
-    """How many impostor pairs reach a similarity, at most, and of how many; None where there are none.
-
-    Pairs of the same step of similarity count as reaching it, so that the number is never too small.
-    """
-    if impostors is None:
-        return None
-    step = float(impostors["step"])
-    least = int(np.floor(similarity / step))
-    reach = sum(
-        c for b, c in zip(impostors["bins"], impostors["counts"], strict=True) if b >= least
-    )
-    return reach, int(impostors["pairs"])

@@ -80,6 +80,13 @@ def check_document(raw: Any) -> None:
         expect(threshold["impostors"], IMPOSTORS, "threshold.impostors")
         if len(threshold["impostors"]["bins"]) != len(threshold["impostors"]["counts"]):
             raise ValueError("threshold.impostors must hold a count for each bin")
+        bounds = [threshold["impostors"].get(name) for name in ("low", "high")]
+        if bounds != [None, None]:
+            more = len(threshold["impostors"]["bins"]) + 1
+            if any(b is None or len(b) != more for b in bounds):
+                raise ValueError(
+                    "threshold.impostors must hold low and high for each bin and for none"
+                )
     for i, group in enumerate(threshold["groups"]):
         expect(group, GROUP, f"threshold.groups[{i}]")
     if digest_of(raw) != raw["digest"]:
@@ -125,6 +132,7 @@ THRESHOLD = {
 IMPOSTORS = {
     "step": Key(float, check=above(0)), "pairs": Key(int, check=within(1, MOST)),
     "bins": Key(list, check=each(int)), "counts": Key(list, check=each(int, within(1, MOST))),
+    "low": Key(list, optional=True, check=each(float, RATE)), "high": Key(list, optional=True, check=each(float, RATE)),
 }  # fmt: skip
 GROUP = {
     "group": Key(str), "images": Key(int, check=within(0, MOST)), "strangers": Key(int, check=within(0, MOST)),

@@ -14,7 +14,14 @@ import striate
 from striate.errors import DataError, UsageError
 from striate.findings import Cell, Finding, Status, Table
 from striate.gallery.changing import Change, changing
-from striate.gallery.choosing import Cohort, Impostors, choose, impostors_of, reached_by_own
+from striate.gallery.choosing import (
+    Cohort,
+    Impostors,
+    choose,
+    errors_of_group,
+    impostors_of,
+    reached_by_own,
+)
 from striate.gallery.document import FORMAT
 from striate.gallery.gallery import Gallery, network_of, refuse_other
 from striate.gallery.left_out import left_out
@@ -22,7 +29,6 @@ from striate.gallery.part import Rows
 from striate.gallery.people import People, alike_names
 from striate.gallery.seeing import reader
 from striate.statistics.clusters import Share
-from striate.statistics.intervals import wilson
 from striate.tasks.embedding import Embedder, Embedding
 from striate.wording import as_sentence, as_text, counted, in_quotes, percent
 
@@ -273,12 +279,13 @@ def enrolled_finding(
 def _status(t: Any, found: Impostors) -> tuple[Status, str]:
     if t["identify"] is None:
         return "warning", as_sentence(t["why"])
-    wide = [g for g in t["groups"] if g["strangers"] and wilson(g["taken"], g["strangers"])[0] > t["rate"]]  # fmt: skip
+    shares = [(errors_of_group(found, i, t)[0], g["group"]) for i, g in enumerate(t["groups"])]
+    wide = [(s.value, name) for s, name in shares if s is not None and s.low > t["rate"]]
     if wide:
-        worst = max(wide, key=lambda g: g["taken"] / g["strangers"])
-        share = percent(worst["taken"] / worst["strangers"])
+        value, group = max(wide)
+        share = percent(value)
         return "warning", (
-            f"Of the strangers of the group {in_quotes(worst['group'])} {share} are taken for somebody, more than was asked "
+            f"Of the strangers of the group {in_quotes(group)} {share} are taken for somebody, more than was asked "
             "for: ask for a lower --far, or enrol and compare more images of that group."
         )
     if found.closest and found.closest[0][0] >= SUSPECT:
@@ -341,23 +348,24 @@ def _by_group(t: Any, found: Impostors) -> Table:
     rows = []
     for i, g in enumerate(t["groups"]):
         again = None if t["identify"] is None else reached_by_own(found, t["identify"]["value"], i)
-        taken = None if g["taken"] is None or not g["strangers"] else g["taken"] / g["strangers"]
-        accepted = None if g["accepted"] is None or not g["pairs"] else g["accepted"] / g["pairs"]
+        taken, accepted = errors_of_group(found, i, t)
         rows.append((
-            g["group"], g["images"], g["strangers"], taken, _interval(g["taken"], g["strangers"]), g["pairs"], accepted,
-            _interval(g["accepted"], g["pairs"]), None if again is None or not again.of else again.value,
+            g["group"], g["images"], g["strangers"], *_shown(taken), g["pairs"], *_shown(accepted),
+            None if again is None or not again.of else again.value,
         ))  # fmt: skip
     return Table(
         columns=(
             "group", "images", "strangers", "taken for somebody", "95 %", "pairs within", "taken for one", "95 % ", "own"
         ),
         rows=tuple(rows), formats=("", ",", ",", ".2%", "", ",", ".2%", "", ".1%"),
-        caption="Errors by group, at the thresholds above; own: images that reach it by another of their name",
+        caption=(
+            "Errors by group, at the thresholds above, with intervals over names; own: images that reach it by another of "
+            "their name"
+        ),
     )  # fmt: skip
 
 
-def _interval(errors: int | None, count: int) -> str | None:
-    if errors is None or not count:
-        return None
-    low, high = wilson(errors, count)
-    return f"{percent(low, 2)} to {percent(high, 2)}"
+def _shown(share: Share | None) -> tuple[float | None, str | None]:
+    if share is None:
+        return None, None
+    return share.value, f"{percent(share.low, 2)} to {percent(share.high, 2)}"

@@ -48,11 +48,15 @@ def similar_pairs(
     for found in pairs_above(vectors, threshold, groups=groups):
         total += len(found[0])
         seen(found[1], found[2])
-        if (
-            most is not None and len(best[0]) == most
-        ):  # what is less alike than all that are kept need not be sorted
-            reach = found[0] >= best[0][-1]
+        if most is not None and len(best[0]) == most:
+            # What comes after all that are kept need not be sorted: of equals too, or a million equal pairs would be, a
+            # block, where many images are the same.
+            worst, last, other = best[0][-1], best[1][-1], best[2][-1]
+            before = (found[1] < last) | ((found[1] == last) & (found[2] < other))
+            reach = (found[0] > worst) | ((found[0] == worst) & before)
             found = tuple(part[reach] for part in found)
+            if not len(found[0]):
+                continue
         scores = np.concatenate((best[0], found[0]))
         i, j = np.concatenate((best[1], found[1])), np.concatenate((best[2], found[2]))
         order = np.lexsort((j, i, -scores))[:most]

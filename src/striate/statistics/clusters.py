@@ -14,6 +14,7 @@ import numpy as np
 from striate.statistics.bootstrap import RESAMPLES, Interval
 from striate.statistics.intervals import Z, wilson
 
+ROWS = 256  # shares whose intervals are worked out at a time
 FEW = 10  # clusters below which quantiles of their resamples say too little
 
 
@@ -65,6 +66,34 @@ def share_of_clusters(
     )
     low, high = score_interval(p, effective, g)
     return Share(p, low, high, round(count), round(total), g, effective, plain)
+
+
+def intervals_of_clusters(
+    counts: np.ndarray, of: np.ndarray, count: np.ndarray, total: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The intervals of `share_of_clusters` of many shares of the same observations: low and high (B,).
+
+    counts: (B, G) of each share; of: (G,), each above 0; count: (B,).
+    """
+    rest = total - of
+    known = rest > 0
+    g = len(of)
+    if known.sum() < 2:
+        return np.zeros(len(count)), np.ones(len(count))
+    p = count / total
+    variance = np.empty(len(count))
+    for start in range(0, len(count), ROWS):  # some at a time, for memory
+        some = slice(start, start + ROWS)
+        without = (count[some, None] - counts[some][:, known]) / rest[known]
+        n = without.shape[1]
+        variance[some] = (n - 1) / n * ((without - without.mean(1, keepdims=True)) ** 2).sum(1)
+    spread = p * (1 - p)
+    effective = np.minimum(total, spread / np.where(variance > 0, variance, spread / total + 1e-300))  # fmt: skip
+    effective = np.where(spread <= 0, float(g), effective)
+    z = student(g - 1)
+    centre = (p + z**2 / (2 * effective)) / (1 + z**2 / effective)
+    reach = np.sqrt(spread / effective + (z / (2 * effective)) ** 2) * z / (1 + z**2 / effective)
+    return np.maximum(0.0, centre - reach), np.minimum(1.0, centre + reach)
 
 
 def without_each(counts: np.ndarray, of: np.ndarray, count: float, total: float) -> np.ndarray:
