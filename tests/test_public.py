@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import typing
+from pathlib import Path
 
 import pytest
 
 import striate
+from striate import api
 
 NAMES = {
     "Finding", "Geometry", "Listener", "Recipe", "Run", "Snapshots", "StriateError", "Trained", "build", "compare",
@@ -31,3 +34,11 @@ def test_each_is_there_and_says_what_it_does(name: str) -> None:
 def test_another_name_is_an_error_that_lists_them() -> None:
     with pytest.raises(AttributeError, match="no attribute 'fit'; it has Finding"):
         striate.fit  # noqa: B018
+
+
+def test_the_hints_of_what_is_public_are_found_at_run_time() -> None:
+    """As tools that read signatures ask for them, though torch is imported only once a verb is called."""
+    verbs = [f for name in api.__all__ if inspect.isfunction(f := getattr(api, name))]
+    for thing in (*(getattr(striate, name) for name in NAMES), *verbs):
+        typing.get_type_hints(thing)
+    assert typing.get_type_hints(striate.probe)["target"] == striate.Run | striate.Trained | str | Path  # fmt: skip

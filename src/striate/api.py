@@ -10,18 +10,19 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Union, overload
 
+import striate
 from striate.errors import StriateError, UsageError
 from striate.findings import Finding, Table
 from striate.paths import given_folder, given_path
 from striate.ranges import check_ranges
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch.nn import Module as Module
 
     from striate.attribution import METHODS as METHODS
-    from striate.attribution import Explanation
+    from striate.attribution import Explanation as Explanation
     from striate.data.files import Found as Found
     from striate.data.files import find_files as find_files
     from striate.gallery import Identity as Identity
@@ -49,9 +50,12 @@ if TYPE_CHECKING:
     from striate.training.callbacks import Listener as Listener
 
     Target = Run | Trained | str | Path
-    Progress = Callable[[str, int, int], None]
-    Count = Callable[[int, int], None]
-    Refused = Callable[[str, StriateError], None]
+else:  # found when they are asked for, as by typing.get_type_hints: torch is not imported for a signature
+    Target = Union["striate.Run", "striate.Trained", str, Path]
+
+Progress = Callable[[str, int, int], None]
+Count = Callable[[int, int], None]
+Refused = Callable[[str, StriateError], None]
 
 __all__ = [
     "METHODS", "PROBES", "UNITS", "Explained", "ExplanationFiles", "Found", "Identity", "Listener", "Prediction", "Run",
@@ -70,6 +74,7 @@ _FILES = {
     "PROBES": "robustness",
     "UNITS": "runs.outputs",
     "Explained": "runs.explaining",
+    "Explanation": "attribution",
     "ExplanationFiles": "runs.outputs",
     "Found": "data.files",
     "Identity": "gallery",
@@ -103,6 +108,10 @@ def _mute(text: str) -> None:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "Module":
+        from torch.nn import Module
+
+        return Module
     if name not in _FILES:
         raise AttributeError(f"module 'striate.api' has no attribute {name!r}")
     return getattr(importlib.import_module(f"striate.{_FILES[name]}"), name)
@@ -113,13 +122,17 @@ def __dir__() -> list[str]:
 
 
 @overload
-def explain(network: nn.Module, /, image: Any, target: Any = None, **options: Any) -> Explanation: ...  # fmt: skip
+def explain(
+    network: striate.api.Module, /, image: Any, target: Any = None, **options: Any
+) -> striate.api.Explanation: ...
 @overload
-def explain(network: Target, /, image: Any, target: Any = None, **options: Any) -> Iterator[Explained]: ...  # fmt: skip
+def explain(
+    network: Target, /, image: Any, target: Any = None, **options: Any
+) -> Iterator[striate.api.Explained]: ...
 
 
 def explain(
-    network: Target | nn.Module,
+    network: Target | striate.api.Module,
     /,
     image: Any,
     target: Any = None,
@@ -128,7 +141,7 @@ def explain(
     trust: bool = True,
     progress: Progress | None = None,
     **options: Any,
-) -> Explanation | Iterator[Explained]:
+) -> striate.api.Explanation | Iterator[striate.api.Explained]:
     """Which pixels decided, by several methods, each with how far it can be trusted.
 
     network: a run, its folder, a Trained or a spec with published weights: then `image` is files, folders and patterns,
@@ -262,8 +275,8 @@ def probe(
 
 
 def compare(
-    target: Run | str | Path,
-    other: Run | str | Path,
+    target: striate.Run | str | Path,
+    other: striate.Run | str | Path,
     *,
     names: Sequence[str] = (),
     data: str | None = None,
@@ -526,7 +539,7 @@ def gallery_identify(
     network: Target | None = None,
     points: str | Path | None = None,
     device: str = "auto",
-) -> Iterator[Identity]:
+) -> Iterator[striate.api.Identity]:
     """Who each image shows: the name of the most similar enrolled image where the similarity reaches the threshold, else
     unknown (None) with the reason.
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from striate.data.by_folder import by_folder, descend
-from striate.data.columns import LABEL, cell, find_columns
+from striate.data.columns import LABEL, cell
 from striate.data.files import find_files
-from striate.data.finder import Finder
 from striate.data.layout import Layout
+from striate.data.listing_table import column_of, open_listing, the_listing
 from striate.data.naming import alike, normal
-from striate.data.table import SUFFIXES, Table, read_table
+from striate.data.table import SUFFIXES
 from striate.data.tree import grow
 from striate.errors import DataError, UsageError
 from striate.gallery.align import points_of
@@ -161,7 +161,7 @@ def _of_folder(data: Path) -> People:
 
 def _of_table(path: Path, root: Path | None) -> People:
     root = root or path.parent
-    table, file, finder = _opened(path, root)
+    table, file, finder = open_listing(path, root)
     heading = [text.casefold() for text in table.rows[0]]
     at = next((heading.index(word) for word in NAME if word in heading and heading.index(word) != file), None)  # fmt: skip
     if at is None:
@@ -198,49 +198,6 @@ def _of_table(path: Path, root: Path | None) -> People:
     )
 
 
-def _opened(path: Path, root: Path) -> tuple[Table, int, Finder]:
-    """A table with a heading, the column that names files, and what finds them."""
-    table = read_table(path)
-    if len(table.rows) < 2:
-        raise DataError(f"{path} holds no line below its heading; give it a line an image")
-    place = path.resolve().parent
-    base = place.relative_to(root.resolve()).parts if place.is_relative_to(root.resolve()) else ()
-    finder = Finder(root, (*base, path.name), grow(root).images)
-    columns = find_columns(
-        table.rows, finder.holds, lambda value: not isinstance(finder.find(value), str)
-    )
-    if columns.file is None or not columns.headed:
-        missing = "names files" if columns.headed else "is a heading"
-        raise DataError(
-            f"nothing in the first line of {path} {missing}: {', '.join(table.rows[0])}; name the columns file and name"
-        )
-    return table, columns.file, finder
-
-
-def column_of(path: Path, root: Path, name: str) -> dict[str, str]:
-    """A column of a table by image: key below `root` to text. Raises DataError for a column that is not there."""
-    table, file, finder = _opened(path, root)
-    if name not in table.rows[0]:
-        raise DataError(
-            f"{path} has no column {in_quotes(name)}; it has {', '.join(table.rows[0])}"
-        )
-    at, found = table.rows[0].index(name), {}
-    for row in table.rows[1:]:
-        parts = finder.find(cell(row, file))
-        if not isinstance(parts, str):
-            found["/".join(parts)] = as_text(cell(row, at))
-    return found
-
-
 def _with_groups(people: People, data: Path, group: str) -> People:
-    if data.is_dir():
-        tables = [t for t in grow(data).files if t[-1].lower().endswith((".csv", ".tsv"))]
-        if len(tables) != 1:
-            raise UsageError(
-                f"--group names a column of the table of names, and {data} holds {len(tables)} tables; give the table itself"
-            )
-        data = data.joinpath(*tables[0])
-    elif data.suffix.lower() not in SUFFIXES:
-        raise UsageError(f"--group names a column of a table, and {data} is none; give the table")
-    known = column_of(data, people.root, group)
+    known = column_of(the_listing(data, "--group"), people.root, group)
     return replace(people, groups=tuple(known.get(key, "") for key in people.keys))

@@ -22,13 +22,13 @@ from striate.statistics.clusters import cluster_draws, clustered_bounds, cluster
 from striate.statistics.intervals import paired, wilson
 from striate.tasks.metric import Paired, clusters_of
 from striate.tasks.table import find_task
+from striate.tasks.task import Task
 from striate.tasks.warp import Warp
 from striate.training.batch import Batch
 from striate.wording import percent
 
 if TYPE_CHECKING:
     from striate.tasks.metric import Metric
-    from striate.tasks.task import Task
 
 BATCH = 256
 PIXELS = 2**18  # of a batch of images whose outputs may be as large as they are

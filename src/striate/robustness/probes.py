@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from striate.errors import UsageError
 from striate.findings import Finding
@@ -20,10 +20,8 @@ from striate.robustness.failure_localisation import locate_failure
 from striate.robustness.invariance import flip, rotation, scale, shift
 from striate.robustness.shortcuts import shortcuts
 from striate.robustness.spectrum import spectrum
+from striate.tasks.task import Task
 from striate.wording import in_quotes
-
-if TYPE_CHECKING:
-    from striate.tasks.task import Task
 
 Cost = tuple[tuple[int, int], ...]
 Run = Callable[[Context], Finding]

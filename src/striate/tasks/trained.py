@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
 from striate.data import Preprocessing
+from striate.tasks.task import Task
 from striate.tasks.verbs import Verbs
-
-if TYPE_CHECKING:
-    from striate.tasks.task import Task
 
 
 class FromPixels(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -35,13 +36,13 @@ def commands_of(part: str) -> list[list[str]]:
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     rng = np.random.default_rng(0)
     (tmp_path / "new").mkdir()
-    lines = ["file,label"]
+    lines = ["file,label,camera"]
     for k in range(7):
         (tmp_path / "people" / f"p{k}").mkdir(parents=True)
         for i in range(4):
             pixels = rng.integers(0, 255, (16, 16, 3)).astype(np.uint8)
             Image.fromarray(pixels).save(tmp_path / "people" / f"p{k}" / f"{i}.png")
-            lines.append(f"people/p{k}/{i}.png,n{k}")
+            lines.append(f"people/p{k}/{i}.png,n{k},{'ab'[i % 2]}")
     Image.fromarray(pixels).save(tmp_path / "new" / "a.png")
     (tmp_path / "people.csv").write_text("\n".join(lines) + "\n")
     (tmp_path / "own.py").write_text(OWN)
@@ -61,12 +62,12 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("part", ["Training", "A network that was trained elsewhere"])
+@pytest.mark.parametrize("part", ["Training", "How good it is", "A network that was trained elsewhere"])  # fmt: skip
 def test_every_command_of_the_page_runs(
     part: str, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     commands = commands_of(part)
-    assert len(commands) >= 2
+    assert commands
     for command in commands:
         short = {
             "train": ["--epochs", "1", "--set", "workers=0"],
@@ -80,6 +81,9 @@ def test_every_command_of_the_page_runs(
             main([*command, *short])
         assert left.value.code == 0, (command, capsys.readouterr().err)
     assert "e0" in capsys.readouterr().out or part != "Training"
+    if part == "How good it is":
+        [found] = (here / "runs").glob("*/findings/by-group.json")
+        assert [g["group"] for g in json.loads(found.read_text())["data"]["groups"]] == ["a", "b"]
 
 
 def test_the_page_names_every_loss() -> None:

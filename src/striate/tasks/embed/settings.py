@@ -23,7 +23,8 @@ class EmbedSettings:
 
     margin, logit_scale, temperature: m, s and tau of the losses' papers; a triplet's margin of 0 is its soft margin.
     margin_warmup: passes over the training images in which the margin rises from 0. sampling: "balanced" batches hold
-    `each` images of each of their identities. identities: how many are trained on, found when the data are opened.
+    `each` images of each of their identities. group: a column of the table of images, by which errors are shown too.
+    identities: how many are trained on, found when the data are opened.
     Raises UsageError, naming the setting, when a value is out of range.
     """
 
@@ -35,6 +36,7 @@ class EmbedSettings:
     margin_warmup: float | None = None
     sampling: str | None = None
     each: int | None = None
+    group: str | None = None
     identities: int | None = None
 
     def __post_init__(self) -> None:

@@ -31,7 +31,9 @@ from striate.tasks.embed.data import (
     training_first,
 )
 from striate.tasks.embed.describing import describe_identities
+from striate.tasks.embed.findings.by_group import by_group
 from striate.tasks.embed.findings.held import Held
+from striate.tasks.embed.groups import grouped, groups_of
 from striate.tasks.embed.likeness import similarity_to
 from striate.tasks.embed.losses import (
     BatchHardTriplet,
@@ -91,10 +93,16 @@ class EmbedTask(ImageTask):
         """See Task; split by identity."""
         if is_given(recipe.data):
             return given_again(recipe.data)  # type: ignore[no-any-return]
-        return open_by_identity(recipe, progress)
+        source, column = open_by_identity(recipe, progress), recipe.settings.group
+        return source if column is None else grouped(source, recipe.data, column)
 
     def take(self, data: Any, recipe: Recipe, progress: Progress | None = None) -> Source:
         """See Task; with an identity, a number or a name, as label of each image."""
+        if recipe.settings.group is not None:
+            raise UsageError(
+                "group= names a column of a table of images; for groups of images that are given in Python see "
+                "striate.tasks.embed.evaluation.verification.rates_by_group"
+            )
         if not isinstance(data, Source):
             data = open_given(
                 data, seed=recipe.seed, val=recipe.val, test=recipe.test, progress=progress, encode=identities_given
@@ -236,6 +244,9 @@ class EmbedTask(ImageTask):
             trained.seed,
         )  # fmt: skip
         yield from told(held)
+        groups = groups_of(source, held.keys)
+        if groups is not None:
+            yield by_group(held, *groups)
 
     def guessing(self, evidence: np.ndarray, classes: Sequence[str]) -> str | None:
         """Where the interval over identities of recall at 1 reaches down to what embeddings that say nothing have."""
