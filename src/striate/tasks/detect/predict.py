@@ -17,6 +17,7 @@ from striate.data.files import Found, holds, stays
 from striate.data.output_names import output_names
 from striate.documents import Listing, json_in_parts
 from striate.errors import DataError, RunError, UsageError
+from striate.geometry import leaves_of
 from striate.inference.tiled.read.open import open_image
 from striate.tasks.detect import forward
 from striate.tasks.detect.data.run_lengths import counts_of, text_of_counts
@@ -35,6 +36,7 @@ from striate.writing import write_atomically, writing
 
 LARGEST_OVERLAY = 4096  # pixels a side; WebP takes no more than four times that
 DOCUMENT = "objects.json"
+NOT_FINITE = "the network gives numbers for it that are not finite, and so no boxes"
 
 
 Picture = Callable[[np.ndarray, Any], bytes]
@@ -87,6 +89,7 @@ def _predictions(
     trained: Trained, inputs: Found, folder: Path | None, files: list[list[Path]] | None, device: str, forms: Forms,
     kind: type[DetectionPrediction], pictures: Mapping[str, tuple[str, Picture]],
 ) -> Iterator[DetectionPrediction]:  # fmt: skip
+    refuse_no_numbers(trained)
     place = choose_device(device)
     dtype = choose_precision(trained.precision, place)
     model = trained.model.to(place)
@@ -104,7 +107,7 @@ def _predictions(
         made = predicted(
             trained, model, image, name, device=place, dtype=dtype, forms=forms, kind=kind
         )
-        if files is not None:
+        if files is not None and made.error is None:
             for file, (field, (_, picture)) in zip(files[i], pictures.items(), strict=True):
                 write_atomically(file, picture(image.transpose(1, 2, 0), made))
                 written: dict[str, Any] = {field: str(file)}
@@ -127,9 +130,22 @@ def predicted(
         objects = large_objects(trained, pixels, name, forms)
     else:
         out = outputs_of(model, how, [pixels], device=device, dtype=dtype)[0]
+        maps = [leaf for leaf in leaves_of(out) if isinstance(leaf, torch.Tensor)]
+        if not all(bool(m.isfinite().all()) for m in maps):
+            return kind(path=name, error=NOT_FINITE, classes=trained.classes)
         (objects,) = forms(out).decode(out, len(trained.classes), seen)
     size = image.shape[-2], image.shape[-1]
     return prediction_of(original(objects, size, how), name, size, trained, kind)
+
+
+def refuse_no_numbers(trained: Trained) -> None:
+    """Raise RunError where weights are no numbers: no box would have a score then, and nothing would seem to be there."""
+    for name, weights in trained.model.state_dict().items():
+        if weights.is_floating_point() and not bool(weights.isfinite().all()):
+            raise RunError(
+                f"the weights {name} of {trained.name} hold what is no number, so that nothing could be found; train it "
+                "again, with a lower learning rate, or take an earlier checkpoint"
+            )
 
 
 def large_objects(trained: Trained, pixels: torch.Tensor, name: str, forms: Forms) -> Objects:

@@ -112,6 +112,7 @@ class _Reading:
         self.faults: list[Damage] = []
         self.notes: list[str] = []
         self.filled = 0
+        self.ignored = 0
         self.warnings: list[str] = []
         self.used: set[int] = set()
 
@@ -201,8 +202,11 @@ class _Reading:
             words = f"the box {shortened(given)}" if given else "no box"
             self.faults.append(fault(one_line(draft.file), f"{what} has {words}"))
             return
-        crowd = entry.get("iscrowd", 0)
-        draft.add(category, box, outline, crowd=bool(crowd) and crowd != "0")
+        crowd, ignored = (
+            bool(entry.get(name, 0)) and entry[name] != "0" for name in ("iscrowd", "ignore")
+        )
+        self.ignored += ignored and not crowd
+        draft.add(category, box, outline, crowd=crowd or ignored)
 
     def _name(
         self, categories: dict[str, int], names: dict[str, str], strange: dict[str, int], images: dict[str, Draft]
@@ -232,6 +236,11 @@ class _Reading:
     def done(self, files: Sequence[Parts]) -> Annotations:
         """All files as one. A category above others that no object has, as Roboflow writes one, is left out."""
         names = list(self.classes)
+        if self.ignored:
+            self.notes.append(
+                f"{counted(self.ignored, 'object is', 'objects are')} marked to be ignored, and neither learned nor counted "
+                "as missed, as a crowd is (pycocotools counts them)"
+            )
         if self.filled:
             self.warnings.append(
                 f"{counted(self.filled, 'object')} with a ring inside another: COCO unites rings, so that it is no hole; "

@@ -107,6 +107,11 @@ def open_given_boxes(
     classes, numbers, notes = _classes(
         [label for d in drafts for label in d.labels], names, items.where
     )
+    if any(d.short for d in drafts):
+        notes.append(
+            "boxes end at the last pixel of their masks, as torchvision's masks_to_boxes gives them, and were taken to its "
+            "far border"
+        )
     keys = [f"{items.name}/{i}" for i in range(len(items))]
     objects: list[Objects] = []
     for key, form, one in zip(keys, forms, drafts, strict=True):
@@ -157,6 +162,8 @@ class _Target:
     labels: list[int | str]
     crowd: list[bool]
     outlines: list[Any]
+    short: bool = False
+    """Whether every box ends at the last pixel of its mask, as torchvision's masks_to_boxes gives it, and was widened."""
 
 
 def _target(target: Any, size: tuple[int, ...]) -> _Target:
@@ -210,11 +217,18 @@ def _target(target: Any, size: tuple[int, ...]) -> _Target:
         outlines = [Region.of(m > 0.5) if (m > 0.5).any() else None for m in pixels]
     if len(crowd) != len(boxes):
         raise DataError(f"has {counted(len(boxes), 'box', 'boxes')} and {len(crowd)} iscrowd")
+    # masks_to_boxes takes the last pixel for the end, so that an object one pixel wide would have no area.
+    around = np.array([o.box if o is not None else (np.nan,) * 4 for o in outlines]).reshape(-1, 4)
+    masked = ~np.isnan(around).any(1)
+    short = bool(masked.any()) and np.array_equal(around[masked] - (0, 0, 1, 1), boxes[masked])
+    if short:
+        boxes = np.where(masked[:, None], around, boxes)
     return _Target(
         boxes=[tuple(b) for b in boxes.tolist()],
         labels=labels,
         crowd=(crowd > 0).tolist(),
         outlines=outlines,
+        short=short,
     )
 
 
