@@ -149,7 +149,7 @@ def test_the_share_of_impostors_that_compare_states_has_its_interval_over_names(
     reach = reached_by(gallery.threshold["impostors"], 0.25)
     assert reach is not None and reach.over_names
     above = found.pairs >= 0.25
-    assert reach.count == above.sum()  # none lies within a step of it
+    assert reach.reached == above.sum()  # none lies within a step of it
     low, high = leaving_out(above, *found.pair_names)
     assert (reach.low, reach.high) == pytest.approx((low, high), abs=2e-6)
     one = Embedding(path="x", vector=x[0])
@@ -159,7 +159,7 @@ def test_the_share_of_impostors_that_compare_states_has_its_interval_over_names(
     assert "over names" in said.verdict and said.data["impostors"]["low"] == reach.low
     # Where none reaches it, it is the interval of ten names, and not of 405 pairs.
     none = reached_by(gallery.threshold["impostors"], 0.999)
-    assert none is not None and none.count == 0 and 0.3 < none.high < 0.35
+    assert none is not None and none.reached == 0 and 0.3 < none.high < 0.35
 
 
 def test_what_an_earlier_version_kept_of_impostors_is_read(made: Made) -> None:
@@ -169,7 +169,7 @@ def test_what_an_earlier_version_kept_of_impostors_is_read(made: Made) -> None:
     assert (
         reach is not None
         and not reach.over_names
-        and reach.low < reach.count / reach.of < reach.high
+        and reach.low < reach.reached / reach.of < reach.high
     )
 
 

@@ -508,12 +508,13 @@ def test_a_picture_of_an_enrolled_image_is_that_image_or_none(
     shutil.copy(people / "person1" / "0.png", tmp_path / "new" / "known.png")
     Image.fromarray(face(9, 9)).save(tmp_path / "other" / "person1" / "0.png")
     pictures = []
-    for place in (tmp_path / "empty", tmp_path / "other", people):
+    for place in (tmp_path / "empty", tmp_path / "other", people, tmp_path):
         monkeypatch.chdir(place)
         found = api.gallery_duplicates(tmp_path / "g", tmp_path / "new", network=trained)
         assert [e["enrolled"] for e in found.data["enrolled"]] == ["person1/0.png"]
         pictures.append(found.figures[0].content)
-    assert pictures[0] == pictures[1] != pictures[2]
+    # In the folder above as well, in whose folders it is looked for.
+    assert pictures[0] == pictures[1] != pictures[2] == pictures[3]
 
 
 def test_a_single_file_is_no_near_duplicate_of_somebody_else(

@@ -49,17 +49,17 @@ def compared(gallery: Gallery, first: Embedding, second: Embedding) -> Finding:
         )
     if reach is not None:
         impostors = {
-            "reach": reach.count, "pairs": reach.of, "low": reach.low, "high": reach.high, "over_names": reach.over_names,
+            "reach": reach.reached, "pairs": reach.of, "low": reach.low, "high": reach.high, "over_names": reach.over_names,
         }  # fmt: skip
-        most = f"at most {reach.count:,}" if reach.count else "none"
+        most = f"at most {reach.reached:,}" if reach.reached else "none"
         clause = (
             "over names"
             if reach.over_names
             else "as if pairs were independent, by an earlier version; enrol anew for one over names"
         )
         verdict += (
-            f" Of {reach.of:,} pairs of images of different names {most} {'reach' if reach.count > 1 else 'reaches'} it "
-            f"({percent(reach.count / reach.of, 3)}, 95 % interval {percent(reach.low, 3)} to {percent(reach.high, 3)}, "
+            f" Of {reach.of:,} pairs of images of different names {most} {'reach' if reach.reached > 1 else 'reaches'} it "
+            f"({percent(reach.reached / reach.of, 3)}, 95 % interval {percent(reach.low, 3)} to {percent(reach.high, 3)}, "
             f"{clause})."
         )
     return Finding(
@@ -70,7 +70,7 @@ def compared(gallery: Gallery, first: Embedding, second: Embedding) -> Finding:
                 columns=("a", "b", "similarity", "threshold", "taken for one", "impostors that reach it", "of"),
                 rows=((
                     first.path, second.path, similarity, None if chosen is None else chosen["value"],
-                    "unknown" if same is None else "yes" if same else "no", None if reach is None else reach.count,
+                    "unknown" if same is None else "yes" if same else "no", None if reach is None else reach.reached,
                     None if reach is None else reach.of,
                 ),),
                 formats=("", "", ".4f", ".4f", "", ",", ","),

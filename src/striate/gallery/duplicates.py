@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,10 @@ from striate.wording import counted
 
 KEPT, LISTED = 10_000, 50
 ROW = "\0"  # begins the key of an enrolled image, which its row follows; no file's name holds it
+ABOVE, BELOW = (
+    4,
+    500,
+)  # folders above a file, and in the present one, in which an enrolled image is looked for
 Progress = Callable[[int, int], None]
 
 
@@ -40,6 +45,18 @@ def once_each(found: Found) -> tuple[list[str], list[tuple[str, str]]]:
         if (first := places.setdefault(place, name)) != name:
             again.append((name, f"it is the file {first}, which is compared already"))
     return list(places.values()), again
+
+
+def places_of(path: str, files: Sequence[str]) -> Iterator[Path]:
+    """Files that an enrolled path may be: from here, above one of some files, or in a folder that is here.
+
+    A gallery keeps paths below the folder that was enrolled, and not where that was.
+    """
+    above = (parent for name in files for parent in Path(name).parents[:ABOVE])
+    below = (entry for entry in sorted(Path().iterdir())[:BELOW] if entry.is_dir())
+    for folder in dict.fromkeys((Path(), *above, *below)):
+        if (folder / path).is_file():
+            yield folder / path
 
 
 def duplicates_finding(
@@ -97,12 +114,13 @@ def duplicates_finding(
         """(H, W, C) uint8 of a file, or of an enrolled image where its file still is what was enrolled."""
         if not key.startswith(ROW):
             return pixels(key)
-        file = Path(label(key))
-        content = digest(np.ascontiguousarray(embedder.trained.read(file)))
-        # Its path is below the folder that was enrolled: from elsewhere another image may be there.
-        if gallery.row_of(content) != int(key[1:]):
-            raise DataError(f"{file} is not the image that was enrolled")
-        return preprocessing.eight_bits(read_image(file))
+        for file in places_of(label(key), names):
+            with suppress(DataError):  # another file of that name, which cannot be read
+                content = digest(np.ascontiguousarray(embedder.trained.read(file)))
+                # Its path is below the folder that was enrolled: from elsewhere another image may be there.
+                if gallery.row_of(content) == int(key[1:]):
+                    return preprocessing.eight_bits(read_image(file))
+        raise DataError(f"{label(key)} is not the image that was enrolled")
 
     verdict = (
         f"Of {counted(len(names), 'image')} {counted(total, 'pair is', 'pairs are')} near-duplicates, and "

@@ -24,7 +24,7 @@ class Reach(NamedTuple):
     over_names: whether it is over names; it takes pairs for independent where the gallery was written before it was kept.
     """
 
-    count: int
+    reached: int
     of: int
     low: float
     high: float
@@ -47,7 +47,9 @@ def counts_of(pairs: np.ndarray, names: np.ndarray) -> dict[str, Any] | None:
     number = number.reshape(names.shape)
     size = int(number.max()) + 1
     of = np.bincount(number.reshape(-1), minlength=size).astype(float)
-    within = sum(np.bincount(place * size + row, minlength=len(bins) * size) for row in number)
+    within = np.zeros(len(bins) * size, np.int64)
+    for row in number:
+        within += np.bincount(place * size + row, minlength=len(bins) * size)
     reached = np.zeros(
         (len(bins) + 1, size)
     )  # by the pairs of a bin and of those above it; none above the last

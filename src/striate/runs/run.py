@@ -262,7 +262,7 @@ class Run(Verbs):
 
 
 REPORT_ORDER = (
-    "headline", "verification", "neighbours", "data", "data-check", "as-seen", "reach", "training-curves",
+    "headline", "verification", "by-group", "neighbours", "data", "data-check", "as-seen", "reach", "training-curves",
     "diagnose-updates", "confusion", "worst-pairs", "embedding-map", "per-identity", "error-kinds", "mistakes",
     "predicted-true", "intervals", "worst", "sizes", "explanations", "filters", "selective-units", "dead-units",
     "dissection", "dissection-silenced", "per-class", "per-tag", "per-target", "calibration", "probe-clean",
