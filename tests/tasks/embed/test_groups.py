@@ -56,5 +56,9 @@ def test_groups_come_from_a_column_of_the_table(tmp_path: Path) -> None:
     assert set(source.groups) == {k for split in source.splits.values() for k in split.keys}
     with pytest.raises(DataError, match="no column 'place'; it has file, label, camera"):
         opened("place")
+    # A run is measured on other images too, which need no groups.
+    assert not isinstance(
+        striate.open_source(str(table), task="embed", group="place", identities=3), GroupedSource
+    )
     with pytest.raises(UsageError, match="digits has none; leave it out"):
         striate.open_source("digits", task="embed", group="camera")

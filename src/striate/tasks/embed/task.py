@@ -16,7 +16,7 @@ from striate.answer import answer_of
 from striate.data import Preprocessing, Source, open_given
 from striate.data.files import Found
 from striate.data.own import given_again, is_given
-from striate.errors import UsageError
+from striate.errors import DataError, UsageError
 from striate.findings import Finding, Table
 from striate.tasks.defaults import SMALL
 from striate.tasks.embed import glyphs
@@ -94,7 +94,14 @@ class EmbedTask(ImageTask):
         if is_given(recipe.data):
             return given_again(recipe.data)  # type: ignore[no-any-return]
         source, column = open_by_identity(recipe, progress), recipe.settings.group
-        return source if column is None else grouped(source, recipe.data, column)
+        if column is None:
+            return source
+        try:
+            return grouped(source, recipe.data, column)
+        except (DataError, UsageError):
+            if recipe.settings.identities is None:  # not trained yet
+                raise
+            return source  # other images than the run's own, which need no groups to be probed or measured
 
     def take(self, data: Any, recipe: Recipe, progress: Progress | None = None) -> Source:
         """See Task; with an identity, a number or a name, as label of each image."""
