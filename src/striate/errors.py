@@ -11,10 +11,12 @@ class StriateError(Exception):
     """The work failed; the command line prints the message alone and exits with `exit_status`.
 
     The message is one line, whatever stands in it: a file may have a name that makes lines, moves a terminal or is no text.
-    below: lines that the message itself puts under its sentence.
+    below: lines that the message itself puts under its sentence. everywhere: whether every process of a training raises it,
+    so that the first one alone prints it.
     """
 
     exit_status = 1
+    everywhere = False
 
     def __init__(self, message: object = "", below: Sequence[str] = ()) -> None:
         self.sentence = one_line(str(message))

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from striate.cli.clock import begin
+from striate.cli.ranks import leads, rank
 
 INTERRUPTED = 130  # exit status: 128 and the number of the signal
 NO_MEMORY = "not enough memory; use smaller images (--size) or batches (--set batch=N)"
@@ -30,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # NumPy puts an error of its own in the place of an interrupt, such as "structured arrays cannot be compared".
         if not (interrupts or isinstance(error, KeyboardInterrupt)):
             raise
-        print("striate: interrupted", file=sys.stderr)
+        if leads():
+            print("striate: interrupted", file=sys.stderr)
         raise SystemExit(INTERRUPTED) from None
 
 
@@ -81,7 +83,9 @@ def _run(arguments: Sequence[str] | None) -> None:
             raise KeyboardInterrupt
         raise SystemExit(status if isinstance(status, int) else 0)
     except StriateError as error:
-        print(f"striate: {printable(str(error))}", file=sys.stderr)
+        who = "striate" if leads() else f"striate, process {rank()}"
+        if leads() or not error.everywhere:
+            print(f"{who}: {printable(str(error))}", file=sys.stderr)
         raise SystemExit(error.exit_status) from None
     except BrokenPipeError:  # the reader, such as `head`, has what it wanted
         sys.stderr.close()

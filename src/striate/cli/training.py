@@ -8,6 +8,7 @@ import typer
 
 from striate.cli.clock import began
 from striate.cli.options import Device, Seed, Settings, Tasks, app, parse_settings
+from striate.cli.ranks import leads
 from striate.errors import UsageError
 
 TAKEN = {
@@ -92,6 +93,17 @@ def train(
         if options.get(key) not in (None, "auto", 0):
             raise UsageError(f"{key} was given twice: as --{key} and as --set {key}; give it once")
         options[key] = value
+    if not leads():  # another process of this training shows it and writes
+        api.train(
+            data,
+            out=out,
+            resume=resume,
+            watch=watch,
+            find_rate=find_rate,
+            started=began(),
+            **options,
+        )
+        return
     listener = Terminal()
     with listener.progress:
         run = api.train(

@@ -24,6 +24,7 @@ from striate.training.loop import Batches, Training, fit
 from striate.training.machine import choose_precision, require_memory
 from striate.training.optimizers import make_optimizer
 from striate.training.schedule import Pace
+from striate.training.world import here
 
 LEAST_IMAGES = 8  # that a training step must be able to hold
 
@@ -124,6 +125,8 @@ def prepare(plan: Plan, device: torch.device, listener: Listener) -> Job:
 def refuse_network(task: Task, plan: Plan, batches: Batches, device: torch.device) -> None:
     """Raise UsageError where a person's own network cannot take the images, or gives what the task does not know."""
     images = next(batches.from_step(0)).images[:2]
+    if not len(images):  # another process has them, and says so
+        return
     with borrowed(make_model(plan, device)) as network, torch.no_grad():
         try:
             output = forward(network, images)
@@ -154,4 +157,5 @@ def seconds_per_step(
         trial = make_training(plan, make_model(plan, device), loss, device, 4, 0)
         times: list[float] = []
         fit(trial, batches, on_step=lambda moment: times.append(time.monotonic()))
-    return (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else 0.01
+    seconds = (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else 0.01
+    return here().highest(seconds)[0]  # the slowest process decides

@@ -13,14 +13,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from striate.errors import RunError, TrainingError, UsageError, WeightsWarning
+from striate.errors import RunError, StriateError, TrainingError, UsageError, WeightsWarning
 from striate.findings import Finding
 from striate.memory import keep_large_buffers
 from striate.models import OwnModel
 from striate.paths import given_folder
 from striate.runs.allowance import BACKWARD, Allowance
 from striate.runs.begun import begun_run, note_begun
-from striate.runs.claiming import LOCK, Claim, claim_again, claim_new
+from striate.runs.claiming import LOCK, Claim
 from striate.runs.evaluate import evaluate_run, report_run
 from striate.runs.kept import KeepEpochs
 from striate.runs.own import Own
@@ -35,19 +35,22 @@ from striate.runs.preparing import prepare, training_again
 from striate.runs.rating import rates_of
 from striate.runs.recipe_keys import flat, from_recipe
 from striate.runs.record import write_metrics
-from striate.runs.run import BEGUN, Run, latest_unfinished
+from striate.runs.run import BEGUN, Run
 from striate.runs.steering import Steering
 from striate.runs.stored import signed
+from striate.runs.together import LAUNCH, claimed, refuse_other_data, refuse_other_weights, words
 from striate.runs.watching import UPDATES, noted_updates, updates_of
 from striate.tasks.plan import Job, Plan
 from striate.tasks.table import find_task, recipe_for, take_data, task_of
 from striate.tasks.task import Task
 from striate.training.callbacks import Callbacks, Listener
 from striate.training.checkpoint import load_checkpoint, save_checkpoint
+from striate.training.launch import launched
 from striate.training.loop import EpochRecord, Moment, Training, fit
 from striate.training.machine import choose_device
 from striate.training.restoring import check_state
 from striate.training.watch import Watch, write_updates
+from striate.training.world import World, apart, here, joined
 from striate.wording import as_text
 
 
@@ -86,9 +89,26 @@ def train(
     and of the task; what is left open is decided by the data. Raises a StriateError that says what to do; of data that are
     refused nothing is left.
     """
-    listener = listener or Listener()
+    launch = launched()
+    with joined(launch, choose_device(str(settings.get("device") or "auto"))) as world:
+        listener = listener if listener is not None and world.leads else Listener()
+        started = time.monotonic() if started is None else started
+        try:
+            return train_in(
+                world, data, model=model, task=task, loss=loss, augment=augment, callbacks=callbacks, out=out, resume=resume,
+                watch=watch, find_rate=find_rate, listener=listener, started=started, **settings,
+            )  # fmt: skip
+        except StriateError as error:
+            world.note(error)
+            raise
+
+
+def train_in(
+    world: World, data: Any, *, model: Any, task: str | Task | None, loss: Any, augment: Any, callbacks: Sequence[Any],
+    out: str | Path | None, resume: bool, watch: bool, find_rate: bool, listener: Listener, started: float, **settings: Any,
+) -> Run:  # fmt: skip
+    """As `train`, in one of the processes of a world."""
     keep_large_buffers()
-    started = time.monotonic() if started is None else started
     network = None if model is None or isinstance(model, str) else OwnModel(model)
     spec = network.spec if network is not None else model
     if isinstance(loss, str):
@@ -115,13 +135,8 @@ def train(
     device = choose_device(recipe.device)
     factory = None if network is None else network.model
     with ExitStack() as stack:
-        claim = (
-            claim_again(latest_unfinished(folder))
-            if resume
-            else claim_new(folder, numbered=out is None)
-        )
-        stack.enter_context(claim.held())
-        again = resume_words(data, claim.path)
+        claim, path, resume = claimed(world, stack, folder, numbered=out is None, resume=resume)
+        again = resume_words(data, path)
         kept = resume and (claim.path / "run.toml").is_file()
         if resume:
             run = Run.load(claim.path) if kept else begun_run(claim.path)
@@ -132,12 +147,16 @@ def train(
         with interrupted_is_kept(listener, again):
             if kept:
                 run.factory = factory
-                plan = own.into(plan_again(run, device, listener, source))
+                plan = world.together(lambda: own.into(plan_again(run, device, listener, source)))
+                refuse_other_data(world, plan)
             else:
                 with refused_leaves_nothing(claim, made=not resume):
                     if not resume:
                         note_begun(claim.path, recipe, more)
-                    plan = own.into(plan_from(learned, recipe, device, listener, source))
+                    plan = world.together(
+                        lambda: own.into(plan_from(learned, recipe, device, listener, source))
+                    )
+                    refuse_other_data(world, plan)
                 run = Run(claim.path, first_info(plan) | more, factory=factory)
                 if task is None:
                     words = f"task {learned.name}, by the data: {learned.about}"
@@ -149,6 +168,10 @@ def train(
         train_and_report(
             run, plan, job, own.callbacks, watch=watch, started=started, listener=listener, again=again
         )  # fmt: skip
+        if world.size > 1:
+            info = world.first(lambda: run.info)
+            run = run if world.leads else Run(path, info, factory=factory)
+            run.source = source
     return run
 
 
@@ -193,6 +216,7 @@ def begin(
             run.save_info()
             (run.path / BEGUN).unlink(missing_ok=True)
             job = prepare(plan, device, listener)
+            refuse_other_weights(here(), job)
     else:
         (run.path / BEGUN).unlink(missing_ok=True)  # of a training that was killed between the two
         with from_recipe(run.path, run.info["recipe"], "model"):
@@ -226,7 +250,7 @@ def refused_leaves_nothing(claim: Claim, *, made: bool = True) -> Iterator[None]
 def discard(claim: Claim) -> None:
     """Take away a run that could not begin, and what was made above it; a folder that holds more stays."""
     with suppress(OSError):
-        for name in ("run.toml", BEGUN, LOCK):
+        for name in ("run.toml", BEGUN, LAUNCH, LOCK):
             (claim.path / name).unlink(missing_ok=True)
         for folder in (claim.path, *claim.made):
             folder.rmdir()
@@ -262,7 +286,24 @@ def train_and_report(
     allowance = Allowance(seconds=plan.recipe.budget, started=started - job.training.seconds)
     finished = train_run(run, plan, job, allowance, listener, callbacks)
     run.info["finished"] = finished
+    world = here()
+    try:
+        if world.leads:
+            with apart():
+                evaluate_and_report(run, plan, device, callbacks, watch, listener, allowance)
+    finally:
+        world.wait_for_the_first()
     if finished:
+        remove_checkpoint(run)
+    else:
+        listener.say(f"stopped before its end; `{again}` resumes it")
+
+
+def evaluate_and_report(
+    run: Run, plan: Plan, device: torch.device, callbacks: Callbacks, watch: bool, listener: Listener, allowance: Allowance
+) -> None:  # fmt: skip
+    """All that follows a training, by one process."""
+    if run.info["finished"]:
         decide_mirroring(run, plan, device, listener)
     run.info.update(run.task.calibrate(run.trained, plan.source, device))
     evaluate_run(run, plan.source, listener, device=device, why=plan.why, allowance=allowance)
@@ -271,10 +312,6 @@ def train_and_report(
         listener.finding(run.add(updates_of(run)))
     report_run(run)
     callbacks.on_end(run)
-    if finished:
-        remove_checkpoint(run)
-    else:
-        listener.say(f"stopped before its end; `{again}` resumes it")
 
 
 def decide_mirroring(run: Run, plan: Plan, device: torch.device, listener: Listener) -> None:
@@ -336,10 +373,13 @@ def train_run(
     """
     recipe, training = plan.recipe, job.training
     pace, per_epoch, device = training.pace, job.batches.steps_per_epoch, training.device
-    steering = Steering(run.path)
+    evaluate, world = job.evaluate, here()
+    # The studio steers the first process alone, and several must do the same.
+    steering = [Steering(run.path)] if world.size == 1 else []
     keeping = [KeepEpochs(run.path, recipe.snapshots, per_epoch)] if recipe.snapshots else []
-    hearing = Callbacks([*(callbacks.parts if callbacks else ()), *keeping, steering])
-    evaluate = job.evaluate
+    hearing = Callbacks([*(callbacks.parts if callbacks else ()), *keeping, *steering])
+    if world.size > 1:
+        listener.say(words(world, int(recipe.batch or 1)))
     if recipe.budget is not None:
         learned = find_task(str(recipe.task))
         after = learned.passes(plan)
@@ -347,7 +387,8 @@ def train_run(
         allowance.measure_figure()
         training.deadline = allowance.deadline(after)
         if pace.step == 0:
-            pace.replan(training.deadline - allowance.clock(), job.seconds_per_step)
+            late = world.highest(allowance.clock() - training.deadline)[0]
+            pace.replan(-late, job.seconds_per_step)
             training.head_steps = min(training.head_steps, pace.total // 4)
         if evaluate is not None:
             evaluate = timed(evaluate, training, allowance, learned.validated(plan), after)
@@ -367,6 +408,11 @@ def train_run(
         return hearing.on_epoch(history[-1])
 
     known = identity(run)
+
+    def save(state: dict[str, Any]) -> None:
+        if world.leads:  # all of them hold the same
+            save_checkpoint(run.path / "checkpoint", state, run=known)
+
     listener.stage("training")
     hearing.on_start(training)
     try:
@@ -377,7 +423,7 @@ def train_run(
             on_step=on_step,
             on_epoch=on_epoch,
             on_watch=listener.watched,
-            save=lambda state: save_checkpoint(run.path / "checkpoint", state, run=known),
+            save=save,
             save_every=recipe.checkpoint_seconds,
         )
     except TrainingError:
@@ -400,6 +446,8 @@ def train_run(
         "precision": name_of(training.dtype),
         "threads": torch.get_num_threads(),
     }
+    if world.size > 1:
+        run.info["training"]["processes"] = world.size
     if hearing.ended_by is not None:
         run.info["training"]["ended_by"] = hearing.ended_by
         who = "the studio" if hearing.ended_by == Steering.__name__ else hearing.ended_by
@@ -434,6 +482,7 @@ def name_of(dtype: torch.dtype) -> str:
 
 def remove_checkpoint(run: Run) -> None:
     """A finished run needs no checkpoint."""
+    (run.path / LAUNCH).unlink(missing_ok=True)
     folder = run.path / "checkpoint"
     (folder / "last.pt").unlink(missing_ok=True)
     if folder.is_dir():

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from striate.data.pool import ordered
+from striate.memory import available_memory
+from striate.training.world import here
 
 KEPT = 8  # decoded images that are kept, where not all fit into memory
 VISITS = 4  # crops taken in a row from an image that must be decoded
@@ -40,6 +44,19 @@ class Decoded(Generic[T]):
             while len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
         return one
+
+
+def fits(needed: int) -> bool:
+    """Whether images of so many bytes are kept in memory: in a quarter of what is free, which the processes of one
+    machine share; the order of crops hangs on it, so that all of them decide alike.
+    """
+    world = here()
+    return world.all(needed <= available_memory() // (4 * world.local_size))
+
+
+def stacked(tensors: Sequence[Tensor], blank: Tensor) -> Tensor:
+    """(n, ...) of tensors (...); (0, ...) of none, of the shape of `blank`."""
+    return torch.stack(list(tensors)) if len(tensors) else blank[None][:0]
 
 
 def crops_of(sizes: np.ndarray, crop: tuple[int, int]) -> np.ndarray:

@@ -67,6 +67,7 @@ from striate.training.machine import (
 )
 from striate.training.own import OwnAugmentation, OwnLoss
 from striate.training.recipe import Recipe
+from striate.training.world import here
 from striate.writing import write_atomically
 
 VALIDATION_BATCH = 512
@@ -245,7 +246,10 @@ class ImageTask(Task):
         if name == "train" and recipe.limit and recipe.limit < len(split):
             order = torch.randperm(len(split), generator=torch.Generator().manual_seed(recipe.seed))
             split = split.take(order[: recipe.limit].numpy())
-        if decoded_bytes(source, plan.preprocessing) <= available_memory() // 4:
+        room = available_memory() // (
+            4 * here().local_size
+        )  # every process of a machine holds them
+        if decoded_bytes(source, plan.preprocessing) <= room:
             images, _ = load_memory(split, plan.preprocessing, progress=progress)
             return MemoryImages(images.to(device), self.targets(split))
         workers = recipe.workers
@@ -261,19 +265,22 @@ class ImageTask(Task):
             return None
         images = self.images(plan, "val", device, progress)
         loss, metric = self.validation_loss(plan), self.metric(plan.source.classes)
-        own = plan.loss_or(loss)
+        given = plan.loss_or(loss)
         # A loss that takes the whole batch may look at the images, which are gone by then.
-        loss = loss if isinstance(own, OwnLoss) and own.whole else own
+        loss = loss if isinstance(given, OwnLoss) and given.whole else given
 
         def evaluate(network: nn.Module) -> dict[str, float]:
+            world = here()
             ordered = OrderedBatches(
                 images=images,
                 preprocessing=plan.preprocessing,
                 batch=VALIDATION_BATCH,
                 device=device,
+                only=world.share(len(images)),
             )
             dtype = choose_precision(plan.recipe.precision, device)
-            outputs = predict_logits(network, ordered, dtype=dtype)
+            own = predict_logits(network, ordered, dtype=dtype) if len(ordered) else None
+            outputs = world.rows_of_all(len(images), own)
             # The images themselves are not needed any more, only how many they are.
             whole = loss(outputs, Batch(outputs, images.labels))
             scores = metric.score(metric.evidence(outputs, images.labels))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import torch
@@ -16,22 +16,36 @@ class Batch:
 
     images: (N, C, H, W) float, as the network takes them. targets: a tensor whose first axis is N, or a list of N (boxes
     of one image each), or a tuple or dict of such. step: of the training, from 0, by which a loss may change as it goes on;
-    None outside a training.
+    None outside a training. samples: (N,) the images' numbers in their split, where they are known. images_of_all: how many
+    images the batch has together with those that other processes of the training hold; None for the N. first: place of the
+    first image among those.
     """
 
     images: Tensor
     targets: Any
     step: int | None = None
+    samples: Any = None
+    images_of_all: int | None = None
+    first: int = 0
 
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def whole(self) -> int:
+        """Images of the batch in all processes together."""
+        return len(self) if self.images_of_all is None else self.images_of_all
+
+    def placed(self, first: int, whole: int) -> Batch:
+        """The same as a part, from `first` on, of a batch of `whole` images."""
+        return replace(self, first=first, images_of_all=whole)
+
     def to(self, device: torch.device | str) -> Batch:
         """The batch on a device."""
-        return Batch(
-            self.images.to(device, non_blocking=True),
-            mapped(self.targets, lambda t: t.to(device, non_blocking=True)),
-            self.step,
+        return replace(
+            self,
+            images=self.images.to(device, non_blocking=True),
+            targets=mapped(self.targets, lambda t: t.to(device, non_blocking=True)),
         )
 
     def split(self, size: int) -> list[Batch]:
@@ -41,7 +55,8 @@ class Batch:
 
     def take(self, at: slice | Sequence[int]) -> Batch:
         """Some of the images with their targets."""
-        return Batch(self.images[at], _cut(self.targets, at), self.step)
+        samples = None if self.samples is None else self.samples[at]
+        return Batch(self.images[at], _cut(self.targets, at), self.step, samples)
 
 
 def mapped(targets: Any, change: Callable[[Tensor], Tensor]) -> Any:

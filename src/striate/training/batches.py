@@ -10,10 +10,11 @@ from typing import Any, Protocol
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from striate.data.augment import Augmentation
+from striate.data.augment import Augmentation, Some
 from striate.data.preprocessing import Preprocessing
 from striate.training.batch import Batch
 from striate.training.own import OwnAugmentation
+from striate.training.world import here
 
 
 class Images(Protocol):
@@ -111,38 +112,89 @@ class TrainingBatches:
         return list(order[: self.steps_per_epoch * size].split(size))
 
     def from_step(self, step: int) -> Iterator[Batch]:
-        """Batches from `step` on: images (N, C, H, W) float32 normalised; labels (N,), or (N, classes) shares with mixup."""
-        asked: deque[torch.Tensor] = deque()  # what was asked of the images and has not come yet
+        """Batches from `step` on: images (N, C, H, W) float32 normalised; labels (N,), or (N, classes) shares with mixup.
+
+        Where several processes train together each gets its share of every batch, as it would be in the whole.
+        """
+        asked: deque[Asked] = deque()  # what was asked of the images and has not come yet
 
         def orders() -> Iterator[torch.Tensor]:
             # Endless, so that workers that decode images live as long as the training.
             epoch, first = divmod(step, self.steps_per_epoch)
+            at = step
             while True:
                 for index in self.order(epoch)[first:]:
-                    asked.append(index)
-                    yield index
+                    wanted = self.asked(index, at)
+                    asked.append(wanted)
+                    yield wanted.index
+                    at += 1
                 epoch, first = epoch + 1, 0
 
         for raw in self.images.stream(orders()):
-            index = asked.popleft()
-            generator = torch.Generator().manual_seed((self.seed + 1) * 7_919 + step)
-            x = self.augmentation(raw.to(self.device, non_blocking=True), generator)
-            x = self.preprocessing.normalise(x)
-            labels = self.images.labels[index].to(self.device)
-            if isinstance(self.augmentation, Augmentation) and self.augmentation.mixup:
-                x, labels = self.augmentation.mix(x, labels, self.classes, generator)
-            yield Batch(x, labels, step)
-            step += 1
+            yield self.made(raw, asked.popleft())
+
+    def asked(self, index: torch.Tensor, step: int) -> Asked:
+        """Which images of a batch are needed here. index: (N,) the numbers of all its images."""
+        size = self.preprocessing.size
+        mine = here().positions(len(index), size, self.device)
+        if mine is None or isinstance(self.augmentation, OwnAugmentation):
+            return Asked(step, index, Some(len(index), torch.arange(len(index))), mine)
+        if not self.augmentation.mixup:
+            return Asked(step, index[mine], Some(len(index), mine), None)
+        others = self.augmentation.partners(len(index), size, self.generator(step))
+        at = torch.cat([mine, others[mine]]).unique()
+        return Asked(step, index[at], Some(len(index), at), mine)
+
+    def generator(self, step: int) -> torch.Generator:
+        """The random numbers of a step."""
+        return torch.Generator().manual_seed((self.seed + 1) * 7_919 + step)
+
+    def made(self, raw: torch.Tensor, asked: Asked) -> Batch:
+        """The batch of images (n, C, H, W) uint8 that were asked for."""
+        generator, some, mine = self.generator(asked.step), asked.some, asked.mine
+        raw = raw.to(self.device, non_blocking=True)
+        if isinstance(self.augmentation, OwnAugmentation):
+            x = self.augmentation(
+                raw, generator
+            )  # of the whole batch: what it does to one may hang on the others
+        elif len(some.at):
+            x = self.augmentation(raw, generator, some)
+        else:
+            x = raw
+        x = self.preprocessing.normalise(x)
+        labels = self.images.labels[asked.index].to(self.device)
+        if isinstance(self.augmentation, Augmentation) and self.augmentation.mixup:
+            x, labels = self.augmentation.mix(x, labels, self.classes, generator, some, mine)
+        elif mine is not None:
+            x, labels = x[mine], labels[mine]
+        samples = asked.index if mine is None else asked.index[torch.searchsorted(some.at, mine)]
+        return Batch(x, labels, asked.step, samples, some.whole)
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """Images that a step needs here: their numbers `index` (n,), which of the batch they are, and the places in the batch of
+    those that stay, (m,); None for all of them.
+    """
+
+    step: int
+    index: torch.Tensor
+    some: Some
+    mine: torch.Tensor | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class OrderedBatches:
-    """Every image once, in order, unaugmented; iterates over normalised x (N, C, H, W)."""
+    """Every image once, in order, unaugmented; iterates over normalised x (N, C, H, W). only: some of them, None for all."""
 
     images: Images
     preprocessing: Preprocessing
     batch: int
     device: torch.device
+    only: range | None = None
+
+    def __len__(self) -> int:
+        return len(self.images) if self.only is None else len(self.only)
 
     @property
     def labels(self) -> torch.Tensor:
@@ -150,6 +202,7 @@ class OrderedBatches:
         return self.images.labels
 
     def __iter__(self) -> Iterator[torch.Tensor]:
-        order = list(torch.arange(len(self.images)).split(self.batch))
+        only = range(len(self.images)) if self.only is None else self.only
+        order = list(torch.arange(only.start, only.stop).split(self.batch))
         for raw in self.images.stream(order):
             yield self.preprocessing.normalise(raw.to(self.device, non_blocking=True))

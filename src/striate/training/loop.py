@@ -20,12 +20,15 @@ from striate.borrow import forward
 from striate.errors import UsageError
 from striate.training.averaging import WeightAverage
 from striate.training.batch import Batch, Loss, LossFunction
+from striate.training.checkpoint import digest_of
 from striate.training.divergence import explain_divergence
+from striate.training.gradients import shared_gradient, structured
 from striate.training.machine import micro_batch
 from striate.training.optimizers import Optimizers
 from striate.training.schedule import Pace, learning_rate_factor
 from striate.training.still import Parts, still_parts
 from striate.training.watch import Update, Watch
+from striate.training.world import here
 
 REPLAN_SECONDS = 2.0  # between two looks at the clock, when the schedule must fit a time
 CHECK_EVERY = 10  # steps between two looks at the loss: a look makes a GPU wait
@@ -213,22 +216,23 @@ def fit(
     save(state) is called after each epoch and every `save_every` seconds. Raises TrainingError when the loss is no longer
     finite or far above its start, with the layer.
     """
-    t, pace = training, training.pace
+    t, pace, world = training, training.pace, here()
     history = t.history = t.history if t.history is not None else []
     started, last_save = time.monotonic() - t.seconds, time.monotonic()
     meter, watch = Meter(), LossWatch()
     planned, planned_at = time.monotonic(), pace.step
+    stopping = False
     t.enter_step()
     with interruptible() as stop:
         stream = batches.from_step(pace.step)
-        while not pace.done and not stop:
+        while not pace.done and not stopping:
             if pace.step == t.head_steps:
                 t.enter_step()
             batch = next(stream)
             factor = learning_rate_factor(pace.progress, t.warmup)
             made = gradient(t, batch)
             loss = made.mean
-            meter.add(loss, made.parts, len(batch))
+            meter.add(loss, made.parts, batch.whole)
             looked = pace.step % CHECK_EVERY == 0 or t.device.type == "cpu"
             if looked and watch.diverged(float(loss)):
                 raise explain_divergence(t.model, batch.images, pace.step, float(loss), t.lr)
@@ -244,9 +248,22 @@ def fit(
             pace.advance()
             t.average.update(pace.step)
             t.seconds = time.monotonic() - started
-            if looked and on_step(meter.moment(pace, batches.steps_per_epoch)) is False:
+            ended = looked and on_step(meter.moment(pace, batches.steps_per_epoch)) is False
+            stopping, elapsed, left = bool(stop), time.monotonic() - planned, math.inf
+            if t.deadline is not None:
+                left = t.deadline - time.monotonic()
+            if (
+                world.size > 1
+            ):  # what one of them decides all do, at the same step; the slowest one's time counts
+                told = (
+                    world.highest(ended, stopping, elapsed, -left)
+                    if looked
+                    else [0.0, 0.0, 0.0, -left]
+                )
+                ended, stopping, elapsed, left = bool(told[0]), bool(told[1]), told[2], -told[3]
+            if ended:
                 pace.end()
-            epoch_ends = pace.step % batches.steps_per_epoch == 0 or pace.done or bool(stop)
+            epoch_ends = pace.step % batches.steps_per_epoch == 0 or pace.done or stopping
             if epoch_ends:
                 rate = meter.images_per_second()
                 val: dict[str, float] = {}
@@ -265,17 +282,36 @@ def fit(
                         images_per_second=round(rate, 1),
                     )
                 )
-                if on_epoch(history) is False:
+                if world.any(on_epoch(history) is False):
                     pace.end()
+                refuse_drift(t)
                 meter = Meter()
             now = time.monotonic()
-            if t.deadline is not None and now - planned > REPLAN_SECONDS and not pace.done:
-                pace.replan(t.deadline - now, (now - planned) / (pace.step - planned_at))
+            if world.size == 1:
+                elapsed = now - planned
+                left = math.inf if t.deadline is None else t.deadline - now
+            if t.deadline is not None and elapsed > REPLAN_SECONDS and not pace.done:
+                pace.replan(left, elapsed / (pace.step - planned_at))
                 planned, planned_at = now, pace.step
             if epoch_ends or time.monotonic() - last_save > save_every:
                 save(t.state_dict())
                 last_save = time.monotonic()
     return pace.done
+
+
+def refuse_drift(t: Training) -> None:
+    """Raise TrainingError where processes that train together do not hold the same numbers any more."""
+    if here().size == 1:
+        return
+    facts = {
+        "the digest of the weights": digest_of(t.model.state_dict()),
+        "the state of the random numbers": digest_of(torch.get_rng_state()),
+    }
+    here().refuse_differences(
+        facts,
+        "they began alike and went apart: train on machines of one kind, and let no callback, layer or loss of your own do "
+        "what differs between processes",
+    )
 
 
 def gradient(t: Training, batch: Batch) -> Loss:
@@ -284,7 +320,11 @@ def gradient(t: Training, batch: Batch) -> Loss:
     The loss is the sum over all micro-batches divided by all their weight. That is known after the last one only, so each
     is divided by the weight that the first one promises, and the gradient is corrected where that was not the whole.
     A loss of related images has no such sum: it gets the outputs of all micro-batches, whose graphs are kept until then.
+    Where several processes share the batch, see `shared_gradient`.
     """
+    world = here()
+    if world.size > 1:
+        return shared_gradient(t, batch, world)
     size = micro_batch(
         len(batch), batch.images.shape[-2], batch.images.shape[-1], batch.images.device
     )
@@ -324,17 +364,7 @@ def output_of(t: Training, part: Batch) -> Any:
 
 def joined(outputs: Sequence[Any]) -> Any:
     """Outputs of micro-batches, tensors (n, ...) or tuples, lists and dicts of such, as the output of the whole batch."""
-    first = outputs[0]
-    if len(outputs) == 1:
-        return first
-    if isinstance(first, torch.Tensor):
-        return torch.cat(list(outputs))
-    if isinstance(first, Mapping):
-        return {name: joined([output[name] for output in outputs]) for name in first}
-    if isinstance(first, tuple | list):
-        parts = [joined(part) for part in zip(*outputs, strict=True)]
-        return type(first)(*parts) if hasattr(first, "_fields") else type(first)(parts)
-    return first
+    return outputs[0] if len(outputs) == 1 else structured(outputs, torch.cat)
 
 
 @torch.inference_mode()

@@ -13,6 +13,7 @@ import torch
 
 from striate.errors import UsageError
 from striate.memory import available_memory
+from striate.training.launch import launched
 
 
 def check_device(name: str) -> None:
@@ -22,11 +23,18 @@ def check_device(name: str) -> None:
 
 
 def choose_device(name: str) -> torch.device:
-    """`auto` is the GPU where there is one. Raises UsageError for a device that is not there."""
+    """`auto` is the GPU where there is one; of several processes on a machine each has its own.
+
+    Raises UsageError for a device that is not there.
+    """
     check_device(name)
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+        if name == "cpu" or launched().size == 1:
+            return torch.device(name)
     device = torch.device(name)
+    if device.type == "cuda" and device.index is None and (launch := launched()).size > 1:
+        name, device = f"cuda:{launch.local_rank}", torch.device("cuda", launch.local_rank)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise UsageError(
             f"device {name} was asked for, but torch {torch.__version__} sees no GPU; use --device cpu"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,13 +12,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from striate.data.augment import Some, every
 from striate.data.preprocessing import Preprocessing
-from striate.tasks.decoded import Decoded, crops_of, order_of_crops, steps_of
+from striate.tasks.decoded import Decoded, crops_of, order_of_crops, stacked, steps_of
 from striate.tasks.detect.cutting import Crop, cropped
 from striate.tasks.detect.data.source import BoxSplit
 from striate.tasks.detect.objects import Objects
 from striate.training.batch import Batch, mapped
 from striate.training.own import OwnAugmentation
+from striate.training.world import here
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,32 +77,47 @@ class BoxBatches:
             for index in order[first:]:
                 rng = np.random.default_rng((self.seed, 1, step))
                 generator = torch.Generator().manual_seed((self.seed + 1) * 7_919 + step)
-                pairs = [self.crop_of(int(i), rng) for i in index]
-                x = torch.stack([image for image, _ in pairs]).to(self.device, non_blocking=True)
-                x = self.colours(x, generator)
+                crops = [self.crop_of(int(i), rng) for i in index]
+                mine = here().positions(len(index), self.crop, self.device)
+                whole = mine is None or self.augmentation.own is not None
+                at = torch.arange(len(index)) if mine is None or whole else mine
+                pairs = [self.cut(int(index[i]), crops[i]) for i in at.tolist()]
+                blank = torch.zeros(self.preprocessing.channels, *self.crop, dtype=torch.uint8)
+                x = stacked([image for image, _ in pairs], blank).to(self.device, non_blocking=True)
+                if len(x):
+                    x = self.colours(x, generator, Some(len(index), at))
                 targets = mapped([target for _, target in pairs], lambda t: t.to(self.device))
-                yield Batch(self.preprocessing.normalise(x), targets)
+                if whole and mine is not None:
+                    x, targets, at = x[mine], [targets[i] for i in mine.tolist()], mine
+                yield Batch(
+                    self.preprocessing.normalise(x), targets, None, index[at.numpy()], len(index)
+                )
                 step += 1
             epoch, first = epoch + 1, 0
 
-    def crop_of(self, index: int, rng: np.random.Generator) -> tuple[Tensor, Any]:
-        """One crop of image `index`, zoomed and mirrored at random: (C, h, w) uint8 and its target."""
-        image, objects = self.images[index], self.split.objects[index]
+    def crop_of(self, index: int, rng: np.random.Generator) -> Crop:
+        """Where a crop of image `index` lies, zoomed and mirrored at random; drawn without looking at the image."""
+        objects = self.split.objects[index]
         change, (h, w) = self.augmentation, self.crop
         zoom = change.zoom ** rng.uniform(-1, 1) if change.zoom > 1 else 1.0
         window = h / zoom, w / zoom  # pixels of the image that the crop shows
-        top, left = self.corner(objects, image.shape[-2:], window, rng)
-        mirror = change.flip and rng.random() < 0.5
-        seen = self.seen(image, top, left, window)
-        crop = Crop(top=top, left=left, zoom=zoom, height=h, width=w, mirror=mirror)
-        return seen.flip(-1) if mirror else seen, self.target(objects, crop)
+        top, left = self.corner(objects, self.split.sizes[index].tolist(), window, rng)
+        mirror = change.flip and bool(rng.random() < 0.5)
+        return Crop(top=top, left=left, zoom=zoom, height=h, width=w, mirror=mirror)
+
+    def cut(self, index: int, crop: Crop) -> tuple[Tensor, Any]:
+        """A crop of image `index`: (C, h, w) uint8 and its target."""
+        window = crop.height / crop.zoom, crop.width / crop.zoom
+        seen = self.seen(self.images[index], crop.top, crop.left, window)
+        target = self.target(self.split.objects[index], crop)
+        return seen.flip(-1) if crop.mirror else seen, target
 
     def target(self, objects: Objects, crop: Crop) -> Any:
         """What a crop of an image with these objects teaches."""
         return target_of(cropped(objects, crop))
 
     def corner(
-        self, objects: Objects, size: torch.Size, window: tuple[float, float], rng: np.random.Generator
+        self, objects: Objects, size: Sequence[int], window: tuple[float, float], rng: np.random.Generator
     ) -> tuple[float, float]:  # fmt: skip
         """Top and left of the crop; whole pixels where nothing is zoomed."""
         at = []
@@ -147,15 +164,19 @@ class BoxBatches:
         )[0]
         return (values + base).round_().clamp_(0, 255).byte()
 
-    def colours(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """Contrast and brightness changed at random, or what a person's own augmentation does: (N, C, h, w) uint8."""
+    def colours(self, x: Tensor, generator: torch.Generator, some: Some | None = None) -> Tensor:
+        """Contrast and brightness changed at random, or what a person's own augmentation does: (N, C, h, w) uint8.
+
+        some: which of a larger batch they are; a person's own augmentation gets all of it.
+        """
+        some = some or every(x)
         change = self.augmentation
         if change.own is not None:
             return change.own(x, generator)
         if not change.jitter:
             return x
-        draw = (torch.rand(2, len(x), 1, 1, 1, generator=generator) * 2 - 1) * change.jitter
-        contrast, light = draw.to(x.device)
+        draw = (torch.rand(2, some.whole, 1, 1, 1, generator=generator) * 2 - 1) * change.jitter
+        contrast, light = some.of(draw, 1).to(x.device)
         values = x.float()
         mean = values.mean((1, 2, 3), keepdim=True)
         values = (values - mean) * (1 + contrast) + mean + 255 * light

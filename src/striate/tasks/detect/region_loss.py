@@ -39,8 +39,10 @@ def loss_of_regions(output: Regions, batch: Batch, edges: float, pixels: float =
     height, width = batch.images.shape[-2:]
     # Taken apart once: the gradient of a batch's map is put together once, and not for every image.
     features = zip(*(maps.unbind() for maps in output.features), strict=True)
+    # What is drawn of an image hangs on its place in the batch, and neither on other images nor on which process holds it.
+    base = int(torch.randint(2**40, ()))
     each = [
-        region_losses(output, i, maps, target, (height, width))
+        region_losses(output, i, maps, target, (height, width), draw_of(base, batch.first + i))
         for i, (maps, target) in enumerate(zip(features, batch.targets, strict=True))
     ]
     sums = {name: torch.stack([one[name] for one in each]).sum() for name in each[0]}
@@ -48,6 +50,11 @@ def loss_of_regions(output: Regions, batch: Batch, edges: float, pixels: float =
     if "masks" in sums:
         total = total + pixels * sums["masks"]
     return Loss(total, len(each), {k: v.detach() for k, v in sums.items()})
+
+
+def draw_of(base: int, place: int) -> torch.Generator:
+    """The random numbers of the image at a place in its batch."""
+    return torch.Generator().manual_seed(base * 8191 + place)
 
 
 def all_anchors(strides: Sequence[int], sizes: Sequence[tuple[int, int]]) -> np.ndarray:
@@ -84,14 +91,16 @@ def matched(
     return which
 
 
-def drawn(which: np.ndarray, count: int, share: float) -> np.ndarray:
+def drawn(
+    which: np.ndarray, count: int, share: float, draw: torch.Generator | None = None
+) -> np.ndarray:
     """Indices (c,) of at most `count` boxes that teach, drawn at random, at most `share` of them with an object.
 
     which: (n,) what each box holds, see `matched`.
     """
     some, none = np.flatnonzero(which >= 0), np.flatnonzero(which == NONE)
-    some = some[torch.randperm(len(some)).numpy()[: int(count * share)]]
-    none = none[torch.randperm(len(none)).numpy()[: count - len(some)]]
+    some = some[torch.randperm(len(some), generator=draw).numpy()[: int(count * share)]]
+    none = none[torch.randperm(len(none), generator=draw).numpy()[: count - len(some)]]
     return np.concatenate([some, none])
 
 
@@ -104,13 +113,15 @@ def four_numbers(boxes: np.ndarray, truth: np.ndarray, weights: Sequence[float] 
 
 
 def region_losses(
-    output: Regions, at: int, features: Sequence[Tensor], target: Tensor | Mapping[str, Tensor], size: tuple[int, int]
+    output: Regions, at: int, features: Sequence[Tensor], target: Tensor | Mapping[str, Tensor], size: tuple[int, int],
+    draw: torch.Generator | None = None,
 ) -> dict[str, Tensor]:  # fmt: skip
     """The losses of image `at` of a batch, each a mean over what was drawn: of anchors and regions, class and box, and of
     the regions that hold an object their masks, where the target says its pixels.
 
     features: (C, h, w) of that image. target: (n, 6) left, top, right, bottom in pixels, class, crowd; or {"objects",
-    "numbers"}, those and (H, W) the number of each pixel's object from 1. size: (height, width).
+    "numbers"}, those and (H, W) the number of each pixel's object from 1. size: (height, width). draw: from which anchors
+    and regions are drawn, torch's own if None.
     Source: Ren et al. (2015), equation 1; He et al. (2017), section 3; as torchvision weighs them.
     """
     pixels = None if isinstance(target, Tensor) else target["numbers"]
@@ -125,14 +136,14 @@ def region_losses(
     which = matched(anchors, truth, crowd, *PROPOSED, every=True)
     logits = torch.cat([m[:a].flatten() for m in maps]).float()
     numbers = torch.cat([m[a:].unflatten(0, (a, 4)).movedim(1, -1).reshape(-1, 4) for m in maps]).float()  # fmt: skip
-    chosen = drawn(which, *ANCHORS)
+    chosen = drawn(which, *ANCHORS, draw)
     has, moved = _pair(logits, numbers, anchors, truth, which, chosen)
     losses = {"anchors": has, "anchor_boxes": moved}
     with torch.no_grad():
         regions = propose([m.detach().float().cpu().numpy() for m in maps], output.strides, size)
     regions = np.concatenate([regions, truth])
     which = matched(regions, truth, crowd, *LOOKED, every=False)
-    chosen = drawn(which, *REGIONS)
+    chosen = drawn(which, *REGIONS, draw)
     regions, which = regions[chosen], which[chosen]
     classes, boxes = output.box(aligned(features, output.strides, regions, 7))
     device = classes.device

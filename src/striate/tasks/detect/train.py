@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +15,7 @@ from striate.data import Preprocessing
 from striate.errors import UsageError
 from striate.models import DETECTORS, RFDETR, WITH_MASKS, build, finds_masks, is_detector, is_own
 from striate.tasks.colours import own_size_preprocessing
-from striate.tasks.decoded import Decoded
+from striate.tasks.decoded import Decoded, fits
 from striate.tasks.detect.batches import BoxAugmentation, BoxBatches, target_of
 from striate.tasks.detect.data.source import BoxSource, BoxSplit
 from striate.tasks.detect.defaults import (
@@ -34,9 +35,10 @@ from striate.tasks.detect.sight import sight_of
 from striate.tasks.plan import Plan
 from striate.tasks.task import Evaluate
 from striate.training.batch import Batch, LossFunction
-from striate.training.machine import available_memory, choose_precision
+from striate.training.machine import choose_precision
 from striate.training.own import OwnAugmentation, OwnLoss
 from striate.training.recipe import Recipe
+from striate.training.world import here
 
 FIELD_SIDE = 256  # pixels of the image on which what a cell sees is traced
 MOST_VALIDATION = 128  # images that are looked at after each epoch
@@ -153,7 +155,7 @@ def images_of(split: BoxSplit, preprocessing: Preprocessing) -> Decoded[Tensor]:
     def decode(index: int) -> Tensor:
         return torch.from_numpy(split.preprocess(index, preprocessing))
 
-    return Decoded(decode, len(split), in_memory=needed <= available_memory() // 4)
+    return Decoded(decode, len(split), in_memory=fits(needed))
 
 
 def loss_of(plan: Plan) -> DetectionLoss:
@@ -183,16 +185,33 @@ def validation_of(
 
     def evaluate(network: nn.Module) -> dict[str, float]:
         total = weight = 0.0
-        predictions = []
-        for i, objects in enumerate(validation.objects):
-            image = images[i]
+        predictions: list[Objects] = []
+        world = here()
+        for i in world.share(len(images)):
+            image, objects = images[i], validation.objects[i]
             height, width = image.shape[-2:]
             out = outputs_of(network, preprocessing, [image], device=device, dtype=dtype)[0]
-            with torch.no_grad():  # a second pass runs only here
+            # A second pass runs only here; one that draws at random leaves the training's random numbers as they are.
+            with torch.no_grad(), own_draws(recipe.seed + i):
                 part = measured(out, Batch(image[None], [target(objects, height, width)]))
             total, weight = total + float(part.sum), weight + float(part.weight)
             predictions += forms(out).decode(out, classes, (height, width))
+        if world.size > 1:
+            predictions = world.assembled(len(images), predictions)
+            sums = world.gathered((total, weight))
+            total, weight = (sum(part[k] for part in sums) for k in (0, 1))
         scores = metric.score(metric.matched(predictions, validation.objects))
         return {"loss": total / max(weight, 1e-9), **{k: float(v) for k, v in scores.items()}}
 
     return evaluate
+
+
+@contextmanager
+def own_draws(seed: int) -> Iterator[None]:
+    """Random numbers of the CPU from a seed, for the duration of a `with`."""
+    before = torch.get_rng_state()
+    torch.default_generator.manual_seed(seed)
+    try:
+        yield
+    finally:
+        torch.set_rng_state(before)

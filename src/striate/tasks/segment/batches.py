@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,12 +10,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from striate.data.augment import Some, every
 from striate.data.preprocessing import Preprocessing
-from striate.tasks.decoded import Decoded, crops_of, order_of_crops, steps_of
+from striate.tasks.decoded import Decoded, crops_of, order_of_crops, stacked, steps_of
 from striate.tasks.segment.data.coding import IGNORE
 from striate.tasks.segment.data.source import MaskSplit
 from striate.training.batch import Batch
 from striate.training.own import OwnAugmentation
+from striate.training.world import here
 
 
 class Pairs(Decoded[tuple[torch.Tensor, torch.Tensor]]):
@@ -49,18 +51,22 @@ class MaskAugmentation:
     jitter: float = 0.0
 
     def __call__(
-        self, x: torch.Tensor, mask: torch.Tensor, generator: torch.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Images (N, C, H, W) uint8 and masks (N, H, W) uint8 in, new ones of the same shapes and types out."""
+        self, x: torch.Tensor, mask: torch.Tensor, generator: torch.Generator, some: Some | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+        """Images (N, C, H, W) uint8 and masks (N, H, W) uint8 in, new ones of the same shapes and types out.
+
+        some: which of a larger batch they are.
+        """
+        some = some or every(x)
         if self.scale > 1 or self.rotate > 0:
-            x, mask = self.warp(x, mask, generator)
+            x, mask = self.warp(x, mask, generator, some)
         if self.flip:
-            mirrored = (torch.rand(len(x), generator=generator) < 0.5).to(x.device)
+            mirrored = some.of(torch.rand(some.whole, generator=generator) < 0.5).to(x.device)
             x = torch.where(mirrored[:, None, None, None], x.flip(-1), x)
             mask = torch.where(mirrored[:, None, None], mask.flip(-1), mask)
         if self.jitter:
-            draw = (torch.rand(2, len(x), 1, 1, 1, generator=generator) * 2 - 1) * self.jitter
-            contrast, light = draw.to(x.device)
+            draw = (torch.rand(2, some.whole, 1, 1, 1, generator=generator) * 2 - 1) * self.jitter
+            contrast, light = some.of(draw, 1).to(x.device)
             values = x.float()
             mean = values.mean((1, 2, 3), keepdim=True)
             values = (values - mean) * (1 + contrast) + mean + 255 * light
@@ -68,10 +74,10 @@ class MaskAugmentation:
         return x, mask
 
     def warp(
-        self, x: torch.Tensor, mask: torch.Tensor, generator: torch.Generator
+        self, x: torch.Tensor, mask: torch.Tensor, generator: torch.Generator, some: Some
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Zoom and turn: images bilinear, masks by their nearest pixel, borders reflected."""
-        n, _, h, w = x.shape
+        n, (h, w) = some.whole, x.shape[-2:]
         zoom = self.scale ** (torch.rand(n, generator=generator) * 2 - 1)
         angle = ((torch.rand(n, generator=generator) * 2 - 1) * self.rotate).deg2rad()
         cos, sin = angle.cos() / zoom, angle.sin() / zoom
@@ -82,8 +88,9 @@ class MaskAugmentation:
                 torch.stack((sin * w / h, cos, none), -1),
             ),
             1,
-        ).to(x.device)
-        grid = F.affine_grid(theta, [n, 1, h, w], align_corners=False)
+        )
+        theta = some.of(theta).to(x.device)
+        grid = F.affine_grid(theta, [len(x), 1, h, w], align_corners=False)
         turned = F.grid_sample(
             x.float(), grid, mode="bilinear", padding_mode="reflection", align_corners=False
         )
@@ -104,9 +111,9 @@ class OwnMaskAugmentation:
     own: OwnAugmentation
 
     def __call__(
-        self, x: torch.Tensor, mask: torch.Tensor, generator: torch.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """See MaskAugmentation."""
+        self, x: torch.Tensor, mask: torch.Tensor, generator: torch.Generator, some: Some | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+        """See MaskAugmentation; of the whole batch."""
         return self.own(x, generator), mask
 
 
@@ -151,34 +158,56 @@ class CropBatches:
             for index in self.order(epoch)[first:]:
                 rng = np.random.default_rng((self.seed, 1, step))
                 generator = torch.Generator().manual_seed((self.seed + 1) * 7_919 + step)
-                cut = [self.cut(int(i), rng) for i in index]
-                x = torch.stack([image for image, _ in cut]).to(self.device, non_blocking=True)
-                mask = torch.stack([m for _, m in cut]).to(self.device, non_blocking=True)
-                x, mask = self.augmentation(x, mask, generator)
-                yield Batch(self.preprocessing.normalise(x), mask.long())
+                corners = [self.corner(int(i), rng) for i in index]
+                mine = here().positions(len(index), self.crop, self.device)
+                whole = mine is None or isinstance(self.augmentation, OwnMaskAugmentation)
+                at = torch.arange(len(index)) if mine is None or whole else mine
+                cut = [self.cut(int(index[i]), corners[i]) for i in at.tolist()]
+                x = stacked([image for image, _ in cut], self.blank()).to(
+                    self.device, non_blocking=True
+                )
+                mask = stacked([m for _, m in cut], self.blank()[0]).to(
+                    self.device, non_blocking=True
+                )
+                if len(x):
+                    x, mask = self.augmentation(x, mask, generator, Some(len(index), at))
+                if whole and mine is not None:
+                    x, mask, at = x[mine], mask[mine], mine
+                yield Batch(
+                    self.preprocessing.normalise(x),
+                    mask.long(),
+                    None,
+                    index[at.numpy()],
+                    len(index),
+                )
                 step += 1
             epoch, first = epoch + 1, 0
 
-    def cut(self, index: int, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """One crop of image `index`."""
-        image, mask = self.pairs[index]
-        sides = mask.shape
+    def blank(self) -> torch.Tensor:
+        """A crop (C, h, w) uint8 of nothing."""
+        return torch.zeros(self.preprocessing.channels, *self.crop, dtype=torch.uint8)
+
+    def corner(self, index: int, rng: np.random.Generator) -> list[int]:
+        """Top and left of a crop of image `index`, drawn without looking at the image."""
+        sides = self.pairs.split.sizes[index].tolist()
         spots = {c: xy for c, xy in self.pairs.split.anchors[index].items() if len(xy)}
         if len(spots) > 1 and rng.random() < self.foreground:
             commonest = int(self.pairs.split.pixels[index].argmax())
             chosen = [c for c in sorted(spots) if c != commonest]
             spot = spots[chosen[rng.integers(len(chosen))]]
             around = spot[rng.integers(len(spot))]
-            at = [
+            return [
                 int(np.clip(p - rng.integers(0, c), 0, max(s - c, 0)))
                 for p, c, s in zip(around, self.crop, sides, strict=True)
             ]
-        else:
-            at = [
-                int(rng.integers(0, max(s - c, 0) + 1))
-                for c, s in zip(self.crop, sides, strict=True)
-            ]
-        (top, left), (h, w) = at, self.crop
+        return [
+            int(rng.integers(0, max(s - c, 0) + 1)) for c, s in zip(self.crop, sides, strict=True)
+        ]
+
+    def cut(self, index: int, corner: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """The crop of image `index` that begins at a corner."""
+        image, mask = self.pairs[index]
+        (top, left), (h, w) = corner, self.crop
         image, mask = image[:, top : top + h, left : left + w], mask[top : top + h, left : left + w]
         if mask.shape == (h, w):
             return image, mask

@@ -12,6 +12,7 @@ from striate.data import Preprocessing
 from striate.errors import UsageError
 from striate.models import is_own, is_segmenter
 from striate.tasks.colours import own_size_preprocessing
+from striate.tasks.decoded import fits
 from striate.tasks.plan import Plan
 from striate.tasks.segment.batches import (
     CropBatches,
@@ -27,9 +28,10 @@ from striate.tasks.segment.forward import label
 from striate.tasks.segment.loss import PixelCrossEntropy
 from striate.tasks.segment.metrics import confusion_matrix, mean_iou
 from striate.training.batch import Batch, Loss
-from striate.training.machine import available_memory, choose_precision
+from striate.training.machine import choose_precision
 from striate.training.own import OwnAugmentation, OwnLoss
 from striate.training.recipe import Recipe
+from striate.training.world import here
 
 MOST_VALIDATION = 64  # images that are labelled after each epoch
 
@@ -90,10 +92,7 @@ def crop_batches(plan: Plan, split: str, device: torch.device) -> CropBatches:
 
 def pairs_of(split: MaskSplit, preprocessing: Preprocessing) -> Pairs:
     """A split's images and masks: in memory when they fit into a quarter of what is free."""
-    room = available_memory() // 4
-    return Pairs(
-        split, preprocessing, in_memory=decoded_pairs(split, preprocessing.channels) <= room
-    )
+    return Pairs(split, preprocessing, in_memory=fits(decoded_pairs(split, preprocessing.channels)))
 
 
 def loss_of(plan: Plan) -> PixelCrossEntropy:
@@ -127,7 +126,8 @@ def validation_of(
     def evaluate(network: nn.Module) -> dict[str, float]:
         counts = np.zeros((classes, classes), dtype=np.int64)
         total = weight = 0.0
-        for i in range(len(held)):
+        world = here()
+        for i in world.share(len(held)):
             image, mask = held[i]
             logits = label(network, preprocessing, image, device=device, dtype=dtype)
             target = mask.long()
@@ -135,6 +135,11 @@ def validation_of(
                 loss = measured(logits[None], Batch(logits[None], target[None]))
                 total, weight = total + float(loss.sum), weight + float(loss.weight)
             counts += confusion_matrix(logits.argmax(0), target, classes)
+        if world.size > 1:
+            parts = world.gathered((counts, total, weight))
+            counts = np.sum([part[0] for part in parts], axis=0)
+            total = sum(part[1] for part in parts)
+            weight = sum(part[2] for part in parts)
         accuracy = counts.trace() / max(counts.sum(), 1)
         return {
             "loss": total / max(weight, 1e-9),
