@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from striate.runs.predicting import predict as predict
     from striate.runs.run import Run as Run
     from striate.runs.run import load as load
+    from striate.runs.shards import merge as merge
+    from striate.runs.shards import predict_shard as predict_shard
     from striate.runs.training import train as train
     from striate.runs.wrapping import network_input as network_input
     from striate.runs.wrapping import read_classes as read_classes
@@ -61,10 +63,9 @@ __all__ = [
     "METHODS", "PROBES", "UNITS", "Explained", "ExplanationFiles", "Found", "Identity", "Listener", "Prediction", "Run",
     "compare", "compare_images", "convert", "data", "diagnose", "dissect", "experiment", "experiments", "explain",
     "export", "find_factory", "find_files", "find_preset", "gallery_compare", "gallery_duplicates", "gallery_enrol",
-    "gallery_forget", "gallery_identify", "gallery_search", "lecture", "load", "models", "network_input", "output_path",
-    "perceptual_distance", "predict", "probe", "read_classes", "read_preprocessing", "report", "review", "save",
-    "summary",
-    "tile", "train", "units", "verify", "wrap", "write_units",
+    "gallery_forget", "gallery_identify", "gallery_search", "lecture", "load", "merge", "models", "network_input",
+    "output_path", "perceptual_distance", "predict", "predict_shard", "probe", "read_classes", "read_preprocessing",
+    "report", "review", "save", "summary", "tile", "train", "units", "verify", "wrap", "write_units",
 ]  # fmt: skip
 
 # Names that are handed on -> the file that each lives in. A verb imports what it calls when it is called: a list of models
@@ -89,7 +90,9 @@ _FILES = {
     "network_input": "runs.wrapping",
     "output_path": "runs.outputs",
     "perceptual_distance": "runs.perceptual",
+    "merge": "runs.shards",
     "predict": "runs.predicting",
+    "predict_shard": "runs.shards",
     "read_classes": "runs.wrapping",
     "read_preprocessing": "runs.factories",
     "save": "runs.wrapping",

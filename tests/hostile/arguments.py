@@ -100,6 +100,7 @@ GOOD: dict[str, list[str]] = {
     "lecture": ["9"],
     "experiment": ["samples", "--data", "nowhere"],
     "predict": ["runs/first", "first.png"],
+    "merge": ["parts"],
     "report": ["runs/first"],
     "tile": ["runs/first", "first.png"],
     "explain": ["runs/first", "first.png", "-m", "gradient", "--no-trust", "-o", "out/e.png"],

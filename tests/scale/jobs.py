@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -15,7 +16,7 @@ from striate.tasks.plan import Job
 from striate.tasks.table import find_task, recipe_for, take_data
 from striate.training.averaging import WeightAverage
 from striate.training.callbacks import Listener
-from striate.training.loop import fit
+from striate.training.loop import Moment, fit
 
 NORMED = "[conv4-bn-relu-pool]*2-[conv8-bn-relu]-dropout0.2-fc"
 STEPS = 20
@@ -51,7 +52,7 @@ PLAIN = {
     "epochs": 5,
 }  # fmt: skip
 SCENES = {
-    "count": 24, "size": 32, "epochs": 4, "batch": 5, "optimizer": "sgd", "lr": 0.005, "precision": "fp32", "device": "cpu",
+    "count": 16, "size": 32, "epochs": 4, "batch": 5, "optimizer": "sgd", "lr": 0.005, "precision": "fp32", "device": "cpu",
 }  # fmt: skip
 CASES: dict[str, tuple[str, Callable[[], Any] | str, dict[str, Any]]] = {
     "classify": ("classify", classified, {**PLAIN, "mixup": 0.2, "shift": 1, "rotate": 10.0, "erase": 0.2, "scale": 0.8}),
@@ -92,10 +93,19 @@ def job_of(name: str, **more: Any) -> Job:
     return prepare(plan, device, Listener())
 
 
-def trained(name: str, steps: int = STEPS, *, double: bool = False, **more: Any) -> dict[str, Any]:
+def trained(
+    name: str,
+    steps: int = STEPS,
+    *,
+    double: bool = False,
+    state: Any = None,
+    keep_at: int = -1,
+    **more: Any,
+) -> dict[str, Any]:
     """What a training of `steps` steps leaves: parameters and buffers, the averaged ones, losses, sample numbers, scores.
 
-    double: computed in float64, without validation.
+    double: computed in float64, without validation. state: of a training that goes on. keep_at: the step after
+    which the state is kept as `state`.
     """
     job = job_of(name, **more)
     training = job.training
@@ -106,7 +116,16 @@ def trained(name: str, steps: int = STEPS, *, double: bool = False, **more: Any)
         training.model.double()
         training.average = WeightAverage(training.model, training.average.decay)
     evaluate = None if double else job.evaluate
-    fit(training, batches, evaluate=evaluate, on_step=lambda moment: losses.append(moment.loss))
+    if state is not None:
+        training.load_state_dict(state)
+    kept: list[dict[str, Any]] = []
+
+    def on_step(moment: Moment) -> None:
+        losses.append(moment.loss)
+        if moment.step == keep_at:
+            kept.append(copy.deepcopy(training.state_dict()))
+
+    fit(training, batches, evaluate=evaluate, on_step=on_step)
     return {
         "weights": {n: t.clone() for n, t in training.model.state_dict().items()},
         "averaged": {n: t.clone() for n, t in training.average.state.items()},
@@ -114,6 +133,7 @@ def trained(name: str, steps: int = STEPS, *, double: bool = False, **more: Any)
         "samples": samples,
         "scores": [record.val for record in training.history or []],
         "rng": torch.get_rng_state(),
+        "state": kept[0] if kept else None,
     }
 
 

@@ -25,13 +25,20 @@ def free_port() -> int:
 
 
 def together(
-    size: int, work: Callable[..., Any], *arguments: Any, folder: Path, seconds: float = 1800
-) -> list[Any]:
-    """What `work(*arguments)` gives in each of `size` processes that found each other; raises what one of them raised."""
+    size: int, work: Callable[..., Any], *arguments: Any, folder: Path, seconds: float = 1800, lost: tuple[int, ...] = (),
+    restarts: int = 0,
+) -> list[Any]:  # fmt: skip
+    """What `work(*arguments)` gives in each of `size` processes that found each other; raises what one of them raised.
+
+    lost: those that give nothing, since they are killed. restarts: how often the launcher says that it began them again.
+    """
     port = free_port()
+    for rank in range(size):
+        (folder / f"{size}-{rank}.pkl").unlink(missing_ok=True)
     processes = [
         FORKED.Process(
-            target=_one, args=(rank, size, port, work, arguments, folder / f"{size}-{rank}.pkl")
+            target=_one,
+            args=(rank, size, port, restarts, work, arguments, folder / f"{size}-{rank}.pkl"),
         )
         for rank in range(size)
     ]
@@ -50,18 +57,27 @@ def together(
             if path.is_file()
             else RuntimeError(f"rank {rank} left nothing")
         )
-    for one in found:
+    for rank, one in enumerate(found):
+        if rank in lost:
+            continue
         if isinstance(one, BaseException):
             raise one
     return found
 
 
 def _one(
-    rank: int, size: int, port: int, work: Callable[..., Any], arguments: Any, path: Path
+    rank: int,
+    size: int,
+    port: int,
+    restarts: int,
+    work: Callable[..., Any],
+    arguments: Any,
+    path: Path,
 ) -> None:
     os.environ |= {
         "RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": str(size),
         "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1",
+        "TORCHELASTIC_RESTART_COUNT": str(restarts),
     }  # fmt: skip
     import torch
 

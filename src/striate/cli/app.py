@@ -66,8 +66,8 @@ def command() -> Any:
 
 
 ORDER = (
-    "train", "predict", "report", "studio", "review", "data", "convert", "models", "summary", "lecture", "tile", "explain",
-    "compare", "units", "dissect", "probe", "diagnose", "experiment", "wrap", "export", "verify",
+    "train", "predict", "merge", "report", "studio", "review", "data", "convert", "models", "summary", "lecture", "tile",
+    "explain", "compare", "units", "dissect", "probe", "diagnose", "experiment", "wrap", "export", "verify",
 )  # fmt: skip
 """In which `--help` lists them."""
 

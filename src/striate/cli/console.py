@@ -22,6 +22,7 @@ from striate.wording import as_text, cell_of_csv, one_line, printable
 
 if TYPE_CHECKING:
     from striate.api import Found
+    from striate.runs.shards import Merged
 
 
 class SafeConsole(Console):
@@ -71,7 +72,7 @@ def say(text: str) -> None:
     err.print(f"striate: {text}", soft_wrap=True, markup=False)
 
 
-def say_left_out(found: Found) -> None:
+def say_left_out(found: Found | Merged) -> None:
     """Name on standard error what was not looked at, pages and pictures after the first among it."""
     for remark in found.remarks:
         say(remark)

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from striate.cli.options import Device, Folder, Force, Format, Formats, Images, Model, app
+from striate.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from striate.api import Prediction
     from striate.data.files import Found
+    from striate.runs.shards import Merged
 
 AT_ONCE = 200  # rows of one table; longer lists are several, so that the first appears early
 
@@ -37,28 +39,68 @@ def predict(
         ),
     ] = "auto",
     model: Model = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K/N",
+            help="Only the K-th of N parts, into --parts; `striate merge` puts them together.",
+        ),
+    ] = None,
+    parts: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="Where shards go; a shard that was stopped goes on."),
+    ] = None,
     format: Formats = Format.table,
 ) -> None:
     """Name the classes of images, or write a mask for each where the run labels pixels."""
-    from rich.markup import escape
-
     from striate import api
-    from striate.cli.console import say
+    from striate.cli.console import print_path, progress, say
+
+    if (shard is None) != (parts is None):
+        raise UsageError(
+            "--shard K/N and --parts DIR belong together; give both, or neither of them"
+        )
 
     trained = api.load(run, model=None if model is None else api.find_factory(model)).trained
     found = api.find_files(paths)
     shown, folder = min(top, len(trained.classes)), out
     if folder is None and trained.task.folder is not None:
         folder = trained.task.folder
+    if shard is not None and parts is not None:
+        with progress(f"shard {shard}") as show:
+            made = api.predict_shard(
+                trained, found, parts, shard=shard, top=shown, out=folder, force=force, device=device, engine=engine,
+                say=say, progress=lambda done, of: show("", done, of),
+            )  # fmt: skip
+        print_path(made)
+        return
     answers = api.predict(
         trained, found, top=top, out=folder, force=force, device=device, engine=engine, say=say
     )
-    written = "" if folder is None else f"what was written is in {escape(folder)}"
-    print_predictions(answers, found, format, shown, written=written)
+    print_predictions(answers, found, format, shown, written=written_in(folder))
+
+
+@app.command()
+def merge(
+    parts: Annotated[str, typer.Argument(metavar="PARTS", help="The folder given as --parts.")],
+    format: Formats = Format.table,
+) -> None:
+    """Put the shards of `striate predict --shard` together: prints what it had printed without shards."""
+    from striate import api
+
+    merged = api.merge(parts)
+    print_predictions(merged, merged, format, merged.top, written=written_in(merged.out))
+
+
+def written_in(folder: str | None) -> str:
+    """Where files of each image were written, in markup."""
+    from rich.markup import escape
+
+    return "" if folder is None else f"what was written is in {escape(folder)}"
 
 
 def print_predictions(
-    predictions: Iterable[Prediction], found: Found, format: Format, top: int = 1, *, written: str = ""
+    predictions: Iterable[Prediction], found: Found | Merged, format: Format, top: int = 1, *, written: str = ""
 ) -> None:  # fmt: skip
     """Print predictions as they come, then what was left out; exit 1 where an image could not be used. written: a line below
     the table, in markup."""

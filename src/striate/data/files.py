@@ -26,12 +26,21 @@ Paths = str | Path | Sequence[str | Path]
 class Found:
     """The image files that paths, folders and patterns name, in order, and what is left out beside them.
 
-    arrays: images that were given themselves, by name, for those among `files` that are no files: their numbers.
+    arrays: images that were given themselves, by name, for those among `files` that are no files: their numbers. only:
+    places among `files` of those that are looked at here, None for all: others are another process's.
     """
 
     files: tuple[str, ...]
     left_out: tuple[LeftOut, ...] = ()
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+    only: tuple[int, ...] | None = None
+
+    @property
+    def chosen(self) -> list[tuple[int, str]]:
+        """Place and name of each file that is looked at here."""
+        if self.only is None:
+            return list(enumerate(self.files))
+        return [(i, self.files[i]) for i in self.only]
 
     def image(self, name: str) -> Path | np.ndarray:
         """One of `files`, or the array of that name."""

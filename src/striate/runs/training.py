@@ -431,7 +431,8 @@ def train_run(
             listener.say(f"`striate diagnose {run.path} updates` shows what was noted until then")
         raise
     finally:  # what was noted up to a divergence shows where it began
-        steering.end()
+        for one in steering:
+            one.end()
         if training.watch is not None:
             write_updates(run.path / UPDATES, training.watch.rows)
     listener.stage("saving")

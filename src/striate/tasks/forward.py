@@ -63,7 +63,9 @@ class Forward:
         if not self.folded:
             return AT_ONCE
         _, _, height, width = self.trained.shape
-        return max(1, min(AT_ONCE, PIXELS // (height * width)))
+        # A power of two, so that pieces fill up the blocks of a shard: see `striate.runs.shards`.
+        most = max(1, min(AT_ONCE, PIXELS // (height * width)))
+        return 1 << (most.bit_length() - 1)
 
     def __call__(self, images: Sequence[np.ndarray]) -> Tensor:
         """Outputs (N, ...) float32 on the CPU of preprocessed images, (C, H, W) uint8 each."""

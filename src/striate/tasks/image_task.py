@@ -379,7 +379,7 @@ class ImageTask(Task):
             except DataError as error:
                 return str(error)
 
-        for files, outputs in forward.stream(inputs.files, read):
+        for files, outputs in forward.stream([name for _, name in inputs.chosen], read):
             predictions = iter(() if outputs is None else self.decode(outputs, trained, top=top))
             for name, error in files:
                 yield named(next(predictions), name) if error is None else self.failed(name, error)

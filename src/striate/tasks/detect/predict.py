@@ -56,6 +56,11 @@ def predict_objects(
     it, before anything is written.
     """
     folder = None if out is None else out.expanduser()
+    if folder is not None and inputs.only is not None:
+        raise UsageError(
+            f"{DOCUMENT} in -o holds all images, and a shard has some of them; leave -o out, and merge the shards with "
+            "--format json"
+        )
     pictures = pictures or {"overlay": ("-overlay.webp", overlay_of)}
     ends = [end for end, _ in pictures.values()]
     files = None if folder is None else files_of(inputs, folder, ends, force=force)
@@ -95,7 +100,7 @@ def _predictions(
     model = trained.model.to(place)
     listed: list[DetectionPrediction] = []
     whole = trained.preprocessing.unframed
-    for i, name in enumerate(inputs.files):
+    for i, name in inputs.chosen:
         try:
             given = inputs.image(name)
             image = (

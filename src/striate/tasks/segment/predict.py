@@ -104,12 +104,18 @@ def predict_masks(
     with it, before anything is written.
     """
     names = inputs.files
-    outputs = None if out is None else outputs_of(names, out.expanduser(), force=force)
+    only = inputs.only
+    outputs = None if out is None else outputs_of(names, out.expanduser(), force=force, only=only)
     return labelled(trained, inputs, outputs, device)
 
 
-def outputs_of(names: Sequence[str], folder: Path, *, force: bool) -> list[tuple[Path, Path]]:
-    """(mask, overlay) of each image in the folder, which is made. Raises UsageError for one that may not be written."""
+def outputs_of(
+    names: Sequence[str], folder: Path, *, force: bool, only: Sequence[int] | None = None
+) -> list[tuple[Path, Path]]:
+    """(mask, overlay) of each image in the folder, which is made. Raises UsageError for one that may not be written.
+
+    only: places of the images whose files are written; None for all.
+    """
     outputs = [(folder / f"{s}.png", folder / f"{s}-overlay.webp") for s in output_names(names)]
     inputs = stays(names)
     own = next((file for both in outputs for file in both if holds(inputs, file)), None)
@@ -117,9 +123,8 @@ def outputs_of(names: Sequence[str], folder: Path, *, force: bool) -> list[tuple
         raise UsageError(
             f"the mask {own} would replace the image itself; choose another folder with --out"
         )
-    taken = [
-        next(f for f in both if f.exists()) for both in outputs if any(f.exists() for f in both)
-    ]
+    mine = outputs if only is None else [outputs[i] for i in only]
+    taken = [next(f for f in both if f.exists()) for both in mine if any(f.exists() for f in both)]
     if taken and not force:
         raise UsageError(
             f"{taken[0]} exists{f' and {len(taken) - 1} more' if len(taken) > 1 else ''}; choose another folder with --out, "
@@ -141,7 +146,7 @@ def labelled(
     place = choose_device(device)
     dtype = choose_precision(trained.precision, place)
     model = trained.model.to(place)
-    for i, name in enumerate(inputs.files):
+    for i, name in inputs.chosen:
         try:
             image = trained.read(inputs.image(name))
         except DataError as error:
