@@ -69,7 +69,7 @@ def test_a_killed_process_costs_an_epoch_and_changes_nothing(tmp_path: Path) -> 
 def refused(out: str) -> list[str]:
     """What is said where process 1 is given something else."""
     return [
-        str(trained(out, -1, other).get("error")) for other in ({"lr": 0.03}, {"size": 100_000})
+        str(trained(out, -1, other).get("error")) for other in ({"lr": 0.03}, {"model": "resnet9"})
     ]
 
 
@@ -77,4 +77,4 @@ def test_processes_that_differ_are_refused_and_leave_nothing(tmp_path: Path) -> 
     first, second = ranks.together(2, refused, str(tmp_path / "run"), folder=tmp_path)
     assert first == second and not (tmp_path / "run").exists()
     assert "the setting lr is 0.02 in process 0" in first[0] and "0.03 in process 1" in first[0]
-    assert first[1].startswith("process 1 of 2 on ") and "size" in first[1]
+    assert first[1].startswith("process 1 of 2 on ") and "resnet9" in first[1]

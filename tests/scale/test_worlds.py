@@ -5,6 +5,7 @@ In float64, where nothing but a mistake shows. One group of processes of each si
 
 from __future__ import annotations
 
+import copy
 import itertools
 from typing import Any
 
@@ -21,9 +22,9 @@ from striate.training.loop import refuse_drift
 from striate.training.synchronised import Synchronised
 from striate.training.world import here
 
-STEPS = {"micro": 3, "multilabel": 6, "regression": 6, "fcos": 4, "yolo": 4, "instances": 4}
+STEPS = {"micro": 3, "multilabel": 6, "regression": 6, "yolo": 4, "instances": 4}
 TWO = ("classify", "micro", "segment", "centernet", "triplet", "regression", "multilabel")
-THREE = ("classify", "segment", "centernet", "arcface", "triplet", "fcos", "yolo", "instances")
+THREE = ("centernet", "arcface", "triplet", "yolo", "instances")
 STOP = 11
 
 
@@ -93,7 +94,7 @@ def messages() -> dict[str, str]:
 
 def resumed(state: dict[str, Any], name: str) -> dict[str, torch.Tensor]:
     """The weights at the end of a training that goes on from `state`."""
-    return jobs.trained(name, steps_of(name), double=True, state=state)["weights"]
+    return jobs.trained(name, steps_of(name), double=True, state=copy.deepcopy(state))["weights"]
 
 
 def work(names: tuple[str, ...], norm: Any, state: Any) -> dict[str, Any]:
