@@ -1,7 +1,7 @@
 """Two processes of one thread each against one process of two threads: images a second of a training, by its own steps.
 
-Run on a quiet machine of two cores: `python benchmarks/two_processes.py`. It prints both and the ratio, which is to be 0.9 or
-more. Nothing else may run beside it.
+Run on a quiet machine of two cores: `python benchmarks/two_processes.py`. It prints both and the ratio, which is to be 0.9
+or more. Nothing else may run beside it.
 """
 
 from __future__ import annotations
