@@ -106,3 +106,13 @@ def test_a_finding_that_the_report_does_not_know_follows_the_last_of_its_kind() 
     assert sorted(names, key=report_place) == [
         "headline", "probe-samples", "probe-fog", "summary", "mine", "checklist",
     ]  # fmt: skip
+
+
+def test_a_model_with_weights_predicts_as_a_run_does(tmp_path: Path) -> None:
+    data = pytest.importorskip("skimage.data")
+    Image.fromarray(data.chelsea()).save(tmp_path / "cat.png")
+    (found,) = striate.predict("efficientnet-lite0", [tmp_path / "cat.png"])
+    (wanted,) = striate.predict(open_trained("efficientnet-lite0"), [tmp_path / "cat.png"])
+    assert found.rows(3) == wanted.rows(3)
+    with pytest.raises(RunError, match="there is no run at efficientnet-lite"):
+        striate.predict("efficientnet-lite", [tmp_path / "cat.png"])

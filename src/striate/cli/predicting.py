@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from striate.cli.options import Device, Folder, Force, Format, Formats, Images, Model, app
+from striate.cli.options import Device, Force, Format, Formats, Images, Model, Network, app
 from striate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ AT_ONCE = 200  # rows of one table; longer lists are several, so that the first 
 
 @app.command()
 def predict(
-    run: Folder,
+    run: Network,
     paths: Images,
     top: Annotated[int, typer.Option(help="How many classes to name.")] = 3,
     out: Annotated[
@@ -55,13 +55,14 @@ def predict(
     """Name the classes of images, or write a mask for each where the run labels pixels."""
     from striate import api
     from striate.cli.console import print_path, progress, say
+    from striate.runs.predicting import opened
 
     if (shard is None) != (parts is None):
         raise UsageError(
             "--shard K/N and --parts DIR belong together; give both, or neither of them"
         )
 
-    trained = api.load(run, model=None if model is None else api.find_factory(model)).trained
+    trained = opened(run if model is None else api.load(run, model=api.find_factory(model)))
     found = api.find_files(paths)
     shown, folder = min(top, len(trained.classes)), out
     if folder is None and trained.task.folder is not None:

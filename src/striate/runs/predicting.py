@@ -8,8 +8,10 @@ from typing import Any
 
 from striate.data.files import Found, Paths, find_images
 from striate.errors import UsageError
+from striate.models import MODELS
 from striate.paths import given_path, user_cache
 from striate.ranges import check_ranges
+from striate.runs.opening import open_trained
 from striate.runs.run import Run, load
 from striate.tasks.prediction import Prediction
 from striate.tasks.trained import Trained
@@ -30,11 +32,12 @@ def predict(
     """Predictions for images, in order, as they are ready.
 
     images: files, folders and patterns, or images themselves: arrays (H, W, C), tensors (C, H, W) or several, of uint8 or of
-    0 to 1, at any size, not normalised. run: a run, its folder, or a Trained. top: how many classes a file gets
-    (at most all). out, force: the folder of what is written for each image, of tasks that write something, such as masks;
-    write over what is there. engine: what runs the network: "torch", or "onnxruntime" or "openvino" once it has given the
-    same answers on this machine; "auto" takes the fastest that has. say: is told of an engine's proof. A file that cannot be
-    read gives a Prediction with its error. Raises UsageError for a path that names nothing, before the first prediction.
+    0 to 1, at any size, not normalised. run: a run, its folder, a Trained, or a model with published weights, such as
+    "efficientnet-lite0". top: how many classes a file gets (at most all). out, force: the folder of what is written for each
+    image, of tasks that write something, such as masks; write over what is there. engine: what runs the network: "torch", or
+    "onnxruntime" or "openvino" once it has given the same answers on this machine; "auto" takes the fastest that has. say:
+    is told of an engine's proof. A file that cannot be read gives a Prediction with its error. Raises UsageError for a path
+    that names nothing, before the first prediction.
     """
     check_ranges(top=top)
     folder = None if out is None else given_path(out, "-o")
@@ -80,9 +83,16 @@ def on_crops(
     return fast, export.share_of(engine)
 
 
+def _names_weights(spec: str) -> bool:
+    """Whether this is a model with published weights, and no folder of that name."""
+    return (spec in MODELS or spec.startswith("timm/")) and not Path(spec).is_dir()
+
+
 def opened(run: Run | Trained | str | Path) -> Trained:
-    """What was trained, from itself, its run or the run's folder. Raises UsageError for anything else."""
+    """What was trained, from itself, its run, the run's folder or a spec. Raises UsageError for anything else."""
     if isinstance(run, str | Path):
+        if _names_weights(str(run)):
+            return open_trained(run)
         run = load(run)
     if isinstance(run, Run):
         return run.trained

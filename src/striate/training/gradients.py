@@ -78,6 +78,7 @@ def own_output(t: Training, part: Batch, world: World, first: int, own: int, man
     with (
         Synchronised(world, first=first, own=own, many=many),
         torch.autocast(t.device.type, t.dtype, enabled=t.dtype != torch.float32),
+        t.running(),
     ):
         return forward(t.model, x, writes=False)
 
