@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from striate.runs.outputs import write_units as write_units
     from striate.runs.perceptual import compare_images as compare_images
     from striate.runs.perceptual import perceptual_distance as perceptual_distance
+    from striate.runs.predicting import opened as opened
     from striate.runs.predicting import predict as predict
     from striate.runs.run import Run as Run
     from striate.runs.run import load as load
@@ -88,6 +89,7 @@ _FILES = {
     "find_preset": "runs.factories",
     "load": "runs.run",
     "network_input": "runs.wrapping",
+    "opened": "runs.predicting",
     "output_path": "runs.outputs",
     "perceptual_distance": "runs.perceptual",
     "merge": "runs.shards",

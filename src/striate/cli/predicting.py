@@ -55,14 +55,13 @@ def predict(
     """Name the classes of images, or write a mask for each where the run labels pixels."""
     from striate import api
     from striate.cli.console import print_path, progress, say
-    from striate.runs.predicting import opened
 
     if (shard is None) != (parts is None):
         raise UsageError(
             "--shard K/N and --parts DIR belong together; give both, or neither of them"
         )
 
-    trained = opened(run if model is None else api.load(run, model=api.find_factory(model)))
+    trained = api.opened(run if model is None else api.load(run, model=api.find_factory(model)))
     found = api.find_files(paths)
     shown, folder = min(top, len(trained.classes)), out
     if folder is None and trained.task.folder is not None:

@@ -52,5 +52,5 @@ def __dir__() -> list[str]:
 OPEN = (
     "describing", "diagnosing", "dissecting", "dossiers", "explaining", "factories", "galleries", "gating", "given",
     "images", "kept", "listing", "opening", "outputs", "perceptual", "predicting", "probing", "probing_pairs", "record",
-    "reporting", "reviewing", "run", "steering", "summarising", "training", "wrapping",
+    "reporting", "reviewing", "run", "shards", "steering", "summarising", "training", "wrapping",
 )  # fmt: skip
