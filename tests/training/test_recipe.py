@@ -148,3 +148,16 @@ def test_none_is_a_value_of_ignore_and_auto_is_not() -> None:
             {"data": "x", "task": "segment", "ignore": given}, SegmentSettings
         )
         assert recipe.settings.ignore == kept
+
+
+def test_a_named_network_whose_weights_are_here_says_that_it_begins_from_nothing() -> None:
+    named = Recipe(data="x", model="efficientnet-lite0")
+    spec, pretrained, reason = choose_model(named, photographs=True, size=224)
+    assert (spec, pretrained) == ("efficientnet-lite0", False)
+    assert "pretrained=true starts from the ImageNet weights" in reason
+    for other in (
+        named.replace(pretrained=False),
+        named.replace(pretrained=True),
+        named.replace(model="resnet18"),
+    ):
+        assert choose_model(other, photographs=True, size=224)[2] == "as asked"

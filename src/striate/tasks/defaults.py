@@ -8,6 +8,8 @@ from striate.models import architecture, is_own
 from striate.training.recipe import Recipe
 
 TRANSFORMERS = ("vit", "cct", "patch-mlp")  # trained with AdamW in their papers
+PACKAGED, WHOSE = "efficientnet-lite0", "the ImageNet weights that come with the installation"
+AS_ASKED = "as asked"
 SMALL = 64  # pixels; up to here images count as small and the default network learns from nothing
 
 
@@ -30,15 +32,16 @@ class Facts:
 def choose_model(recipe: Recipe, *, photographs: bool, size: int) -> tuple[str, bool, str]:
     """(spec, whether to start from pretrained weights, the reason) for a recipe that may name neither."""
     if recipe.model is not None:
-        pretrained = bool(recipe.pretrained)
-        return recipe.model, pretrained, "as asked"
+        if recipe.model == PACKAGED and recipe.pretrained is None and not recipe.weights:
+            return recipe.model, False, f"from nothing; pretrained=true starts from {WHOSE}"
+        return recipe.model, bool(recipe.pretrained), AS_ASKED
     if recipe.pretrained is False or (
         recipe.pretrained is None and (not photographs or size <= SMALL)
     ):
         return "compact", False, "small images: our own network, from nothing"
     if recipe.weights:
-        return "efficientnet-lite0", False, "photographs, from the weights of the file"
-    return "efficientnet-lite0", True, "photographs: ImageNet weights, fine-tuned"
+        return PACKAGED, False, "photographs, from the weights of the file"
+    return PACKAGED, True, "photographs: ImageNet weights, fine-tuned"
 
 
 def choose(recipe: Recipe, facts: Facts) -> tuple[Recipe, list[str]]:

@@ -29,7 +29,7 @@ from striate.errors import DataError, UsageError
 from striate.findings import Finding, Table
 from striate.models import build, is_detector, is_own, is_segmenter, padding_of
 from striate.models import preprocessing as preprocessing_of
-from striate.tasks.defaults import Facts, choose, choose_model
+from striate.tasks.defaults import AS_ASKED, Facts, choose, choose_model
 from striate.tasks.examples import Examples
 from striate.tasks.forward import Forward
 from striate.tasks.mirroring import MOST, mirroring
@@ -167,7 +167,7 @@ class ImageTask(Task):
         spec, pretrained, reason = choose_model(
             recipe, photographs=source.photographs, size=recipe.size or largest
         )
-        why = [f"model = {spec}: {reason}"] if recipe.model is None else []
+        why = [f"model = {spec}: {reason}"] if reason != AS_ASKED else []
         if recipe.size is not None:  # before any image is brought to that size
             require_memory(
                 4 * 16 * LEAST_IMAGES * recipe.size**2,
