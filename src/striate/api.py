@@ -206,7 +206,7 @@ def units(
         return list(found)
 
 
-def review(run: Run | str | Path) -> Finding:
+def review(run: striate.Run | str | Path) -> Finding:
     """Move image files of a run's data as its `labels.jsonl` says, which `striate review` writes; nothing is erased.
 
     An image that was relabelled goes into the folder of its class, one that was excluded beside the data. Raises UsageError

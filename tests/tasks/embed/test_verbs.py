@@ -71,7 +71,7 @@ def test_an_embedding_of_length_zero_is_not_called_an_unreadable_file(
     trained: striate.Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
 ) -> None:
     Image.new("RGB", (16, 16)).save(tmp_path / "black.png")
-    monkeypatch.setattr(api, "load", lambda *given, **more: SimpleNamespace(trained=trained))
+    monkeypatch.setattr(api, "opened", lambda run: trained)
     with pytest.raises(SystemExit) as left:
         main(["predict", "run", str(tmp_path / "black.png")])
     said = capsys.readouterr()
