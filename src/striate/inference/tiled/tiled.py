@@ -39,6 +39,7 @@ from striate.inference.tiled.read.outputs import (
     unfinished,
 )
 from striate.inference.tiled.run.batches import places
+from striate.inference.tiled.run.convolutions import COPIES
 from striate.inference.tiled.run.crops import Crops, Elsewhere, refuse_global, side_within
 from striate.inference.tiled.run.finishing import Finish, Finishing
 from striate.inference.tiled.run.running import Running
@@ -493,13 +494,13 @@ def _written(output: Output, path: Path | None) -> Sink:
 
 
 def _laid_out(network: Network, fuse: bool) -> int:
-    """Bytes of convolution weights that are laid out anew, twice because sizes of tiles may need their own."""
+    """Bytes of convolution weights that are laid out anew, as often as sizes of tiles may need their own."""
     total = 0
     for node in network.nodes:
         record = node.records[0]
         if isinstance(record.plan, (Convolve, ConvolveTransposed)) and len(record.inputs) > 1:
             weight = network.geometry.values[record.inputs[1]]
-            total += weight.bytes * (2 if isinstance(record.plan, Convolve) else 1)
+            total += weight.bytes * (COPIES if isinstance(record.plan, Convolve) else 1)
     return total if fuse else 0
 
 
