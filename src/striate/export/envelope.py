@@ -61,15 +61,19 @@ class Envelope:
     @property
     def digest(self) -> str:
         """SHA-256 of the graph and of all metadata but the digest itself and the records of verifications."""
-        made = hashlib.sha256(self.graph)
-        for name in sorted(set(self.texts) - {DIGEST, VERIFIED}):
-            made.update(f"\0{name}\0{self.texts[name]}".encode())
-        return made.hexdigest()
+        return digest_with(hashlib.sha256(self.graph), self.texts)
 
     @property
     def about(self) -> dict[str, Any]:
         """What Striate noted. Raises DataError for a file that it did not write, of a later format, or that was altered."""
         return checked(self.texts, self.digest)
+
+
+def digest_with(made: Any, texts: Mapping[str, str]) -> str:
+    """SHA-256 of what a hash has taken and of all texts but the digest itself and the records of verifications."""
+    for name in sorted(set(texts) - {DIGEST, VERIFIED}):
+        made.update(f"\0{name}\0{texts[name]}".encode())
+    return str(made.hexdigest())
 
 
 def checked(texts: Mapping[str, str], digest: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from xml.sax.saxutils import quoteattr, unescape
 
 from striate.errors import DataError
 from striate.export.engines import OpenVinoSession, need
-from striate.export.envelope import DIGEST, VERIFIED, checked
+from striate.export.envelope import checked, digest_with
 
 _OURS = re.compile(rb"\t*<striate_export>.*?</striate_export>\n", re.DOTALL)
 _TEXT = re.compile(r'<(striate\w*) value=("[^"]*"|\'[^\']*\') />')
@@ -74,9 +74,7 @@ class VinoFile:
         """SHA-256 of graph, weights and all notes but the digest itself and the records of verifications."""
         made = hashlib.sha256(re.sub(rb"\s*</?rt_info ?/?>\s*", b"", self.graph))
         made.update(hashlib.sha256(self.weights).digest())
-        for name in sorted(set(self.texts) - {DIGEST, VERIFIED}):
-            made.update(f"\0{name}\0{self.texts[name]}".encode())
-        return made.hexdigest()
+        return digest_with(made, self.texts)
 
     @property
     def about(self) -> dict[str, Any]:

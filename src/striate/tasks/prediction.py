@@ -18,6 +18,18 @@ class Drawn:
     box: tuple[float, float, float, float]
     colour: tuple[int, int, int]
 
+    @classmethod
+    def of(cls, listed: Mapping[str, Any], colour: Sequence[int]) -> Drawn:
+        """An object as predictions list it, with "class", "score" and "box", in a colour of three numbers."""
+        left, top, right, bottom = listed["box"]
+        r, g, b = colour
+        return cls(
+            name=listed["class"],
+            score=listed["score"],
+            box=(left, top, right, bottom),
+            colour=(r, g, b),
+        )
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Drawing:

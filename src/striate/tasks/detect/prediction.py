@@ -100,16 +100,7 @@ class DetectionPrediction(Prediction):
         colours = palette(tuple(classes))
         objects = []
         for label, one in zip(self.shown.labels.tolist(), self.listed(), strict=True):
-            r, g, b = colours[label].tolist()
-            left, top, right, bottom = one["box"]
-            objects.append(
-                Drawn(
-                    name=one["class"],
-                    score=one["score"],
-                    box=(left, top, right, bottom),
-                    colour=(r, g, b),
-                )
-            )
+            objects.append(Drawn.of(one, colours[label].tolist()))
         return Drawing(objects=tuple(objects))
 
     @classmethod

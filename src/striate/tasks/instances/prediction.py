@@ -72,15 +72,7 @@ class InstancePrediction(DetectionPrediction):
         parts, objects = {}, []
         for i, one in enumerate(self.listed()):
             r, g, b = colour_of(i).tolist()
-            left, top, right, bottom = one["box"]
-            objects.append(
-                Drawn(
-                    name=one["class"],
-                    score=one["score"],
-                    box=(left, top, right, bottom),
-                    colour=(r, g, b),
-                )
-            )
+            objects.append(Drawn.of(one, (r, g, b)))
             if i < NUMBERED and shown.regions is not None:
                 mask[shown.regions[i].full(height, width)] = i + 1
                 parts[i + 1] = (f"{i + 1}: {one['class']}", (r, g, b), one["area"])
