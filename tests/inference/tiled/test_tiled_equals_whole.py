@@ -183,3 +183,22 @@ def test_values_that_are_not_finite_name_their_layer() -> None:
 def test_wrong_arguments_are_said(arguments: dict[str, object]) -> None:
     with pytest.raises(UsageError, match=r"tile|memory|strategy"):
         tiled(nn.Conv2d(1, 1, 3), image(1, 1, 20, 20), **arguments)
+
+
+@pytest.mark.parametrize("outputs", [1, 3, 20])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding", "extra", "dilation"),
+    [(1, 2, 0, 1, 1), (2, 2, 0, 0, 1), (3, 2, 1, 1, 1), (3, 2, 0, 0, 1), (4, 2, 1, 0, 1), (5, 3, 2, 2, 1), (3, 3, 0, 0, 2)],
+)  # fmt: skip
+def test_a_transposed_convolution_of_any_form(
+    outputs: int, kernel: int, stride: int, padding: int, extra: int, dilation: int
+) -> None:
+    """torch's own in one pass: few outputs run as one convolution, others with outputs in whole strides."""
+    torch.manual_seed(0)
+    up = nn.ConvTranspose2d(4, outputs, kernel, stride, padding, extra, dilation=dilation)
+    module = nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), up, nn.ReLU()).double().eval()
+    x = torch.rand(1, 2, 23, 29, dtype=torch.float64)
+    with torch.no_grad():
+        whole = module(x)
+    for tile in (7, 12):
+        torch.testing.assert_close(tiled(module, x, tile=tile), whole, rtol=0, atol=1e-12)

@@ -14,6 +14,7 @@ from striate.geometry.rules.convolution import Convolve, ConvolveTransposed
 from striate.inference.layouts import laid_out, layout, layout_for
 
 Make = Callable[[], tuple[Tensor, Tensor | None]]  # weight and bias, folded when they are asked for
+LANES = 16  # float32 numbers that a processor with AVX-512 computes at once, and output channels that oneDNN does
 COPIES = 3  # layouts of one kernel's weights that are kept
 
 
@@ -127,6 +128,36 @@ class Convolution:
         )
 
 
+class Phases:
+    """A transposed convolution with few outputs as one convolution that gives all places between two inputs as channels.
+
+    Output y = i * stride + phase is the sum over the kernel's taps phase, phase + stride, ... of the input at i, i - 1,
+    ...: a plain convolution for each phase. oneDNN computes 16 channels at a time, so that one output channel of stride 2
+    costs a quarter of that in this form, and all of it in its own. Outputs begin where those without padding do; there
+    are up to `stride` - 1 more of them along an axis, which no input reaches.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, stride: Sequence[int]) -> None:
+        inputs, self.channels, *kernel = weight.shape
+        self.stride = sh, sw = int(stride[0]), int(stride[1])
+        taps = [-(-k // s) for k, s in zip(kernel, self.stride, strict=True)]
+        self.padding = [t - 1 for t in taps]
+        whole = weight.new_zeros(inputs, self.channels, taps[0] * sh, taps[1] * sw)
+        whole[:, :, : kernel[0], : kernel[1]] = weight
+        parts = [whole[:, :, i::sh, j::sw].flip(2, 3) for i in range(sh) for j in range(sw)]
+        stacked = torch.stack(parts).transpose(1, 2).flatten(0, 1)
+        self.weight = stacked.contiguous(memory_format=torch.channels_last)
+        self.bias = None if bias is None else bias.repeat(sh * sw)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        sh, sw = self.stride
+        y = F.conv2d(x, self.weight, self.bias, padding=self.padding)
+        n, _, height, width = y.shape
+        spread = y.permute(0, 2, 3, 1).reshape(n, height, width, sh, sw, self.channels)
+        rows = spread.transpose(2, 3).reshape(n, height * sh, width * sw, self.channels)
+        return rows.permute(0, 3, 1, 2)
+
+
 class Transposed:
     """A two-dimensional transposed convolution of a crop (1, C, H, W) that computes no more outputs than it must."""
 
@@ -136,6 +167,9 @@ class Transposed:
         self.plan, self.place = plan, place
         self.weight, self.bias = make()
         self.relations = tuple(plan.links[0].relations)
+        few = self.weight.shape[1] * plan.stride[0] * plan.stride[1] <= LANES
+        plain = plan.groups == 1 and tuple(plan.dilation) == (1, 1)
+        self.phases = Phases(self.weight, self.bias, plan.stride) if few and plain else None
 
     def __call__(self, held: list[Tensor], needs: Sequence[Box], box: Box) -> Tensor:
         x = held[self.place]
@@ -163,12 +197,20 @@ class Transposed:
                 both, more = max(front, 0), front - back
             elif front > back:
                 both = max(back, 0)
+            both, more = _whole_strides(full, both, more, relation.stride)
             padding.append(both)
             extra.append(more)
             cuts.append((front - both, side[1] - side[0], full - 2 * both + more))
-        out = torch.convolution(
-            x, self.weight, self.bias, plan.stride, padding, plan.dilation, True, extra, plan.groups
-        )
+        if self.phases is not None:
+            out = self.phases(x)
+            cuts = [
+                (start + less, count, size)
+                for (start, count, _), less, size in zip(cuts, padding, out.shape[2:], strict=True)
+            ]
+        else:
+            out = torch.convolution(
+                x, self.weight, self.bias, plan.stride, padding, plan.dilation, True, extra, plan.groups
+            )  # fmt: skip
         for j, (start, count, have) in enumerate(cuts):
             out = self._cut(out, 2 + j, start, count, have)
         return out
@@ -192,3 +234,16 @@ class Transposed:
         channels = self.weight.shape[1] * self.plan.groups
         out = x.new_zeros(1, channels, *sizes)
         return out if self.bias is None else out + self.bias.view(-1, 1, 1)
+
+
+def _whole_strides(full: int, padding: int, extra: int, stride: int) -> tuple[int, int]:
+    """Padding and extra outputs along one axis that give as few more outputs as make whole strides.
+
+    oneDNN takes 1.5 to 2.5 times as long where a transposed convolution's outputs are not a multiple of its stride.
+    """
+    least = full - 2 * padding + extra
+    for size in range(least, least + stride):
+        for less in range(padding, max(padding - stride, -1), -1):
+            if size % stride == 0 and 0 <= size - full + 2 * less < stride:
+                return less, size - full + 2 * less
+    return padding, extra
