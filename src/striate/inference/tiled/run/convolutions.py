@@ -129,8 +129,9 @@ class Convolution:
 
 
 class Phases:
-    """A transposed convolution with few outputs as one convolution that gives all places between two inputs as channels.
+    """A transposed convolution of (N, C, H, W) with few outputs K as one convolution that gives (N, stride^2 * K, H', W').
 
+    Weight (C, K, *kernel), bias (K,), stride along two axes; called, it gives (N, K, stride * H', stride * W').
     Output y = i * stride + phase is the sum over the kernel's taps phase, phase + stride, ... of the input at i, i - 1,
     ...: a plain convolution for each phase. oneDNN computes 16 channels at a time, so that one output channel of stride 2
     costs a quarter of that in this form, and all of it in its own. Outputs begin where those without padding do; there
