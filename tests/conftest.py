@@ -32,7 +32,7 @@ LONG = (
     "faults/", "hostile/", "inference/tiled/test_tiled_equals_whole.py", "lectures/", "models/test_models_zoo.py",
     "robustness/test_shortcut_marks.py", "runs/test_claiming.py", "runs/test_diagnosing.py", "runs/test_probing_runs.py",
     "runs/test_probing_samples.py", "runs/test_segmentation_runs.py", "runs/test_training_runs.py", "runs/test_watching.py",
-    "scale/test_training_together.py", "scale/test_worlds.py", "studio/test_page",
+    "scale/test_shared_tiles.py", "scale/test_training_together.py", "scale/test_worlds.py", "studio/test_page",
     "tasks/detect/test_fcos.py", "tasks/detect/test_regions.py", "tasks/detect/test_reported_elsewhere.py",
     "tasks/embed/test_embed.py", "tasks/embed/test_page.py", "tasks/instances/test_instances.py",
     "tasks/test_targets_in_python.py", "test_readme.py", "test_start.py",

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from striate.runs.factories import find_factory as find_factory
     from striate.runs.factories import find_preset as find_preset
     from striate.runs.factories import read_preprocessing as read_preprocessing
+    from striate.runs.merging import merge as merge
     from striate.runs.outputs import UNITS as UNITS
     from striate.runs.outputs import ExplanationFiles as ExplanationFiles
     from striate.runs.outputs import output_path as output_path
@@ -41,8 +42,8 @@ if TYPE_CHECKING:
     from striate.runs.predicting import predict as predict
     from striate.runs.run import Run as Run
     from striate.runs.run import load as load
-    from striate.runs.shards import merge as merge
     from striate.runs.shards import predict_shard as predict_shard
+    from striate.runs.shared_tiles import tile_shard as tile_shard
     from striate.runs.training import train as train
     from striate.runs.wrapping import network_input as network_input
     from striate.runs.wrapping import read_classes as read_classes
@@ -66,7 +67,7 @@ __all__ = [
     "export", "find_factory", "find_files", "find_preset", "gallery_compare", "gallery_duplicates", "gallery_enrol",
     "gallery_forget", "gallery_identify", "gallery_search", "lecture", "load", "merge", "models", "network_input",
     "output_path", "perceptual_distance", "predict", "predict_shard", "probe", "read_classes", "read_preprocessing",
-    "report", "review", "save", "summary", "tile", "train", "units", "verify", "wrap", "write_units",
+    "report", "review", "save", "summary", "tile", "tile_shard", "train", "units", "verify", "wrap", "write_units",
 ]  # fmt: skip
 
 # Names that are handed on -> the file that each lives in. A verb imports what it calls when it is called: a list of models
@@ -92,12 +93,13 @@ _FILES = {
     "opened": "runs.predicting",
     "output_path": "runs.outputs",
     "perceptual_distance": "runs.perceptual",
-    "merge": "runs.shards",
+    "merge": "runs.merging",
     "predict": "runs.predicting",
     "predict_shard": "runs.shards",
     "read_classes": "runs.wrapping",
     "read_preprocessing": "runs.factories",
     "save": "runs.wrapping",
+    "tile_shard": "runs.shared_tiles",
     "train": "runs.training",
     "wrap": "runs.wrapping",
     "write_units": "runs.outputs",

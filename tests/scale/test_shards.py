@@ -16,7 +16,8 @@ from striate.data import Preprocessing
 from striate.errors import RunError, UsageError, WriteError
 from striate.models import build
 from striate.runs import shards
-from striate.runs.shards import Shard, merge, predict_shard
+from striate.runs.merging import merge
+from striate.runs.shards import Shard, predict_shard
 from striate.writing import held
 
 MODELS = {"classify": "[conv4-relu-pool]-fc", "segment": "unet"}

@@ -93,6 +93,29 @@ Limit = Annotated[int, typer.Option("--limit", "--images", help="Images looked a
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Force = Annotated[bool, typer.Option("--force", help="Write over an output that exists.")]
 
+Shards = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="K/N",
+        help="Only the K-th of N parts, into --parts; `striate merge` puts them together.",
+    ),
+]
+Parts = Annotated[
+    str | None,
+    typer.Option(
+        "--parts", metavar="DIR", help="Where shards go; a shard that was stopped goes on."
+    ),
+]
+
+
+def belong_together(shard: str | None, parts: str | None) -> None:
+    """Raise UsageError for one without the other."""
+    if (shard is None) != (parts is None):
+        raise UsageError(
+            "--shard K/N and --parts DIR belong together; give both, or neither of them"
+        )
+
 
 def opened(target: str, model: str | None) -> Run | str:
     """The target, or its run with the network that `model` makes."""

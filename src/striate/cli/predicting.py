@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from striate.cli.options import Device, Force, Format, Formats, Images, Model, Network, app
-from striate.errors import UsageError
+from striate.cli.options import (
+    Device,
+    Force,
+    Format,
+    Formats,
+    Images,
+    Model,
+    Network,
+    Parts,
+    Shards,
+    app,
+    belong_together,
+    opened,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -39,28 +52,15 @@ def predict(
         ),
     ] = "auto",
     model: Model = None,
-    shard: Annotated[
-        str | None,
-        typer.Option(
-            metavar="K/N",
-            help="Only the K-th of N parts, into --parts; `striate merge` puts them together.",
-        ),
-    ] = None,
-    parts: Annotated[
-        str | None,
-        typer.Option(metavar="DIR", help="Where shards go; a shard that was stopped goes on."),
-    ] = None,
+    shard: Shards = None,
+    parts: Parts = None,
     format: Formats = Format.table,
 ) -> None:
     """Name the classes of images, or write a mask for each where the run labels pixels."""
     from striate import api
     from striate.cli.console import print_path, progress, say
 
-    if (shard is None) != (parts is None):
-        raise UsageError(
-            "--shard K/N and --parts DIR belong together; give both, or neither of them"
-        )
-
+    belong_together(shard, parts)
     trained = api.opened(run if model is None else api.load(run, model=api.find_factory(model)))
     found = api.find_files(paths)
     shown, folder = min(top, len(trained.classes)), out
@@ -83,12 +83,35 @@ def predict(
 @app.command()
 def merge(
     parts: Annotated[str, typer.Argument(metavar="PARTS", help="The folder given as --parts.")],
+    run: Annotated[
+        str | None,
+        typer.Option(
+            help="The run of an image's tiles, where it lies elsewhere than when they were made."
+        ),
+    ] = None,
+    model: Model = None,
+    force: Force = False,
     format: Formats = Format.table,
 ) -> None:
-    """Put the shards of `striate predict --shard` together: prints what it had printed without shards."""
+    """Put shards together: prints what `striate predict` or `striate tile` had printed without --shard."""
     from striate import api
+    from striate.cli.console import progress
+    from striate.cli.tiling import print_tiled
+    from striate.findings import Finding
 
-    merged = api.merge(parts)
+    target = None if run is None else opened(run, model)
+    with contextlib.ExitStack() as stack:
+        bars: list[Callable[[str, int, int], None]] = []
+
+        def show(done: int, of: int) -> None:
+            if not bars:  # predictions are read as they are printed, without a bar
+                bars.append(stack.enter_context(progress("tiles")))
+            bars[0]("", done, of)
+
+        merged = api.merge(parts, run=target, force=force, progress=show)
+    if isinstance(merged, Finding):
+        print_tiled(merged, format)
+        return
     print_predictions(merged, merged, format, merged.top, written=written_in(merged.out))
 
 

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from striate.cli.options import Folder, Force, Format, Formats, Model, app, opened
+from striate.cli.options import (
+    Folder,
+    Force,
+    Format,
+    Formats,
+    Model,
+    Parts,
+    Shards,
+    app,
+    belong_together,
+    opened,
+)
+from striate.errors import UsageError
+
+if TYPE_CHECKING:
+    from striate.findings import Finding
 
 
 @app.command()
@@ -46,17 +61,40 @@ def tile(
         ),
     ] = "torch",
     model: Model = None,
+    shard: Shards = None,
+    parts: Parts = None,
     format: Formats = Format.table,
 ) -> None:
     """Run the network on an image of any size, in bounded memory, at the image's own resolution."""
     from striate import api
-    from striate.cli.console import print_csv, print_finding, print_json, progress, say
+    from striate.cli.console import print_path, progress, say
 
+    belong_together(shard, parts)
+    if shard is not None and parts is not None:
+        if engine != "torch" or force:
+            raise UsageError(
+                "shards of tiles are computed by torch and write no output yet; leave --engine and --force out, and give "
+                "--force to `striate merge`"
+            )
+        with progress(f"shard {shard}") as show:
+            made = api.tile_shard(
+                opened(run, model), image, out, shard=shard, parts=parts, memory=memory, tile=tile, page=page, check=check,
+                say=say, progress=lambda done, of: show("", done, of),
+            )  # fmt: skip
+        print_path(made)
+        return
     with progress("tiles") as bar:
         found = api.tile(
             opened(run, model), image, out, memory=memory, tile=tile, page=page, force=force, check=check,
             engine=engine, say=say, progress=lambda done, of: bar("", done, of),
         )  # fmt: skip
+    print_tiled(found, format)
+
+
+def print_tiled(found: Finding, format: Format) -> None:
+    """Print what was found of an image."""
+    from striate.cli.console import print_csv, print_finding, print_json
+
     if format is Format.json:
         print_json(found.data["document"])
     elif format is Format.csv:

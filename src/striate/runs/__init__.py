@@ -51,6 +51,6 @@ def __dir__() -> list[str]:
 # Files of this room that other rooms import from, beside the names above.
 OPEN = (
     "describing", "diagnosing", "dissecting", "dossiers", "explaining", "factories", "galleries", "gating", "given",
-    "images", "kept", "listing", "opening", "outputs", "perceptual", "predicting", "probing", "probing_pairs", "record",
-    "reporting", "reviewing", "run", "shards", "steering", "summarising", "training", "wrapping",
+    "images", "kept", "listing", "merging", "opening", "outputs", "perceptual", "predicting", "probing", "probing_pairs",
+    "record", "reporting", "reviewing", "run", "shards", "shared_tiles", "steering", "summarising", "training", "wrapping",
 )  # fmt: skip

@@ -125,7 +125,7 @@ def predict_shard(
     trained, found = opened(run), find_files(images)
     written = None if out is None else given_folder(out, "-o")
     head = {
-        "files": _digest(found.files), "weights": _weights(trained), "count": len(found.files), "of": part.of, "top": top,
+        "files": _digest(found.files), "weights": weights_of(trained), "count": len(found.files), "of": part.of, "top": top,
         "out": None if written is None else str(written), "engine": engine, "version": versions()["striate"],
     }  # fmt: skip
     own = part.folder(folder)
@@ -161,9 +161,8 @@ def predict_shard(
     return own
 
 
-def merge(parts: str | Path) -> Merged:
-    """The shards in a folder as one. Raises RunError for a shard or a block that is missing or damaged, and says which."""
-    folder = given_folder(parts, "PARTS")
+def merged(folder: Path) -> Merged:
+    """The predictions in a folder of shards as one; see `striate.api.merge`."""
     heads = list(_heads(folder))
     if not heads:
         raise RunError(
@@ -185,19 +184,23 @@ def merge(parts: str | Path) -> Merged:
     if first is None and not missing:
         missing.append(f"1/{head['of']}")
     if missing:
-        named = ", ".join(missing[:8]) + (
-            "" if len(missing) <= 8 else f" and {len(missing) - 8} more"
-        )
-        raise RunError(
-            f"{counted(len(missing), 'shard')} of {head['of']} in {folder} did not end: {named}; run `striate predict` with "
-            "--shard of each of them again: it goes on where it stopped"
-        )
+        raise RunError(words_of_missing(missing, head["of"], folder, "predict"))
     for path in blocks.values():
         _block(path)
     return Merged(
         count=head["count"], top=head["top"], out=head["out"], remarks=tuple(first or ()),
         blocks=tuple(blocks[b] for b in sorted(blocks)),
     )  # fmt: skip
+
+
+def words_of_missing(missing: Sequence[str], of: int, folder: Path, command: str) -> str:
+    """The sentence of shards that did not end, each such as "2/8"."""
+    named = ", ".join(missing[:8])
+    named += "" if len(missing) <= 8 else f" and {len(missing) - 8} more"
+    return (
+        f"{counted(len(missing), 'shard')} of {of} in {folder} did not end: {named}; run `striate {command}` with --shard "
+        "of each of them again: it goes on where it stopped"
+    )
 
 
 def _indices(found: Found, block: int) -> range:
@@ -279,7 +282,8 @@ def _digest(files: Sequence[str]) -> str:
     return digest.hexdigest()
 
 
-def _weights(trained: Trained) -> str:
+def weights_of(trained: Trained) -> str:
+    """A digest of what decides a network's predictions."""
     told = (
         trained.model.state_dict(),
         trained.preprocessing.to_dict(),

@@ -23,13 +23,34 @@ from striate.writing import write_atomically
 
 if TYPE_CHECKING:
     from striate.data import Preprocessing
-    from striate.inference.tiled import Certificate, Take
+    from striate.inference.tiled import Certificate, Shared, Take
     from striate.inference.tiled.read.images import Image
     from striate.tasks.trained import Trained
 
 CROP = 128  # pixels a side of the crops by which the depth of an image is judged
 CROPS = 4  # along each axis
 SHOWN = 5  # rows of the answer of a whole image
+
+
+class ShardEndedError(Exception):
+    """A shard of an image was done: what follows needs the others. No error to a person; see `Sharing`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sharing:
+    """Who does which rows of an image's tiles.
+
+    folder: where they lie. number, of: the shard's, from 1; 0 puts all of them together. facts: what else tells jobs
+    apart. told: gets how many rows of tiles the last pass has, or from 0 those that are missing of it, and may raise.
+    progress: gets (rows done, all) of a pass.
+    """
+
+    folder: Path
+    number: int
+    of: int
+    facts: str
+    told: Callable[[Any], None]
+    progress: Callable[[int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,7 +61,7 @@ class TileJob:
     out: where the result goes. memory: what may be used above the model; tile: pixels of a tile's side instead. force:
     write over `out`. check: compare with the plain network where that is cheap. progress: called with (tiles done, all).
     engine: the same network behind an engine, which then computes the crops; share: of the largest value by which its
-    result may differ.
+    result may differ. shared: with others, each of whom does some of the tiles.
     """
 
     trained: Trained
@@ -56,6 +77,7 @@ class TileJob:
     progress: Callable[[int, int], None]
     engine: Trained | None = None
     share: float = 0.0
+    shared: Sharing | None = None
 
     def run(
         self, *, finish: Callable[[torch.Tensor], torch.Tensor] | None = None, out: Path | None = None,
@@ -65,14 +87,15 @@ class TileJob:
 
         take: gets the pieces of all maps as they are made, see `Tiled`; nothing is kept then.
         Raises ExactnessError where the result differs from the plain network's; what a maintainer needs to know is written
-        beside the output.
+        beside the output, and ShardEndedError where this is but a shard.
         """
-        from striate.inference.tiled import Tiled
+        from striate.inference.tiled import Shared, Tiled
 
         more: dict[str, Any] = {}
         if self.engine is not None:
             more = {"elsewhere": crops_of(self.engine), "share": self.share}
-        job = Tiled(
+        kind = Tiled if self.shared is None else Shared
+        job = kind(
             self.trained.model, self.image, memory=self.memory, tile=self.tile,
             preprocess=pixels_of(self.trained.preprocessing, getattr(self.image, "colours", 0)), finish=finish, out=out,
             take=take, **more,
@@ -80,13 +103,30 @@ class TileJob:
         beside = Path(f"{self.path.stem}-difference.json")
         if out is not None:
             beside = out.with_name(f"{out.stem}-difference.json")
+        told: dict[str, Any] = {
+            "force": self.force, "check": self.check, "progress": lambda done, total, seconds: self.progress(done, total),
+        }  # fmt: skip
         with saved_report(beside):
-            result = job.run(
-                force=self.force, certificate=True, check=self.check,
-                progress=lambda done, total, seconds: self.progress(done, total),
-            )  # fmt: skip
+            if isinstance(job, Shared):
+                result = self._shared(job, told)
+            else:
+                result = job.run(certificate=True, **told)
         assert job.certificate is not None
         return result, job.certificate
+
+    def _shared(self, job: Shared, told: dict[str, Any]) -> Any:
+        """The result of all shards; raises ShardEndedError once this one is done."""
+        from striate.inference.tiled import Bands
+
+        by = self.shared
+        assert by is not None
+        bands = Bands(by.folder, job.digest(by.facts), by.number, by.of, by.progress)
+        if by.number:
+            by.told(job.count)
+            job.work(bands, check=self.check)
+            raise ShardEndedError
+        by.told(job.missing(bands))
+        return job.join(bands, **told)
 
     def refuse_taken(self) -> None:
         """Raise UsageError where `out` exists and must not be written over."""

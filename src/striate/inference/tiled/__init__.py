@@ -13,7 +13,9 @@ passes as they follow each other. Padding is real only at the real border, and n
 
 from striate.inference.tiled.plan.plan import Plan, Walk
 from striate.inference.tiled.read.files import open_file
+from striate.inference.tiled.run.bands import Bands
+from striate.inference.tiled.shared import Shared
 from striate.inference.tiled.tiled import Take, Tiled, tiled
 from striate.inference.tiled.verify.certificate import Certificate
 
-__all__ = ["Certificate", "Plan", "Take", "Tiled", "Walk", "open_file", "tiled"]
+__all__ = ["Bands", "Certificate", "Plan", "Shared", "Take", "Tiled", "Walk", "open_file", "tiled"]

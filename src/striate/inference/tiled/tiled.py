@@ -115,6 +115,7 @@ class Tiled:
         axes: int = 2,
         elsewhere: Elsewhere | None = None,
         share: float = 0.0,
+        bands: bool = False,
     ) -> None:
         if not isinstance(module, nn.Module):
             raise UsageError(f"tiled takes a torch.nn.Module, got {type(module).__name__}")
@@ -123,7 +124,7 @@ class Tiled:
         self._arithmetic = 0.0  # of crops, by their pixels
         if elsewhere is not None:
             strategy = "halo"  # nothing is kept from crop to crop
-        request = check_request(tile, parse_bytes(memory), strategy, axes)
+        request = replace(check_request(tile, parse_bytes(memory), strategy, axes), bands=bands)
         self.out = None if out is None else Path(out)
         if self.out is not None:
             check_output(self.out)

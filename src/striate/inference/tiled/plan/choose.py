@@ -23,6 +23,7 @@ SLACK = 1.05  # a plan may cost this much more than the cheapest if it needs les
 LATTICE = 64  # the largest stride that tiles are aligned to
 WIDEST = 2**31 - 1  # pixels of a tile's side; one that is larger than the image takes all of it
 CELLS = 200_000  # more than that and the bookkeeping outweighs everything
+BANDS = 16  # that a walk of bands has where that takes no more than as much more arithmetic
 FIXED = 16_000_000  # bytes that torch's kernels and threads take beside tensors
 
 
@@ -31,12 +32,14 @@ class Request:
     """What the caller asks for: `tile` pixels of the image along each axis, `memory` bytes, `strategy` by name, or which
     axes are carried.
 
+    bands: nothing is carried from one row of cells to the next, nor stored from pass to pass, and BANDS rows are wished for.
     reading: tensors of a crop's size that live while it is read and preprocessed.
     """
 
     tile: tuple[int, ...] | None = None
     memory: int | None = None
     strategy: str | tuple[bool, ...] = "auto"
+    bands: bool = False
     reading: float = 1.0
 
 
@@ -54,7 +57,7 @@ def make_plan(network: Network, request: Request, *, result: int, fixed: int) ->
     # What is stored between passes saves computing it again and takes memory from the tiles: which is worth more shows only
     # when the walks are planned, so each budget is tried.
     budgets = [0]
-    if network.passes > 1:
+    if network.passes > 1 and not request.bands:
         most = physical // 4 if free is None else max(free, 0)
         budgets = [min(whole, int(most * share)) for share in (0.75, 0.5, 0.25, 0)]
     best: tuple[float, tuple[Walk, ...], int] | None = None
@@ -174,13 +177,19 @@ def _walk(
         axes = [along(k, s, c) for k, (s, c) in enumerate(zip(sizes, carried, strict=True))]
         if prod(plan.steps for plan, _ in axes) > CELLS and request.tile is None:
             continue
-        weighed.append((cost(book, [table for _, table in axes]), sizes, carried, axes))
-    weighed.sort(key=lambda w: w[0].total)
+        spent, few = cost(book, [table for _, table in axes]), 1.0
+        if request.bands:
+            apart = prod(p.steps for p, _ in axes if not p.carried)
+            if all(p.carried or p.steps == 1 for p, _ in axes) and any(p.carried for p, _ in axes):
+                continue  # a row begins with what the one before left
+            few = max(BANDS / apart, 1.0)
+        weighed.append((spent, few * spent.total, sizes, carried, axes))
+    weighed.sort(key=lambda w: w[1])
     best: Walk | None = None
     bound = float("inf")
     smallest: int | None = None
-    for walk, sizes, carried, axes in weighed:
-        if walk.total > bound:
+    for walk, total, sizes, carried, axes in weighed:
+        if total > bound:
             break
         need = peak(book, [table for _, table in axes])
         size = need.total
@@ -188,7 +197,7 @@ def _walk(
         if free is not None and size > free:
             continue
         if best is None:
-            bound = walk.total * SLACK
+            bound = total * SLACK
         if best is None or size < best.bytes:
             best = Walk(
                 work, targets, sizes, carried, walk, size, need.kept, tuple([p for p, _ in axes])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -23,6 +25,11 @@ Way = Literal[
 WAYS: dict[str, Way] = {
     "mean": "mean", "sum": "sum", "amax": "amax", "amin": "amin", "max": "amax", "min": "amin", "any": "any",
     "all": "all", "var": "var", "std": "std", "linalg_vector_norm": "norm", "norm": "norm",
+}  # fmt: skip
+
+
+JOINS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "amax": torch.maximum, "amin": torch.minimum, "any": torch.logical_or, "all": torch.logical_and,
 }  # fmt: skip
 
 
@@ -89,6 +96,7 @@ class Gathered:
         for d in self.dims:
             self.count *= value.shape[d]
         self.parts: dict[str, Tensor] = {}
+        self.met = 0  # positions, of `count`
 
     def sink(self, box: Box, x: Tensor) -> None:
         """Take in the tile `box` of the value."""
@@ -98,6 +106,7 @@ class Gathered:
     def add(self, x: Tensor) -> None:
         """Take in a tile of the value."""
         way = self.reduction.way
+        self.met += math.prod([x.shape[d] for d in self.dims])
         if x.dtype in (torch.float16, torch.bfloat16):
             x = x.float()
         if way in ("amax", "amin"):
@@ -128,13 +137,7 @@ class Gathered:
         if name not in self.parts:
             self.parts[name] = part
             return
-        joins = {
-            "amax": torch.maximum,
-            "amin": torch.minimum,
-            "any": torch.logical_or,
-            "all": torch.logical_and,
-        }
-        self.parts[name] = joins[self.reduction.way](self.parts[name], part)
+        self.parts[name] = JOINS[self.reduction.way](self.parts[name], part)
 
     def result(self, out: Value) -> Tensor:
         """The reduction, in the kind of number of the value `out` that it makes."""
@@ -177,3 +180,63 @@ class Gathered:
         )
         variance = (spread / (self.count * size)).expand_as(means)
         return centre.expand_as(means).flatten(), variance.flatten()
+
+    def summary(self) -> dict[str, Tensor]:
+        """What was gathered so far, so that it can be joined with what others gathered elsewhere."""
+        if not self.parts:
+            return {}
+        if "around" not in self.parts:
+            return dict(self.parts)
+        total, met = self.parts["sum"].double(), self.met
+        off = (self.parts["squares"] - total.square() / met).clamp(min=0)
+        count = torch.tensor(met, dtype=torch.float64)
+        return {"count": count, "centre": self.parts["around"].double() + total / met, "off": off}
+
+    def joined(self, a: dict[str, Tensor], b: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Two summaries as one; of variances by Chan, Golub and LeVeque 1979, updating formula (2.1)."""
+        if not a or not b:
+            return a or b
+        if "centre" in a:
+            count = a["count"] + b["count"]
+            apart = b["centre"] - a["centre"]
+            return {
+                "count": count, "centre": a["centre"] + apart * (b["count"] / count),
+                "off": a["off"] + b["off"] + apart.square() * (a["count"] * b["count"] / count),
+            }  # fmt: skip
+        if "top" in a:
+            return {"top": JOINS[self.reduction.way](a["top"], b["top"])}
+        return {name: a[name] + b[name] for name in a}
+
+    def take(self, summary: dict[str, Tensor]) -> None:
+        """Be what a summary of all positions says."""
+        self.parts = dict(summary)
+        if "centre" in summary:
+            self.parts = {
+                "around": summary["centre"], "sum": torch.zeros_like(summary["centre"]), "squares": summary["off"],
+            }  # fmt: skip
+
+
+class Tree:
+    """Joins summaries that come in order, two of equal size at a time: what comes out hangs on their order alone.
+
+    Rounding grows with the logarithm of their number; about as many are held at once.
+    """
+
+    def __init__(self, gathered: Gathered) -> None:
+        self.gathered = gathered
+        self.waiting: list[tuple[int, dict[str, Tensor]]] = []  # how many each stands for, falling
+
+    def add(self, summary: dict[str, Tensor]) -> None:
+        """Take in the next one."""
+        size = 1
+        while self.waiting and self.waiting[-1][0] == size:
+            summary = self.gathered.joined(self.waiting.pop()[1], summary)
+            size *= 2
+        self.waiting.append((size, summary))
+
+    def end(self) -> None:
+        """Hand all of it to what gathers."""
+        total: dict[str, Tensor] = {}
+        while self.waiting:
+            total = self.gathered.joined(self.waiting.pop()[1], total)
+        self.gathered.take(total)

@@ -163,12 +163,16 @@ class Running:
         if walk.targets:
             self._cells(walk, sinks, gathered, state)
         for part in gathered.values():
-            reduction = part.reduction
-            if reduction.way == "moments":
-                self.moments[reduction.output] = part.moments()
-            else:
-                out = values[reduction.output]
-                self.known[reduction.output] = part.result(out).reshape(out.shape)
+            self._know(part)
+
+    def _know(self, part: Gathered) -> None:
+        """Keep what was gathered over all positions."""
+        reduction = part.reduction
+        if reduction.way == "moments":
+            self.moments[reduction.output] = part.moments()
+        else:
+            out = self.geometry.values[reduction.output]
+            self.known[reduction.output] = part.result(out).reshape(out.shape)
 
     def _cells(
         self,

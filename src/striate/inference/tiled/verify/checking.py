@@ -6,7 +6,7 @@ compared positions; a smaller image that is cut and walked in the same way. Wher
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
 from math import prod
@@ -19,6 +19,7 @@ from striate.borrow import borrowed, forward
 from striate.errors import StriateError
 from striate.geometry import Box, leaves_of, trace
 from striate.geometry.layout import dim_of_axis
+from striate.geometry.plan import cut
 from striate.inference.rounding import SPREAD, otherwise
 from striate.inference.tiled.plan.costs import HEAP, MOVE
 from striate.inference.tiled.plan.network import Network
@@ -98,6 +99,16 @@ class Probe:
                 source = narrow(spread(tensor, value, box), dims, box, part)
                 narrow(spread(self.computed[i], value, mine), dims, mine, part).copy_(source)
                 self.missing[i] -= prod(s[1] - s[0] for s in part if s is not None)
+
+    def parts(self, v: int, box: Box, tensor: Tensor) -> Iterator[tuple[Box, Tensor]]:
+        """What of a piece lies inside the boxes, each with its box, in the value's own dimensions."""
+        value = self.values[v]
+        layout, seen = value.layout, set()
+        for target, mine in self.boxes:
+            part = overlap(mine, box) if target == v else None
+            if part is not None and part not in seen:
+                seen.add(part)
+                yield part, cut(tensor, layout, box, part, 1)
 
     def __getitem__(self, key: tuple[int, Box]) -> Tensor | None:
         """What a box holds, None where the run did not hand out all of it (it was taken up in the middle)."""
