@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from striate.errors import UsageError
-from striate.studio.desk import Desk, Part
+from striate.studio.desk import PAUSE, RESTED, Desk, Part, SupersededError, refuse_superseded
 from striate.studio.frames import decode, encode
 
 
@@ -84,6 +85,42 @@ def test_the_latest_question_wins_and_others_come_between_the_parts() -> None:
         next(i for i, h in enumerate(heard) if h["number"] == 5) < 3
     )  # it did not wait for all parts of the other
     assert [h["done"] for h in heard if h["number"] == 4] == [False, False, False, True]
+
+
+def test_what_pauses_goes_on_when_the_page_rests_and_what_is_superseded_ends() -> None:
+    ended: list[int] = []
+
+    def answer(question: Any) -> Iterator[Part]:
+        yield {"part": 0}, {}
+        yield PAUSE
+        try:
+            for _ in range(2000):
+                time.sleep(0.005)
+                refuse_superseded()
+                if question["what"] == "quick":
+                    break
+        except SupersededError:
+            ended.append(question["id"])
+            raise
+        yield {"part": 1}, {}
+
+    async def page() -> list[dict[str, Any]]:
+        one = Page(answer)
+        work = asyncio.create_task(one.desk.run())
+        for number in range(3):  # faster than it rests: the long part is never begun
+            one.desk.ask("a", number, {"what": "slow", "id": number})
+            await asyncio.wait_for(one.until(number + 1), 20)
+        await asyncio.sleep(2 * RESTED)
+        assert [h["part"] for h in one.heard] == [0, 0, 0] and not ended
+        one.desk.ask("a", 3, {"what": "quick", "id": 3})
+        await asyncio.wait_for(one.until(6), 20)
+        work.cancel()
+        return one.heard
+
+    heard = asyncio.run(page())
+    assert ended == [2]
+    last = [(h["number"], h.get("part"), h["done"]) for h in heard[3:]]
+    assert last == [(3, 0, False), (3, 1, False), (3, None, True)]
 
 
 def test_a_frame_waits_until_the_one_before_is_shown() -> None:

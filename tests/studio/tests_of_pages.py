@@ -128,8 +128,8 @@ def serving(change: Callable[[Any], None]) -> Iterator[str]:
         def capture_signals(self) -> Any:  # none reach a thread
             return contextlib.nullcontext()
 
-    def filled(targets: Any) -> Shelf:
-        shelf = Shelf(targets)
+    def filled(targets: Any, factory: Any) -> Shelf:
+        shelf = Shelf(targets, factory)
         change(shelf)
         return shelf
 

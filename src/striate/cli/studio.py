@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
-from striate.cli.options import app
+from striate.cli.options import Model, app
 from striate.errors import UsageError
 
 
@@ -22,14 +23,18 @@ def studio(
             "efficientnet-lite0.",
         ),
     ] = None,
+    model: Model = None,
     port: Annotated[int, typer.Option(help="Where the page is served; 0 takes a free port.")] = 0,
     browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
 ) -> None:
     """Look inside a network, live, in the browser: what its parts see, and what changes when the picture does."""
     refuse_missing()
+    quieten()
+    from striate import api
     from striate.studio.server import serve
 
-    serve(targets or [], port, opened=announce("studio", browser))
+    factory = None if model is None else api.find_factory(model)
+    serve(targets or [], port, opened=announce("studio", browser), factory=factory)
 
 
 def refuse_missing() -> None:
@@ -44,6 +49,11 @@ def refuse_missing() -> None:
             f"the studio needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed; "
             "run: pip install 'striate[studio]'"
         )
+
+
+def quieten() -> None:
+    """Let torch's threads sleep between operations: the browser paints on the same cores. Call it before torch loads."""
+    os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 
 def announce(what: str, browser: bool) -> Callable[[str], None]:

@@ -146,11 +146,15 @@ class Weights:
 
 
 def replay(
-    geometry: Geometry, module: nn.Module, *inputs: Tensor, keep: bool = False
+    geometry: Geometry,
+    module: nn.Module,
+    *inputs: Tensor,
+    keep: bool = False,
+    until: int | None = None,
 ) -> Any | Mapping[int, Tensor]:
     """Run a whole network record by record; equal to `module(*inputs)` in evaluation mode.
 
-    keep: return every value by its index instead of the outputs.
+    keep: return every value by its index instead of the outputs. until: the last record that is run, with `keep`.
     """
     if len(inputs) != len(geometry.inputs):
         raise UsageError(f"the network takes {len(geometry.inputs)} inputs, got {len(inputs)}")
@@ -159,7 +163,7 @@ def replay(
     batch = inputs[0].shape[0]
     if batch != geometry.batch:
         _refuse_hidden(geometry)
-    for record in geometry.records:
+    for record in geometry.records[: None if until is None else until + 1]:
         if not record.live:
             continue
         crops = []

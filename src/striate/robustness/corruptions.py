@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms.v2 import functional as T
 
 from striate.errors import UsageError
 from striate.robustness.transforms import scaled, shifted
@@ -48,6 +47,8 @@ def speckle_noise(x: Tensor, s: int, g: torch.Generator) -> Tensor:
 
 
 def gaussian_blur(x: Tensor, s: int, g: torch.Generator) -> Tensor:
+    from torchvision.transforms.v2 import functional as T  # takes a second to load
+
     sigma = _pick(s, 0.012, 0.02, 0.03, 0.045, 0.07) * min(x.shape[-2:])
     reach = max(1, math.ceil(3 * sigma))
     reach = min(reach, min(x.shape[-2:]) - 1)  # its padding reflects
@@ -121,10 +122,14 @@ def brightness(x: Tensor, s: int, g: torch.Generator) -> Tensor:
 
 
 def darkness(x: Tensor, s: int, g: torch.Generator) -> Tensor:
+    from torchvision.transforms.v2 import functional as T  # takes a second to load
+
     return T.adjust_brightness(x, _pick(s, 0.75, 0.55, 0.4, 0.27, 0.15))
 
 
 def contrast(x: Tensor, s: int, g: torch.Generator) -> Tensor:
+    from torchvision.transforms.v2 import functional as T  # takes a second to load
+
     if x.shape[1] in (1, 3):
         return T.adjust_contrast(x, _pick(s, 0.7, 0.5, 0.35, 0.22, 0.12))
     mean = x.mean((1, 2, 3), keepdim=True)
@@ -146,6 +151,8 @@ def jpeg(x: Tensor, s: int, g: torch.Generator) -> Tensor:
 
 
 def pixelate(x: Tensor, s: int, g: torch.Generator) -> Tensor:
+    from torchvision.transforms.v2 import functional as T  # takes a second to load
+
     h, w = x.shape[-2:]
     f = _pick(s, 0.75, 0.6, 0.45, 0.33, 0.25)
     small = T.resize(x, [max(1, round(h * f)), max(1, round(w * f))], antialias=True)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from scipy import ndimage
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
@@ -52,6 +51,8 @@ class Mark:
     @cached_property
     def odd(self) -> float:
         """How much what stands there differs from what is around it, in the class's images: colour and contrast."""
+        from scipy import ndimage  # takes a moment
+
         near = (
             torch.from_numpy(ndimage.binary_dilation(self.mask.numpy(), iterations=3)) & ~self.mask
         )
@@ -233,6 +234,8 @@ def _finest(x: Tensor, labels: Tensor, half: Tensor, classes: list[int]) -> Tens
 
 def _region(map_: Tensor, fine: Tensor) -> tuple[Tensor, float, float] | None:
     """The mark in one class's maps (H, W): its mask, its separation and that of other places; None where there is none."""
+    from scipy import ndimage  # takes a moment
+
     peak = float(map_.max())
     if peak < FIND:
         return None
@@ -337,6 +340,8 @@ def _frame(scores: Tensor, map_: Tensor, size: tuple[int, int]) -> tuple[Tensor,
 
 def _refined(images: Tensor, labels: Tensor, half: Tensor, c: int, mask: Tensor, factor: int) -> Tensor:  # fmt: skip
     """The mask (h, w) of the searched image at the images' own size (H, W)."""
+    from scipy import ndimage  # takes a moment
+
     size = images.shape[-2:]
     grown = torch.from_numpy(ndimage.binary_dilation(mask.numpy()))
     full = interpolate(grown[None, None].float(), scale_factor=factor)[0, 0] > 0

@@ -47,6 +47,7 @@ def open_trained(
         size=known.size,
         pretrained=weights is None,
         weights=weights,
+        check=False,  # its own size, which fits; to check it takes two seconds for what torch loads then
     )
     return Trained(
         name=spec,

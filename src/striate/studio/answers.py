@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -13,14 +14,14 @@ from torch import Tensor
 
 from striate.answer import answer_of
 from striate.attribution import explain, find_method
-from striate.errors import UsageError
+from striate.errors import StriateError, UsageError
 from striate.inference.incremental import Incremental
 from striate.runs.explaining import aimed, placed
 from striate.studio.breaking import broken, located
 from striate.studio.changes import altered, amounts_in, content_of, pasted, range_of, strides
 from striate.studio.comparing import MOST, compared
 from striate.studio.describing import described, of_pixels, thumbnail
-from striate.studio.desk import Part
+from striate.studio.desk import PAUSE, Part, refuse_superseded
 from striate.studio.dossiers import dossier
 from striate.studio.history import confusion, filters, history, steered
 from striate.studio.maps import maps_of
@@ -69,6 +70,16 @@ class Answers:
                 f"the page asked for {question['kind']!r}, which this studio does not know; load it again"
             )
         yield from kind(question)
+
+    def begin(self) -> None:
+        """Open the first network, so that it is open when a page asks. What is wrong with it is said to the page."""
+        with contextlib.suppress(StriateError):
+            number = next(iter(self.shelf.networks))
+            one = self.shelf.network(number)
+            for _ in self.network({"network": number}):
+                pass
+            with torch.inference_mode():
+                one.module(next(iter(one.samples.values())).image[None])
 
     # What there is
 
@@ -127,6 +138,7 @@ class Answers:
         quick = self._session(question).outputs([box], content)
         said, arrays = said_of(one, quick)
         yield {**said, "box": box}, {**arrays, **pixels}
+        yield PAUSE
         with torch.inference_mode():
             whole = answer_of(one.module(hidden[None]))
         apart = float((whole - quick).abs().max()) / max(float(whole.std()), 1e-30)
@@ -177,6 +189,7 @@ class Answers:
         amounts, ends = amounts_in(question.get("amounts")), range_of(along)
         target = self._target(one, question)
         known: dict[float, float] = {}
+        yield PAUSE
         for count in (5, 9, 17, 33):
             for value in np.linspace(*ends, count).tolist():
                 if value in known:
@@ -206,9 +219,11 @@ class Answers:
         method = find_method(text_in(question, "method"))
         image, target, words = self._aim(one, picture, question)
         for trust in (False, True):
+            if trust:
+                yield PAUSE
             found = explain(
                 one.module, image, target, methods=[method], trust=trust, name=words,
-                temperature=one.trained.temperature,
+                temperature=one.trained.temperature, progress=lambda *_: refuse_superseded(),
             )  # fmt: skip
             if method not in found.maps:
                 raise UsageError(

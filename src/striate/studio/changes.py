@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchvision.transforms.v2 import functional as T
 
 from striate.errors import UsageError
 from striate.studio.numbers import Box, number_from
@@ -78,6 +77,8 @@ def altered_all(images: Tensor, amounts: Mapping[str, float]) -> Tensor:
 
 def blurred(images: Tensor, share: float) -> Tensor:
     """Images (N, C, H, W) under a Gaussian whose deviation is `share` of the shorter side."""
+    from torchvision.transforms.v2 import functional as T  # takes a second to load
+
     shorter = min(images.shape[-2:])
     sigma = share * shorter
     reach = min(max(1, math.ceil(3 * sigma)), shorter - 1)  # its padding reflects

@@ -13,7 +13,6 @@ from striate.answer import answer_of
 from striate.errors import UsageError
 from striate.runs.kept import kept_epochs
 from striate.runs.record import read_metrics
-from striate.runs.run import Run
 from striate.runs.steering import LOWEST, live_of, steer
 from striate.studio.describing import thumbnail
 from striate.studio.desk import Part
@@ -37,7 +36,7 @@ def folder_of(one: Network) -> Path:
 def history(one: Network) -> Part:
     """The metrics of all epochs, which of them are kept, and where a training stands that is under way."""
     path = folder_of(one)
-    run = Run.load(path)
+    run = one.run()
     rows = read_metrics(path / "metrics.csv")
     names = [n for n in (rows[0] if rows else {}) if n.startswith(("train_", "val_"))]
     return {

@@ -25,9 +25,10 @@ def maps_of(one: Network, image: Tensor, layer: str, first: int) -> Part:
     named = {r.name.removeprefix(PREFIX): r for r in geometry.layers if is_of_network(r)}
     if layer not in named:
         raise UsageError(f"the network has no layer {layer!r}; load the page again")
-    record = geometry.records[named[layer].record]
+    last = named[layer].record
+    record = geometry.records[last]
     with torch.inference_mode():
-        values = replay(geometry, one.module, image[None], keep=True)[record.output][0]
+        values = replay(geometry, one.module, image[None], keep=True, until=last)[record.output][0]
     maps = values.float().reshape(
         len(values) if values.dim() else 1, *(values.shape[1:] if values.dim() == 3 else (-1, 1))
     )

@@ -9,7 +9,6 @@ from typing import Any
 from striate.errors import UsageError
 from striate.runs.images import source_of
 from striate.runs.reviewing import Suspicion, copies_in, decide, decisions, doubted, standing
-from striate.runs.run import Run
 from striate.studio.describing import thumbnail
 from striate.studio.desk import Part
 from striate.studio.numbers import text_in, whole_in
@@ -28,7 +27,7 @@ class Review:
         if split not in SPLITS:
             raise UsageError(f"labels are reviewed of {', '.join(SPLITS)}, got {split!r}")
         self.one, self.split = one, split
-        self.run = Run.load(one.base)
+        self.run = one.run()
         source = source_of(self.run)
         self.counts = {name: len(source.splits[name]) for name in SPLITS}
         filled = next((n for n in (split, *SPLITS) if self.counts[n]), split)

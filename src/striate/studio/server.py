@@ -18,6 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
+from torch import nn
 
 from striate.errors import StriateError, UsageError
 from striate.ranges import check_ranges
@@ -41,8 +42,10 @@ HOST = "127.0.0.1"
 class Studio:
     """The application behind the gate. One worker thread computes for all pages."""
 
-    def __init__(self, targets: Sequence[str]) -> None:
-        self.shelf = Shelf(targets)
+    def __init__(
+        self, targets: Sequence[str], factory: Callable[[], nn.Module] | None = None
+    ) -> None:
+        self.shelf = Shelf(targets, factory)
         refuse_unbuilt()
         self.answers = Answers(self.shelf)
         self.worker = ThreadPoolExecutor(1, "studio")
@@ -167,23 +170,27 @@ def listen(port: int) -> socket.socket:
 
 
 def serve(
-    targets: Sequence[str], port: int = 0, *, opened: Callable[[str], None], view: str = ""
+    targets: Sequence[str], port: int = 0, *, opened: Callable[[str], None], view: str = "",
+    factory: Callable[[], nn.Module] | None = None,
 ) -> None:  # fmt: skip
     """Serve the page until interrupted.
 
     targets: folders of runs and specs with published weights; the newest runs of `runs/` if none, or efficientnet-lite0.
-    port: 0 takes a free one. view: which one the page begins with. opened: called once with the address, which works once,
-    when it answers. Raises UsageError for a target that does not exist, a port that is taken, and where the page is not
-    built.
+    factory: makes the networks of those runs that keep no code. port: 0 takes a free one. view: which one the page begins
+    with. opened: called once with the address, which works once, when it answers. Raises UsageError for a target that does
+    not exist, a port that is taken, and where the page is not built.
     """
     check_ranges(port=port)
-    studio = Studio(targets)
+    studio = Studio(targets, factory)
     with contextlib.closing(listen(port)) as bound:
         gate = Gate(studio.application, bound.getsockname()[1])
         config = uvicorn.Config(
             gate, log_level="error", ws_max_size=MESSAGE, server_header=False, date_header=False, ws="websockets-sansio",
             timeout_graceful_shutdown=1,
         )  # fmt: skip
-        Telling(config, lambda: opened(gate.address + (f"#view={view}" if view else ""))).run(
-            [bound]
-        )
+
+        def told() -> None:
+            opened(gate.address + (f"#view={view}" if view else ""))
+            studio.worker.submit(studio.answers.begin)  # while the browser starts
+
+        Telling(config, told).run([bound])

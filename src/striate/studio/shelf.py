@@ -7,13 +7,13 @@ scikit-learn brings, and what the person drops on the page, which is gone with t
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import re
 import tempfile
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from striate.errors import DataError, StriateError, UsageError
 from striate.geometry import Geometry, trace
+from striate.models import is_own
 from striate.paths import given_path
 from striate.robustness.activation_shift import Recorder
 from striate.runs.dossiers import network_of
@@ -70,6 +71,7 @@ class Network:
     """One of the networks on the page."""
 
     target: str
+    factory: Callable[[], nn.Module] | None = None
     dropped: OrderedDict[str, Picture] = field(default_factory=OrderedDict)
     live: OrderedDict[str, Picture] = field(default_factory=OrderedDict)
     compared: Mapping[str, Picture] = field(default_factory=dict)
@@ -82,9 +84,15 @@ class Network:
     def refuse_missing(self) -> None:
         """Raise UsageError or RunError where there is nothing of that name; no network is made for it."""
         if Path(self.target).is_dir():
-            Run.load(self.target)
+            run = self.run()
+            if self.factory is None and keeps_no_code(run):
+                run.empty_model()  # says what makes it
         else:
             refuse_unknown(self.target)
+
+    def run(self) -> Run:
+        """The run that the command named, with what makes its network. Raises RunError where it is none."""
+        return Run.load(self.base, model=self.factory)
 
     epoch: int | None = None
 
@@ -95,9 +103,9 @@ class Network:
 
     def at(self, epoch: int) -> Network:
         """The network as it was after an epoch that its run keeps, on the same pictures."""
-        one = Network(f"{self.target} at epoch {epoch}", epoch=epoch)
+        one = Network(f"{self.target} at epoch {epoch}", self.factory, epoch=epoch)
         one.dropped, one.live, one.compared = self.dropped, self.live, self.compared
-        if self.epoch is None and Path(self.target).is_dir() and Run.load(self.target).finished:
+        if self.epoch is None and Path(self.target).is_dir() and self.run().finished:
             for name in ("samples", "labelled"):
                 with contextlib.suppress(StriateError):
                     one.__dict__[name] = getattr(self, name)
@@ -107,8 +115,8 @@ class Network:
     def trained(self) -> Trained:
         """The network, opened when it is first asked for."""
         if self.epoch is not None:
-            return trained_at(Run.load(self.base), self.epoch)
-        return open_trained(self.target)
+            return trained_at(self.run(), self.epoch)
+        return open_trained(self.run() if Path(self.target).is_dir() else self.target)
 
     @cached_property
     def module(self) -> nn.Module:
@@ -213,7 +221,9 @@ class Network:
         ]
 
     def _photographs(self) -> list[Picture]:
-        folder = files("sklearn.datasets.images")
+        package = importlib.util.find_spec("sklearn")  # found, not imported: that takes a second
+        assert package is not None and package.submodule_search_locations
+        folder = Path(package.submodule_search_locations[0]) / "datasets" / "images"
         return [
             Picture(Path(name).stem, self._read((folder / name).read_bytes()))
             for name in PHOTOGRAPHS
@@ -224,10 +234,12 @@ class Shelf:
     """All networks of a studio, by number.
 
     targets: folders of runs and specs; the newest runs of `runs/` where there are none, or the default network.
-    Raises UsageError or RunError for a target that is neither.
+    factory: makes the networks of those runs that keep no code. Raises UsageError or RunError for a target that is neither.
     """
 
-    def __init__(self, targets: Sequence[str]) -> None:
+    def __init__(
+        self, targets: Sequence[str], factory: Callable[[], nn.Module] | None = None
+    ) -> None:
         given = [str(given_path(t, "the network")) for t in dict.fromkeys(targets)]
         images = [t for t in given if is_image(t)]
         self.slides = {f"p{i}": one for i, one in enumerate(images)}
@@ -236,10 +248,18 @@ class Shelf:
         )
         self._epochs: OrderedDict[str, Network] = OrderedDict()
         self.networks: Mapping[str, Network] = {
-            f"n{i}": Network(one) for i, one in enumerate(chosen)
+            f"n{i}": Network(
+                one, factory if factory and is_run(one) and keeps_no_code(Run.load(one)) else None
+            )
+            for i, one in enumerate(chosen)
         }
         for one in self.networks.values() if len(given) > len(images) else ():
             one.refuse_missing()
+        if factory is not None and all(one.factory is None for one in self.networks.values()):
+            raise UsageError(
+                "--model says what makes the network of a run that was wrapped or trained in Python, and none of these "
+                "is one; leave --model out"
+            )
 
     def network(self, number: Any) -> Network:
         """Raises UsageError for a number that was not given out."""
@@ -261,10 +281,20 @@ class Shelf:
         return self._epochs[number]
 
 
+def keeps_no_code(run: Run) -> bool:
+    """Whether a run's network was given in Python, so that something must make it."""
+    return run.wrapped or is_own(run.recipe.model)
+
+
+def is_run(target: str) -> bool:
+    """Whether a target is a run's folder."""
+    return (Path(target) / "run.toml").is_file()
+
+
 def is_image(target: str) -> bool:
     """Whether a target of the command is an image of any size, not a run."""
     path = Path(target)
-    return path.suffix.lower() in SUFFIXES and path.exists() and not (path / "run.toml").exists()
+    return path.suffix.lower() in SUFFIXES and path.exists() and not is_run(target)
 
 
 def newest_runs(folder: Path) -> list[str]:

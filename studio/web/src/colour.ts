@@ -12,38 +12,38 @@ function ramp(stops: Colour[], share: number): Colour {
   return [0, 1, 2].map((i) => Math.round(low[i]! + (high[i]! - low[i]!) * t)) as Colour;
 }
 
-const table = (stops: Colour[]): Uint8Array => Uint8Array.from(Array.from({ length: 256 }, (_, i) => ramp(stops, i / 255)).flat());
+/** 256 colours, each as the four bytes of a pixel, opacity 0. */
+const table = (stops: Colour[]): Uint32Array =>
+  Uint32Array.from({ length: 256 }, (_, i) => {
+    const [r, g, b] = ramp(stops, i / 255);
+    return r | (g << 8) | (b << 16);
+  });
 const TABLES = { light: table(LIGHT), signed: table(SIGNED) };
 
 /** Numbers as pixels: from 0 or `low` to `high` where none is below zero, else from -most over 0 to most. */
 export function coloured(data: ArrayLike<number>, low: number, high: number, opacity = 255): Uint8ClampedArray<ArrayBuffer> {
   const signed = low < 0 && high > 0;
   const most = Math.max(Math.abs(low), Math.abs(high)) || 1;
-  const range = high - low || 1;
   const colours = signed ? TABLES.signed : TABLES.light;
-  const out = new Uint8ClampedArray(data.length * 4);
+  const [scale, shift] = signed ? [255 / most / 2, 127.5] : [255 / (high - low || 1), (-low * 255) / (high - low || 1)];
+  const out = new Uint32Array(data.length);
+  const alpha = opacity << 24;
   for (let i = 0; i < data.length; i++) {
-    const v = data[i]!;
-    if (Number.isNaN(v)) continue; // stays clear
-    const share = signed ? 0.5 + v / most / 2 : (v - low) / range;
-    const at = 3 * Math.min(255, Math.max(0, Math.round(share * 255)));
-    out[4 * i] = colours[at]!;
-    out[4 * i + 1] = colours[at + 1]!;
-    out[4 * i + 2] = colours[at + 2]!;
-    out[4 * i + 3] = opacity;
+    const at = data[i]! * scale + shift;
+    if (at !== at) continue; // not a number: stays clear
+    out[i] = colours[at < 0 ? 0 : at > 255 ? 255 : (at + 0.5) | 0]! | alpha;
   }
-  return out;
+  return new Uint8ClampedArray(out.buffer);
 }
 
 /** Pixels (H, W, 1 or 3) as a canvas takes them. */
 export function opaque(data: ArrayLike<number>, channels: number): Uint8ClampedArray<ArrayBuffer> {
-  const count = data.length / channels;
-  const out = new Uint8ClampedArray(count * 4);
-  for (let i = 0; i < count; i++) {
-    for (let c = 0; c < 3; c++) out[4 * i + c] = data[channels * i + (channels === 3 ? c : 0)]!;
-    out[4 * i + 3] = 255;
+  const out = new Uint32Array(data.length / channels);
+  for (let i = 0, j = 0; i < out.length; i++, j += channels) {
+    const [r, g, b] = channels === 3 ? [data[j]!, data[j + 1]!, data[j + 2]!] : [data[j]!, data[j]!, data[j]!];
+    out[i] = r | (g << 8) | (b << 16) | (255 << 24);
   }
-  return out;
+  return new Uint8ClampedArray(out.buffer);
 }
 
 export function paint(canvas: HTMLCanvasElement, pixels: Uint8ClampedArray<ArrayBuffer>, width: number, height: number): void {

@@ -48,7 +48,7 @@ export function openLayer(): void {
 export function askMaps(): void {
   const layer = layerNow();
   if (!layer) return;
-  wire.ask("maps", { kind: "maps", ...asked(), layer: layer.name, first: state.first, ...now.tool?.asks?.() }, (header, arrays) => {
+  wire.follow("maps", { kind: "maps", ...asked(), layer: layer.name, first: state.first, ...now.tool?.asks?.() }, (header, arrays) => {
     if (header.error) return complain(header.error);
     if (arrays.maps) showMaps(arrays.maps, header as unknown as Told);
   });

@@ -9,6 +9,7 @@ export interface Plane {
 export type Arrays = Record<string, Plane>;
 type Heard = (header: Header, arrays: Arrays) => void;
 
+const LATE = 400; // milliseconds after which a question that waits behind another is sent all the same
 const WAITS = [200, 500, 1000, 2000, 4000]; // milliseconds between attempts to connect again
 
 function half(bits: number): number {
@@ -19,6 +20,8 @@ function half(bits: number): number {
   if (exponent === 31) return fraction ? NaN : sign * Infinity;
   return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
+
+let halves: Float32Array | null = null; // every float16 as a number, made when the first one comes
 
 export function decode(frame: ArrayBuffer): [Header & { frame: number }, Arrays] {
   const length = new DataView(frame).getUint32(0, true);
@@ -32,7 +35,10 @@ export function decode(frame: ArrayBuffer): [Header & { frame: number }, Arrays]
     else if (placed.kind === "int32") arrays[name] = { shape: placed.shape, data: Float32Array.from(new Int32Array(frame, start, count)) };
     else if (placed.kind === "float16") {
       const bits = new Uint16Array(frame, start, count);
-      arrays[name] = { shape: placed.shape, data: Float32Array.from(bits, half) };
+      halves ??= Float32Array.from({ length: 1 << 16 }, (_, i) => half(i));
+      const data = new Float32Array(count);
+      for (let i = 0; i < count; i++) data[i] = halves[bits[i]!]!;
+      arrays[name] = { shape: placed.shape, data };
     }
   }
   return [header, arrays];
@@ -42,6 +48,7 @@ export class Wire {
   private socket: WebSocket | null = null;
   private number = 0;
   private readonly latest = new Map<string, { number: number; heard: Heard; question: object }>();
+  private readonly flying = new Map<string, { number: number; heard: Heard; timer: number }>(); // of what follows the pointer
   private failures = 0;
 
   /** told: what to say of the connection, empty where all is well. back: called when it stands again. */
@@ -56,6 +63,8 @@ export class Wire {
       const again = this.failures > 0;
       this.failures = 0;
       this.told("");
+      for (const { timer } of this.flying.values()) clearTimeout(timer);
+      this.flying.clear();
       if (again) this.back();
       else for (const { number, question } of this.latest.values()) this.send({ ...question, number });
     };
@@ -76,6 +85,15 @@ export class Wire {
   private hear(frame: ArrayBuffer): void {
     const [header, arrays] = decode(frame);
     const asked = this.latest.get(header.channel);
+    const flown = this.flying.get(header.channel);
+    if (flown?.number === header.number) {
+      clearTimeout(flown.timer);
+      this.flying.delete(header.channel);
+      if (asked && asked.number !== header.number) {
+        if (!header.done) flown.heard(header, arrays);
+        this.launch(header.channel);
+      }
+    }
     if (asked?.number === header.number) {
       if (header.done) this.latest.delete(header.channel);
       if (!header.done || header.error) asked.heard(header, arrays);
@@ -92,7 +110,27 @@ export class Wire {
     this.send({ ...whole, number });
   }
 
+  /** As `ask`, for what follows the pointer: the next question goes out when the one before has its first part, which is
+   * shown; so something is seen while the pointer moves, however fast it does. */
+  follow(channel: string, question: Record<string, unknown> & { kind: string }, heard: Heard): void {
+    this.latest.set(channel, { number: ++this.number, heard, question: { ...question, channel } });
+    if (!this.flying.has(channel)) this.launch(channel);
+  }
+
+  private launch(channel: string): void {
+    const wanted = this.latest.get(channel);
+    if (!wanted) return;
+    const late = (): void => {
+      this.flying.delete(channel);
+      if (this.latest.get(channel)?.number !== wanted.number) this.launch(channel);
+    };
+    this.flying.set(channel, { number: wanted.number, heard: wanted.heard, timer: window.setTimeout(late, LATE) });
+    this.send({ ...wanted.question, number: wanted.number });
+  }
+
   cancel(channel: string): void {
+    clearTimeout(this.flying.get(channel)?.timer);
+    this.flying.delete(channel);
     if (this.latest.delete(channel)) this.send({ channel, number: this.number, cancel: true });
   }
 }

@@ -8,22 +8,36 @@ import { asked, nameOf, now, state, target, wire, type Tool } from "../page";
 import { overlay, say, showPixels } from "../picture";
 import { SLIDERS, write } from "../state";
 
+let drawn: { of: string; points: ArrayLike<number> } = { of: "", points: [] };
+
+/** The curve along the slider that moved last; where the others stand as they did, it is the one that is known already. */
+function curve(): void {
+  if (!now.network?.answers) return;
+  const slider = SLIDERS.find((s) => s.name === state.along)!;
+  const question = { kind: "curve", ...asked(), amounts: state.amounts, along: state.along, target: target() };
+  const of = JSON.stringify({ ...question, amounts: { ...state.amounts, [state.along]: 0 } });
+  const show = (): void => chart(by("chart"), drawn.points, slider, state.amounts[slider.name] ?? slider.still, nameOf(target()));
+  if (drawn.of === of) {
+    show();
+    if (drawn.points.length) return; // it is there, or on its way
+  }
+  drawn = { of, points: [] };
+  wire.ask("curve", question, (header, arrays) => {
+    if (header.error || !arrays.points || drawn.of !== of) return;
+    drawn.points = arrays.points.data;
+    show();
+  });
+}
+
 export function change(): void {
   write(state);
-  wire.ask("change", { kind: "change", ...asked(), amounts: state.amounts }, (header, arrays) => {
+  wire.follow("change", { kind: "change", ...asked(), amounts: state.amounts }, (header, arrays) => {
     if (header.error) return tell(header.error);
     if (state.tool !== "change") return;
     showPixels(arrays.pixels ?? null);
     showSaid(header, arrays);
   });
-  const slider = SLIDERS.find((s) => s.name === state.along)!;
-  if (now.network?.answers) {
-    wire.ask("curve", { kind: "curve", ...asked(), amounts: state.amounts, along: state.along, target: target() }, (header, arrays) => {
-      if (header.error) return;
-      const plane = arrays.points;
-      if (plane) chart(by("chart"), plane.data, slider, state.amounts[slider.name] ?? slider.still, nameOf(target()));
-    });
-  }
+  curve();
   askMaps();
 }
 
@@ -61,5 +75,6 @@ export const changing: Tool = {
   close() {
     by("chart").hidden = true;
     wire.cancel("curve");
+    drawn = { of: "", points: [] };
   },
 };

@@ -65,7 +65,7 @@ async function give(file: Blob): Promise<void> {
   } finally {
     done();
   }
-  wire.ask("live", { kind: "picture", ...asked() }, (header, arrays) => {
+  wire.follow("live", { kind: "picture", ...asked() }, (header, arrays) => {
     if (header.error || !arrays.pixels) return;
     now.pixels = arrays.pixels;
     now.clean = (header.top as Score[] | undefined) ?? [];

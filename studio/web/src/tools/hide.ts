@@ -43,7 +43,7 @@ function hide(): void {
   chooseOther();
   write(state);
   drawn();
-  wire.ask("occlude", { kind: "occlude", ...asked(), ...filled() }, (header, arrays) => {
+  wire.follow("occlude", { kind: "occlude", ...asked(), ...filled() }, (header, arrays) => {
     if (header.error) return tell(header.error);
     if (state.tool !== "hide") return;
     showPixels(arrays.pixels ?? null);

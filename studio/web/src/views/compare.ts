@@ -229,9 +229,9 @@ function look(): void {
     const asked = { network: n.id, picture };
     const size = sizes.get(n.id);
     if (box && size) {
-      wire.ask(`panel-${k}`, { kind: "occlude", ...asked, box: inPixels(size), fill: "grey" }, (header, arrays) => show(k, header, arrays));
+      wire.follow(`panel-${k}`, { kind: "occlude", ...asked, box: inPixels(size), fill: "grey" }, (header, arrays) => show(k, header, arrays));
     } else {
-      wire.ask(`panel-${k}`, { kind: "picture", ...asked }, (header, arrays) => show(k, header, arrays));
+      wire.follow(`panel-${k}`, { kind: "picture", ...asked }, (header, arrays) => show(k, header, arrays));
     }
   });
 }
