@@ -49,7 +49,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "geometry": FOUND,
     "models": {"errors", "memory", "borrow", "nn", "plugins", "wording"},
     "inference": BASE | {"answer", "borrow", "geometry", "images", "memory"},
-    "data": FOUND | {"images", "plugins", "wording"},
+    "volumes": BASE | {"wording"},
+    "data": FOUND | {"images", "plugins", "volumes", "wording"},
     "statistics": FOUND | {"wording"},
     "training": BASE | {"answer", "borrow", "data", "findings", "memory", "wording"},
     "tasks": ANALYSIS
@@ -72,6 +73,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "training",
         "tasks",
         "report",
+        "volumes",
     },
     "attribution": ANALYSIS | {"plugins"},
     "units": ANALYSIS | {"attribution", "kernels"},

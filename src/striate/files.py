@@ -7,9 +7,12 @@ any name, such as `photo.png`. Whatever reads a named file opens it here.
 from __future__ import annotations
 
 import errno
+import importlib
+import io
 import os
+import re
 import stat
-from typing import BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 _KINDS = (
     (stat.S_ISFIFO, "a named pipe"),
@@ -17,6 +20,79 @@ _KINDS = (
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
 )
+
+
+_SCHEME = re.compile(r"[a-z][a-z0-9]+:")  # of two letters or more: one letter is a drive
+AGAIN = "striate.volumes.mounting"  # what opens a volume in a process that has not
+
+
+class Volume(Protocol):
+    """Files that lie in archives, in the rows of tables, at the other end of a line; a path names them all the same.
+
+    The path of a volume begins with a scheme, `wds:photos.tar/0001.jpg`; `names` are what follows, in the order of bytes.
+    """
+
+    @property
+    def names(self) -> Any: ...
+
+    def __contains__(self, name: str) -> bool: ...
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a file. Raises OSError, whose `strerror` says why there are none."""
+        ...
+
+    def size(self, name: str) -> int:
+        """How many bytes a file has; FileNotFoundError where there is none."""
+        ...
+
+    def stamp(self, name: str) -> list[int] | None:
+        """What changes when the file does, as `os.stat` would give it; None where that is not known."""
+        ...
+
+
+VOLUMES: dict[str, Volume] = {}
+"""By the path that stands before the names of their files."""
+
+
+def volume_of(path: str | os.PathLike[str]) -> tuple[Volume, str] | None:
+    """The volume in which a file lies, and its name there ("" for the volume itself); None for a file of the disk."""
+    text = os.fspath(path)
+    if not isinstance(text, str) or _SCHEME.match(text) is None:
+        return None
+    for root, volume in VOLUMES.items():
+        if text.startswith(root) and text[len(root) : len(root) + 1] in ("", "/"):
+            return volume, text[len(root) + 1 :]
+    # Of another process: what that has opened is found by its index.
+    root = importlib.import_module(AGAIN).mounted_again(text)
+    return None if root is None else (VOLUMES[root], text[len(root) + 1 :])
+
+
+def is_folder(path: str | os.PathLike[str]) -> bool:
+    """Whether `path` is a folder, of the disk or of a volume."""
+    held = volume_of(path)
+    if held is None:
+        return os.path.isdir(path)
+    volume, name = held
+    return not name or (name not in volume and volume.names.has_below(name))
+
+
+def is_there(path: str | os.PathLike[str]) -> bool:
+    """Whether `path` is a file or a folder, of the disk or of a volume."""
+    held = volume_of(path)
+    if held is None:
+        return os.path.exists(path)
+    return held[1] in held[0] or is_folder(path)
+
+
+def as_opened(path: str | os.PathLike[str]) -> Any:
+    """What libraries that open files themselves are given: the path, or the bytes of a file in a volume."""
+    return path if volume_of(path) is None else io.BytesIO(read_regular(path))
+
+
+def size_of(path: str | os.PathLike[str]) -> int:
+    """The bytes of a file. Raises OSError."""
+    held = volume_of(path)
+    return os.stat(path).st_size if held is None else held[0].size(held[1])
 
 
 class SpecialFileError(OSError):
@@ -29,6 +105,10 @@ class TooLargeError(OSError):
 
 def refuse_special(path: str | os.PathLike[str]) -> None:
     """Raise SpecialFileError where `path` is a pipe, a socket or a device; other OSErrors where there is nothing to read."""
+    held = volume_of(path)
+    if held is not None:
+        _named(*held, path)
+        return
     _check(os.stat(path).st_mode, path)
 
 
@@ -37,6 +117,10 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
 
     Raises SpecialFileError for a pipe, a socket or a device, and the other OSErrors of `open`.
     """
+    held = volume_of(path)
+    if held is not None:
+        _named(*held, path)
+        return io.BytesIO(held[0].read(held[1]))
     refuse_special(path)  # before it is opened: opening a device can act
     # The name may be another file's by now; a pipe that is opened without waiting is refused like one that was seen.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))  # fmt: skip
@@ -54,7 +138,7 @@ def read_regular(path: str | os.PathLike[str], *, limit: int | None = None) -> b
     Raises as `open_regular`, and TooLargeError above the limit.
     """
     with open_regular(path) as file:
-        size = os.fstat(file.fileno()).st_size
+        size = length(file)
         if limit is not None and size > limit:
             reason = (
                 f"it holds {size / 1e9:,.1f} GB, more than the {limit / 1e9:,.1f} GB that are read"
@@ -66,11 +150,20 @@ def read_regular(path: str | os.PathLike[str], *, limit: int | None = None) -> b
             raise OSError(error.errno, error.strerror, os.fspath(path)) from error
 
 
+def length(file: BinaryIO) -> int:
+    """The bytes of an open file."""
+    if isinstance(file, io.BytesIO):
+        return len(file.getbuffer())
+    return os.fstat(file.fileno()).st_size
+
+
 def leads_out(path: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> bool:
     """Whether links lead from `path` to what does not lie below `root`, by default below the folder that the path names.
 
     Whoever made a folder can put a link to any file into it: of such a file no message quotes what it holds.
     """
+    if volume_of(path) is not None:
+        return False
     folder = os.path.dirname(os.path.abspath(path)) if root is None else root
     try:
         real, home = os.path.realpath(path), os.path.realpath(folder)
@@ -81,6 +174,9 @@ def leads_out(path: str | os.PathLike[str], root: str | os.PathLike[str] | None 
 
 def is_regular(path: str | os.PathLike[str]) -> bool:
     """Whether `path` is a regular file that can be asked for; False for any name that no file has."""
+    held = volume_of(path)
+    if held is not None:
+        return held[1] in held[0]
     try:
         return stat.S_ISREG(os.stat(path).st_mode)
     except (OSError, ValueError):  # a name with a zero byte, or of another encoding
@@ -94,3 +190,10 @@ def _check(mode: int, path: str | os.PathLike[str]) -> None:
         if asks(mode):
             reason = f"it is {what}, not a file; give a file that is stored on a disk"
             raise SpecialFileError(errno.EINVAL, reason, os.fspath(path))
+
+
+def _named(volume: Volume, name: str, path: str | os.PathLike[str]) -> None:
+    if name in volume:
+        return
+    kind = errno.EISDIR if is_folder(path) else errno.ENOENT
+    raise OSError(kind, os.strerror(kind), os.fspath(path))

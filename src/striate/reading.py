@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from striate.files import open_regular
+from striate.files import length, open_regular
 
 
 def read_file(path: Path, *, limit: int) -> bytes:
@@ -14,7 +13,7 @@ def read_file(path: Path, *, limit: int) -> bytes:
     A pipe, a device or a socket is refused before it can make the reader wait. Raises OSError, whose `strerror` says why.
     """
     with open_regular(path) as file:
-        size = os.fstat(file.fileno()).st_size
+        size = length(file)
         data = file.read(min(limit, size) + 1)
     if len(data) > limit:
         raise OSError(27, f"it holds {size:,} bytes, and at most {limit:,} are read")

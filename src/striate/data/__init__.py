@@ -79,6 +79,6 @@ OPEN = (
     "described", "description",
     "digits", "drawing", "fashion", "files", "finder", "folder", "foreign", "given", "histogram", "layout", "leftout",
     "lines", "listed", "listing_table", "naming", "numbers", "output_names", "own", "own_images", "own_labels", "own_splits",
-    "own_targets", "pool", "preprocessing", "problems", "reading", "records", "resampling", "scale", "source", "splitting",
-    "subsets", "table", "targets", "tree",
+    "own_targets", "place", "pool", "preprocessing", "problems", "reading", "records", "resampling", "scale", "source",
+    "splitting", "subsets", "table", "targets", "tree",
 )  # fmt: skip

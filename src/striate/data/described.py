@@ -25,6 +25,7 @@ from typing import Any
 
 from striate.data.records import Record, inspect
 from striate.errors import StriateError
+from striate.files import volume_of
 from striate.writing import write_atomically
 
 FORMAT = 1
@@ -41,6 +42,9 @@ Stamp = list[int]  # device, inode, size, nanoseconds of writing and of change
 
 def stamp(path: Path) -> Stamp | None:
     """What changes when a file does; None where it cannot be asked for."""
+    held = volume_of(path)
+    if held is not None:
+        return held[0].stamp(held[1])
     try:
         status = os.stat(path)
     except (OSError, ValueError):

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 from striate.data.filetype import Content, looks_like_image, type_of
 from striate.data.leftout import LeftOut
 from striate.data.naming import ignored
+from striate.data.place import data_path
 from striate.data.tree import Tree, grow, is_run
 from striate.errors import DataError, UsageError
+from striate.files import is_folder, is_there
 from striate.paths import given_path
+from striate.volumes import is_volume
 
 if TYPE_CHECKING:
     import numpy as np
@@ -156,12 +159,13 @@ class _Search:
 
     def add(self, pattern: str, *, alone: bool) -> None:
         path = given_path(pattern, "an image's path")
+        path = data_path(pattern if is_volume(pattern) else path)
         files, left = len(self.files), sum(map(len, self.left.values()))
         if not alone and os.path.lexists(path) and ignored(path.name):
             self._leave("system", str(path))
-        elif path.is_dir():
+        elif is_folder(path):
             self._folder(path, alone=alone)
-        elif path.exists():
+        elif is_there(path):
             self.files.append(str(path))
         elif glob.has_magic(str(path)):
             self._pattern(path)

@@ -16,6 +16,7 @@ from striate.data.drawing import drawn
 from striate.data.labels import read_labels
 from striate.data.layout import Layout
 from striate.data.naming import in_order
+from striate.data.place import name_of_place
 from striate.data.pool import ordered
 from striate.data.preprocessing import Preprocessing
 from striate.data.records import (
@@ -112,7 +113,7 @@ def open_folder(
         for code in range(len(SPLITS))
     ]
     return Source(
-        name=root.resolve().name or str(root),
+        name=name_of_place(root),
         classes=encoded.classes,
         where=str(root if table is None or encode is None else root / table),
         fingerprint=plan.fingerprint,

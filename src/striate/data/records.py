@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 
 from striate.data.depth import stated_white
 from striate.errors import DataError
-from striate.files import SpecialFileError, open_regular
+from striate.files import SpecialFileError, length, open_regular
 from striate.images import Decoded, decode
 
 Progress = Callable[[int, int], None]
@@ -78,7 +77,7 @@ def inspect(path: Path) -> Record | str:
 def _bytes(path: Path) -> bytes | None:
     """What a regular file holds; None for one that is too large to be read whole."""
     with open_regular(path) as stream:
-        small = os.fstat(stream.fileno()).st_size <= READ_WHOLE
+        small = length(stream) <= READ_WHOLE
         return stream.read() if small else None
 
 

@@ -10,6 +10,7 @@ from striate.data.pool import ordered
 from striate.data.processes import described_apart
 from striate.data.records import Progress, Record, inspect
 from striate.data.source import Damage
+from striate.files import size_of
 from striate.images import quiet
 
 MANY = 3000  # files from which processes, half a second each to start, are repaid
@@ -63,7 +64,7 @@ def _are_small(root: Path, keys: Sequence[str]) -> bool:
     sizes = []
     for key in keys[:: max(1, len(keys) // SAMPLE)]:
         try:
-            sizes.append((root / key).stat().st_size)
+            sizes.append(size_of(root / key))
         except OSError:
             continue
     return bool(sizes) and sum(sizes) / len(sizes) < SMALL

@@ -14,11 +14,13 @@ from striate.data.folder import Encode, open_folder
 from striate.data.lines import open_lines
 from striate.data.listed import table_of_sources
 from striate.data.own import given_again, is_given
+from striate.data.place import data_path
 from striate.data.reading import SUFFIXES
 from striate.data.records import Progress
 from striate.data.source import Source
 from striate.data.table import SUFFIXES as TABLES
 from striate.errors import DataError, UsageError
+from striate.files import is_regular, is_there
 from striate.findings import Finding
 from striate.plugins import Table
 from striate.ranges import check_ranges
@@ -95,17 +97,17 @@ def open_source(
         if more and not entry.generated:
             raise UsageError(f"{' and '.join(more)} cannot be chosen for {data}; leave it out")
         return entry.open(seed=seed, val=val, test=test, **more)
-    path = Path(data).expanduser()
+    path = data_path(data)
     if count is not None or size is not None:
         raise UsageError("count and size are for generated sources; leave them out for a folder")
-    if not path.exists():
+    if not is_there(path):
         raise UsageError(_unknown(data))
-    if path.suffix.lower() in TABLES and path.is_file():
+    if path.suffix.lower() in TABLES and is_regular(path):
         return open_folder(
             path.parent, seed=seed, val=val, test=test, progress=progress, table=path.name, outside=outside,
             encode=encode,
         )  # fmt: skip
-    if path.is_file():
+    if is_regular(path):
         raise DataError(_file(path))
     return open_folder(
         path, seed=seed, val=val, test=test, progress=progress, outside=outside, encode=encode

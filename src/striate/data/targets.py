@@ -16,6 +16,7 @@ from striate.data.by_table import READ, SUBMISSION, find_tables
 from striate.data.finder import Finder
 from striate.data.folder import Encoded, open_folder
 from striate.data.naming import SPLIT_NAMES, in_order
+from striate.data.place import data_path
 from striate.data.source import Source
 from striate.data.sources import SOURCES
 from striate.data.strata import number_strata, tag_strata
@@ -23,6 +24,7 @@ from striate.data.table import SUFFIXES
 from striate.data.target_tables import Kind, kind_of_table, may_be_numbers, reader, words_of
 from striate.data.tree import TABLES, Parts, Tree, grow, is_run
 from striate.errors import DataError, UsageError
+from striate.files import is_folder, is_regular, is_there, volume_of
 from striate.ranges import check_ranges
 
 
@@ -60,15 +62,15 @@ def open_targets(
     name files that do not lie in its folder. The source's splits are TargetSplits. Raises DataError or UsageError with one
     sentence.
     """
-    path = Path(data).expanduser()
+    path = data_path(data)
     check_ranges(seed=seed, val=val, test=test)
-    if not path.exists():
+    if not is_there(path):
         known = " is a source of classes" if str(data) in SOURCES else ""
         raise UsageError(
             f"{data}{known or ' does not exist'}; give a table of {kind}, such as labels.csv, or the folder that holds it"
         )
     table = None
-    if path.is_file():
+    if is_regular(path):
         if path.suffix.lower() not in SUFFIXES:
             raise DataError(f"{path} is no table; give a CSV with a line an image")
         path, table = path.parent, path.name
@@ -99,14 +101,14 @@ def _tables(data: str | Path) -> list[tuple[Path, Finder]]:
 
     They are asked only what kind of table it is, and open no image.
     """
-    path = Path(data).expanduser()
+    path = data_path(data)
     if isinstance(data, str) and data in SOURCES:
         return []
     try:
-        if path.is_file() and path.suffix.lower() in SUFFIXES:
+        if is_regular(path) and path.suffix.lower() in SUFFIXES:
             tree = grow(path.parent)
             return [(path, Finder(path.parent, (path.name,), tree.images, outside=True))]
-        if not path.is_dir() or is_run(path) or not _holds_tables(path):
+        if not is_folder(path) or is_run(path) or not _holds_tables(path):
             return []
         tree = grow(path)
     except (OSError, DataError):
@@ -124,7 +126,7 @@ def _holds_tables(folder: Path) -> bool:
     if any(PurePosixPath(name).suffix.lower() in READ for name in names):
         return True
     inner = [name for name in folders if len(folders) == 1 or name.casefold() in SPLIT_NAMES]
-    return any((folder / name / table).is_file() for name in inner for table in TABLES) or (
+    return any(is_regular(folder / name / table) for name in inner for table in TABLES) or (
         len(folders) == 1
         and any(PurePosixPath(n).suffix.lower() in READ for n in _listed(folder / inner[0])[0])
     )
@@ -134,6 +136,13 @@ def _listed(folder: Path) -> tuple[list[str], list[str]]:
     """Names of the files and of the folders in a folder."""
     files: list[str] = []
     folders: list[str] = []
+    held = volume_of(folder)
+    if held is not None:
+        volume, inside = held
+        below = [p[len(inside) + bool(inside) :].split("/") for p in volume.names if p.startswith(inside)]  # fmt: skip
+        return [p[0] for p in below if len(p) == 1], list(
+            dict.fromkeys(p[0] for p in below if p[1:])
+        )
     with os.scandir(folder) as entries:
         for entry in entries:
             (folders if entry.is_dir() else files).append(entry.name)

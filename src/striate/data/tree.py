@@ -14,9 +14,10 @@ from pathlib import Path, PurePosixPath
 from striate.data.filetype import Content, backup_of, looks_like_image, sidecar_of, type_of
 from striate.data.leftout import LeftOut
 from striate.data.naming import ignored, is_placeholder, natural
+from striate.data.reading import SUFFIXES, UNSUPPORTED
 from striate.data.thumbnails import find_thumbnails
 from striate.errors import DataError
-from striate.files import open_regular
+from striate.files import Volume, open_regular, volume_of
 
 TABLES = ("metadata.csv", "metadata.jsonl", "metadata.tsv", "labels.csv", "labels.tsv")
 RUNS = ("run.toml", "begun.toml")  # in the folder of a run, and of one whose data are being read
@@ -100,6 +101,10 @@ def grow(root: Path) -> Tree:
     Raises DataError if the root itself cannot be listed.
     """
     tree = Tree()
+    held = volume_of(root)
+    if held is not None:
+        _grow_volume(tree, *held)
+        return tree
     todo: list[tuple[str, Parts, frozenset[tuple[int, int]]]] = [(os.fspath(root), (), frozenset())]
     while todo:
         folder, parts, above = todo.pop()
@@ -142,6 +147,30 @@ def grow(root: Path) -> Tree:
     ):  # fmt: skip
         paths.sort(key=lambda p: tuple(natural(part) for part in p))
     return tree
+
+
+def _grow_volume(tree: Tree, volume: Volume, folder: str) -> None:
+    """List the files of a volume, of which the names say all."""
+    before = folder + "/" if folder else ""
+    folders: dict[Parts, None] = {}
+    for name in volume.names:
+        if not name.startswith(before):
+            continue
+        parts = tuple(name[len(before) :].split("/"))
+        if any(map(ignored, parts)):
+            tree.leave("system", parts)
+            continue
+        folders.update(dict.fromkeys(parts[:i] for i in range(1, len(parts))))
+        suffix = PurePosixPath(parts[-1]).suffix.lower()
+        if parts[-1].lower() in TABLES:
+            tree.tables.append(parts)
+        elif suffix in SUFFIXES:
+            tree.images.append(parts)
+        else:
+            (tree.unsupported if suffix in UNSUPPORTED else tree.rest).append(parts)
+    tree.folders = list(folders)
+    for paths in (tree.images, tree.folders, tree.tables, tree.unsupported, tree.rest):
+        paths.sort(key=lambda p: tuple(natural(part) for part in p))
 
 
 def is_run(folder: str | Path) -> bool:

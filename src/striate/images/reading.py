@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from striate.errors import DataError
-from striate.files import open_regular, read_regular
+from striate.files import open_regular, read_regular, volume_of
 from striate.images.kinds import identify
 from striate.images.picture import Picture, Side
 from striate.images.pillow import Shrink, decode_deep_jpeg, decode_pillow
@@ -137,6 +137,8 @@ def decode(
 ) -> Decoded:
     """Decode a file or its bytes as `read_image` does; its DataError holds the bare reason."""
     with reasons(), quiet():
+        if isinstance(file, Path) and volume_of(file) is not None:
+            file = read_regular(file, limit=MOST_BYTES)
         if isinstance(file, Path):
             with open_regular(file) as stream:
                 head = stream.read(16)

@@ -12,7 +12,7 @@ import numpy as np
 import tifffile
 
 from striate.errors import DataError
-from striate.files import open_regular, refuse_special
+from striate.files import as_opened, open_regular, refuse_special
 from striate.images.picture import Side
 from striate.images.pixels import refuse_bomb, stored_box, upright
 from striate.images.profiles import icc_name
@@ -37,7 +37,9 @@ class TiffPicture:
     def __init__(self, file: bytes | Path, *, page: int, max_pixels: int, alpha: bool) -> None:
         if isinstance(file, Path):
             refuse_special(file)
-        self.tif = tifffile.TiffFile(io.BytesIO(file) if isinstance(file, bytes) else file)
+        self.tif = tifffile.TiffFile(
+            io.BytesIO(file) if isinstance(file, bytes) else as_opened(file)
+        )
         try:
             self._open(page, max_pixels, alpha)
         except BaseException:
@@ -155,7 +157,9 @@ def pages_of(file: bytes | Path) -> int:
             head = file[:4]
         if head not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
             return 1
-        with tifffile.TiffFile(io.BytesIO(file) if isinstance(file, bytes) else file) as tif:
+        with tifffile.TiffFile(
+            io.BytesIO(file) if isinstance(file, bytes) else as_opened(file)
+        ) as tif:
             return len(planes_of(tif)[1])
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from striate.data.own import is_given
+from striate.data.place import name_of_place
 from striate.errors import RunError, UsageError
 from striate.runs.migrating import FORMAT
 from striate.runs.preparing import require_room
@@ -21,6 +22,7 @@ from striate.tasks.task import Task
 from striate.training.callbacks import Listener
 from striate.training.recipe import Recipe
 from striate.training.settings import names_of
+from striate.volumes import is_volume
 from striate.wording import quoted
 
 
@@ -28,6 +30,8 @@ def source_name(data: str) -> str:
     """What a run is called after: the source's name, the folder's, or a table's without its ending."""
     if is_given(data):  # without the fingerprint, which distinguishes data of one name
         return data.partition(":")[2].rpartition("-")[0] or "run"
+    if is_volume(data):
+        return name_of_place(Path(data).expanduser())
     if not any(c in data for c in "/\\.~"):
         return data or "run"
     path = Path(data).expanduser().resolve()

@@ -15,6 +15,7 @@ from striate.data.described import Described
 from striate.data.finder import OUTSIDE, Finder
 from striate.data.leftout import named
 from striate.data.naming import SPLIT_NAMES
+from striate.data.place import name_of_place
 from striate.data.pool import ordered
 from striate.data.records import (
     Progress,
@@ -147,7 +148,7 @@ def annotated_folder(
     ]
     more = (*left_out_channels(keys, records), *profiles(keys, records))
     return BoxSource(
-        name=root.resolve().name or str(root),
+        name=name_of_place(root),
         classes=classes,
         where=str(root),
         fingerprint=fingerprint(plan.fingerprint, classes, keys, objects),

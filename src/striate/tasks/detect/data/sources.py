@@ -10,10 +10,11 @@ from pathlib import Path
 from striate.data.digits import open_digits
 from striate.data.fashion import open_fashion
 from striate.data.own import given_again, is_given
+from striate.data.place import data_path
 from striate.data.records import Progress
 from striate.data.tree import Parts, Tree, grow
 from striate.errors import DataError, UsageError
-from striate.files import leads_out
+from striate.files import is_folder, is_regular, is_there, leads_out
 from striate.ranges import check_ranges
 from striate.tasks.detect.data.annotations import Annotations, fault
 from striate.tasks.detect.data.folder import annotated_folder
@@ -52,11 +53,11 @@ def is_box_data(data: str | Path) -> bool:
     if str(data) in BOX_SOURCES:
         return True
     try:
-        path = Path(data).expanduser()
-        if path.is_file():
+        path = data_path(data)
+        if is_regular(path):
             format = format_of_file(path)
             return format is not None and format.claims(path.parent, [(path.name,)])
-        if not path.is_dir():
+        if not is_folder(path):
             return False
         return _is_box_folder(path)
     except (DataError, OSError, ValueError):
@@ -115,10 +116,10 @@ def open_boxes(
     if str(data) in BOX_SOURCES:
         more = {k: v for k, v in (("count", count), ("size", size)) if v is not None}
         return BOX_SOURCES[str(data)][0](seed=seed, val=val, test=test, **more)
-    path = Path(data).expanduser()
+    path = data_path(data)
     if count is not None or size is not None:
         raise UsageError("count and size are for generated sources; leave them out for a folder")
-    if not path.exists():
+    if not is_there(path):
         raise UsageError(
             f"there is no folder or source {str(data)!r}; give a folder of images with annotations, an annotation "
             "file, or one "
@@ -135,7 +136,7 @@ def read_annotations(path: Path) -> tuple[Path, Tree, Annotations, list[str]]:
 
     Raises DataError where there is no annotation of a known format.
     """
-    if path.is_file():
+    if is_regular(path):
         return *_read_file(path), []
     tree = grow(path)
     found: list[tuple[Format, list[Parts]]] = []

@@ -11,6 +11,7 @@ import numpy as np
 
 from striate.data.arrangement import FREE, arrange
 from striate.data.drawing import drawn
+from striate.data.place import name_of_place
 from striate.data.pool import ordered
 from striate.data.preprocessing import Preprocessing
 from striate.data.reading import read_image
@@ -155,7 +156,7 @@ def open_mask_folder(
         for code in range(len(SPLITS))
     ]
     return MaskSource(
-        name=root.resolve().name or str(root),
+        name=name_of_place(root),
         classes=classes,
         where=str(root),
         fingerprint=print_of_all.hexdigest(),

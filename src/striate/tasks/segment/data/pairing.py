@@ -11,6 +11,7 @@ from striate.data.leftout import LeftOut
 from striate.data.naming import in_order
 from striate.data.tree import Parts, Tree, grow
 from striate.errors import DataError
+from striate.files import is_folder
 from striate.tasks.segment.data.beside import beside
 from striate.tasks.segment.data.candidate import Candidate
 from striate.tasks.segment.data.foreign import LABEL_STUDIO, foreign
@@ -92,7 +93,7 @@ def _ending(image: str, mask: str) -> str:
 
 def holds_masks(root: Path) -> bool:
     """Whether a folder holds images with labels for every pixel, in a form that can be read or at least recognised."""
-    if not root.is_dir():
+    if not is_folder(root):
         return False
     tree = grow(root)
     try:

@@ -12,7 +12,7 @@ import tifffile
 from PIL import Image
 
 from striate.errors import DataError
-from striate.files import open_regular, read_regular, refuse_special
+from striate.files import as_opened, open_regular, read_regular, refuse_special
 from striate.images import MAX_PIXELS, MOST_BYTES, quiet, refuse_bomb
 from striate.images import reason as _reason
 from striate.images.kinds import identify
@@ -98,9 +98,9 @@ def pages_of(path: Path) -> int:
         with quiet():
             refuse_special(path)
             if is_tiff(path):
-                with tifffile.TiffFile(path) as tif:
+                with tifffile.TiffFile(as_opened(path)) as tif:
                     return len(planes_of(tif)[1])
-            with Image.open(path) as image:
+            with Image.open(as_opened(path)) as image:
                 return int(getattr(image, "n_frames", 1)) if image.format in MOVING else 1
     except Exception as error:
         raise DataError(f"cannot read {path}: {_reason(error)}") from error
@@ -116,10 +116,10 @@ def header_of(path: Path, page: int = 0) -> tuple[int, int, int] | None:
         with quiet():
             refuse_special(path)
             if is_tiff(path):
-                with tifffile.TiffFile(path) as tif:
+                with tifffile.TiffFile(as_opened(path)) as tif:
                     first: Any = planes_of(tif)[1][page][0] if page else tif.pages.first
                     return first.imagelength, first.imagewidth, _tag(first)
-            with Image.open(path) as image:
+            with Image.open(as_opened(path)) as image:
                 return image.height, image.width, _known(image.getexif().get(0x0112, 1))
     except Exception:  # a broken file is named by the decoder
         return None
@@ -180,7 +180,7 @@ def _deep_png(data: bytes) -> np.ndarray:
 
 
 def _tiff(path: Path, number: int) -> RawMask:
-    with tifffile.TiffFile(path) as tif:
+    with tifffile.TiffFile(as_opened(path)) as tif:
         page, images = planes_of(tif)
         if number >= len(images):
             raise DataError(f"it has {len(images)} pages, fewer than its image")

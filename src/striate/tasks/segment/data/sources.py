@@ -8,8 +8,10 @@ from pathlib import Path
 
 from striate.data.digits import open_digits
 from striate.data.fashion import open_fashion
+from striate.data.place import data_path
 from striate.data.records import Progress
 from striate.errors import DataError, UsageError
+from striate.files import is_folder
 from striate.ranges import check_ranges
 from striate.tasks.segment.data.folder import open_mask_folder
 from striate.tasks.segment.data.pairing import holds_masks
@@ -33,7 +35,7 @@ def is_mask_data(data: str | Path) -> bool:
     """Whether `data` names images with a class for every pixel: a generated source, or a folder of images/ and masks/."""
     if str(data) in MASK_SOURCES:
         return True
-    path = Path(data).expanduser()
+    path = data_path(data)
     try:
         return holds_masks(path)
     except DataError:
@@ -61,10 +63,10 @@ def open_masks(
     if str(data) in MASK_SOURCES:
         more = {k: v for k, v in (("count", count), ("size", size)) if v is not None}
         return MASK_SOURCES[str(data)][0](seed=seed, val=val, test=test, **more)
-    path = Path(data).expanduser()
+    path = data_path(data)
     if count is not None or size is not None:
         raise UsageError("count and size are for generated sources; leave them out for a folder")
-    if not path.is_dir():
+    if not is_folder(path):
         raise UsageError(
             f"there is no folder or source {str(data)!r}; give a folder of images/ and masks/, or one of "
             f"{', '.join(MASK_SOURCES)}"
