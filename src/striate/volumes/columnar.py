@@ -88,7 +88,8 @@ class Shard:
         pa = arrow()
         try:
             if path.endswith(".arrow"):
-                self.file, self.table = None, _arrow_table(path)
+                self.file: Any = None
+                self.table: Any = _arrow_table(path)
                 self.schema = self.table.schema
                 self.groups = [(0, self.table.num_rows)]
             else:

@@ -38,12 +38,12 @@ class Names(Sequence[str]):
     def __getitem__(self, at: Any) -> Any:
         if isinstance(at, slice):
             return [self[i] for i in range(*at.indices(len(self)))]
-        return text(self.bytes(range(len(self))[at]))
+        return text(self.stored(range(len(self))[at]))
 
     def __iter__(self) -> Iterator[str]:
-        return (text(self.bytes(i)) for i in range(len(self)))
+        return (text(self.stored(i)) for i in range(len(self)))
 
-    def bytes(self, at: int) -> bytes:
+    def stored(self, at: int) -> bytes:
         """Name `at` as it is stored."""
         first = int(self.ends[at - 1]) if at else 0
         return self.blob[first : int(self.ends[at])].tobytes()
@@ -53,7 +53,7 @@ class Names(Sequence[str]):
         low, high = 0, len(self)
         while low < high:
             middle = (low + high) // 2
-            if self.bytes(middle) < name:
+            if self.stored(middle) < name:
                 low = middle + 1
             else:
                 high = middle
@@ -63,13 +63,13 @@ class Names(Sequence[str]):
         """The number of a name, or -1."""
         wanted = raw(name)
         at = self.place(wanted)
-        return at if at < len(self) and self.bytes(at) == wanted else -1
+        return at if at < len(self) and self.stored(at) == wanted else -1
 
     def has_below(self, folder: str) -> bool:
         """Whether a name begins with that folder."""
         wanted = raw(folder + "/")
         at = self.place(wanted)
-        return at < len(self) and self.bytes(at).startswith(wanted)
+        return at < len(self) and self.stored(at).startswith(wanted)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

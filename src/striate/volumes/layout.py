@@ -107,7 +107,8 @@ def as_cell(value: Any) -> str:
 
 def _coco(images: Iterable[tuple[str, Sequence[tuple[Sequence[float], str]]]]) -> bytes:
     classes: dict[str, int] = {}
-    listed, annotations = [], []
+    listed: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for number, (name, objects) in enumerate(images, 1):
         listed.append({"id": number, "file_name": name})
         for box, label in objects:
