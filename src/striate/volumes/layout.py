@@ -18,7 +18,7 @@ SPLITS = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val", "test": "test",
     "testing": "test", "eval": "val",
 }  # fmt: skip
-OBJECTS = ("objects", "annotations", "instances")
+OBJECTS = ("objects", "annotations")
 CATEGORY = ("category", "categories", "label", "labels", "class", "category_id", "name")
 BOX = ("bbox", "boxes", "box")
 

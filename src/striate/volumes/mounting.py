@@ -79,7 +79,8 @@ def mount(data: str | os.PathLike[str], progress: Progress = silent) -> Path:
     if not spec.startswith(KINDS) and not remote.is_address(spec):
         spec = f"parquet:{spec}"
     root = str(Path(spec.partition("?")[0] if spec.startswith("parquet:") else spec))
-    remembered = spec.startswith("hf:") or "://" in spec  # what is asked of others is asked once
+    named = spec.startswith("hf:") and not os.path.isdir(os.path.expanduser(spec[len("hf:") :]))
+    remembered = named or "://" in spec  # what is asked of others is asked once
     plan = _planned_once(spec) if remembered else planned(spec)
     stamps = [remote.stamp(shard) for shard in plan.shards]
     made = [FORMAT, _code(), spec, plan.kind, plan.shards, plan.splits, dict(plan.chosen), stamps]
