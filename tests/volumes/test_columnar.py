@@ -95,8 +95,8 @@ def test_a_damaged_row_is_named_and_left_out(tmp_path: Path) -> None:
 
 
 def test_an_empty_table_and_a_broken_one(tmp_path: Path) -> None:
+    nothing = {"image": pa.array([], pa.binary()), "label": pa.array([], pa.string())}
     with pytest.raises(DataError, match="holds no rows"):
-        nothing = {"image": pa.array([], pa.binary()), "label": pa.array([], pa.string())}
         striate.open_source(write(tmp_path / "a.parquet", **nothing))
     whole = Path(as_parquet(tmp_path)).read_bytes()
     (tmp_path / "b.parquet").write_bytes(whole[: len(whole) // 2])
