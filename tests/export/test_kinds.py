@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,8 @@ import striate
 from striate import api
 from striate.data import Preprocessing
 from striate.errors import DataError, ExactnessError, UsageError
+from striate.export import fast
+from striate.export.references import in_bfloat16, references
 from striate.export.vino import VinoFile
 from striate.tasks.table import find_task
 from striate.tasks.trained import Trained
@@ -93,6 +97,42 @@ def test_bfloat16_is_within_its_stated_share_and_says_so(
         api.export(exported.trained, tmp_path / "model.onnx", precision="bf16")
     with pytest.raises(UsageError, match="there is no precision 'fp8'; there are f32, bf16, int8"):
         api.export(exported.trained, tmp_path / "model.onnx", precision="fp8")
+
+
+def test_bfloat16_may_cost_twice_what_it_costs_torch(exported: Exported) -> None:
+    """Two last layers that add 512 and take it away again: eight bits leave little of the values between."""
+    far = nn.Linear(4, 4), nn.Linear(4, 4)
+    with torch.no_grad():
+        for layer, bias in zip(far, (512.0, -512.0), strict=True):
+            layer.weight.copy_(torch.eye(4))
+            layer.bias.fill_(bias)
+    made = replace(exported.trained, model=nn.Sequential(exported.trained.model, *far).eval())
+    found = references(made, SIZE)
+    allowed = in_bfloat16(made, found).limit("bf16")
+    short = copy.deepcopy(made.model).bfloat16()
+    off = 0.0
+    for outputs in found.outputs.values():
+        x = made.preprocessing.normalise(torch.from_numpy(outputs["pixels"][:1])).bfloat16()
+        with torch.no_grad():
+            off = max(
+                off, float((short(x).float() - torch.from_numpy(outputs["logits"][:1])).abs().max())
+            )
+    assert off > 3e-2 * found.deviation / 2
+    assert allowed == pytest.approx(2 * off, rel=0.5)
+
+
+def test_openvino_in_bfloat16_is_an_engine_and_no_file_that_resizes(
+    exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    openvino = pytest.importorskip("openvino", reason="the extra striate[openvino] is not installed")  # fmt: skip
+    if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        pytest.skip("this processor has no bfloat16")
+    monkeypatch.setenv("STRIATE_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(ExactnessError, match=r"--engine openvino-bf16.*resizes them before"):
+        api.export(exported.trained, tmp_path / "m.xml", precision="bf16")
+    assert not list(tmp_path.glob("m.*"))
+    on = fast.on_engine(exported.trained, "openvino-bf16")
+    assert "in bf16" in on.model.words
 
 
 def test_int8_is_refused_without_what_it_needs(

@@ -24,7 +24,7 @@ from striate.export.kinds import KINDS, Made
 from striate.export.machine import machine, now
 from striate.export.plain import Written, write_plain
 from striate.export.proof import Listed, Proof, compared, controlled, with_controls
-from striate.export.references import References, altered, references
+from striate.export.references import References, altered, in_bfloat16, references
 from striate.findings import Finding
 from striate.geometry import map_tensors
 from striate.writing import write_atomically
@@ -72,6 +72,8 @@ def export(
             )
         file, measured = quantised(trained, file, made, gate, say)
         made = replace(made, allowed=measured["allowed"])
+    if precision == "bf16":
+        made = in_bfloat16(trained, made)
     say("proof")
     listed = rows_of(trained, made) if trained.task.objects else None
     try:
@@ -79,7 +81,7 @@ def export(
         proof = compared(made, session, about, listed if precision == "f32" else None)
     except RunError as error:
         raise _refused(trained, error, file, sides) from error
-    proof.refuse(f"{path} was not written")
+    proof.refuse(f"{path} was not written{_instead(proof, kind, precision)}")
     proof = with_controls(
         proof, controlled(altered(trained, made, precision), session, about), {**machine(), **versions(), "date": now()}
     )  # fmt: skip
@@ -160,6 +162,17 @@ def _refused(
     remedy = "give --size HEIGHTxWIDTH, or export to .pt2" if sides is None else "export to .pt2"
     what = "images of any size" if sides is None else f"images of {sides[0]} x {sides[1]} pixels"
     return UsageError(f"{trained.name} cannot be exported for {what}: {where}{error.sentence}; {remedy}")  # fmt: skip
+
+
+def _instead(proof: Proof, kind: str, precision: str) -> str:
+    """What to do where OpenVINO takes bfloat16 for the resize, too, which needs float32."""
+    resized = any(check.name.startswith("grey levels") for check in proof.failed)
+    if kind != ".xml" or precision != "bf16" or not resized:
+        return ""
+    return (
+        ": OpenVINO resizes images in bfloat16, too, where the network has it. `striate predict --engine openvino-bf16` "
+        "resizes them before; or export f32, or a .pt2 in bf16"
+    )
 
 
 def _refuse_precision(kind: str, precision: str) -> None:

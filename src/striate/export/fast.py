@@ -28,7 +28,7 @@ from striate.export.convert import Program, to_onnx
 from striate.export.engines import ENGINES, EXACT, Runner, need, package_of, there
 from striate.export.machine import machine
 from striate.export.proof import Proof, compared, sentence
-from striate.export.references import SHARE, answered, references
+from striate.export.references import SHARE, answered, in_bfloat16, references
 from striate.geometry import leaves_of, map_tensors
 from striate.paths import user_cache
 from striate.writing import write_atomically
@@ -128,6 +128,8 @@ def prove(trained: Trained, engine: str, key: str, say: Say = lambda text: None)
     runner = ENGINES[engine](file)
     fast = _behind(trained, runner)
     made = references(trained, trained.preprocessing.size if trained.task.axes == 2 else None)
+    if precision_of(engine) == "bf16":
+        made = in_bfloat16(trained, made)
     made = replace(made, files={})  # files are read by the same code, whatever the engine
     proof: Proof = compared(
         made, Answers(fast, runner), {"labels": trained.classes, "precision": precision_of(engine)}
