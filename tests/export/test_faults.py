@@ -193,7 +193,7 @@ def made(exported: Exported) -> tuple[bytes, References, dict]:
 
 def test_the_file_as_it_is_passes(made: tuple[bytes, References, dict]) -> None:
     graph, right, about = made
-    proof = compared(right, OnnxRuntime(graph, threads=1), about)
+    proof = compared(right, OnnxRuntime(graph, abreast=1), about)
     assert proof.passed, proof.failed
 
 
@@ -202,5 +202,5 @@ def test_a_planted_fault_is_found(name: str, made: tuple[bytes, References, dict
     graph, right, about = made
     model, stated_about = onnx.load_from_string(graph), dict(about)
     FAULTS[name](model, stated_about)
-    session = OnnxRuntime(model.SerializeToString(), threads=1)
+    session = OnnxRuntime(model.SerializeToString(), abreast=1)
     assert not compared(right, session, stated_about).passed

@@ -61,8 +61,8 @@ def test_many_files_are_predicted_as_each_of_them_is(files: list[str], flip: boo
 @pytest.mark.skipif(not fused_by_onednn(torch.empty(1, 1, 1, 1)), reason="nothing is folded")
 def test_many_images_are_folded_and_few_are_not() -> None:
     cpu = torch.device("cpu")
-    assert module.Forward(trained_on(16), cpu, module.MANY).folded
-    assert not module.Forward(trained_on(16), cpu, module.MANY - 1).folded
+    assert module.Forward(trained_on(16), cpu, module.MANY).alone
+    assert not module.Forward(trained_on(16), cpu, module.MANY - 1).alone
 
 
 def test_a_reader_that_fails_ends_it_and_who_stops_early_waits_for_nothing() -> None:

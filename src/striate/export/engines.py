@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import re
+import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -53,15 +54,18 @@ def there(module: str) -> bool:
 
 
 class OnnxRuntime:
-    """A file in ONNX Runtime, on the CPU, which computes in the precision that stands in the file."""
+    """A file in ONNX Runtime, on the CPU, which computes in the precision that stands in the file.
+
+    abreast: threads that call it at once, each of which computes its own images alone; 0 for one that uses all processors.
+    """
 
     engine = "onnxruntime"
 
-    def __init__(self, model: bytes | str | Path, *, threads: int = 0) -> None:
+    def __init__(self, model: bytes | str | Path, *, abreast: int = 0) -> None:
         runtime = need("onnxruntime")
         options = runtime.SessionOptions()
         options.log_severity_level = 4  # what goes wrong is raised
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = min(abreast, 1)
         try:
             self.session = runtime.InferenceSession(
                 model if isinstance(model, bytes) else str(model), options, providers=["CPUExecutionProvider"]
@@ -125,12 +129,13 @@ class OpenVino:
 
     Left alone, OpenVINO takes bfloat16 where the processor has it; and where it has none, it takes float32 without a word.
     precision: what its layers really compute in: "f32", "bf16", "int8". Raises RunError where that is not what was asked.
+    abreast: see OnnxRuntime.
     """
 
     engine = "openvino"
 
     def __init__(
-        self, model: str | Path | bytes, weights: bytes | None = None, *, precision: str = "f32", threads: int = 0
+        self, model: str | Path | bytes, weights: bytes | None = None, *, precision: str = "f32", abreast: int = 0
     ) -> None:  # fmt: skip
         vino = need("openvino")
         self.version = str(vino.__version__).split("-")[0]
@@ -138,8 +143,11 @@ class OpenVino:
             "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
             "PERFORMANCE_HINT": "LATENCY",
         }
-        if threads:
-            options["INFERENCE_NUM_THREADS"] = threads
+        if abreast:
+            options |= {"INFERENCE_NUM_THREADS": abreast, "NUM_STREAMS": abreast}
+        self.requests = (
+            threading.local()
+        )  # one a thread: a request holds the images and answers of one call
         try:
             core = vino.Core()
             read = (
@@ -171,7 +179,9 @@ class OpenVino:
     def run(self, images: np.ndarray) -> Any:
         """Its outputs for images as it takes them. Raises RunError."""
         try:
-            return self.compiled([np.ascontiguousarray(images)])
+            if not hasattr(self.requests, "own"):
+                self.requests.own = self.compiled.create_infer_request()
+            return self.requests.own.infer([np.ascontiguousarray(images)])
         except Exception as error:
             raise RunError(
                 f"openvino fails on images {images.shape}: {said(error)}; use --engine torch"

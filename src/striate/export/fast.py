@@ -11,7 +11,7 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -57,13 +57,19 @@ class Leaves(nn.Module):
 class OnEngine(nn.Module):
     """What stands for a network that runs on an engine: normalised images (N, C, H, W) float32 on the CPU to its output.
 
-    form: an output of the network, whose tensors are replaced by the engine's.
+    form: an output of the network, whose tensors are replaced by the engine's. again: the same file once more, for as many
+    threads as are said.
     """
 
-    def __init__(self, runner: Runner, form: Any) -> None:
+    def __init__(self, runner: Runner, form: Any, again: Callable[[int], Runner]) -> None:
         super().__init__()
         self.runner = runner
         self.form = form
+        self.again = again
+
+    def abreast(self, threads: int) -> OnEngine:
+        """The same for so many threads at once, each of which computes its own images."""
+        return OnEngine(self.again(threads), self.form, self.again).eval()
 
     @property
     def words(self) -> str:
@@ -115,8 +121,7 @@ def on_engine(trained: Trained, engine: str = "auto", *, say: Say = lambda text:
     file = folder() / f"{key}.onnx"
     if kept is None or not file.is_file():
         kept = prove(trained, engine, key, say)
-    runner = ENGINES[engine](file)
-    return _behind(trained, runner)
+    return _behind(trained, engine, file)[0]
 
 
 def prove(trained: Trained, engine: str, key: str, say: Say = lambda text: None) -> dict[str, Any]:
@@ -125,8 +130,7 @@ def prove(trained: Trained, engine: str, key: str, say: Say = lambda text: None)
     file = folder() / f"{key}.onnx"
     if not file.is_file():
         write_atomically(file, to_onnx(Program.of_network(trained, Leaves(trained.model))))
-    runner = ENGINES[engine](file)
-    fast = _behind(trained, runner)
+    fast, runner = _behind(trained, engine, file)
     made = references(trained, trained.preprocessing.size if trained.task.axes == 2 else None)
     if precision_of(engine) == "bf16":
         made = in_bfloat16(trained, made)
@@ -205,12 +209,19 @@ def _passing() -> Path:
     return Path(place.name)
 
 
-def _behind(trained: Trained, runner: Runner) -> Trained:
-    """The trained network with the engine in its place."""
+def _behind(trained: Trained, engine: str, file: Path) -> tuple[Trained, Runner]:
+    """The trained network with the engine in its place, and what runs it."""
+    runner: Runner = ENGINES[engine](file)
     how = trained.preprocessing
     with borrowed(trained.model) as network, torch.no_grad():
         form = forward(network, torch.zeros((1, how.channels, *how.size)))
-    return replace(trained, model=OnEngine(runner, form).eval(), precision="fp32")
+    again = partial(_again, engine, file)
+    return replace(trained, model=OnEngine(runner, form, again).eval(), precision="fp32"), runner
+
+
+def _again(engine: str, file: Path, threads: int) -> Runner:
+    made: Runner = ENGINES[engine](file, abreast=threads)
+    return made
 
 
 def _circumstances(engine: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -40,10 +40,14 @@ class Forward:
         self.trained, self.device = trained, device
         self.dtype = choose_precision(trained.precision, device)
         self.network: nn.Module = trained.model.to(device)
-        self.folded = False
+        self.alone = False  # whether each thread has its own images, and the network for them
         if device.type == "cpu":
             keep_large_buffers()
-            if images >= MANY:
+            # An engine in the network's place has a form for many images, too.
+            abreast: Any = getattr(self.network, "abreast", None) if images >= MANY else None
+            if abreast is not None:
+                self.network, self.alone = abreast(torch.get_num_threads()), True
+            elif images >= MANY:
                 self._fold()
 
     def _fold(self) -> None:
@@ -54,13 +58,13 @@ class Forward:
         example = torch.randint(0, 256, shape, dtype=torch.uint8, generator=noise)
         folded = fold(self.network, self.trained.normalise(example), self.dtype)
         if folded is not None:
-            self.network, self.folded = folded, True
+            self.network, self.alone = folded, True
             self.dtype = torch.float32  # what it gives; inside it has its own
 
     @property
     def at_once(self) -> int:
         """Images of a piece."""
-        if not self.folded:
+        if not self.alone:
             return AT_ONCE
         _, _, height, width = self.trained.shape
         # A power of two, so that pieces fill up the blocks of a shard: see `striate.runs.shards`.
@@ -70,7 +74,7 @@ class Forward:
     def __call__(self, images: Sequence[np.ndarray]) -> Tensor:
         """Outputs (N, ...) float32 on the CPU of preprocessed images, (C, H, W) uint8 each."""
         x = self.trained.normalise(torch.from_numpy(np.stack(images)).to(self.device))
-        if self.folded:
+        if self.alone:
             with torch.inference_mode():
                 mirrored = self.trained.flip_test
                 found: Tensor = forward(self.network, x, writes=mirrored)
@@ -84,7 +88,7 @@ class Forward:
         many items there are.
         """
         source = iter(items)
-        if self.folded:
+        if self.alone:
             pieces = iter(lambda: list(islice(source, self.at_once)), [])
             with side_by_side() as pool:
                 yield from ordered(lambda p: self._of([(i, read(i)) for i in p]), pieces, pool=pool)
