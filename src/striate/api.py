@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from striate.runs.run import load as load
     from striate.runs.shards import predict_shard as predict_shard
     from striate.runs.shared_tiles import tile_shard as tile_shard
+    from striate.runs.sweeping import sweep as sweep
     from striate.runs.training import train as train
     from striate.runs.wrapping import network_input as network_input
     from striate.runs.wrapping import read_classes as read_classes
@@ -67,7 +68,8 @@ __all__ = [
     "export", "find_factory", "find_files", "find_preset", "gallery_compare", "gallery_duplicates", "gallery_enrol",
     "gallery_forget", "gallery_identify", "gallery_search", "lecture", "load", "merge", "models", "network_input",
     "output_path", "perceptual_distance", "predict", "predict_shard", "probe", "read_classes", "read_preprocessing",
-    "report", "review", "save", "summary", "tile", "tile_shard", "train", "units", "verify", "wrap", "write_units",
+    "report", "review", "save", "summary", "sweep", "tile", "tile_shard", "train", "units", "verify", "wrap",
+    "write_units",
 ]  # fmt: skip
 
 # Names that are handed on -> the file that each lives in. A verb imports what it calls when it is called: a list of models
@@ -99,6 +101,7 @@ _FILES = {
     "read_classes": "runs.wrapping",
     "read_preprocessing": "runs.factories",
     "save": "runs.wrapping",
+    "sweep": "runs.sweeping",
     "tile_shard": "runs.shared_tiles",
     "train": "runs.training",
     "wrap": "runs.wrapping",

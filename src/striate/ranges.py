@@ -126,6 +126,7 @@ RANGES: dict[str, Range] = {
     "patch": SIDE,
     "page": whole(1, 10**9),
     "cross_validate": whole(2, 1000),
+    "trials": whole(1, 10_000),
 }
 
 

@@ -93,6 +93,7 @@ NETWORK = (
 # What a working command needs beside the hostile one; small, so that a trial that is accepted ends soon.
 GOOD: dict[str, list[str]] = {
     "train": ["photos", "--epochs", "0.2", "--size", "8", "--out", "out/run", "--model", "[conv2-relu-pool]-fc"],
+    "sweep": ["photos", "--over", "model=[conv2-relu-pool]-fc", "--epochs", "0.2", "--set", "size=8", "--out", "out/sweep"],
     "data": ["photos"],
     "convert": ["boxes", "out/converted"],
     "models": ["lenet"],
@@ -120,7 +121,14 @@ GOOD: dict[str, list[str]] = {
     "export": ["runs/first", "out/model.onnx"],
     "verify": ["first.png"],
 }  # fmt: skip
-SLOW = ("train", "explain", "models", "report", "export")  # where what is accepted takes seconds
+SLOW = (
+    "train",
+    "sweep",
+    "explain",
+    "models",
+    "report",
+    "export",
+)  # where what is accepted takes seconds
 PLACES = (
     "out",
     "figure",
@@ -135,7 +143,7 @@ UNWORKABLE = (
     "gallery forget",
 )  # take too long, so that a second mistake ends them, which may be named
 # Below these a command may write when it works or fails on the way; wrong arguments (status 2) write nothing at all.
-WRITES = ("out", "runs", "experiments", "lecture-009")
+WRITES = ("out", "runs", "sweeps", "experiments", "lecture-009")
 
 
 @dataclass(frozen=True)

@@ -158,6 +158,8 @@ def commands(odd: str) -> dict[str, list[str]]:
         "studio": ["studio", f"o/{odd}-run"],
         "review": ["review", f"o/{odd}-run", "--apply"],
         "predict shard": ["predict", "r", image, cut, "--shard", "1/1", "--parts", made],
+        "tile shard": ["tile", "r", image, "-o", f"{made}.json", "--shard", "1/1", "--parts", f"{made}-tiles"],
+        "sweep": ["sweep", f"o/{odd}-none", "--over", "lr=0.1", "-o", made],
         "merge": ["merge", f"o/{odd}-classes"],
         "merge nowhere": ["merge", f"o/{odd}-none"],
         "verify nowhere": ["verify", f"o/{odd}-none.onnx"],

@@ -25,6 +25,7 @@ from striate.cli import (
     reviewing,
     studio,
     summarising,
+    sweeping,
     teaching,
     tiling,
     training,
@@ -34,9 +35,29 @@ from striate.cli import (
 from striate.cli.options import app
 
 __all__ = [
-    "app", "command", "comparing", "converting", "describing", "diagnosing", "dissecting", "experimenting", "explaining",
-    "exporting", "galleries", "predicting", "probing", "reporting", "reviewing", "studio", "summarising", "teaching",
-    "tiling", "training", "units", "wrapping",
+    "app",
+    "command",
+    "comparing",
+    "converting",
+    "describing",
+    "diagnosing",
+    "dissecting",
+    "experimenting",
+    "explaining",
+    "exporting",
+    "galleries",
+    "predicting",
+    "probing",
+    "reporting",
+    "reviewing",
+    "studio",
+    "summarising",
+    "sweeping",
+    "teaching",
+    "tiling",
+    "training",
+    "units",
+    "wrapping",
 ]  # fmt: skip
 
 
@@ -66,8 +87,8 @@ def command() -> Any:
 
 
 ORDER = (
-    "train", "predict", "merge", "report", "studio", "review", "data", "convert", "models", "summary", "lecture", "tile",
-    "explain", "compare", "units", "dissect", "probe", "diagnose", "experiment", "wrap", "export", "verify",
+    "train", "sweep", "predict", "merge", "report", "studio", "review", "data", "convert", "models", "summary", "lecture",
+    "tile", "explain", "compare", "units", "dissect", "probe", "diagnose", "experiment", "wrap", "export", "verify",
 )  # fmt: skip
 """In which `--help` lists them."""
 

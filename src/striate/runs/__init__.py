@@ -52,5 +52,6 @@ def __dir__() -> list[str]:
 OPEN = (
     "describing", "diagnosing", "dissecting", "dossiers", "explaining", "factories", "galleries", "gating", "given",
     "images", "kept", "listing", "merging", "opening", "outputs", "perceptual", "predicting", "probing", "probing_pairs",
-    "record", "reporting", "reviewing", "run", "shards", "shared_tiles", "steering", "summarising", "training", "wrapping",
+    "record", "reporting", "reviewing", "run", "shards", "shared_tiles", "steering", "summarising", "sweeping",
+    "training", "wrapping",
 )  # fmt: skip
