@@ -76,6 +76,27 @@ def test_an_engine_is_proven_once_and_then_taken(
         assert fast.on_engine(network, "auto") is network
 
 
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_threads_that_share_an_engine_keep_their_images_apart(filled: Path, engine: str) -> None:
+    """Many images are computed side by side: the answers of each are its own (onnxruntime#13571 tells of mixed ones)."""
+    pytest.importorskip(engine)
+    network = replace(trained(), precision="fp32")
+    many = [RNG.integers(0, 256, (24, 20, 3)).astype(np.uint8) for _ in range(150)]
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        run = shares(list(api.predict(network, many, top=4, engine=engine)))
+    finally:
+        torch.set_num_threads(before)
+    with torch.no_grad():
+        x = network.normalise(
+            torch.from_numpy(np.stack([network.preprocessing.apply(i) for i in many]))
+        )
+        plain = (network.model(x) / network.temperature).softmax(1).numpy()
+    assert np.abs(run - plain).max() < 1e-5
+    assert np.ptp(plain, axis=0).max() > 1e-3
+
+
 def test_another_weight_or_preprocessing_is_another_network() -> None:
     first, second = trained(), trained()
     assert fast.digest_of(first) == fast.digest_of(second)
