@@ -63,7 +63,7 @@ def test_a_gallery_of_several_parts_is_searched_whole(made) -> None:  # type: ig
 
 
 def test_pieces_fit_caches_and_memory() -> None:
-    assert rows_of_piece(256, 1) == 2048
+    assert rows_of_piece(256, 1) == 8192
     assert rows_of_piece(256, 2000) * 2000 * 4 <= 2**24
     assert rows_of_piece(10**6, 1) == 16
 

@@ -1,8 +1,8 @@
 """Search: the most similar of many unit vectors, exactly, by matrix products over pieces of mapped files.
 
-One query reads every vector once, so that the speed of memory bounds it: each thread takes pieces that fit its cache, and of
-the similarities only those that beat the best so far are kept. Nothing approximate stands between: whoever is found is the
-most similar, up to the rounding of float32.
+One query reads every vector once, so that the speed of memory bounds it: each thread takes pieces whose similarities stay in
+its cache, and of those only the ones that beat the best so far are kept, which one pass for the largest shows of nearly every
+piece. Nothing approximate stands between: whoever is found is the most similar, up to the rounding of float32.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from striate.data.pool import workers
 from striate.gallery.gallery import Gallery
 
-PIECE = 2**21  # bytes of vectors that a thread takes at a time, for one query
+PIECE = 2**23  # bytes of vectors that a thread takes at a time, for one query
 SCORES = 2**24  # bytes of similarities of a piece with all queries, at most
 Pieces = Iterable[tuple[int, np.ndarray]]
 Mask = Callable[[int, np.ndarray], None]
@@ -116,6 +116,8 @@ class _Best:
             return
         # Ties count too: a thread may be behind another, and the earlier row is to win when all are merged. What is
         # masked beats nothing: of a name with 10,000 images in a row it would all be merged.
+        if len(self._kept) == 1 and len(scores) and scores.max() < self._worst[0]:
+            return  # nearly always, and a fourth of the time of marking what is better
         better = (scores >= self._worst) & (scores > -np.inf)
         queries, at = np.nonzero(better.T)
         places = [0, *(np.flatnonzero(np.diff(queries)) + 1).tolist(), len(queries)]
