@@ -7,9 +7,10 @@ process.
 The vectors lie in the parts of a gallery in a temporary folder, mapped as a search maps them, and have been read once. The
 bound is the time in which as many threads read the same mapped bytes once and do the least with them that can be done, a
 sum. Contestants: `nearest` (float32, mapped); NumPy's `X @ q` with argpartition on an array in memory; where `faiss-cpu` is
-installed, its IndexFlatIP, which answers a single query with one thread, and a shard of it for each thread; and torch's product
-of vectors stored as bfloat16 and as float16, with the share of the ten nearest that the rounding of storage changes. A round
-runs each once; the table has the least, the median and the most of the rounds, and of the ratio to `nearest` in a round.
+installed, its IndexFlatIP, which answers a single query with one thread, and a shard of it for each thread; and torch's
+product of vectors stored as bfloat16 and as float16, with the share of the ten nearest that the rounding of storage changes.
+A round runs each once; the table has the least, the median and the most of the rounds, and of the ratio to `nearest` in a
+round.
 """
 
 from __future__ import annotations

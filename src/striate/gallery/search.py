@@ -1,8 +1,8 @@
 """Search: the most similar of many unit vectors, exactly, by matrix products over pieces of mapped files.
 
 One query reads every vector once, so that the speed of memory bounds it: each thread takes pieces whose similarities stay in
-its cache, and of those only the ones that beat the best so far are kept, which one pass for the largest shows of nearly every
-piece. Nothing approximate stands between: whoever is found is the most similar, up to the rounding of float32.
+its cache, and of those only the ones that beat the best so far are kept: in nearly every piece none, which one pass for the
+largest shows. Nothing approximate stands between: whoever is found is the most similar, up to the rounding of float32.
 """
 
 from __future__ import annotations

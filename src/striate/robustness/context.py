@@ -313,7 +313,10 @@ def at_chance(context: Context) -> Finding | None:
     """
     n = len(context)
     if not context.labelled:
-        why = context.task.guessing(context.clean_evidence, context.classes)
+        try:
+            why = context.task.guessing(context.clean_evidence, context.classes)
+        except DataError as error:  # it is not the network's fault, and no training mends it
+            return _stopped(context, str(error), {"images": n}, advice="")
         return None if why is None else _stopped(context, why, {"images": n})
     k = len(context.classes)
     low, high = wilson(context.clean_correct.sum(), n)
@@ -333,14 +336,21 @@ def at_chance(context: Context) -> Finding | None:
     return _stopped(context, why, data)
 
 
-def _stopped(context: Context, why: str, data: dict[str, Any]) -> Finding:
+UNTRAINED = (
+    "Train it until it learns, then probe it; `striate diagnose` looks for the reason why it does not. If it did learn, "
+    "check that these are its classes and its kind of image, or take more images."
+)
+
+
+def _stopped(
+    context: Context, why: str, data: dict[str, Any], *, advice: str = UNTRAINED
+) -> Finding:
     return Finding(
         name="probe-clean",
         title="Where it breaks",
         verdict=f"Nothing was probed: {why}.",
         status="problem",
-        advice="Train it until it learns, then probe it; `striate diagnose` looks for the reason why it does not. "
-        "If it did learn, check that these are its classes and its kind of image, or take more images.",
+        advice=advice,
         data=data,
         seed=context.seed,
     )

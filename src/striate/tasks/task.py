@@ -283,7 +283,10 @@ class Task(ABC):
         raise NotImplementedError
 
     def guessing(self, evidence: np.ndarray, classes: Sequence[str]) -> str | None:
-        """How predictions are no better than guessing, as the end of a sentence; None where they are, or nobody knows."""
+        """How predictions are no better than guessing, as the end of a sentence; None where they are, or nobody knows.
+
+        Raises DataError where no network could show it on these images, with what to add to them.
+        """
         return None
 
     # Use

@@ -9,7 +9,7 @@ from PIL import Image
 
 import striate
 from striate.data import Preprocessing
-from striate.errors import UsageError
+from striate.errors import DataError, UsageError
 from striate.tasks.detect.data.source import ArrayBoxSplit, BoxSource
 from striate.tasks.detect.evaluate import Assessed
 from striate.tasks.detect.findings.errors import kinds_of_errors, per_class_boxes
@@ -118,7 +118,8 @@ def test_maskrcnn_benchmark_498_no_held_out_image_has_an_object(trained):
     assert found["headline"].data["invented"] > 0 and found["headline"].status == "warning"
     assert "nan" not in str([f.verdict for f in found.values()])
     evidence = trained.task.assess(trained, source([Objects.of([], [])]).test, device=CPU).evidence
-    assert "any object" in find_task("detect").guessing(evidence, trained.classes)
+    with pytest.raises(DataError, match="none of 1 image holds an object"):
+        find_task("detect").guessing(evidence, trained.classes)
 
 
 def test_mmdetection_3710_a_network_that_finds_nothing_is_reported(quiet):

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from striate.robustness import Context
+from striate.robustness.context import at_chance
 from striate.statistics.clusters import tail_of
 from striate.tasks.embed.metric import RecallAtOne
 from striate.tasks.plain import headline_plain
@@ -115,3 +116,22 @@ def test_network_that_gives_the_same_for_all_finds_nobody() -> None:
 
 def test_embeddings_that_tell_identities_apart_are_no_guess(context: Context) -> None:
     assert context.task.guessing(context.clean_evidence, []) is None
+
+
+@pytest.mark.parametrize(
+    ("labels", "says"),
+    [
+        ([0, 0, 0, 0], "all images are of one identity"),
+        ([0, 1, 2, 3], "no identity has two images"),
+    ],
+)
+def test_images_that_can_show_nothing_are_not_blamed_on_the_network(
+    labels: list[int], says: str
+) -> None:
+    images = torch.rand(4, 1, 6, 6, generator=torch.Generator().manual_seed(0))
+    them = Context(
+        Pixels().eval(), images, torch.tensor(labels), [f"e{i}" for i in range(36)], task=find_task("embed")
+    )  # fmt: skip
+    found = at_chance(them)
+    assert found is not None and found.verdict.startswith(f"Nothing was probed: {says}")
+    assert "; add " in found.verdict and not found.advice

@@ -15,6 +15,7 @@ from striate.answer import Aim, Part
 from striate.data.files import Found
 from striate.data.own import given_again, is_given
 from striate.data.preprocessing import Preprocessing
+from striate.errors import DataError
 from striate.findings import Finding
 from striate.models import build
 from striate.tasks.detect.advice import REMEDIES
@@ -68,6 +69,7 @@ from striate.tasks.tiling import TileJob
 from striate.tasks.trained import Trained
 from striate.tasks.warp import Warp
 from striate.training.recipe import Recipe
+from striate.wording import counted
 
 
 class Detect(Task):
@@ -237,7 +239,10 @@ class Detect(Task):
     def guessing(self, evidence: np.ndarray, classes: Sequence[str]) -> str | None:
         """Where it finds next to nothing."""
         if not any(one.counted[0].any() for one in evidence):
-            return f"{len(evidence):,} images without any object show nothing"
+            raise DataError(
+                f"none of {counted(len(evidence), 'image')} holds an object, so that none could be found; give images with "
+                "objects"
+            )
         value = float(self.metric(classes).score(evidence)["ap50"])
         if value >= LEARNED:
             return None

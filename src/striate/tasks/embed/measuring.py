@@ -9,7 +9,7 @@ import numpy as np
 from striate.errors import DataError
 from striate.findings import Finding
 from striate.statistics.clusters import share_of_clusters
-from striate.tasks.embed.evaluation.curve import curve_of
+from striate.tasks.embed.evaluation.curve import NO_SECOND, ONE_IDENTITY, curve_of
 from striate.tasks.embed.evaluation.embedded import Embedded
 from striate.tasks.embed.evaluation.retrieval import retrieve
 from striate.tasks.embed.findings.embedding_map import embedding_map
@@ -51,13 +51,16 @@ def told(held: Held) -> Iterator[Finding]:
 def no_better(evidence: np.ndarray) -> str | None:
     """How recall at 1 is no better than by chance, as the end of a sentence; None where it is.
 
-    evidence: (N, 2 * d + 1), see RecallAtOne.
+    evidence: (N, 2 * d + 1), see RecallAtOne. Raises DataError where no embeddings could be told from chance: of one
+    identity, or of no two images of any.
     """
     d, labels = evidence.shape[1] // 2, evidence[:, -1].astype(np.int64)
     is_hit, asked = nearest_is_own(evidence[:, :d], evidence[:, d:-1], labels)
     _, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
     if not asked.any():
-        return "no identity has two images, so that none can be found"
+        raise DataError(NO_SECOND)
+    if len(counts) == 1:
+        raise DataError(ONE_IDENTITY)
     recall = share_of_clusters(np.bincount(inverse, is_hit * asked), np.bincount(inverse, asked))
     chance = chance_recall(counts)
     if not is_guessing(recall, chance):

@@ -17,6 +17,7 @@ from striate.answer import Aim, Part
 from striate.data.files import Found
 from striate.data.own import is_given
 from striate.data.preprocessing import Preprocessing
+from striate.errors import DataError
 from striate.findings import Finding
 from striate.models import is_own
 from striate.models.centernet_masks import BESIDE
@@ -51,6 +52,7 @@ from striate.tasks.tiling import TileJob
 from striate.tasks.trained import Trained
 from striate.tasks.warp import Warp
 from striate.training.recipe import Recipe
+from striate.wording import counted
 
 PICTURES: Mapping[str, tuple[str, Picture]] = {
     "overlay": ("-overlay.webp", partial(overlay_of, draw=drawn_masks)),
@@ -169,7 +171,10 @@ class Instances(Detect):
     def guessing(self, evidence: np.ndarray, classes: Sequence[str]) -> str | None:
         """Where it finds next to nothing."""
         if not any(one.masks.counted[0].any() for one in evidence):
-            return f"{len(evidence):,} images without any object show nothing"
+            raise DataError(
+                f"none of {counted(len(evidence), 'image')} holds an object, so that none could be found; give images with "
+                "objects"
+            )
         value = float(self.metric(classes).score(evidence)["mask_ap50"])
         if value >= LEARNED:
             return None

@@ -12,6 +12,10 @@ from striate.errors import DataError
 from striate.tasks.embed.evaluation.embedded import Embedded
 from striate.tasks.embed.evaluation.threshold import RULE_OF_THREE, TINY, refuse_rate
 
+ONE_IDENTITY = "all images are of one identity, so that nobody could be taken for somebody else; add images of others"
+NO_SECOND = (
+    "no identity has two images, so that none could be recognised; add a second image of some"
+)
 EXACT = 1 << 22  # pairs up to which every similarity is a threshold
 BINS = (
     1 << 18
@@ -125,13 +129,9 @@ def refuse_no_pairs(embedded: Embedded) -> None:
     """Raise DataError where no two images are of one identity, or none of different ones."""
     refuse_nothing(embedded)
     if not embedded.impostor_pairs:
-        raise DataError(
-            "all images are of one identity, so that nobody could be taken for somebody else; add images of others"
-        )
+        raise DataError(ONE_IDENTITY)
     if not embedded.genuine_pairs:
-        raise DataError(
-            "no identity has two images, so that none could be recognised; add a second image of some"
-        )
+        raise DataError(NO_SECOND)
 
 
 def refuse_nothing(embedded: Embedded) -> None:
