@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 import pytest
 import torch
-from tests_of_pages import AREAS, NAMES, SIDE, Open, classifier, pictures, segmenter
+from tests_of_pages import AREAS, NAMES, SIDE, Open, classifier, cut, pictures, segmenter
 from torch import Tensor
 
 
@@ -301,6 +301,27 @@ def test_nothing_is_wider_than_the_window(studio: Open, width: int) -> None:
     for where in VIEWS:
         page = studio.go(where, width=width)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, where
+
+
+def test_a_lost_connection_is_said_and_comes_back(studio: Open) -> None:
+    page = studio.go("tool=hide")
+    page.evaluate(
+        """() => {
+            const status = document.getElementById('status');
+            window.told = [];
+            new MutationObserver(() => window.told.push(status.textContent)).observe(status, { childList: true });
+        }"""
+    )
+    box = page.locator("#picture").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 4, box["y"] + box["height"] / 4)
+    cut()
+    studio.until("window.told.some((t) => t.includes('does not answer'))")
+    studio.until("document.getElementById('status').textContent === ''")
+    page.mouse.move(box["x"] + box["width"] * 0.7, box["y"] + box["height"] * 0.7, steps=3)
+    page.mouse.up()
+    studio.until("document.getElementById('answer-told').textContent.includes('full pass')")
 
 
 def test_nothing_was_asked_of_anybody_else_and_no_policy_was_broken(studio: Open) -> None:

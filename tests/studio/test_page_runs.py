@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -141,6 +142,77 @@ def test_epochs_are_scrubbed_through_by_keys(page: Open, run: Any) -> None:
     cells = shown.locator("#confusion tbody td").all_inner_texts()
     assert sum(int(c or 0) for c in cells) == len(keys(run, "test"))
     page.axe()
+
+
+class Slow:
+    """A callback that makes a small training last, at no cost of the processor."""
+
+    def on_start(self, training: Any) -> None: ...
+
+    def on_step(self, moment: Moment) -> bool:
+        time.sleep(0.05)
+        return True
+
+    def on_epoch(self, record: Any) -> bool:
+        return True
+
+
+def test_a_training_is_watched_slowed_paused_and_stopped(
+    browser: Any, run: Any, tmp_path: Path
+) -> None:
+    out = tmp_path / "live"
+    photos = run.path.parent / "photos"
+    made: list[Any] = []
+
+    def train() -> None:
+        made.append(
+            striate.train(
+                photos, model="conv4-relu-pool-fc", size=16, epochs=400, snapshots=400, batch=16, out=out, val=0.4,
+                test=0.2, workers=0, device="cpu", callbacks=[Slow()],
+            )
+        )  # fmt: skip
+
+    def fill(shelf: Any) -> None:
+        from striate.studio.shelf import Network
+
+        shelf.networks = {"n0": Network(str(out))}
+
+    training = threading.Thread(target=train)
+    training.start()
+    try:
+        end = time.monotonic() + 60
+        while live_of(out) is None or not kept_epochs(out):
+            assert training.is_alive() and time.monotonic() < end
+            time.sleep(0.05)
+        with serving(fill) as address, opened(browser, address) as page:
+            shown = page.go("view=training", ready="#training-steer button")
+            told = "document.getElementById('training-told').textContent"
+            page.until(f"{told}.startsWith('Under way') && {told}.includes('images a second')")
+            page.until("document.querySelectorAll('#hardest li').length > 0")
+            counts = [int(c or 0) for c in shown.locator("#confusion tbody td").all_inner_texts()]
+            assert len(counts) == 9 and sum(counts) > 0
+            first = shown.locator("#epoch-told").inner_text()
+            page.until(
+                f"Number(document.getElementById('epoch-told').textContent) > {first}"
+            )  # it follows
+            shown.locator("[data-wish=rate]").focus()
+            shown.keyboard.press("Enter")
+            page.until("document.getElementById('training-steer').textContent.includes('50.0 %')")
+            shown.locator("[data-wish=pause]").click()
+            page.until(f"{told}.startsWith('Paused')")
+            paused = live_of(out)
+            time.sleep(0.8)
+            after = live_of(out)
+            assert paused and after and paused["step"] == after["step"] and after["rate"] == 0.5
+            shown.locator("[data-wish=pause]").click()
+            page.until(f"{told}.startsWith('Under way')")
+            shown.locator("[data-wish=stop]").click()
+            page.until(f"{told}.startsWith('Over')")
+            assert not page.wrong
+    finally:
+        steer(out, {"stop": True})
+        training.join(60)
+    assert len(made) == 1 and made[0].finished and kept_epochs(out)[-1] < 400
 
 
 def test_a_wrong_label_comes_first_and_keys_decide(page: Open, run: Any) -> None:

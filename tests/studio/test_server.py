@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import http.client
 import importlib.util
 import io
 import json
+import os
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,6 +25,7 @@ import striate
 from striate.cli import main
 from striate.errors import UsageError
 from striate.studio import server
+from striate.studio.desk import Desk
 from striate.studio.frames import decode
 from striate.studio.shelf import Network, Picture
 
@@ -186,6 +190,51 @@ def test_a_dropped_image_can_be_asked_about_and_others_are_refused(served: Serve
     for (path, data), words in refused.items():
         status, body = got(served, "POST", path, data)
         assert status == 422 and words in json.loads(body)["error"], body
+
+
+def held() -> tuple[int, int, int]:
+    """Open files, threads, and desks of pages."""
+    gc.collect()
+    desks = sum(type(o) is Desk for o in gc.get_objects())
+    return len(os.listdir("/proc/self/fd")), threading.active_count(), desks
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="no list of open files")
+def test_requests_and_pages_that_break_off_leave_nothing_behind(served: Served) -> None:
+    """The short form of `benchmarks/studio_soak.py`."""
+    question = {
+        "kind": "occlude",
+        "network": "n0",
+        "picture": "s0",
+        "box": [[0, 3], [0, 3]],
+        "fill": "grey",
+    }
+
+    async def come_and_go(times: int) -> None:
+        for number in range(times):
+            async with connect(served) as page:
+                await asked(page, "networks")
+                await page.send(json.dumps({"channel": "a", "number": number, **question}))
+                page.transport.abort()  # in the middle of a drag
+
+    def once(times: int) -> None:
+        for _ in range(4 * times):
+            assert got(served, "GET", "/studio.js")[0] == 200
+        asyncio.run(come_and_go(times))
+
+    once(3)
+    before = held()
+    once(25)
+    end = time.monotonic() + 20
+    while any(a > b for a, b in zip(held(), before, strict=True)):  # the last ones are being closed
+        assert time.monotonic() < end, (before, held())
+        time.sleep(0.1)
+
+    async def page() -> dict[str, Any]:
+        async with connect(served) as page:
+            return await asked(page, "picture", network="n0", picture="s0")
+
+    assert asyncio.run(page())["error"] is None
 
 
 def test_a_taken_port_and_a_page_that_is_not_built_are_said(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import threading
 import time
@@ -21,6 +22,7 @@ WEB = Path(__file__).parents[2] / "studio" / "web"
 SIDE = 32
 NAMES = ("ant", "bee", "cat")
 INSIDE = "#maps canvas, #maps .vector"
+SERVERS: list[Any] = []  # that were started, the latest last
 AREAS = ("background", "left", "right")
 
 
@@ -124,6 +126,11 @@ def serving(change: Callable[[Any], None]) -> Iterator[str]:
         def __init__(self, *given: Any) -> None:
             super().__init__(*given)
             made.append(self)
+            SERVERS.append(self)
+
+        async def startup(self, sockets: Any = None) -> None:
+            self.loop = asyncio.get_running_loop()
+            await super().startup(sockets)
 
         def capture_signals(self) -> Any:  # none reach a thread
             return contextlib.nullcontext()
@@ -154,6 +161,13 @@ def serving(change: Callable[[Any], None]) -> Iterator[str]:
             made[0].should_exit = True
             thread.join(30)
         assert not thread.is_alive()
+
+
+def cut() -> None:
+    """Break every connection of the latest server, as a computer does that sleeps."""
+    one = SERVERS[-1]
+    for held in list(one.server_state.connections):
+        one.loop.call_soon_threadsafe(held.transport.abort)
 
 
 def fill(shelf: Any) -> None:

@@ -1,4 +1,4 @@
-"""Steering: a training says every second where it stands, in `live.json` of its run, and does what `steer.json` asks for.
+"""Steering: a training says twice a second where it stands, in `live.json` of its run, and does what `steer.json` asks for.
 
 The studio reads the one and writes the other. Both are gone when the training is over.
 """
@@ -18,7 +18,7 @@ from striate.training.loop import EpochRecord, Moment, Training
 from striate.writing import write_atomically
 
 LIVE, STEER = "live.json", "steer.json"
-EVERY = 1.0  # seconds between two looks
+EVERY = 0.5  # seconds between two looks
 LARGEST = 100_000  # bytes
 LOST = 30.0  # seconds after which a training that says nothing is taken to be gone
 LOWEST = 1e-3  # of the learning rate that it began with

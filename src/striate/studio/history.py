@@ -37,6 +37,8 @@ def history(one: Network) -> Part:
     """The metrics of all epochs, which of them are kept, and where a training stands that is under way."""
     path = folder_of(one)
     run = one.run()
+    if run.wrapped:
+        raise UsageError(f"{one.base} was trained elsewhere: there are no epochs of it to look at")
     rows = read_metrics(path / "metrics.csv")
     names = [n for n in (rows[0] if rows else {}) if n.startswith(("train_", "val_"))]
     return {

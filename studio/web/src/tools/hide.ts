@@ -109,7 +109,7 @@ export const hiding: Tool = {
     all.hidden = !now.network?.answers;
     return [
       make("label", { class: "choice" }, "Hidden by ", fills), which, all,
-      make("p", { class: "hint" }, "Drag the box, or its corner to resize it; arrow keys move it, with Shift they resize it. “Hide everywhere” does it at every place."),
+      make("p", { class: "hint" }, `Drag the box, or its corner to resize it; arrow keys move it, with Shift they resize it.${now.network?.answers ? " “Hide everywhere” does it at every place." : ""}`),
     ];
   },
   open: hide,

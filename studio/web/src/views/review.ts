@@ -32,13 +32,13 @@ function open(place: HTMLElement): void {
   place.replaceChildren(
     make(
       "section", {}, make("h2", {}, "Labels by suspicion"),
-      make("div", { class: "row" }, make("label", { class: "choice" }, "Images ", make("select", { id: "review-split" }))),
+      make("div", { class: "row", id: "review-choice", hidden: true }, make("label", { class: "choice" }, "Images ", make("select", { id: "review-split" }))),
       make("p", { id: "review-told", class: "hint", role: "status" }, "The network looks at the images …"),
       make("div", { id: "review-images", class: "grid-strip", role: "listbox", "aria-label": "Images, the most suspicious first", tabindex: 0 }),
       make("div", { id: "review-pages", class: "pages" }),
     ),
     make(
-      "section", { class: "review" },
+      "section", { class: "review", id: "review-one", hidden: true },
       make("div", {}, make("h2", {}, "This image"), make("canvas", { id: "review-picture", class: "review-picture", "aria-hidden": "true" }), make("p", { id: "review-image", "aria-live": "polite" }), make("div", { id: "review-copies", class: "tiles" })),
       make(
         "div", {}, make("h2", {}, "Its label"), make("div", { id: "review-classes", class: "review-classes", role: "group", "aria-label": "Classes" }),
@@ -66,6 +66,7 @@ function ask(from: number): void {
   write(state);
   wire.ask("review", { kind: "review", network: base(), first: from, split: state.own[".split"] || "val" }, (header, arrays) => {
     if (header.error) return void (by("review-told").textContent = header.error);
+    by("review-one").hidden = by("review-choice").hidden = false;
     images = header.images as Image[];
     thumbnails = arrays;
     classes = header.classes as string[];

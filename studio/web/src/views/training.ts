@@ -26,6 +26,7 @@ interface Live {
 
 let kept: number[] = [];
 let live: Live | null = null;
+let over = false; // nothing more will come
 let rows: Row[] = [];
 let metrics: string[] = [];
 let timer = 0;
@@ -65,20 +66,26 @@ function open(place: HTMLElement): void {
     look();
   });
   looked = "";
+  over = false;
   refresh();
   clearInterval(timer);
   timer = window.setInterval(() => {
-    if (!document.hidden && (live || !rows.length)) refresh();
-  }, 1000);
+    if (!document.hidden && !over) refresh();
+  }, 300);
 }
 
 function refresh(): void {
   wire.ask("history", { kind: "history", network: base() }, (header) => {
+    if (header.error) over = true;
     if (header.error) return void (by("training-told").textContent = header.error);
     rows = header.rows as Row[];
     metrics = header.metrics as string[];
+    const newest = kept[kept.length - 1];
     kept = header.kept as number[];
+    // Who looks at the newest epoch goes on to look at the newest.
+    if (newest !== undefined && epoch() === newest) state.own[".epoch"] = String(kept[kept.length - 1]);
     live = header.live as Live | null;
+    over = header.finished as boolean;
     tell(header.finished as boolean, header.seconds as number | null);
     steering();
     charts();
