@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from striate.runs.factories import find_preset as find_preset
     from striate.runs.factories import read_preprocessing as read_preprocessing
     from striate.runs.merging import merge as merge
+    from striate.runs.on_ray import predict_on_ray as predict_on_ray
+    from striate.runs.on_ray import tile_on_ray as tile_on_ray
     from striate.runs.outputs import UNITS as UNITS
     from striate.runs.outputs import ExplanationFiles as ExplanationFiles
     from striate.runs.outputs import output_path as output_path
@@ -67,9 +69,9 @@ __all__ = [
     "compare", "compare_images", "convert", "data", "diagnose", "dissect", "experiment", "experiments", "explain",
     "export", "find_factory", "find_files", "find_preset", "gallery_compare", "gallery_duplicates", "gallery_enrol",
     "gallery_forget", "gallery_identify", "gallery_search", "lecture", "load", "merge", "models", "network_input",
-    "output_path", "perceptual_distance", "predict", "predict_shard", "probe", "read_classes", "read_preprocessing",
-    "report", "review", "save", "summary", "sweep", "tile", "tile_shard", "train", "units", "verify", "wrap",
-    "write_units",
+    "output_path", "perceptual_distance", "predict", "predict_on_ray", "predict_shard", "probe", "read_classes",
+    "read_preprocessing", "report", "review", "save", "summary", "sweep", "tile", "tile_on_ray", "tile_shard", "train",
+    "units", "verify", "wrap", "write_units",
 ]  # fmt: skip
 
 # Names that are handed on -> the file that each lives in. A verb imports what it calls when it is called: a list of models
@@ -97,11 +99,13 @@ _FILES = {
     "perceptual_distance": "runs.perceptual",
     "merge": "runs.merging",
     "predict": "runs.predicting",
+    "predict_on_ray": "runs.on_ray",
     "predict_shard": "runs.shards",
     "read_classes": "runs.wrapping",
     "read_preprocessing": "runs.factories",
     "save": "runs.wrapping",
     "sweep": "runs.sweeping",
+    "tile_on_ray": "runs.on_ray",
     "tile_shard": "runs.shared_tiles",
     "train": "runs.training",
     "wrap": "runs.wrapping",

@@ -65,6 +65,7 @@ CASES: dict[str, tuple[str, Callable[[], Any] | str, dict[str, Any]]] = {
     "centernet": ("detect", "scenes", {**SCENES, "model": "centernet", "width": 4, "zoom": 1.2, "jitter": 0.1}),
     "fcos": ("detect", "scenes", {**SCENES, "model": "fcos", "width": 4}),
     "yolo": ("detect", "scenes", {**SCENES, "model": "yolo", "width": 4}),
+    "rcnn": ("detect", "scenes", {**SCENES, "model": "faster-rcnn:resnet18"}),
     "instances": ("instances", "scenes", {**SCENES, "width": 4}),
 }  # fmt: skip
 

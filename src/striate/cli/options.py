@@ -107,11 +107,33 @@ Parts = Annotated[
         "--parts", metavar="DIR", help="Where shards go; a shard that was stopped goes on."
     ),
 ]
+On = Annotated[
+    str | None,
+    typer.Option("--on", metavar="ray", help="Run on a Ray cluster, with what is done in --parts."),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(help="Of --on ray; one a processor or GPU of the cluster if not given."),
+]
 
 
-def belong_together(shard: str | None, parts: str | None) -> None:
-    """Raise UsageError for one without the other."""
-    if (shard is None) != (parts is None):
+def belong_together(
+    shard: str | None, parts: str | None, on: str | None, workers: int | None
+) -> None:
+    """Raise UsageError for one of these options without those that it needs."""
+    if on not in (None, "ray"):
+        raise UsageError(
+            f"--on takes ray, got {on!r}; on Slurm and by hand --shard K/N does the same"
+        )
+    if on is not None and shard is not None:
+        raise UsageError("--on ray deals out the work by itself; leave --shard out")
+    if on is None and workers is not None:
+        raise UsageError("--workers is how many --on ray has; give both, or neither of them")
+    if on is not None and parts is None:
+        raise UsageError(
+            "--on ray keeps what is done in a folder that all machines reach; give --parts DIR"
+        )
+    if on is None and (shard is None) != (parts is None):
         raise UsageError(
             "--shard K/N and --parts DIR belong together; give both, or neither of them"
         )

@@ -16,8 +16,10 @@ from striate.cli.options import (
     Images,
     Model,
     Network,
+    On,
     Parts,
     Shards,
+    Workers,
     app,
     belong_together,
     opened,
@@ -54,13 +56,15 @@ def predict(
     model: Model = None,
     shard: Shards = None,
     parts: Parts = None,
+    on: On = None,
+    workers: Workers = None,
     format: Formats = Format.table,
 ) -> None:
     """Name the classes of images, or write a mask for each where the run labels pixels."""
     from striate import api
     from striate.cli.console import print_path, progress, say
 
-    belong_together(shard, parts)
+    belong_together(shard, parts, on, workers)
     trained = api.opened(run if model is None else api.load(run, model=api.find_factory(model)))
     found = api.find_files(paths)
     shown, folder = min(top, len(trained.classes)), out
@@ -73,6 +77,14 @@ def predict(
                 say=say, progress=lambda done, of: show("", done, of),
             )  # fmt: skip
         print_path(made)
+        return
+    if on is not None and parts is not None:
+        with progress("images") as show:
+            done = api.predict_on_ray(
+                run, found, parts, model=model, workers=workers, top=shown, out=folder, force=force, device=device,
+                engine=engine, progress=lambda done, of: show("", done, of),
+            )  # fmt: skip
+        print_predictions(done, done, format, done.top, written=written_in(done.out))
         return
     answers = api.predict(
         trained, found, top=top, out=folder, force=force, device=device, engine=engine, say=say

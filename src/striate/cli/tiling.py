@@ -12,8 +12,10 @@ from striate.cli.options import (
     Format,
     Formats,
     Model,
+    On,
     Parts,
     Shards,
+    Workers,
     app,
     belong_together,
     opened,
@@ -63,18 +65,29 @@ def tile(
     model: Model = None,
     shard: Shards = None,
     parts: Parts = None,
+    on: On = None,
+    workers: Workers = None,
     format: Formats = Format.table,
 ) -> None:
     """Run the network on an image of any size, in bounded memory, at the image's own resolution."""
     from striate import api
     from striate.cli.console import print_path, progress, say
 
-    belong_together(shard, parts)
+    belong_together(shard, parts, on, workers)
+    if parts is not None and engine != "torch":
+        raise UsageError("shards of tiles are computed by torch; leave --engine out")
+    if parts is not None and on is not None:
+        with progress("shards") as show:
+            found = api.tile_on_ray(
+                run, image, out, parts=parts, model=model, workers=workers, force=force, memory=memory, tile=tile, page=page,
+                check=check, progress=lambda done, of: show("", done, of),
+            )  # fmt: skip
+        print_tiled(found, format)
+        return
     if shard is not None and parts is not None:
-        if engine != "torch" or force:
+        if force:
             raise UsageError(
-                "shards of tiles are computed by torch and write no output yet; leave --engine and --force out, and give "
-                "--force to `striate merge`"
+                "a shard of tiles writes no output yet; leave --force out, and give it to `striate merge`"
             )
         with progress(f"shard {shard}") as show:
             made = api.tile_shard(

@@ -51,7 +51,7 @@ def __dir__() -> list[str]:
 # Files of this room that other rooms import from, beside the names above.
 OPEN = (
     "describing", "diagnosing", "dissecting", "dossiers", "explaining", "factories", "galleries", "gating", "given",
-    "images", "kept", "listing", "merging", "opening", "outputs", "perceptual", "predicting", "probing", "probing_pairs",
-    "record", "reporting", "reviewing", "run", "shards", "shared_tiles", "steering", "summarising", "sweeping",
-    "training", "wrapping",
+    "images", "kept", "listing", "merging", "on_ray", "opening", "outputs", "perceptual", "predicting", "probing",
+    "probing_pairs", "record", "reporting", "reviewing", "run", "shards", "shared_tiles", "steering", "summarising",
+    "sweeping", "training", "wrapping",
 )  # fmt: skip

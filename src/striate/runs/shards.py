@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -124,41 +125,68 @@ def predict_shard(
     folder = given_folder(parts, "--parts")
     trained, found = opened(run), find_files(images)
     written = None if out is None else given_folder(out, "-o")
+    with begun(trained, found, part, folder, top=top, out=written, engine=engine) as (left, again):
+        own, mine = part.folder(folder), part.blocks(len(found.files))
+        done = sum(images_of(found, b) for b in mine if b not in left)
+        total = sum(images_of(found, b) for b in mine)
+        progress(done, total)
+        if left:
+            trained = on_engine(trained, engine, device, say)
+            for _ in make_blocks(
+                trained, found, own, left, top=top, device=device, out=written, force=force or again
+            ):
+                done += 1
+                progress(done, total)
+    return own
+
+
+@contextmanager
+def begun(
+    trained: Trained, found: Found, part: Shard, parts: Path, *, top: int, out: Path | None, engine: str
+) -> Iterator[tuple[list[int], bool]]:  # fmt: skip
+    """Within it a shard is this process's: the numbers of its blocks that are left, and whether it was begun before.
+
+    Raises UsageError where the folder holds shards of other images, another run or other options.
+    """
     head = {
         "files": _digest(found.files), "weights": weights_of(trained), "count": len(found.files), "of": part.of, "top": top,
-        "out": None if written is None else str(written), "engine": engine, "version": versions()["striate"],
+        "out": None if out is None else str(out), "engine": engine, "version": versions()["striate"],
     }  # fmt: skip
-    own = part.folder(folder)
-    for other in _heads(folder):
+    own = part.folder(parts)
+    for other in _heads(parts):
         _refuse_other(other, head)
     own.mkdir(parents=True, exist_ok=True)
     with held(own):
         again = (own / HEAD).is_file()
         remarks = found.remarks if part.number == 1 else []
         write_atomically(own / HEAD, to_json({**head, "remarks": remarks}).encode())
-        mine = part.blocks(len(found.files))
-        left = [b for b in mine if not _is_whole(_path(own, b), _files(found, b))]
-        done = sum(len(_files(found, b)) for b in mine if b not in left)
-        total = sum(len(_files(found, b)) for b in mine)
-        progress(done, total)
-        if left:
-            trained = on_engine(trained, engine, device, say)
-            chosen = replace(found, only=tuple(i for b in left for i in _indices(found, b)))
-            # What an attempt before wrote of a block that it did not end may be written over.
-            made = trained.task.predict(
-                trained, chosen, top=top, device=device, out=written, force=force or again
-            )
-            for block in left:
-                told = []
-                for name in _files(found, block):
-                    prediction = next(made)
-                    assert prediction.path == name, "predictions come in the order of their images"
-                    told.append(_told(prediction, top))
-                    done += 1
-                    progress(done, total)
-                _write(_path(own, block), told)
-            next(made, None)  # what is done after the last
-    return own
+        blocks = part.blocks(len(found.files))
+        yield [b for b in blocks if not _is_whole(_path(own, b), _files(found, b))], again
+
+
+def make_blocks(
+    trained: Trained, found: Found, own: Path, blocks: Sequence[int], *, top: int, device: str, out: Path | None, force: bool
+) -> Iterator[str]:  # fmt: skip
+    """Predict the images of some blocks, and write each block when it is done; gives the name of each image.
+
+    force: write over what an attempt before wrote of a block that it did not end.
+    """
+    chosen = replace(found, only=tuple(i for b in blocks for i in _indices(found, b)))
+    made = trained.task.predict(trained, chosen, top=top, device=device, out=out, force=force)
+    for block in blocks:
+        told = []
+        for name in _files(found, block):
+            prediction = next(made)
+            assert prediction.path == name, "predictions come in the order of their images"
+            told.append(_told(prediction, top))
+            yield name
+        _write(_path(own, block), told)
+    next(made, None)  # what is done after the last
+
+
+def images_of(found: Found, block: int) -> int:
+    """How many images a block has."""
+    return len(_indices(found, block))
 
 
 def merged(folder: Path) -> Merged:

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from striate.answer import in_single
 from striate.models import Regions
 from striate.tasks.detect.boxes import overlap
 from striate.tasks.detect.regions import RATIOS, WEIGHTS, anchors_of, level_of, propose
@@ -134,13 +135,13 @@ def region_losses(
     a = len(RATIOS)
     anchors = all_anchors(output.strides, sizes)
     which = matched(anchors, truth, crowd, *PROPOSED, every=True)
-    logits = torch.cat([m[:a].flatten() for m in maps]).float()
-    numbers = torch.cat([m[a:].unflatten(0, (a, 4)).movedim(1, -1).reshape(-1, 4) for m in maps]).float()  # fmt: skip
+    logits = in_single(torch.cat([m[:a].flatten() for m in maps]))
+    numbers = in_single(torch.cat([m[a:].unflatten(0, (a, 4)).movedim(1, -1).reshape(-1, 4) for m in maps]))  # fmt: skip
     chosen = drawn(which, *ANCHORS, draw)
     has, moved = _pair(logits, numbers, anchors, truth, which, chosen)
     losses = {"anchors": has, "anchor_boxes": moved}
     with torch.no_grad():
-        regions = propose([m.detach().float().cpu().numpy() for m in maps], output.strides, size)
+        regions = propose([in_single(m.detach()).cpu().numpy() for m in maps], output.strides, size)
     regions = np.concatenate([regions, truth])
     which = matched(regions, truth, crowd, *LOOKED, every=False)
     chosen = drawn(which, *REGIONS, draw)
@@ -148,7 +149,9 @@ def region_losses(
     classes, boxes = output.box(aligned(features, output.strides, regions, 7))
     device = classes.device
     wanted = np.where(which >= 0, 1 + labels[which.clip(0)] if len(labels) else 0, 0)
-    losses["classes"] = F.cross_entropy(classes.float(), torch.from_numpy(wanted).long().to(device))
+    losses["classes"] = F.cross_entropy(
+        in_single(classes), torch.from_numpy(wanted).long().to(device)
+    )
     held = np.flatnonzero(which >= 0)
     made = boxes[torch.from_numpy(held).to(device), torch.from_numpy(wanted[held]).long().to(device)]  # fmt: skip
     right = four_numbers(regions[held], truth[which[held]], WEIGHTS)
@@ -167,11 +170,13 @@ def _masks(
     labels, own: (n,) each region's class from 1, and its object's number among those of the pixels (H, W).
     """
     assert output.mask is not None
-    logits = output.mask(aligned(features, output.strides, regions, FINE // 2)).float()
+    logits = in_single(output.mask(aligned(features, output.strides, regions, FINE // 2)))
     which = torch.arange(len(regions)), torch.from_numpy(labels).long()
     made, right = logits[which], true_masks(numbers, own, regions)
     # A sum, so that an image without objects reaches the weights of the masks as well: training on several devices needs it.
-    total = F.binary_cross_entropy_with_logits(made, right.to(made.device), reduction="sum")
+    total = F.binary_cross_entropy_with_logits(
+        made, right.to(made.device, made.dtype), reduction="sum"
+    )
     return total / max(right.numel(), 1)
 
 
@@ -200,7 +205,7 @@ def _pair(
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """The losses of anchors: whether they hold an object, and where it is."""
     index = torch.from_numpy(chosen).to(logits.device)
-    has = torch.from_numpy((which[chosen] >= 0).astype(np.float32)).to(logits.device)
+    has = torch.from_numpy(which[chosen] >= 0).to(logits.device, logits.dtype)
     held = chosen[which[chosen] >= 0]
     made = numbers[torch.from_numpy(held).to(numbers.device)]
     boxes = _smooth(made, four_numbers(anchors[held], truth[which[held]]))
@@ -208,14 +213,18 @@ def _pair(
 
 
 def _smooth(made: Tensor, right: np.ndarray) -> Tensor:
-    wanted = torch.from_numpy(right).to(made.device, torch.float32)
-    return F.smooth_l1_loss(made.float(), wanted, beta=BETA, reduction="sum")
+    made = in_single(made)
+    wanted = torch.from_numpy(right).to(made.device, made.dtype)
+    return F.smooth_l1_loss(made, wanted, beta=BETA, reduction="sum")
 
 
 def aligned(features: Sequence[Tensor], strides: Sequence[int], regions: np.ndarray, side: int) -> Tensor:  # fmt: skip
     """RoIAlign with gradients: the features (n, C, side, side) of regions (n, 4) of one image, whose maps are (C, h, w)."""
     level = level_of(regions, len(features))
-    made = torch.zeros(len(regions), len(features[0]), side, side, device=features[0].device)
+    kind = in_single(features[0]).dtype
+    made = torch.zeros(
+        len(regions), len(features[0]), side, side, device=features[0].device, dtype=kind
+    )
     for k, maps in enumerate(features):
         here = np.flatnonzero(level == k)
         if len(here):
@@ -236,7 +245,8 @@ def _aligned(maps: Tensor, at: list[int], regions: np.ndarray, stride: int, side
     from torchvision.ops import roi_align  # takes a second to load
 
     rows = np.concatenate([np.array(at, dtype=np.float64)[:, None], regions], 1)
-    boxes = torch.from_numpy(rows).to(maps.device, torch.float32)
     # In single precision: torchvision has no such operation for bfloat16 on a processor.
-    made: Tensor = roi_align(maps.float(), boxes, side, 1 / stride, 2)
+    maps = in_single(maps)
+    boxes = torch.from_numpy(rows).to(maps.device, maps.dtype)
+    made: Tensor = roi_align(maps, boxes, side, 1 / stride, 2)
     return made
