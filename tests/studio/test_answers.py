@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 from collections.abc import Mapping
 from typing import Any
 
@@ -256,6 +257,37 @@ def test_a_pattern_is_no_folder_and_an_epoch_is_of_a_run(
     for number in ("n0@1", "n0@", "n9@1", "n0@../../x", "n0@1@2", "n0@99999999999"):
         with pytest.raises(StriateError):
             ask("picture", network=number)
+
+
+def test_odd_pictures_are_dropped_as_they_are_seen(shelf: Shelf) -> None:
+    """Colours of print, a picture that lies on its side (gradio-app/gradio#6617), several frames, one pixel, 16 bits."""
+    one = shelf.network("n0")
+    red = Image.new("RGB", (40, 40), (200, 30, 30))
+    half = Image.new("RGB", (40, 40))
+    half.paste((200, 30, 30), (0, 0, 40, 20))
+
+    def dropped(image: Image.Image, kind: str, **settings: Any) -> np.ndarray:
+        file = io.BytesIO()
+        image.save(file, kind, **settings)
+        return one.drop(file.getvalue(), "odd", "d1").pixels.astype(int)
+
+    colour = np.array([200, 30, 30]).reshape(3, 1, 1)
+    frames = {"save_all": True, "append_images": [Image.new("RGB", (40, 40), "blue")]}
+    for pixels in (
+        dropped(red.convert("CMYK"), "JPEG", quality=95), dropped(red, "GIF", **frames),
+        dropped(red, "WEBP", lossless=True, **frames), dropped(Image.new("RGB", (1, 1), (200, 30, 30)), "PNG"),
+    ):  # fmt: skip
+        assert pixels.shape == (3, SIDE, SIDE) and np.abs(pixels - colour).max() <= 3
+    turned = Image.Exif()
+    turned[0x112] = 3
+    pixels = dropped(half, "JPEG", quality=95, exif=turned)
+    assert np.abs(pixels[:, -1] - colour[:, 0]).max() <= 3 and pixels[:, 0].max() <= 3
+    deep = Image.fromarray(np.full((40, 40), 30_000, np.uint16))
+    assert np.abs(dropped(deep, "PNG") - 30_000 / 257).max() <= 1
+    with pytest.raises(StriateError, match="the file: it is 30000 x 30000"):
+        dropped(Image.new("1", (30_000, 30_000)), "PNG")
+    with pytest.raises(StriateError, match="transparent"):
+        dropped(Image.new("RGBA", (40, 40)), "PNG")
 
 
 def test_a_wrapped_run_takes_what_makes_its_network(tmp_path: Any) -> None:
