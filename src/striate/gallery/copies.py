@@ -86,7 +86,9 @@ class Level:
         return Table(
             columns=("altered copy", "found"), rows=tuple((name, self.kept[name]) for name in ALTERATIONS),
             formats=("", ".0%"),
-            caption=f"The threshold is {self.value:.3f}: {self.reason}. Of copies that are altered so, it finds",
+            caption=(
+                f"The share of altered copies that are found. The threshold is {self.value:.3f}: {self.reason}"
+            ),
         )  # fmt: skip
 
 
