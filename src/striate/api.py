@@ -492,13 +492,15 @@ def data(
     task: str | None = None,
     page: str | Path | None = None,
     near: bool = False,
+    manifest: str | Path | None = None,
     progress: Count | None = None,
     **settings: Any,
 ) -> list[Finding]:
     """The table of sources; or of one, or a folder: its classes, counts and sizes, and a check for damage.
 
     task: decided by the data if not given. page: an `.html` file, where all of it is written with its figures. near: also
-    near-duplicates between the splits, a third finding, by the packaged network's embedding; see docs/embed.md. settings: of
+    near-duplicates between the splits, a third finding, by the packaged network's embedding; see docs/embed.md. manifest: an
+    `.arrow` file, where path, size, digest, label and split of every image are written; it is data itself. settings: of
     a recipe, as far as they say how data are read: seed, val, test, count. Raises UsageError for a source that is not there,
     DataError for images that cannot be trained on.
     """
@@ -509,7 +511,9 @@ def data(
         return [list_sources()]
     from striate.runs.describing import describe_data
 
-    return describe_data(data, task=task, page=page, near=near, progress=progress, **settings)
+    return describe_data(
+        data, task=task, page=page, near=near, manifest=manifest, progress=progress, **settings
+    )
 
 
 def gallery_enrol(

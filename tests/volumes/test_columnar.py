@@ -84,6 +84,7 @@ def test_a_column_may_be_named(tmp_path: Path) -> None:
 
 
 def test_a_damaged_row_is_named_and_left_out(tmp_path: Path) -> None:
+    """Which ends an iteration elsewhere (huggingface/datasets#6470), and a row without one (cheryyunl/ROVER#1)."""
     bad = images(20)
     bad[13] = bad[13][:50]
     rows = [{"bytes": image, "path": None} for image in bad]
@@ -95,6 +96,7 @@ def test_a_damaged_row_is_named_and_left_out(tmp_path: Path) -> None:
 
 
 def test_an_empty_table_and_a_broken_one(tmp_path: Path) -> None:
+    """The broken one by its name (huggingface/datasets#7806)."""
     nothing = {"image": pa.array([], pa.binary()), "label": pa.array([], pa.string())}
     with pytest.raises(DataError, match="holds no rows"):
         striate.open_source(write(tmp_path / "a.parquet", **nothing))

@@ -100,6 +100,7 @@ class SlowDownError(Exception):
 
 
 def test_a_throttled_request_is_tried_again(tmp_path: Path, store: Any, monkeypatch) -> None:
+    """And is not taken for a file that is not there (awslabs/mountpoint-s3#1422)."""
     upload(store, as_folder(tmp_path), "/bucket/photos")
     failing = Failing(store, SlowDownError("Please reduce your request rate"), 3)
     monkeypatch.setattr(remote, "_system", lambda scheme: failing)
@@ -112,6 +113,7 @@ def test_a_throttled_request_is_tried_again(tmp_path: Path, store: Any, monkeypa
 
 
 def test_half_an_answer_is_not_taken_for_a_file(tmp_path: Path, store: Any, monkeypatch) -> None:
+    """An incomplete read is one more failure (fsspec/s3fs#525)."""
     upload(store, as_folder(tmp_path), "/bucket/photos")
     store.pipe_file("/bucket/photos/ant/00000.png", ITEMS[0][1][:100])
     real = store.info
@@ -140,6 +142,7 @@ class NoCredentialsError(Exception):
     ids=["none", "denied"],
 )  # fmt: skip
 def test_missing_credentials_are_said_and_never_printed(store: Any, monkeypatch, error) -> None:
+    """With the way to a public bucket (intake/intake#194)."""
     monkeypatch.setattr(remote, "_system", lambda scheme: Failing(store, error, 100))
     with pytest.raises(DataError) as caught:
         striate.open_source("s3://bucket/photos")

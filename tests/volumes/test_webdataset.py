@@ -77,8 +77,32 @@ def test_splits_are_those_of_the_shards_names(tmp_path: Path) -> None:
         tar(tmp_path / f"{split}-000.tar", labelled(9, base))
     source = striate.open_source(f"wds:{tmp_path}/{{train,val,test}}-000.tar")
     assert [len(s) for s in source.splits.values()] == [9, 9, 9]
-    # Keys that begin again in each shard are told apart (webdataset/webdataset#71).
+    # Keys that begin again in each shard are told apart (webdataset/webdataset#157).
     assert all(key.startswith("val-000/") for key in source.val.keys)
+
+
+def test_files_of_a_sample_need_not_stand_together(tmp_path: Path) -> None:
+    """tar sorts by the disk's order unless told (webdataset/webdataset#140, ray-project/ray#65044)."""
+    files = labelled(20)
+    tar(tmp_path / "a.tar", [*files[::2], *files[1::2][::-1]])
+    source = striate.open_source(f"wds:{tmp_path}/a.tar")
+    tar(tmp_path / "b.tar", files)
+    assert source.fingerprint == striate.open_source(f"wds:{tmp_path}/b.tar").fingerprint
+    assert len(source) == 20
+
+
+def test_endings_with_words_and_keys_of_any_length(tmp_path: Path) -> None:
+    """As mlfoundations/open_clip#480 and webdataset/webdataset#428 write them; a file without an ending is no sample."""
+    key = "k" * 150
+    pairs = [(f"{key}{i}", picture(i), b"ab"[i % 2 : i % 2 + 1]) for i in range(20)]
+    files = [
+        (f"{k}.{e}", d)
+        for k, image, y in pairs
+        for e, d in (("input.png", image), ("outputs.txt", y))
+    ]
+    tar(tmp_path / "a.tar", [("README", b"about"), *files])
+    source = striate.open_source(f"wds:{tmp_path}/a.tar")
+    assert (len(source), source.classes) == (20, ("a", "b"))
 
 
 def test_a_sample_without_a_label_or_an_image_is_named(tmp_path: Path) -> None:
@@ -119,12 +143,14 @@ def test_a_pattern_that_does_not_hold_is_named(tmp_path: Path, pattern, error, w
 
 
 def test_a_key_that_stands_twice_in_a_shard_is_named(tmp_path: Path) -> None:
+    """With the shard, which webdataset/webdataset#286 could not say."""
     tar(tmp_path / "a.tar", [("1.png", picture(1)), ("1.cls", b"0"), ("1.png", picture(2))])
     with pytest.raises(DataError, match=r"a\.tar holds 1\.png twice"):
         striate.open_source(f"wds:{tmp_path}/a.tar")
 
 
 def test_a_shard_that_is_cut_short_is_named_with_its_last_whole_file(tmp_path: Path) -> None:
+    """As a writer leaves it that was not closed (webdataset/webdataset#32)."""
     as_tars(tmp_path)
     shard = tmp_path / "photos-001.tar"
     shard.write_bytes(shard.read_bytes()[:9000])

@@ -15,6 +15,7 @@ TAKEN = {
     "task": "give it as --task",
     "page": "give it as --page",
     "near": "give it as --near",
+    "manifest": "give it as --manifest",
     "progress": "leave it out",
 }
 
@@ -45,6 +46,12 @@ def data(
             help="Also look for near-duplicates between the splits, by the embedding of efficientnet-lite0.",
         ),
     ] = False,
+    manifest: Annotated[
+        str | None,
+        typer.Option(
+            help="Write path, size, digest, label and split of every image, as .arrow; give that as DATA then."
+        ),
+    ] = None,
     format: Formats = Format.table,
 ) -> None:
     """List the sources, or describe one: classes, counts, sizes, damage."""
@@ -58,6 +65,7 @@ def data(
             task=task,
             page=page,
             near=near,
+            manifest=manifest,
             progress=lambda done, of: bar("", done, of),
             **more,
         )
@@ -66,6 +74,8 @@ def data(
         return
     if page is not None:
         err.print(f"wrote {page}", soft_wrap=True, markup=False)
+    if manifest is not None:
+        err.print(f"wrote {manifest}", soft_wrap=True, markup=False)
     if format is Format.json:
         names = ("data", "check", "near")
         print_json({name: f.to_dict() for name, f in zip(names, found, strict=False)})

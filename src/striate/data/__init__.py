@@ -78,7 +78,7 @@ OPEN = (
     "arrangement", "augment", "by_folder", "checks", "columns", "contact_sheet", "deep_remarks", "depth",
     "described", "description",
     "digits", "drawing", "fashion", "files", "finder", "folder", "foreign", "given", "histogram", "layout", "leftout",
-    "lines", "listed", "listing_table", "naming", "numbers", "output_names", "own", "own_images", "own_labels", "own_splits",
-    "own_targets", "place", "pool", "preprocessing", "problems", "reading", "records", "resampling", "scale", "source",
-    "splitting", "subsets", "table", "targets", "tree",
+    "lines", "listed", "listing_table", "manifest", "naming", "numbers", "output_names", "own", "own_images", "own_labels",
+    "own_splits", "own_targets", "place", "pool", "preprocessing", "problems", "reading", "records", "resampling", "scale",
+    "source", "splitting", "subsets", "table", "targets", "tree",
 )  # fmt: skip

@@ -13,6 +13,8 @@ from striate.data.fashion import open_fashion
 from striate.data.folder import Encode, open_folder
 from striate.data.lines import open_lines
 from striate.data.listed import table_of_sources
+from striate.data.manifest import is_manifest
+from striate.data.manifest_source import source_of_manifest
 from striate.data.own import given_again, is_given
 from striate.data.place import data_path
 from striate.data.reading import SUFFIXES
@@ -102,6 +104,12 @@ def open_source(
         raise UsageError("count and size are for generated sources; leave them out for a folder")
     if not is_there(path):
         raise UsageError(_unknown(data))
+    if is_manifest(path):
+        if encode is not None:
+            raise DataError(
+                f"{path} is a manifest, which holds one class an image; give the folder or the table"
+            )
+        return source_of_manifest(path, seed=seed, val=val, test=test)
     if path.suffix.lower() in TABLES and is_regular(path):
         return open_folder(
             path.parent, seed=seed, val=val, test=test, progress=progress, table=path.name, outside=outside,

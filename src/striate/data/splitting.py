@@ -64,11 +64,20 @@ def assign(
     An image that carries several labels goes by u alone and does not count for its classes.
     """
     labels = np.asarray(labels, dtype=np.int64)
-    place = _uniform(contents, seed)
+    return parts_of(
+        uniform(contents, seed), labels, _several_labels(contents, labels), val=val, test=test
+    )
+
+
+def parts_of(
+    place: np.ndarray, labels: np.ndarray, mixed: np.ndarray, *, val: float, test: float
+) -> np.ndarray:
+    """`assign` by numbers. place: (N,) as `uniform` gives them. mixed: (N,) bool, content that carries several labels."""
     part = np.where(place < test, TEST, np.where(place >= 1 - val, VAL, TRAIN)).astype(np.int8)
-    mixed = _several_labels(contents, labels)
-    for label in np.unique(labels):
-        mine = np.flatnonzero((labels == label) & ~mixed)
+    order = np.argsort(labels, kind="stable")  # the rows of a class stand together, in their order
+    ends = np.flatnonzero(np.diff(labels[order])) + 1
+    for own in np.split(order, ends):
+        mine = own[~mixed[own]]
         distinct, group = np.unique(place[mine], return_inverse=True)
         part[mine] = _class_parts(distinct, val, test)[group]
     return part
@@ -96,7 +105,8 @@ def _near(count: int, share: float) -> int:
     return min(max(count, math.ceil(share - slack)), math.floor(share + slack))
 
 
-def _uniform(contents: Iterable[bytes], seed: int) -> np.ndarray:
+def uniform(contents: Iterable[bytes], seed: int) -> np.ndarray:
+    """(N,) numbers in [0, 1) that contents and the seed give: the place of each image in the order that splits cut."""
     key = str(seed).encode()[:64]
     draws = b"".join(hashlib.blake2b(c, digest_size=8, key=key).digest() for c in contents)
     return (np.frombuffer(draws, dtype="<u8") >> 11) * 2.0**-53

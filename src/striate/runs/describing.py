@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from striate.data.manifest import make_manifest
 from striate.errors import UsageError
 from striate.findings import Finding
 from striate.paths import given_path
@@ -23,10 +25,22 @@ def describe_data(
     task: str | None = None,
     page: str | Path | None = None,
     near: bool = False,
+    manifest: str | Path | None = None,
     progress: Count | None = None,
     **settings: Any,
 ) -> list[Finding]:
     """See `striate.api.data`."""
+    if manifest is not None:
+        place = given_path(manifest, "--manifest")
+        if task not in (None, "classify"):
+            raise UsageError(
+                f"--manifest lists images of one class each, and --task {task} has other targets; leave it out"
+            )
+        if os.path.lexists(place):
+            raise UsageError(
+                f"--manifest writes a file of its own, and {place} exists; choose another name"
+            )
+        data = make_manifest(data, place, progress=progress).path
     if page is not None:
         page = given_path(page, "--page")
         if page.suffix.lower() != ".html" or page.exists():

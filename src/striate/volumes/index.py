@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, overload
 
@@ -21,6 +21,11 @@ class Names(Sequence[str]):
 
     blob: np.ndarray
     ends: np.ndarray
+    _views: list[memoryview] = field(init=False, repr=False, default_factory=list)
+
+    def __post_init__(self) -> None:
+        # A search asks for twenty names: of a memory view that takes a tenth of the time that it takes of a mapped array.
+        self._views.extend(memoryview(np.ascontiguousarray(a)) for a in (self.blob, self.ends))
 
     @classmethod
     def of(cls, names: Sequence[bytes]) -> Names:
@@ -45,8 +50,8 @@ class Names(Sequence[str]):
 
     def stored(self, at: int) -> bytes:
         """Name `at` as it is stored."""
-        first = int(self.ends[at - 1]) if at else 0
-        return self.blob[first : int(self.ends[at])].tobytes()
+        blob, ends = self._views
+        return blob[ends[at - 1] if at else 0 : ends[at]].tobytes()
 
     def place(self, name: bytes) -> int:
         """How many names come before `name`."""

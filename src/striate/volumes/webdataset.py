@@ -83,21 +83,21 @@ def _of_shard(number: int, shard: str, file: BinaryIO, names: Sequence[str] | No
             elif kind in IMAGES and sample.image is None:
                 sample.image, sample.suffix = place, f".{ending}"
         found.append(sample)
-        if "cls" in parts:
-            text = _text(file, parts["cls"], f"{shard}: {key}.cls")
-            sample.fields = {"label": _class(text, names)}
-        elif "json" in parts:
-            _from_json(
-                sample,
-                _text(file, parts["json"], f"{shard}: {key}.json"),
-                f"{shard}: {key}.json",
-                names,
-            )
-        elif "txt" in parts:
-            sample.fields = {
-                "label": " ".join(_text(file, parts["txt"], f"{shard}: {key}.txt").split())
-            }
+        kinds = {kind: name for kind in LABELS if (name := _ending(parts, kind)) is not None}
+        kind, ending = next(iter(kinds.items()), ("", ""))
+        where = f"{shard}: {key}.{ending}"
+        if kind == "cls":
+            sample.fields = {"label": _class(_text(file, parts[ending], where), names)}
+        elif kind == "json":
+            _from_json(sample, _text(file, parts[ending], where), where, names)
+        elif kind == "txt":
+            sample.fields = {"label": " ".join(_text(file, parts[ending], where).split())}
     return found
+
+
+def _ending(parts: Mapping[str, Place], kind: str) -> str | None:
+    """The ending of a label: .cls, or one with a word before it, .outputs.cls."""
+    return kind if kind in parts else next((e for e in parts if e.endswith(f".{kind}")), None)
 
 
 def _text(file: BinaryIO, place: Place, where: str) -> str:
