@@ -83,8 +83,8 @@ def _of_shard(number: int, shard: str, file: BinaryIO, names: Sequence[str] | No
             elif kind in IMAGES and sample.image is None:
                 sample.image, sample.suffix = place, f".{ending}"
         found.append(sample)
-        kinds = {kind: name for kind in LABELS if (name := _ending(parts, kind)) is not None}
-        kind, ending = next(iter(kinds.items()), ("", ""))
+        labels = [(kind, one) for kind in LABELS if (one := _ending(parts, kind)) is not None]
+        kind, ending = labels[0] if labels else ("", "")
         where = f"{shard}: {key}.{ending}"
         if kind == "cls":
             sample.fields = {"label": _class(_text(file, parts[ending], where), names)}
