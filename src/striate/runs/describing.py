@@ -32,9 +32,9 @@ def describe_data(
     """See `striate.api.data`."""
     if manifest is not None:
         place = given_path(manifest, "--manifest")
-        if task not in (None, "classify"):
+        if task is not None:
             raise UsageError(
-                f"--manifest lists images of one class each, and --task {task} has other targets; leave it out"
+                "--manifest lists images with one class each, whatever is learned; leave --task out"
             )
         if os.path.lexists(place):
             raise UsageError(
