@@ -98,6 +98,7 @@ def to_onnx(program: Program) -> bytes:
         )
     with quiet():
         try:
+            _own_memory(program.program)
             made: Any = torch.onnx.export(program.program, dynamo=True, opset_version=OPSET, verbose=False)  # fmt: skip
             # Of a program that was traced it takes no names.
             made.model.graph.inputs[0].name = program.input
@@ -121,6 +122,23 @@ def to_onnx(program: Program) -> bytes:
                 "that layer"
             ) from error
     return data
+
+
+def _own_memory(program: Any) -> None:
+    """Give what is turned and then reshaped memory of its own: where an operation above, such as attention, is taken apart,
+    its result lies otherwise in memory, and the view that a reshape had become is refused."""
+    aten = torch.ops.aten
+    graph = program.graph_module.graph
+    for node in list(graph.nodes):
+        shapes = node.target in (aten.view.default, aten.reshape.default)
+        if shapes and node.args[0].target in (aten.transpose.int, aten.permute.default):
+            with graph.inserting_before(node):
+                turned = node.args[0]
+                own = graph.call_function(
+                    aten.clone.default, (turned,), {"memory_format": torch.contiguous_format}
+                )
+                own.meta = dict(turned.meta)
+                node.replace_input_with(turned, own)
 
 
 def _where(error: BaseException, network: nn.Module) -> str:
