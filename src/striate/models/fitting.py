@@ -67,6 +67,18 @@ def _evaluating(network: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
+@contextmanager
+def _kept(network: nn.Module) -> Iterator[None]:
+    """Parameters and buffers as they were: torch's `functional_call` leaves its own in a layer that has two names."""
+    held = [(m._parameters, dict(m._parameters)) for m in network.modules()]
+    held += [(m._buffers, dict(m._buffers)) for m in network.modules()]  # type: ignore[misc]
+    try:
+        yield
+    finally:
+        for own, before in held:
+            own.update(before)
+
+
 def misfit(network: nn.Module, in_channels: int, size: tuple[int, int]) -> Misfit | None:
     """The layer at which an image of `size` (height, width) gets stuck, or None where it fits.
 
@@ -78,7 +90,7 @@ def misfit(network: nn.Module, in_channels: int, size: tuple[int, int]) -> Misfi
         for name, tensor in (*network.named_parameters(), *network.named_buffers())
     }
     image = torch.empty(1, in_channels, *size, device="meta")
-    with _entered(network) as entered, _evaluating(network), torch.no_grad():
+    with _entered(network) as entered, _evaluating(network), _kept(network), torch.no_grad():
         try:
             functional_call(network, state, (image,))
         except NotImplementedError:
