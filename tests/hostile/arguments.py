@@ -140,6 +140,7 @@ PLACES = (
 UNWORKABLE = (
     "lecture",
     "experiment",
+    "merge",
     "gallery forget",
 )  # take too long, so that a second mistake ends them, which may be named
 # Below these a command may write when it works or fails on the way; wrong arguments (status 2) write nothing at all.

@@ -24,7 +24,7 @@ def commands(text: str) -> list[list[str]]:
     for line in text.splitlines():
         line = re.sub(r"\s+#\s.*$", "", line)
         for words in re.findall(
-            r"(?:^|[`\s])striate ((?:train|predict|tile|merge|sweep)\b[^|;`>&]*)", line
+            r"(?:^|[`\s])striate ((?:train|predict|tile|merge|sweep)\b(?:'[^']*'|[^|;`>&'])*)", line
         ):
             found.append(shlex.split(words))
     return found

@@ -160,7 +160,11 @@ class _Search:
 
     def add(self, pattern: str, *, alone: bool) -> None:
         path = given_path(pattern, "an image's path")
-        path = data_path(pattern if is_volume(pattern) else path)
+        try:
+            path = data_path(pattern if is_volume(pattern) else path)
+        except DataError:
+            if alone or not path.is_file():
+                raise  # one that cannot be read stops no others: it gets its row
         files, left = len(self.files), sum(map(len, self.left.values()))
         if not alone and os.path.lexists(path) and ignored(path.name):
             self._leave("system", str(path))

@@ -70,8 +70,10 @@ def _evaluating(network: nn.Module) -> Iterator[None]:
 @contextmanager
 def _kept(network: nn.Module) -> Iterator[None]:
     """Parameters and buffers as they were: torch's `functional_call` leaves its own in a layer that has two names."""
-    held = [(m._parameters, dict(m._parameters)) for m in network.modules()]
-    held += [(m._buffers, dict(m._buffers)) for m in network.modules()]  # type: ignore[misc]
+    stores: list[dict[str, Any]] = [
+        s for m in network.modules() for s in (m._parameters, m._buffers)
+    ]
+    held = [(store, dict(store)) for store in stores]
     try:
         yield
     finally:
