@@ -49,21 +49,10 @@ def arrange(
     other splits, test before validation.
     Raises SplitError for a share of a split that is given.
     """
-    part = np.full(len(labels), FREE, dtype=np.int8) if given is None else given.copy()
+    given_or_free = np.full(len(labels), FREE, dtype=np.int8) if given is None else given
     groups = _groups(contents)
-    for held in (TEST, VAL):
-        if not (part == held).any():
-            continue
-        for group in groups:
-            if (part[group] == held).any():
-                part[group[(part[group] != held)]] = LEFT_OUT
+    part, pool, (val, test) = to_draw(given_or_free, groups, val, test)
     dropped = part == LEFT_OUT
-    pool = np.flatnonzero(((part == FREE) | (part == TRAIN)) & ~dropped)
-    has_val, has_test = bool((part == VAL).any()), bool((part == TEST).any())
-    for name, has, share in (("val", has_val, val), ("test", has_test, test)):
-        if has and share is not None:
-            raise SplitError(f"the source has a {name} split of its own; leave {name} out")
-    val, test = fractions(len(pool), 0.0 if has_val else val, 0.0 if has_test else test)
     chosen = [contents[i] for i in pool.tolist()]
     part[pool] = assign(
         chosen, (labels if strata is None else strata)[pool], seed=seed, val=val, test=test
@@ -87,6 +76,29 @@ def arrange(
         val=val,
         test=test,
     )
+
+
+def to_draw(
+    given: np.ndarray, groups: Sequence[np.ndarray], val: float | None, test: float | None
+) -> tuple[np.ndarray, np.ndarray, tuple[float, float]]:
+    """The `given` parts (N,) int8, without copies of what is held out; the places that are free to be drawn, (M,); and the
+    shares of val and test to draw of them.
+
+    groups: places of equal images. Raises SplitError for a share of a split that is given.
+    """
+    part = given.copy()
+    for held in (TEST, VAL):
+        if not (part == held).any():
+            continue
+        for group in groups:
+            if (part[group] == held).any():
+                part[group[part[group] != held]] = LEFT_OUT
+    pool = np.flatnonzero((part == FREE) | (part == TRAIN))
+    has_val, has_test = bool((part == VAL).any()), bool((part == TEST).any())
+    for name, has, share in (("val", has_val, val), ("test", has_test, test)):
+        if has and share is not None:
+            raise SplitError(f"the source has a {name} split of its own; leave {name} out")
+    return part, pool, fractions(len(pool), 0.0 if has_val else val, 0.0 if has_test else test)
 
 
 def _groups(contents: Sequence[bytes]) -> list[np.ndarray]:

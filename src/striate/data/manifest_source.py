@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 
-from striate.data.arrangement import FREE
+from striate.data.arrangement import FREE, to_draw
 from striate.data.folder import shows_photographs
 from striate.data.manifest import Manifest, open_manifest
-from striate.data.preprocessing import Preprocessing
-from striate.data.reading import read_image
-from striate.data.source import SPLITS, Damage, Duplicate, Source, Split
-from striate.data.splitting import LEFT_OUT, TEST, TRAIN, VAL, fractions, parts_of, uniform
-from striate.errors import DataError, SplitError
+from striate.data.source import SPLITS, Damage, Duplicate, FileSplit, Source
+from striate.data.splitting import LEFT_OUT, TEST, TRAIN, VAL, parts_of, uniform
+from striate.errors import DataError
 
 BLOCK = 262_144  # rows that are hashed together
 
@@ -55,20 +53,8 @@ class Keys(Sequence[str]):
 
 
 @dataclass(frozen=True, eq=False)
-class ManifestSplit(Split):
+class ManifestSplit(FileSplit):
     """A split of a manifest's rows under `root`. Columns that are the same in all rows take no memory."""
-
-    root: Path = field(kw_only=True)
-
-    def path(self, index: int) -> Path:
-        """The file of image `index`."""
-        return self.root / self.keys[index]
-
-    def image(self, index: int) -> np.ndarray:
-        return read_image(self.path(index))
-
-    def preprocess(self, index: int, preprocessing: Preprocessing) -> np.ndarray:
-        return preprocessing.read(self.path(index), foreign=False)
 
     def take(self, indices: Sequence[int] | np.ndarray) -> ManifestSplit:
         """See ImageSet."""
@@ -167,18 +153,9 @@ def _parts(
     known: Manifest, labels: np.ndarray, given: np.ndarray, seed: int, val: float | None, test: float | None
 ) -> tuple[np.ndarray, np.ndarray, tuple[float, float]]:  # fmt: skip
     """(N,) int8 the split of each row, the same before copies were left out, and the shares drawn; as `arrange` does."""
-    part, groups = given.copy(), [np.array(group) for group in known.facts["copies"]]
-    for held in (TEST, VAL):
-        for group in groups:
-            if (part[group] == held).any():
-                part[group[part[group] != held]] = LEFT_OUT
+    groups = [np.array(group) for group in known.facts["copies"]]
+    part, pool, shares = to_draw(given, groups, val, test)
     dropped = part == LEFT_OUT
-    pool = np.flatnonzero(((part == FREE) | (part == TRAIN)) & ~dropped)
-    has_val, has_test = bool((part == VAL).any()), bool((part == TEST).any())
-    for name, has, share in (("val", has_val, val), ("test", has_test, test)):
-        if has and share is not None:
-            raise SplitError(f"the source has a {name} split of its own; leave {name} out")
-    shares = fractions(len(pool), 0.0 if has_val else val, 0.0 if has_test else test)
     place = known.numbers("place") if seed == known.facts["seed"] else _places(known, seed)
     mixed = np.zeros(len(part), dtype=bool)
     inside = np.zeros(len(part), dtype=bool)
