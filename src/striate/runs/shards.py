@@ -293,14 +293,24 @@ def _heads(folder: Path) -> Iterator[dict[str, Any]]:
             ) from error
 
 
-def _refuse_other(other: Mapping[str, Any], head: Mapping[str, Any]) -> None:
-    for name, words in SAME.items():
+def refuse_other(
+    other: Mapping[str, Any], head: Mapping[str, Any], same: Mapping[str, str], *, digests: tuple[str, ...], give: str
+) -> None:  # fmt: skip
+    """Raise UsageError where what is to be the `same`, key -> words, differs between two shards.
+
+    digests: keys whose values say nothing to people. give: what all shards are to be given.
+    """
+    for name, words in same.items():
         if other[name] != head[name]:
-            shown = "" if name in ("files", "weights") else f" ({other[name]} and {head[name]})"
+            shown = "" if name in digests else f" ({other[name]} and {head[name]})"
             raise UsageError(
-                f"the shards are not of one job: {words} differs{shown}; give all shards the same images, run and options, "
-                "or choose another folder with --parts"
+                f"the shards are not of one job: {words} differs{shown}; give all shards the same {give}, or choose another "
+                "folder with --parts"
             )
+
+
+def _refuse_other(other: Mapping[str, Any], head: Mapping[str, Any]) -> None:
+    refuse_other(other, head, SAME, digests=("files", "weights"), give="images, run and options")
 
 
 def _digest(files: Sequence[str]) -> str:

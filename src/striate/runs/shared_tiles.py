@@ -23,7 +23,7 @@ from striate.reading import read_file
 from striate.runs.predicting import opened
 from striate.runs.record import versions
 from striate.runs.run import Run
-from striate.runs.shards import Shard, weights_of, words_of_missing
+from striate.runs.shards import Shard, refuse_other, weights_of, words_of_missing
 from striate.tasks.tiling import ShardEndedError, Sharing, TileJob, image_file, open_job
 from striate.tasks.trained import Trained
 from striate.writing import write_atomically
@@ -183,10 +183,4 @@ def _head(folder: Path) -> dict[str, Any]:
 
 
 def _refuse_other(known: Mapping[str, Any], head: Mapping[str, Any]) -> None:
-    for name, words in SAME.items():
-        if known[name] != head[name]:
-            shown = "" if name in ("pixels", "weights") else f" ({known[name]} and {head[name]})"
-            raise UsageError(
-                f"the shards are not of one job: {words} differs{shown}; give all shards the same run, image and options, "
-                "or choose another folder with --parts"
-            )
+    refuse_other(known, head, SAME, digests=("pixels", "weights"), give="run, image and options")
