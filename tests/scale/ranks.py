@@ -55,7 +55,7 @@ def together(
         found.append(
             pickle.loads(path.read_bytes())
             if path.is_file()
-            else RuntimeError(f"rank {rank} left nothing")
+            else RuntimeError(f"rank {rank} left nothing: it ended with {process.exitcode}")
         )
     for rank, one in enumerate(found):
         if rank in lost:
