@@ -143,6 +143,20 @@ def test_maps_are_those_that_the_layer_gives(ask: Any, shelf: Shelf) -> None:
     assert header["low"] == pytest.approx(float(kept["out"].min()), abs=1e-5)
 
 
+@pytest.mark.parametrize("layer", ["0", "2", "4"])
+def test_a_move_sends_the_part_of_the_maps_that_it_changed(ask: Any, layer: str) -> None:
+    ((whole, clean),) = ask("maps", layer=layer)
+    for box in (BOX, [[0, 3], [20, 24]], BOX):
+        ((_, full),) = ask("maps", layer=layer, box=box, fill="grey")
+        header, arrays = ask("occlude", box=box, fill="grey", layer=layer)[0]
+        (top, bottom), (left, right) = header["maps"]["at"]
+        together = clean["maps"].copy()
+        together[:, top:bottom, left:right] = arrays["maps"]
+        assert together == pytest.approx(full["maps"], rel=2e-3, abs=1e-3)
+        assert (bottom - top) * (right - left) < together[0].size
+        assert header["maps"]["of"] == whole["of"]
+
+
 def test_the_fields_that_the_page_reckons_with_are_where_gradients_are() -> None:
     """An axis as the page is given it: all pixels with a gradient lie inside, and the ends have one."""
     torch.manual_seed(1)

@@ -53,9 +53,14 @@ def test_the_first_picture_its_answer_and_its_maps_are_the_networks(studio: Open
     studio.until("document.querySelectorAll('#bars [role=option]').length === 3")
     assert np.array_equal(shown(studio), pictures()[3])
     assert bars(studio) == pytest.approx(shares(image(3)), abs=0.051)
-    with torch.no_grad():
-        maps = classifier(0)[0]((image(3)[None] - 0.5) / 0.25)[0].numpy()
     studio.until("document.querySelectorAll('#maps canvas').length === 6")
+    maps_are_those_of(studio, image(3))
+
+
+def maps_are_those_of(studio: Open, changed: torch.Tensor) -> None:
+    """The maps on the page have the signs that the module's first layer gives for a picture (3, H, W)."""
+    with torch.no_grad():
+        maps = classifier(0)[0]((changed[None] - 0.5) / 0.25)[0].numpy()
     for channel in (0, 5):
         seen = studio.pixels(f"#maps figure:nth-child({channel + 1}) canvas")
         # Blue below 0, orange above it, and white between: the sign stands in which of both there is more of.
@@ -96,6 +101,7 @@ def test_a_box_is_dragged_resized_and_moved_by_keys_and_the_answer_is_a_full_pas
         studio.until(SAME)
         assert np.array_equal(shown(studio), (hidden * 255).round().byte().numpy())
         assert bars(studio) == pytest.approx(shares(hidden), abs=0.051)
+        maps_are_those_of(studio, hidden)
 
     holds()
     studio.pull("#picture", (8 / SIDE, 8 / SIDE), (18.5 / SIDE, 14.5 / SIDE))

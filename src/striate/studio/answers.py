@@ -15,7 +15,7 @@ from torch import Tensor
 from striate.answer import answer_of
 from striate.attribution import explain, find_method
 from striate.errors import StriateError, UsageError
-from striate.inference.incremental import Incremental
+from striate.inference.incremental import Incremental, Moving
 from striate.runs.explaining import aimed, placed
 from striate.studio.breaking import broken, located
 from striate.studio.changes import altered, amounts_in, content_of, pasted, range_of, strides
@@ -24,7 +24,7 @@ from striate.studio.describing import described, of_pixels, thumbnail
 from striate.studio.desk import PAUSE, Part, refuse_superseded
 from striate.studio.dossiers import dossier
 from striate.studio.history import confusion, filters, history, steered
-from striate.studio.maps import maps_of
+from striate.studio.maps import maps_of, moved_maps
 from striate.studio.numbers import box_in, text_in, whole_in
 from striate.studio.reviewed import decided, review
 from striate.studio.scores import Scores, has_bars, refuse_other, said_of, scores_of
@@ -42,7 +42,7 @@ class Answers:
 
     def __init__(self, shelf: Shelf) -> None:
         self.shelf = shelf
-        self._sessions: OrderedDict[tuple[str, str], Incremental] = OrderedDict()
+        self._sessions: OrderedDict[tuple[str, str], tuple[Incremental, Moving]] = OrderedDict()
         self._slides: dict[str, Slide] = {}
         self._kinds: dict[str, Callable[[Mapping[str, Any]], Iterator[Part]]] = {
             "networks": self.networks, "network": self.network, "picture": self.picture, "occlude": self.occlude,
@@ -135,9 +135,14 @@ class Answers:
             said, arrays = self._said(one, hidden)
             yield {**said, "box": box}, {**arrays, **pixels}
             return
-        quick = self._session(question).outputs([box], content)
+        _, moving = self._session(question)
+        quick = answer_of(moving.move(box, content))
         said, arrays = said_of(one, quick)
-        yield {**said, "box": box}, {**arrays, **pixels}
+        if "layer" in question:  # the maps come along: they were computed with the answer
+            told, maps = moved_maps(moving, *_layer_in(question))
+            yield {**said, "box": box, "maps": told}, {**arrays, **pixels, **maps}
+        else:
+            yield {**said, "box": box}, {**arrays, **pixels}
         yield PAUSE
         with torch.inference_mode():
             whole = answer_of(one.module(hidden[None]))
@@ -151,7 +156,7 @@ class Answers:
         content = self._content(one, picture.image, question)
         target = self._target(one, question)
         size, patch = picture.pixels.shape[1:], (bottom - top, right - left)
-        session = self._session(question)
+        session, _ = self._session(question)
         clean = session.score(target)
         known: dict[tuple[int, int], float] = {}
         for stride in strides(patch, size, POSITIONS):
@@ -210,8 +215,7 @@ class Answers:
         if "box" in question:
             content = self._content(one, image, question)
             image = pasted(image, content, box_in(question, picture.pixels.shape))
-        first = whole_in(question, "first", 0, 1 << 20) if "first" in question else 0
-        yield maps_of(one, image, text_in(question, "layer"), first)
+        yield maps_of(one, image, *_layer_in(question))
 
     def explain(self, question: Mapping[str, Any]) -> Iterator[Part]:
         """Which pixels decided, by one method: the map, and after it how far it can be trusted."""
@@ -287,12 +291,13 @@ class Answers:
         one = self._network(question)
         return one, one.picture(text_in(question, "picture"))
 
-    def _session(self, question: Mapping[str, Any]) -> Incremental:
+    def _session(self, question: Mapping[str, Any]) -> tuple[Incremental, Moving]:
         """The clean image's activations, kept for the next move of the pointer."""
         one, picture = self._asked(question)
         key = (one.target, text_in(question, "picture"))
         if key not in self._sessions:
-            self._sessions[key] = Incremental(one.module, picture.image)
+            session = Incremental(one.module, picture.image)
+            self._sessions[key] = session, Moving(session)
             while len(self._sessions) > SESSIONS:
                 self._sessions.popitem(last=False)
         self._sessions.move_to_end(key)
@@ -312,3 +317,9 @@ def _levels(image: Tensor) -> np.ndarray:
     """(C, H, W) in [0, 1] as uint8."""
     levels: np.ndarray = (image * 255).round().to(torch.uint8).numpy()
     return levels
+
+
+def _layer_in(question: Mapping[str, Any]) -> tuple[str, int]:
+    """A layer and its first channel that is shown."""
+    first = whole_in(question, "first", 0, 1 << 20) if "first" in question else 0
+    return text_in(question, "layer"), first

@@ -54,6 +54,12 @@ export function paint(canvas: HTMLCanvasElement, pixels: Uint8ClampedArray<Array
   canvas.getContext("2d")?.putImageData(new ImageData(pixels, width, height), 0, 0);
 }
 
+/** Rows and columns of a canvas, the last ones not included. */
+export function paintPart(canvas: HTMLCanvasElement, pixels: Uint8ClampedArray<ArrayBuffer>, [rows, columns]: [[number, number], [number, number]]): void {
+  const [height, width] = [rows[1] - rows[0], columns[1] - columns[0]];
+  if (height > 0 && width > 0) canvas.getContext("2d")?.putImageData(new ImageData(pixels, width, height), columns[0], rows[0]);
+}
+
 /** So many colours that are told apart, the first ones by colour-blind people too. */
 export function wheel(count: number): Colour[] {
   const base: Colour[] = [[230, 159, 0], [86, 180, 233], [0, 158, 115], [240, 228, 66], [0, 114, 178], [213, 94, 0], [204, 121, 167], [136, 34, 85], [68, 170, 153], [153, 153, 51], [51, 34, 136], [221, 204, 119]];

@@ -1,15 +1,17 @@
 // The network from the picture to the answer: a block a layer, the maps of the one that is chosen, and fields both ways.
 
 import { by, counted, draw, make, select, short } from "./elements";
-import { coloured, paint } from "./colour";
+import { coloured, paint, paintPart } from "./colour";
 import { changes, isMap, sees, type Layer, type Span } from "./geometry";
 import { asked, complain, input, layerNow, now, state, wire } from "./page";
 import { overlay, pixelAt, rectangle, say } from "./picture";
 import { write } from "./state";
-import type { Plane } from "./wire";
+import type { Numbers, Plane } from "./wire";
 
 const AT_ONCE = 64; // maps that are shown
-interface Told {
+export interface Told {
+  layer: string;
+  at?: [Span, Span]; // the part that is sent, the last row and column not included; all of it if not given
   first: number;
   of: number;
   low: number;
@@ -44,14 +46,73 @@ export function openLayer(): void {
   askMaps();
 }
 
+/** The maps of the picture as it is, over which those of a changed part are painted. */
+let clean: { of: string; plane: Plane; told: Told } | null = null;
+let painted: { of: string; at: [Span, Span] | null } = { of: "", at: null }; // whose maps stand there, and which part is changed
+let wanted = ""; // the clean maps that are on their way
+
+const ofMaps = (): string => [asked().network, asked().picture, state.layer, state.first].join();
+
+/** What is asked more of a question whose answer may bring the maps of a changed part along; nothing where none are known. */
+export function withMaps(): Record<string, unknown> {
+  return clean?.of === ofMaps() && layerNow() ? { layer: state.layer, first: state.first } : {};
+}
+
 /** The maps of the layer that is chosen, for the picture as the tool has changed it. */
 export function askMaps(): void {
   const layer = layerNow();
   if (!layer) return;
-  wire.follow("maps", { kind: "maps", ...asked(), layer: layer.name, first: state.first, ...now.tool?.asks?.() }, (header, arrays) => {
+  const of = ofMaps();
+  const changed = now.tool?.asks?.() ?? {};
+  const question = { kind: "maps", ...asked(), layer: layer.name, first: state.first };
+  wire.follow("maps", { ...question, ...changed }, (header, arrays) => {
     if (header.error) return complain(header.error);
-    if (arrays.maps) showMaps(arrays.maps, header as unknown as Told);
+    if (!arrays.maps) return;
+    const told = header as unknown as Told;
+    if (!Object.keys(changed).length) clean = { of, plane: arrays.maps, told };
+    painted = { of: Object.keys(changed).length ? "" : of, at: null };
+    showMaps(arrays.maps, told);
   });
+  if (!("box" in changed) || clean?.of === of || wanted === of) return;
+  wanted = of;
+  wire.ask("clean", question, (header, arrays) => {
+    wanted = "";
+    if (arrays.maps && !header.error) clean = { of, plane: arrays.maps, told: header as unknown as Told };
+  });
+}
+
+/** The maps of a part that changed, over the clean ones, in their colours. */
+export function showPart(plane: Plane, told: Told): void {
+  const of = ofMaps();
+  if (clean?.of !== of || told.layer !== state.layer) return;
+  if (!told.at) {
+    painted = { of: "", at: null };
+    return showMaps(plane, told);
+  }
+  if (painted.of !== of) {
+    showMaps(clean.plane, clean.told);
+    painted = { of, at: null };
+  }
+  const { low, high } = clean.told;
+  const [, height, width] = clean.plane.shape as [number, number, number];
+  const before = painted.at;
+  const [rows, columns] = told.at;
+  const size = (rows[1] - rows[0]) * (columns[1] - columns[0]);
+  [...by("maps").children].forEach((figure, i) => {
+    const canvas = figure.firstElementChild as HTMLCanvasElement;
+    const map = clean!.plane.data.subarray(i * height * width, (i + 1) * height * width);
+    if (before) paintPart(canvas, coloured(cut(map, width, before), low, high), before);
+    paintPart(canvas, coloured(plane.data.subarray(i * size, (i + 1) * size), low, high), told.at!);
+  });
+  painted.at = told.at;
+}
+
+/** Rows and columns of a map, the last ones not included. */
+function cut(map: Numbers, width: number, [rows, columns]: [Span, Span]): Float32Array {
+  const wide = columns[1] - columns[0];
+  const part = new Float32Array((rows[1] - rows[0]) * wide);
+  for (let r = rows[0]; r < rows[1]; r++) part.set(map.subarray(r * width + columns[0], r * width + columns[1]), (r - rows[0]) * wide);
+  return part;
 }
 
 function showMaps(plane: Plane, told: Told): void {

@@ -7,6 +7,7 @@ session.scores([((10, 20), (30, 40))], contents=0.0, target=207)          # an o
 """
 
 from striate.inference.incremental.incremental import Costs, Incremental
+from striate.inference.incremental.moving import Moving
 from striate.inference.incremental.occlusion import occlusion
 from striate.inference.incremental.perturbation import Perturbation, perturb
 from striate.inference.incremental.refinement import Refined, occlusion_refined
@@ -15,6 +16,7 @@ from striate.inference.incremental.target import Target
 __all__ = [
     "Costs",
     "Incremental",
+    "Moving",
     "Perturbation",
     "Refined",
     "Target",

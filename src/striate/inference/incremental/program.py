@@ -256,7 +256,7 @@ def _boxed(network: Network, cache: Cache, node: Node, patches: Mapping[int, Pat
             )
         fetch = Fetch(cache, read.value, patches[read.value], starts, sizes, filling(node))
         if node.kernel is None:
-            return Pool(fetch, _pool(node.record))
+            return Pool(fetch, pool_of(node.record))
         addend = None
         if len(node.reads) > 1:
             other = node.reads[1].value
@@ -265,7 +265,7 @@ def _boxed(network: Network, cache: Cache, node: Node, patches: Mapping[int, Pat
     return _apply(network, cache, node, patches)
 
 
-def _pool(record: Record) -> Callable[[Tensor], Tensor]:
+def pool_of(record: Record) -> Callable[[Tensor], Tensor]:
     plan = record.plan
     if isinstance(plan, MaxPool):
         largest = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[len(plan.kernel) - 1]

@@ -3,7 +3,7 @@
 import { showSaid, tell } from "../answer";
 import { coloured } from "../colour";
 import { counted, draw, make } from "../elements";
-import { askMaps } from "../layers";
+import { askMaps, showPart, withMaps, type Told } from "../layers";
 import { asked, clamp, input, nameOf, now, state, target, wire, type Tool } from "../page";
 import { ends, imageOf, overlay, rectangle, say, showPixels } from "../picture";
 import { FILLS, write, type State } from "../state";
@@ -43,11 +43,14 @@ function hide(): void {
   chooseOther();
   write(state);
   drawn();
-  wire.follow("occlude", { kind: "occlude", ...asked(), ...filled() }, (header, arrays) => {
+  const more = withMaps();
+  wire.follow("occlude", { kind: "occlude", ...asked(), ...filled(), ...more }, (header, arrays) => {
     if (header.error) return tell(header.error);
     if (state.tool !== "hide") return;
     showPixels(arrays.pixels ?? null);
     showSaid(header, arrays);
+    if (header.maps && arrays.maps) showPart(arrays.maps, header.maps as Told);
+    else if ("layer" in more && header.apart === undefined) askMaps();
     const apart = header.apart as number | undefined;
     tell(
       apart === undefined
@@ -55,7 +58,7 @@ function hide(): void {
         : `The same as a full pass, to ${apart === 0 ? "the last bit" : `${apart.toExponential(1)} of the scores' spread`}.`,
     );
   });
-  askMaps();
+  if (!("layer" in more)) askMaps();
 }
 
 function everywhere(): void {
