@@ -8,7 +8,7 @@ import operator
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ from torch import nn
 from striate.answer import answer_of
 from striate.borrow import forward
 from striate.errors import UsageError
+from striate.training import depthwise
 from striate.training.averaging import WeightAverage
 from striate.training.batch import Batch, Loss, LossFunction
 from striate.training.checkpoint import digest_of
@@ -129,6 +130,7 @@ class Training:
         self.learning = [p for p in self.model.parameters() if p.requires_grad]
         self.resting: list[nn.Module] = []
         self.still: Parts | None = None
+        self.depthwise = depthwise.gains(self.model, self.device, self.dtype)
 
     @property
     def lr(self) -> float:
@@ -164,9 +166,14 @@ class Training:
             return
         self.resting, self.still = parts, self.faster(parts) if parts else None
 
-    def running(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def running(self) -> Iterator[None]:
         """Within it the model runs as fast as it can."""
-        return self.still.running() if self.still is not None else nullcontext()
+        with (
+            self.still.running() if self.still is not None else nullcontext(),
+            depthwise.Depthwise() if self.depthwise else nullcontext(),
+        ):
+            yield
 
     def state_dict(self) -> dict[str, Any]:
         """All of it, as tensors, numbers and lists; the CPU's random state included (dropout draws from it)."""
