@@ -120,11 +120,12 @@ def test_a_training_in_bfloat16_uses_it(monkeypatch: pytest.MonkeyPatch) -> None
         return enter(self)
 
     monkeypatch.setattr(depthwise.Depthwise, "__enter__", entered)
+    recipe = Recipe(data="x", lr=0.01, weight_decay=0.0)
     for precision, expected in ((torch.float32, 0), (torch.bfloat16, 1)):
         used.clear()
         network = nn.Sequential(Mixed(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
         t = Training(
-            model=network, optimizers=make_optimizer(Recipe(data="x", lr=0.01, weight_decay=0.0), [list(network.parameters())]),
+            model=network, optimizers=make_optimizer(recipe, [list(network.parameters())]),
             average=WeightAverage(network, 0.9), pace=Pace(2), warmup=0.0, loss=CrossEntropy(0.0), dtype=precision,
             device=torch.device("cpu"),
         )  # fmt: skip

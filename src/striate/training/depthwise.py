@@ -1,7 +1,7 @@
 """Gradients of depthwise convolutions in bfloat16 on a CPU, where oneDNN has no fast kernel for them.
 
 Measured on two cores with AVX512-BF16 (torch 2.14.1; 8 images, layers of EfficientNet-Lite0): the gradient of the input of a
-layer with a stride takes 20 to 48 ms where the layer itself takes 0.1 to 1; that of a kernel of five columns 12 to 22 ms where
+layer with a stride takes 20 to 48 ms where the layer itself takes 0.1 to 1; that of five columns 12 to 22 ms where
 one of three takes less than 2. Both have an equal form that takes 0.4 to 3 ms:
 
 - input: the gradient of a strided convolution is a convolution, without a stride, of the outputs' gradient with zeros in
