@@ -119,11 +119,11 @@ def weight_gradient(
     kw, across, (top, left) = w.shape[3], stride[1], padding
     if kw <= PIECE:
         return _of_weight(dy, x, w, stride, padding)
-    x = F.pad(x, (left, left, top, top)) if top or left else x
     wide = across * (dy.shape[3] - 1) + PIECE
     dw = torch.empty_like(w)
     for j in (*range(0, kw - PIECE, PIECE), kw - PIECE):  # the last ends with the kernel
-        part = x[..., j : j + wide].contiguous(memory_format=torch.channels_last)
+        first = j - left  # of the columns that these see
+        part = F.pad(x, (-first, first + wide - x.shape[3], top, top))
         dw[..., j : j + PIECE] = _of_weight(dy, part, w[..., j : j + PIECE], stride, (0, 0))
     return dw
 
