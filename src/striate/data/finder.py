@@ -57,6 +57,21 @@ class Finder:
             or parts[-1] in self._index(0)
         )
 
+    def may_find(self, value: str) -> bool:
+        """Whether `find` could find an image: quick, and True rather than False where only a closer look would tell."""
+        parts = _parts(value)
+        if not parts or value.startswith(("/", "\\")) or ".." in parts or value[1:2] == ":":
+            return bool(parts)
+        name, stem = parts[-1], _stem(parts[-1])
+        alike = self._index(3)
+        number = _number(stem)
+        return (
+            stem.casefold() in alike
+            or name.casefold() in alike
+            or (bool(number) and number in self._index(4))
+            or is_regular(os.path.join(self.root, *self.folder, value.strip().replace("\\", "/")))
+        )
+
     def find(self, value: str) -> Parts | str:
         """The path's parts as the disk has them, or in words why there is none."""
         parts = _parts(value)

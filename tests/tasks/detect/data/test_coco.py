@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 from box_sets import CAT, DOG, coco, picture, pictures, regions, thing, whole
 
+from striate.data.finder import Finder
+from striate.data.tree import grow
 from striate.errors import DataError
+from striate.tasks.detect.data.coco import read_coco
 from striate.tasks.detect.data.sources import is_box_data, open_boxes
 
 A_CAT, A_DOG = ("cat", *CAT, False), ("dog", *DOG, False)
@@ -212,6 +215,26 @@ def test_listed_images_that_are_missing_and_images_that_are_not_listed(tmp_path)
     assert list(whole(source)) == ["images/0.png"]
     assert [d.path for d in source.damaged] == ["gone.png"]
     assert sum("1.png" in note for note in source.notes) == 1
+
+
+@pytest.mark.parametrize("first", ["images", "annotations"])
+def test_of_images_that_are_not_there_no_object_is_kept(tmp_path, first):
+    """A file for all of COCO beside a few of its images takes the memory of these; classes stay all that it has."""
+    pictures(tmp_path, 2)
+    names = ("0.PNG", "deep/folder/0001.jpg", "http://images.of/gone.png")
+    lists = {
+        "images": [{"id": i, "file_name": name} for i, name in enumerate(names)],
+        "annotations": [thing(i, i % 3, category=1 + (i % 3 == 2)) for i in range(3 * 40)],
+        "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}],
+    }
+    order = (first, *(key for key in lists if key != first))
+    (tmp_path / "a.json").write_text(json.dumps({key: lists[key] for key in order}))
+    read = read_coco(tmp_path, [("a.json",)], Finder(tmp_path, ("a",), grow(tmp_path).images))
+    assert [len(image) for image in read.images] == [40, 40, 0]
+    assert read.classes == ("cat", "dog")
+    source = open_boxes(tmp_path)
+    assert source.classes == ("cat", "dog") and set(whole(source)) == {"0.png", "1.png"}
+    assert [d.path for d in source.damaged] == ["http://images.of/gone.png"]
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ LONGEST = 2**31  # pixels of a side
 SHOWN = 60  # characters of a text of a file that a message shows
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Polygons:
     """The rings of one object's outline: each (k, 2) float64, x and y in pixels. What any ring covers belongs to it."""
 
@@ -71,6 +71,7 @@ class Draft:
             split,
             shares,
         )
+        self.absent = False  # known not to be on the disk, so that nothing is kept of it
         self.boxes, self.labels, self.crowd = array("d"), array("q"), bytearray()
         self.outlines: list[Outline | None] = []
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from striate.data.finder import Finder
 from striate.data.naming import SPLIT_NAMES, natural, normal
 from striate.data.source import Damage
 from striate.data.tree import Parts, Tree
@@ -67,12 +68,14 @@ def _likely(name: str) -> bool:
     )
 
 
-def read_coco(root: Path, files: Sequence[Parts]) -> Annotations:
+def read_coco(root: Path, files: Sequence[Parts], finder: Finder | None = None) -> Annotations:
     """Read one file, or one a split; classes are one where their names are.
 
+    finder: of the images that are there; of others no objects are kept, so that a file for all of COCO beside a few of its
+    images takes the memory of these.
     Raises DataError where a file is broken or holds no images.
     """
-    reading = _Reading()
+    reading = _Reading(finder)
     for parts in files:
         path = root.joinpath(*parts)
         reading.read(entries(path), parts, str(path))
@@ -106,7 +109,8 @@ def split_of(parts: Parts) -> str | None:
 class _Reading:
     """What has been read of all files: numbers of classes by name, and faults."""
 
-    def __init__(self) -> None:
+    def __init__(self, finder: Finder | None = None) -> None:
+        self.finder = finder
         self.classes: dict[str, int] = {}
         self.drafts: list[Draft] = []
         self.faults: list[Damage] = []
@@ -115,6 +119,9 @@ class _Reading:
         self.ignored = 0
         self.warnings: list[str] = []
         self.used: set[int] = set()
+        self.elsewhere: set[int] = (
+            set()
+        )  # categories of this file that objects of absent images have
 
     def read(self, given: Iterable[tuple[str, Any]], parts: Parts, what: str) -> None:
         """One file, as `entries` gives it. what: it is called in a message."""
@@ -173,6 +180,12 @@ class _Reading:
             self.faults.append(fault(one_line(name), f"its id {shown(number)} is that of {other}"))
             return
         draft = waiting.pop(number, None) or Draft(name)
+        if self.finder is not None and not any(
+            self.finder.may_find(joined((*folder, name))) for folder in (parts[:-1], ())
+        ):
+            self.elsewhere.update(draft.labels)
+            draft = Draft(name)
+            draft.absent = True
         draft.file, draft.folder, draft.split = name, parts[:-1], split
         height, width = (side_of(entry.get(name)) for name in ("height", "width"))
         if height and width:
@@ -188,6 +201,9 @@ class _Reading:
         if draft is None:
             draft = waiting.setdefault(number, Draft(f"image {shown(number)}"))
         category = categories.setdefault(text_of(entry.get("category_id")), len(categories))
+        if draft.absent:
+            self.elsewhere.add(category)
+            return
         what = f"annotation {shown(text_of(entry.get('id')))}"
         box = _box(entry.get("bbox"))
         outline: Outline | None = None
@@ -218,6 +234,8 @@ class _Reading:
         for number, at in categories.items():
             if number in names:
                 place[at] = self.classes[names[number]]
+        self.used.update(place[sorted(self.elsewhere)].tolist() if self.elsewhere else ())
+        self.elsewhere.clear()
         unknown = {at: number for number, at in categories.items() if number not in names}
         for draft in images.values():
             labels = (
@@ -312,7 +330,11 @@ def outline_of(value: Any) -> Outline | None:
             raise DataError(f"a ring of its outline has {len(ring)} numbers, and x and y are pairs")
         if len(ring) >= 6:
             try:
-                rings.append(np.array(ring, dtype=np.float64).reshape(-1, 2))
+                made = np.empty(
+                    (len(ring) // 2, 2)
+                )  # an array of its own: a view would hold another
+                made.reshape(-1)[:] = ring
+                rings.append(made)
             except (TypeError, ValueError, OverflowError):
                 raise DataError("its outline holds what is no number") from None
     return Polygons(tuple(rings)) if rings else None

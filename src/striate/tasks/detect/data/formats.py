@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from striate.data.finder import Finder
 from striate.data.tree import Parts, Tree
 from striate.tasks.detect.data.annotations import Annotations
 from striate.tasks.detect.data.box_table import (
@@ -52,7 +53,8 @@ def _yaml(root: Path, parts: Parts, tree: Tree) -> Annotations:
 # In the order in which a folder is asked; the first that is found is read.
 FORMATS: tuple[Format, ...] = (
     Format(
-        name="COCO JSON", find=find_coco, read=lambda root, files, tree: read_coco(root, files),
+        name="COCO JSON", find=find_coco,
+        read=lambda root, files, tree: read_coco(root, files, Finder(root, ("annotations",), tree.images)),
         is_file=lambda path: path.suffix.lower() == ".json" and is_coco(path),
     ),
     Format(
