@@ -99,6 +99,7 @@ RANGES: dict[str, Range] = {
     "huber": positive(10**6),
     # of detection
     "edges": Range(0, 10**6),
+    "regions": whole(4, 10**6),
     "aimed": SHARE,
     "longest": whole(0, 65_536),
     "enlarge": Range(0, 16, above=True),

@@ -56,7 +56,8 @@ class Regions(NamedTuple):
     stride (N, 5 * A, h, w): the logits of an object in each of A anchors of a cell, then for each of them the four numbers
     that its box is moved by. strides: pixels between two cells. box, mask: the second pass: features of regions (n, C, 7, 7)
     to class logits (n, 1 + K), the first for none, and boxes (n, 1 + K, 4); and (n, C, 14, 14) to mask logits
-    (n, 1 + K, 28, 28), None where it has no masks.
+    (n, 1 + K, 28, 28), None where it has no masks. anchor: the side of a cell's anchors, in cells; 8 as
+    torchvision has it, less for objects that are small beside the finest stride.
     """
 
     features: tuple[Tensor, ...]
@@ -64,3 +65,4 @@ class Regions(NamedTuple):
     strides: tuple[int, ...]
     box: Callable[[Tensor], tuple[Tensor, Tensor]]
     mask: Callable[[Tensor], Tensor] | None
+    anchor: int = 8

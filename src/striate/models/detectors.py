@@ -11,7 +11,7 @@ from striate.models.backbones import Backbone
 from striate.models.centernet import BackboneCenterNet, CenterNet
 from striate.models.centernet_masks import BackboneMaskCenterNet, MaskCenterNet
 from striate.models.fcos import FCOS, Trunk
-from striate.models.rcnn import HIDDEN, RCNN, WIDE
+from striate.models.rcnn import ANCHOR, HIDDEN, RCNN, WIDE
 from striate.models.spelling import architecture
 from striate.models.yolo import YOLO
 
@@ -19,19 +19,29 @@ SIZE = (128, 128)
 
 
 def rcnn_on(
-    backbone: Backbone, num_classes: int, *, masks: bool, channels: int = WIDE, hidden: int = HIDDEN
-) -> nn.Module:
+    backbone: Backbone, num_classes: int, *, masks: bool, channels: int = WIDE, hidden: int = HIDDEN, anchor: int = ANCHOR
+) -> nn.Module:  # fmt: skip
     """Faster R-CNN, or Mask R-CNN, on the maps of a backbone."""
-    return RCNN(3, num_classes, masks=masks, backbone=backbone, channels=channels, hidden=hidden)
+    return RCNN(
+        3,
+        num_classes,
+        masks=masks,
+        backbone=backbone,
+        channels=channels,
+        hidden=hidden,
+        anchor=anchor,
+    )
 
+
+RCNN_OPTIONS = frozenset({"channels", "hidden", "anchor"})
 
 # What stands before the colon in kind:BACKBONE: (backbone, classes, options) -> the network, and its own options.
 ON_BACKBONE: dict[str, tuple[Callable[..., nn.Module], frozenset[str]]] = {
     "centernet": (BackboneCenterNet, frozenset()),
     "centernet-masks": (BackboneMaskCenterNet, frozenset()),
     "fcos": (FCOS, frozenset({"channels", "finest", "levels", "depth"})),
-    "faster-rcnn": (partial(rcnn_on, masks=False), frozenset({"channels", "hidden"})),
-    "mask-rcnn": (partial(rcnn_on, masks=True), frozenset({"channels", "hidden"})),
+    "faster-rcnn": (partial(rcnn_on, masks=False), RCNN_OPTIONS),
+    "mask-rcnn": (partial(rcnn_on, masks=True), RCNN_OPTIONS),
 }
 WITH_MASKS = ("centernet-masks", "mask-rcnn")
 DETECTORS = (*(kind for kind in ON_BACKBONE if kind not in WITH_MASKS), "yolo")
@@ -98,7 +108,15 @@ def yolo_entry(
 
 def rcnn_entry(
     *, in_channels: int, num_classes: int, size: tuple[int, int], masks: bool, channels: int = WIDE, hidden: int = HIDDEN,
-    eps: float = 1e-5,
+    anchor: int = ANCHOR, eps: float = 1e-5,
 ) -> nn.Module:  # fmt: skip
     """Faster or Mask R-CNN on ResNet-50; `size` does not change it."""
-    return RCNN(in_channels, num_classes, masks=masks, channels=channels, hidden=hidden, eps=eps)
+    return RCNN(
+        in_channels,
+        num_classes,
+        masks=masks,
+        channels=channels,
+        hidden=hidden,
+        anchor=anchor,
+        eps=eps,
+    )

@@ -24,6 +24,7 @@ STRIDES = (
 )  # pixels between two cells of each level; the last is every other cell of the one before
 WIDE, HIDDEN = 256, 1024  # channels of the pyramid, and of the second pass's fully connected layers
 RATIOS = (0.5, 1.0, 2.0)  # height over width of a cell's anchors
+ANCHOR = 8  # cells; their side
 SIDES = (7, 14)  # cells of a region's features for its box and for its mask
 START = 0.01  # standard deviation of the weights that propose
 
@@ -170,15 +171,19 @@ class RCNN(nn.Module):
     Running it gives the first pass, which is dense; the regions that are chosen from it and looked at again depend on what
     it found, so that `Regions` holds the second pass as functions. Names of parameters are torchvision's, for ResNet-50:
     the weights of its `fasterrcnn_resnet50_fpn` and `maskrcnn_resnet50_fpn` load (whose published ones have eps=0).
-    backbone: in place of ResNet-50. channels: of the pyramid; hidden: of the second pass. eps: of the batch norms of
-    ResNet-50.
+    backbone: in place of ResNet-50. channels: of the pyramid; hidden: of the second pass. anchor: the side of anchors, in
+    cells. eps: of the batch norms of ResNet-50.
     """
 
     def __init__(
         self, in_channels: int, num_classes: int, *, masks: bool, backbone: Backbone | None = None, channels: int = WIDE,
-        hidden: int = HIDDEN, eps: float = 1e-5,
+        hidden: int = HIDDEN, anchor: int = ANCHOR, eps: float = 1e-5,
     ) -> None:  # fmt: skip
         super().__init__()
+        if anchor < 1:
+            raise UsageError(
+                f"anchor = {anchor}: it is the side of an anchor in cells, 1 and more; 8 is usual"
+            )
         body: nn.Module
         if backbone is None:
             body, given = Stages(in_channels, eps), Stages.channels
@@ -197,7 +202,7 @@ class RCNN(nn.Module):
                 start_layer(module, "linear")
         self.rpn = nn.ModuleDict({"head": Proposer(channels)})
         self.roi_heads = RegionHeads(num_classes, channels, hidden, masks=masks)
-        self.masks = masks
+        self.masks, self.anchor = masks, anchor
 
     def forward(self, x: Tensor) -> Regions:
         maps = self.backbone["body"](x)
@@ -205,8 +210,8 @@ class RCNN(nn.Module):
         proposals = tuple(self.rpn["head"](level) for level in levels)
         heads = self.roi_heads
         return Regions(
-            tuple(levels[:-1]), proposals, STRIDES, heads.box, heads.mask if self.masks else None
-        )
+            tuple(levels[:-1]), proposals, STRIDES, heads.box, heads.mask if self.masks else None, self.anchor
+        )  # fmt: skip
 
 
 def _start(layer: nn.Conv2d | nn.Linear, std: float) -> None:

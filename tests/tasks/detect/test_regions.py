@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,17 +10,22 @@ import pytest
 import torch
 from PIL import Image
 from torchvision.models.detection import fasterrcnn_resnet50_fpn, maskrcnn_resnet50_fpn
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.ops import MultiScaleRoIAlign
 
 import striate
 from striate.errors import UsageError
 from striate.models import Regions, build
 from striate.tasks.detect import boxes, forward, predict, region_loss, regions
+from striate.tasks.detect.defaults import BoxFacts, choose_for_boxes
 from striate.tasks.detect.explaining import aim_at
 from striate.tasks.detect.forms.form import Spot
 from striate.tasks.detect.forms.regions import RegionForm
 from striate.tasks.detect.objects import Objects
+from striate.tasks.detect.settings import DetectSettings
 from striate.tasks.table import find_task
 from striate.training.batch import Batch
+from striate.training.recipe import Recipe
 
 INPUT = (64, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 SIDE = 128
@@ -155,23 +161,30 @@ def test_predictions_and_explanations(sure, tmp_path):
     assert "with a score of" in explained.explanation.target
 
 
-@pytest.mark.parametrize("masks", [False, True], ids=["boxes", "masks"])
-def test_the_loss_is_torchvisions(monkeypatch, masks):
+@pytest.mark.parametrize(
+    ("masks", "anchor"), [(False, 8), (True, 4)], ids=["boxes", "masks of smaller anchors"]
+)
+def test_the_loss_is_torchvisions(monkeypatch, masks, anchor):
     """With all anchors and regions drawn, of which there is then nothing random."""
     torch.manual_seed(0)
     every = {"rpn_batch_size_per_image": 10**6, "box_batch_size_per_image": 10**6}
     make = maskrcnn_resnet50_fpn if masks else fasterrcnn_resnet50_fpn
+    # Its anchors, and the region's side that is looked at on the third level.
+    sizes = tuple((anchor * stride,) for stride in (4, 8, 16, 32, 64))
+    pool = partial(MultiScaleRoIAlign, list("0123"), sampling_ratio=2, canonical_scale=28 * anchor)
+    every |= {"rpn_anchor_generator": AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * 5)}
+    every |= {"box_roi_pool": pool(output_size=7)}
+    every |= {"mask_roi_pool": pool(output_size=14)} if masks else {}
     theirs = make(
         weights=None, weights_backbone=None, num_classes=3, min_size=SIDE, max_size=SIDE, image_mean=(0, 0, 0),
         image_std=(1, 1, 1), rpn_pre_nms_top_n_train=60, rpn_post_nms_top_n_train=60, rpn_positive_fraction=0.5,
         box_positive_fraction=0.5, **every,
     )  # fmt: skip
     made_bold(theirs)
-    ours = build("mask-rcnn" if masks else "faster-rcnn", num_classes=2).eval()
+    ours = build("mask-rcnn" if masks else "faster-rcnn", num_classes=2, anchor=anchor).eval()
     ours.load_state_dict(theirs.state_dict())
     monkeypatch.setattr(regions, "TOP", 60)
-    monkeypatch.setattr(region_loss, "ANCHORS", (10**6, 0.5))
-    monkeypatch.setattr(region_loss, "REGIONS", (10**6, 0.5))
+    monkeypatch.setattr(region_loss, "REGIONS", 0.5)
     image = torch.rand(1, 3, SIDE, SIDE)
     boxes = torch.tensor([[10.0, 12, 60, 70], [50, 40, 120, 110], [5, 80, 30, 100]])
     labels = torch.tensor([1, 2, 1])
@@ -193,7 +206,9 @@ def test_the_loss_is_torchvisions(monkeypatch, masks):
             module.eval()
     with torch.no_grad():
         expected = theirs([image[0]], [truth])
-        mine = region_loss.loss_of_regions(ours(image), Batch(image, [target]), 1.0)
+        mine = region_loss.loss_of_regions(
+            ours(image), Batch(image, [target]), 1.0, regions=2 * 10**6
+        )
     names = {
         "anchors": "loss_objectness",
         "anchor_boxes": "loss_rpn_box_reg",
@@ -204,6 +219,33 @@ def test_the_loss_is_torchvisions(monkeypatch, masks):
     for name, other in names.items():
         assert float(mine.parts[name]) == pytest.approx(float(expected[other]), rel=2e-4), name
     assert float(mine.mean) == pytest.approx(float(sum(expected.values())), rel=2e-4)
+
+
+@pytest.mark.parametrize(("size", "expected"), [(96, 64), (400, 256), (1024, 512)])
+def test_small_images_teach_by_fewer_regions(size, expected):
+    facts = BoxFacts(
+        images=9, side=size, longer=size, pixels=9 * size**2, largest=20, photographs=False, flip=None, generated=True
+    )  # fmt: skip
+    ours = {"task": "detect", "settings": DetectSettings()}
+    for model, regions_ in (("mask-rcnn:resnet18", expected), ("fcos", None)):
+        recipe, _ = choose_for_boxes(Recipe(data="x", model=model, size=size, **ours), facts)
+        assert recipe.settings.regions == regions_
+
+
+def test_no_more_regions_are_looked_at_than_are_asked_for():
+    """A quarter of them with an object, of which more overlap it than are drawn."""
+    torch.manual_seed(0)
+    network = build("faster-rcnn:resnet18", num_classes=3, channels=16, hidden=32)
+    output = network(torch.rand(2, 3, 64, 64))
+    seen = []
+    output = output._replace(box=lambda x: (seen.append(len(x)), network.roi_heads.box(x))[1])
+    target = torch.tensor([[5.0, 5, 40, 40, 1, 0]]).repeat(9, 1)
+    loss = region_loss.loss_of_regions(
+        output, Batch(torch.zeros(2, 3, 64, 64), [target] * 2), 1.0, regions=16
+    )
+    assert seen == [32] and torch.isfinite(loss.sum)
+    lesson = region_loss.lesson_of(output, 0, target, (64, 64), 16)
+    assert len(lesson.held) == 4 == (lesson.labels == 2).sum() and not lesson.labels[4:].any()
 
 
 def test_the_masks_of_regions_are_those_of_their_objects():

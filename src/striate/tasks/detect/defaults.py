@@ -19,6 +19,8 @@ WIDTHS = {  # of the networks that learn from nothing, and why
     "fcos": (32, "channels at half the size"),
     "yolo": (16, "channels of the first layer"),
 }
+TWO_PASSES = ("faster-rcnn", "mask-rcnn")
+TAUGHT, AT = 512, 800  # regions that an image of so many pixels a side teaches them by
 EDGES = {
     "fcos": 1.0,
     "yolo": 5.0,
@@ -130,6 +132,12 @@ def choose_for_boxes(recipe: Recipe, facts: BoxFacts) -> tuple[Recipe, list[str]
         "zoom": pick("zoom", 1.1 if drawn else 1.25, "in or out"),
         "jitter": pick("jitter", 0.0 if drawn else 0.15, "of contrast and brightness"),
     }  # fmt: skip
+    if kind in TWO_PASSES:
+        regions = min(max(16 * round(TAUGHT * size / AT / 16), 64), TAUGHT)
+        words = (
+            "that an image teaches by, and half as many anchors; 512 are for images of 800 pixels"
+        )
+        changes["regions"] = pick("regions", regions, words)
     if small and recipe.width is None:
         changes["width"] = pick("width", *WIDTHS[kind])
     if recipe.budget is None:

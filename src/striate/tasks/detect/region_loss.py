@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from striate.answer import in_single
 from striate.models import Regions
 from striate.tasks.detect.boxes import overlap
-from striate.tasks.detect.regions import RATIOS, WEIGHTS, anchors_of, level_of, propose
+from striate.tasks.detect.regions import RATIOS, SIDE, WEIGHTS, anchors_of, level_of, propose
 from striate.training.batch import Batch, Loss
 
 PROPOSED = (
@@ -20,10 +21,8 @@ PROPOSED = (
     0.7,
 )  # IoU with an object below which an anchor has none, and from which on it has one
 LOOKED = (0.5, 0.5)  # the same of a region
-ANCHORS, REGIONS = (
-    (256, 0.5),
-    (512, 0.25),
-)  # that an image teaches by, and the share of those with an object
+TAUGHT = 512  # regions that an image teaches by where nothing else is said, and half as many anchors, as torchvision
+ANCHORS, REGIONS = 0.5, 0.25  # most of them that hold an object
 BETA = 1 / 9  # of the smooth L1 loss
 
 FINE = 28  # numbers along a side of a region's mask
@@ -31,26 +30,35 @@ FINE = 28  # numbers along a side of a region's mask
 NONE, UNUSED = -1, -2
 
 
-def loss_of_regions(output: Regions, batch: Batch, edges: float, pixels: float = 1.0) -> Loss:
+def loss_of_regions(
+    output: Regions, batch: Batch, edges: float, pixels: float = 1.0, *, regions: int = TAUGHT
+) -> Loss:
     """Means over the anchors and regions that were drawn of each image, over the number of images.
 
     The batch's targets are N tensors (n, 6), see `target_of`, or with the pixels of each object {"objects": (n, 6),
-    "numbers": (H, W)}, see `InstanceTarget`. edges: weight of the boxes; pixels: of the masks.
+    "numbers": (H, W)}, see `InstanceTarget`. edges: weight of the boxes; pixels: of the masks. regions: that an image
+    teaches by, at most; of anchors half as many.
+    Source: Ren et al. (2015), equation 1; He et al. (2017), section 3; as torchvision weighs them.
     """
-    height, width = batch.images.shape[-2:]
-    # Taken apart once: the gradient of a batch's map is put together once, and not for every image.
-    features = zip(*(maps.unbind() for maps in output.features), strict=True)
     # What is drawn of an image hangs on its place in the batch, and neither on other images nor on which process holds it.
     base = int(torch.randint(2**40, ()))
-    each = [
-        region_losses(output, i, maps, target, (height, width), draw_of(base, batch.first + i))
-        for i, (maps, target) in enumerate(zip(features, batch.targets, strict=True))
+    lessons = [
+        lesson_of(
+            output, i, target, batch.images.shape[-2:], regions, draw_of(base, batch.first + i)
+        )
+        for i, target in enumerate(batch.targets)
     ]
-    sums = {name: torch.stack([one[name] for one in each]).sum() for name in each[0]}
+    sums = {
+        "anchors": torch.stack([one.anchors for one in lessons]).sum(),
+        "anchor_boxes": torch.stack([one.anchor_boxes for one in lessons]).sum(),
+        **_second(output, lessons),
+    }
+    if output.mask is not None and not any(isinstance(t, Tensor) for t in batch.targets):
+        sums["masks"] = _masks(output, lessons, [target["numbers"] for target in batch.targets])
     total = sums["anchors"] + sums["classes"] + edges * (sums["anchor_boxes"] + sums["boxes"])
     if "masks" in sums:
         total = total + pixels * sums["masks"]
-    return Loss(total, len(each), {k: v.detach() for k, v in sums.items()})
+    return Loss(total, len(lessons), {k: v.detach() for k, v in sums.items()})
 
 
 def draw_of(base: int, place: int) -> torch.Generator:
@@ -58,13 +66,18 @@ def draw_of(base: int, place: int) -> torch.Generator:
     return torch.Generator().manual_seed(base * 8191 + place)
 
 
-def all_anchors(strides: Sequence[int], sizes: Sequence[tuple[int, int]]) -> np.ndarray:
-    """The anchors (T, 4) of all levels: level by level, anchor by anchor, row by row. sizes: (rows, columns) of each."""
+def all_anchors(
+    strides: Sequence[int], sizes: Sequence[tuple[int, int]], anchor: int = SIDE
+) -> np.ndarray:
+    """The anchors (T, 4) of all levels: level by level, anchor by anchor, row by row.
+
+    sizes: (rows, columns) of each. anchor: their side in cells.
+    """
     parts = []
     for stride, (h, w) in zip(strides, sizes, strict=True):
         y, x = np.mgrid[:h, :w] * float(stride)
         corner = np.stack([x, y, x, y], -1)
-        parts.append((anchors_of(stride)[:, None, None] + corner[None]).reshape(-1, 4))
+        parts.append((anchors_of(stride, anchor)[:, None, None] + corner[None]).reshape(-1, 4))
     return np.concatenate(parts)
 
 
@@ -113,19 +126,32 @@ def four_numbers(boxes: np.ndarray, truth: np.ndarray, weights: Sequence[float] 
     return numbers
 
 
-def region_losses(
-    output: Regions, at: int, features: Sequence[Tensor], target: Tensor | Mapping[str, Tensor], size: tuple[int, int],
-    draw: torch.Generator | None = None,
-) -> dict[str, Tensor]:  # fmt: skip
-    """The losses of image `at` of a batch, each a mean over what was drawn: of anchors and regions, class and box, and of
-    the regions that hold an object their masks, where the target says its pixels.
+class Lesson(NamedTuple):
+    """What one image teaches: the losses of its anchors, and regions (n, 4) that the second pass is to look at.
 
-    features: (C, h, w) of that image. target: (n, 6) left, top, right, bottom in pixels, class, crowd; or {"objects",
-    "numbers"}, those and (H, W) the number of each pixel's object from 1. size: (height, width). draw: from which anchors
-    and regions are drawn, torch's own if None.
-    Source: Ren et al. (2015), equation 1; He et al. (2017), section 3; as torchvision weighs them.
+    labels: (n,) the class of each from 1, 0 for none. held: (m,) indices of those with an object; truth: (m, 4) its box;
+    own: (m,) its number among the image's objects, from 1.
     """
-    pixels = None if isinstance(target, Tensor) else target["numbers"]
+
+    anchors: Tensor
+    anchor_boxes: Tensor
+    regions: np.ndarray
+    labels: np.ndarray
+    held: np.ndarray
+    truth: np.ndarray
+    own: np.ndarray
+
+
+def lesson_of(
+    output: Regions, at: int, target: Tensor | Mapping[str, Tensor], size: Sequence[int], count: int,
+    draw: torch.Generator | None = None,
+) -> Lesson:  # fmt: skip
+    """What image `at` of a batch teaches.
+
+    target: (n, 6) left, top, right, bottom in pixels, class, crowd; or {"objects", "numbers"}, those and (H, W) the number
+    of each pixel's object from 1. size: (height, width). count: of regions, at most. draw: from which anchors and regions
+    are drawn, torch's own if None.
+    """
     objects = target if isinstance(target, Tensor) else target["objects"]
     rows = objects.detach().double().cpu().numpy()
     regular = np.flatnonzero(rows[:, 5] == 0)
@@ -133,51 +159,71 @@ def region_losses(
     maps = [m[at] for m in output.proposals]
     sizes = [(m.shape[-2], m.shape[-1]) for m in maps]
     a = len(RATIOS)
-    anchors = all_anchors(output.strides, sizes)
+    anchors = all_anchors(output.strides, sizes, output.anchor)
     which = matched(anchors, truth, crowd, *PROPOSED, every=True)
     logits = in_single(torch.cat([m[:a].flatten() for m in maps]))
     numbers = in_single(torch.cat([m[a:].unflatten(0, (a, 4)).movedim(1, -1).reshape(-1, 4) for m in maps]))  # fmt: skip
-    chosen = drawn(which, *ANCHORS, draw)
-    has, moved = _pair(logits, numbers, anchors, truth, which, chosen)
-    losses = {"anchors": has, "anchor_boxes": moved}
+    has, moved = _pair(logits, numbers, anchors, truth, which, drawn(which, max(count // 2, 1), ANCHORS, draw))  # fmt: skip
     with torch.no_grad():
-        regions = propose([in_single(m.detach()).cpu().numpy() for m in maps], output.strides, size)
+        given = [in_single(m.detach()).cpu().numpy() for m in maps]
+    regions = propose(given, output.strides, (size[0], size[1]), output.anchor)
     regions = np.concatenate([regions, truth])
     which = matched(regions, truth, crowd, *LOOKED, every=False)
-    chosen = drawn(which, *REGIONS, draw)
+    chosen = drawn(which, count, REGIONS, draw)
     regions, which = regions[chosen], which[chosen]
-    classes, boxes = output.box(aligned(features, output.strides, regions, 7))
-    device = classes.device
-    wanted = np.where(which >= 0, 1 + labels[which.clip(0)] if len(labels) else 0, 0)
-    losses["classes"] = F.cross_entropy(
-        in_single(classes), torch.from_numpy(wanted).long().to(device)
-    )
     held = np.flatnonzero(which >= 0)
-    made = boxes[torch.from_numpy(held).to(device), torch.from_numpy(wanted[held]).long().to(device)]  # fmt: skip
-    right = four_numbers(regions[held], truth[which[held]], WEIGHTS)
-    losses["boxes"] = _smooth(made, right) / max(len(chosen), 1)
-    if pixels is not None and output.mask is not None:
-        own = regular[which[held]] + 1
-        losses["masks"] = _masks(output, features, regions[held], wanted[held], own, pixels)
-    return losses
+    wanted = np.zeros(len(which), np.int64)
+    wanted[held] = 1 + labels[which[held]]
+    return Lesson(
+        has,
+        moved,
+        regions,
+        wanted,
+        held,
+        truth[which[held]].reshape(-1, 4),
+        regular[which[held]] + 1,
+    )
 
 
-def _masks(
-    output: Regions, features: Sequence[Tensor], regions: np.ndarray, labels: np.ndarray, own: np.ndarray, numbers: Tensor
-) -> Tensor:  # fmt: skip
-    """The cross entropy of the masks of regions (n, 4), the mean over their numbers; only the mask of its class learns.
+def _second(output: Regions, lessons: Sequence[Lesson]) -> dict[str, Tensor]:
+    """The losses of the second pass, class and box, each the mean over an image's regions, summed over images."""
+    at = np.repeat(np.arange(len(lessons)), [len(one.regions) for one in lessons])
+    regions = np.concatenate([one.regions for one in lessons])
+    # Together, so that the gradient of each weight and each map is made once for a batch, and not for every image.
+    classes, boxes = output.box(aligned(output, at, regions, 7))
+    device = classes.device
+    share = torch.from_numpy(1 / np.maximum(np.bincount(at, minlength=len(lessons)), 1)).float()
+    weights = share.to(device)[torch.from_numpy(at).to(device)]
+    labels = torch.from_numpy(np.concatenate([one.labels for one in lessons])).to(device)
+    entropy = F.cross_entropy(in_single(classes), labels, reduction="none")
+    held = np.flatnonzero(labels.cpu().numpy())
+    index = torch.from_numpy(held).to(device)
+    right = four_numbers(regions[held], np.concatenate([one.truth for one in lessons]), WEIGHTS)
+    apart = _smooth(boxes[index, labels[index]], right, reduction="none").sum(1)
+    return {"classes": (entropy * weights).sum(), "boxes": (apart * weights[index]).sum()}
 
-    labels, own: (n,) each region's class from 1, and its object's number among those of the pixels (H, W).
+
+def _masks(output: Regions, lessons: Sequence[Lesson], numbers: Sequence[Tensor]) -> Tensor:
+    """The cross entropy of the masks of regions that hold an object, the mean over an image's, summed over images.
+
+    numbers: of each image (H, W) the number of each pixel's object. Only the mask of a region's class learns.
     """
     assert output.mask is not None
-    logits = in_single(output.mask(aligned(features, output.strides, regions, FINE // 2)))
-    which = torch.arange(len(regions)), torch.from_numpy(labels).long()
-    made, right = logits[which], true_masks(numbers, own, regions)
-    # A sum, so that an image without objects reaches the weights of the masks as well: training on several devices needs it.
-    total = F.binary_cross_entropy_with_logits(
-        made, right.to(made.device, made.dtype), reduction="sum"
-    )
-    return total / max(right.numel(), 1)
+    at = np.repeat(np.arange(len(lessons)), [len(one.held) for one in lessons])
+    regions = np.concatenate([one.regions[one.held] for one in lessons])
+    logits = in_single(output.mask(aligned(output, at, regions, FINE // 2)))
+    labels = torch.from_numpy(np.concatenate([one.labels[one.held] for one in lessons]))
+    made = logits[torch.arange(len(regions)), labels.to(logits.device)]
+    right = torch.cat(
+        [
+            true_masks(n, one.own, one.regions[one.held])
+            for n, one in zip(numbers, lessons, strict=True)
+        ]
+    ).to(made.device, made.dtype)
+    entropy = F.binary_cross_entropy_with_logits(made, right, reduction="none").mean((1, 2))
+    # A sum, so that images without objects reach the weights of the masks as well: training on several devices needs it.
+    share = 1 / np.maximum(np.bincount(at, minlength=len(lessons)), 1)
+    return (entropy * torch.from_numpy(share[at]).to(made.device, made.dtype)).sum()
 
 
 def true_masks(numbers: Tensor, own: np.ndarray, regions: np.ndarray, side: int = FINE) -> Tensor:
@@ -212,39 +258,39 @@ def _pair(
     return F.binary_cross_entropy_with_logits(logits[index], has), boxes / max(len(chosen), 1)
 
 
-def _smooth(made: Tensor, right: np.ndarray) -> Tensor:
+def _smooth(made: Tensor, right: np.ndarray, reduction: str = "sum") -> Tensor:
     made = in_single(made)
     wanted = torch.from_numpy(right).to(made.device, made.dtype)
-    return F.smooth_l1_loss(made, wanted, beta=BETA, reduction="sum")
+    return F.smooth_l1_loss(made, wanted, beta=BETA, reduction=reduction)
 
 
-def aligned(features: Sequence[Tensor], strides: Sequence[int], regions: np.ndarray, side: int) -> Tensor:  # fmt: skip
-    """RoIAlign with gradients: the features (n, C, side, side) of regions (n, 4) of one image, whose maps are (C, h, w)."""
-    level = level_of(regions, len(features))
-    kind = in_single(features[0]).dtype
+def aligned(output: Regions, at: np.ndarray, regions: np.ndarray, side: int) -> Tensor:
+    """RoIAlign with gradients: the features (n, C, side, side) of regions (n, 4), each in image `at` (n,) of the batch."""
+    level = level_of(regions, len(output.features), output.anchor)
+    first = output.features[0]
     made = torch.zeros(
-        len(regions), len(features[0]), side, side, device=features[0].device, dtype=kind
+        len(regions), first.shape[1], side, side, device=first.device, dtype=in_single(first).dtype
     )
-    for k, maps in enumerate(features):
+    for k, maps in enumerate(output.features):
         here = np.flatnonzero(level == k)
         if len(here):
-            part = _aligned(maps[None], [0] * len(here), regions[here], strides[k], side)
+            part = _aligned(maps, at[here], regions[here], output.strides[k], side)
             made = made.index_copy(0, torch.from_numpy(here).to(maps.device), part)
     return made
 
 
 def aligned_in_each(output: Regions, region: np.ndarray, side: int) -> Tensor:
     """RoIAlign with gradients: the features (N, C, side, side) of one region (4,) in each of N images."""
-    k = int(level_of(region[None], len(output.features))[0])
+    k = int(level_of(region[None], len(output.features), output.anchor)[0])
     maps = output.features[k]
     n = len(maps)
-    return _aligned(maps, list(range(n)), np.tile(region, (n, 1)), output.strides[k], side)
+    return _aligned(maps, np.arange(n), np.tile(region, (n, 1)), output.strides[k], side)
 
 
-def _aligned(maps: Tensor, at: list[int], regions: np.ndarray, stride: int, side: int) -> Tensor:
+def _aligned(maps: Tensor, at: np.ndarray, regions: np.ndarray, stride: int, side: int) -> Tensor:
     from torchvision.ops import roi_align  # takes a second to load
 
-    rows = np.concatenate([np.array(at, dtype=np.float64)[:, None], regions], 1)
+    rows = np.concatenate([at.astype(np.float64)[:, None], regions], 1)
     # In single precision: torchvision has no such operation for bfloat16 on a processor.
     maps = in_single(maps)
     boxes = torch.from_numpy(rows).to(maps.device, maps.dtype)

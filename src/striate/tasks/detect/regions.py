@@ -16,7 +16,7 @@ from striate.tasks.detect.objects import Region
 from striate.tasks.detect.ties import LOGIT, steps
 
 RATIOS = (0.5, 1.0, 2.0)  # height over width of a cell's anchors
-SIDE = 8  # cells; an anchor's side
+SIDE = 8  # cells; an anchor's side where a network says no other
 SCALE = math.log(1000 / 16)  # most that a box's side is stretched by, as its logarithm
 WEIGHTS = (10.0, 10.0, 5.0, 5.0)  # of the second pass's four numbers
 AREA = 800 * 1333  # pixels of the images that the next two are for; larger ones get more
@@ -42,10 +42,13 @@ class Found(NamedTuple):
     regions: np.ndarray
 
 
-def anchors_of(stride: int) -> np.ndarray:
-    """The anchors (A, 4) of the cell at the origin: left, top, right, bottom in pixels, whole numbers as torchvision's."""
+def anchors_of(stride: int, anchor: int = SIDE) -> np.ndarray:
+    """The anchors (A, 4) of the cell at the origin: left, top, right, bottom in pixels, whole numbers as torchvision's.
+
+    anchor: their side in cells.
+    """
     tall = np.sqrt(np.array(RATIOS, dtype=np.float32))
-    side = np.float32(SIDE * stride)
+    side = np.float32(anchor * stride)
     w, h = 1 / tall * side, tall * side
     anchors: np.ndarray = (np.stack([-w, -h, w, h], 1) / 2).round().astype(np.float64)
     return anchors
@@ -66,7 +69,9 @@ def moved_boxes(
     return np.concatenate([middle - half, middle + half], -1)
 
 
-def propose(maps: Sequence[Source], strides: Sequence[int], size: tuple[int, int]) -> np.ndarray:
+def propose(
+    maps: Sequence[Source], strides: Sequence[int], size: tuple[int, int], anchor: int = SIDE
+) -> np.ndarray:
     """The regions (n, 4) float64 that the maps (5 * A, h, w) of all levels propose, the likeliest first.
 
     Of every level the likeliest `TOP`, cut at the image's border (height, width), without those that a better one of the
@@ -77,11 +82,11 @@ def propose(maps: Sequence[Source], strides: Sequence[int], size: tuple[int, int
     for level, (source, stride) in enumerate(zip(maps, strides, strict=True)):
         count, h, w = len(RATIOS), *source.shape[1:]
         places, logits = likeliest(source[:count].reshape(count, -1), most)
-        anchor, cell = places // (h * w), places % (h * w)
+        kind, cell = places // (h * w), places % (h * w)
         row, column = cell // w, cell % w
-        numbers = np.stack([source[count + 4 * anchor + i, row, column] for i in range(4)], 1)
+        numbers = np.stack([source[count + 4 * kind + i, row, column] for i in range(4)], 1)
         corner = np.stack([column, row, column, row], 1) * float(stride)
-        made = moved_boxes(anchors_of(stride)[anchor] + corner, numbers)
+        made = moved_boxes(anchors_of(stride, anchor)[kind] + corner, numbers)
         boxes.append(cut_at(made, size))
         scores.append(logits)
         levels.append(np.full(len(logits), level))
@@ -118,16 +123,20 @@ def cut_at(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return boxes.clip(0, [width, height, width, height])
 
 
-def level_of(boxes: np.ndarray, levels: int) -> np.ndarray:
-    """The level (n,) from which the features of regions (n, 4) are taken. Source: Lin et al. (2017), equation 1."""
+def level_of(boxes: np.ndarray, levels: int, anchor: int = SIDE) -> np.ndarray:
+    """The level (n,) from which the features of regions (n, 4) are taken, finer ones for smaller anchors.
+
+    Source: Lin et al. (2017), equation 1.
+    """
     sides = np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(1))
     with np.errstate(divide="ignore"):
-        level = np.floor(4 + np.log2(sides / USUAL) + 1e-6)
+        level = np.floor(4 + np.log2(sides / (USUAL * anchor / SIDE)) + 1e-6)
     return (level.clip(FINEST, FINEST + levels - 1) - FINEST).astype(np.int64)
 
 
 def features_of(
-    features: Sequence[Source], strides: Sequence[int], boxes: np.ndarray, side: int, device: torch.device
+    features: Sequence[Source], strides: Sequence[int], boxes: np.ndarray, side: int, device: torch.device,
+    anchor: int = SIDE,
 ) -> Tensor:  # fmt: skip
     """RoIAlign: the features (n, C, side, side) of regions (n, 4), each from the level for its size.
 
@@ -137,7 +146,7 @@ def features_of(
     from torchvision.ops import roi_align  # takes a second to load
 
     made = torch.zeros(len(boxes), features[0].shape[0], side, side, device=device)
-    level = level_of(boxes, len(features))
+    level = level_of(boxes, len(features), anchor)
     block = np.floor(boxes[:, :2] / BLOCK).astype(np.int64)
     for k, source in enumerate(features):
         stride, here = strides[k], np.flatnonzero(level == k)
@@ -164,6 +173,7 @@ def found_in(
     *,
     least: float,
     device: torch.device,
+    anchor: int = SIDE,
 ) -> Found:
     """What is found in an image (height, width).
 
@@ -171,11 +181,11 @@ def found_in(
     `FOUND`. features, proposals: maps of the first pass, in memory or on the disk. box: the second pass, see
     `striate.models.Regions`.
     """
-    regions = propose(proposals, strides, size)
+    regions = propose(proposals, strides, size, anchor)
     parts = [(np.zeros((0, 4)), np.zeros(0, np.int64), np.zeros(0), np.zeros((0, 4)))]
     for first in range(0, len(regions), AT_ONCE):
         some = regions[first : first + AT_ONCE]
-        logits, numbers = box(features_of(features, strides, some, 7, device))
+        logits, numbers = box(features_of(features, strides, some, 7, device, anchor))
         scores = logits.double().softmax(1)[:, 1:].cpu().numpy()
         moved = moved_boxes(some[:, None], numbers[:, 1:].double().cpu().numpy(), WEIGHTS)
         which, label = np.nonzero(scores > least)
@@ -195,6 +205,7 @@ def masks_of(
     labels: np.ndarray,
     size: tuple[int, int],
     device: torch.device,
+    anchor: int = SIDE,
 ) -> list[Region]:
     """The pixels of each object, found in boxes (n, 4) with classes (n,) in an image (height, width), as Mask R-CNN says.
 
@@ -205,7 +216,7 @@ def masks_of(
     found: list[Region] = []
     for first in range(0, len(boxes), AT_ONCE):
         some, own = boxes[first : first + AT_ONCE], labels[first : first + AT_ONCE]
-        logits = mask(features_of(features, strides, some, 14, device))
+        logits = mask(features_of(features, strides, some, 14, device, anchor))
         which = torch.arange(len(some), device=device), torch.from_numpy(own + 1).to(device)
         numbers = logits[which].sigmoid().cpu()
         found += [_laid_over(n, box, size) for n, box in zip(numbers, some, strict=True)]

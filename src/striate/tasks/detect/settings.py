@@ -24,6 +24,10 @@ class DetectSettings:
     )
     enlarge: float | None = None  # by how much all images are enlarged, or reduced below 1
 
+    regions: int | None = (
+        None  # of an image that a second pass learns from, and half as many anchors
+    )
+
     def __post_init__(self) -> None:
         check_fields(self)
         if self.longest and (self.enlarge or 1.0) != 1.0:

@@ -31,6 +31,7 @@ from striate.tasks.detect.forward import outputs_of
 from striate.tasks.detect.frame import framed
 from striate.tasks.detect.objects import Objects
 from striate.tasks.detect.reach import Sight, sentence
+from striate.tasks.detect.region_loss import TAUGHT
 from striate.tasks.detect.sight import sight_of
 from striate.tasks.plan import Plan
 from striate.tasks.task import Evaluate
@@ -160,8 +161,10 @@ def images_of(split: BoxSplit, preprocessing: Preprocessing) -> Decoded[Tensor]:
 
 def loss_of(plan: Plan) -> DetectionLoss:
     """The loss of a plan."""
-    edges = plan.recipe.settings.edges
-    return DetectionLoss(len(plan.source.classes), 2.0 if edges is None else edges)
+    own = plan.recipe.settings
+    return DetectionLoss(
+        len(plan.source.classes), 2.0 if own.edges is None else own.edges, own.regions or TAUGHT
+    )
 
 
 def validation_of(

@@ -14,7 +14,7 @@ from striate.models import Regions
 from striate.models.centernet_masks import VOTERS
 from striate.tasks.detect.loss import CenterLoss
 from striate.tasks.detect.peaks import STRIDE
-from striate.tasks.detect.region_loss import loss_of_regions
+from striate.tasks.detect.region_loss import TAUGHT, loss_of_regions
 from striate.tasks.instances.pixels import spread
 from striate.tasks.instances.settings import MASKS, PIXELS, VOTES
 from striate.training.batch import Batch, Loss
@@ -24,17 +24,19 @@ from striate.training.batch import Batch, Loss
 class InstanceLoss:
     """The loss of either kind of network for a batch whose targets are N of `InstanceTarget`: see `VotingLoss` for maps, and
     `loss_of_regions` for Mask R-CNN. pixels: of `VotingLoss`, or of the masks; None for the usual weight of the kind.
+    regions: that an image teaches Mask R-CNN by.
     """
 
     classes: int
     edges: float = 2.0
     pixels: float | None = None
     votes: float = VOTES
+    regions: int = TAUGHT
 
     def __call__(self, output: Any, batch: Batch) -> Loss:
         if isinstance(output, Regions):
             weight = MASKS if self.pixels is None else self.pixels
-            return loss_of_regions(output, batch, self.edges, weight)
+            return loss_of_regions(output, batch, self.edges, weight, regions=self.regions)
         weight = PIXELS if self.pixels is None else self.pixels
         return VotingLoss(self.classes, self.edges, weight, self.votes)(output, batch)
 

@@ -29,6 +29,7 @@ from striate.tasks.detect.examples import cut_boxes
 from striate.tasks.detect.explaining import aim_at
 from striate.tasks.detect.findings.details import details
 from striate.tasks.detect.predict import Picture, overlay_of, predict_objects, prediction_of
+from striate.tasks.detect.region_loss import TAUGHT
 from striate.tasks.detect.task import LEARNED, Detect
 from striate.tasks.detect.tiling import tile_objects
 from striate.tasks.detect.train import box_batches, plan_boxes, validation_of
@@ -110,7 +111,9 @@ class Instances(Detect):
     def loss(self, plan: Plan) -> InstanceLoss:  # type: ignore[override]
         """See Task."""
         own = plan.recipe.settings
-        return InstanceLoss(len(plan.source.classes), edges=own.edges, pixels=own.pixels, votes=own.votes)  # fmt: skip
+        return InstanceLoss(
+            len(plan.source.classes), edges=own.edges, pixels=own.pixels, votes=own.votes, regions=own.regions or TAUGHT
+        )  # fmt: skip
 
     def validation(
         self, plan: Plan, *, device: torch.device, progress: Progress = silent

@@ -20,7 +20,7 @@ from striate.tasks.detect.forms.form import Spot
 from striate.tasks.detect.objects import Objects
 from striate.tasks.detect.peaks import LEAST
 from striate.tasks.detect.reach import Sight, overlapped
-from striate.tasks.detect.region_loss import aligned_in_each, loss_of_regions
+from striate.tasks.detect.region_loss import TAUGHT, aligned_in_each, loss_of_regions
 from striate.tasks.detect.regions import (
     AT_ONCE,
     OVERLAP,
@@ -68,14 +68,16 @@ class RegionForm:
         rows, columns = output.features[0].shape[-2:]
         return rows * output.strides[0], columns * output.strides[0]
 
-    def loss(self, output: Regions, batch: Batch, classes: int, edges: float) -> Loss:
+    def loss(
+        self, output: Regions, batch: Batch, classes: int, edges: float, regions: int = TAUGHT
+    ) -> Loss:
         """See Form and `loss_of_regions`; raises UsageError where masks are to be learned from boxes."""
         if output.mask is not None and any(isinstance(t, Tensor) for t in batch.targets):
             raise UsageError(
                 "mask-rcnn learns from the mask of each object: take --task instances, or for boxes faster-rcnn, which is "
                 "the same without masks"
             )
-        return loss_of_regions(output, batch, edges)
+        return loss_of_regions(output, batch, edges, regions=regions)
 
     def decode(
         self, output: Regions, classes: int, size: tuple[int, int] | None = None, *, least: float = LEAST
@@ -102,6 +104,7 @@ class RegionForm:
                 size,
                 least=LEAST,
                 device=_device(output),
+                anchor=output.anchor,
             )
         objects = Objects.of(found.boxes, found.labels, scores=found.scores)
         return objects, [
@@ -113,7 +116,7 @@ class RegionForm:
     ) -> Spot:
         """See Form; of the regions that hold the point, and of all where none does."""
         features, proposals = _sources(output, 0)
-        regions = propose(proposals, output.strides, self.extent(output))
+        regions = propose(proposals, output.strides, self.extent(output), output.anchor)
         if point is not None:
             over = ((regions[:, :2] <= point) & (np.array(point) < regions[:, 2:])).all(1)
             regions = regions[over] if over.any() else regions
@@ -121,7 +124,9 @@ class RegionForm:
         for first in range(0, len(regions), AT_ONCE):
             some = regions[first : first + AT_ONCE]
             with torch.no_grad():
-                part = features_of(features, output.strides, some, 7, _device(output))
+                part = features_of(
+                    features, output.strides, some, 7, _device(output), output.anchor
+                )
                 scores.append(output.box(part)[0].softmax(1)[:, 1:].cpu())
         table = torch.cat(scores) if label is None else torch.cat(scores)[:, label : label + 1]
         which, k = divmod(int(table.flatten().argmax()), table.shape[1])
@@ -185,7 +190,7 @@ class RegionForm:
 
 def spot_of(output: Regions, label: int, region: np.ndarray) -> Spot:
     """Where a region (4,) is looked at: the cells of its level from which RoIAlign draws, four around each sample."""
-    level = int(level_of(region[None], len(output.features))[0])
+    level = int(level_of(region[None], len(output.features), output.anchor)[0])
     stride, sides = output.strides[level], output.features[level].shape[-2:]
     # Of a region that is smaller than a cell RoIAlign takes a whole one.
     last = np.maximum(region[2:] / stride, region[:2] / stride + 1)
@@ -206,12 +211,12 @@ def second_pass(
     device, masks = _device(output), None
     with torch.no_grad():
         found = found_in(
-            features, proposals, output.strides, output.box, size, least=least, device=device
-        )
+            features, proposals, output.strides, output.box, size, least=least, device=device, anchor=output.anchor
+        )  # fmt: skip
         if output.mask is not None:
             masks = masks_of(
-                features, output.strides, output.mask, found.boxes, found.labels, size, device
-            )
+                features, output.strides, output.mask, found.boxes, found.labels, size, device, output.anchor
+            )  # fmt: skip
     return Objects.of(found.boxes, found.labels, scores=found.scores, regions=masks)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from striate.answer import answer_of
+from striate.models import Regions
 from striate.tasks.detect.forms.centers import Centers
 from striate.tasks.detect.forms.form import Form
 from striate.tasks.detect.forms.grid import GridForm
@@ -13,10 +14,11 @@ from striate.tasks.detect.forms.levels import LevelForm
 from striate.tasks.detect.forms.queries import QueryForm
 from striate.tasks.detect.forms.regions import RegionForm
 from striate.tasks.detect.objects import Objects
+from striate.tasks.detect.region_loss import TAUGHT
 from striate.training.batch import Batch, Loss
 
-CENTERS = Centers()
-FORMS: tuple[Form, ...] = (LevelForm(), GridForm(), RegionForm(), QueryForm())
+CENTERS, REGIONS = Centers(), RegionForm()
+FORMS: tuple[Form, ...] = (LevelForm(), GridForm(), REGIONS, QueryForm())
 
 
 def form_of(output: Any) -> Form:
@@ -31,12 +33,18 @@ def answer_in(output: Any) -> Any:
 
 @dataclass(frozen=True)
 class DetectionLoss:
-    """The loss of whatever kind of detector the output is of; see `Form.loss`. edges: weight of the boxes."""
+    """The loss of whatever kind of detector the output is of; see `Form.loss`.
+
+    edges: weight of the boxes. regions: that an image teaches by, where a second pass looks at them.
+    """
 
     classes: int
     edges: float = 2.0
+    regions: int = TAUGHT
 
     def __call__(self, output: Any, batch: Batch) -> Loss:
+        if isinstance(output, Regions):
+            return REGIONS.loss(output, batch, self.classes, self.edges, self.regions)
         return form_of(output).loss(output, batch, self.classes, self.edges)
 
 
