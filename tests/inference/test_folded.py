@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from striate.inference import folded as folded_file
-from striate.inference.folded import fold
+from striate.inference.folded import fold, fold_values
 from striate.inference.incremental.kernel import fused_by_onednn
 from striate.models import build
+from striate.units import Network
 
 pytestmark = pytest.mark.skipif(
     not fused_by_onednn(torch.empty(1, 1, 1, 1)), reason="torch was built without oneDNN"
@@ -210,3 +211,27 @@ class Noise(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x + torch.randn_like(x)
+
+
+def test_values_on_the_way_are_the_modules() -> None:
+    torch.manual_seed(0)
+    module = settled(Tails())
+    images = torch.randn(3, 3, 8, 8)
+    network = Network(module, (1, 3, 8, 8))
+    convolved = next(r.output for r in network.geometry.records if r.name == "second.0")
+    ends = [r.output for r in network.geometry.records if "relu" in r.op or r.op == "hardtanh"]
+    assert len(ends) == 3
+    with torch.inference_mode():
+        exact = network.forward(images, [*ends, convolved])
+        found: dict[int, Tensor] = {}
+        folded = fold_values(network.geometry, module, ends, images, exact)
+        assert folded is not None
+        folded(images, lambda index, value: found.update({index: value.clone()}))
+        for end in ends:
+            assert torch.allclose(found[end], exact[end], atol=1e-5)
+        by_hand = module.first(images)
+        assert torch.allclose(found[ends[0]], by_hand, atol=1e-5)
+        # What lies within a folded step is not made, and what differs is not taken.
+        assert fold_values(network.geometry, module, [convolved], images, exact) is None
+        other = {**exact, ends[1]: exact[ends[1]] * 1.001}
+        assert fold_values(network.geometry, module, ends, images, other) is None

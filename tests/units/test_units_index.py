@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from striate.errors import DataError, UsageError
 from striate.geometry import receptive_field
+from striate.inference.folded import Folded
+from striate.inference.incremental.kernel import fused_by_onednn
 from striate.models import build
 from striate.units import Network, index_units
 from striate.units.fields import crop, field_box
@@ -112,6 +114,14 @@ def test_functional_and_reused_activations_count() -> None:
     ]  # fmt: skip
     index = index_units(net, [torch.rand(5, 1, 8, 8)])
     assert (index["first"].peaks >= 0).all()
+
+
+def test_a_usual_network_runs_folded(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, ran = network("compact", 1, 16), []
+    run = Folded.forward
+    monkeypatch.setattr(Folded, "forward", lambda *given: (ran.append(1), run(*given))[1])
+    index_units(net, [torch.rand(4, 1, 16, 16)])
+    assert len(ran) == (2 if fused_by_onednn(torch.empty(1, 1, 1, 1)) else 0)
 
 
 def test_memory_does_not_grow_with_the_images() -> None:

@@ -8,6 +8,7 @@ The result is that of the module within rounding, and is compared with it before
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 import torch
@@ -16,11 +17,12 @@ from torch import Tensor, nn
 
 from striate.borrow import borrowed, forward
 from striate.errors import StriateError
+from striate.geometry import Geometry
 from striate.inference.incremental.cache import Cache, run_whole
 from striate.inference.incremental.incremental import lowered
 from striate.inference.incremental.kernel import Kernel, fused_by_onednn
 from striate.inference.incremental.mixing import first_mixing
-from striate.inference.incremental.network import Network, Node, windowed
+from striate.inference.incremental.network import Network, Node, lower, windowed
 
 NEAR = 1e-4  # of the largest value of a result, by which float32 in another order may differ
 NEAR_NARROW = (
@@ -47,8 +49,8 @@ class Folded(nn.Module):
             if value not in network.outputs:
                 self.dead[at].append(value)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) -> the result, (N, ...) float32."""
+    def forward(self, images: Tensor, seen: Callable[[int, Tensor], None] | None = None) -> Tensor:
+        """(N, C, H, W) -> the result, (N, ...) float32. seen: called with each step's value as it is made, and its index."""
         network, batch = self.network, images.shape[0]
         first = images.to(self.dtype).contiguous(memory_format=torch.channels_last)
         values: dict[int, Tensor] = {network.image: first}
@@ -57,6 +59,8 @@ class Folded(nn.Module):
             if copies:
                 tensors[1] = tensors[1].clone()
             values[node.output] = run_whole(network, node, tensors, batch)
+            if seen is not None:
+                seen(node.output, values[node.output])
             for value in dead:
                 del values[value]
         return values[network.outputs[0]].float()
@@ -100,6 +104,35 @@ def fold(module: nn.Module, images: Tensor, dtype: torch.dtype = torch.float32) 
     if dtype != torch.float32:
         near += NEAR_NARROW * float((plain.float() - exact).abs().max())
     return folded if float((exact - found).abs().max()) <= near else None
+
+
+def fold_values(
+    geometry: Geometry, module: nn.Module, wanted: Collection[int], images: Tensor, exact: Mapping[int, Tensor]
+) -> Folded | None:  # fmt: skip
+    """The folded form of a traced module in evaluation form that makes each of the `wanted` values on its way; None where it
+    does not, or where one differs by more than rounding from `exact`, which the module makes of `images` (N, C, H, W).
+    """
+    if images.device.type != "cpu" or not fused_by_onednn(
+        torch.empty(1, 1, 1, 1, dtype=images.dtype)
+    ):
+        return None
+    found: dict[int, bool] = {}
+
+    def seen(index: int, tensor: Tensor) -> None:
+        if index in wanted:
+            own = exact[index]
+            near = NEAR * float(own.abs().max())
+            found[index] = tensor.shape == own.shape and float((tensor - own).abs().max()) <= near
+
+    try:
+        network = lower(geometry, module)
+        if not network.outputs:
+            return None
+        folded = Folded(network, images.dtype).eval()
+        folded(images, seen)
+    except (StriateError, RuntimeError):
+        return None
+    return folded if all(found.get(index, False) for index in wanted) else None
 
 
 def _without_pads(network: Network) -> Network:

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from striate.errors import DataError
+from striate.inference.folded import Folded, fold_values
 from striate.units.fields import Span, field_box, unravel
 from striate.units.layers import UnitLayer
 from striate.units.network import Network, evaluating
@@ -26,6 +27,7 @@ BATCH = 255  # images at once, at most
 MAPPED = (
     2**25
 )  # bytes from which glibc gives a buffer pages of its own, which the kernel clears at each request
+EXAMPLES = 2  # images by which the folded network is compared with the module
 NARROW = 32  # with fewer units torch's amax is ten times slower than pooling
 
 
@@ -273,10 +275,13 @@ def index_units(
     at_once = batch_of(network, keepers)
     count = 0
     of_class = torch.zeros(classes, dtype=torch.float64) if classes else None
+    folded: Folded | None = None
     with evaluating(network.module), torch.inference_mode():
         for item in batches:
             images, labels = item if isinstance(item, tuple) else (item, None)
             network.images(images[:1] if len(images) else images)
+            if not count:
+                folded = _folded(network, keepers, network.images(images[:EXAMPLES]))
             if of_class is not None:
                 if labels is None or len(labels) != len(images):
                     raise DataError("each image needs a label; pass (images, labels)")
@@ -285,7 +290,7 @@ def index_units(
             for part in range(0, len(images), even):
                 some = images[part : part + even]
                 own = None if labels is None else labels[part : part + even]
-                _take(network, keepers, some, own, count)
+                _take(network, folded, keepers, some, own, count)
                 count += len(some)
     if not count:
         raise DataError("there are no images to look at; give a data set with at least one")
@@ -307,8 +312,17 @@ def batch_of(network: Network, values: Collection[int]) -> int:
     return max(4, min(BATCH, CHUNK // max(largest, 1), (MAPPED - 1) // max(widest, 1)))
 
 
+def _folded(network: Network, wanted: Collection[int], images: Tensor) -> Folded | None:
+    """The network with what follows a convolution done inside it, where that makes every wanted value."""
+    if network.dtype != torch.float32:
+        return None
+    exact = network.forward(images, wanted)
+    return fold_values(network.geometry, network.module, wanted, network.from_pixels(images), exact)
+
+
 def _take(
     network: Network,
+    folded: Folded | None,
     keepers: dict[int, list[_Keeper]],
     images: Tensor,
     labels: Tensor | None,
@@ -317,8 +331,13 @@ def _take(
     pixels = network.images(images).contiguous(memory_format=torch.channels_last)
 
     def seen(index: int, tensor: Tensor) -> None:
+        if index not in keepers:
+            return
         maps = network.maps(index, tensor, len(images)).cpu()
         for keeper in keepers[index]:
             keeper.take(maps, first, labels)
 
-    network.forward(pixels, keepers, seen=seen)
+    if folded is None:
+        network.forward(pixels, keepers, seen=seen)
+    else:
+        folded(network.from_pixels(pixels), seen)
