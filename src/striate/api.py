@@ -527,6 +527,7 @@ def gallery_enrol(
     group: str | None = None,
     points: str | Path | None = None,
     impostor_points: str | Path | None = None,
+    detector: Target | None = None,
     consent: bool = False,
     seed: int = 0,
     device: str = "auto",
@@ -538,15 +539,15 @@ def gallery_enrol(
     table of files and names, or with `name` an image or a folder of one name; None chooses the thresholds anew. far: the
     rate at which a stranger may be taken for somebody; the gallery's own, 0.01 at first, if None. impostors: images of
     nobody who is enrolled, the enrolled of other names if None. group: a column of the table, by which errors are shown too.
-    points: a table of five points of each face, which asks for `consent`; impostor_points: the same of the strangers. The
-    gallery stays as it was where this raises: UsageError for a rate that the pairs do not resolve, DataError, GalleryError,
-    WriteError.
+    points: a table of five points of each face, which asks for `consent`; impostor_points: the same of the strangers.
+    detector: a run that finds faces, whose boxes cut them out, in place of points. The gallery stays as it was where this
+    raises: UsageError for a rate that the pairs do not resolve, DataError, GalleryError, WriteError.
     """
     from striate.runs import galleries
 
     return galleries.gallery_enrol(
         gallery, network, data, name=name, far=far, impostors=impostors, group=group, points=points,
-        impostor_points=impostor_points, consent=consent, seed=seed, device=device, progress=progress,
+        impostor_points=impostor_points, detector=detector, consent=consent, seed=seed, device=device, progress=progress,
     )  # fmt: skip
 
 
@@ -556,18 +557,22 @@ def gallery_identify(
     *,
     network: Target | None = None,
     points: str | Path | None = None,
+    detector: Target | None = None,
     device: str = "auto",
 ) -> Iterator[striate.api.Identity]:
     """Who each image shows: the name of the most similar enrolled image where the similarity reaches the threshold, else
     unknown (None) with the reason.
 
     images: files, folders and patterns, or arrays (H, W, C), as `predict` takes them. network: the one that the gallery was
-    made with, where it is not found again by itself. points: for a gallery of faces. Raises UsageError where there is no
+    made with, where it is not found again by itself. points: for a gallery of faces.
+    detector: where the one that cut out its faces is now. Raises UsageError where there is no
     gallery, GalleryError for one that was altered or is another network's, before the first answer.
     """
     from striate.runs import galleries
 
-    return galleries.gallery_identify(gallery, images, network=network, points=points, device=device)  # fmt: skip
+    return galleries.gallery_identify(
+        gallery, images, network=network, points=points, detector=detector, device=device
+    )
 
 
 def gallery_compare(
@@ -577,6 +582,7 @@ def gallery_compare(
     *,
     network: Target | None = None,
     points: str | Path | None = None,
+    detector: Target | None = None,
     device: str = "auto",
 ) -> Finding:
     """Whether two images are one by the gallery's network and threshold, and how many impostor pairs are as alike.
@@ -586,7 +592,9 @@ def gallery_compare(
     """
     from striate.runs import galleries
 
-    return galleries.gallery_compare(gallery, a, b, network=network, points=points, device=device)
+    return galleries.gallery_compare(
+        gallery, a, b, network=network, points=points, detector=detector, device=device
+    )
 
 
 def gallery_search(
@@ -596,6 +604,7 @@ def gallery_search(
     top: int = 10,
     network: Target | None = None,
     points: str | Path | None = None,
+    detector: Target | None = None,
     device: str = "auto",
 ) -> Finding:
     """The enrolled images that are most like one, by exact search. image: a file, or an array (H, W, C). top: how many.
@@ -604,7 +613,9 @@ def gallery_search(
     """
     from striate.runs import galleries
 
-    return galleries.gallery_search(gallery, image, top=top, network=network, points=points, device=device)  # fmt: skip
+    return galleries.gallery_search(
+        gallery, image, top=top, network=network, points=points, detector=detector, device=device
+    )
 
 
 def gallery_duplicates(
@@ -615,6 +626,7 @@ def gallery_duplicates(
     force: bool = False,
     network: Target | None = None,
     points: str | Path | None = None,
+    detector: Target | None = None,
     seed: int = 0,
     device: str = "auto",
     progress: Count = _nothing,
@@ -627,7 +639,8 @@ def gallery_duplicates(
     from striate.runs import galleries
 
     return galleries.gallery_duplicates(
-        gallery, images, page=page, force=force, network=network, points=points, seed=seed, device=device, progress=progress,
+        gallery, images, page=page, force=force, network=network, points=points, detector=detector, seed=seed,
+        device=device, progress=progress,
     )  # fmt: skip
 
 

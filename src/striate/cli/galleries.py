@@ -34,6 +34,14 @@ Points = Annotated[
     ),
 ]
 
+Detector = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RUN",
+        help="A detect run trained on faces: where the one that cut out a gallery's faces is now.",
+    ),
+]
+
 
 @gallery.command()
 def enrol(
@@ -76,10 +84,18 @@ def enrol(
         str | None,
         typer.Option(metavar="TABLE", help="As --points, of the strangers' faces."),
     ] = None,
+    detector: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN",
+            help="A detect run trained on faces: each image is cut to the one that it finds, and not aligned.",
+        ),
+    ] = None,
     consent: Annotated[
         bool,
         typer.Option(
-            "--i-have-consent", help="Those whose faces these are agree; asked for with --points."
+            "--i-have-consent",
+            help="Those whose faces these are agree; asked for with --points and --detector.",
         ),
     ] = False,
     seed: Seed = 0,
@@ -94,7 +110,7 @@ def enrol(
     with progress("embedding") as bar:
         found = api.gallery_enrol(
             place, opened(network, model), data, name=name, far=far, impostors=impostors, group=group, points=points,
-            impostor_points=impostor_points, consent=consent, seed=seed, device=device,
+            impostor_points=impostor_points, detector=detector, consent=consent, seed=seed, device=device,
             progress=lambda done, of: bar("", done, of),
         )  # fmt: skip
     print_finding(found, format)
@@ -105,6 +121,7 @@ def identify(
     place: Place,
     images: Images,
     points: Points = None,
+    detector: Detector = None,
     network: Whose = None,
     device: Device = "auto",
     model: Model = None,
@@ -115,7 +132,9 @@ def identify(
     from striate.cli.predicting import print_predictions
 
     found = api.find_files(images)
-    answers = api.gallery_identify(place, found, network=whose(network, model), points=points, device=device)  # fmt: skip
+    answers = api.gallery_identify(
+        place, found, network=whose(network, model), points=points, detector=detector, device=device
+    )
     print_predictions(answers, found, format)
 
 
@@ -125,6 +144,7 @@ def compare(
     a: Annotated[str, typer.Argument(metavar="A", help="An image.")],
     b: Annotated[str, typer.Argument(metavar="B", help="The image it is compared with.")],
     points: Points = None,
+    detector: Detector = None,
     network: Whose = None,
     device: Device = "auto",
     model: Model = None,
@@ -139,7 +159,13 @@ def compare(
 
     print_finding(
         api.gallery_compare(
-            place, a, b, network=whose(network, model), points=points, device=device
+            place,
+            a,
+            b,
+            network=whose(network, model),
+            points=points,
+            detector=detector,
+            device=device,
         ),
         format,
     )
@@ -151,6 +177,7 @@ def search(
     image: Annotated[str, typer.Argument(metavar="IMAGE", help="What others are to be like.")],
     top: Annotated[int, typer.Option(help="How many enrolled images are listed.")] = 10,
     points: Points = None,
+    detector: Detector = None,
     network: Whose = None,
     device: Device = "auto",
     model: Model = None,
@@ -161,7 +188,13 @@ def search(
     from striate.cli.console import print_finding
 
     found = api.gallery_search(
-        place, image, top=top, network=whose(network, model), points=points, device=device
+        place,
+        image,
+        top=top,
+        network=whose(network, model),
+        points=points,
+        detector=detector,
+        device=device,
     )
     print_finding(found, format)
 
@@ -175,6 +208,7 @@ def duplicates(
     ] = None,
     force: Force = False,
     points: Points = None,
+    detector: Detector = None,
     network: Whose = None,
     seed: Seed = 0,
     device: Device = "auto",
@@ -188,8 +222,8 @@ def duplicates(
     files = api.find_files(images)
     with progress("embedding") as bar:
         found = api.gallery_duplicates(
-            place, files, page=page, force=force, network=whose(network, model), points=points, seed=seed, device=device,
-            progress=lambda done, of: bar("", done, of),
+            place, files, page=page, force=force, network=whose(network, model), points=points, detector=detector, seed=seed,
+            device=device, progress=lambda done, of: bar("", done, of),
         )  # fmt: skip
     if page is not None:
         err.print(f"wrote {page}", soft_wrap=True, markup=False)

@@ -11,6 +11,7 @@ from striate.gallery.align import align, similarity
 from striate.gallery.asking import compared, forget, searched
 from striate.gallery.duplicates import duplicates_finding
 from striate.gallery.enrolling import enrol
+from striate.gallery.faces import boxes_of, detector_of, refuse_other_detector
 from striate.gallery.gallery import Gallery, refuse_other
 from striate.gallery.identity import Identity, identities
 from striate.gallery.near import near_duplicates
@@ -23,7 +24,9 @@ __all__ = [
     "Identity",
     "People",
     "align",
+    "boxes_of",
     "compared",
+    "detector_of",
     "duplicates_finding",
     "enrol",
     "find_people",
@@ -34,6 +37,7 @@ __all__ = [
     "nearest",
     "nearest_of",
     "refuse_other",
+    "refuse_other_detector",
     "searched",
     "similarity",
 ]

@@ -67,6 +67,8 @@ def check_document(raw: Any) -> None:
         )
     expect(raw, DOCUMENT)
     expect(raw["network"], NETWORK, "network")
+    if raw.get("detector") is not None:
+        expect(raw["detector"], DETECTOR, "detector")
     for i, part in enumerate(raw["parts"]):
         expect(part, PARTS, f"parts[{i}]")
     if len({part["file"] for part in raw["parts"]}) < len(raw["parts"]):
@@ -108,12 +110,17 @@ def _name_of_part(text: str) -> str:
 NOTHING = type(None)
 DOCUMENT = {
     "format": Key(int, check=within(1, FORMAT)), "created": Key(str), "network": Key(dict), "parts": Key(list),
-    "threshold": Key(dict), "faces": Key(bool), "consent": Key(str), "striate": Key(str), "digest": Key(str, check=_hex(64)),
+    "threshold": Key(dict), "faces": Key(bool), "consent": Key(str),
+    "detector": Key((dict, NOTHING), optional=True), "striate": Key(str), "digest": Key(str, check=_hex(64)),
 }  # fmt: skip
 NETWORK = {
     "name": Key(str), "where": Key((str, NOTHING)), "layer": Key(str), "size": Key(int, check=within(1, 10**6)),
     "model": Key(str, check=_hex(64)), "preprocessing": Key(str, check=_hex(64)),
     "pattern": Key(list, check=each(float, within(-1.001, 1.001))),
+}  # fmt: skip
+DETECTOR = {
+    "name": Key(str), "where": Key((str, NOTHING)), "model": Key(str, check=_hex(64)),
+    "preprocessing": Key(str, check=_hex(64)),
 }  # fmt: skip
 PARTS = {
     "file": Key(str, check=_name_of_part), "rows": Key(int, check=within(1, MOST)), "sha256": Key(str, check=_hex(64)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from striate.data.records import digest
 from striate.errors import DataError
 from striate.findings import Finding, Table
 from striate.gallery.copies import DRAWN, IMAGES, level_of, random_similarities
+from striate.gallery.faces import Places
 from striate.gallery.gallery import Gallery
 from striate.gallery.left_out import left_out
 from striate.gallery.pairs import similar_pairs
@@ -60,17 +61,17 @@ def places_of(path: str, files: Sequence[str]) -> Iterator[Path]:
 
 
 def duplicates_finding(
-    gallery: Gallery, embedder: Embedder, found: Found, points: Mapping[str, np.ndarray] | None, *, seed: int = 0,
+    gallery: Gallery, embedder: Embedder, found: Found, faces: Places | None, *, seed: int = 0,
     progress: Progress = lambda done, of: None,
 ) -> Finding:  # fmt: skip
     """Pairs of files that are near-duplicates, and files that are near-duplicates of an enrolled image.
 
-    points: the five points (5, 2) of each file's face by name; None where images are taken whole. What counts as a
-    near-duplicate is measured on altered copies of some of the files, or of their faces, see `level_of`. Raises DataError
-    where no file can be used.
+    faces: the five points (5, 2) or the box (4,) of each file's face by name; None where images are taken whole. What
+    counts as a near-duplicate is measured on altered copies of some of the files, or of their faces, see `level_of`. Raises
+    DataError where no file can be used.
     """
-    read = found_reader(embedder.trained, found, points)
-    pixels = pixels_of(embedder.trained, found.image, points)
+    read = found_reader(embedder.trained, found, faces)
+    pixels = pixels_of(embedder.trained, found.image, faces)
     names, vectors, left = list[str](), list[np.ndarray](), list[tuple[str, str]]()
     files, again = once_each(found)
     for done, one in enumerate(embedder.stream(files, read), 1):

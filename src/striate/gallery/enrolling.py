@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ from striate.gallery.choosing import (
     reached_by_own,
 )
 from striate.gallery.document import FORMAT
-from striate.gallery.gallery import Gallery, network_of, refuse_other
+from striate.gallery.faces import refuse_other_detector
+from striate.gallery.gallery import Gallery, kind_of, network_of, refuse_other
 from striate.gallery.left_out import left_out
 from striate.gallery.part import Rows
 from striate.gallery.people import People, alike_names
@@ -39,25 +40,28 @@ Progress = Callable[[int, int], None]
 
 def enrol(
     path: Path, embedder: Embedder, people: People | None, *, where: str | None, rate: float | None = None,
-    strangers: People | None = None, faces: bool = False, seed: int = 0, progress: Progress = lambda done, of: None,
+    strangers: People | None = None, faces: bool = False, detector: Mapping[str, Any] | None = None, seed: int = 0,
+    progress: Progress = lambda done, of: None,
 ) -> Finding:  # fmt: skip
     """Enrol people into the gallery at `path`, which is made, and choose its threshold anew; None: choose it alone.
 
     where: by what the network is opened again. rate: of false accepts; that of the gallery, or 0.01, if None. strangers:
-    images of nobody who is enrolled, to choose the threshold by; the enrolled of other names if None. faces: by `points` of
-    the people. A gallery stays as it was wherever this raises: UsageError for a rate that the images do not resolve,
-    GalleryError for another network's gallery, DataError where no image can be used or one image is of two names,
-    WriteError.
+    images of nobody who is enrolled, to choose the threshold by; the enrolled of other names if None. faces: by `faces` of
+    the people. detector: what found them, as the document says it. A gallery stays as it was wherever this raises:
+    UsageError for a rate that the images do not resolve, GalleryError for another network's gallery, DataError where no
+    image can be used or one image is of two names, WriteError.
     """
     with changing(path, new=people is not None) as change:
         before = change.before
         if before is not None:
             refuse_other(path, before.document, embedder)
-            if people is not None and before.faces != faces:
+            held, given = before.holds, kind_of(faces, detector)
+            if people is not None and held != given:
                 raise UsageError(
-                    f"{path} holds {'faces that are aligned by points' if before.faces else 'whole images'}, and these are "
-                    f"{'faces' if faces else 'whole images'}; enrol them into a gallery of their own"
+                    f"{path} holds {held}, and these are {given}; enrol them into a gallery of their own"
                 )
+            if before.detector is not None and detector is not None:
+                refuse_other_detector(path, before.detector, detector)
         taken = Taken()
         if people is not None:
             for rows in _rows(embedder, people, faces, before, taken, progress):
@@ -73,7 +77,7 @@ def enrol(
             if strangers is None
             else _cohort(embedder, strangers, faces, path, change, progress)
         )
-        document = _document(change, embedder, where, faces)
+        document = _document(change, embedder, where, faces, detector)
         gallery = change.opened(document)
         if cohort is not None:
             _refuse_enrolled(gallery, cohort, strangers)
@@ -114,7 +118,7 @@ def _rows(
     if before is not None:
         rows = range(len(before))
         paths = {hash((before.name_of(row), before.path_of(row))) for row in rows}
-    read = reader(embedder.trained, people.path, people.points if faces else None)
+    read = reader(embedder.trained, people.path, people.faces if faces else None)
     waiting: list[tuple[Embedding, str, str]] = []
     stream = embedder.stream(people.keys, read)
     for done, (one, name, group) in enumerate(zip(stream, people.names, people.groups, strict=True), 1):  # fmt: skip
@@ -155,7 +159,7 @@ def _cohort(
     embedder: Embedder, strangers: People, faces: bool, path: Path, change: Change, progress: Progress
 ) -> Cohort:  # fmt: skip
     """Embeddings of strangers. Raises DataError where none can be used."""
-    read = reader(embedder.trained, strangers.path, strangers.points if faces else None)
+    read = reader(embedder.trained, strangers.path, strangers.faces if faces else None)
     vectors, names, paths, groups, seen, reason = [], [], [], [], set[bytes](), "there is none"
     stream = embedder.stream(strangers.keys, read)
     for done, (one, name, group) in enumerate(
@@ -196,13 +200,16 @@ def _refuse_enrolled(gallery: Gallery, cohort: Cohort, strangers: People | None)
             )
 
 
-def _document(change: Change, embedder: Embedder, where: str | None, faces: bool) -> dict[str, Any]:
+def _document(
+    change: Change, embedder: Embedder, where: str | None, faces: bool, detector: Mapping[str, Any] | None
+) -> dict[str, Any]:  # fmt: skip
     now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
     if change.before is not None:
         return {**change.before.document, "parts": change.parts}
     return {
         "format": FORMAT, "created": now, "network": network_of(embedder, where), "parts": change.parts, "threshold": {},
-        "faces": faces, "consent": now if faces else "", "striate": striate.__version__,
+        "faces": faces, "consent": now if faces else "", "detector": None if detector is None else dict(detector),
+        "striate": striate.__version__,
     }  # fmt: skip
 
 

@@ -72,8 +72,18 @@ class Gallery:
 
     @property
     def faces(self) -> bool:
-        """Whether what is enrolled are faces, aligned by five points each."""
+        """Whether what is enrolled are faces, aligned by five points each or cut out by a detector."""
         return bool(self.document["faces"])
+
+    @property
+    def detector(self) -> Mapping[str, Any] | None:
+        """What the faces were cut out by; None where they were aligned by points, or are none."""
+        return self.document.get("detector")
+
+    @property
+    def holds(self) -> str:
+        """See `kind_of`."""
+        return kind_of(self.faces, self.detector)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -148,6 +158,17 @@ class Gallery:
         for part, start in zip(self.parts, self.starts, strict=False):
             for at in range(0, len(part), rows):
                 yield start + at, part.vectors[at : at + rows]
+
+
+def kind_of(faces: bool, detector: Mapping[str, Any] | None) -> str:
+    """What images of a gallery are, in words."""
+    if not faces:
+        return "whole images"
+    return (
+        "faces that are aligned by five points"
+        if detector is None
+        else "faces that a detector cuts out"
+    )
 
 
 def open_parts(path: Path, document: Mapping[str, Any], *, check: bool) -> tuple[Part, ...]:

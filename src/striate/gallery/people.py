@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-
-import numpy as np
 
 from striate.data.by_folder import by_folder, descend
 from striate.data.columns import LABEL, cell
@@ -18,6 +15,7 @@ from striate.data.table import SUFFIXES
 from striate.data.tree import grow
 from striate.errors import DataError, UsageError
 from striate.gallery.align import points_of
+from striate.gallery.faces import Places
 from striate.wording import as_text, in_quotes, listed
 
 NAME = ("identity", "person", "subject", "individual", "name", *LABEL)
@@ -30,14 +28,14 @@ class People:
     """Images with their names. root: where the keys are relative to. keys, names, groups: of each image; a group may be
     empty.
 
-    points: the five points (5, 2) of a face by key. left_out: what was not taken, a sentence each.
+    faces: the five points (5, 2) or the box (4,) of a face by key. left_out: what was not taken, a sentence each.
     """
 
     root: Path
     keys: tuple[str, ...]
     names: tuple[str, ...]
     groups: tuple[str, ...]
-    points: Mapping[str, np.ndarray] = field(default_factory=dict)
+    faces: Places = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -79,7 +77,7 @@ def find_people(
         people = _with_groups(people, data, group)
     if points is not None:
         known = points_of(points, people.root, people.keys)
-        people = replace(people, points=known)
+        people = replace(people, faces=known)
     for known_name in dict.fromkeys(people.names):
         refuse_name(known_name)
     return people

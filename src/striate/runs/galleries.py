@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from striate.gallery import (
     Gallery,
     Identity,
     People,
+    boxes_of,
     compared,
+    detector_of,
     duplicates_finding,
     find_people,
     forget,
@@ -21,6 +24,7 @@ from striate.gallery import (
     identities,
     near_duplicates,
     refuse_other,
+    refuse_other_detector,
     searched,
 )
 from striate.gallery import enrol as enrol_people
@@ -47,72 +51,87 @@ def nothing(done: int, of: int) -> None:
 def gallery_enrol(
     gallery: str | Path, network: Target, data: str | Path | None = None, *, name: str | None = None,
     far: float | None = None, impostors: str | Path | None = None, group: str | None = None,
-    points: str | Path | None = None,
-    impostor_points: str | Path | None = None, consent: bool = False, seed: int = 0, device: str = "auto",
+    points: str | Path | None = None, impostor_points: str | Path | None = None, detector: Target | None = None,
+    consent: bool = False, seed: int = 0, device: str = "auto",
     progress: Count = nothing,
 ) -> Finding:  # fmt: skip
     """See `striate.api.gallery_enrol`."""
     check_ranges(seed=seed, far=far)
     path = given_folder(gallery, "the gallery")
-    faces = points is not None
+    faces = points is not None or detector is not None
+    if points is not None and detector is not None:
+        raise UsageError(
+            "--points align faces and a --detector cuts them out, so that they do not go together; give one"
+        )
     if faces and not consent:
         raise UsageError(
-            "--points enrols faces, which takes the consent of those who are seen (GDPR, Article 9), and nobody but you "
-            "can have asked for it: say so with --i-have-consent, in Python consent=True"
+            f"{'--points' if detector is None else '--detector'} enrols faces, which takes the consent of those who are "
+            "seen (GDPR, Article 9), and nobody but you can have asked for it: say so with --i-have-consent, in Python "
+            "consent=True"
         )
     if impostor_points is not None and impostors is None:
         raise UsageError("--impostor-points are of images of strangers; give these with --impostors DIR")  # fmt: skip
-    if data is None and (faces or name is not None or group is not None) and impostors is None:
-        raise UsageError("a name, a group and points belong to images; name the images to enrol")
+    given = faces or name is not None or group is not None
+    if data is None and given and impostors is None:
+        raise UsageError("a name, a group and faces belong to images; name the images to enrol")
     people = None if data is None else _people(data, name=name, group=group, points=points)
     strangers = None if impostors is None else _strangers(impostors, group, impostor_points)
     embedder = Embedder(open_trained(network), device=device)
+    held = _held(path) if data is None else None  # the threshold alone: of what is there
+    found = None
+    if detector is not None:
+        found = _detector(detector)
+    elif held is not None and held.detector is not None and strangers is not None:
+        found = _detector_again(held, None)
+    if found is not None:
+        people, strangers = (p and _with_boxes(p, found[0], device) for p in (people, strangers))
     return enrol_people(
         path, embedder, people, where=_where(network, embedder.trained), rate=far, strangers=strangers,
-        faces=faces or (data is None and _holds_faces(path)), seed=seed, progress=progress,
+        faces=faces or (held is not None and held.faces), detector=found and found[1], seed=seed, progress=progress,
     )  # fmt: skip
 
 
 def gallery_identify(
     gallery: str | Path, images: Any, *, network: Target | None = None, points: str | Path | None = None,
-    device: str = "auto",
+    detector: Target | None = None, device: str = "auto",
 ) -> Iterator[Identity]:  # fmt: skip
     """See `striate.api.gallery_identify`."""
     opened, embedder = _opened(gallery, network, device)
     found = find_images(images, numbers=embedder.trained.preprocessing.numbers)
-    return identities(opened, _stream(opened, embedder, found, points))
+    return identities(opened, _stream(opened, embedder, found, points, detector, device))
 
 
 def gallery_compare(
     gallery: str | Path, a: Any, b: Any, *, network: Target | None = None, points: str | Path | None = None,
-    device: str = "auto",
+    detector: Target | None = None, device: str = "auto",
 ) -> Finding:  # fmt: skip
     """See `striate.api.gallery_compare`."""
     opened, embedder = _opened(gallery, network, device)
-    first, second = (_one(opened, embedder, image, points) for image in (a, b))
+    first, second = (_one(opened, embedder, image, points, detector, device) for image in (a, b))
     return compared(opened, first, second)
 
 
 def gallery_search(
     gallery: str | Path, image: Any, *, top: int = 10, network: Target | None = None, points: str | Path | None = None,
-    device: str = "auto",
+    detector: Target | None = None, device: str = "auto",
 ) -> Finding:  # fmt: skip
     """See `striate.api.gallery_search`."""
     check_ranges(top=top)
     opened, embedder = _opened(gallery, network, device)
-    return searched(opened, _one(opened, embedder, image, points), top)
+    return searched(opened, _one(opened, embedder, image, points, detector, device), top)
 
 
 def gallery_duplicates(
     gallery: str | Path, images: Any, *, page: str | Path | None = None, force: bool = False, network: Target | None = None,
-    points: str | Path | None = None, seed: int = 0, device: str = "auto", progress: Count = nothing,
+    points: str | Path | None = None, detector: Target | None = None, seed: int = 0, device: str = "auto",
+    progress: Count = nothing,
 ) -> Finding:  # fmt: skip
     """See `striate.api.gallery_duplicates`."""
     check_ranges(seed=seed)
     place = None if page is None else output_path(page, (".html",), force=force, what="--page")
     opened, embedder = _opened(gallery, network, device)
     found = find_images(images, numbers=embedder.trained.preprocessing.numbers)
-    known = _points(opened, found, points)
+    known = _faces(opened, found, points, detector, device)
     finding = duplicates_finding(opened, embedder, found, known, seed=seed, progress=progress)
     if place is not None:
         write_report(
@@ -170,7 +189,7 @@ def _strangers(data: str | Path, group: str | None, points: str | Path | None) -
     keys = tuple(str(Path(f).relative_to(path)) for f in found.files)
     known = {} if points is None else points_of(given_path(points, "--impostor-points"), path, keys)
     nobody = ("",) * len(keys)
-    return People(root=path, keys=keys, names=nobody, groups=nobody, points=known)
+    return People(root=path, keys=keys, names=nobody, groups=nobody, faces=known)
 
 
 def _opened(gallery: str | Path, network: Target | None, device: str) -> tuple[Gallery, Embedder]:
@@ -203,20 +222,69 @@ def _where(network: Target, trained: Trained) -> str | None:
     return network if isinstance(network, str) else None
 
 
-def _holds_faces(path: Path) -> bool:
+def _held(path: Path) -> Gallery | None:
     try:
-        return Gallery.open(path, check=False).faces
+        return Gallery.open(path, check=False)
     except StriateError:
-        return False
+        return None
+
+
+def _detector(detector: Target) -> tuple[Trained, dict[str, Any]]:
+    """A detector of faces, and what a gallery says of it."""
+    trained = open_trained(detector)
+    return trained, detector_of(trained, _where(detector, trained))
+
+
+def _detector_again(gallery: Gallery, detector: Target | None) -> tuple[Trained, dict[str, Any]]:
+    """The detector that cut out the faces of a gallery. Raises GalleryError where it is another, or is not there."""
+    known = gallery.detector
+    assert known is not None
+    if detector is None and known["where"] is None:
+        raise UsageError(
+            f"the faces of {gallery.path} were cut out by {known['name']}, which has no run; give it: detector=, or on the "
+            "command line --detector RUN"
+        )
+    try:
+        found = _detector(known["where"] if detector is None else detector)
+    except StriateError as error:
+        if detector is not None:
+            raise
+        raise GalleryError(
+            f"the detector that cut out the faces of {gallery.path} cannot be opened: {error.sentence}; say where it is "
+            "with --detector RUN"
+        ) from error
+    refuse_other_detector(gallery.path, known, found[1])
+    return found
+
+
+def _with_boxes(people: People, detector: Trained, device: str) -> People:
+    """The same images, with the box of the face of each."""
+    files = {str(people.path(key)): key for key in people.keys}
+    boxes = boxes_of(detector, Found(files=tuple(files)), device)
+    return replace(people, faces={files[name]: place for name, place in boxes.items()})
+
+
+def _faces(
+    gallery: Gallery, found: Found, points: str | Path | None, detector: Target | None, device: str
+) -> Any:  # fmt: skip
+    """The five points or the box of each file of a gallery of faces; None for one of whole images."""
+    if gallery.detector is not None and points is None:
+        return boxes_of(_detector_again(gallery, detector)[0], found, device)
+    if detector is not None:
+        raise UsageError(
+            f"{gallery.path} holds {gallery.holds}, so that a detector means nothing; leave --detector out"
+        )
+    return _points(gallery, found, points)
 
 
 def _points(gallery: Gallery, found: Found, points: str | Path | None) -> Any:
     """The five points of each file of a gallery of faces; None for one of whole images."""
-    if gallery.faces == (points is None):
+    aligned = gallery.faces and gallery.detector is None
+    if aligned == (points is None):
         raise UsageError(
-            f"{gallery.path} holds faces that are aligned by five points, and none are given; add --points TABLE"
-            if gallery.faces
-            else f"{gallery.path} holds whole images, so that points of faces mean nothing; leave --points out"
+            f"{gallery.path} holds {gallery.holds}, and none are given; add --points TABLE"
+            if aligned
+            else f"{gallery.path} holds {gallery.holds}, so that points of faces mean nothing; leave --points out"
         )
     if points is None:
         return None
@@ -233,13 +301,15 @@ def _points(gallery: Gallery, found: Found, points: str | Path | None) -> Any:
 
 
 def _stream(
-    gallery: Gallery, embedder: Embedder, found: Found, points: str | Path | None
-) -> Iterator[Embedding]:
-    read = found_reader(embedder.trained, found, _points(gallery, found, points))
+    gallery: Gallery, embedder: Embedder, found: Found, points: str | Path | None, detector: Target | None, device: str
+) -> Iterator[Embedding]:  # fmt: skip
+    read = found_reader(embedder.trained, found, _faces(gallery, found, points, detector, device))
     return embedder.stream(found.files, read)
 
 
-def _one(gallery: Gallery, embedder: Embedder, image: Any, points: str | Path | None) -> Embedding:
+def _one(
+    gallery: Gallery, embedder: Embedder, image: Any, points: str | Path | None, detector: Target | None, device: str
+) -> Embedding:  # fmt: skip
     """The embedding of one image. Raises UsageError for several."""
     found = find_images(image, numbers=embedder.trained.preprocessing.numbers)
     if len(found.files) != 1:
@@ -248,4 +318,4 @@ def _one(gallery: Gallery, embedder: Embedder, image: Any, points: str | Path | 
             if found.files
             else "there is no image"
         )
-    return next(iter(_stream(gallery, embedder, found, points)))
+    return next(iter(_stream(gallery, embedder, found, points, detector, device)))

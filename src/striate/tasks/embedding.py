@@ -54,6 +54,23 @@ class Embedding:
     error: str | None = None
 
 
+def weights_digest(trained: Trained, start: str = "") -> str:
+    """SHA-256 of a network's weights by name. start: what else makes it another one."""
+    state = hashlib.sha256(start.encode())
+    for name, tensor in sorted(trained.model.state_dict().items()):
+        if isinstance(tensor, Tensor):
+            plain = tensor.detach().cpu().contiguous()
+            state.update(f"{name} {plain.dtype} {tuple(plain.shape)}".encode())
+            state.update(plain.reshape(-1).view(torch.uint8).numpy().data)
+    return state.hexdigest()
+
+
+def preprocessing_digest(trained: Trained) -> str:
+    """SHA-256 of everything that decides how an image enters a network."""
+    known = {k: v for k, v in trained.preprocessing.to_dict().items() if k != "why"}
+    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+
+
 class Embedder:
     """A trained network as a map from images to unit vectors (N, d).
 
@@ -112,19 +129,12 @@ class Embedder:
     @cached_property
     def model_digest(self) -> str:
         """SHA-256 of the weights by name, and of the layer that is read: equal for equal networks on every machine."""
-        state = hashlib.sha256(f"{self.layer}|{self.mirrored}".encode())
-        for name, tensor in sorted(self.trained.model.state_dict().items()):
-            if isinstance(tensor, Tensor):
-                plain = tensor.detach().cpu().contiguous()
-                state.update(f"{name} {plain.dtype} {tuple(plain.shape)}".encode())
-                state.update(plain.reshape(-1).view(torch.uint8).numpy().data)
-        return state.hexdigest()
+        return weights_digest(self.trained, f"{self.layer}|{self.mirrored}")
 
     @cached_property
     def preprocessing_digest(self) -> str:
         """SHA-256 of everything that decides how an image enters."""
-        known = {k: v for k, v in self.trained.preprocessing.to_dict().items() if k != "why"}
-        return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+        return preprocessing_digest(self.trained)
 
     def __call__(self, images: Tensor) -> tuple[np.ndarray, dict[int, str]]:
         """Unit vectors (N, d) float32 of images (N, C, H, W) uint8 as the network's preprocessing makes them.
