@@ -1,6 +1,8 @@
 """Engines behind `striate predict`: images a second end to end from JPEG files, beside each engine's rate on tensors.
 
-    python benchmarks/engines.py [--rounds 5] [--threads 2] [--images 128] [--models efficientnet-lite0,resnet50]
+    python benchmarks/engines.py [--rounds 5] [--threads 2] [--images 128] [--models resnet50,timm/convnext_tiny,unet]
+
+U-Net takes images of 224 x 224 pixels as they are. With STRIATE_CACHE the proofs of a former call are taken again.
 
 Engines take turns, round by round. End to end: files are read, decoded, resized, run and named, in one process that has the
 engine ready, as the second `striate predict` of a session has it. Three
@@ -24,6 +26,7 @@ from striate import api
 from striate.data import Preprocessing
 from striate.errors import StriateError
 from striate.export import fast
+from striate.models import is_segmenter
 from striate.tasks.table import find_task
 from striate.tasks.trained import Trained
 
@@ -34,23 +37,25 @@ def network(spec: str) -> Trained:
     """Fresh weights at 224 pixels: speed does not depend on what was learned."""
     torch.manual_seed(0)
     how = Preprocessing(
-        channels=3, height=224, width=224, fit="crop", mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
+        channels=3, height=224, width=224, fit="squash" if is_segmenter(spec) else "crop",
+        mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225),
     )  # fmt: skip
     model = striate.build(spec, num_classes=10).eval().to(memory_format=torch.channels_last)
     names = tuple(f"class {i}" for i in range(10))
     return Trained(
-        name=spec, model=model, preprocessing=how, classes=names, task=find_task("classify"), precision="fp32"
+        name=spec, model=model, preprocessing=how, classes=names, precision="fp32",
+        task=find_task("segment" if is_segmenter(spec) else "classify"),
     )  # fmt: skip
 
 
-def files(folder: Path, count: int) -> list[Path]:
-    """JPEGs of 500 x 375 pixels with the spectrum of photographs, roughly."""
+def files(folder: Path, count: int, side: tuple[int, int] = SIDE) -> list[Path]:
+    """JPEGs, of 500 x 375 pixels if nothing is said, with the spectrum of photographs, roughly."""
     rng, paths = np.random.default_rng(0), []
     for i in range(count):
         small = Image.fromarray(rng.integers(0, 256, (12, 16, 3)).astype(np.uint8))
-        pixels = np.asarray(small.resize(SIDE[::-1], Image.Resampling.BICUBIC)).astype(int)
-        noisy = (pixels + rng.integers(-12, 13, (*SIDE, 1))).clip(0, 255).astype(np.uint8)
-        paths.append(folder / f"{i:04}.jpg")
+        pixels = np.asarray(small.resize(side[::-1], Image.Resampling.BICUBIC)).astype(int)
+        noisy = (pixels + rng.integers(-12, 13, (*side, 1))).clip(0, 255).astype(np.uint8)
+        paths.append(folder / f"{i:04}-{side[0]}.jpg")
         Image.fromarray(noisy).save(paths[-1], quality=90)
     return paths
 
@@ -66,13 +71,15 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--images", type=int, default=128)
     parser.add_argument("--models", default="efficientnet-lite0,resnet50")
+    parser.add_argument("--export", action=argparse.BooleanOptionalAction, default=True)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
-        paths = files(folder, arguments.images)
+        os.environ.setdefault("STRIATE_CACHE", str(folder / "cache"))
         for spec in arguments.models.split(","):
+            side = (224, 224) if is_segmenter(spec) else SIDE
+            paths = files(folder, arguments.images, side)
             trained = network(spec)
             ready = {"torch": trained}
             for engine in fast.ENGINES:
@@ -96,6 +103,8 @@ def main() -> None:
                     f"{spec} {engine}: {three(own, '.0f')} images/s from files, {three(np.array(memory[engine]), '.0f')} on "
                     f"tensors; {three(of_memory, '.2f')} of the latter, {three(of_torch, '.2f')} times torch's", flush=True,
                 )  # fmt: skip
+            if not arguments.export:
+                continue
             begun = time.perf_counter()
             api.export(trained, folder / f"{spec}.onnx", force=True)
             print(f"{spec}: export with proof {time.perf_counter() - begun:.1f} s", flush=True)

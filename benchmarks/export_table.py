@@ -1,10 +1,10 @@
 """Which networks are exported and proven, and which are refused with what: the table of docs/deploy.md.
 
-    python benchmarks/export_table.py [--only NAME] [--timm N]
+    python benchmarks/export_table.py [--only NAME ...] [--skip N] [--timm N]
 
-Every network has fresh weights: what is asked is whether the file gives the network's answers, not whether these are
-right. A line is printed as soon as it is known: network, task, size, whether it is proven, largest difference of the
-answers as a share of their deviation, megabytes of the file, seconds.
+Every network has fresh weights, random also where they would begin at zero: what is asked is whether the file gives the
+network's answers, not whether these are right. A line is printed as soon as it is known: network, task, size, whether it
+is proven, largest difference of the answers as a share of their deviation, megabytes of the file, seconds.
 """
 
 from __future__ import annotations
@@ -53,6 +53,10 @@ def trained(spec: str, task: str, size: int) -> Trained:
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.uniform_(-0.2, 0.2)
             module.running_var.uniform_(0.5, 1.5)
+        if getattr(module, "weight", None) is not None and not module.weight.any():
+            torch.nn.init.normal_(
+                module.weight, std=0.1
+            )  # of zeros, no answer depends on the image
     return Trained(
         name=spec, model=network.eval(), preprocessing=how, classes=CLASSES, task=find_task(task)
     )
@@ -87,7 +91,7 @@ def line(spec: str, task: str, size: int, folder: Path, given: str | None) -> st
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only")
+    parser.add_argument("--only", nargs="*", help="networks by their whole names")
     parser.add_argument("--timm", type=int, default=len(TIMM))
     parser.add_argument("--skip", type=int, default=0)
     arguments = parser.parse_args()
@@ -106,7 +110,7 @@ def main() -> None:
     rows.append((LITE0, "classify", 224))
     with tempfile.TemporaryDirectory() as folder:
         for spec, task, size in rows[arguments.skip :]:
-            if arguments.only is None or arguments.only in spec:
+            if arguments.only is None or spec in arguments.only:
                 print(line(spec, task, size, Path(folder), None), flush=True)
                 gc.collect()
 
