@@ -14,9 +14,9 @@ from striate.runs.planning import plan_from
 from striate.runs.preparing import prepare
 from striate.tasks.plan import Job
 from striate.tasks.table import find_task, recipe_for, take_data
-from striate.training.averaging import WeightAverage
 from striate.training.callbacks import Listener
 from striate.training.loop import Moment, fit
+from striate.training.parts import whole
 
 NORMED = "[conv4-bn-relu-pool]*2-[conv8-bn-relu]-dropout0.2-fc"
 STEPS = 20
@@ -115,7 +115,8 @@ def trained(
     batches = Noting(job.batches, samples, torch.float64 if double else torch.float32)
     if double:
         training.model.double()
-        training.average = WeightAverage(training.model, training.average.decay)
+        if training.average.state:
+            training.average.state = copy.deepcopy(training.model.state_dict())
     evaluate = None if double else job.evaluate
     if state is not None:
         training.load_state_dict(state)
@@ -128,8 +129,8 @@ def trained(
 
     fit(training, batches, evaluate=evaluate, on_step=on_step)
     return {
-        "weights": {n: t.clone() for n, t in training.model.state_dict().items()},
-        "averaged": {n: t.clone() for n, t in training.average.state.items()},
+        "weights": {n: whole(t).clone() for n, t in training.model.state_dict().items()},
+        "averaged": {n: whole(t).clone() for n, t in training.average.state.items()},
         "losses": losses,
         "samples": samples,
         "scores": [record.val for record in training.history or []],

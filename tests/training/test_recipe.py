@@ -103,7 +103,7 @@ def test_choices_fill_every_gap_and_keep_what_was_given() -> None:
     }
     left |= {"black", "white"}  # of images deeper than 8 bits
     left |= {"task", "settings"}
-    left |= {"frozen", "snapshots"}  # nothing is, unless it is asked for
+    left |= {"frozen", "fsdp", "snapshots"}  # nothing is, unless it is asked for
     assert {k for k, v in vars(recipe).items() if v is None} == left
 
 

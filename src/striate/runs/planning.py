@@ -99,7 +99,9 @@ def refuse_changes(run: Run, given: Mapping[str, Any]) -> None:
     recipe = run.task.recipe(dict(given))
     left_open = run.task.recipe({"data": recipe.data})
     own = names_of(type(recipe.settings)) if recipe.settings is not None else []
-    pairs = [("recipe", n) for n in names_of(Recipe) if n not in ("data", "device", "settings")]
+    pairs = [
+        ("recipe", n) for n in names_of(Recipe) if n not in ("data", "device", "fsdp", "settings")
+    ]
     for where, name in [*pairs, *(("settings", n) for n in own)]:
         value, kept, open_value = (
             getattr(r if where == "recipe" else r.settings, name)

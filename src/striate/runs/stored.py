@@ -34,7 +34,7 @@ SIDE = 8192  # pixels
 # Told for the record, or brought up to date as the run goes on; nothing that is predicted depends on them.
 UNSIGNED = ("format", "digests", "finished", "training", "results", "versions")
 # Of the recipe: where and on what it runs may change, and images are known by their fingerprint.
-UNSIGNED_RECIPE = ("data", "device", "workers", "checkpoint_seconds")
+UNSIGNED_RECIPE = ("data", "device", "workers", "fsdp", "checkpoint_seconds")
 
 
 def read_info(path: Path) -> dict[str, Any]:

@@ -142,6 +142,10 @@ def train_in(
             run = Run.load(claim.path) if kept else begun_run(claim.path)
             refuse_changes(run, given if task is None else {**given, "task": learned.name})
             own.refuse_others(run)
+            if (
+                recipe.fsdp is not None
+            ):  # how the processes share the work is the launch's, not the run's
+                run.info["recipe"]["fsdp"] = recipe.fsdp
             learned, recipe, find_rate = run.task, run.recipe, run.info.get("find_rate", False)
         more = own.info() | ({"find_rate": True} if find_rate else {})
         with interrupted_is_kept(listener, again):

@@ -6,6 +6,6 @@ __all__ = ["Recipe", "parse_seconds"]
 
 # Files of this room that other rooms import from, beside the names above.
 OPEN = (
-    "averaging", "batch", "batches", "callbacks", "checkpoint", "launch", "loop", "machine",
+    "averaging", "batch", "batches", "callbacks", "checkpoint", "fsdp", "launch", "loop", "machine",
     "optimizers", "own", "recipe", "restoring", "schedule", "settings", "snapshots", "watch", "world",
 )  # fmt: skip

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from striate.training.parts import local
+
 EVERY = 4  # steps between two updates: the mean needs no more, and the copy costs time
 
 
@@ -33,8 +35,8 @@ class WeightAverage:
         mean, last = [], []
         for name, value in self.model.state_dict().items():
             if value.is_floating_point():
-                mean.append(self.state[name])
-                last.append(value)
+                mean.append(local(self.state[name]))
+                last.append(local(value))
             else:
                 self.state[name].copy_(value)
         torch._foreach_lerp_(mean, last, 1 - keep)

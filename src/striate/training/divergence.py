@@ -10,6 +10,7 @@ from torch import nn
 
 from striate.borrow import forward
 from striate.errors import TrainingError
+from striate.training.parts import whole
 
 
 def explain_divergence(
@@ -26,7 +27,7 @@ def explain_divergence(
             f"training stopped at step {step}: the images hold values that are not finite; check the data"
         )
     for name, parameter in model.named_parameters():
-        if not torch.isfinite(parameter).all():
+        if not torch.isfinite(whole(parameter)).all():
             return TrainingError(
                 f"training stopped at step {step}: the loss {word}, and the weights {name} are no longer finite; {advice}"
             )

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from striate.borrow import forward
 from striate.training.batch import Batch, Loss, mapped
+from striate.training.parts import is_cut
 from striate.training.synchronised import Synchronised
 from striate.training.world import World
 
@@ -46,15 +47,19 @@ def shared_gradient(t: Training, batch: Batch, world: World) -> Loss:
             elif promised is None and float(whole.weight) > 0:
                 promised = float(whole.weight) * batch.whole / many
             total = nothing(output) if loss is None else loss.sum
+            if (
+                loss is not None and t.sharded
+            ):  # which sums what has a gradient, and it must be the same everywhere
+                total = total + nothing(output)
             (total / (1.0 if promised is None else promised)).backward()
             made.append(whole)
         at, start = at + own, start + many
     if related:
         loss = t.loss(*everyones(t, outputs, batch, world))
         loss.mean.backward()
-        world.sum_gradients(learning(t))
+        world.sum_gradients(alike(t))
         return loss.detach()
-    world.sum_gradients(learning(t))
+    world.sum_gradients(alike(t))
     total_loss = made[0]
     for one in made[1:]:
         total_loss = total_loss + one
@@ -69,6 +74,11 @@ def shared_gradient(t: Training, batch: Batch, world: World) -> Loss:
 def learning(t: Training) -> list[torch.nn.Parameter]:
     """The parameters that have a gradient at this step."""
     return [p for p in t.model.parameters() if p.requires_grad]
+
+
+def alike(t: Training) -> list[torch.nn.Parameter]:
+    """Those of them that every process holds whole: gradients of parts are summed in the backward pass already."""
+    return [p for p in learning(t) if not is_cut(p)]
 
 
 def own_output(t: Training, part: Batch, world: World, first: int, own: int, many: int) -> Any:
@@ -94,7 +104,8 @@ def summed(loss: Loss | None, world: World, *, like: Tensor, everywhere: bool) -
     else:  # who has no part of it does not know the names
         own: list[tuple[str, float]] = []
         if loss is not None:
-            own = [("", float(loss.sum)), ("", float(loss.weight)), *((n, float(loss.parts[n])) for n in names)]  # fmt: skip
+            named = [("", loss.sum), ("", loss.weight), *((n, loss.parts[n]) for n in names)]
+            own = [(name, float(torch.as_tensor(value).detach())) for name, value in named]
         known = [one for one in world.gathered(own) if one]
         names = [name for name, _ in known[0][2:]]
         rows = [[value for _, value in one] for one in known]

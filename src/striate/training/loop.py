@@ -26,6 +26,7 @@ from striate.training.divergence import explain_divergence
 from striate.training.gradients import shared_gradient, structured
 from striate.training.machine import micro_batch
 from striate.training.optimizers import Optimizers
+from striate.training.parts import cut_state, gathered, is_cut
 from striate.training.schedule import Pace, learning_rate_factor
 from striate.training.still import Parts, still_parts
 from striate.training.watch import Update, Watch
@@ -176,8 +177,11 @@ class Training:
             yield
 
     def state_dict(self) -> dict[str, Any]:
-        """All of it, as tensors, numbers and lists; the CPU's random state included (dropout draws from it)."""
-        return {
+        """All of it, as tensors, numbers and lists; the CPU's random state included (dropout draws from it).
+
+        Of a network that several processes hold in parts all ask together: the first gets it whole, the others None for it.
+        """
+        state = {
             "model": self.model.state_dict(),
             "optimizers": self.optimizers.state_dict(),
             "average": self.average.state,
@@ -190,12 +194,19 @@ class Training:
             if self.device.type == "cuda"
             else None,
         }
+        return gathered(state, keep=here().leads) if self.sharded else state
+
+    @property
+    def sharded(self) -> bool:
+        """Whether several processes hold the network in parts; see `striate.training.fsdp`."""
+        return any(is_cut(p) for p in self.model.parameters())
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Resume from where `state_dict` was taken."""
-        self.model.load_state_dict(state["model"])
+        self.model.load_state_dict(cut_state(state["model"], self.model.state_dict()))
         self.optimizers.load_state_dict(state["optimizers"])
-        self.average.state = {k: v.to(self.device) for k, v in state["average"].items()}
+        mean = cut_state(state["average"], self.average.state)
+        self.average.state = {k: v.to(self.device) for k, v in mean.items()}
         self.pace = Pace(**state["pace"])
         self.history = [EpochRecord.from_row(row) for row in state["history"]]
         self.seconds = state["seconds"]
@@ -259,15 +270,14 @@ def fit(
             stopping, elapsed, left = bool(stop), time.monotonic() - planned, math.inf
             if t.deadline is not None:
                 left = t.deadline - time.monotonic()
-            if (
-                world.size > 1
-            ):  # what one of them decides all do, at the same step; the slowest one's time counts
-                told = (
-                    world.highest(ended, stopping, elapsed, -left)
-                    if looked
-                    else [0.0, 0.0, 0.0, -left]
-                )
+            due = time.monotonic() - last_save > save_every
+            # What one of them decides all do, at the same step; the slowest one's time counts.
+            if world.size > 1:
+                told = [0.0, 0.0, 0.0, -left, 0.0]
+                if looked:
+                    told = world.highest(ended, stopping, elapsed, -left, due)
                 ended, stopping, elapsed, left = bool(told[0]), bool(told[1]), told[2], -told[3]
+                due = bool(told[4])
             if ended:
                 pace.end()
             epoch_ends = pace.step % batches.steps_per_epoch == 0 or pace.done or stopping
@@ -300,7 +310,7 @@ def fit(
             if t.deadline is not None and elapsed > REPLAN_SECONDS and not pace.done:
                 pace.replan(left, elapsed / (pace.step - planned_at))
                 planned, planned_at = now, pace.step
-            if epoch_ends or time.monotonic() - last_save > save_every:
+            if epoch_ends or due:
                 save(t.state_dict())
                 last_save = time.monotonic()
     return pace.done
@@ -310,8 +320,9 @@ def refuse_drift(t: Training) -> None:
     """Raise TrainingError where processes that train together do not hold the same numbers any more."""
     if here().size == 1:
         return
+    state = {name: one for name, one in t.model.state_dict().items() if not is_cut(one)}
     facts = {
-        "the digest of the weights": digest_of(t.model.state_dict()),
+        "the digest of the weights": digest_of(state),
         "the state of the random numbers": digest_of(torch.get_rng_state()),
     }
     here().refuse_differences(

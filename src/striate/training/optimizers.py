@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 
 from striate.errors import UsageError
+from striate.training.parts import cut, cut_memory, whole
 from striate.training.recipe import Recipe
 
 # Quintic whose fifth iterate sends singular values of (0, 1] near 1; Jordan et al., "Muon" (2024).
@@ -49,9 +51,9 @@ class Muon(torch.optim.Optimizer):
                 if "momentum" not in state:
                     state["momentum"] = torch.zeros_like(p)
                 buffer = state["momentum"].mul_(group["momentum"]).add_(p.grad)
-                update = p.grad.add(buffer, alpha=group["momentum"]).flatten(1)
-                update = orthogonalise(update).view_as(p)
-                gain = max(1.0, p.shape[0] / p[0].numel()) ** 0.5
+                update = whole(p.grad.add(buffer, alpha=group["momentum"])).flatten(1)
+                update = cut(orthogonalise(update).view(p.shape), p)
+                gain = max(1.0, p.shape[0] / math.prod(p.shape[1:])) ** 0.5
                 p.mul_(1 - group["lr"] * group["weight_decay"])
                 p.add_(update, alpha=-group["lr"] * gain)
 
@@ -86,7 +88,8 @@ class Optimizers:
     def load_state_dict(self, states: list[dict[str, Any]]) -> None:
         """The opposite of `state_dict`."""
         for part, state in zip(self.parts, states, strict=True):
-            part.load_state_dict(state)
+            numbered = [p for group in part.param_groups for p in group["params"]]
+            part.load_state_dict(cut_memory(state, numbered))
 
 
 def make_optimizer(recipe: Recipe, groups: Sequence[Sequence[nn.Parameter]]) -> Optimizers:

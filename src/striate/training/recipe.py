@@ -78,6 +78,9 @@ class Recipe:
     device: str = "auto"
     precision: str = "auto"
     workers: int | None = None
+    fsdp: bool | None = (
+        None  # several processes: each holds a part of the weights and of what the optimizer remembers
+    )
     seed: int = 0
     checkpoint_seconds: float = 60.0
     snapshots: int | None = None  # epochs whose weights are kept, spread over the training

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from striate.errors import UsageError
 from striate.training.callbacks import Callback
 from striate.training.loop import EpochRecord, Training
+from striate.training.parts import whole
 
 EPOCHS = (1, 2, 5, 10, 20, 30, 40, 64)  # of Zeiler and Fergus 2014, figure 4
 
@@ -46,4 +47,4 @@ class Snapshots(Callback):
         epoch = int(record.epoch)
         if epoch == record.epoch and epoch in self.epochs and self._model is not None:
             state = self._model.state_dict()
-            self.weights[epoch] = {name: t.detach().cpu().clone() for name, t in state.items()}
+            self.weights[epoch] = {n: whole(t).detach().cpu().clone() for n, t in state.items()}

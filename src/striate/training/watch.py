@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from striate.training.parts import whole
 from striate.writing import write_atomically
 
 NOTES = 100  # steps noted in a training, about
@@ -56,7 +57,10 @@ class Watch:
         changes = torch._foreach_norm(torch._foreach_sub(self.weights, self.kept))
         sizes = torch._foreach_norm(self.kept)
         table = torch.stack(
-            [torch.stack(list(n)).float() for n in (self.gradients, sizes, changes)]
+            [
+                torch.stack([whole(n) for n in norms]).float()
+                for norms in (self.gradients, sizes, changes)
+            ]
         )
         numbers = table.T.tolist()  # one look at the device
         rows = [Update(step, name, *row) for name, row in zip(self.names, numbers, strict=True)]

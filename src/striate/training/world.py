@@ -310,12 +310,16 @@ def _found(launch: Launch, device: torch.device) -> World:
         world.control = dist.new_group(backend="gloo")
         return world
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-    from_env = "" if launch.name.startswith("slurm") else "env://"
+    where = f"tcp://{launch.address}:{launch.port}"
+    if not launch.name.startswith("slurm"):
+        where = "env://"
     try:
+        store, *_ = next(dist.rendezvous(where, launch.rank, launch.size, timeout=PATIENCE))
+        # torchrun's agent keeps its store when it begins all again: in it lie the addresses of those that died (torch 2.14).
+        store = dist.PrefixStore(f"striate-{launch.restarts}", store)
         dist.init_process_group(
-            backend, init_method=from_env or f"tcp://{launch.address}:{launch.port}", rank=launch.rank,
-            world_size=launch.size, timeout=PATIENCE,
-        )  # fmt: skip
+            backend, store=store, rank=launch.rank, world_size=launch.size, timeout=PATIENCE
+        )
     except (RuntimeError, ValueError) as error:
         raise TrainingError(
             f"process {launch.rank} of {launch.size} did not find the others at {launch.address}:{launch.port}: "
