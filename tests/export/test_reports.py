@@ -188,11 +188,21 @@ def wrapped(kinds: tuple[type[Head], ...], **how: object) -> Trained:
     )
 
 
+def answers(file: Path, images: np.ndarray) -> np.ndarray:
+    """The logits (N, K) of images by a file's own engine, without anything of Striate."""
+    if file.suffix == ".onnx":
+        session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+        return np.array(session.run(["logits"], {"images": images})[0])
+    import openvino
+
+    options = {"INFERENCE_PRECISION_HINT": "f32"}
+    return np.array(openvino.Core().compile_model(str(file), "CPU", options)([images])["logits"])
+
+
 def differ(trained: Trained, file: Path) -> list[str]:
     """Whose answers in a file are not those of the network in float64, on images that the proof has not seen."""
     images = np.random.default_rng(8).integers(0, 256, (5, 15, 13, 3)).astype(np.uint8)
-    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-    (logits,) = session.run(["logits"], {"images": images})
+    logits = answers(file, images)
     x = (torch.from_numpy(images).permute(0, 3, 1, 2).double() / 255 - 0.5) / 0.25
     wrong = []
     for i, part in enumerate(trained.model.double().parts):

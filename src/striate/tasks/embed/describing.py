@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from striate.data import Source
 from striate.data.contact_sheet import contact_sheet
@@ -78,6 +79,9 @@ def images_each(counts: np.ndarray) -> Figure:
         )
         if top > 40:
             axes.set_xscale("log")
+        else:
+            axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.set(xlabel="images an identity", ylabel="identities")
         figure.legend(loc="outside upper right", ncols=3)
         least, middle = totals.min(), float(np.median(totals))
