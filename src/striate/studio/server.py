@@ -186,7 +186,7 @@ def serve(
         gate = Gate(studio.application, bound.getsockname()[1])
         config = uvicorn.Config(
             gate, log_level="error", ws_max_size=MESSAGE, server_header=False, date_header=False, ws="websockets-sansio",
-            timeout_graceful_shutdown=1,
+            timeout_graceful_shutdown=1, ws_per_message_deflate=False,
         )  # fmt: skip
 
         def told() -> None:

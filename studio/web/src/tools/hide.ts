@@ -41,7 +41,7 @@ function chooseOther(): void {
 function hide(): void {
   if (!state.box || !now.network) return;
   chooseOther();
-  write(state);
+  if (!held) write(state); // else when it is let go: a browser is slow at it
   drawn();
   const more = withMaps();
   wire.follow("occlude", { kind: "occlude", ...asked(), ...filled(), ...more }, (header, arrays) => {
@@ -133,6 +133,7 @@ export const hiding: Tool = {
     held = { ...held, row, column };
   },
   up() {
+    if (held) write(state);
     held = null;
   },
   key: moveBox,
