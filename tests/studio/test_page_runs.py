@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 from tests_of_pages import AREAS, SIDE, Open, opened, segmenter, serving
@@ -310,9 +311,9 @@ def test_a_slide_is_zoomed_and_its_mask_is_the_whole_images(browser: Any, scan: 
         whole = segmenter()((x - 0.5) / 0.25)[0].argmax(0).numpy()
     slide = Slide(str(scan))
     assert (slide.levels, slide.header["width"]) == (2, 900)
-    _, arrays = slide.tile({"level": 0, "row": 2, "column": 3})
+    ((_, arrays),) = slide.tile({"level": 0, "row": 2, "column": 3})
     assert np.array_equal(arrays["pixels"], pixels[512:, 768:])
-    _, arrays = slide.tile({"level": 1, "row": 0, "column": 1})
+    *_, (_, arrays) = slide.tile({"level": 1, "row": 0, "column": 1})
     means = pixels[:512, 512:900].reshape(256, 2, 194, 2, 3).mean((1, 3))
     assert np.abs(arrays["pixels"] - means).max() <= 1
     with serving(fill) as address, opened(browser, address) as page:
@@ -339,6 +340,28 @@ def test_a_slide_is_zoomed_and_its_mask_is_the_whole_images(browser: Any, scan: 
         page.until("!location.hash.includes('.at=450')")
         page.axe()
         assert not page.wrong
+
+
+@pytest.mark.parametrize("held", ["nothing", "pages", "subifds"])
+def test_far_levels_come_part_by_part_and_from_the_overviews_of_the_file(tmp_path: Path, held: str) -> None:  # fmt: skip
+    """Overviews are read where there are any; here they hold other colours than the image, to be told from its means."""
+    whole = np.random.default_rng(4).integers(0, 256, (2048, 2560, 3), dtype=np.uint8)
+    means = whole.reshape(256, 8, 320, 8, 3).mean((1, 3))
+    fewer = [255 - whole[::k, ::k] for k in (2, 8)]
+    with tifffile.TiffWriter(tmp_path / "scan.tif") as file:
+        like = {"tile": (256, 256), "photometric": "rgb"}
+        file.write(whole, **like, **({"subifds": 2} if held == "subifds" else {}))
+        for one in fewer if held != "nothing" else ():
+            file.write(one, subfiletype=1, **like)
+    slide = Slide(str(tmp_path / "scan.tif"))
+    parts = list(slide.tile({"level": 3, "row": 0, "column": 1}))
+    assert len(parts) > 1 and parts[-1][0]["from"] == 0  # the middle came first
+    assert parts[0][0]["from"] == 64 and len(parts[0][1]["pixels"]) == 64
+    expected = means if held == "nothing" else fewer[1].astype(float)
+    assert np.abs(parts[-1][1]["pixels"] - expected[:, 256:]).max() <= 1
+    ((_, near),) = slide.tile({"level": 1, "row": 1, "column": 2})
+    if held != "nothing":
+        assert np.array_equal(near["pixels"], fewer[0][256:512, 512:768])
 
 
 def test_a_part_of_what_a_network_gives_is_the_wholes_or_is_refused() -> None:

@@ -83,6 +83,9 @@ def test_a_curve_breaks_a_layer_is_found_a_channel_is_silenced(studio: Open) -> 
     page.keyboard.press("ArrowLeft")
     studio.until("document.getElementById('break-sentence').textContent.includes('of 10 images')")
     studio.until("location.hash.includes('.amount=0.875')")
+    # What nothing was found for is not offered to be silenced.
+    channels = page.locator("#break-channels button").count()
+    assert page.locator("#break-silence").is_visible() == (channels > 0)
 
 
 def test_a_drawing_is_read_as_a_file_is_by_pointer_and_by_keys(studio: Open) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+from functools import cached_property
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ class TiffPicture:
             raise
 
     def _open(self, page: int, max_pixels: int, alpha: bool) -> None:
+        self._alpha = alpha
         key, planes = planes_of(self.tif)
         self.pages, self.page = len(planes), page
         if not 0 <= page < len(planes):
@@ -85,6 +87,28 @@ class TiffPicture:
             valid = None if self.valid is None else self.valid.read(*box)[..., 0] > 0
             return upright(self.colour(self.stored.read(*box), valid), self.orientation)
 
+    @cached_property
+    def reduced(self) -> tuple[Reduced, ...]:
+        """The same image in fewer pixels, as the file holds it: the overviews of slides and of GDAL, the largest first."""
+        key, height, width = self.stored.key, self.stored.height, self.stored.width
+        if self.orientation != 1 or len(self.stored.pages) != 1:
+            return ()
+        with reasons(), quiet():
+            pages = [*(key.pages or ()), *(self.tif.pages if self.tif.pages.is_multipage else ())]
+        found = {}
+        for page in pages:
+            # Labels and photographs of the whole glass lie beside the levels: they have another shape.
+            if not isinstance(page, tifffile.TiffPage) or page.is_mask or page is key:
+                continue
+            step = height / max(int(page.imagelength), 1)
+            same = page.samplesperpixel == key.samplesperpixel and page.dtype == key.dtype
+            near = abs(width / max(int(page.imagewidth), 1) / step - 1) < 0.02
+            if same and near and step > 1.5 and page.photometric == key.photometric:
+                stored = Segments(self.tif, page, [page])
+                colour = Colours(page, stored.channels, pages=1, keep_alpha=self._alpha)
+                found[stored.height] = Reduced(stored, colour)
+        return tuple(found[h] for h in sorted(found, reverse=True))
+
     @property
     def missing(self) -> int:
         """Values without data in what was read so far."""
@@ -97,6 +121,19 @@ class TiffPicture:
     def __del__(self) -> None:
         if hasattr(self, "tif"):
             self.tif.close()
+
+
+class Reduced:
+    """An image of a file in fewer pixels. shape: (H, W, C), with the colours and the kind of number of the whole one."""
+
+    def __init__(self, stored: Segments, colour: Colours) -> None:
+        self._stored, self._colour = stored, colour
+        self.shape = (stored.height, stored.width, colour.channels)
+
+    def read(self, rows: Side, columns: Side) -> np.ndarray:
+        """The region (rows, columns, C)."""
+        with reasons(), quiet():
+            return self._colour(self._stored.read(rows, columns), None)
 
 
 def planes_of(tif: tifffile.TiffFile) -> tuple[tifffile.TiffPage, list[list[Any]]]:

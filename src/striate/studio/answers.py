@@ -55,7 +55,7 @@ class Answers:
             "review": lambda q: review(self._network(q), q),
             "decide": lambda q: iter([decided(self._network(q), q)]),
             "slide": lambda q: iter([(self.slide(q).header, {})]),
-            "tile": lambda q: iter([self.slide(q).tile(q)]),
+            "tile": lambda q: self.slide(q).tile(q),
             "predicted": lambda q: iter([self.slide(q).predicted(self._network(q), q)]),
             "filters": lambda q: iter([filters(self._network(q))]),
             "confusion": lambda q: confusion(self._network(q)),

@@ -16,8 +16,18 @@ export interface Along {
   low: number;
   high: number;
   unit: (v: number) => string;
+  counted?: boolean; // whole numbers alone, such as epochs
   most?: number; // of what is drawn; 1 and in percent if not given
 }
+
+/** Where numbers stand beneath: at both ends and in the middle, of what is counted at a whole number. */
+function ends({ low, high, counted }: Along): [number, string][] {
+  const half = (low + high) / 2;
+  const middle = counted ? Math.round(half) : half;
+  const inside = middle > low && middle < high;
+  return [[low, "start"], ...(inside ? [[middle, "mid"] as [number, string]] : []), ...(high > low ? [[high, "end"] as [number, string]] : [])];
+}
+
 type Picked = (value: number) => void;
 
 /** Curves of shares, from 0 to 1. now: a line where something stands. picked: a point was clicked or entered. */
@@ -33,7 +43,7 @@ export function curves(svg: SVGSVGElement, all: Curve[], along: Along, words: st
     ...[0, most / 2, most].flatMap((v) => [
       draw("line", { x1: LEFT, x2: RIGHT, y1: y(v), y2: y(v), class: "rule" }), draw("text", { x: LEFT - 6, y: y(v) + 4, class: "tick end" }, show(v)),
     ]),
-    ...[along.low, (along.low + along.high) / 2, along.high].map((v, i) => draw("text", { x: x(v), y: BOTTOM + 18, class: `tick ${["start", "mid", "end"][i]}` }, along.unit(v))),
+    ...ends(along).map(([v, at]) => draw("text", { x: x(v), y: BOTTOM + 18, class: `tick ${at}` }, along.unit(v))),
     draw("text", { x: (LEFT + RIGHT) / 2, y: BOTTOM + 34, class: "tick mid" }, along.label),
   ];
   if (now !== null) marks.push(draw("line", { x1: x(now), x2: x(now), y1: TOP, y2: BOTTOM, class: "now" }));

@@ -13,7 +13,7 @@ import { drawing } from "./tools/draw";
 import { hiding } from "./tools/hide";
 import { look } from "./tools/look";
 import { explaining } from "./tools/why";
-import { openView, showViews } from "./views";
+import { onInside, openView, showViews } from "./views";
 
 const TOOLS: Tool[] = [look, hiding, changing, explaining, drawing];
 
@@ -58,10 +58,17 @@ function openNetwork(then?: string): void {
     if (!network.layers.some((l) => l.name === state.layer)) {
       state.layer = network.layers.find((l) => isMap(l) && l.op === "convolution")?.name ?? network.layers[0]?.name ?? "";
     }
-    openPicture();
+    behind = true;
     openView();
   });
 }
+
+let behind = false; // the picture was not asked for: another view is open, and what that asks comes first
+onInside(() => {
+  if (!behind) return;
+  behind = false;
+  openPicture();
+});
 
 function openPicture(): void {
   if (!now.network) return;

@@ -22,7 +22,11 @@ export interface View {
   known?(): void;
 }
 
-const VIEWS: View[] = [{ id: "inside", label: "Look inside", needs: "network", open: () => undefined }, breaking, compare, training, review, slideView, windows];
+let inside = (): void => undefined;
+/** What is done when the first view is seen. */
+export const onInside = (what: () => void): void => void (inside = what);
+
+const VIEWS: View[] = [{ id: "inside", label: "Look inside", needs: "network", open: () => inside() }, breaking, compare, training, review, slideView, windows];
 let opened: View | null = null;
 
 export function showViews(): void {

@@ -45,7 +45,7 @@ function open(place: HTMLElement): void {
     make(
       "section", { id: "break-found", hidden: true }, make("h2", {}, "What fails"), make("p", { id: "break-sentence", role: "status" }),
       make("div", { id: "break-layers", class: "moves" }), make("div", { id: "break-channels", class: "marks", role: "group", "aria-label": "Channels that carry the failure" }),
-      make("div", { class: "row" }, silencer("Silence these channels", () => found?.channels.map((c) => c.channel) ?? []), silencer("Silence this channel alone", () => (channel === null ? [] : [channel]))),
+      make("div", { class: "row", id: "break-silence", hidden: true }, silencer("Silence these channels", () => found?.channels.map((c) => c.channel) ?? []), silencer("Silence this channel alone", () => (channel === null ? [] : [channel]))),
     ),
     make("section", { id: "break-dossier", hidden: true }, make("h2", { id: "dossier-title" }, "One channel"), make("p", { id: "dossier-told", "aria-live": "polite" }), make("div", { id: "dossier", class: "dossier" })),
   );
@@ -75,9 +75,11 @@ function begin(): void {
   by("break-found").hidden = true;
   by("break-dossier").hidden = true;
   for (const name of ["silenced", "random", "dossier", "located"]) wire.cancel(name);
+  let sought = false;
   follow("whole", "as it is", "", {}, () => {
     const kept = amount();
-    if (kept !== null && !found) pick(kept);
+    if (kept !== null && !sought) pick(kept);
+    sought = true;
   });
 }
 
@@ -113,6 +115,8 @@ function pick(value: number): void {
   draws(by("break-told").textContent ?? "");
   by("break-found").hidden = false;
   by("break-sentence").textContent = "Looking for what fails …";
+  found = null;
+  showFound(); // nothing is silenced, and no channel shown, of what was found before
   wire.ask("located", { kind: "located", ...ask(), amount: value }, (header) => {
     if (header.error) return void (by("break-sentence").textContent = header.error);
     found = header.found as Found | null;
@@ -124,6 +128,8 @@ function pick(value: number): void {
 }
 
 function showFound(): void {
+  by("break-silence").hidden = !found?.channels.length;
+  if (!found) by("break-dossier").hidden = true;
   const most = Math.max(1e-9, ...(found?.curve ?? []).flatMap((c) => [c.failing, c.other]));
   by("break-layers").replaceChildren(
     ...(found?.curve ?? []).map((c) => {

@@ -1,6 +1,6 @@
 // Slide: an image of any size, zoomed deeply, and what a network gives for it, tile by tile where one looks first.
 
-import { opaque, paint, type Colour } from "../colour";
+import { opaque, paint, paintPart, type Colour } from "../colour";
 import { by, counted, make } from "../elements";
 import { clamp, slides, state, wire } from "../page";
 import { write } from "../state";
@@ -217,7 +217,10 @@ function next(level: number, places: [number, number][]): void {
     const [l, row, column] = missing;
     wire.ask("tile", { kind: "tile", slide: which(), level: l, row, column }, (header, arrays) => {
       if (header.error) return void (by("slide-told").textContent = header.error);
-      keep(tiles, name, arrays.pixels!, (plane) => opaque(plane.data, plane.shape[2]!));
+      const plane = arrays.pixels!;
+      const first = (header.from as number | undefined) ?? 0;
+      const high = Math.min(slide!.tile, Math.ceil(slide!.height / 2 ** l) - row * slide!.tile); // of the tile; parts of it come as they are read
+      keep(tiles, name, plane, (p) => opaque(p.data, p.shape[2]!), first, high);
     });
   }
   const place = refused ? undefined : places.find(([r, c]) => !masks.has(`${r}/${c}`));
@@ -251,9 +254,10 @@ function taken(header: { parts: { number: number; name: string; colour: Colour; 
   });
 }
 
-function keep(place: Map<string, HTMLCanvasElement>, name: string, plane: Plane, colour: (plane: Plane) => Uint8ClampedArray<ArrayBuffer>): void {
-  const canvas = make("canvas");
-  paint(canvas, colour(plane), plane.shape[1]!, plane.shape[0]!);
+function keep(place: Map<string, HTMLCanvasElement>, name: string, plane: Plane, colour: (plane: Plane) => Uint8ClampedArray<ArrayBuffer>, top = 0, high = plane.shape[0]!): void {
+  const [rows, columns] = [plane.shape[0]!, plane.shape[1]!];
+  const canvas = make("canvas", { width: columns, height: Math.max(high, top + rows) });
+  paintPart(canvas, colour(plane), [[top, top + rows], [0, columns]]);
   place.set(name, canvas);
   const first = place.keys().next().value;
   if (place.size > KEPT && first !== undefined) place.delete(first);

@@ -140,7 +140,7 @@ function charts(): void {
     const values = all.flatMap((c) => c.points.map(([, v]) => v));
     if (!values.length) return [];
     const shares = name !== "loss" && values.every((v) => v >= 0 && v <= 1);
-    const along = { label: "epoch", low: Math.min(...rows.map((r) => r.epoch!)), high: Math.max(...rows.map((r) => r.epoch!)), unit: (v: number) => String(Number(v.toFixed(1))), ...(shares ? {} : { most: Math.max(...values) || 1 }) };
+    const along = { label: "epoch", low: Math.min(...rows.map((r) => r.epoch!)), high: Math.max(...rows.map((r) => r.epoch!)), unit: (v: number) => String(v), counted: true, ...(shares ? {} : { most: Math.max(...values) || 1 }) };
     return [figure(`${name}`, all, along, epoch())];
   });
   if (live && live.losses.length > 1) {

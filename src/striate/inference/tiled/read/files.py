@@ -65,7 +65,7 @@ class FileImage:
     batched = True
     pages, page, held, colours, pictures = 1, 0, 0, 0, ""
 
-    def __init__(self, path: Path, array: RawArray | _Planes) -> None:
+    def __init__(self, path: Path, array: RawArray | _Planes | _Fewer) -> None:
         self.path, self.array, self.shape = path, array, array.shape
         self.name = str(path)
         if isinstance(array, _Planes):
@@ -80,6 +80,13 @@ class FileImage:
         except DataError as error:
             raise GeometryError(f"cannot read {self.path}: {error}") from error
         return tensor_of(_counted(part))[None]
+
+    def levels(self) -> tuple[FileImage, ...]:
+        """The same image in fewer pixels, where the file holds it, the largest first."""
+        if not isinstance(self.array, _Planes):
+            return ()
+        reduced = getattr(self.array.picture, "reduced", ())
+        return tuple(FileImage(self.path, _Fewer(one)) for one in reduced)
 
     def identity(self) -> str:
         state = self.path.stat()
@@ -98,6 +105,18 @@ class _Planes:
     def read(self, box: tuple[tuple[int, int], ...]) -> np.ndarray:
         _, rows, columns = box
         return np.ascontiguousarray(self.picture.read(rows, columns).transpose(2, 0, 1))
+
+
+class _Fewer:
+    """An overview that a file holds of its image, as planes (C, H, W)."""
+
+    def __init__(self, reduced: Any) -> None:
+        height, width, channels = reduced.shape
+        self._reduced, self.shape = reduced, (channels, height, width)
+
+    def read(self, box: tuple[tuple[int, int], ...]) -> np.ndarray:
+        _, rows, columns = box
+        return np.ascontiguousarray(self._reduced.read(rows, columns).transpose(2, 0, 1))
 
 
 def _counted(part: np.ndarray) -> np.ndarray:
