@@ -10,6 +10,7 @@ import importlib.util
 import io
 import json
 import os
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -33,6 +34,7 @@ pytest.importorskip("uvicorn")
 websockets = pytest.importorskip("websockets.asyncio.client")
 ConnectionClosed = pytest.importorskip("websockets.exceptions").ConnectionClosed
 Served = tuple[str, str]
+WEB = Path(__file__).parents[2] / "studio" / "web"
 
 SMALL = nn.Sequential(
     nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)
@@ -235,6 +237,25 @@ def test_requests_and_pages_that_break_off_leave_nothing_behind(served: Served) 
             return await asked(page, "picture", network="n0", picture="s0")
 
     assert asyncio.run(page())["error"] is None
+
+
+def test_no_other_address_of_this_machine_answers() -> None:
+    with server.listen(0) as bound:
+        bound.listen()
+        port = bound.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port), 5):
+            pass
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.2", port), 5)
+
+
+def test_nothing_that_is_named_becomes_markup_or_code() -> None:
+    """Names, labels and words of files are set as text: the page's source has no other way to set them."""
+    source = "".join(p.read_text() for p in sorted((WEB / "src").rglob("*.ts")))
+    assert "textContent" in source
+    ways = "innerHTML outerHTML insertAdjacentHTML document.write DOMParser srcdoc eval( Function("
+    for way in ways.split():
+        assert way not in source, way
 
 
 def test_a_taken_port_and_a_page_that_is_not_built_are_said(

@@ -61,8 +61,10 @@ class Open:
     asked: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
 
-    def go(self, where: str, *, width: int = 1280, ready: str = INSIDE) -> Any:
-        """The page at a view, as if its address had been opened. ready: what stands there once it is."""
+    def go(self, where: str, *, width: int = 1280, ready: str = "") -> Any:
+        """The page at a view, as if its address had been opened. ready: what stands there once it is; else what it shows."""
+        view = where.partition("view=")[2].partition("&")[0]
+        ready = ready or (f"#view-{view} section" if view not in ("", "inside") else INSIDE)
         self.page.set_viewport_size({"width": width, "height": 900})
         self.page.goto("about:blank")
         self.page.goto(f"{self.base}/#{where}")

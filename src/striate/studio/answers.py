@@ -30,7 +30,6 @@ from striate.studio.reviewed import decided, review
 from striate.studio.scores import Scores, has_bars, refuse_other, said_of, scores_of
 from striate.studio.shelf import Network, Picture, Shelf
 from striate.studio.slides import Slide
-from striate.studio.windows import pattern, presets, window
 
 SESSIONS = 2  # clean images whose activations are kept
 POSITIONS = 400  # of the finest occlusion map, about
@@ -47,8 +46,8 @@ class Answers:
         self._kinds: dict[str, Callable[[Mapping[str, Any]], Iterator[Part]]] = {
             "networks": self.networks, "network": self.network, "picture": self.picture, "occlude": self.occlude,
             "occlusion": self.occlusion, "change": self.change, "curve": self.curve, "maps": self.maps,
-            "explain": self.explain, "compare": self.compare, "presets": lambda q: iter([presets()]),
-            "window": lambda q: iter([window(q)]), "pattern": lambda q: iter([pattern(q)]),
+            "explain": self.explain, "compare": self.compare, "presets": lambda q: iter([_windows().presets()]),
+            "window": lambda q: iter([_windows().window(q)]), "pattern": lambda q: iter([_windows().pattern(q)]),
             "broken": lambda q: broken(self._network(q), q), "located": lambda q: located(self._network(q), q),
             "history": lambda q: iter([history(self._network(q))]),
             "steer": lambda q: iter([steered(self._network(q), q)]),
@@ -323,3 +322,11 @@ def _layer_in(question: Mapping[str, Any]) -> tuple[str, int]:
     """A layer and its first channel that is shown."""
     first = whole_in(question, "first", 0, 1 << 20) if "first" in question else 0
     return text_in(question, "layer"), first
+
+
+def _windows() -> Any:
+    from striate.studio import (
+        windows,
+    )  # SciPy comes with it, which takes a fifth of a second to load
+
+    return windows
