@@ -12,7 +12,14 @@ import io
 import os
 import re
 import stat
-from typing import Any, BinaryIO, Protocol
+import time
+from collections.abc import Callable
+from typing import Any, BinaryIO, Protocol, TypeVar
+
+T = TypeVar("T")
+
+STALE = 4  # times that a file is opened whose handle is stale
+LAG = 0.1  # seconds between them, and so much more each time
 
 _KINDS = (
     (stat.S_ISFIFO, "a named pipe"),
@@ -137,17 +144,34 @@ def read_regular(path: str | os.PathLike[str], *, limit: int | None = None) -> b
 
     Raises as `open_regular`, and TooLargeError above the limit.
     """
-    with open_regular(path) as file:
-        size = length(file)
-        if limit is not None and size > limit:
-            reason = (
-                f"it holds {size / 1e9:,.1f} GB, more than the {limit / 1e9:,.1f} GB that are read"
-            )
-            raise TooLargeError(errno.EFBIG, reason, os.fspath(path))
+
+    def read() -> bytes:
+        with open_regular(path) as file:
+            size = length(file)
+            if limit is not None and size > limit:
+                reason = f"it holds {size / 1e9:,.1f} GB, more than the {limit / 1e9:,.1f} GB that are read"
+                raise TooLargeError(errno.EFBIG, reason, os.fspath(path))
+            try:
+                return file.read()
+            except OSError as error:  # of a disk that fails, without the name
+                raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+
+    return steadily(read)
+
+
+def steadily(read: Callable[[], T]) -> T:
+    """What `read` gives, tried again where a network file system says that the file's handle is stale.
+
+    It says so when another machine has replaced the file since this one looked: the name then leads to the new one.
+    """
+    for attempt in range(1, STALE):
         try:
-            return file.read()
-        except OSError as error:  # of a disk that fails, without the name
-            raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+            return read()
+        except OSError as error:
+            if error.errno != errno.ESTALE:
+                raise
+        time.sleep(LAG * attempt)
+    return read()
 
 
 def length(file: BinaryIO) -> int:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import tarfile
 from pathlib import Path
 
 import pytest
 
+from striate import files as files_room
 from striate.errors import DataError
+from striate.files import read_regular
+from striate.volumes import mount
 from striate.volumes.tar import members
 from tests.volumes.packing import tar
 
@@ -57,3 +62,26 @@ def test_what_is_no_plain_tar_is_named() -> None:
     ):
         with pytest.raises(DataError, match=words):
             list(members(io.BytesIO(head.ljust(2048, b"1")), "a.tar"))
+
+
+# kubernetes-sigs/aws-efs-csi-driver and every NFS: a file that another machine replaced answers "Stale file handle" once.
+def test_a_stale_handle_is_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [(f"{i:03d}.png", bytes([i]) * 600) for i in range(4)]
+    root = mount(
+        f"wds:{tar(tmp_path / 'a.tar', [*files, *((f'{i:03d}.cls', b'0') for i in range(4))])}"
+    )
+    assert read_regular(root / "000.png") == files[0][1]
+    ordinary, left = os.pread, [2]
+
+    def stale(descriptor: int, size: int, offset: int) -> bytes:
+        if left[0]:
+            left[0] -= 1
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return ordinary(descriptor, size, offset)
+
+    monkeypatch.setattr(os, "pread", stale)
+    monkeypatch.setattr(files_room, "LAG", 0.0)
+    assert read_regular(root / "001.png") == files[1][1] and left == [0]
+    left[0] = files_room.STALE
+    with pytest.raises(OSError, match="Stale"):
+        read_regular(root / "002.png")

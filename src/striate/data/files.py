@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from striate.data.filetype import Content, looks_like_image, type_of
 from striate.data.leftout import LeftOut
-from striate.data.manifest import ENDING, is_manifest, open_manifest
+from striate.data.manifest import manifest_at
 from striate.data.naming import ignored
 from striate.data.place import data_path
 from striate.data.tree import Tree, grow, is_run
@@ -170,8 +170,7 @@ class _Search:
             self._leave("system", str(path))
         elif is_folder(path):
             self._folder(path, alone=alone)
-        elif path.suffix == ENDING and is_manifest(path):
-            known = open_manifest(path)
+        elif (known := manifest_at(path)) is not None:
             chunks = known.table.column("path").chunks
             self.files += [str(known.root / key) for chunk in chunks for key in chunk.to_pylist()]
         elif is_there(path):

@@ -87,14 +87,18 @@ class Manifest:
 
 def is_manifest(path: str | Path) -> bool:
     """Whether a path is a manifest that `make_manifest` wrote."""
+    return manifest_at(path) is not None
+
+
+def manifest_at(path: str | Path) -> Manifest | None:
+    """The manifest at a path, mapped; None where there is none that can be read."""
     text = os.fspath(path)
     if not text.endswith(ENDING) or is_volume(text) or not os.path.isfile(text):
-        return False
+        return None
     try:
-        open_manifest(Path(text))
+        return open_manifest(Path(text))
     except (DataError, UsageError):
-        return False
-    return True
+        return None
 
 
 def open_manifest(path: Path) -> Manifest:

@@ -112,7 +112,14 @@ class IndexedVolume:
                 finally:
                     os.close(descriptor)
             held = self._open[shard] = (os.getpid(), descriptor)
-        return _read(held[1], offset, size)
+        try:
+            return _read(held[1], offset, size)
+        except OSError as error:
+            if error.errno == errno.ESTALE and self._open.get(shard) == held:
+                del self._open[
+                    shard
+                ]  # opened again by the next try; another thread may be reading it
+            raise
 
     def close(self) -> None:
         """Close the shards that are open."""
