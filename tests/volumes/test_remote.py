@@ -53,6 +53,7 @@ def test_remote_tars_are_the_tars(tmp_path: Path, store: Any) -> None:
     upload(store, tmp_path, "/bucket")
     source = striate.open_source("wds:memory://bucket/photos-{000..002}.tar")
     assert [len(s) for s in source.splits.values()] == [len(s) for s in local.splits.values()]
+    assert source.classes == NAMES and source.fingerprint == local.fingerprint
 
 
 def test_what_is_kept_stays_below_its_bound(tmp_path: Path, store: Any, monkeypatch) -> None:

@@ -158,7 +158,7 @@ def _index(place: Path, plan: Plan, made: Any, progress: Progress) -> None:
     columns: list[str] = []
     samples: list[Sample] | None = None
     if plan.kind == "tar":
-        samples = webdataset.samples_of(plan.shards, remote.opened, progress)
+        samples = webdataset.samples_of(plan.shards, remote.opened, remote.beside, progress)
     elif plan.kind == "rows":
         samples, columns = columnar.samples_of(
             plan.shards, plan.splits, remote.local, plan.chosen, progress

@@ -256,6 +256,17 @@ def opened(address: str) -> BinaryIO:
     return open(local(address), "rb")
 
 
+def beside(shard: str, name: str) -> bytes | None:
+    """The bytes of a file of that name in the folder of a shard, local or not; None where there is none."""
+    if not is_address(shard):
+        path = Path(shard).parent / name
+        return path.read_bytes() if path.is_file() else None
+    address, system = f"{shard.rpartition('/')[0]}/{name}", _of(shard)
+    return tried(
+        address, lambda: bytes(system.cat_file(address)) if system.exists(address) else None
+    )
+
+
 def part(address: str, offset: int, count: int) -> bytes:
     """`count` bytes of an address from `offset`, without a copy on the disk."""
 

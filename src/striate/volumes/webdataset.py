@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 
 from striate.errors import DataError
@@ -25,13 +25,17 @@ MOST_LABEL = 64 * 2**20  # bytes of a label
 NAMES = ("classes.txt", "labels.txt", "class_names.txt")
 
 Opened = Callable[[str], BinaryIO]
+Beside = Callable[[str, str], bytes | None]
 
 
 def samples_of(
-    shards: Sequence[str], opened: Opened, progress: Callable[[int, int], None]
+    shards: Sequence[str], opened: Opened, beside: Beside, progress: Callable[[int, int], None]
 ) -> list[Sample]:
-    """All samples of all shards. opened: a shard, open. Raises DataError with the shard's name."""
-    names = class_names(shards[0])
+    """All samples of all shards. opened: a shard, open. beside: what lies beside a shard, if it does.
+
+    Raises DataError with the shard's name.
+    """
+    names = class_names(shards[0], beside)
     found: list[Sample] = []
     for i, shard in enumerate(shards):
         with opened(shard) as file:
@@ -47,12 +51,12 @@ def samples_of(
     return [s for s in found if s.image is not None or s.fields]
 
 
-def class_names(shard: str) -> list[str] | None:
+def class_names(shard: str, beside: Beside) -> list[str] | None:
     """The names of classes 0, 1, ... that stand in classes.txt beside the first shard, a line each."""
     for name in NAMES:
-        path = Path(shard).parent / name
-        if path.is_file():
-            lines = path.read_text(encoding="utf-8").splitlines()
+        held = beside(shard, name)
+        if held is not None:
+            lines = held.decode("utf-8", errors="replace").splitlines()
             return [line.strip() for line in lines if line.strip()]
     return None
 
