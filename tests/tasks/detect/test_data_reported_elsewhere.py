@@ -175,3 +175,78 @@ def test_fiftyone_1083_boxes_are_written_as_they_were_found(bold, tmp_path):
     again = np.array([a["bbox"] for a in written])
     assert (again == np.stack([left, top, right - left, bottom - top], 1)).all()
     assert [a["score"] for a in written] == one.objects.scores.tolist()
+
+
+def test_cvat_6785_a_turned_box_in_coco_json_has_the_upright_box_around_it(tmp_path):
+    """CVAT writes the box as it was before, and by how much it was turned among its attributes."""
+    turned = {**BOX, "bbox": [20, 24, 24, 8], "segmentation": [], "attributes": {"rotation": 90.0}}
+    straight = {**BOX, "id": 1, "bbox": [2, 2, 9, 5], "attributes": {"rotation": 0.0}}
+    found, source = objects(coco(tmp_path, [turned, straight]))
+    assert found.boxes.tolist() == [[28, 16, 36, 40], [2, 2, 11, 7]]
+    assert "1 box is turned" in " ".join(source.notes)
+
+
+BOXES = np.array([[50.0, 30, 12, 10], [40, 40, 12, 9], [5, 5, 20, 20], [35, 25, 20, 20]])
+BOTH = {"torchvision #1120, #997": "width and height", "torchvision #2740": "the right and the bottom edge"}  # fmt: skip
+
+
+@pytest.mark.parametrize("report", BOTH)
+def test_sides_for_corners_and_corners_for_sides_are_said(tmp_path, report):
+    """Each box is mended as it stands, and that all would fit if they meant something else is said aloud."""
+    if "1120" in report:
+        target = {"boxes": torch.from_numpy(BOXES), "labels": torch.ones(4, dtype=int)}
+        source = striate.open_source(Pairs(target), task="detect")
+    else:
+        corners = np.concatenate([BOXES[:, :2], BOXES[:, :2] + BOXES[:, 2:]], 1)
+        given = [{**BOX, "id": i, "bbox": b} for i, b in enumerate(corners.tolist())]
+        _, source = objects(coco(tmp_path, given))
+    (said,) = source.warnings
+    assert BOTH[report] in said
+
+
+def test_a_single_box_in_the_wrong_order_is_a_slip():
+    target = {"boxes": torch.tensor([[30.0, 5, 5, 20], *[[5.0, 5, 20, 20 + i] for i in range(9)]])}
+    source = striate.open_source(Pairs(target | {"labels": torch.ones(10, dtype=int)}), task="detect")  # fmt: skip
+    assert not source.warnings and len(source.faults) == 4
+
+
+def test_supervision_1085_one_pixel_and_parts_apart_come_back_from_coco(tmp_path):
+    dot = {"size": [SIDE, SIDE], "counts": [5 * SIDE + 5, 1, SIDE**2 - 5 * SIDE - 6]}
+    parts = [[10, 10, 15, 10, 15, 15, 10, 15], [35, 10, 40, 10, 40, 15, 35, 15]]
+    given = [
+        {**BOX, "bbox": [5, 5, 1, 1], "segmentation": dot},
+        {**BOX, "id": 1, "bbox": [10, 10, 30, 5], "segmentation": parts},
+    ]
+    striate.api.convert(str(coco(tmp_path / "in", given)), str(tmp_path / "out"), to="coco")
+    found, _ = objects(tmp_path / "out", "instances")
+    assert found.boxes.tolist() == [[5, 5, 6, 6], [10, 10, 40, 15]]
+    assert [r.area for r in found.regions] == [1, 50]
+
+
+def test_labelme_1212_and_1386_what_is_to_be_ignored_and_fields_of_nothing(tmp_path):
+    shape = {"shape_type": "polygon", "flags": None, "group_id": None, "description": None}
+    square = [[2, 2], [30, 2], [30, 30], [2, 30]]
+    for name, label in (("a", "dog"), ("b", "__ignore__"), ("c", None)):
+        save(tmp_path / f"{name}.png", seed=ord(name))
+        shapes = [] if label is None else [{**shape, "label": label, "points": square}]
+        document = {"flags": None, "shapes": shapes, "imagePath": f"{name}.png", "imageData": None}
+        (tmp_path / f"{name}.json").write_text(json.dumps(document))
+    source = striate.open_source(str(tmp_path), task="detect")
+    held = {k: o for s in source.splits.values() for k, o in zip(s.keys, s.objects, strict=True)}
+    assert source.classes == ("dog",) and not source.faults
+    assert [held[f"{n}.png"].crowd.tolist() for n in "abc"] == [[False], [True], []]
+
+
+def test_cvat_9433_lists_of_files_below_a_folder_that_is_not_there(tmp_path):
+    """CVAT's lists begin with data/, a folder that the archive does not have, and its names have gaps."""
+    for name, text in (("train/a", "2 0.5 0.5 0.25 0.25\n"), ("val/b", "0 0.5 0.5 0.25 0.25\n")):
+        save(tmp_path / "images" / f"{name}.png", seed=ord(name[-1]))
+        labels = tmp_path / "labels" / f"{name}.txt"
+        labels.parent.mkdir(parents=True)
+        labels.write_text(text)
+        (tmp_path / f"{name.split('/')[0]}.txt").write_text(f"data/images/{name}.png\n")
+    names = "names:\n  0: person\n  2: car\n"
+    (tmp_path / "data.yaml").write_text(names + "path: .\ntrain: train.txt\nval: val.txt\n")
+    source = striate.open_source(str(tmp_path), task="detect")
+    assert source.classes == ("person", "car")
+    assert [source.splits[n].objects[0].labels.tolist() for n in ("train", "val")] == [[1], [0]]

@@ -25,7 +25,7 @@ from striate.tasks.detect.data.annotations import (
     side_of,
     text_of,
 )
-from striate.tasks.detect.data.polygons import has_ring_inside
+from striate.tasks.detect.data.polygons import has_ring_inside, turned_box
 from striate.tasks.detect.data.run_lengths import counts_of_text, region_of
 from striate.tasks.detect.data.streaming import entries, first_keys
 from striate.wording import counted, one_line
@@ -117,6 +117,7 @@ class _Reading:
         self.notes: list[str] = []
         self.filled = 0
         self.ignored = 0
+        self.turned = 0
         self.warnings: list[str] = []
         self.used: set[int] = set()
         self.elsewhere: set[int] = (
@@ -213,6 +214,11 @@ class _Reading:
                 self.filled += has_ring_inside(outline)
         except DataError as error:
             self.faults.append(fault(one_line(draft.file), f"{what}: {error}; its box is used"))
+        turn = _turn(entry.get("attributes"))
+        if turn and box is not None and np.isfinite(box).all():
+            self.turned += 1
+            # The box is stated as it was before it was turned.
+            box, outline = None, outline or turned_box(box, turn)
         if box is None and outline is None:
             given = entry.get("bbox")
             words = f"the box {shortened(given)}" if given else "no box"
@@ -259,6 +265,11 @@ class _Reading:
                 f"{counted(self.ignored, 'object is', 'objects are')} marked to be ignored, and neither learned nor counted "
                 "as missed, as a crowd is (pycocotools counts them)"
             )
+        if self.turned:
+            self.notes.append(
+                f"{counted(self.turned, 'box is', 'boxes are')} turned, by the attribute rotation that CVAT writes: the "
+                "upright box around each is taken, and what is turned is its outline"
+            )
         if self.filled:
             self.warnings.append(
                 f"{counted(self.filled, 'object')} with a ring inside another: COCO unites rings, so that it is no hole; "
@@ -288,6 +299,14 @@ def _keep(draft: Draft, kept: np.ndarray) -> None:
     draft.boxes = type(draft.boxes)("d", whole.boxes[kept].ravel().tolist())
     draft.crowd = bytearray(whole.crowd[kept].tolist())
     draft.outlines = [o for o, k in zip(whole.outlines, kept.tolist(), strict=True) if k]
+
+
+def _turn(attributes: Any) -> float:
+    """The degrees by which CVAT turned a box, for which COCO JSON has no other place; 0 where it did not."""
+    value = attributes.get("rotation") if isinstance(attributes, dict) else None
+    if not is_kind(value, (float,)):
+        return 0.0
+    return float(value) % 360 if abs(value) < 1e6 else 0.0
 
 
 def _box(value: Any) -> tuple[float, float, float, float] | None:

@@ -27,6 +27,7 @@ from striate.tasks.detect.data.annotations import (
     side_of,
 )
 from striate.tasks.detect.data.markup import Element, elements, first_tag
+from striate.tasks.detect.data.polygons import turned_box, turned_ring
 from striate.tasks.detect.objects import Region
 from striate.wording import one_line
 
@@ -109,13 +110,12 @@ def _shape(shape: Element) -> tuple[tuple[float, ...] | None, Outline | None]:
         left, top, right, bottom = (number_of(stated.get(n)) for n in ("xtl", "ytl", "xbr", "ybr"))
         if turn == 0:
             return (left, top, right, bottom), None
-        corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
-        return None, _turned(corners, ((left + right) / 2, (top + bottom) / 2), turn)
+        return None, turned_box((left, top, right, bottom), turn)
     if shape.tag == "ellipse":
         x, y, across, down = (number_of(stated.get(n)) for n in ("cx", "cy", "rx", "ry"))
         angles = np.arange(ROUND) * (2 * math.pi / ROUND)
         ring = np.stack([x + across * np.cos(angles), y + down * np.sin(angles)], 1)
-        return None if turn else (x - across, y - down, x + across, y + down), _turned(
+        return None if turn else (x - across, y - down, x + across, y + down), turned_ring(
             ring, (x, y), turn
         )
     if shape.tag == "polygon":
@@ -168,14 +168,3 @@ def _mask(stated: dict[str, str]) -> Region:
     if not flat.any():
         raise DataError("is a mask without a pixel; it is left out")
     return Region.of(flat.reshape(height, width), top=top, left=left)
-
-
-def _turned(ring: np.ndarray, centre: tuple[float, float], degrees: float) -> Polygons:
-    """A ring turned clockwise about its centre, as CVAT draws it. Raises DataError for places that are no numbers."""
-    if not np.isfinite(ring).all():
-        raise DataError("has places that are no numbers; it is left out")
-    angle = math.radians(degrees)
-    around = ring - centre
-    x = around[:, 0] * math.cos(angle) - around[:, 1] * math.sin(angle)
-    y = around[:, 0] * math.sin(angle) + around[:, 1] * math.cos(angle)
-    return Polygons((np.stack([x, y], 1) + centre,))

@@ -30,6 +30,7 @@ from striate.data.tree import Parts, Tree
 from striate.errors import DataError
 from striate.tasks.detect.data.annotations import Annotations, ImageAnnotations, fault, joined
 from striate.tasks.detect.data.mending import Form, Mended, fit, mend, placed, swapped
+from striate.tasks.detect.data.misreading import misreading
 from striate.tasks.detect.data.source import BoxSource, FileBoxSplit
 from striate.tasks.detect.objects import Objects
 from striate.tasks.segment.data.folder import colourful
@@ -331,6 +332,10 @@ def _mend(
                 f"{counted(exchanged, 'box', 'boxes')} of {total:,} would fit with x and y exchanged; they are "
                 "cut as they are"
             )
+    elif words := misreading(
+        (i.boxes, look.form.height, look.form.width) for i, look in zip(images, looks, strict=True)
+    ):
+        warnings.append(words)
     faults: list[Damage] = list(annotations.faults)
     kinds: Counter[str] = Counter()
     mended: list[Mended] = []

@@ -24,6 +24,7 @@ from striate.tasks.detect.data.coco import KEYS, entries_of, outline_of, read_en
 from striate.tasks.detect.data.folder import annotated_folder, fingerprint, strata_of
 from striate.tasks.detect.data.mending import Form as Upright
 from striate.tasks.detect.data.mending import mend
+from striate.tasks.detect.data.misreading import misreading
 from striate.tasks.detect.data.source import BoxSource, BoxSplit
 from striate.tasks.detect.objects import Objects, Region
 from striate.tasks.segment.data.folder import colourful
@@ -113,6 +114,10 @@ def open_given_boxes(
             "far border"
         )
     keys = [f"{items.name}/{i}" for i in range(len(items))]
+    looked_like = misreading(
+        (np.array(one.boxes, dtype=np.float64).reshape(-1, 4), form.height, form.width)
+        for form, one in zip(forms, drafts, strict=True)
+    )
     objects: list[Objects] = []
     for key, form, one in zip(keys, forms, drafts, strict=True):
         draft = Draft(key)
@@ -145,6 +150,7 @@ def open_given_boxes(
         duplicates=plan.duplicates,
         faults=tuple(faults),
         notes=tuple(notes),
+        warnings=() if looked_like is None else (looked_like,),
         photographs=colourful(parts[TRAIN]),  # type: ignore[arg-type]
         train=parts[0],
         val=parts[1],

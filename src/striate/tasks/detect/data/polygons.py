@@ -7,6 +7,8 @@ inside begins or ends (even-odd, so that a ring that crosses itself leaves holes
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from striate.errors import DataError
@@ -16,6 +18,24 @@ from striate.tasks.detect.objects import Region
 FINE = 5  # steps a pixel
 LONGEST = 20_000_000  # steps of one ring: four million pixels of outline
 AT_ONCE = 1 << 18  # steps that are held, about 100 bytes each
+
+
+def turned_box(box: tuple[float, float, float, float], degrees: float) -> Polygons:
+    """The outline of a box that is turned about its middle. Raises DataError for places that are no numbers."""
+    left, top, right, bottom = box
+    corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
+    return turned_ring(corners, ((left + right) / 2, (top + bottom) / 2), degrees)
+
+
+def turned_ring(ring: np.ndarray, centre: tuple[float, float], degrees: float) -> Polygons:
+    """A ring turned clockwise about its centre, as CVAT draws it. Raises DataError for places that are no numbers."""
+    if not np.isfinite(ring).all():
+        raise DataError("has places that are no numbers; it is left out")
+    angle = math.radians(degrees)
+    around = ring - centre
+    x = around[:, 0] * math.cos(angle) - around[:, 1] * math.sin(angle)
+    y = around[:, 0] * math.sin(angle) + around[:, 1] * math.cos(angle)
+    return Polygons((np.stack([x, y], 1) + centre,))
 
 
 def rasterise(polygons: Polygons, height: int, width: int) -> Region | None:
