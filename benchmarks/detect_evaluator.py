@@ -1,11 +1,11 @@
-"""Seconds of COCO's average precision: pycocotools and Striate in turn, on the same boxes or masks.
+"""Seconds of COCO's average precision: pycocotools or faster-coco-eval and Striate in turn, on the same boxes or masks.
 
-    python benchmarks/detect_evaluator.py [--images 5000] [--masks] [--rounds 3]
+    python benchmarks/detect_evaluator.py [--images 5000] [--masks] [--rounds 3] [--peer faster-coco-eval]
 
 Images with 10 objects each on average (Poisson) of 20 classes, of sizes as COCO has them, and 30 predictions: a box near
 nine of ten objects with a jitter of a tenth of the side, one of twenty with another class, the rest anywhere; one in
 fifty objects is a crowd. With `--masks` every object is an ellipse in its box, as run lengths. Timed are the matching
-and the twelve numbers, from objects in memory: pycocotools' `evaluate`, `accumulate` and `summarize` after its index is
+and the twelve numbers, from objects in memory: the peer's `evaluate`, `accumulate` and `summarize` after its index is
 built, which is timed apart; Striate's `match` and `summary`. Both give the same twelve numbers; the largest difference
 is printed.
 """
@@ -107,11 +107,21 @@ def documents(predictions: list[Objects], truths: list[Objects], masks: bool):
     return {"images": images, "annotations": annotations, "categories": categories}, results
 
 
-def pycocotools(document, results, masks: bool) -> tuple[float, float, np.ndarray]:
-    """Seconds of the index, seconds of the evaluation, and the twelve numbers."""
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
+def peer_of(name: str):
+    """The classes COCO and COCOeval of a peer."""
+    if name == "pycocotools":
+        from pycocotools.coco import COCO
+        from pycocotools.cocoeval import COCOeval
 
+        return COCO, COCOeval
+    from faster_coco_eval import COCO, COCOeval_faster  # pip install faster-coco-eval
+
+    return COCO, COCOeval_faster
+
+
+def judged(name: str, document, results, masks: bool) -> tuple[float, float, np.ndarray]:
+    """Seconds of the index, seconds of the evaluation, and the twelve numbers of a peer."""
+    COCO, COCOeval = peer_of(name)
     with contextlib.redirect_stdout(io.StringIO()):
         start = time.perf_counter()
         truth = COCO()
@@ -123,7 +133,7 @@ def pycocotools(document, results, masks: bool) -> tuple[float, float, np.ndarra
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    return indexed - start, time.perf_counter() - indexed, np.asarray(evaluation.stats)
+    return indexed - start, time.perf_counter() - indexed, np.asarray(evaluation.stats)[:12]
 
 
 def striate(predictions, truths, masks: bool) -> tuple[float, np.ndarray]:
@@ -140,17 +150,20 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=5000)
     parser.add_argument("--masks", action="store_true")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--peer", choices=["pycocotools", "faster-coco-eval"], default="pycocotools"
+    )
     args = parser.parse_args()
     predictions, truths = made(args.images, args.masks)
     document, results = documents(predictions, truths, args.masks)
     ratios, difference = [], 0.0
     for _ in range(args.rounds):
-        index, theirs, expected = pycocotools(document, results, args.masks)
+        index, theirs, expected = judged(args.peer, document, results, args.masks)
         ours, numbers = striate(predictions, truths, args.masks)
         difference = max(difference, float(np.abs(expected - numbers).max()))
         ratios.append(theirs / ours)
         print(
-            f"pycocotools {theirs:.2f} s (index {index:.2f} s), striate {ours:.2f} s, {ratios[-1]:.2f}x", flush=True
+            f"{args.peer} {theirs:.2f} s (index {index:.2f} s), striate {ours:.2f} s, {ratios[-1]:.2f}x", flush=True
         )  # fmt: skip
     print(
         f"{args.images:,} images, {'masks' if args.masks else 'boxes'}: {statistics.median(ratios):.2f}x "

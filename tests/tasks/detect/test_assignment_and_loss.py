@@ -8,7 +8,9 @@ from torchvision.ops import generalized_box_iou
 from striate.models import build
 from striate.tasks.detect.assignment import assign
 from striate.tasks.detect.boxes import generalised_iou, overlap
+from striate.tasks.detect.forms.table import DetectionLoss
 from striate.tasks.detect.loss import CenterLoss, boxes_of, middles
+from striate.tasks.instances.loss import InstanceLoss
 from striate.training.batch import Batch
 
 
@@ -85,3 +87,26 @@ def test_gradients_are_equal_however_the_batch_is_cut():
         gradients.append(torch.cat([p.grad.flatten() for p in network.parameters()]))
     for other in gradients[1:]:
         assert (other - gradients[0]).abs().max() <= 1e-6 * gradients[0].abs().max()
+
+
+@pytest.mark.parametrize(
+    "spec", ["centernet", "fcos", "yolo", "yolo(head=anchor-free)", "centernet-masks"]
+)
+def test_a_batch_without_an_object_teaches_that_there_is_none(spec):
+    torch.manual_seed(0)
+    network = build(spec, in_channels=1, num_classes=2, width=8)
+    masks = spec.endswith("masks")
+    loss = InstanceLoss(2) if masks else DetectionLoss(2)
+    none = torch.zeros(0, 6)
+    target = {"objects": none, "numbers": torch.zeros(64, 64, dtype=torch.int32)} if masks else none
+    batch = Batch(torch.rand(2, 1, 64, 64), [target] * 2)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+    seen = []
+    for _ in range(5):
+        made = loss(network(batch.images), batch)
+        optimizer.zero_grad()
+        made.mean.backward()
+        assert all(p.grad is None or p.grad.isfinite().all() for p in network.parameters())
+        optimizer.step()
+        seen.append(made.mean.item())
+    assert np.isfinite(seen).all() and seen[-1] < seen[0]

@@ -228,8 +228,9 @@ def test_small_images_teach_by_fewer_regions(size, expected):
     )  # fmt: skip
     ours = {"task": "detect", "settings": DetectSettings()}
     for model, regions_ in (("mask-rcnn:resnet18", expected), ("fcos", None)):
-        recipe, _ = choose_for_boxes(Recipe(data="x", model=model, size=size, **ours), facts)
+        recipe, why = choose_for_boxes(Recipe(data="x", model=model, size=size, **ours), facts)
         assert recipe.settings.regions == regions_
+        assert any("is lighter" in reason for reason in why) == (size == 96 and model != "fcos")
 
 
 def test_no_more_regions_are_looked_at_than_are_asked_for():

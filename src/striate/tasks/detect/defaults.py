@@ -20,6 +20,7 @@ WIDTHS = {  # of the networks that learn from nothing, and why
     "yolo": (16, "channels of the first layer"),
 }
 TWO_PASSES = ("faster-rcnn", "mask-rcnn")
+SMALL = 256  # pixels of a crop up to which a lighter second pass is recommended
 TAUGHT, AT = 512, 800  # regions that an image of so many pixels a side teaches them by
 EDGES = {
     "fcos": 1.0,
@@ -133,6 +134,11 @@ def choose_for_boxes(recipe: Recipe, facts: BoxFacts) -> tuple[Recipe, list[str]
         "jitter": pick("jitter", 0.0 if drawn else 0.15, "of contrast and brightness"),
     }  # fmt: skip
     if kind in TWO_PASSES:
+        if "(" not in str(recipe.model) and size <= SMALL:
+            why.append(
+                f"model = {recipe.model}: as asked; its second pass is made for images of 800 pixels, and its "
+                f"anchors begin at 32 pixels: {kind}(channels=64,hidden=256,anchor=4):resnet18 is lighter, with smaller ones"
+            )
         regions = min(max(16 * round(TAUGHT * size / AT / 16), 64), TAUGHT)
         words = (
             "that an image teaches by, and half as many anchors; 512 are for images of 800 pixels"

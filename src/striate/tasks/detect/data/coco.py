@@ -218,7 +218,8 @@ class _Reading:
         if turn and box is not None and np.isfinite(box).all():
             self.turned += 1
             # The box is stated as it was before it was turned.
-            box, outline = None, outline or turned_box(box, turn)
+            outline = outline or turned_box(box, turn)
+            box = None
         if box is None and outline is None:
             given = entry.get("bbox")
             words = f"the box {shortened(given)}" if given else "no box"
@@ -304,9 +305,8 @@ def _keep(draft: Draft, kept: np.ndarray) -> None:
 def _turn(attributes: Any) -> float:
     """The degrees by which CVAT turned a box, for which COCO JSON has no other place; 0 where it did not."""
     value = attributes.get("rotation") if isinstance(attributes, dict) else None
-    if not is_kind(value, (float,)):
-        return 0.0
-    return float(value) % 360 if abs(value) < 1e6 else 0.0
+    known = isinstance(value, int | float) and is_kind(value, (float,)) and abs(value) < 1e6
+    return float(value) % 360 if known and value is not None else 0.0
 
 
 def _box(value: Any) -> tuple[float, float, float, float] | None:

@@ -332,10 +332,10 @@ def _mend(
                 f"{counted(exchanged, 'box', 'boxes')} of {total:,} would fit with x and y exchanged; they are "
                 "cut as they are"
             )
-    elif words := misreading(
+    elif doubt := misreading(
         (i.boxes, look.form.height, look.form.width) for i, look in zip(images, looks, strict=True)
     ):
-        warnings.append(words)
+        warnings.append(doubt)
     faults: list[Damage] = list(annotations.faults)
     kinds: Counter[str] = Counter()
     mended: list[Mended] = []
