@@ -22,7 +22,7 @@ import striate
 from striate import api
 from striate.data import Preprocessing
 from striate.errors import StriateError
-from striate.models import MODELS, finds_masks, is_detector, is_segmenter
+from striate.models import MODELS, finds_masks, full_size, is_detector, is_segmenter
 from striate.tasks.table import find_task
 from striate.tasks.trained import Trained
 
@@ -47,8 +47,8 @@ def trained(spec: str, task: str, size: int) -> Trained:
     how = Preprocessing(
         channels=3, height=size, width=size, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
     )
-    where = None if task in ("detect", "instances") else size
-    network = striate.build(spec, in_channels=3, num_classes=len(CLASSES), size=where)
+    where = None if task in ("detect", "instances") or spec == "unet-valid" else size
+    network = full_size(striate.build(spec, in_channels=3, num_classes=len(CLASSES), size=where))
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.uniform_(-0.2, 0.2)
