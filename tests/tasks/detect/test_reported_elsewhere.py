@@ -127,6 +127,7 @@ def test_mmdetection_3710_a_network_that_finds_nothing_is_reported(quiet):
     results, found = reported(quiet, source(objects))
     assert results["ap"] == 0 and found["error-kinds"].data["counts"]["missed"] == 1
     assert found["sizes"].data["sizes"][0]["recall"] == 0
+    assert "Every object is missed" in found["error-kinds"].verdict
 
 
 def test_object_detection_metrics_152_a_category_that_never_occurs_costs_nothing():

@@ -39,10 +39,15 @@ def kinds_of_errors(assessed: Assessed, classes: int, sure: float) -> Finding:
     }
     counts["missed"] = sum(int(j.missed.sum()) for j in judged)
     gains = {kind: ap50(judged, classes, mend=kind) - plain for kind in ABOUT}
-    order = sorted(ABOUT, key=lambda kind: -gains[kind])
+    # Where every object is missed none is left without that, and what it costs is no number.
+    order = sorted(ABOUT, key=lambda kind: -np.nan_to_num(gains[kind], nan=1.0))
     rows = tuple((kind, about[kind], counts[kind], float(gains[kind])) for kind in order)
     worst = order[0]
-    if gains[worst] <= 0.001:
+    if np.isnan(gains[worst]):
+        verdict = (
+            f"Every object is missed: no {assessed.what} comes near any of {counts['missed']:,}."
+        )
+    elif gains[worst] <= 0.001:
         verdict = "No kind of error costs anything."
     else:
         verdict = (
@@ -75,7 +80,7 @@ def _bars(order: Sequence[str], gains: dict[str, float]) -> Figure:
     with style():
         figure = new_figure(6.0, 2.4)
         axes = figure.subplots()
-        values = [max(gains[k], 0.0) for k in order]
+        values = [max(float(np.nan_to_num(gains[k])), 0.0) for k in order]
         axes.barh(range(len(order)), values, color=BLUE, height=0.7)
         axes.set_yticks(range(len(order)), list(order))
         axes.invert_yaxis()
