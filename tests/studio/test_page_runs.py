@@ -20,9 +20,10 @@ from torch import nn
 
 import striate
 from striate.cli import main
-from striate.errors import StriateError
+from striate.errors import StriateError, UsageError
 from striate.inference.region import region_of
 from striate.runs.kept import chosen, kept_epochs, trained_at
+from striate.runs.refitting import refitted
 from striate.runs.reviewing import decide, decisions, standing
 from striate.runs.steering import Steering, live_of, steer
 from striate.studio.slides import Slide
@@ -235,6 +236,28 @@ def test_a_wrong_label_comes_first_and_keys_decide(page: Open, run: Any) -> None
     ]  # fmt: skip
     page.axe()
     assert not page.wrong
+
+
+def test_a_refit_counts_what_relabelling_changes_on_images_nobody_decided_about(run: Any) -> None:
+    """Labels of half of the training images are turned by decisions: what is fitted to them is right less often."""
+    (run.path / "labels.jsonl").unlink(missing_ok=True)
+    with pytest.raises(UsageError, match="no decision changes a training image"):
+        refitted(run)
+    names = list(run.classes)
+    turned = [k for k in keys(run, "train") if not k.startswith(f"{names[0]}/")]
+    for key in turned:
+        folder = key.split("/")[0]
+        decide(run.path, key, "relabel", folder, names[0])
+    split = "test" if keys(run, "test") else "val"
+    judged = keys(run, split)
+    decide(run.path, judged[0], "keep")
+    found = refitted(run)
+    assert (found.relabelled, found.excluded, found.split) == (len(turned), 0, split)
+    assert found.of == len(judged) - 1  # one was decided about
+    # All training images now are of one class: only its own images can be right.
+    assert found.after == sum(k.startswith(f"{names[0]}/") for k in judged[1:])
+    assert found.before > found.after
+    (run.path / "labels.jsonl").unlink()
 
 
 def keys(run: Any, split: str) -> tuple[str, ...]:

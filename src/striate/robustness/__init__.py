@@ -37,6 +37,6 @@ __all__ = [
 # Files of this room that other rooms import from, beside the names above.
 OPEN = (
     "activation_shift", "calibration", "chart", "checklist", "context", "domain", "equivariance", "failure_localisation",
-    "lines", "probes",
+    "lines", "probes", "separation",
     "shortcuts", "transforms",
 )  # fmt: skip

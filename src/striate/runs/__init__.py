@@ -52,6 +52,6 @@ def __dir__() -> list[str]:
 OPEN = (
     "describing", "diagnosing", "dissecting", "dossiers", "explaining", "factories", "galleries", "gating", "given",
     "images", "kept", "listing", "merging", "on_ray", "opening", "outputs", "perceptual", "predicting", "probing",
-    "probing_pairs", "record", "reporting", "reviewing", "run", "shards", "shared_tiles", "steering", "summarising",
-    "sweeping", "training", "wrapping",
+    "probing_pairs", "record", "refitting", "reporting", "reviewing", "run", "shards", "shared_tiles", "steering",
+    "summarising", "sweeping", "training", "wrapping",
 )  # fmt: skip

@@ -26,7 +26,7 @@ from striate.studio.dossiers import dossier
 from striate.studio.history import confusion, filters, history, steered
 from striate.studio.maps import maps_of, moved_maps
 from striate.studio.numbers import box_in, text_in, whole_in
-from striate.studio.reviewed import decided, review
+from striate.studio.reviewed import decided, refit, review
 from striate.studio.scores import Scores, has_bars, refuse_other, said_of, scores_of
 from striate.studio.shelf import Network, Picture, Shelf
 from striate.studio.slides import Slide
@@ -53,6 +53,7 @@ class Answers:
             "steer": lambda q: iter([steered(self._network(q), q)]),
             "review": lambda q: review(self._network(q), q),
             "decide": lambda q: iter([decided(self._network(q), q)]),
+            "refit": lambda q: iter([refit(self._network(q))]),
             "slide": lambda q: iter([(self.slide(q).header, {})]),
             "tile": lambda q: self.slide(q).tile(q),
             "predicted": lambda q: iter([self.slide(q).predicted(self._network(q), q)]),

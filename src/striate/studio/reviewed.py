@@ -8,7 +8,9 @@ from typing import Any
 
 from striate.errors import UsageError
 from striate.runs.images import source_of
+from striate.runs.refitting import refitted
 from striate.runs.reviewing import Suspicion, copies_in, decide, decisions, doubted, standing
+from striate.statistics.intervals import wilson
 from striate.studio.describing import thumbnail
 from striate.studio.desk import Part
 from striate.studio.numbers import text_in, whole_in
@@ -28,7 +30,7 @@ class Review:
             raise UsageError(f"labels are reviewed of {', '.join(SPLITS)}, got {split!r}")
         self.one, self.split = one, split
         self.run = one.run()
-        source = source_of(self.run)
+        source = self.source = source_of(self.run)
         self.counts = {name: len(source.splits[name]) for name in SPLITS}
         filled = next((n for n in (split, *SPLITS) if self.counts[n]), split)
         self.split = filled
@@ -100,3 +102,16 @@ def decided(one: Network, question: Mapping[str, Any]) -> Part:
         raise UsageError("the review was begun before this studio was started; load the page again")
     found: Part = one.review.decide(question)
     return found
+
+
+def refit(one: Network) -> Part:
+    """Accuracy with the last layer fitted to the labels before and after what was decided; see `refitted`."""
+    if one.review is None:
+        raise UsageError("the review was begun before this studio was started; load the page again")
+    found = refitted(one.review.run, source=one.review.source)
+    header = {
+        name: {"right": right, "interval": wilson(right, found.of)}
+        for name, right in (("before", found.before), ("after", found.after))
+    }
+    counts = {"of": found.of, "split": found.split, "trained": found.trained}
+    return {**header, **counts, "relabelled": found.relabelled, "excluded": found.excluded}, {}

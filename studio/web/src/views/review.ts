@@ -1,7 +1,7 @@
 // Review: images by suspicion of their label; a key a class, X excludes, U undoes, and what was decided stands in a log.
 
 import { opaque, paint } from "../colour";
-import { by, listbox, make, select } from "../elements";
+import { by, counted, listbox, make, select } from "../elements";
 import { nets, percent, state, wire } from "../page";
 import { write } from "../state";
 import type { View } from "../views";
@@ -45,6 +45,7 @@ function open(place: HTMLElement): void {
         make("div", { class: "row" }, action("Exclude (X)", "exclude"), action("Right as it is (K)", "keep"), action("Undo (U)", "undo")),
         make("p", { class: "hint" }, "Keys: 1 to 9 give the label of that number, Enter takes the suggestion, X excludes, K keeps, U undoes; arrow keys go through the images. Nothing is moved until “striate review RUN --apply”."),
         make("p", { id: "review-log", class: "hint" }),
+        make("div", { class: "row" }, refitting()), make("p", { id: "review-refit", role: "status" }),
       ),
     ),
   );
@@ -60,6 +61,26 @@ function action(words: string, what: string): HTMLElement {
   const b = make("button", { type: "button", "data-action": what }, words);
   b.addEventListener("click", () => decide(what));
   return b;
+}
+
+/** What the decisions change: the last layer fitted to the labels before and after them. */
+function refitting(): HTMLElement {
+  const button = make("button", { type: "button" }, "Fit again with these labels");
+  button.addEventListener("click", () => {
+    by("review-refit").textContent = "Fitting the last layer to the training images, with their labels before and after …";
+    wire.ask("refit", { kind: "refit", network: base() }, (header) => {
+      if (header.error) return void (by("review-refit").textContent = header.error);
+      const n = (name: string): number => header[name] as number;
+      const told = (name: string): string => {
+        const one = header[name] as { right: number; interval: [number, number] };
+        return `${percent(one.right / n("of"))} (${one.interval.map(percent).join(" to ")})`;
+      };
+      by("review-refit").textContent =
+        `With the last layer fitted again to ${counted(n("trained"))} training images: ${told("before")} right before, ${told("after")} after, ` +
+        `when ${n("relabelled")} of them have another label and ${n("excluded")} are left out. Judged by ${counted(n("of"))} ${header.split === "test" ? "test" : "validation"} images about which nothing was decided.`;
+    });
+  });
+  return button;
 }
 
 function ask(from: number): void {
