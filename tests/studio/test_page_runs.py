@@ -378,6 +378,7 @@ def test_far_levels_come_part_by_part_and_from_the_overviews_of_the_file(tmp_pat
             file.write(one, subfiletype=1, **like)
     slide = Slide(str(tmp_path / "scan.tif"))
     parts = list(slide.tile({"level": 3, "row": 0, "column": 1}))
+    assert [header["whole"] for header, _ in parts] == [False] * (len(parts) - 1) + [True]
     assert len(parts) > 1 and parts[-1][0]["from"] == 0  # the middle came first
     assert parts[0][0]["from"] == 64 and len(parts[0][1]["pixels"]) == 64
     expected = means if held == "nothing" else fewer[1].astype(float)

@@ -27,7 +27,6 @@ from striate.tasks.tiling import pixels_of, refuse_foreign
 TILE = 256  # pixels of a tile's side on the screen
 ROWS = 512  # of the file that are read at once for the levels that are far away
 NEEDED = 1 << 24  # pixels of the file that a tile's prediction may take
-END = object()
 
 
 class Slide:
@@ -109,7 +108,8 @@ class Slide:
     def tile(self, question: Mapping[str, Any]) -> Iterator[Part]:
         """One tile of one level: level 0 is the file's own pixels, each further one half as many along each side.
 
-        Of levels that are far away a part comes as soon as it is read: `from` of the header is its first row in the tile.
+        Of levels that are far away a part comes as soon as it is read: `from` of the header is its first row in the tile,
+        and the last part is `whole`.
         """
         level = whole_in(question, "level", 0, self.levels)
         step = 1 << level
@@ -120,29 +120,26 @@ class Slide:
         if level >= self.far and self.levels:
             nearer = 1 << (level - self.far)
             side = TILE * nearer
-            sent = (0, 0)
-            strips = self._strips()
+            strips, sent = self._strips(), (0, 0)
             while True:
-                left = next(strips, END)
+                next(strips, None)
                 assert self._overview is not None
-                top, bottom = self._known(row * side, min((row + 1) * side, len(self._overview)))
-                if bottom > top and (top, bottom) != sent:
-                    sent = (top, bottom)
-                    top, bottom = (
-                        -(-top // nearer) * nearer,
-                        bottom if left is END else bottom // nearer * nearer,
-                    )
+                wanted = (row * side, min((row + 1) * side, len(self._overview)))
+                found = self._known(*wanted)
+                whole = found == wanted
+                if found[1] > found[0] and found != sent:
+                    sent = found
+                    top = -(-found[0] // nearer) * nearer
+                    bottom = found[1] if whole else found[1] // nearer * nearer
                     part = self._overview[top:bottom, column * side : (column + 1) * side]
-                    yield (
-                        {**header, "from": (top - row * side) // nearer},
-                        {"pixels": smaller(part, nearer)},
-                    )
-                if left is END:
+                    told = {**header, "from": (top - row * side) // nearer, "whole": whole}
+                    yield told, {"pixels": smaller(part, nearer)}
+                if whole:
                     return
         side = TILE * step
         rows = (row * side, min((row + 1) * side, self.height))
         columns = (column * side, min((column + 1) * side, self.width))
-        yield header, {"pixels": self.pixels(rows, columns, step)}
+        yield {**header, "whole": True}, {"pixels": self.pixels(rows, columns, step)}
 
     def predicted(self, one: Network, question: Mapping[str, Any]) -> Part:
         """What a network that gives masks says of one tile of the file's own pixels, with the whole image's numbers.

@@ -20,6 +20,7 @@ let slide: Slide | null = null;
 let wished = false; // whether the network's prediction is asked for
 let refused = "";
 const tiles = new Map<string, HTMLCanvasElement>();
+const partly = new Set<string>(); // tiles of which more is on its way
 const masks = new Map<string, HTMLCanvasElement>();
 const legend = new Map<string, { colour: Colour; pixels: number }>();
 const asking = { tile: "", mask: "" };
@@ -71,6 +72,7 @@ function open(place: HTMLElement): void {
 
 function begin(): void {
   tiles.clear();
+  partly.clear();
   masks.clear();
   legend.clear();
   asking.tile = asking.mask = refused = "";
@@ -210,13 +212,15 @@ function paintAll(): void {
 /** Ask for the next tile of pixels that is missing, and for the next prediction. */
 function next(level: number, places: [number, number][]): void {
   const coarse = visible(slide!.levels).map(([r, c]): [number, number, number] => [slide!.levels, r, c]);
-  const missing = [...coarse, ...visible(level).map(([r, c]): [number, number, number] => [level, r, c])].find(([l, r, c]) => !tiles.has(`${l}/${r}/${c}`));
+  const missing = [...coarse, ...visible(level).map(([r, c]): [number, number, number] => [level, r, c])].find(([l, r, c]) => !tiles.has(`${l}/${r}/${c}`) || partly.has(`${l}/${r}/${c}`));
   const name = missing?.join("/") ?? "";
   if (missing && asking.tile !== name) {
     asking.tile = name;
     const [l, row, column] = missing;
     wire.ask("tile", { kind: "tile", slide: which(), level: l, row, column }, (header, arrays) => {
       if (header.error) return void (by("slide-told").textContent = header.error);
+      if (header.whole) partly.delete(name);
+      else partly.add(name);
       const plane = arrays.pixels!;
       const first = (header.from as number | undefined) ?? 0;
       const high = Math.min(slide!.tile, Math.ceil(slide!.height / 2 ** l) - row * slide!.tile); // of the tile; parts of it come as they are read
