@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 import numpy as np
 import pytest
@@ -33,7 +33,8 @@ def bars(studio: Open) -> dict[str, float]:
 
 
 def hash_of(studio: Open) -> dict[str, str]:
-    return {k: v[0] for k, v in parse_qs(urlsplit(studio.page.url).fragment).items()}
+    told = studio.page.evaluate("location.hash")  # page.url learns of it later
+    return {k: v[0] for k, v in parse_qs(told.removeprefix("#")).items()}
 
 
 def shown(studio: Open) -> np.ndarray:
@@ -175,7 +176,7 @@ def test_layers_and_pictures_are_chosen_by_keys_and_the_address_brings_the_view_
     page.locator("#strip").focus()
     page.keyboard.press("End")
     studio.until("location.hash.includes('picture=s9')")
-    kept = urlsplit(page.url).fragment
+    kept = page.evaluate("location.hash").removeprefix("#")
     told = page.locator("#layer-told").inner_text()
     assert "relu" in told.lower()
     studio.go(kept)
