@@ -54,4 +54,4 @@ __all__ = [
 ]
 
 # Files of this room that other rooms import from, beside the names above.
-OPEN = ("centernet_masks", "neocognitron", "preprocessing", "stored")
+OPEN = ("centernet_masks", "logistic", "neocognitron", "preprocessing", "stored")

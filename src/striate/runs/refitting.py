@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from striate.errors import RunError, UsageError
+from striate.models.logistic import fit_logistic
 from striate.robustness.separation import features_of
 from striate.runs.images import examples_of, source_of
 from striate.runs.reviewing import REVIEWED, decisions, standing
 from striate.runs.run import Run
 
-DECAY = 1e-3  # weight of the squared coefficients against the mean loss
 STEPS = 60
 
 
@@ -81,26 +80,10 @@ def refitted(run: Run, *, source: Any = None, limit: int = REVIEWED) -> Refitted
     y = features_of(module, judged.images[own].float() / 255).double()
     mean, spread = x.mean(0), x.std(0, correction=0).clamp(min=1e-6)
     x, y = (x - mean) / spread, (y - mean) / spread
-    right = [
-        int((linear(a, b, len(classes))(y).argmax(1) == judged.targets[own]).sum())
-        for a, b in ((x, train.targets), (x[keep], labels[keep]))
-    ]
-    before, after = right
+
+    def right(features: Tensor, targets: Tensor) -> int:
+        fitted = fit_logistic(features, targets, len(classes), steps=STEPS)
+        return int((F.linear(y, *fitted).argmax(1) == judged.targets[own]).sum())
+
+    before, after = right(x, train.targets), right(x[keep], labels[keep])
     return Refitted(before, after, int(own.sum()), split, len(train), relabelled, excluded)
-
-
-def linear(x: Tensor, labels: Tensor, classes: int) -> Callable[[Tensor], Tensor]:
-    """Multinomial logistic regression of labels (N,) on features (N, D): a function from (M, D) to logits (M, classes)."""
-    weight = torch.zeros(classes, x.shape[1], dtype=x.dtype, requires_grad=True)
-    bias = torch.zeros(classes, dtype=x.dtype, requires_grad=True)
-    solver = torch.optim.LBFGS([weight, bias], max_iter=STEPS, line_search_fn="strong_wolfe")
-
-    def loss() -> Tensor:
-        solver.zero_grad()
-        value = F.cross_entropy(F.linear(x, weight, bias), labels) + DECAY * weight.square().sum()
-        value.backward()
-        return value
-
-    with torch.inference_mode(False), torch.enable_grad():
-        solver.step(loss)
-    return lambda given: F.linear(given, weight.detach(), bias.detach())

@@ -313,8 +313,11 @@ def batch_of(network: Network, values: Collection[int]) -> int:
 
 
 def _folded(network: Network, wanted: Collection[int], images: Tensor) -> Folded | None:
-    """The network with what follows a convolution done inside it, where that makes every wanted value."""
-    if network.dtype != torch.float32:
+    """The network with what follows a convolution done inside it, where that makes every wanted value.
+
+    It runs to its end: where the last layer is not wanted, the usual pass is shorter.
+    """
+    if network.dtype != torch.float32 or network.layers[-1].response not in wanted:
         return None
     exact = network.forward(images, wanted)
     return fold_values(network.geometry, network.module, wanted, network.from_pixels(images), exact)

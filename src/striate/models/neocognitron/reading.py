@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from striate.errors import UsageError
+from striate.models.logistic import fit_logistic
 from striate.models.neocognitron.network import Neocognitron
 
-DECAY = 1e-3  # weight of the squared coefficients against the mean loss
 STEPS = 100
 
 
@@ -34,17 +34,7 @@ def fit_readout(network: Neocognitron, images: Tensor, labels: Tensor) -> float:
         x = torch.cat([network.features(part) for part in images.split(256)]).double()
     mean, spread = x.mean(0), x.std(0, correction=0).clamp(min=1e-6)
     x = (x - mean) / spread
-    weight = torch.zeros(network.head.out_features, x.shape[1], dtype=x.dtype, requires_grad=True)
-    bias = torch.zeros(network.head.out_features, dtype=x.dtype, requires_grad=True)
-    solver = torch.optim.LBFGS([weight, bias], max_iter=STEPS, line_search_fn="strong_wolfe")
-
-    def loss() -> Tensor:
-        solver.zero_grad()
-        value = F.cross_entropy(F.linear(x, weight, bias), labels) + DECAY * weight.square().sum()
-        value.backward()
-        return value
-
-    solver.step(loss)
+    weight, bias = fit_logistic(x, labels, classes, steps=STEPS)
     with torch.no_grad():
         network.head.weight.copy_(weight / spread)
         network.head.bias.copy_(bias - (weight / spread) @ mean)
