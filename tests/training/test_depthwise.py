@@ -131,3 +131,33 @@ def test_a_training_in_bfloat16_uses_it(monkeypatch: pytest.MonkeyPatch) -> None
         )  # fmt: skip
         gradient(t, Batch(torch.randn(2, 3, 16, 16), torch.tensor([0, 1])))
         assert len(used) == expected
+
+
+def own(kernel: Any = 5, stride: Any = 2, padding: Any = 2, **more: Any) -> nn.Conv2d:
+    return nn.Conv2d(8, 8, kernel, stride=stride, padding=padding, groups=8, **more)
+
+
+FOREIGN: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
+    "no image": (own(), (0, 8, 9, 9)), "one pixel": (own(), (2, 8, 1, 1)), "one image": (own(), (8, 12, 12)),
+    "frozen": (own().requires_grad_(False), (2, 8, 9, 9)), "reflected": (own(padding_mode="reflect"), (2, 8, 12, 12)),
+    "normalised": (nn.utils.parametrizations.weight_norm(own()), (2, 8, 12, 12)),
+    "wide padding": (own(3, 2, 3), (2, 8, 9, 9)), "wide stride": (own(2, 5, 0), (2, 8, 13, 14)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_what_people_bring_learns_as_without_it(name: str) -> None:
+    module, shape = FOREIGN[name]
+    torch.manual_seed(0)
+    x = torch.randn(shape)
+
+    def gradients(mode: Any) -> list[torch.Tensor]:
+        given = x.clone().requires_grad_()
+        module.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16), mode:
+            y = module(given)
+        y.float().mean().backward()  # its gradient is one number, expanded
+        return [given.grad, *(p.grad for p in module.parameters() if p.grad is not None)]  # type: ignore[list-item]
+
+    for found, right in zip(gradients(depthwise.Depthwise()), gradients(torch.enable_grad()), strict=True):  # fmt: skip
+        assert (found - right).norm() <= 4e-3 * right.norm()
